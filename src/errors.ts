@@ -1,0 +1,226 @@
+import { format } from 'node:util'
+
+/** One thing that is wrong with an input: where it is, and what was expected there. */
+export interface ErrorDetail {
+  /** JSON pointer into the input (RFC 6901), `''` for the input itself. */
+  path: string
+  message: string
+}
+
+export interface ErrorOptions {
+  /** The error that led to this one: logged, never sent to a client. */
+  cause?: unknown
+  /** What is wrong, place by place; sent to the client as `errors`. */
+  errors?: readonly ErrorDetail[]
+}
+
+/**
+ * An error that its receiver may see: a code of the catalogue, the HTTP status it is answered with and a
+ * message that says what was got, what was wanted and what to do. Every other error is answered as `INTERNAL`.
+ */
+export class PlinthError extends Error {
+  readonly code: string
+  readonly statusCode: number
+  readonly errors: readonly ErrorDetail[] | null
+
+  constructor(code: string, statusCode: number, message: string, options: ErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = 'PlinthError'
+    this.code = code
+    this.statusCode = statusCode
+    this.errors = options.errors ?? null
+  }
+
+  /** Recognised by its shape, so that a second copy of the package in one process does no harm. */
+  static is(error: unknown): error is PlinthError {
+    return error instanceof Error && error.name === 'PlinthError'
+  }
+}
+
+/** Makes an error of one kind; `args` fill the placeholders of its message in order. */
+export interface ErrorFactory<Args extends readonly unknown[]> {
+  (...args: Args): PlinthError
+  readonly code: string
+  readonly statusCode: number
+  /** The same with a cause, or with the places that are wrong. */
+  with(options: ErrorOptions, ...args: Args): PlinthError
+}
+
+/**
+ * Declares a kind of error. A service declares its own beside the ones of this file.
+ *
+ * @param code upper case words joined by `_`, unique, never used again once retired
+ * @param statusCode the HTTP status, 400 to 599; errors that only a command meets have 500
+ * @param message what happened, what was expected, what to do; `%s` for each argument (`util.format`)
+ */
+export function defineError<Args extends readonly unknown[] = []>(
+  code: string,
+  statusCode: number,
+  message: string,
+): ErrorFactory<Args> {
+  const make = (options: ErrorOptions, args: Args) =>
+    new PlinthError(code, statusCode, format(message, ...args), options)
+  return Object.assign((...args: Args) => make({}, args), {
+    code,
+    statusCode,
+    with: (options: ErrorOptions, ...args: Args) => make(options, args),
+  })
+}
+
+/** The catalogue: every error of the kit, described in docs/errors.md. */
+export const errors = {
+  // What a client did
+  BAD_REQUEST: defineError<[problem: string]>('BAD_REQUEST', 400, 'The request cannot be read: %s'),
+  INVALID_REQUEST: defineError<[resource: string]>(
+    'INVALID_REQUEST',
+    400,
+    'The request to %s is not valid; see errors',
+  ),
+  UNAUTHENTICATED: defineError('UNAUTHENTICATED', 401, 'This needs a user: authenticate first'),
+  FORBIDDEN: defineError('FORBIDDEN', 403, 'The user may not do this'),
+  NOT_FOUND: defineError<[what: string, key: unknown]>('NOT_FOUND', 404, 'There is no %s %s'),
+  ROUTE_NOT_FOUND: defineError<[method: string, path: string]>(
+    'ROUTE_NOT_FOUND',
+    404,
+    'Nothing answers %s %s',
+  ),
+  METHOD_NOT_ALLOWED: defineError<[method: string, path: string, allowed: string]>(
+    'METHOD_NOT_ALLOWED',
+    405,
+    '%s is not possible on %s; possible: %s',
+  ),
+  CONFLICT: defineError<[problem: string]>('CONFLICT', 409, '%s'),
+  PRECONDITION_FAILED: defineError(
+    'PRECONDITION_FAILED',
+    412,
+    'It has changed since it was read: read it again, then repeat the change',
+  ),
+  PAYLOAD_TOO_LARGE: defineError<[limit: number]>(
+    'PAYLOAD_TOO_LARGE',
+    413,
+    'The request body is over the limit of %s bytes',
+  ),
+  UNSUPPORTED_MEDIA_TYPE: defineError<[got: string]>(
+    'UNSUPPORTED_MEDIA_TYPE',
+    415,
+    'The content type %s is not read here; send application/json',
+  ),
+  HEADERS_TOO_LARGE: defineError(
+    'HEADERS_TOO_LARGE',
+    431,
+    'The request line and headers are too large; shorten the URL, headers or cookies',
+  ),
+
+  // What went wrong in the service
+  INTERNAL: defineError(
+    'INTERNAL',
+    500,
+    'The service failed; its log tells why under this request id',
+  ),
+  INVALID_RESPONSE: defineError<[resource: string]>(
+    'INVALID_RESPONSE',
+    500,
+    'What %s returned does not fit its response schema; see errors',
+  ),
+  DATABASE_UNAVAILABLE: defineError<[problem: string]>(
+    'DATABASE_UNAVAILABLE',
+    503,
+    'The database cannot be used right now: %s',
+  ),
+  DATABASE_BUSY: defineError<[waited: number]>(
+    'DATABASE_BUSY',
+    503,
+    'No database connection was free within %s ms; try again later',
+  ),
+  DEADLINE_EXCEEDED: defineError<[milliseconds: number]>(
+    'DEADLINE_EXCEEDED',
+    504,
+    'There was no answer within the deadline of %s ms',
+  ),
+
+  // What is wrong with a service, found when it starts or by a command
+  CONFIG_INVALID: defineError<[problems: string]>(
+    'CONFIG_INVALID',
+    500,
+    'The configuration is not valid:\n%s',
+  ),
+  DATABASE_URL_INVALID: defineError<[problem: string]>(
+    'DATABASE_URL_INVALID',
+    500,
+    'DATABASE_URL is not usable: %s; expected mysql://user:password@host:3306/name or sqlite:./path/to/file.db',
+  ),
+  DATABASE_MISSING: defineError(
+    'DATABASE_MISSING',
+    500,
+    'No database is attached: set DATABASE_URL, or register plinth/plugins/database',
+  ),
+  CONTEXT_MISSING: defineError<[resource: string]>(
+    'CONTEXT_MISSING',
+    500,
+    '%s was called outside a request; call it through app.resources, or within app.run(fn)',
+  ),
+  RESOURCE_INVALID: defineError<[resource: string, problem: string]>(
+    'RESOURCE_INVALID',
+    500,
+    'The resource %s cannot be served: %s',
+  ),
+  RESOURCE_UNKNOWN: defineError<[name: string, hint: string]>(
+    'RESOURCE_UNKNOWN',
+    500,
+    'There is no resource %s; %s',
+  ),
+  SERVICE_NOT_FOUND: defineError<[start: string]>(
+    'SERVICE_NOT_FOUND',
+    500,
+    'No service in %s or above it: expected a package.json with plinth among its dependencies and a src/service.ts',
+  ),
+  SERVICE_BROKEN: defineError<[file: string, problem: string]>(
+    'SERVICE_BROKEN',
+    500,
+    '%s cannot be loaded: %s',
+  ),
+  PORT_IN_USE: defineError<[address: string]>(
+    'PORT_IN_USE',
+    500,
+    '%s is already in use; stop what listens there, or choose another with --port or PORT',
+  ),
+  MIGRATION_INVALID: defineError<[file: string, problem: string]>(
+    'MIGRATION_INVALID',
+    500,
+    'The migration %s cannot be used: %s',
+  ),
+  MIGRATION_FAILED: defineError<[name: string, problem: string, state: string]>(
+    'MIGRATION_FAILED',
+    500,
+    'The migration %s failed: %s. %s',
+  ),
+  MIGRATION_LOCKED: defineError<[seconds: number]>(
+    'MIGRATION_LOCKED',
+    500,
+    'Another process held the migration lock for %s s; wait for it to end, then run this again',
+  ),
+  MIGRATION_PENDING: defineError<[names: string]>(
+    'MIGRATION_PENDING',
+    500,
+    'These migrations have not been applied: %s; run manage migrate first',
+  ),
+  SEED_FAILED: defineError<[name: string, problem: string]>(
+    'SEED_FAILED',
+    500,
+    'The seed %s failed: %s. What it had committed is kept; mend it and run manage seed again',
+  ),
+  PRODUCTION_REFUSED: defineError<[action: string]>(
+    'PRODUCTION_REFUSED',
+    500,
+    'This is production and %s; add --force to do it all the same',
+  ),
+} as const
+
+/**
+ * Ends a resource with 404.
+ *
+ * @throws {PlinthError} NOT_FOUND, always
+ */
+export function notFound(what: string, key: unknown): never {
+  throw errors.NOT_FOUND(what, key)
+}
