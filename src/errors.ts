@@ -89,6 +89,11 @@ export const errors = {
     405,
     '%s is not possible on %s; possible: %s',
   ),
+  REQUEST_TIMEOUT: defineError(
+    'REQUEST_TIMEOUT',
+    408,
+    'The request was not sent completely in time; send it again',
+  ),
   CONFLICT: defineError<[problem: string]>('CONFLICT', 409, '%s'),
   PRECONDITION_FAILED: defineError(
     'PRECONDITION_FAILED',
@@ -204,10 +209,25 @@ export const errors = {
     500,
     'These migrations have not been applied: %s; run manage migrate first',
   ),
+  SEED_INVALID: defineError<[file: string, problem: string]>(
+    'SEED_INVALID',
+    500,
+    'The seed %s cannot be used: %s',
+  ),
+  SEED_UNKNOWN: defineError<[name: string, known: string]>(
+    'SEED_UNKNOWN',
+    500,
+    'There is no seed %s; there are: %s',
+  ),
   SEED_FAILED: defineError<[name: string, problem: string]>(
     'SEED_FAILED',
     500,
     'The seed %s failed: %s. What it had committed is kept; mend it and run manage seed again',
+  ),
+  CLIENT_MISSING: defineError<[programs: string]>(
+    'CLIENT_MISSING',
+    500,
+    'The program %s is not on this machine (PATH); install it to open a database shell',
   ),
   PRODUCTION_REFUSED: defineError<[action: string]>(
     'PRODUCTION_REFUSED',

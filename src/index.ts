@@ -1,1 +1,12 @@
-export {}
+export { type Static, Type } from 'typebox'
+export { secret } from './config/secret.ts'
+export { insertMissing } from './database/insert.ts'
+export type { Migration } from './database/migration/apply.ts'
+export { defineSeed } from './database/seed/seed.ts'
+export type { DatabaseTables, Timestamp } from './database/types.ts'
+export { defineError, errors, notFound, PlinthError } from './errors.ts'
+export { Context, currentContext, type User } from './resource/context.ts'
+export { defineList, type PageSchema } from './resource/list.ts'
+export { defineModule } from './resource/module.ts'
+export { type CallOptions, defineResource, type Resource } from './resource/resource.ts'
+export { type App, createApp, defineService, type ServiceDefinition } from './service.ts'

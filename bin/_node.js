@@ -1,0 +1,39 @@
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { superviseChild } from './_child.js'
+
+const WANTED = readFileSync(new URL('../package.json', import.meta.url), 'utf8').match(
+  /"node": ">=([\d.]+)"/,
+)[1]
+
+/** Whether `version` (`20.1.0`) is older than the kit's `engines`. */
+export function isTooOld(version) {
+  const [major, minor] = version.split('.').map(Number)
+  const [wantedMajor, wantedMinor] = WANTED.split('.').map(Number)
+  return major < wantedMajor || (major === wantedMajor && minor < wantedMinor)
+}
+
+/** Runs `script` with the pinned Node.js and ends as it does. */
+export async function handOver(script, args) {
+  const node = findPinned(script)
+  if (!node) {
+    console.error(
+      `manage needs Node.js ${WANTED} or newer and was started by ${process.versions.node}; install one, or add it to the project: npm install --save-dev node`,
+    )
+    process.exit(1)
+  }
+  process.exit(await superviseChild(node, [...process.execArgv, script, ...args]))
+}
+
+function findPinned(script) {
+  for (const from of [script, join(process.cwd(), 'package.json')]) {
+    try {
+      const manifest = createRequire(from).resolve('node/package.json')
+      return join(dirname(manifest), 'bin/node')
+    } catch (error) {
+      if (error.code !== 'MODULE_NOT_FOUND') throw error
+    }
+  }
+  return undefined
+}

@@ -1,0 +1,81 @@
+import { Command } from '@oclif/core/command'
+import type { FastifyInstance } from 'fastify'
+import { errors, PlinthError } from '../src/errors.ts'
+import { locateService, type ServiceLocation } from '../src/process/locate.ts'
+import type { ServiceDefinition } from '../src/service.ts'
+import { describeError } from './_describe.ts'
+
+/** A service and where it lives. */
+export interface LoadedService extends ServiceLocation {
+  service: ServiceDefinition
+}
+
+/**
+ * What every command of the kit and of services extends. Results go to stdout (`this.log`), talk goes to
+ * stderr (`this.logToStderr`); with `static enableJsonFlag = true` what `run` returns is the `--json`
+ * output. A command throws to fail: exit code 1; wrong usage is 2.
+ */
+export abstract class BaseCommand extends Command {
+  /** The service this command is for. */
+  protected async loadService(): Promise<LoadedService> {
+    const location = locateService(scriptOf(this.config.pjson))
+    const { importDefault } = await import('../src/process/load.ts')
+    const service = await importDefault<ServiceDefinition>(
+      location.file,
+      'what defineService returns',
+    )
+    return { ...location, service }
+  }
+
+  /**
+   * Runs `fn` with the service's app, ready but not listening, and closes it whatever happens.
+   *
+   * @param prepare called before the plugins are loaded: to add hooks
+   */
+  protected async withApp<T>(
+    fn: (app: FastifyInstance, loaded: LoadedService) => Promise<T>,
+    prepare?: (app: FastifyInstance) => void,
+  ): Promise<T> {
+    const loaded = await this.loadService()
+    const { createApp } = await import('../src/service.ts')
+    const app = (await createApp(loaded.service, {
+      root: loaded.root,
+      logger: { level: 'warn', stream: process.stderr },
+    })) as unknown as FastifyInstance
+    try {
+      prepare?.(app)
+      await app.ready()
+      return await fn(app, loaded)
+    } finally {
+      await app.close()
+    }
+  }
+
+  /**
+   * Stops what could lose data in production.
+   *
+   * @throws {PlinthError} PRODUCTION_REFUSED unless `force`
+   */
+  protected refuseInProduction(app: FastifyInstance, action: string, force: boolean): void {
+    if (app.config.NODE_ENV === 'production' && !force) throw errors.PRODUCTION_REFUSED(action)
+  }
+
+  protected override async catch(error: Error): Promise<unknown> {
+    // Wrong usage: oclif says what and exits with 2.
+    if ('oclif' in error) throw error
+    if (this.jsonEnabled()) this.logJson(this.toErrorJson(error))
+    else this.logToStderr(describeError(error))
+    return this.exit(1)
+  }
+
+  protected override toErrorJson(error: unknown): unknown {
+    if (!PlinthError.is(error)) return { error: { message: (error as Error).message } }
+    const { code, message, errors: details } = error
+    return { error: { code, message, ...(details && { errors: details }) } }
+  }
+}
+
+/** The real path of the `manage` script, which `_main.ts` leaves in oclif's manifest. */
+function scriptOf(manifest: object): string {
+  return (manifest as { plinth?: { script: string } }).plinth?.script ?? process.cwd()
+}

@@ -1,0 +1,59 @@
+import { fileURLToPath } from 'node:url'
+import { kit } from '../src/process/kit.ts'
+import { findCommands } from './_find.ts'
+import { printHelp } from './_help.ts'
+import { selected } from './_selected.ts'
+
+const ROOT = fileURLToPath(new URL('.', import.meta.url))
+const EXTENSION = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+
+/**
+ * Runs `manage`: finds the command that the words name and hands it to oclif, which has loaded nothing
+ * else. The list of commands needs no oclif at all.
+ *
+ * @param script the real path of the script that was started
+ */
+export async function main(script: string, argv: readonly string[]): Promise<void> {
+  try {
+    await run(script, argv)
+  } catch (error) {
+    const { describeError } = await import('./_describe.ts')
+    console.error(describeError(error))
+    process.exitCode = 1
+  }
+}
+
+async function run(script: string, argv: readonly string[]): Promise<void> {
+  const { version } = kit()
+  if (argv[0] === '--version') {
+    console.log(`plinth ${version} (Node.js ${process.version})`)
+    return
+  }
+  const [word = '--help', ...rest] = argv
+  if (['--help', '-h'].includes(word) || (word === 'help' && rest.length === 0)) {
+    await printHelp(script)
+    return
+  }
+  const words = word === 'help' ? [...rest, '--help'] : argv
+  const found = await findCommands(script, words[0] as string)
+  if (!found) {
+    process.exitCode = 2
+    return
+  }
+  Object.assign(selected, found)
+  await runWithOclif(script, version, words)
+}
+
+async function runWithOclif(script: string, version: string, argv: readonly string[]) {
+  const { settings } = await import('@oclif/core/settings')
+  settings.enableAutoTranspile = false
+  const { execute } = await import('@oclif/core/execute')
+  const oclif = {
+    bin: 'manage',
+    topicSeparator: ' ',
+    commands: { strategy: 'explicit', target: `./_selected.${EXTENSION}`, identifier: 'selected' },
+    topics: { migrate: { description: 'Apply, list and take back migrations' } },
+  } as const
+  const pjson = { name: 'plinth', version, type: 'module', oclif, plinth: { script } }
+  await execute({ args: [...argv], loadOptions: { root: ROOT, pjson } as never })
+}

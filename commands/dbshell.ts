@@ -1,0 +1,25 @@
+import { errors } from '../src/errors.ts'
+import { BaseCommand } from './_base.ts'
+
+export default class Dbshell extends BaseCommand {
+  static override summary = "Open the database's own shell"
+  static override description =
+    'Starts sqlite3, or mariadb or mysql, on the database of DATABASE_URL. What follows -- goes to that program.'
+  static override examples = [
+    '<%= config.bin %> dbshell',
+    '<%= config.bin %> dbshell -- -e "select count(*) from city"',
+  ]
+  static override strict = false
+
+  async run(): Promise<void> {
+    const { argv } = await this.parse(Dbshell)
+    const { service, root } = await this.loadService()
+    const { databaseUrl, readServiceConfig } = await import('../src/service.ts')
+    const url = databaseUrl(readServiceConfig(service, { root }).values, root)
+    if (!url) throw errors.DATABASE_MISSING()
+    const { databaseClient } = await import('../src/database/client.ts')
+    const { command, args, env } = databaseClient(url)
+    const { superviseChild } = await import('#child')
+    process.exitCode = await superviseChild(command, [...args, ...(argv as string[])], env)
+  }
+}

@@ -1,0 +1,9 @@
+import { defineModule } from 'plinth'
+import { nearest } from './nearest.ts'
+import { create, list, remove, replace, retrieve, update } from './resources.ts'
+
+export const cities = defineModule({
+  prefix: '/cities',
+  tags: ['Cities'],
+  resources: { list, nearest, retrieve, create, replace, update, remove },
+})

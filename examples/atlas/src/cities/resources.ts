@@ -1,0 +1,118 @@
+import { type Context, defineList, defineResource, errors, notFound, type Static, Type } from 'plinth'
+import { City, CityInput } from './model.ts'
+
+const key = { id: City.properties.id }
+const byId = Type.Object(key)
+
+const cityList = defineList(City, {
+  filters: {
+    country: 'equals',
+    name: 'contains',
+    min_population: { operator: 'from', column: 'population' },
+    max_population: { operator: 'to', column: 'population' },
+  },
+  order: ['id', 'name', 'country', 'population'],
+  key: 'id',
+})
+
+const example = {
+  id: 2_988_507,
+  name: 'Paris',
+  country: 'FR',
+  population: 2_138_551,
+  lat: 48.85341,
+  lon: 2.3488,
+  created_at: '2026-11-22T12:00:00.000Z',
+  updated_at: '2026-11-22T12:00:00.000Z',
+}
+
+export const list = defineResource({
+  summary: 'Cities, page by page',
+  request: cityList.request,
+  response: cityList.response,
+  examples: { request: { country: 'FR', name: 'par', page_size: 20, order: '-population' } },
+  perform: (input, { db }) => cityList.paginate(db.selectFrom('city').selectAll(), input),
+})
+
+export const retrieve = defineResource({
+  summary: 'One city',
+  path: '/:id',
+  request: byId,
+  response: City,
+  examples: { request: { id: example.id }, response: example },
+  async perform({ id }, { db }) {
+    const found = await db.selectFrom('city').selectAll().where('id', '=', id).executeTakeFirst()
+    return found ?? notFound('city', id)
+  },
+})
+
+export const create = defineResource({
+  summary: 'Add a city',
+  method: 'POST',
+  status: 201,
+  request: CityInput,
+  response: City,
+  async perform(city, { db }) {
+    await assertCountry(db, city.country)
+    const now = new Date()
+    const { insertId } = await db
+      .insertInto('city')
+      .values({ ...city, created_at: now, updated_at: now })
+      .executeTakeFirstOrThrow()
+    return await retrieve({ id: Number(insertId) })
+  },
+})
+
+export const replace = defineResource({
+  summary: 'Replace a city',
+  method: 'PUT',
+  path: '/:id',
+  request: Type.Object({ ...key, ...CityInput.properties }),
+  response: City,
+  perform: ({ id, ...city }, context) => change(id, city, context),
+})
+
+export const update = defineResource({
+  summary: 'Change some fields of a city',
+  method: 'PATCH',
+  path: '/:id',
+  request: Type.Object({ ...key, ...Type.Partial(CityInput).properties }),
+  response: City,
+  perform: ({ id, ...city }, context) => change(id, city, context),
+})
+
+export const remove = defineResource({
+  summary: 'Delete a city',
+  method: 'DELETE',
+  path: '/:id',
+  request: byId,
+  async perform({ id }, { db }) {
+    const { numDeletedRows } = await db.deleteFrom('city').where('id', '=', id).executeTakeFirst()
+    return numDeletedRows > 0n ? null : notFound('city', id)
+  },
+})
+
+type Database = Context['db']
+
+async function change(id: number, city: Partial<Static<typeof CityInput>>, { db }: Context) {
+  if (city.country !== undefined) await assertCountry(db, city.country)
+  await db
+    .updateTable('city')
+    .set({ ...city, updated_at: new Date() })
+    .where('id', '=', id)
+    .execute()
+  return await retrieve({ id })
+}
+
+async function assertCountry(db: Database, code: string): Promise<void> {
+  const found = await db
+    .selectFrom('country')
+    .select('code')
+    .where('code', '=', code)
+    .executeTakeFirst()
+  if (found) return
+  throw errors.INVALID_REQUEST.with(
+    { errors: [{ path: '/country', message: `there is no country ${code}` }] },
+    'cities',
+  )
+}

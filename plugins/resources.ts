@@ -1,0 +1,62 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { type BoundResources, bindResources } from '../src/resource/bind.ts'
+import { useStrictJson } from '../src/resource/body.ts'
+import { Context, runInContext } from '../src/resource/context.ts'
+import { type EnvelopeName, envelopes } from '../src/resource/envelope.ts'
+import { createErrorHandler } from '../src/resource/failure.ts'
+import { eachResource, type Module, type ModuleTable } from '../src/resource/module.ts'
+import type { AnyResource } from '../src/resource/resource.ts'
+import { createRoute } from '../src/resource/route.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Every resource by module and name, callable from anywhere: each call gets a context of its own. */
+    resources: BoundResources<ModuleTable>
+    /** The full name of each resource that the app serves. */
+    resourceNames: ReadonlyMap<AnyResource, string>
+    /** Runs `fn` in a context of this app, so that resources can be called in it. */
+    run<T>(fn: () => T): T
+  }
+}
+
+export interface ResourcesOptions {
+  modules: ModuleTable
+  /** Default `standard`: `{ result, code, data, message, request_id, trace_id }`; `problem`: bare bodies and RFC 9457. */
+  envelope?: EnvelopeName
+  /**
+   * Check each response against its schema before it is sent, and fail where a field would be dropped.
+   * Default: unless NODE_ENV is `production`.
+   */
+  strict?: boolean
+}
+
+async function resources(app: FastifyInstance, options: ResourcesOptions): Promise<void> {
+  const { modules, strict = process.env.NODE_ENV !== 'production' } = options
+  const envelope = envelopes[options.envelope ?? 'standard']
+  const names = new Map<AnyResource, string>()
+  for (const { name, resource } of eachResource(modules)) names.set(resource, name)
+  const run = <T>(fn: () => T): T => runInContext(new Context(app), fn, undefined, undefined)
+  app.decorate('resourceNames', names)
+  app.decorate('run', run)
+  app.decorate('resources', bindResources(modules, run))
+
+  for (const [moduleName, module] of Object.entries(modules)) {
+    app.register(serveModule, { prefix: module.prefix, moduleName, module })
+  }
+
+  async function serveModule(
+    scope: FastifyInstance,
+    served: { moduleName: string; module: Module },
+  ) {
+    const { tags, resources: table } = served.module
+    useStrictJson(scope)
+    scope.setErrorHandler(createErrorHandler(envelope))
+    for (const [name, resource] of Object.entries(table)) {
+      const settings = { app: scope, envelope, strict, ...(tags && { tags }) }
+      scope.route(createRoute(`${served.moduleName}.${name}`, resource, settings))
+    }
+  }
+}
+
+export default fp(resources, { name: 'plinth-resources', fastify: '5.x' })

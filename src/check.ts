@@ -1,0 +1,81 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import type { FastifyInstance } from 'fastify'
+import { createMigrator } from './database/migrator.ts'
+import { PlinthError } from './errors.ts'
+import { checkReadiness } from './process/readiness.ts'
+import { createApp, type ServiceDefinition } from './service.ts'
+
+/** One thing that was looked at. */
+export interface Finding {
+  check: 'configuration' | 'app' | 'attached' | 'migrations' | 'production'
+  level: 'ok' | 'warning' | 'error'
+  message: string
+}
+
+/** Looks at everything that has to be right before a service runs; changes nothing. */
+export async function checkService(loaded: {
+  root: string
+  service: ServiceDefinition
+}): Promise<Finding[]> {
+  let app: FastifyInstance
+  try {
+    const options = { root: loaded.root, logger: false as const }
+    app = (await createApp(loaded.service, options)) as unknown as FastifyInstance
+  } catch (error) {
+    return [failed('configuration', error)]
+  }
+  try {
+    await app.ready()
+    return [
+      { check: 'configuration', level: 'ok', message: 'every variable is valid' },
+      { check: 'app', level: 'ok', message: `${app.resourceNames.size} resources can be served` },
+      ...(await checkAttached(app)),
+      ...(await checkMigrations(app, loaded.root)),
+      ...checkProduction(app),
+    ]
+  } catch (error) {
+    return [failed('app', error)]
+  } finally {
+    await app.close()
+  }
+}
+
+function failed(check: Finding['check'], error: unknown): Finding {
+  const code = PlinthError.is(error) ? `${error.code}: ` : ''
+  return { check, level: 'error', message: `${code}${(error as Error).message}` }
+}
+
+async function checkAttached(app: FastifyInstance): Promise<Finding[]> {
+  const { checks } = await checkReadiness(app.readiness, false, 5000)
+  return Object.entries(checks).map(([name, { ok, latency_ms, problem }]) => ({
+    check: 'attached',
+    level: ok ? 'ok' : 'error',
+    message: ok ? `${name} answers in ${latency_ms} ms` : `${name}: ${problem}`,
+  }))
+}
+
+async function checkMigrations(app: FastifyInstance, root: string): Promise<Finding[]> {
+  const directory = join(root, 'migrations')
+  if (!app.db || !existsSync(directory)) return []
+  const pending = await createMigrator({ db: app.db, directory }).pending()
+  return [
+    pending.length === 0
+      ? { check: 'migrations', level: 'ok', message: 'every migration is applied' }
+      : { check: 'migrations', level: 'error', message: `not applied: ${pending.join(', ')}` },
+  ]
+}
+
+function checkProduction({ config }: FastifyInstance): Finding[] {
+  if (config.NODE_ENV !== 'production') return []
+  const warn = (message: string): Finding => ({ check: 'production', level: 'warning', message })
+  return [
+    ...(config.DATABASE_URL?.startsWith('sqlite:')
+      ? [warn('the database is a SQLite file: it is not shared between machines')]
+      : []),
+    ...(config.DOCS ? [warn('DOCS is on: anybody can read the API document')] : []),
+    ...(['trace', 'debug'].includes(config.LOG_LEVEL)
+      ? [warn(`LOG_LEVEL is ${config.LOG_LEVEL}: logs will be large`)]
+      : []),
+  ]
+}

@@ -1,0 +1,50 @@
+/** Resolves when an attached resource works; must give up when `signal` aborts. */
+export type ReadinessCheck = (signal: AbortSignal) => Promise<void>
+
+export interface CheckResult {
+  ok: boolean
+  /** Milliseconds. */
+  latency_ms: number
+  /** Why it does not work, in words that may be shown to anybody. */
+  problem?: string
+}
+
+export interface Readiness {
+  ready: boolean
+  draining: boolean
+  checks: Record<string, CheckResult>
+}
+
+/** Runs every check at once. */
+export async function checkReadiness(
+  checks: ReadonlyMap<string, ReadinessCheck>,
+  draining: boolean,
+  timeout: number,
+): Promise<Readiness> {
+  const results = await Promise.all(
+    Array.from(checks, async ([name, check]) => [name, await runCheck(check, timeout)] as const),
+  )
+  return {
+    ready: !draining && results.every(([, { ok }]) => ok),
+    draining,
+    checks: Object.fromEntries(results),
+  }
+}
+
+async function runCheck(check: ReadinessCheck, timeout: number): Promise<CheckResult> {
+  const began = performance.now()
+  const signal = AbortSignal.timeout(timeout)
+  const problem = await Promise.race([
+    check(signal).then(() => undefined),
+    lateness(signal, timeout),
+  ]).catch(() => 'it does not answer as it should; the log tells why')
+  const latency_ms = Math.round((performance.now() - began) * 100) / 100
+  return problem === undefined ? { ok: true, latency_ms } : { ok: false, latency_ms, problem }
+}
+
+function lateness(signal: AbortSignal, timeout: number): Promise<string> {
+  return new Promise((resolve) => {
+    const late = () => resolve(`no answer within ${timeout} ms`)
+    signal.addEventListener('abort', late, { once: true })
+  })
+}

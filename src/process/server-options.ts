@@ -1,0 +1,61 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import type { FastifyServerOptions } from 'fastify'
+import type { KitConfig } from '../config/schema.ts'
+import type { Envelope } from '../resource/envelope.ts'
+import { createErrorHandler } from '../resource/failure.ts'
+import { answerClientError } from './client-error.ts'
+
+const REQUEST_ID = /^[\w.:/+=-]{1,128}$/
+
+/** The options of the Fastify instance that follow from the configuration. */
+export async function serverOptions(
+  name: string,
+  config: KitConfig,
+  envelope: Envelope,
+  logger?: FastifyServerOptions['logger'],
+): Promise<FastifyServerOptions> {
+  return {
+    logger: logger ?? (await loggerOptions(name, config.LOG_LEVEL)),
+    disableRequestLogging: true,
+    genReqId: requestIdOf,
+    requestIdLogLabel: 'request_id',
+    bodyLimit: config.BODY_LIMIT,
+    trustProxy: config.TRUST_PROXY,
+    handlerTimeout: config.REQUEST_TIMEOUT,
+    // A client may take as long to send a request as the service may take to answer it. Node.js looks
+    // for late ones at an interval that is an option of the server of its own.
+    requestTimeout: config.REQUEST_TIMEOUT,
+    http: {
+      connectionsCheckingInterval: 1000,
+      headersTimeout: Math.min(config.REQUEST_TIMEOUT, 60_000),
+    },
+    // A balancer goes on sending for a moment after readiness fails: those requests are served.
+    return503OnClosing: false,
+    routerOptions: { ignoreTrailingSlash: true },
+    // What the router refuses before there is a route: a URL that cannot be decoded.
+    frameworkErrors: createErrorHandler(envelope),
+    clientErrorHandler: answerClientError,
+  } as FastifyServerOptions
+}
+
+/** The caller's `X-Request-Id` where it is one word of at most 128 harmless characters, else a new UUID. */
+function requestIdOf(request: Pick<IncomingMessage, 'headers'>): string {
+  const given = request.headers['x-request-id']
+  return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID()
+}
+
+async function loggerOptions(name: string, level: string): Promise<FastifyServerOptions['logger']> {
+  const options = { name, level, timestamp: isoTime, formatters: { level: levelName } }
+  if (!process.stdout.isTTY) return options
+  const { default: pretty } = await import('pino-pretty')
+  return { level, stream: pretty({ sync: true, ignore: 'pid,hostname,name' }) }
+}
+
+function isoTime(): string {
+  return `,"time":"${new Date().toISOString()}"`
+}
+
+function levelName(level: string): { level: string } {
+  return { level }
+}

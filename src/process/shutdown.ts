@@ -1,0 +1,31 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import closeWithGrace from 'close-with-grace'
+import type { FastifyInstance } from 'fastify'
+
+/**
+ * Ends the process in order on SIGTERM, SIGINT or an error that nobody caught: readiness fails, the drain
+ * delay passes while requests are still served, requests in flight finish, connections close, exit 0
+ * (1 after an error, a second signal or SHUTDOWN_TIMEOUT).
+ */
+export function endGracefully(app: FastifyInstance): void {
+  const { SHUTDOWN_TIMEOUT, DRAIN_DELAY } = app.config
+  const delay = DRAIN_DELAY + SHUTDOWN_TIMEOUT
+  closeWithGrace({ delay, logger: app.log }, async ({ err, signal }) => {
+    if (err) app.log.fatal({ err }, 'the process ends because of an error that nobody caught')
+    else app.log.info({ signal }, 'the process ends')
+    await closeGracefully(app, DRAIN_DELAY)
+  })
+}
+
+/** Closes `app` without failing a request: see {@link endGracefully}. */
+export async function closeGracefully(app: FastifyInstance, drainDelay: number): Promise<void> {
+  app.draining.since = new Date()
+  if (drainDelay > 0) await sleep(drainDelay)
+  // Keep-alive connections become idle one by one, as their last request is answered.
+  const reaper = setInterval(() => app.server.closeIdleConnections(), 50)
+  try {
+    await app.close()
+  } finally {
+    clearInterval(reaper)
+  }
+}

@@ -1,0 +1,26 @@
+import type { ModuleTable, Resources } from './module.ts'
+import type { AnyResource } from './resource.ts'
+
+/** The resources of an app: the same table and types, each call in a context of its own. */
+export type BoundResources<Modules extends ModuleTable> = Resources<Modules>
+
+/** `modules` as a table of resources whose calls run through `run`. */
+export function bindResources<Modules extends ModuleTable>(
+  modules: Modules,
+  run: <T>(fn: () => T) => T,
+): BoundResources<Modules> {
+  const bound = Object.entries(modules).map(([name, module]) => [
+    name,
+    Object.fromEntries(
+      Object.entries(module.resources).map(([key, resource]) => [key, bind(resource, run)]),
+    ),
+  ])
+  return Object.fromEntries(bound)
+}
+
+function bind(resource: AnyResource, run: <T>(fn: () => T) => T): AnyResource {
+  const call = (...args: Parameters<AnyResource>) => run(() => resource(...args))
+  return Object.assign(call, resource, {
+    bulk: (...args: Parameters<AnyResource['bulk']>) => run(() => resource.bulk(...args)),
+  })
+}

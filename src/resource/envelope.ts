@@ -1,0 +1,117 @@
+import type { FastifyRequest } from 'fastify'
+import type { ErrorDetail, PlinthError } from '../errors.ts'
+import type { JsonSchema } from './schema.ts'
+
+/** The form of every answer. */
+export interface Envelope {
+  /** The media type of errors. */
+  readonly errorType: string
+  success(data: unknown, request: FastifyRequest): unknown
+  failure(error: PlinthError, request: FastifyRequest): unknown
+  /** The schema of a successful answer whose data has `schema`. */
+  successSchema(schema: JsonSchema): JsonSchema
+  readonly failureSchema: JsonSchema
+}
+
+const requestId: JsonSchema = { type: 'string', description: 'Also in the header X-Request-Id' }
+const traceId: JsonSchema = {
+  type: ['string', 'null'],
+  description: 'The trace id of the header traceparent, where one was sent',
+}
+const details: JsonSchema = {
+  type: ['array', 'null'],
+  description: 'What is wrong, place by place',
+  items: {
+    type: 'object',
+    properties: { path: { type: 'string' }, message: { type: 'string' } },
+    required: ['path', 'message'],
+  },
+}
+
+/** `{ result, code, data, message, request_id, trace_id }`, the original's form. */
+export const standardEnvelope: Envelope = {
+  errorType: 'application/json; charset=utf-8',
+  success: (data, request) => ({
+    result: true,
+    code: 0,
+    data,
+    message: null,
+    request_id: request.id,
+    trace_id: traceIdOf(request),
+  }),
+  failure: (error, request) => ({
+    result: false,
+    code: error.code,
+    data: null,
+    message: error.message,
+    errors: error.errors,
+    request_id: request.id,
+    trace_id: traceIdOf(request),
+  }),
+  successSchema: (data) => ({
+    type: 'object',
+    properties: {
+      result: { type: 'boolean', const: true },
+      code: { type: 'integer', const: 0 },
+      data,
+      message: { type: 'null' },
+      request_id: requestId,
+      trace_id: traceId,
+    },
+    required: ['result', 'code', 'data', 'message', 'request_id', 'trace_id'],
+  }),
+  failureSchema: {
+    type: 'object',
+    properties: {
+      result: { type: 'boolean', const: false },
+      code: { type: 'string' },
+      data: { type: 'null' },
+      message: { type: 'string' },
+      errors: details,
+      request_id: requestId,
+      trace_id: traceId,
+    },
+    required: ['result', 'code', 'data', 'message', 'errors', 'request_id', 'trace_id'],
+  },
+}
+
+/** Bare bodies, and errors as problem details (RFC 9457). */
+export const problemEnvelope: Envelope = {
+  errorType: 'application/problem+json; charset=utf-8',
+  success: (data) => data,
+  failure: (error, request) => ({
+    type: 'about:blank',
+    title: error.code,
+    status: error.statusCode,
+    detail: error.message,
+    instance: request.url.split('?', 1)[0],
+    ...(error.errors ? { errors: error.errors satisfies readonly ErrorDetail[] } : {}),
+    request_id: request.id,
+  }),
+  successSchema: (schema) => schema,
+  failureSchema: {
+    type: 'object',
+    properties: {
+      type: { type: 'string' },
+      title: { type: 'string' },
+      status: { type: 'integer' },
+      detail: { type: 'string' },
+      instance: { type: 'string' },
+      errors: details,
+      request_id: requestId,
+    },
+    required: ['type', 'title', 'status', 'detail', 'instance', 'request_id'],
+  },
+}
+
+export const envelopes = { standard: standardEnvelope, problem: problemEnvelope } as const
+
+export type EnvelopeName = keyof typeof envelopes
+
+const TRACEPARENT = /^[\da-f]{2}-([\da-f]{32})-[\da-f]{16}-[\da-f]{2}$/
+
+// W3C Trace Context, 3.2: version, trace id, parent id, flags.
+function traceIdOf(request: FastifyRequest): string | null {
+  const header = request.headers.traceparent
+  return typeof header === 'string' ? (TRACEPARENT.exec(header)?.[1] ?? null) : null
+}

@@ -1,0 +1,183 @@
+import { type SelectQueryBuilder, sql } from 'kysely'
+import {
+  type Static,
+  type TArray,
+  type TInteger,
+  type TObject,
+  type TOptional,
+  type TProperties,
+  type TSchema,
+  type TString,
+  Type,
+} from 'typebox'
+
+/** How a filter's value is compared with its column. `contains` takes part of a text; `from` and `to` include the value. */
+export type FilterOperator = 'equals' | 'contains' | 'from' | 'to'
+
+/** On the column of the filter's own name, or on the one it names. */
+export type Filter<Column extends string> =
+  | FilterOperator
+  | { operator: FilterOperator; column: Column }
+
+export interface ListOptions<Column extends string, Filters> {
+  /** What a client may ask for; each is an optional parameter of the request. */
+  filters?: Filters
+  /** The columns that the parameter `order` may name, several joined by commas; `-` turns one round. */
+  order: readonly Column[]
+  /** The column that is unique: it breaks ties, so that pages neither overlap nor leave anything out. */
+  key: Column
+  /** How many rows a page has where the request does not say; default 100. */
+  pageSize?: number
+  /** The most rows of a page; default 1000. */
+  maxPageSize?: number
+}
+
+type FilterProperties<Row extends TProperties, Filters> = {
+  [Name in keyof Filters]: TOptional<ColumnSchema<Row, Name, Filters[Name]>>
+}
+
+type ColumnSchema<Row extends TProperties, Name, F> = F extends { column: infer Column }
+  ? Column extends keyof Row
+    ? Row[Column]
+    : TSchema
+  : Name extends keyof Row
+    ? Row[Name]
+    : TSchema
+
+type PageParameters = {
+  page: TOptional<TInteger>
+  page_size: TOptional<TInteger>
+  order: TOptional<TString>
+}
+
+/** One page: `page` counts from 1, `num_pages` is at least 1, `total` counts the rows of all pages. */
+export type PageSchema<Row extends TSchema> = TObject<{
+  page: TInteger
+  num_pages: TInteger
+  total: TInteger
+  results: TArray<Row>
+}>
+
+/** The schemas of a list resource, and the query that answers it. */
+export interface List<Row extends TSchema, Properties extends TProperties> {
+  request: TObject<Properties>
+  response: PageSchema<Row>
+  /** Filters, orders and cuts `query` to the page that `input` asks for, in SQL. */
+  paginate<DB, TB extends keyof DB>(
+    query: SelectQueryBuilder<DB, TB, Static<Row>>,
+    input: Static<TObject<Properties>>,
+  ): Promise<Static<PageSchema<Row>>>
+}
+
+/** Declares how rows of the schema `row` are listed: which filters and orders there are, how long a page is. */
+export function defineList<
+  Row extends TProperties,
+  const Filters extends Record<string, Filter<keyof Row & string>> = Record<never, never>,
+>(
+  row: TObject<Row>,
+  options: ListOptions<keyof Row & string, Filters>,
+): List<TObject<Row>, FilterProperties<Row, Filters> & PageParameters> {
+  const { pageSize = 100, maxPageSize = 1000, order, key } = options
+  const filters = Object.entries(options.filters ?? {}).map(([name, filter]) =>
+    typeof filter === 'string'
+      ? { name, column: name, operator: filter }
+      : { name, column: filter.column as string, operator: filter.operator },
+  )
+  const properties = {
+    ...Object.fromEntries(
+      filters.map(({ name, column }) => [name, Type.Optional(row.properties[column] as TSchema)]),
+    ),
+    page: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000, default: 1 })),
+    page_size: Type.Optional(Type.Integer({ minimum: 1, maximum: maxPageSize, default: pageSize })),
+    order: Type.Optional(
+      Type.String({ pattern: orderPattern(order), description: orderHelp(order) }),
+    ),
+  }
+
+  return {
+    request: Type.Object(properties) as never,
+    response: Type.Object({
+      page: Type.Integer(),
+      num_pages: Type.Integer(),
+      total: Type.Integer(),
+      results: Type.Array(row),
+    }),
+    paginate: (query, input) =>
+      selectPage(query as never, {
+        input: input as PageInput,
+        filters,
+        key,
+        pageSize,
+      }) as Promise<never>,
+  }
+}
+
+interface PageTask {
+  input: PageInput
+  filters: readonly { name: string; column: string; operator: FilterOperator }[]
+  key: string
+  pageSize: number
+}
+
+type AnyQuery = SelectQueryBuilder<Record<string, Record<string, unknown>>, string, object>
+
+async function selectPage(query: AnyQuery, { input, filters, key, pageSize }: PageTask) {
+  const { page = 1, page_size = pageSize, order } = input
+  let filtered = query
+  for (const { name, column, operator } of filters) {
+    const value = input[name]
+    if (value !== undefined) filtered = filtered.where(condition(column, operator, value))
+  }
+  const { total } = await filtered
+    .clearSelect()
+    .select(sql<number>`count(*)`.as('total'))
+    .executeTakeFirstOrThrow()
+  let ordered = filtered
+  for (const [column, direction] of parseOrder(order, key)) {
+    ordered = ordered.orderBy(sql.ref(column), direction)
+  }
+  const results = await ordered
+    .limit(page_size)
+    .offset((page - 1) * page_size)
+    .execute()
+  return { page, num_pages: Math.max(1, Math.ceil(total / page_size)), total, results }
+}
+
+interface PageInput {
+  [filter: string]: unknown
+  page?: number
+  page_size?: number
+  order?: string
+}
+
+function condition(column: string, operator: FilterOperator, value: unknown) {
+  const ref = sql.ref(column)
+  switch (operator) {
+    case 'equals':
+      return sql<boolean>`${ref} = ${value}`
+    case 'from':
+      return sql<boolean>`${ref} >= ${value}`
+    case 'to':
+      return sql<boolean>`${ref} <= ${value}`
+    case 'contains':
+      // Not the backslash: MySQL takes it for an escape in the text of the pattern, too.
+      return sql<boolean>`${ref} like ${`%${String(value).replace(/[!%_]/g, '!$&')}%`} escape '!'`
+  }
+}
+
+function parseOrder(order: string | undefined, key: string): [string, 'asc' | 'desc'][] {
+  const columns = order === undefined ? [] : order.split(',')
+  const named = columns.map((column): [string, 'asc' | 'desc'] =>
+    column.startsWith('-') ? [column.slice(1), 'desc'] : [column, 'asc'],
+  )
+  return named.some(([column]) => column === key) ? named : [...named, [key, 'asc']]
+}
+
+function orderPattern(columns: readonly string[]): string {
+  const one = `-?(${columns.join('|')})`
+  return `^${one}(,${one})*$`
+}
+
+function orderHelp(columns: readonly string[]): string {
+  return `One or more of ${columns.join(', ')}, joined by commas; - before one for descending.`
+}

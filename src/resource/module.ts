@@ -1,0 +1,37 @@
+import type { AnyResource } from './resource.ts'
+
+/** Resources by name: `cities.retrieve` is `{ cities: defineModule({ resources: { retrieve } }) }`. */
+export type ResourceTable = Readonly<Record<string, AnyResource>>
+
+export interface Module<Resources extends ResourceTable = ResourceTable> {
+  /** Where its routes begin, `/cities`. */
+  readonly prefix: string
+  /** Groups its operations in the API document. */
+  readonly tags?: readonly string[]
+  readonly resources: Resources
+}
+
+export type ModuleTable = Readonly<Record<string, Module>>
+
+/** The resources of all modules, as they are called: `{ cities: { retrieve } }`. */
+export type Resources<Modules extends ModuleTable> = {
+  readonly [M in keyof Modules]: Modules[M]['resources']
+}
+
+/** Defines a module: a group of resources under one prefix, served in an encapsulated Fastify context. */
+export function defineModule<const Resources extends ResourceTable>(
+  module: Module<Resources>,
+): Module<Resources> {
+  return module
+}
+
+/** Every resource of `modules` with its full name. */
+export function* eachResource(
+  modules: ModuleTable,
+): Generator<{ name: string; resource: AnyResource; module: Module }> {
+  for (const [moduleName, module] of Object.entries(modules)) {
+    for (const [name, resource] of Object.entries(module.resources)) {
+      yield { name: `${moduleName}.${name}`, resource, module }
+    }
+  }
+}

@@ -1,0 +1,68 @@
+import type { FastifyRequest } from 'fastify'
+import { errors } from '../errors.ts'
+import type { AnyResource } from './resource.ts'
+import { closeSchema, type JsonSchema, pickProperties } from './schema.ts'
+
+/** Where each part of a resource's request comes from, as Fastify names the schemas. */
+export interface RequestParts {
+  params?: JsonSchema
+  querystring?: JsonSchema
+  body?: JsonSchema
+}
+
+/**
+ * Divides a resource's request schema over path, query and body. GET reads the query, the other methods
+ * the body; properties that the path names come from there.
+ *
+ * @throws {PlinthError} RESOURCE_INVALID where a name has two places or none
+ */
+export function splitRequest(resource: AnyResource, name: string, url: string): RequestParts {
+  const refuse = (problem: string) => errors.RESOURCE_INVALID(name, problem)
+  const schema = closeSchema(resource.request)
+  const inPath = Array.from(url.matchAll(/:(\w+)/g), ([, parameter]) => parameter as string)
+  const inQuery: readonly string[] = resource.definition.query ?? []
+  if (!schema.properties) {
+    if (inPath.length + inQuery.length > 0)
+      throw refuse('a request that is no object has no path or query')
+    if (!hasBody(resource)) throw refuse('a GET has no body to hold a request that is no object')
+    return { body: schema }
+  }
+  for (const part of [...inPath, ...inQuery]) {
+    if (!(part in schema.properties)) throw refuse(`its request schema has no ${part}`)
+  }
+  const twice = [...inPath, ...inQuery].find((part, i, all) => all.indexOf(part) !== i)
+  if (twice) throw refuse(`${twice} appears twice in its path and query`)
+  const rest = Object.keys(schema.properties).filter(
+    (property) => !inPath.includes(property) && !inQuery.includes(property),
+  )
+  const query = hasBody(resource) ? inQuery : [...inQuery, ...rest]
+  return {
+    ...(inPath.length > 0 && { params: pickProperties(schema, inPath) }),
+    // An empty one is kept: it refuses query parameters that nothing reads.
+    querystring: pickProperties(schema, query),
+    ...(hasBody(resource) && rest.length > 0 && { body: pickProperties(schema, rest) }),
+  }
+}
+
+function hasBody(resource: AnyResource): boolean {
+  return (resource.definition.method ?? 'GET') !== 'GET'
+}
+
+/** Makes the function that puts the parts of a validated HTTP request together again. */
+export function createMerge(parts: RequestParts): (request: FastifyRequest) => unknown {
+  const { params, querystring, body } = parts
+  const query = Object.keys(querystring?.properties ?? {}).length > 0
+  if (body && !params && !query) return (request) => request.body
+  if (query && !params && !body) return (request) => request.query
+  if (params && !query && !body) return (request) => request.params
+  if (params && body && !query) {
+    return (request) => Object.assign({}, request.body, request.params)
+  }
+  return (request) =>
+    Object.assign(
+      {},
+      body && (request.body as object),
+      query && (request.query as object),
+      params && (request.params as object),
+    )
+}

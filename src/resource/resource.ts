@@ -1,0 +1,96 @@
+import { type Static, type TNull, type TObject, type TSchema, Type } from 'typebox'
+import { type BulkOptions, type BulkSettled, bulk } from './bulk.ts'
+import { callResource } from './call.ts'
+import type { Context } from './context.ts'
+
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+
+/** What a resource is: `request` goes in, `response` comes out, `perform` is the business logic between. */
+export interface ResourceDefinition<Req extends TSchema, Res extends TSchema> {
+  /** A few words for lists and the API document. */
+  summary: string
+  /** Markdown for the API document. */
+  description?: string
+  /** Default `GET`. */
+  method?: Method
+  /** Below the module's prefix, with `:name` for path parameters; default `/`. */
+  path?: string
+  /** An object, or for a body an array; default: nothing is taken. */
+  request?: Req
+  /** Properties of the request that come from the query although the method has a body. */
+  query?: readonly (keyof Static<Req> & string)[]
+  /** Default `null`: nothing to tell but success. */
+  response?: Res
+  /** The HTTP status of success; default 200. */
+  status?: 200 | 201 | 202
+  /** Milliseconds until the call is given up and its signal aborted; default: the app's deadline. */
+  timeout?: number
+  /** The entity tag of what the request would find, without quotes; `undefined`: it has none (RFC 9110, 8.8.3). */
+  etag?(request: Static<Req>, context: Context): Promise<string | undefined> | string | undefined
+  /** When what the request would find was last changed (RFC 9110, 8.8.2). */
+  lastModified?(
+    request: Static<Req>,
+    context: Context,
+  ): Promise<Date | undefined> | Date | undefined
+  /** Shown in the API document. */
+  examples?: { request?: Static<Req>; response?: Static<Res> }
+  perform(request: Static<Req>, context: Context): Promise<Static<Res>> | Static<Res>
+}
+
+/** The argument list of a call: the request may be left out where it has no required property. */
+export type CallArguments<Req extends TSchema, Last extends unknown[]> =
+  Record<never, never> extends Static<Req>
+    ? [request?: Static<Req>, ...Last]
+    : [request: Static<Req>, ...Last]
+
+/** Of one call in process. */
+export interface CallOptions {
+  /** Gives the call up when it aborts. */
+  signal?: AbortSignal
+  /** Milliseconds until the call is given up; default: the definition's, else what is left of the request. */
+  timeout?: number
+}
+
+/** A resource: called like a function it runs in process; a module serves it over HTTP. */
+export interface Resource<Req extends TSchema = TSchema, Res extends TSchema = TSchema> {
+  /**
+   * @throws {PlinthError} INVALID_REQUEST, INVALID_RESPONSE, DEADLINE_EXCEEDED, CONTEXT_MISSING
+   *   (outside of a request and of `app.run`), and whatever `perform` throws
+   */
+  (...args: CallArguments<Req, [options?: CallOptions]>): Promise<Static<Res>>
+  readonly definition: ResourceDefinition<Req, Res>
+  readonly request: Req
+  readonly response: Res
+  /**
+   * Runs many calls, a bounded number at once; results keep the order of `requests`.
+   * All finish before the first failure by position is thrown.
+   */
+  bulk(
+    requests: readonly Static<Req>[],
+    options: BulkOptions & { settled: true },
+  ): Promise<BulkSettled<Static<Res>>[]>
+  bulk(
+    requests: readonly Static<Req>[],
+    options: BulkOptions & { ignoreErrors: true },
+  ): Promise<(Static<Res> | null)[]>
+  bulk(requests: readonly Static<Req>[], options?: BulkOptions): Promise<Static<Res>[]>
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a table of resources has to take every kind, and only `any` is both in- and output
+export type AnyResource = Resource<any, any>
+
+/** Defines a resource. Its schemas are TypeBox schemas; the types of `perform` and of calls follow from them. */
+export function defineResource<
+  Req extends TSchema = TObject<Record<never, never>>,
+  Res extends TSchema = TNull,
+>(definition: ResourceDefinition<Req, Res>): Resource<Req, Res> {
+  const call = (request?: unknown, options?: CallOptions) =>
+    callResource(resource, request, options)
+  const resource: Resource<Req, Res> = Object.assign(call, {
+    definition,
+    request: definition.request ?? (Type.Object({}) as TSchema as Req),
+    response: definition.response ?? (Type.Null() as TSchema as Res),
+    bulk: (requests: readonly unknown[], options?: BulkOptions) => bulk(call, requests, options),
+  }) as Resource<Req, Res>
+  return resource
+}

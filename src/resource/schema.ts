@@ -1,0 +1,83 @@
+import type { TSchema } from 'typebox'
+
+/** A JSON schema as the functions here see it: only the keywords that hold other schemas matter. */
+export interface JsonSchema {
+  [keyword: string]: unknown
+  type?: unknown
+  properties?: SchemaMap
+  required?: readonly string[]
+}
+
+type SchemaMap = { [name: string]: JsonSchema }
+
+const LISTS = ['allOf', 'anyOf', 'oneOf', 'prefixItems'] as const
+const SINGLES = ['items', 'additionalProperties', 'not'] as const
+const MAPS = ['properties', 'patternProperties', '$defs'] as const
+
+/** A copy of `schema` in which `change` has replaced each schema, the innermost first. */
+function mapSchema(schema: JsonSchema, change: (schema: JsonSchema) => JsonSchema): JsonSchema {
+  const map = (value: unknown) => (isSchema(value) ? mapSchema(value, change) : value)
+  const copy: JsonSchema = { ...schema }
+  for (const key of LISTS) {
+    const list = copy[key]
+    if (Array.isArray(list)) copy[key] = list.map(map)
+  }
+  for (const key of SINGLES) {
+    if (key in copy) copy[key] = Array.isArray(copy[key]) ? copy[key].map(map) : map(copy[key])
+  }
+  for (const key of MAPS) {
+    const table = copy[key]
+    if (!isSchema(table)) continue
+    copy[key] = Object.fromEntries(Object.entries(table).map(([k, v]) => [k, map(v)])) as SchemaMap
+  }
+  return change(copy)
+}
+
+function isSchema(value: unknown): value is JsonSchema {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/**
+ * A copy of `schema` that refuses every property it does not list, at any depth. Objects that say
+ * themselves what else they take (`additionalProperties`) keep that. The members of an intersection
+ * cannot be closed one by one, so the intersection as a whole is.
+ */
+export function closeSchema(schema: TSchema): JsonSchema {
+  return mapSchema(schema as JsonSchema, (part) => {
+    if (Array.isArray(part.allOf)) {
+      return { ...part, allOf: part.allOf.map(reopen), unevaluatedProperties: false }
+    }
+    const open =
+      part.properties !== undefined &&
+      !('additionalProperties' in part) &&
+      !('unevaluatedProperties' in part)
+    return open ? { ...part, additionalProperties: false } : part
+  })
+}
+
+function reopen(part: JsonSchema): JsonSchema {
+  const { additionalProperties, unevaluatedProperties, ...rest } = part
+  const kept = additionalProperties === false ? {} : { additionalProperties }
+  return additionalProperties === undefined ? rest : { ...rest, ...kept }
+}
+
+/** Whether validating against `schema` can write a default into the value. */
+export function hasDefaults(schema: TSchema): boolean {
+  let found = false
+  mapSchema(schema as JsonSchema, (part) => {
+    found ||= part.default !== undefined
+    return part
+  })
+  return found
+}
+
+/** `schema` (an object) with only the properties `names`, and those of them required that were. */
+export function pickProperties(schema: JsonSchema, names: readonly string[]): JsonSchema {
+  const properties = schema.properties ?? {}
+  return {
+    type: 'object',
+    properties: Object.fromEntries(names.map((name) => [name, properties[name] ?? {}])),
+    required: (schema.required ?? []).filter((name) => names.includes(name)),
+    additionalProperties: false,
+  }
+}

@@ -1,0 +1,140 @@
+import { join } from 'node:path'
+import type {
+  FastifyInstance,
+  FastifyPluginAsync,
+  FastifyPluginCallback,
+  FastifyServerOptions,
+} from 'fastify'
+import type { TObject } from 'typebox'
+import { type Config, type ConfigOwner, readConfig } from './config/read.ts'
+import { type KitConfig, kitOwner } from './config/schema.ts'
+import { type EnvelopeName, envelopes } from './resource/envelope.ts'
+import type { ModuleTable, Resources } from './resource/module.ts'
+
+/** What a service is made of. */
+export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> {
+  /** Lower case words joined by `-`; names the service in logs and in the API document. */
+  name: string
+  /** Shown in the API document; default `0.0.0`. */
+  version?: string
+  description?: string
+  /** The variables of the environment that are its own, joined to the kit's. */
+  env?: TObject
+  modules: Modules
+  /** The service's own Fastify plugins, registered before the modules. */
+  plugins?: readonly (FastifyPluginAsync | FastifyPluginCallback)[]
+  /** The form of every answer; default `standard`. */
+  envelope?: EnvelopeName
+}
+
+/** Defines a service: the default export of its `src/service.ts`. */
+export function defineService<const Modules extends ModuleTable>(
+  definition: ServiceDefinition<Modules>,
+): ServiceDefinition<Modules> {
+  return definition
+}
+
+/** Whose variables make up the configuration of a service: the kit's and its own. */
+export function configOwners({ name, env }: ServiceDefinition): ConfigOwner[] {
+  return env ? [kitOwner, { owner: name, schema: env }] : [kitOwner]
+}
+
+/**
+ * Reads the configuration of a service; SQLite files are in its folder, wherever the process was started.
+ *
+ * @throws {PlinthError} CONFIG_INVALID
+ */
+export function readServiceConfig(
+  service: ServiceDefinition,
+  { root = process.cwd(), env }: AppOptions = {},
+): Config<KitConfig> {
+  return readConfig<KitConfig>(configOwners(service), {
+    ...(env && { env }),
+    dotenv: join(root, '.env'),
+  })
+}
+
+/** The URL of a service's database, with the path of a SQLite file absolute; `undefined`: it has none. */
+export function databaseUrl({ DATABASE_URL }: KitConfig, root: string): string | undefined {
+  const relative = DATABASE_URL && /^sqlite:(?!:|\/)(.+)$/.exec(DATABASE_URL)?.[1]
+  return relative ? `sqlite:${join(root, relative)}` : DATABASE_URL
+}
+
+export interface AppOptions {
+  /** The service's folder: relative paths and `.env` start here; default: the working folder. */
+  root?: string
+  /** Default: `process.env`. */
+  env?: NodeJS.ProcessEnv
+  /** Where log lines go; default: by LOG_LEVEL, pretty on a terminal; `false`: nowhere. */
+  logger?: FastifyServerOptions['logger']
+}
+
+/** A service's Fastify app, with its own resources typed. */
+export type App<Modules extends ModuleTable = ModuleTable> = Omit<FastifyInstance, 'resources'> & {
+  resources: Resources<Modules>
+}
+
+/**
+ * Builds the app of a service: nothing listens, exits or handles signals yet.
+ *
+ * @throws {PlinthError} CONFIG_INVALID; what plugins throw at boot comes from `app.ready()`
+ */
+export async function createApp<Modules extends ModuleTable>(
+  service: ServiceDefinition<Modules>,
+  options: AppOptions = {},
+): Promise<App<Modules>> {
+  const root = options.root ?? process.cwd()
+  const read = readServiceConfig(service, { ...options, root })
+  const envelope = envelopes[service.envelope ?? 'standard']
+  const { default: Fastify } = await import('fastify')
+  const { serverOptions } = await import('./process/server-options.ts')
+  const app = Fastify(await serverOptions(service.name, read.values, envelope, options.logger))
+  await registerPlugins(app, service, read, root)
+  return app as unknown as App<Modules>
+}
+
+// Loaded here and not at the top: what only defines a service, or reads its configuration, needs none.
+async function registerPlugins(
+  app: FastifyInstance,
+  service: ServiceDefinition,
+  read: Config<KitConfig>,
+  root: string,
+): Promise<void> {
+  const { values } = read
+  const { modules, envelope = 'standard' } = service
+  const url = databaseUrl(values, root)
+  app.register(await plugin(import('../plugins/config.ts')), { config: read })
+  app.register(await plugin(import('../plugins/envelope.ts')), { envelope })
+  app.register(await plugin(import('../plugins/request-log.ts')))
+  app.register(await plugin(import('../plugins/health.ts')), { envelope })
+  if (url)
+    app.register(await plugin(import('../plugins/database.ts')), databaseOptions(values, url))
+  if (values.DOCS) app.register(await plugin(import('../plugins/docs.ts')), documentInfo(service))
+  for (const own of service.plugins ?? []) app.register(own)
+  const strict = values.NODE_ENV !== 'production'
+  app.register(await plugin(import('../plugins/resources.ts')), { modules, envelope, strict })
+}
+
+async function plugin<T>(module: Promise<{ default: T }>): Promise<T> {
+  return (await module).default
+}
+
+function databaseOptions(values: KitConfig, url: string) {
+  return {
+    url,
+    poolSize: values.DATABASE_POOL_SIZE,
+    queueLimit: values.DATABASE_QUEUE_LIMIT,
+    connectTimeout: values.DATABASE_CONNECT_TIMEOUT,
+    acquireTimeout: values.DATABASE_ACQUIRE_TIMEOUT,
+    queryTimeout: values.DATABASE_QUERY_TIMEOUT,
+  }
+}
+
+function documentInfo({ name, version = '0.0.0', description, envelope }: ServiceDefinition) {
+  return {
+    title: name,
+    version,
+    ...(description && { description }),
+    envelope: envelope ?? ('standard' as const),
+  }
+}
