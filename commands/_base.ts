@@ -23,6 +23,7 @@ export abstract class BaseCommand extends Command {
     const service = await importDefault<ServiceDefinition>(
       location.file,
       'what defineService returns',
+      'object',
     )
     return { ...location, service }
   }
@@ -30,7 +31,7 @@ export abstract class BaseCommand extends Command {
   /**
    * Runs `fn` with the service's app, ready but not listening, and closes it whatever happens.
    *
-   * @param prepare called before the plugins are loaded: to add hooks
+   * @param prepare as in `createApp`
    */
   protected async withApp<T>(
     fn: (app: FastifyInstance, loaded: LoadedService) => Promise<T>,
@@ -41,9 +42,9 @@ export abstract class BaseCommand extends Command {
     const app = (await createApp(loaded.service, {
       root: loaded.root,
       logger: { level: 'warn', stream: process.stderr },
+      ...(prepare && { prepare }),
     })) as unknown as FastifyInstance
     try {
-      prepare?.(app)
       await app.ready()
       return await fn(app, loaded)
     } finally {

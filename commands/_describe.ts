@@ -7,6 +7,8 @@ import { PlinthError } from '../src/errors.ts'
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   if (!PlinthError.is(error)) return error.stack ?? error.message
-  const details = error.errors?.map(({ path, message }) => `  ${path || '/'} ${message}`) ?? []
-  return [`error ${error.code}: ${error.message}`, ...details].join('\n')
+  // The message of CONFIG_INVALID has them already.
+  const details = error.errors?.filter(({ message }) => !error.message.includes(message)) ?? []
+  const places = details.map(({ path, message }) => `  ${path || '/'} ${message}`)
+  return [`error ${error.code}: ${error.message}`, ...places].join('\n')
 }

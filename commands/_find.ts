@@ -17,8 +17,9 @@ export function serviceCommands(script: string): Record<string, { file: string }
         .replace(/^commands\//, '')
         .replace(/\.ts$/, '')
         .replaceAll('/', ':')
-      if (commands[id])
-        throw errors.SERVICE_BROKEN(join(root, file), `${id} is a command of the kit`)
+      const word = id.split(':')[0] as string
+      if (commands[word])
+        throw errors.SERVICE_BROKEN(join(root, file), `${word} is a command of the kit`)
       return [id, { file: join(root, file) }]
     }),
   )
@@ -58,7 +59,7 @@ export async function findCommands(
 
 /** @throws {PlinthError} SERVICE_BROKEN */
 export function importCommand(file: string): Promise<typeof Command> {
-  return importDefault(file, 'a class that extends BaseCommand')
+  return importDefault(file, 'a class that extends BaseCommand', 'function')
 }
 
 function commandsOf<T extends CommandEntry | { file: string }>(

@@ -30,11 +30,12 @@ async function run(script: string, argv: readonly string[]): Promise<void> {
     return
   }
   const [word = '--help', ...rest] = argv
-  if (['--help', '-h'].includes(word) || (word === 'help' && rest.length === 0)) {
+  // manage help [COMMAND]
+  const words = word === 'help' ? [...rest, '--help'] : [word, ...rest]
+  if (['--help', '-h'].includes(words[0] as string)) {
     await printHelp(script)
     return
   }
-  const words = word === 'help' ? [...rest, '--help'] : argv
   const found = await findCommands(script, words[0] as string)
   if (!found) {
     process.exitCode = 2
@@ -51,6 +52,7 @@ async function runWithOclif(script: string, version: string, argv: readonly stri
   const oclif = {
     bin: 'manage',
     topicSeparator: ' ',
+    additionalHelpFlags: ['-h'],
     commands: { strategy: 'explicit', target: `./_selected.${EXTENSION}`, identifier: 'selected' },
     topics: { migrate: { description: 'Apply, list and take back migrations' } },
   } as const

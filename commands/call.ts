@@ -13,9 +13,14 @@ export default class Call extends BaseCommand {
   static override args = {
     resource: Args.string({
       required: true,
+      ignoreStdin: true,
       description: 'MODULE.NAME; manage resources lists them',
     }),
-    request: Args.string({ description: 'the request as JSON, - reads stdin; default {}' }),
+    // Left alone, oclif takes a line of stdin for an argument that is not there.
+    request: Args.string({
+      description: 'the request as JSON, - reads stdin; default {}',
+      ignoreStdin: true,
+    }),
   }
 
   async run(): Promise<void> {

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import * as Flags from '@oclif/core/flags'
-import type { ConfigOwner, ConfigVariable } from '../src/config/read.ts'
+import type { ConfigVariable } from '../src/config/read.ts'
 import { BaseCommand } from './_base.ts'
 
 export default class ConfigCommand extends BaseCommand {
@@ -17,34 +17,26 @@ export default class ConfigCommand extends BaseCommand {
     example: Flags.boolean({ description: 'print a .env.example instead', exclusive: ['json'] }),
   }
 
-  async run(): Promise<readonly ConfigVariable[] | undefined> {
+  async run(): Promise<readonly ConfigVariable[]> {
     const { flags } = await this.parse(ConfigCommand)
     const { service, root } = await this.loadService()
     const { configOwners } = await import('../src/service.ts')
     const owners = configOwners(service)
-    if (flags.example) return this.printExample(owners)
+    if (flags.example) {
+      const { renderExample } = await import('../src/config/example.ts')
+      this.log(renderExample(owners).trimEnd())
+      return []
+    }
     const { readConfig } = await import('../src/config/read.ts')
     const { variables } = readConfig(owners, { dotenv: join(root, '.env') })
-    this.log(formatTable(variables).join('\n'))
+    const { formatTable } = await import('./_print.ts')
+    const rows = variables.map(({ name, value, origin }) => [name, formatValue(value), origin])
+    this.log(formatTable([['NAME', 'VALUE', 'ORIGIN'], ...rows]))
     return variables
   }
-
-  private async printExample(owners: readonly ConfigOwner[]): Promise<undefined> {
-    const { renderExample } = await import('../src/config/example.ts')
-    this.log(renderExample(owners).trimEnd())
-  }
 }
 
-function formatTable(variables: readonly ConfigVariable[]): string[] {
-  const rows = [
-    ['NAME', 'VALUE', 'ORIGIN'],
-    ...variables.map(({ name, value, origin }) => [name, formatValue(value), origin]),
-  ]
-  const widths = [0, 1].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
-  return rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  '))
-}
-
-// A line break or an escape sequence in a value must not break the table or the terminal.
+// A line break or an escape sequence in a value must not reach the terminal.
 function formatValue(value: unknown): string {
   const text = value === null ? '' : String(value)
   return /\p{Cc}/u.test(text) ? JSON.stringify(text) : text

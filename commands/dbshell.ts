@@ -7,12 +7,14 @@ export default class Dbshell extends BaseCommand {
     'Starts sqlite3, or mariadb or mysql, on the database of DATABASE_URL. What follows -- goes to that program.'
   static override examples = [
     '<%= config.bin %> dbshell',
+    '<%= config.bin %> dbshell -- "select count(*) from city"',
     '<%= config.bin %> dbshell -- -e "select count(*) from city"',
   ]
   static override strict = false
 
   async run(): Promise<void> {
-    const { argv } = await this.parse(Dbshell)
+    // Not argv, which oclif sorts: of two equal words it moves one.
+    const { raw } = await this.parse(Dbshell)
     const { service, root } = await this.loadService()
     const { databaseUrl, readServiceConfig } = await import('../src/service.ts')
     const url = databaseUrl(readServiceConfig(service, { root }).values, root)
@@ -20,6 +22,10 @@ export default class Dbshell extends BaseCommand {
     const { databaseClient } = await import('../src/database/client.ts')
     const { command, args, env } = databaseClient(url)
     const { superviseChild } = await import('#child')
-    process.exitCode = await superviseChild(command, [...args, ...(argv as string[])], env)
+    process.exitCode = await superviseChild(
+      command,
+      [...args, ...raw.map(({ input }) => input)],
+      env,
+    )
   }
 }

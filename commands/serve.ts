@@ -29,16 +29,18 @@ export default class Serve extends BaseCommand {
     const { service, root } = await this.loadService()
     const { createApp } = await import('../src/service.ts')
     const app = (await createApp(service, { root })) as unknown as FastifyInstance
+    const { endGracefully } = await import('../src/process/shutdown.ts')
+    // Before it listens: from the first request on, a signal must not end it at once.
+    const letGo = endGracefully(app)
     try {
       await app.ready()
       const { HOST, PORT } = app.config
       await listen(app, flags.host ?? HOST, flags.port ?? PORT)
     } catch (error) {
+      letGo()
       await app.close()
       throw error
     }
-    const { endGracefully } = await import('../src/process/shutdown.ts')
-    endGracefully(app)
   }
 
   /** Starts this command again under Node.js' own watch mode, which ends and restarts it. */
@@ -58,7 +60,9 @@ async function listen(app: FastifyInstance, host: string, port: number): Promise
   try {
     await app.listen({ host, port })
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw cause
-    throw errors.PORT_IN_USE.with({ cause }, `${host}:${port}`)
+    const { code, syscall, message } = cause as NodeJS.ErrnoException
+    if (code === 'EADDRINUSE') throw errors.PORT_IN_USE.with({ cause }, `${host}:${port}`)
+    if (syscall) throw errors.ADDRESS_UNUSABLE.with({ cause }, `${host}:${port}`, message)
+    throw cause
   }
 }

@@ -13,7 +13,8 @@ interface ClientError extends Error {
 export function answerClientError(this: FastifyInstance, error: ClientError, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return
   const told = translate(error)
-  this.log.info({ err: error, code: told.code }, 'a request could not be parsed')
+  // Not the error itself: it carries the raw bytes, with whatever secrets were in them.
+  this.log.info({ code: told.code, reason: error.code }, 'a request could not be parsed')
   if (socket.writable) socket.write(response(told))
   socket.destroy(error)
 }

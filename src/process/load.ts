@@ -17,12 +17,21 @@ export async function importModule(file: string): Promise<Record<string, unknown
 /**
  * The default export of a service's module.
  *
- * @throws {PlinthError} SERVICE_BROKEN, also where there is none
+ * @param wanted what it should be, in words
+ * @param type what it is of, in the sense of `typeof`
+ * @throws {PlinthError} SERVICE_BROKEN, also where it is something else
  */
-export async function importDefault<T>(file: string, wanted: string): Promise<T> {
+export async function importDefault<T>(
+  file: string,
+  wanted: string,
+  type: 'object' | 'function',
+): Promise<T> {
   const module = await importModule(file)
-  if (module.default === undefined) {
-    throw errors.SERVICE_BROKEN(file, `it has no default export; expected ${wanted}`)
+  if (typeof module.default !== type) {
+    throw errors.SERVICE_BROKEN(
+      file,
+      `its default export is ${typeof module.default}; expected ${wanted}`,
+    )
   }
   return module.default as T
 }

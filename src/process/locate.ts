@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { dirname, join, resolve, sep } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { errors } from '../errors.ts'
 
 /** Where a service lives. */
@@ -12,10 +12,11 @@ export interface ServiceLocation {
 
 /**
  * Finds the service that a `manage` command is for: the folder that `PLINTH_SERVICE` names, else the
- * package that the script belongs to, else the nearest one above the working folder.
+ * package that the script belongs to, else the nearest one above the working folder. The kit's own script
+ * belongs to nobody: there the working folder comes first.
  *
  * @param script the real path of the `manage` script
- * @throws {PlinthError} SERVICE_NOT_FOUND
+ * @throws {PlinthError} SERVICE_NOT_FOUND; SERVICE_BROKEN where a package.json cannot be read
  */
 export function locateService(
   script: string,
@@ -24,9 +25,14 @@ export function locateService(
 ): ServiceLocation {
   const named = env.PLINTH_SERVICE
   if (named) return inFolder(resolve(cwd, named)) ?? raise(named)
-  // A script under node_modules belongs to the kit, not to a service.
-  const own = script.includes(`${sep}node_modules${sep}`) ? undefined : upwards(dirname(script))
-  return own ?? upwards(cwd) ?? raise(cwd)
+  const folders = [dirname(script), cwd]
+  // Installed, or linked from a clone, whose example is not what is meant.
+  if (readPackage(join(dirname(script), '..'))?.name === 'plinth') folders.reverse()
+  for (const folder of folders) {
+    const found = upwards(folder)
+    if (found) return found
+  }
+  return raise(cwd)
 }
 
 function raise(start: string): never {
@@ -42,16 +48,25 @@ function upwards(start: string): ServiceLocation | undefined {
 }
 
 interface PackageJson {
+  name?: string
   plinth?: { service?: string }
   dependencies?: Record<string, string>
 }
 
 function fromPackage(folder: string): ServiceLocation | undefined {
-  const file = join(folder, 'package.json')
-  if (!existsSync(file)) return undefined
-  const { plinth, dependencies }: PackageJson = JSON.parse(readFileSync(file, 'utf8'))
+  const { plinth, dependencies } = readPackage(folder) ?? {}
   if (plinth?.service) return inFolder(join(folder, plinth.service))
   return dependencies?.plinth ? inFolder(folder) : undefined
+}
+
+function readPackage(folder: string): PackageJson | undefined {
+  const file = join(folder, 'package.json')
+  if (!existsSync(file)) return undefined
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'))
+  } catch (cause) {
+    throw errors.SERVICE_BROKEN.with({ cause }, file, (cause as Error).message)
+  }
 }
 
 function inFolder(root: string): ServiceLocation | undefined {

@@ -1,19 +1,26 @@
+import { type Static, Type } from 'typebox'
+
 /** Resolves when an attached resource works; must give up when `signal` aborts. */
 export type ReadinessCheck = (signal: AbortSignal) => Promise<void>
 
-export interface CheckResult {
-  ok: boolean
-  /** Milliseconds. */
-  latency_ms: number
-  /** Why it does not work, in words that may be shown to anybody. */
-  problem?: string
-}
+const checkSchema = Type.Object({
+  ok: Type.Boolean(),
+  latency_ms: Type.Number({ description: 'How long the check took, in milliseconds' }),
+  problem: Type.Optional(
+    Type.String({ description: 'Why it does not work, in words that may be shown to anybody' }),
+  ),
+})
 
-export interface Readiness {
-  ready: boolean
-  draining: boolean
-  checks: Record<string, CheckResult>
-}
+/** What `/readyz` tells: whether the process can serve, and of each attached resource whether it works. */
+export const readinessSchema = Type.Object({
+  ready: Type.Boolean(),
+  draining: Type.Boolean({ description: 'Whether the process is about to end' }),
+  checks: Type.Record(Type.String(), checkSchema),
+})
+
+export type CheckResult = Static<typeof checkSchema>
+
+export type Readiness = Static<typeof readinessSchema>
 
 /** Runs every check at once. */
 export async function checkReadiness(

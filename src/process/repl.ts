@@ -1,7 +1,9 @@
+import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type REPLServer, start } from 'node:repl'
+import { promisify } from 'node:util'
 import type { FastifyInstance } from 'fastify'
 
 /** What code in the shell finds as its global names. */
@@ -14,8 +16,9 @@ export interface ShellGlobals {
 export async function startRepl(name: string, globals: ShellGlobals): Promise<void> {
   const repl = start({ prompt: `${name}> `, breakEvalOnSigint: true })
   Object.assign(repl.context, globals)
+  const ended = once(repl, 'exit')
   await keepHistory(repl, historyFile(name))
-  await new Promise<void>((resolve) => repl.once('exit', resolve))
+  await ended
 }
 
 /**
@@ -45,13 +48,15 @@ function asFunction(names: readonly string[], source: string): Runnable | undefi
 }
 
 function historyFile(name: string): string {
-  const state = process.env.XDG_STATE_HOME ?? join(homedir(), '.local/state')
+  const state = process.env.XDG_STATE_HOME || join(homedir(), '.local/state')
   return join(state, 'plinth', `${name}.history`)
 }
 
-function keepHistory(repl: REPLServer, file: string): Promise<void> {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-  return new Promise((resolve, reject) => {
-    repl.setupHistory(file, (error) => (error ? reject(error) : resolve()))
-  })
+async function keepHistory(repl: REPLServer, file: string): Promise<void> {
+  try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+  } catch {
+    // A read-only container: Node.js says below that there will be no history, and goes on.
+  }
+  await promisify(repl.setupHistory.bind(repl))(file)
 }

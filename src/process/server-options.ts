@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import type { FastifyServerOptions } from 'fastify'
+import { type FastifyServerOptions, LogController } from 'fastify'
 import type { KitConfig } from '../config/schema.ts'
 import type { Envelope } from '../resource/envelope.ts'
 import { createErrorHandler } from '../resource/failure.ts'
@@ -17,9 +17,11 @@ export async function serverOptions(
 ): Promise<FastifyServerOptions> {
   return {
     logger: logger ?? (await loggerOptions(name, config.LOG_LEVEL)),
-    disableRequestLogging: true,
+    logController: new LogController({
+      disableRequestLogging: true,
+      requestIdLogLabel: 'request_id',
+    }),
     genReqId: requestIdOf,
-    requestIdLogLabel: 'request_id',
     bodyLimit: config.BODY_LIMIT,
     trustProxy: config.TRUST_PROXY,
     handlerTimeout: config.REQUEST_TIMEOUT,

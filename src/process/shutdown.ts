@@ -6,15 +6,18 @@ import type { FastifyInstance } from 'fastify'
  * Ends the process in order on SIGTERM, SIGINT or an error that nobody caught: readiness fails, the drain
  * delay passes while requests are still served, requests in flight finish, connections close, exit 0
  * (1 after an error, a second signal or SHUTDOWN_TIMEOUT).
+ *
+ * @returns takes that back
  */
-export function endGracefully(app: FastifyInstance): void {
+export function endGracefully(app: FastifyInstance): () => void {
   const { SHUTDOWN_TIMEOUT, DRAIN_DELAY } = app.config
   const delay = DRAIN_DELAY + SHUTDOWN_TIMEOUT
-  closeWithGrace({ delay, logger: app.log }, async ({ err, signal }) => {
+  const { uninstall } = closeWithGrace({ delay, logger: app.log }, async ({ err, signal }) => {
     if (err) app.log.fatal({ err }, 'the process ends because of an error that nobody caught')
     else app.log.info({ signal }, 'the process ends')
     await closeGracefully(app, DRAIN_DELAY)
   })
+  return uninstall
 }
 
 /** Closes `app` without failing a request: see {@link endGracefully}. */

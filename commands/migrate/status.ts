@@ -1,0 +1,25 @@
+import type { MigrationStatus } from '../../src/database/migrator.ts'
+import { BaseCommand } from '../_base.ts'
+
+export default class MigrateStatus extends BaseCommand {
+  static override summary = 'List the migrations and which are applied'
+  static override description =
+    'Changes nothing. A migration that is applied, but whose file is gone, is shown as missing.'
+  static override examples = [
+    '<%= config.bin %> migrate status',
+    '<%= config.bin %> migrate status --json',
+  ]
+  static override enableJsonFlag = true
+
+  async run(): Promise<MigrationStatus[]> {
+    await this.parse(MigrateStatus)
+    return await this.withApp(async (app, { root }) => {
+      const { migratorOf } = await import('../_database.ts')
+      const { formatTable } = await import('../_print.ts')
+      const status = await (await migratorOf(app, root)).status()
+      const rows = status.map(({ name, state, applied_at }) => [state, name, applied_at ?? ''])
+      this.log(rows.length > 0 ? formatTable(rows) : 'there are no migrations')
+      return status
+    })
+  }
+}

@@ -1,0 +1,46 @@
+import fastifyEnv from '@fastify/env'
+import fp from 'fastify-plugin'
+import { type Config, type ConfigOwner, readConfig, readerOptions } from '../src/config/read.ts'
+import { type KitConfig, kitOwner } from '../src/config/schema.ts'
+import { protect } from '../src/config/secret.ts'
+
+/**
+ * The service's own variables, for the type of `app.config`:
+ * `declare module 'plinth/plugins/config' { interface ServiceConfig extends Static<typeof env> {} }`.
+ */
+// biome-ignore lint/suspicious/noEmptyInterface: it is there to be extended
+export interface ServiceConfig {}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The real values, frozen; printed or logged as a whole they are redacted. */
+    config: Readonly<KitConfig & ServiceConfig>
+  }
+}
+
+/** Either what was read already, or what to read and from where. */
+export type ConfigPluginOptions =
+  | { config: Config<unknown> }
+  | {
+      config?: never
+      /** Whose variables are read; default: the kit's. */
+      owners?: readonly ConfigOwner[]
+      /** Default `process.env`. */
+      env?: NodeJS.ProcessEnv
+      /** Path of the .env file, `false` for none; default `.env` in the working directory. */
+      dotenv?: string | false
+    }
+
+/**
+ * Decorates `app.config` through @fastify/env.
+ *
+ * @throws {PlinthError} CONFIG_INVALID when variables are bad: the application does not start
+ */
+export default fp<ConfigPluginOptions>(
+  async function config(app, options) {
+    const { values, schema } = options.config ?? readConfig(options.owners ?? [kitOwner], options)
+    await app.register(fastifyEnv, readerOptions(schema, { ...values }))
+    protect(app.config, schema)
+  },
+  { name: 'plinth-config', fastify: '5.x' },
+)

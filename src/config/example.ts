@@ -1,0 +1,65 @@
+import type { TObject } from 'typebox'
+import { describeExpected } from './expected.ts'
+import type { ConfigOwner } from './join.ts'
+import { type VariableSchema, variablesOf } from './secret.ts'
+
+const HEADER = `# Copy this file to .env and set what you need.
+# The environment wins over .env; what is commented out here shows the default.`
+
+/** The text of .env.example: a section for each owner; what must be set stands uncommented, secrets are empty. */
+export function renderExample(owners: readonly ConfigOwner[]): string {
+  const sections = owners.map(({ owner, schema }) =>
+    [
+      `# ${owner} ${'-'.repeat(76 - owner.length)}`,
+      ...variablesOf(schema).map(renderVariable(schema)),
+    ].join('\n\n'),
+  )
+  return `${[HEADER, ...sections].join('\n\n')}\n`
+}
+
+function renderVariable({ required }: TObject) {
+  return ([name, variable]: [string, VariableSchema]) => {
+    const needed = required?.includes(name) && !hasFallback(variable)
+    const value = variable.secret ? '' : quote(variable.default)
+    return [
+      ...(variable.description ? [`# ${variable.description}`] : []),
+      `# Expected: ${describeExpected(variable)}. ${needed ? 'Required.' : `Default: ${describeDefault(variable)}.`}`,
+      `${needed ? '' : '# '}${name}=${value}`,
+    ].join('\n')
+  }
+}
+
+/** The variables as a Markdown table. */
+export function renderTable(owners: readonly ConfigOwner[]): string {
+  const rows = owners.flatMap(({ schema }) =>
+    variablesOf(schema).map(([name, variable]) => [
+      `\`${name}\``,
+      `${variable.description ?? ''}${variable.secret ? ' Secret.' : ''}`,
+      describeExpected(variable),
+      schema.required?.includes(name) && !hasFallback(variable)
+        ? 'required'
+        : describeDefault(variable),
+    ]),
+  )
+  return [['Variable', 'What it is', 'Expected', 'Default'], ['---', '---', '---', '---'], ...rows]
+    .map((cells) => `| ${cells.map((cell) => cell.trim().replaceAll('|', '\\|')).join(' | ')} |\n`)
+    .join('')
+}
+
+function hasFallback({ default: value, derived }: VariableSchema): boolean {
+  return value !== undefined || derived !== undefined
+}
+
+function describeDefault({ default: value, derived, secret }: VariableSchema): string {
+  if (derived !== undefined) return derived
+  if (value === undefined) return 'none'
+  return secret ? 'not shown' : String(value)
+}
+
+// Quoted so that `util.parseEnv` reads the same text back.
+function quote(value: unknown): string {
+  const text = value === undefined ? '' : String(value)
+  if (!/[\s#"'`]/.test(text)) return text
+  const mark = ['"', "'", '`'].find((each) => !text.includes(each)) ?? '"'
+  return `${mark}${text}${mark}`
+}

@@ -1,0 +1,95 @@
+import type { ErrorObject } from 'ajv'
+import { type EnvSchemaOpt, envSchema } from 'env-schema'
+import type { TObject } from 'typebox'
+import { ajv } from './ajv.ts'
+import { describeExpected } from './expected.ts'
+import { type ConfigOwner, joinOwners } from './join.ts'
+import { infinite, invalid, nameOf } from './problems.ts'
+import { protect, redactValue, type VariableSchema, variablesOf } from './secret.ts'
+import { type ConfigSources, type Layers, readLayers } from './sources.ts'
+
+export type { ConfigOwner } from './join.ts'
+export type { ConfigSources } from './sources.ts'
+
+/** One variable as it may be shown. */
+export interface ConfigVariable {
+  name: string
+  owner: string
+  /** Redacted when secret; `null` when unset. */
+  value: unknown
+  /** Where the value comes from. */
+  origin: 'environment' | '.env' | 'default' | 'derived' | 'unset'
+  secret: boolean
+  description: string
+  /** What it must be, in words. */
+  expected: string
+  /** The default, redacted when secret; `null` when there is none. */
+  default: unknown
+}
+
+/** A configuration that was read and is valid. */
+export interface Config<T> {
+  /** The real values, frozen; printed or serialized as a whole they are redacted. */
+  values: Readonly<T>
+  /** Every variable, in the order of the owners. Holds no secret. */
+  variables: readonly ConfigVariable[]
+  /** The schemas of all owners joined; what @fastify/env is registered with. */
+  schema: TObject
+}
+
+/**
+ * Reads and validates the variables of all owners. The environment wins over .env, .env over what is derived
+ * from other variables, and that over the default. Changes neither its arguments nor `process.env`.
+ *
+ * @throws {PlinthError} CONFIG_INVALID with every bad variable, one line each, and with `errors`
+ */
+export function readConfig<T>(
+  owners: readonly ConfigOwner[],
+  sources: ConfigSources = {},
+): Config<T> {
+  const { schema, owners: ownerOf } = joinOwners(owners)
+  const layers = readLayers(schema, sources)
+  const values = validate<T & Record<string, unknown>>(schema, layers)
+  const variables = variablesOf(schema).map(([name, variable]) => ({
+    name,
+    owner: ownerOf.get(name) ?? '',
+    value: redactValue(variable, values[name]) ?? null,
+    origin: originOf(name, variable, layers),
+    secret: Boolean(variable.secret),
+    description: variable.description ?? '',
+    expected: describeExpected(variable),
+    default: redactValue(variable, variable.default) ?? null,
+  }))
+  return { values: protect(values, schema), variables, schema }
+}
+
+/** The options with which @fastify/env and env-schema read `data`; of several sources the last wins. */
+export function readerOptions(schema: TObject, data: EnvSchemaOpt['data'] & object): EnvSchemaOpt {
+  // Through a function: an Ajv of another copy is refused that way, and silently left out otherwise.
+  return { schema, data, env: false, dotenv: false, ajv: { customOptions: () => ajv } }
+}
+
+function validate<T>(schema: TObject, layers: Layers): T {
+  const { derived, dotenv, environment } = layers
+  const bad = new Set([...layers.missing, ...infinite(schema, layers)])
+  try {
+    const values = envSchema(readerOptions(schema, [derived, dotenv, environment])) as T
+    if (bad.size === 0) return values
+  } catch (error) {
+    const { errors: found } = error as { errors?: ErrorObject[] }
+    if (found === undefined) throw error
+    for (const each of found) bad.add(nameOf(each))
+  }
+  throw invalid(schema, layers, bad)
+}
+
+function originOf(
+  name: string,
+  variable: VariableSchema,
+  layers: Layers,
+): ConfigVariable['origin'] {
+  if (Object.hasOwn(layers.environment, name)) return 'environment'
+  if (Object.hasOwn(layers.dotenv, name)) return '.env'
+  if (Object.hasOwn(layers.derived, name)) return 'derived'
+  return variable.default === undefined ? 'unset' : 'default'
+}

@@ -1,0 +1,14 @@
+import Type, { type Static } from 'typebox'
+import { resourceVariables } from './variables-resources.ts'
+import { serverVariables } from './variables-server.ts'
+
+export { secret } from './secret.ts'
+
+/** The kit's own variables. A service joins its own to them; docs/configuration.md lists them. */
+export const kitConfig = Type.Object({ ...serverVariables, ...resourceVariables })
+
+/** The values of the kit's variables, as `app.config` holds them. */
+export type KitConfig = Static<typeof kitConfig>
+
+/** The kit as an owner of variables, for `readConfig()`. */
+export const kitOwner = { owner: 'plinth', schema: kitConfig }
