@@ -1,15 +1,19 @@
 import { spawn } from 'node:child_process'
+import { isatty } from 'node:tty'
 
 // Plain JavaScript, because a Node.js that is too old for the kit runs it too.
 const SIGNALS = ['SIGTERM', 'SIGHUP', 'SIGUSR2', 'SIGQUIT', 'SIGINT']
+const FROM_KEYBOARD = ['SIGINT', 'SIGQUIT']
 
 export function superviseChild(command, args, env = {}) {
-  const child = spawn(command, args, { stdio: 'inherit', env: { ...process.env, ...env } })
+  let child
   const forward = (signal) => {
     // A terminal sends Ctrl-C to both processes: passed on as well, it would count as a second one.
-    if (signal !== 'SIGINT' || !process.stdin.isTTY) child.kill(signal)
+    if (!FROM_KEYBOARD.includes(signal) || ![0, 1].some(isatty)) child.kill(signal)
   }
+  // Before it starts: a signal that came between would end this process and leave the child alone.
   for (const signal of SIGNALS) process.on(signal, forward)
+  child = spawn(command, args, { stdio: 'inherit', env: { ...process.env, ...env } })
   return new Promise((resolve, reject) => {
     child.on('error', reject)
     child.on('exit', (code, signal) => {

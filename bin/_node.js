@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { superviseChild } from './_child.js'
@@ -29,8 +29,10 @@ export async function handOver(script, args) {
 function findPinned(script) {
   for (const from of [script, join(process.cwd(), 'package.json')]) {
     try {
-      const manifest = createRequire(from).resolve('node/package.json')
-      return join(dirname(manifest), 'bin/node')
+      const require = createRequire(from)
+      const node = join(dirname(require.resolve('node/package.json')), 'bin/node')
+      // One as old as this one would hand over for ever; one installed without its script has no program.
+      if (!isTooOld(require('node/package.json').version) && existsSync(node)) return node
     } catch (error) {
       if (error.code !== 'MODULE_NOT_FOUND') throw error
     }

@@ -15,7 +15,7 @@ const EXTENSION = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
  */
 export async function main(script: string, argv: readonly string[]): Promise<void> {
   try {
-    await run(script, argv)
+    await dispatch(script, argv)
   } catch (error) {
     const { describeError } = await import('./_describe.ts')
     console.error(describeError(error))
@@ -23,7 +23,7 @@ export async function main(script: string, argv: readonly string[]): Promise<voi
   }
 }
 
-async function run(script: string, argv: readonly string[]): Promise<void> {
+async function dispatch(script: string, argv: readonly string[]): Promise<void> {
   const { version } = kit()
   if (argv[0] === '--version') {
     console.log(`plinth ${version} (Node.js ${process.version})`)
@@ -48,7 +48,7 @@ async function run(script: string, argv: readonly string[]): Promise<void> {
 async function runWithOclif(script: string, version: string, argv: readonly string[]) {
   const { settings } = await import('@oclif/core/settings')
   settings.enableAutoTranspile = false
-  const { execute } = await import('@oclif/core/execute')
+  const { run } = await import('@oclif/core/run')
   const oclif = {
     bin: 'manage',
     topicSeparator: ' ',
@@ -57,5 +57,11 @@ async function runWithOclif(script: string, version: string, argv: readonly stri
     topics: { migrate: { description: 'Apply, list and take back migrations' } },
   } as const
   const pjson = { name: 'plinth', version, type: 'module', oclif, plinth: { script } }
-  await execute({ args: [...argv], loadOptions: { root: ROOT, pjson } as never })
+  try {
+    // Not `execute`: it waits until stdout is read, for ever where the reader has gone (`| head`).
+    await run([...argv], { root: ROOT, pjson } as never)
+  } catch (error) {
+    const { handle } = await import('@oclif/core/handle')
+    await handle(error as Error)
+  }
 }

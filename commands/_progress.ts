@@ -9,6 +9,11 @@ export interface Progress {
   rate: number
 }
 
+/** What a bar needs of a stream. */
+export type Terminal = Pick<NodeJS.WriteStream, 'isTTY' | 'columns'> & {
+  write(text: string): unknown
+}
+
 // Milliseconds between two pictures: more often, nobody can read it.
 const INTERVAL = 100
 const WIDTH = 24
@@ -16,15 +21,17 @@ const CLEAR = '\r\x1b[K'
 
 /** Draws progress on one line of a terminal, which the next picture replaces; nothing elsewhere. */
 export class ProgressBar {
-  readonly #stream: NodeJS.WriteStream
+  readonly #stream: Terminal
+  readonly #now: () => number
   #next = 0
 
-  constructor(stream: NodeJS.WriteStream = process.stderr) {
+  constructor(stream: Terminal = process.stderr, now = () => performance.now()) {
     this.#stream = stream
+    this.#now = now
   }
 
   draw(progress: Progress): void {
-    const now = performance.now()
+    const now = this.#now()
     if (!this.#stream.isTTY || now < this.#next) return
     this.#next = now + INTERVAL
     // A line that does not fit would wrap, and only its last part be replaced.

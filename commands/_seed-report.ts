@@ -1,16 +1,19 @@
 import type { SeedEvent, SeedResult } from '../src/database/seed/run.ts'
-import { formatNumber, ProgressBar } from './_progress.ts'
+import { formatNumber, ProgressBar, type Terminal } from './_progress.ts'
 
 /** Tells how seeding goes: a bar on stderr where that is a terminal, and a line for each seed at its end. */
 export class SeedReport {
   readonly #print: (line: string) => void
-  readonly #bar = new ProgressBar()
+  readonly #bar: ProgressBar
+  readonly #now: () => number
   #began = 0
   #done = 0
   #total: number | undefined
 
-  constructor(print: (line: string) => void) {
+  constructor(print: (line: string) => void, stream?: Terminal, now = () => performance.now()) {
     this.#print = print
+    this.#bar = new ProgressBar(stream, now)
+    this.#now = now
   }
 
   take(event: SeedEvent): void {
@@ -25,7 +28,7 @@ export class SeedReport {
   }
 
   #start(done: number, total: number | undefined): void {
-    this.#began = performance.now()
+    this.#began = this.#now()
     this.#done = done
     this.#total = total
   }
@@ -43,6 +46,6 @@ export class SeedReport {
 
   /** Rows per second in this run. */
   #rate(rows: number): number {
-    return ((rows - this.#done) / (performance.now() - this.#began)) * 1000
+    return ((rows - this.#done) / (this.#now() - this.#began)) * 1000
   }
 }

@@ -16,11 +16,11 @@ export default class Dbshell extends BaseCommand {
     // Not argv, which oclif sorts: of two equal words it moves one.
     const { raw } = await this.parse(Dbshell)
     const { service, root } = await this.loadService()
-    const { databaseUrl, readServiceConfig } = await import('../src/service.ts')
-    const url = databaseUrl(readServiceConfig(service, { root }).values, root)
-    if (!url) throw errors.DATABASE_MISSING()
+    const { readServiceConfig } = await import('../src/service.ts')
+    const { DATABASE_URL } = readServiceConfig(service, { root }).values
+    if (!DATABASE_URL) throw errors.DATABASE_MISSING()
     const { databaseClient } = await import('../src/database/client.ts')
-    const { command, args, env } = databaseClient(url)
+    const { command, args, env } = databaseClient(DATABASE_URL, root)
     const { superviseChild } = await import('#child')
     process.exitCode = await superviseChild(
       command,

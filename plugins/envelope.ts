@@ -16,7 +16,10 @@ interface Served {
   url: string
 }
 
-/** Answers every error of the app in one form, unknown routes and methods too, and echoes the request id. */
+/**
+ * Answers every error of the app in one form, unknown routes and methods too, and echoes the request id. What a
+ * route allows is known of those that are added after it: `await app.register()` before routes on `app` itself.
+ */
 async function envelope(app: FastifyInstance, options: EnvelopeOptions): Promise<void> {
   const served: Served[] = []
   app.addHook('onRoute', ({ method, url }) => {

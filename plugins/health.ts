@@ -1,7 +1,9 @@
 import type { FastifyInstance, FastifySchema } from 'fastify'
 import fp from 'fastify-plugin'
-import { checkReadiness, type ReadinessCheck } from '../src/process/readiness.ts'
-import { type EnvelopeName, envelopes } from '../src/resource/envelope.ts'
+import { type TSchema, Type } from 'typebox'
+import { checkReadiness, type ReadinessCheck, readinessSchema } from '../src/process/readiness.ts'
+import { asJson, type Envelope, type EnvelopeName, envelopes } from '../src/resource/envelope.ts'
+import type { JsonSchema } from '../src/resource/schema.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -28,22 +30,40 @@ async function health(app: FastifyInstance, options: HealthOptions): Promise<voi
   app.decorate('readiness', checks)
   app.decorate('draining', draining)
 
-  const schema = (summary: string): FastifySchema => ({ summary, tags: ['Health'] })
-  app.get('/ping', { schema: schema('Answers pong') }, async (request) =>
-    envelope.success('pong', request),
+  const logFailure = (check: string, error: unknown) =>
+    app.log.error({ err: error, check }, 'a readiness check failed')
+
+  const { ping, healthz, readyz } = createSchemas(envelope)
+  app.get('/ping', { schema: ping }, async (request, reply) =>
+    asJson(envelope.success('pong', request), reply),
   )
-  app.get('/healthz', { schema: schema('Whether the process is alive') }, async (request) =>
+  app.get('/healthz', { schema: healthz }, async (request) =>
     envelope.success({ healthy: true }, request),
   )
-  app.get(
-    '/readyz',
-    { schema: schema('Whether the process can serve') },
-    async (request, reply) => {
-      const readiness = await checkReadiness(checks, draining.since !== null, timeout)
-      if (!readiness.ready) reply.code(503)
-      return envelope.success(readiness, request)
-    },
-  )
+  app.get('/readyz', { schema: readyz }, async (request, reply) => {
+    const readiness = await checkReadiness(checks, draining.since !== null, timeout, logFailure)
+    if (!readiness.ready) reply.code(503)
+    return envelope.success(readiness, request)
+  })
+}
+
+function createSchemas(envelope: Envelope) {
+  const answer = (description: string, data: TSchema) => ({
+    ...envelope.successSchema(data as JsonSchema),
+    description,
+  })
+  const schema = (name: string, summary: string, response: Record<number, JsonSchema>) =>
+    ({ operationId: `health.${name}`, summary, tags: ['Health'], response }) as FastifySchema
+  return {
+    ping: schema('ping', 'Answers pong', { 200: answer('It answers', Type.Literal('pong')) }),
+    healthz: schema('alive', 'Whether the process is alive', {
+      200: answer('It is alive', Type.Object({ healthy: Type.Literal(true) })),
+    }),
+    readyz: schema('ready', 'Whether the process can serve', {
+      200: answer('It can serve', readinessSchema),
+      503: answer('It cannot serve: it is stopping, or a check failed', readinessSchema),
+    }),
+  }
 }
 
 export default fp(health, { name: 'plinth-health', fastify: '5.x' })

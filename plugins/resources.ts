@@ -2,16 +2,21 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { type BoundResources, bindResources } from '../src/resource/bind.ts'
 import { useStrictJson } from '../src/resource/body.ts'
-import { Context, runInContext } from '../src/resource/context.ts'
+import { Context, currentContext, runInContext } from '../src/resource/context.ts'
 import { type EnvelopeName, envelopes } from '../src/resource/envelope.ts'
 import { createErrorHandler } from '../src/resource/failure.ts'
-import { eachResource, type Module, type ModuleTable } from '../src/resource/module.ts'
+import {
+  assertDistinctRoutes,
+  eachResource,
+  type Module,
+  type ModuleTable,
+} from '../src/resource/module.ts'
 import type { AnyResource } from '../src/resource/resource.ts'
 import { createRoute } from '../src/resource/route.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Every resource by module and name, callable from anywhere: each call gets a context of its own. */
+    /** Every resource by module and name, callable from anywhere: a call within a call shares its context. */
     resources: BoundResources<ModuleTable>
     /** The full name of each resource that the app serves. */
     resourceNames: ReadonlyMap<AnyResource, string>
@@ -34,12 +39,15 @@ export interface ResourcesOptions {
 async function resources(app: FastifyInstance, options: ResourcesOptions): Promise<void> {
   const { modules, strict = process.env.NODE_ENV !== 'production' } = options
   const envelope = envelopes[options.envelope ?? 'standard']
+  assertDistinctRoutes(modules)
   const names = new Map<AnyResource, string>()
   for (const { name, resource } of eachResource(modules)) names.set(resource, name)
   const run = <T>(fn: () => T): T => runInContext(new Context(app), fn, undefined, undefined)
   app.decorate('resourceNames', names)
   app.decorate('run', run)
-  app.decorate('resources', bindResources(modules, run))
+  const share = <T>(fn: () => T): T =>
+    currentContext()?.app.resourceNames === names ? fn() : run(fn)
+  app.decorate('resources', bindResources(modules, share))
 
   for (const [moduleName, module] of Object.entries(modules)) {
     app.register(serveModule, { prefix: module.prefix, moduleName, module })

@@ -23,7 +23,8 @@ export async function checkService(loaded: {
     const options = { root: loaded.root, logger: false as const }
     app = (await createApp(loaded.service, options)) as unknown as FastifyInstance
   } catch (error) {
-    return [failed('configuration', error)]
+    const bad = PlinthError.is(error) && error.code === 'CONFIG_INVALID'
+    return [failed(bad ? 'configuration' : 'app', error)]
   }
   try {
     await app.ready()

@@ -189,6 +189,11 @@ export const errors = {
     500,
     '%s is already in use; stop what listens there, or choose another with --port or PORT',
   ),
+  ADDRESS_UNUSABLE: defineError<[address: string, problem: string]>(
+    'ADDRESS_UNUSABLE',
+    500,
+    'The server cannot listen on %s (%s); choose an address of this machine with --host or HOST, and a port that it may use',
+  ),
   MIGRATION_INVALID: defineError<[file: string, problem: string]>(
     'MIGRATION_INVALID',
     500,

@@ -40,7 +40,7 @@ export function configOwners({ name, env }: ServiceDefinition): ConfigOwner[] {
 }
 
 /**
- * Reads the configuration of a service; SQLite files are in its folder, wherever the process was started.
+ * Reads the configuration of a service.
  *
  * @throws {PlinthError} CONFIG_INVALID
  */
@@ -54,12 +54,6 @@ export function readServiceConfig(
   })
 }
 
-/** The URL of a service's database, with the path of a SQLite file absolute; `undefined`: it has none. */
-export function databaseUrl({ DATABASE_URL }: KitConfig, root: string): string | undefined {
-  const relative = DATABASE_URL && /^sqlite:(?!:|\/)(.+)$/.exec(DATABASE_URL)?.[1]
-  return relative ? `sqlite:${join(root, relative)}` : DATABASE_URL
-}
-
 export interface AppOptions {
   /** The service's folder: relative paths and `.env` start here; default: the working folder. */
   root?: string
@@ -67,6 +61,8 @@ export interface AppOptions {
   env?: NodeJS.ProcessEnv
   /** Where log lines go; default: by LOG_LEVEL, pretty on a terminal; `false`: nowhere. */
   logger?: FastifyServerOptions['logger']
+  /** Called before the plugins are loaded: to add hooks that see all of them. */
+  prepare?: (app: FastifyInstance) => void
 }
 
 /** A service's Fastify app, with its own resources typed. */
@@ -75,9 +71,9 @@ export type App<Modules extends ModuleTable = ModuleTable> = Omit<FastifyInstanc
 }
 
 /**
- * Builds the app of a service: nothing listens, exits or handles signals yet.
+ * Builds the app of a service, its plugins loaded: nothing listens, exits or handles signals yet.
  *
- * @throws {PlinthError} CONFIG_INVALID; what plugins throw at boot comes from `app.ready()`
+ * @throws {PlinthError} CONFIG_INVALID, and whatever a plugin throws; nothing is left open then
  */
 export async function createApp<Modules extends ModuleTable>(
   service: ServiceDefinition<Modules>,
@@ -89,7 +85,15 @@ export async function createApp<Modules extends ModuleTable>(
   const { default: Fastify } = await import('fastify')
   const { serverOptions } = await import('./process/server-options.ts')
   const app = Fastify(await serverOptions(service.name, read.values, envelope, options.logger))
-  await registerPlugins(app, service, read, root)
+  options.prepare?.(app)
+  try {
+    await registerPlugins(app, service, read, root)
+    // An app is a thenable: this loads its plugins, as returning it from here would, too.
+    await app
+  } catch (error) {
+    await app.close()
+    throw error
+  }
   return app as unknown as App<Modules>
 }
 
@@ -102,14 +106,14 @@ async function registerPlugins(
 ): Promise<void> {
   const { values } = read
   const { modules, envelope = 'standard' } = service
-  const url = databaseUrl(values, root)
   app.register(await plugin(import('../plugins/config.ts')), { config: read })
   app.register(await plugin(import('../plugins/envelope.ts')), { envelope })
   app.register(await plugin(import('../plugins/request-log.ts')))
-  app.register(await plugin(import('../plugins/health.ts')), { envelope })
-  if (url)
-    app.register(await plugin(import('../plugins/database.ts')), databaseOptions(values, url))
+  // Before all that has routes: it describes what comes after it.
   if (values.DOCS) app.register(await plugin(import('../plugins/docs.ts')), documentInfo(service))
+  app.register(await plugin(import('../plugins/health.ts')), { envelope })
+  const attached = databaseOptions(values, root)
+  if (attached) app.register(await plugin(import('../plugins/database.ts')), attached)
   for (const own of service.plugins ?? []) app.register(own)
   const strict = values.NODE_ENV !== 'production'
   app.register(await plugin(import('../plugins/resources.ts')), { modules, envelope, strict })
@@ -119,9 +123,11 @@ async function plugin<T>(module: Promise<{ default: T }>): Promise<T> {
   return (await module).default
 }
 
-function databaseOptions(values: KitConfig, url: string) {
+function databaseOptions(values: KitConfig, root: string) {
+  if (!values.DATABASE_URL) return undefined
   return {
-    url,
+    url: values.DATABASE_URL,
+    root,
     poolSize: values.DATABASE_POOL_SIZE,
     queueLimit: values.DATABASE_QUEUE_LIMIT,
     connectTimeout: values.DATABASE_CONNECT_TIMEOUT,

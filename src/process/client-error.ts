@@ -1,28 +1,40 @@
+import { randomUUID } from 'node:crypto'
+import { type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { errors, type PlinthError } from '../errors.ts'
+import type { Envelope } from '../resource/envelope.ts'
 
 interface ClientError extends Error {
   code?: string
 }
 
 /**
- * Answers what is no HTTP request (a broken request line, headers over the limit, a request that was
- * never finished) in the envelope: such requests never reach a route or an error handler.
+ * Makes what answers, in `envelope`, that which is no HTTP request: a broken request line, headers over the
+ * limit, a request that was never finished. They never reach a route or an error handler.
  */
-export function answerClientError(this: FastifyInstance, error: ClientError, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed) return
-  const told = translate(error)
-  // Not the error itself: it carries the raw bytes, with whatever secrets were in them.
-  this.log.info({ code: told.code, reason: error.code }, 'a request could not be parsed')
-  if (socket.writable) socket.write(response(told))
-  socket.destroy(error)
+export function createClientErrorHandler(envelope: Envelope) {
+  return function answerClientError(this: FastifyInstance, error: ClientError, socket: Socket) {
+    if (error.code === 'ECONNRESET' || socket.destroyed) return
+    const told = translate(error)
+    const request = { id: randomUUID(), url: '', headers: {} }
+    // Not the error itself: it carries the raw bytes, with whatever secrets were in them.
+    this.log.info(
+      { code: told.code, reason: error.code, request_id: request.id },
+      told.message,
+    )
+    if (socket.writable && !isAnswering(socket)) {
+      const body = JSON.stringify(envelope.failure(told, request))
+      socket.write(response(told.statusCode, { body, id: request.id, type: envelope.errorType }))
+    }
+    socket.destroy(error)
+  }
 }
 
-const REASONS: Record<number, string> = {
-  400: 'Bad Request',
-  408: 'Request Timeout',
-  431: 'Request Header Fields Too Large',
+// The answer to an earlier request on the connection has begun: nothing may get into the midst of it.
+// Node.js' own handler looks at the same property.
+function isAnswering(socket: Socket & { _httpMessage?: ServerResponse }): boolean {
+  return socket._httpMessage?.headersSent === true
 }
 
 function translate(error: ClientError): PlinthError {
@@ -32,20 +44,12 @@ function translate(error: ClientError): PlinthError {
   return errors.BAD_REQUEST.with({ cause: error }, 'it is not HTTP')
 }
 
-function response({ statusCode, code, message }: PlinthError): string {
-  const body = JSON.stringify({
-    result: false,
-    code,
-    data: null,
-    message,
-    errors: null,
-    request_id: null,
-    trace_id: null,
-  })
+function response(status: number, { body, id, type }: Record<'body' | 'id' | 'type', string>) {
   return [
-    `HTTP/1.1 ${statusCode} ${REASONS[statusCode] ?? 'Error'}`,
-    'Content-Type: application/json; charset=utf-8',
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    `Content-Type: ${type}`,
     `Content-Length: ${Buffer.byteLength(body)}`,
+    `X-Request-Id: ${id}`,
     'Connection: close',
     '',
     body,

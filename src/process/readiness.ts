@@ -18,18 +18,26 @@ export const readinessSchema = Type.Object({
   checks: Type.Record(Type.String(), checkSchema),
 })
 
-export type CheckResult = Static<typeof checkSchema>
+type CheckResult = Static<typeof checkSchema>
 
 export type Readiness = Static<typeof readinessSchema>
 
-/** Runs every check at once. */
+/**
+ * Runs every check at once.
+ *
+ * @param onError is told why a check failed, for the log: that may hold what not everybody may see
+ */
 export async function checkReadiness(
   checks: ReadonlyMap<string, ReadinessCheck>,
   draining: boolean,
   timeout: number,
+  onError: (name: string, error: unknown) => void = () => {},
 ): Promise<Readiness> {
   const results = await Promise.all(
-    Array.from(checks, async ([name, check]) => [name, await runCheck(check, timeout)] as const),
+    Array.from(checks, async ([name, check]) => {
+      const result = await runCheck(check, timeout, (error) => onError(name, error))
+      return [name, result] as const
+    }),
   )
   return {
     ready: !draining && results.every(([, { ok }]) => ok),
@@ -38,15 +46,25 @@ export async function checkReadiness(
   }
 }
 
-async function runCheck(check: ReadinessCheck, timeout: number): Promise<CheckResult> {
+async function runCheck(
+  check: ReadinessCheck,
+  timeout: number,
+  onError: (error: unknown) => void,
+): Promise<CheckResult> {
   const began = performance.now()
   const signal = AbortSignal.timeout(timeout)
-  const problem = await Promise.race([
-    check(signal).then(() => undefined),
-    lateness(signal, timeout),
-  ]).catch(() => 'it does not answer as it should; the log tells why')
+  const problem = await Promise.race([attempt(check, signal), lateness(signal, timeout)]).catch(
+    (error) => {
+      onError(error)
+      return 'it does not answer as it should; the log tells why'
+    },
+  )
   const latency_ms = Math.round((performance.now() - began) * 100) / 100
   return problem === undefined ? { ok: true, latency_ms } : { ok: false, latency_ms, problem }
+}
+
+async function attempt(check: ReadinessCheck, signal: AbortSignal): Promise<undefined> {
+  await check(signal)
 }
 
 function lateness(signal: AbortSignal, timeout: number): Promise<string> {

@@ -4,7 +4,7 @@ import { type FastifyServerOptions, LogController } from 'fastify'
 import type { KitConfig } from '../config/schema.ts'
 import type { Envelope } from '../resource/envelope.ts'
 import { createErrorHandler } from '../resource/failure.ts'
-import { answerClientError } from './client-error.ts'
+import { createClientErrorHandler } from './client-error.ts'
 
 const REQUEST_ID = /^[\w.:/+=-]{1,128}$/
 
@@ -37,7 +37,7 @@ export async function serverOptions(
     routerOptions: { ignoreTrailingSlash: true },
     // What the router refuses before there is a route: a URL that cannot be decoded.
     frameworkErrors: createErrorHandler(envelope),
-    clientErrorHandler: answerClientError,
+    clientErrorHandler: createClientErrorHandler(envelope),
   } as FastifyServerOptions
 }
 

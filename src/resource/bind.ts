@@ -1,7 +1,7 @@
 import type { ModuleTable, Resources } from './module.ts'
 import type { AnyResource } from './resource.ts'
 
-/** The resources of an app: the same table and types, each call in a context of its own. */
+/** The resources of an app: the same table and types, each call in a context. */
 export type BoundResources<Modules extends ModuleTable> = Resources<Modules>
 
 /** `modules` as a table of resources whose calls run through `run`. */

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { errors } from '../errors.ts'
+import type { FastifyInstance, FastifyRequest, preValidationHookHandler } from 'fastify'
+import { errors, type PlinthError } from '../errors.ts'
+import type { JsonSchema } from './schema.ts'
 
 /**
  * Reads JSON bodies of `app` strictly: what is no UTF-8, and text that no database can keep (NUL, half a
@@ -15,6 +16,11 @@ export function useStrictJson(app: FastifyInstance): void {
     'application/json',
     { parseAs: 'buffer' },
     function parseJson(request, body, done) {
+      // Many clients name a content type although they send nothing.
+      if (body.length === 0) {
+        done(null, undefined)
+        return
+      }
       if (!isUtf8(body as Buffer)) {
         done(errors.BAD_REQUEST('the body is not UTF-8'))
         return
@@ -51,4 +57,28 @@ export function assertReadableUrl(request: FastifyRequest): void {
   } catch (cause) {
     throw errors.BAD_REQUEST.with({ cause }, 'the URL is not properly percent-encoded')
   }
+}
+
+/**
+ * Makes the hook that looks whether there is a body where `schema` wants one, and none where there is no schema.
+ * To validators an absent one looks like `null`; it is an empty one where nothing in it is required.
+ */
+export function createBodyCheck(name: string, schema?: JsonSchema): preValidationHookHandler {
+  const optional = schema?.type === 'object' && (schema.required ?? []).length === 0
+  return function checkBody(request, _reply, done) {
+    if (request.body === undefined && optional) request.body = {}
+    const refused = request.body !== undefined && !schema && !isEmpty(request.body)
+    const missing = request.body === undefined && schema
+    if (refused) done(refuseBody(name, 'is not taken: send no body'))
+    else if (missing) done(refuseBody(name, 'is missing: send a JSON body'))
+    else done()
+  }
+}
+
+function refuseBody(name: string, message: string): PlinthError {
+  return errors.INVALID_REQUEST.with({ errors: [{ path: '', message }] }, name)
+}
+
+function isEmpty(body: unknown): boolean {
+  return typeof body === 'object' && body !== null && Object.keys(body).length === 0
 }

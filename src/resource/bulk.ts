@@ -74,7 +74,7 @@ function once<T>(call: (request: unknown) => Promise<T>): (request: unknown) => 
   const byKey = new Map<string, { request: unknown; result: Promise<T> }[]>()
   return (request) => {
     // The JSON text only narrows the search: what is equal is decided by the values themselves.
-    const key = JSON.stringify(request) ?? ''
+    const key = JSON.stringify(request, sortProperties) ?? ''
     const known = byKey.get(key) ?? []
     const found = known.find((entry) => isDeepStrictEqual(entry.request, request))
     if (found) return found.result
@@ -82,4 +82,13 @@ function once<T>(call: (request: unknown) => Promise<T>): (request: unknown) => 
     byKey.set(key, [...known, { request, result }])
     return result
   }
+}
+
+function sortProperties(_: string, value: unknown): unknown {
+  const plain = typeof value === 'object' && value !== null && !Array.isArray(value)
+  return plain ? Object.fromEntries(Object.entries(value).sort(byName)) : value
+}
+
+function byName([a]: [string, unknown], [b]: [string, unknown]): number {
+  return a < b ? -1 : 1
 }

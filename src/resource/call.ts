@@ -1,8 +1,9 @@
+import { Readable } from 'node:stream'
 import type { ValidateFunction } from 'ajv'
 import { errors } from '../errors.ts'
 import { type Context, currentContext, runInContext } from './context.ts'
 import type { AnyResource, CallOptions } from './resource.ts'
-import { closeSchema, hasDefaults } from './schema.ts'
+import { boundNumbers, closeSchema, hasDefaults } from './schema.ts'
 import { assertResponse } from './strict.ts'
 import { compileExact, toDetails } from './validate.ts'
 
@@ -18,13 +19,21 @@ export async function callResource(
 ): Promise<unknown> {
   const context = currentContext()
   if (!context) throw errors.CONTEXT_MISSING(resource.definition.summary)
+  context.signal.throwIfAborted()
   const name = nameOf(resource, context)
   const input = validateRequest(resource, name, request)
   const response = await withDeadline(resource, context, options, (inner) =>
     runInContext(inner, resource.definition.perform, input, inner),
   )
+  if (response instanceof Readable) throw notData(name, response)
   assertResponse(resource, name, response)
-  return response
+  return response ?? null
+}
+
+function notData(name: string, stream: Readable): Error {
+  stream.destroy()
+  const message = 'is a stream, which only a route can answer with'
+  return errors.INVALID_RESPONSE.with({ errors: [{ path: '', message }] }, name)
 }
 
 function nameOf(resource: AnyResource, { app }: Context): string {
@@ -43,40 +52,54 @@ function validateRequest(resource: AnyResource, name: string, request: unknown):
   let validator = validators.get(resource)
   if (!validator) {
     const schema = resource.request
-    validator = { validate: compileExact(closeSchema(schema)), copies: hasDefaults(schema) }
+    validator = {
+      validate: compileExact(boundNumbers(closeSchema(schema))),
+      copies: hasDefaults(schema),
+    }
     validators.set(resource, validator)
   }
   const given = request === undefined ? {} : request
-  const input = validator.copies ? structuredClone(given) : given
+  const input = validator.copies ? copyData(given) : given
   if (validator.validate(input)) return input
   throw errors.INVALID_REQUEST.with({ errors: toDetails(validator.validate.errors) }, name)
 }
 
+/** Copies lists and plain objects; what no schema can write into is shared. */
+function copyData(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(copyData)
+  if (typeof value !== 'object' || value === null) return value
+  const prototype = Object.getPrototypeOf(value)
+  if (prototype !== Object.prototype && prototype !== null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, copyData(one)]))
+}
+
 /** Runs `work`, and gives it up (its signal aborts, the promise rejects) when its time is over. */
-function withDeadline<T>(
+async function withDeadline(
   { definition }: AnyResource,
   context: Context,
   { signal, timeout = definition.timeout }: CallOptions,
-  work: (context: Context) => T,
-): T | Promise<Awaited<T>> {
-  const own = [
-    ...(signal ? [signal] : []),
-    ...(timeout === undefined ? [] : [AbortSignal.timeout(timeout)]),
-  ]
-  if (own.length === 0) return work(context)
-  const inner = context.withSignal(AbortSignal.any(own))
-  return Promise.race([aborted(inner.signal, timeout ?? 0), work(inner)])
+  work: (context: Context) => unknown,
+): Promise<unknown> {
+  if (signal === undefined && timeout === undefined) return work(context)
+  const late = new AbortController()
+  const inner = context.withSignal(signal ? AbortSignal.any([signal, late.signal]) : late.signal)
+  inner.signal.throwIfAborted()
+  const timer =
+    timeout === undefined
+      ? undefined
+      : setTimeout(() => late.abort(errors.DEADLINE_EXCEEDED(timeout)), timeout)
+  try {
+    // `work` first: where it throws at once there must be no second promise whose rejection nobody sees.
+    return await Promise.race([work(inner), aborted(inner.signal)])
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
-function aborted(signal: AbortSignal, timeout: number): Promise<never> {
+function aborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
-    const onAbort = () => reject(abortReason(signal, timeout))
+    const onAbort = () => reject(signal.reason)
     if (signal.aborted) onAbort()
     else signal.addEventListener('abort', onAbort, { once: true })
   })
-}
-
-function abortReason({ reason }: AbortSignal, timeout: number): unknown {
-  const late = reason instanceof DOMException && reason.name === 'TimeoutError'
-  return late ? errors.DEADLINE_EXCEEDED.with({ cause: reason }, timeout) : reason
 }

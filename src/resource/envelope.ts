@@ -1,13 +1,16 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ErrorDetail, PlinthError } from '../errors.ts'
 import type { JsonSchema } from './schema.ts'
+
+/** What an answer tells of the request that it answers. */
+export type Asked = Pick<FastifyRequest, 'id' | 'url' | 'headers'>
 
 /** The form of every answer. */
 export interface Envelope {
   /** The media type of errors. */
   readonly errorType: string
-  success(data: unknown, request: FastifyRequest): unknown
-  failure(error: PlinthError, request: FastifyRequest): unknown
+  success(data: unknown, request: Asked): unknown
+  failure(error: PlinthError, request: Asked): unknown
   /** The schema of a successful answer whose data has `schema`. */
   successSchema(schema: JsonSchema): JsonSchema
   readonly failureSchema: JsonSchema
@@ -108,10 +111,18 @@ export const envelopes = { standard: standardEnvelope, problem: problemEnvelope 
 
 export type EnvelopeName = keyof typeof envelopes
 
-const TRACEPARENT = /^[\da-f]{2}-([\da-f]{32})-[\da-f]{16}-[\da-f]{2}$/
+/** What a handler returns to answer `body` as JSON: Fastify sends a bare string as text and a bare null as nothing. */
+export function asJson(body: unknown, reply: FastifyReply): unknown {
+  if (typeof body === 'object' && body !== null) return body
+  return reply.type('application/json; charset=utf-8').send(JSON.stringify(body))
+}
+
+// Version ff and ids of zeros alone are not valid; later versions may say more at the end.
+const TRACEPARENT =
+  /^(?!ff)[\da-f]{2}-(?!0{32})([\da-f]{32})-(?!0{16})[\da-f]{16}-[\da-f]{2}(?:(?<!^00.*)-.*)?$/
 
 // W3C Trace Context, 3.2: version, trace id, parent id, flags.
-function traceIdOf(request: FastifyRequest): string | null {
+function traceIdOf(request: Asked): string | null {
   const header = request.headers.traceparent
   return typeof header === 'string' ? (TRACEPARENT.exec(header)?.[1] ?? null) : null
 }

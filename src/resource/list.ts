@@ -8,8 +8,10 @@ import {
   type TProperties,
   type TSchema,
   type TString,
+  type TStringOptions,
   Type,
 } from 'typebox'
+import { errors } from '../errors.ts'
 
 /** How a filter's value is compared with its column. `contains` takes part of a text; `from` and `to` include the value. */
 export type FilterOperator = 'equals' | 'contains' | 'from' | 'to'
@@ -23,7 +25,7 @@ export interface ListOptions<Column extends string, Filters> {
   /** What a client may ask for; each is an optional parameter of the request. */
   filters?: Filters
   /** The columns that the parameter `order` may name, several joined by commas; `-` turns one round. */
-  order: readonly Column[]
+  order: readonly [Column, ...Column[]]
   /** The column that is unique: it breaks ties, so that pages neither overlap nor leave anything out. */
   key: Column
   /** How many rows a page has where the request does not say; default 100. */
@@ -36,13 +38,17 @@ type FilterProperties<Row extends TProperties, Filters> = {
   [Name in keyof Filters]: TOptional<ColumnSchema<Row, Name, Filters[Name]>>
 }
 
-type ColumnSchema<Row extends TProperties, Name, F> = F extends { column: infer Column }
-  ? Column extends keyof Row
-    ? Row[Column]
-    : TSchema
-  : Name extends keyof Row
-    ? Row[Name]
-    : TSchema
+type ColumnSchema<Row extends TProperties, Name, F> = F extends
+  | 'contains'
+  | { operator: 'contains' }
+  ? TString
+  : F extends { column: infer Column }
+    ? Column extends keyof Row
+      ? Row[Column]
+      : TSchema
+    : Name extends keyof Row
+      ? Row[Name]
+      : TSchema
 
 type PageParameters = {
   page: TOptional<TInteger>
@@ -69,7 +75,11 @@ export interface List<Row extends TSchema, Properties extends TProperties> {
   ): Promise<Static<PageSchema<Row>>>
 }
 
-/** Declares how rows of the schema `row` are listed: which filters and orders there are, how long a page is. */
+/**
+ * Declares how rows of the schema `row` are listed: which filters and orders there are, how long a page is.
+ *
+ * @throws {PlinthError} RESOURCE_INVALID where a filter has the name of a parameter of every list
+ */
 export function defineList<
   Row extends TProperties,
   const Filters extends Record<string, Filter<keyof Row & string>> = Record<never, never>,
@@ -83,9 +93,11 @@ export function defineList<
       ? { name, column: name, operator: filter }
       : { name, column: filter.column as string, operator: filter.operator },
   )
+  const taken = filters.find(({ name }) => PARAMETERS.includes(name))
+  if (taken) throw errors.RESOURCE_INVALID('list', `a filter cannot be called ${taken.name}`)
   const properties = {
     ...Object.fromEntries(
-      filters.map(({ name, column }) => [name, Type.Optional(row.properties[column] as TSchema)]),
+      filters.map((filter) => [filter.name, createParameter(row.properties, filter)]),
     ),
     page: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000, default: 1 })),
     page_size: Type.Optional(Type.Integer({ minimum: 1, maximum: maxPageSize, default: pageSize })),
@@ -112,9 +124,31 @@ export function defineList<
   }
 }
 
+const PARAMETERS: readonly string[] = ['page', 'page_size', 'order']
+
+interface ColumnFilter {
+  name: string
+  column: string
+  operator: FilterOperator
+}
+
+function createParameter(row: TProperties, { column, operator }: ColumnFilter): TSchema {
+  // A default is a row's, and would filter the list of whoever asks for no filter.
+  const { default: _, ...schema } = row[column] as TSchema & Record<string, unknown>
+  if (operator !== 'contains') return Type.Optional(schema)
+  // A part of a text has no form: no pattern, no format, no list of choices.
+  const { maxLength, description } = schema as TStringOptions
+  return Type.Optional(
+    Type.String({
+      ...(maxLength !== undefined && { maxLength }),
+      ...(description !== undefined && { description }),
+    }),
+  )
+}
+
 interface PageTask {
   input: PageInput
-  filters: readonly { name: string; column: string; operator: FilterOperator }[]
+  filters: readonly ColumnFilter[]
   key: string
   pageSize: number
 }
@@ -175,7 +209,8 @@ function parseOrder(order: string | undefined, key: string): [string, 'asc' | 'd
 
 function orderPattern(columns: readonly string[]): string {
   const one = `-?(${columns.join('|')})`
-  return `^${one}(,${one})*$`
+  // Not without end: a database takes only so many terms.
+  return `^${one}(,${one}){0,${columns.length - 1}}$`
 }
 
 function orderHelp(columns: readonly string[]): string {

@@ -1,3 +1,4 @@
+import { errors } from '../errors.ts'
 import type { AnyResource } from './resource.ts'
 
 /** Resources by name: `cities.retrieve` is `{ cities: defineModule({ resources: { retrieve } }) }`. */
@@ -33,5 +34,22 @@ export function* eachResource(
     for (const [name, resource] of Object.entries(module.resources)) {
       yield { name: `${moduleName}.${name}`, resource, module }
     }
+  }
+}
+
+/**
+ * Checks that no two resources answer the same requests, whatever their path parameters are called.
+ *
+ * @throws {PlinthError} RESOURCE_INVALID with the names of both
+ */
+export function assertDistinctRoutes(modules: ModuleTable): void {
+  const taken = new Map<string, string>()
+  for (const { name, resource, module } of eachResource(modules)) {
+    const { method = 'GET', path = '/' } = resource.definition
+    const route = `${method} ${module.prefix}${path}`
+    const key = route.replaceAll(/:\w+/g, ':').replace(/\/+$/, '')
+    const other = taken.get(key)
+    if (other) throw errors.RESOURCE_INVALID(name, `${other} is served at ${route} already`)
+    taken.set(key, name)
   }
 }

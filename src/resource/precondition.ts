@@ -33,7 +33,7 @@ export async function evaluatePreconditions(
 
 function hasFailed({ headers }: FastifyRequest, etag?: string, modified?: Date): boolean {
   const ifMatch = headers['if-match']
-  if (ifMatch !== undefined) return !matches(ifMatch, etag, modified)
+  if (ifMatch !== undefined) return !matches(ifMatch, false, etag, modified)
   const since = headers['if-unmodified-since']
   return since !== undefined && modified !== undefined && isAfter(modified, since)
 }
@@ -41,23 +41,30 @@ function hasFailed({ headers }: FastifyRequest, etag?: string, modified?: Date):
 function isUnchanged(request: FastifyRequest, etag?: string, modified?: Date): boolean {
   const { headers, method } = request
   const ifNoneMatch = headers['if-none-match']
-  if (ifNoneMatch !== undefined) return matches(ifNoneMatch.replaceAll('W/', ''), etag, modified)
+  if (ifNoneMatch !== undefined) return matches(ifNoneMatch, true, etag, modified)
   const since = headers['if-modified-since']
   const counts = since !== undefined && (method === 'GET' || method === 'HEAD')
-  return counts && modified !== undefined && isDate(since) && !isAfter(modified, since)
+  return (
+    counts && modified !== undefined && !Number.isNaN(toSeconds(since)) && !isAfter(modified, since)
+  )
 }
 
-/** Whether a list of entity tags names `etag`; `*` is anything that exists. */
-function matches(list: string, etag?: string, modified?: Date): boolean {
+// A tag may hold commas, so that a list of them cannot simply be split.
+const TAG = /(?:W\/)?("[^"]*")/g
+
+/** Whether a list of entity tags names `etag`, weak tags counting or not; `*` is anything that exists. */
+function matches(list: string, weak: boolean, etag?: string, modified?: Date): boolean {
   if (list.trim() === '*') return etag !== undefined || modified !== undefined
-  return etag !== undefined && list.split(',').some((candidate) => candidate.trim() === etag)
+  const tags = Array.from(list.matchAll(TAG), ([tag, quoted]) => (weak ? quoted : tag))
+  return etag !== undefined && tags.includes(etag)
 }
 
 // HTTP dates have whole seconds. A date that cannot be read is no condition (RFC 9110, 13.1.3).
 function isAfter(modified: Date, date: string): boolean {
-  return Math.floor(modified.getTime() / 1000) > Math.floor(Date.parse(date) / 1000)
+  return Math.floor(modified.getTime() / 1000) > toSeconds(date)
 }
 
-function isDate(date: string): boolean {
-  return !Number.isNaN(Date.parse(date))
+// `Date.parse` takes much that is no HTTP date, and takes it for local time.
+function toSeconds(date: string): number {
+  return date.endsWith(' GMT') ? Math.floor(Date.parse(date) / 1000) : Number.NaN
 }

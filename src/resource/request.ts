@@ -11,7 +11,7 @@ export interface RequestParts {
 }
 
 /**
- * Divides a resource's request schema over path, query and body. GET reads the query, the other methods
+ * Divides a resource's request schema over path, query and body of the route `url`. GET reads the query, the other methods
  * the body; properties that the path names come from there.
  *
  * @throws {PlinthError} RESOURCE_INVALID where a name has two places or none
@@ -21,14 +21,15 @@ export function splitRequest(resource: AnyResource, name: string, url: string): 
   const schema = closeSchema(resource.request)
   const inPath = Array.from(url.matchAll(/:(\w+)/g), ([, parameter]) => parameter as string)
   const inQuery: readonly string[] = resource.definition.query ?? []
+  if (url.includes('*')) throw refuse('a path has no wildcard; name its parameters')
   if (!schema.properties) {
     if (inPath.length + inQuery.length > 0)
       throw refuse('a request that is no object has no path or query')
     if (!hasBody(resource)) throw refuse('a GET has no body to hold a request that is no object')
-    return { body: schema }
+    return { querystring: pickProperties(schema, []), body: schema }
   }
   for (const part of [...inPath, ...inQuery]) {
-    if (!(part in schema.properties)) throw refuse(`its request schema has no ${part}`)
+    if (!Object.hasOwn(schema.properties, part)) throw refuse(`its request schema has no ${part}`)
   }
   const twice = [...inPath, ...inQuery].find((part, i, all) => all.indexOf(part) !== i)
   if (twice) throw refuse(`${twice} appears twice in its path and query`)
@@ -44,7 +45,8 @@ export function splitRequest(resource: AnyResource, name: string, url: string): 
   }
 }
 
-function hasBody(resource: AnyResource): boolean {
+/** Whether the method of `resource` sends its request as a body. */
+export function hasBody(resource: AnyResource): boolean {
   return (resource.definition.method ?? 'GET') !== 'GET'
 }
 

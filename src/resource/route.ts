@@ -1,18 +1,13 @@
 import { Readable } from 'node:stream'
-import type {
-  FastifyInstance,
-  FastifyReply,
-  FastifyRequest,
-  FastifySchemaValidationError,
-  RouteOptions,
-} from 'fastify'
-import { assertReadableUrl } from './body.ts'
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import { assertReadableUrl, createBodyCheck } from './body.ts'
 import { Context, runInContext } from './context.ts'
-import type { Envelope } from './envelope.ts'
+import { asJson, type Envelope } from './envelope.ts'
 import { evaluatePreconditions } from './precondition.ts'
-import { createMerge, type RequestParts, splitRequest } from './request.ts'
+import { createMerge, hasBody, type RequestParts, splitRequest } from './request.ts'
 import type { AnyResource } from './resource.ts'
-import type { JsonSchema } from './schema.ts'
+import { boundNumbers, type JsonSchema } from './schema.ts'
+import { compileSerializer, type SharedSchemas } from './serialize.ts'
 import { assertResponse } from './strict.ts'
 import { compileCoercing, compileExact } from './validate.ts'
 
@@ -41,13 +36,16 @@ export function createRoute(
 ): RouteOptions {
   const { definition } = resource
   const url = definition.path ?? '/'
-  const parts = splitRequest(resource, name, url)
+  const parts = splitRequest(resource, name, `${settings.app.prefix}${url}`)
   return {
     method: definition.method ?? 'GET',
     url,
     config: { resource: name, definition },
     schema: createRouteSchema(name, resource, parts, settings),
     validatorCompiler: ({ schema, httpPart }) => compilePart(schema as JsonSchema, httpPart),
+    serializerCompiler: ({ schema }) =>
+      compileSerializer(schema as JsonSchema, settings.app.getSchemas() as SharedSchemas),
+    ...(hasBody(resource) && { preValidation: createBodyCheck(name, parts.body) }),
     ...(definition.timeout !== undefined && { handlerTimeout: definition.timeout }),
     handler: createHandler(name, resource, createMerge(parts), settings),
   }
@@ -70,24 +68,8 @@ function createRouteSchema(
 }
 
 function compilePart(schema: JsonSchema, httpPart: string | undefined) {
-  if (httpPart !== 'body') return compileCoercing(schema)
-  const validate = compileExact(schema)
-  // No body is an empty one where nothing in it is required.
-  const optional = schema.type === 'object' && (schema.required ?? []).length === 0
-  return (body: unknown) => {
-    const value = body ?? (optional ? {} : undefined)
-    if (value === undefined) return { error: [MISSING_BODY] }
-    if (validate(value)) return { value }
-    return { error: (validate.errors ?? []) as FastifySchemaValidationError[] }
-  }
-}
-
-const MISSING_BODY: FastifySchemaValidationError = {
-  keyword: 'body',
-  instancePath: '',
-  schemaPath: '#',
-  params: {},
-  message: 'is missing: send a JSON body',
+  const bounded = boundNumbers(schema)
+  return httpPart === 'body' ? compileExact(bounded) : compileCoercing(bounded)
 }
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
@@ -107,10 +89,13 @@ function createHandler(
     const context = new Context(app, request, reply)
     if (conditional && (await runInContext(context, check, input, context))) return reply.send()
     const data = await runInContext(context, perform, input, context)
-    if (data === reply || data instanceof Readable) return data
+    // A reply that `perform` has sent itself: to wait for it is to wait until it has been sent.
+    if (reply.sent) return reply
+    if (data instanceof Readable) return data
     if (strict) assertResponse(resource, name, data)
-    if (definition.status !== undefined) reply.code(definition.status)
-    return envelope.success(data ?? null, request)
+    // Always: only for this status is there a serializer, which leaves out what the schema does not list.
+    reply.code(definition.status ?? 200)
+    return asJson(envelope.success(data ?? null, request), reply)
   }
 
   function check(input: unknown, context: Context): Promise<boolean> {

@@ -11,11 +11,15 @@ export interface JsonSchema {
 type SchemaMap = { [name: string]: JsonSchema }
 
 const LISTS = ['allOf', 'anyOf', 'oneOf', 'prefixItems'] as const
-const SINGLES = ['items', 'additionalProperties', 'not'] as const
+// `not` is left out: what closes a schema, or drops from it, would open its opposite.
+const SINGLES = ['items', 'additionalProperties'] as const
 const MAPS = ['properties', 'patternProperties', '$defs'] as const
 
 /** A copy of `schema` in which `change` has replaced each schema, the innermost first. */
-function mapSchema(schema: JsonSchema, change: (schema: JsonSchema) => JsonSchema): JsonSchema {
+export function mapSchema(
+  schema: JsonSchema,
+  change: (schema: JsonSchema) => JsonSchema,
+): JsonSchema {
   const map = (value: unknown) => (isSchema(value) ? mapSchema(value, change) : value)
   const copy: JsonSchema = { ...schema }
   for (const key of LISTS) {
@@ -45,20 +49,38 @@ function isSchema(value: unknown): value is JsonSchema {
 export function closeSchema(schema: TSchema): JsonSchema {
   return mapSchema(schema as JsonSchema, (part) => {
     if (Array.isArray(part.allOf)) {
-      return { ...part, allOf: part.allOf.map(reopen), unevaluatedProperties: false }
+      return { unevaluatedProperties: false, ...part, allOf: part.allOf.map(reopen) }
     }
     const open =
-      part.properties !== undefined &&
+      (part.properties !== undefined || part.patternProperties !== undefined) &&
       !('additionalProperties' in part) &&
       !('unevaluatedProperties' in part)
     return open ? { ...part, additionalProperties: false } : part
   })
 }
 
+/** A member of an intersection, or of a union in one, that leaves the properties of the others alone. */
 function reopen(part: JsonSchema): JsonSchema {
-  const { additionalProperties, unevaluatedProperties, ...rest } = part
-  const kept = additionalProperties === false ? {} : { additionalProperties }
-  return additionalProperties === undefined ? rest : { ...rest, ...kept }
+  const copy = { ...part }
+  for (const key of ['additionalProperties', 'unevaluatedProperties']) {
+    if (copy[key] === false) delete copy[key]
+  }
+  for (const key of ['allOf', 'anyOf', 'oneOf']) {
+    if (Array.isArray(copy[key])) copy[key] = copy[key].map(reopen)
+  }
+  return copy
+}
+
+/**
+ * A copy of `schema` that refuses numbers which are not what was sent: integers past those that JavaScript
+ * can tell apart, and infinity, which a text like `1e400` becomes.
+ */
+export function boundNumbers(schema: JsonSchema): JsonSchema {
+  return mapSchema(schema, (part) => {
+    const limit = part.type === 'integer' ? Number.MAX_SAFE_INTEGER : Number.MAX_VALUE
+    const numeric = part.type === 'integer' || part.type === 'number'
+    return numeric ? { minimum: -limit, maximum: limit, ...part } : part
+  })
 }
 
 /** Whether validating against `schema` can write a default into the value. */

@@ -27,7 +27,7 @@ function toJson(value: unknown): unknown {
   if (typeof value === 'bigint') return Number(value)
   if (typeof value !== 'object' || value === null) return value
   if (Array.isArray(value)) return value.map(toJson)
-  if ('toJSON' in value && typeof value.toJSON === 'function') return value.toJSON()
+  if ('toJSON' in value && typeof value.toJSON === 'function') return toJson(value.toJSON())
   return Object.fromEntries(
     Object.entries(value)
       .filter(([, v]) => v !== undefined)

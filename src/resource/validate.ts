@@ -47,15 +47,15 @@ function same(a: ErrorDetail, b: ErrorDetail): boolean {
 function toDetail({ instancePath, keyword, params, message }: ErrorObject): ErrorDetail {
   switch (keyword) {
     case 'required':
-      return { path: `${instancePath}/${params.missingProperty}`, message: 'is required' }
+      return { path: `${instancePath}/${toToken(params.missingProperty)}`, message: 'is required' }
     case 'additionalProperties':
       return {
-        path: `${instancePath}/${params.additionalProperty}`,
+        path: `${instancePath}/${toToken(params.additionalProperty)}`,
         message: 'is not known here',
       }
     case 'unevaluatedProperties':
       return {
-        path: `${instancePath}/${params.unevaluatedProperty}`,
+        path: `${instancePath}/${toToken(params.unevaluatedProperty)}`,
         message: 'is not known here',
       }
     case 'enum':
@@ -65,4 +65,9 @@ function toDetail({ instancePath, keyword, params, message }: ErrorObject): Erro
     default:
       return { path: instancePath, message: message ?? `breaks the rule ${keyword}` }
   }
+}
+
+// RFC 6901, 3.
+function toToken(name: string): string {
+  return name.replaceAll('~', '~0').replaceAll('/', '~1')
 }

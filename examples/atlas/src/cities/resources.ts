@@ -1,4 +1,12 @@
-import { type Context, defineList, defineResource, errors, notFound, type Static, Type } from 'plinth'
+import {
+  type Context,
+  defineList,
+  defineResource,
+  errors,
+  notFound,
+  type Static,
+  Type,
+} from 'plinth'
 import { City, CityInput } from './model.ts'
 
 const key = { id: City.properties.id }

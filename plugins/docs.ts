@@ -1,0 +1,53 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { type Asset, createAsset, sendAsset } from '../src/openapi/asset.ts'
+import { loadScript, pagePolicy, paths, renderPage } from '../src/openapi/page.ts'
+import { collectOperations } from '../src/openapi/served.ts'
+import type { DocumentInfo } from '../src/openapi/types.ts'
+import { type EnvelopeName, envelopes } from '../src/resource/envelope.ts'
+
+export interface DocsOptions extends DocumentInfo {
+  /** The form of the app's errors; default `standard`. */
+  envelope?: EnvelopeName
+}
+
+/**
+ * Serves `/openapi.json`, the OpenAPI 3.1 document of every route that is registered after this plugin, and
+ * `/docs`, a page to read and try it. Both are made at the first visit: a boot pays for neither.
+ */
+async function docs(app: FastifyInstance, options: DocsOptions): Promise<void> {
+  const { envelope = 'standard', title, version, description } = options
+  const info = { title, version, ...(description && { description }) }
+  const operations = collectOperations(app)
+  const schema = { hide: true }
+
+  const build = async () => {
+    const { createDocument } = await import('../src/openapi/document.ts')
+    const enveloped = app.hasPlugin('plinth-envelope')
+    const made = await createDocument(operations, {
+      info,
+      envelope: envelopes[envelope],
+      enveloped,
+    })
+    return createAsset('application/json; charset=utf-8', JSON.stringify(made))
+  }
+  let document: Promise<Asset> | undefined
+  app.get(paths.document, { schema }, async (request, reply) => {
+    document ??= build()
+    return sendAsset(await document, request, reply)
+  })
+
+  const page = createAsset('text/html; charset=utf-8', renderPage(title))
+  app.get(paths.page, { schema }, (request, reply) => {
+    reply.header('content-security-policy', pagePolicy)
+    return sendAsset(page, request, reply)
+  })
+
+  let script: Promise<Asset> | undefined
+  app.get(paths.script, { schema }, async (request, reply) => {
+    script ??= loadScript()
+    return sendAsset(await script, request, reply)
+  })
+}
+
+export default fp(docs, { name: 'plinth-docs', fastify: '5.x' })

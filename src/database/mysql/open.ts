@@ -1,0 +1,29 @@
+import { Kysely, MysqlDialect } from 'kysely'
+import type { Pool } from 'mysql2'
+import type { DatabaseLimits, DatabaseTables, OpenDatabase } from '../types.ts'
+import { BoundedPool } from './pool.ts'
+import { prepareSessions, sessionSql } from './session.ts'
+import type { Sockets } from './sockets.ts'
+
+// Milliseconds for a server to hang up after we have said goodbye.
+const GOODBYE = 1000
+
+/**
+ * Kysely on a pool that was made with `poolOptions`. Closing it leaves the pool to its maker.
+ *
+ * @throws {Error} mysql2's, when the sessions cannot be prepared
+ */
+export async function openMysql(
+  pool: Pool,
+  limits: DatabaseLimits,
+  sockets: Sockets,
+): Promise<OpenDatabase> {
+  await prepareSessions(pool, sessionSql(limits.queryTimeout))
+  const bounded = new BoundedPool(pool, limits)
+  const db = new Kysely<DatabaseTables>({ dialect: new MysqlDialect({ pool: bounded }) })
+  const close = async () => {
+    await bounded.drain()
+    sockets.destroyAfter(GOODBYE)
+  }
+  return { db, close }
+}

@@ -1,0 +1,72 @@
+import { type CreateTableBuilder, type Kysely, sql } from 'kysely'
+
+/** How to say in a migration what SQLite and MySQL say differently, so that one file runs on both. */
+export interface Portable {
+  /** Kysely's `db.schema.createTable`; on MySQL the table is utf8mb4 whatever the server's default is. */
+  createTable(name: string): CreateTableBuilder<string, never>
+  types: PortableTypes
+}
+
+/** What Kysely's `addColumn` takes as a type. */
+export type ColumnType = Parameters<CreateTableBuilder<string>['addColumn']>[1]
+
+/** Column types, for `addColumn(name, type)`. */
+export interface PortableTypes {
+  /** 64 bits: `addColumn('id', types.id, (id) => id.primaryKey().autoIncrement())`, and what refers to it. */
+  id: ColumnType
+  /** UTC with milliseconds: write a `Date`, read an ISO 8601 string. */
+  timestamp: ColumnType
+  /** Floating point of 64 bits. */
+  double: ColumnType
+  boolean: ColumnType
+  /** Arrays and plain objects. */
+  json: ColumnType
+  /** Exact; read and written as a string. On SQLite it is compared as text, too. */
+  decimal(precision: number, scale: number): ColumnType
+}
+
+/**
+ * The words of a migration for the database behind `db`.
+ *
+ * This file, insert.ts and migration/lock.ts are where SQL differs by database. Kysely's adapter tells what
+ * a database can do, not which it is: the one with DDL in transactions is SQLite.
+ */
+export function portable<DB>(db: Kysely<DB>): Portable {
+  return supportsTransactionalDdl(db) ? sqlite(db) : mysql(db)
+}
+
+/** Whether a migration can be one transaction; if not, each of its statements commits at once. */
+export function supportsTransactionalDdl<DB>(db: Kysely<DB>): boolean {
+  return db.getExecutor().adapter.supportsTransactionalDdl ?? false
+}
+
+const TYPES = {
+  timestamp: 'datetime(3)',
+  double: 'double precision',
+  boolean: 'boolean',
+  json: 'json',
+} as const
+
+function sqlite<DB>({ schema }: Kysely<DB>): Portable {
+  return {
+    createTable: (name) => schema.createTable(name),
+    types: {
+      ...TYPES,
+      // Only a column of exactly the type INTEGER numbers itself.
+      id: 'integer',
+      // A type with TEXT in its name: every other one would store 0.10 as a floating point number.
+      decimal: (precision, scale) => sql.raw(`decimal_text(${precision}, ${scale})`),
+    },
+  }
+}
+
+function mysql<DB>({ schema }: Kysely<DB>): Portable {
+  return {
+    createTable: (name) => schema.createTable(name).modifyEnd(sql`default character set utf8mb4`),
+    types: {
+      ...TYPES,
+      id: 'bigint',
+      decimal: (precision, scale) => `decimal(${precision}, ${scale})`,
+    },
+  }
+}

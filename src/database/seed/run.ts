@@ -1,0 +1,92 @@
+import { setImmediate } from 'node:timers/promises'
+import type { Kysely } from 'kysely'
+import { errors } from '../../errors.ts'
+import { inBatches } from '../insert.ts'
+import type { DatabaseTables } from '../types.ts'
+import { beginRecord, type SeedTables, updateRecord } from './record.ts'
+import type { Seed, SeedContext } from './seed.ts'
+
+/** A seed that is finished. */
+export interface SeedResult {
+  name: string
+  /** It was finished before: nothing was done. */
+  skipped: boolean
+  /** How many rows the seed has. */
+  rows: number
+  /** How many of them this run wrote; the others were there. */
+  added: number
+  duration_ms: number
+}
+
+export type SeedEvent =
+  /** `done`: how many rows an earlier run had got to. */
+  | { type: 'start'; name: string; summary: string; total: number | undefined; done: number }
+  | { type: 'progress'; name: string; rows: number }
+  | ({ type: 'done' } & SeedResult)
+
+// Rows in a transaction: the indexes are written once in each, so that smaller ones take longer.
+const BATCH = 10_000
+
+export interface LoadedSeed {
+  name: string
+  seed: Seed
+}
+
+export interface RunOptions {
+  db: Kysely<SeedTables>
+  again: boolean
+  signal: AbortSignal
+  on: (event: SeedEvent) => void
+}
+
+/**
+ * Runs one seed unless it is finished, from where it was cut short.
+ *
+ * @throws {PlinthError} SEED_FAILED
+ * @throws the reason of `signal` when it aborts
+ */
+export async function runSeed(loaded: LoadedSeed, options: RunOptions): Promise<SeedResult> {
+  const { db, again, on } = options
+  const began = performance.now()
+  const { finished_at, rows } = await beginRecord(db, loaded.name)
+  const skipped = finished_at !== null && !again
+  const counts = skipped ? { rows, added: 0 } : await write(loaded, options, again ? 0 : rows)
+  const duration_ms = Math.round(performance.now() - began)
+  const result = { name: loaded.name, skipped, ...counts, duration_ms }
+  on({ type: 'done', ...result })
+  return result
+}
+
+async function write({ name, seed }: LoadedSeed, options: RunOptions, done: number) {
+  const { db, signal, on } = options
+  const counts = { rows: done, added: 0 }
+  const progress: SeedContext['progress'] = async (rows, added = rows) => {
+    counts.rows += rows
+    counts.added += added
+    await updateRecord(db, name, { rows: counts.rows })
+    on({ type: 'progress', name, rows: counts.rows })
+    // SQLite never leaves this turn of the event loop, but signals come in between two of them.
+    await setImmediate()
+    signal.throwIfAborted()
+  }
+  await updateRecord(db, name, { rows: done, finished_at: null })
+  on({ type: 'start', name, summary: seed.summary, total: seed.total, done })
+  try {
+    await seed.run({ ...contextOf(options, done), progress })
+  } catch (cause) {
+    signal.throwIfAborted()
+    const problem = cause instanceof Error ? cause.message : String(cause)
+    throw errors.SEED_FAILED.with({ cause }, name, problem)
+  }
+  await updateRecord(db, name, { finished_at: new Date() })
+  return counts
+}
+
+function contextOf({ db, signal }: RunOptions, done: number): Omit<SeedContext, 'progress'> {
+  return {
+    db: db as unknown as Kysely<DatabaseTables>,
+    batches: (rows, size = BATCH) => inBatches(rows, size, done),
+    done,
+    signal,
+  }
+}

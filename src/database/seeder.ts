@@ -1,0 +1,77 @@
+import type { Kysely } from 'kysely'
+import { errors } from '../errors.ts'
+import type { Migrator } from './migrator.ts'
+import { importNumbered, listNumbered, type NumberedFile } from './numbered.ts'
+import { createRecords, type SeedTables } from './seed/record.ts'
+import { type LoadedSeed, runSeed, type SeedEvent, type SeedResult } from './seed/run.ts'
+import type { Seed } from './seed/seed.ts'
+
+export interface SeederOptions<DB> {
+  db: Kysely<DB>
+  /** The folder of `01_name.ts` files; one that does not exist holds no seeds. */
+  directory: string
+  /** Tells whether the tables are there. */
+  migrator: Pick<Migrator, 'pending'>
+}
+
+export interface SeedOptions {
+  /** Only these, by file name with or without its number; default: all. */
+  names?: readonly string[]
+  /** Also run the ones that are finished, from their start; default `false`. */
+  again?: boolean
+  /** Stops the run behind the batch it is at. */
+  signal?: AbortSignal
+  on?: (event: SeedEvent) => void
+}
+
+export interface Seeder {
+  /**
+   * Runs the seeds in order of name. Those that are finished are passed over; one that was cut short goes
+   * on where it was.
+   *
+   * @throws {PlinthError} MIGRATION_PENDING, SEED_UNKNOWN, SEED_INVALID before anything is written; SEED_FAILED
+   * @throws the reason of `signal` when it aborts
+   */
+  seed(options?: SeedOptions): Promise<SeedResult[]>
+}
+
+/** Makes the seeder of one database and one folder. It holds nothing open. */
+export function createSeeder<DB>({ directory, migrator, ...options }: SeederOptions<DB>): Seeder {
+  const db = options.db as unknown as Kysely<SeedTables>
+  return {
+    async seed({ names = [], again = false, signal = new AbortController().signal, on } = {}) {
+      const pending = await migrator.pending()
+      if (pending.length > 0) throw errors.MIGRATION_PENDING(pending.join(', '))
+      const files = selectFiles(await listNumbered(directory, 2, errors.SEED_INVALID), names)
+      const seeds = await Promise.all(files.map(loadSeed))
+      await createRecords(db)
+      const results: SeedResult[] = []
+      for (const seed of seeds) {
+        signal.throwIfAborted()
+        results.push(await runSeed(seed, { db, again, signal, on: on ?? (() => {}) }))
+      }
+      return results
+    },
+  }
+}
+
+function selectFiles(files: NumberedFile[], names: readonly string[]): NumberedFile[] {
+  if (names.length === 0) return files
+  const matches = (name: string, file: NumberedFile) =>
+    [file.name, file.name.slice(3)].includes(name)
+  const unknown = names.find((name) => !files.some((file) => matches(name, file)))
+  if (unknown)
+    throw errors.SEED_UNKNOWN(unknown, files.map(({ name }) => name).join(', ') || 'none')
+  return files.filter((file) => names.some((name) => matches(name, file)))
+}
+
+async function loadSeed(file: NumberedFile): Promise<LoadedSeed> {
+  const { default: seed } = await importNumbered(file, errors.SEED_INVALID)
+  if (typeof (seed as Partial<Seed> | undefined)?.run !== 'function') {
+    throw errors.SEED_INVALID(
+      file.path,
+      'it has no default export made by defineSeed({ summary, run })',
+    )
+  }
+  return { name: file.name, seed: seed as Seed }
+}

@@ -1,0 +1,56 @@
+import type { DatabaseSync } from 'node:sqlite'
+import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely'
+import { errors } from '../../errors.ts'
+import { type Bindable, bindable } from '../parameters.ts'
+import { isBusy, untilFree } from './busy.ts'
+import type { Statement } from './statement.ts'
+import { Statements } from './statements.ts'
+
+const PREPARED = 500
+
+const toIso = (date: Date) => date.toISOString()
+
+/** The one connection of a process to a file, as Kysely sees it. */
+export class SqliteConnection implements DatabaseConnection {
+  readonly #database: DatabaseSync
+  readonly #statements: Statements
+  readonly #busyTimeout: number
+
+  constructor(database: DatabaseSync, busyTimeout: number) {
+    this.#database = database
+    this.#statements = new Statements(database, PREPARED)
+    this.#busyTimeout = busyTimeout
+  }
+
+  async executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
+    const values = bindable(parameters, toIso)
+    const run = () => execute(this.#statements.get(sql), values) as QueryResult<R>
+    try {
+      return run()
+    } catch (error) {
+      if (!this.#database.isOpen) throw errors.DATABASE_UNAVAILABLE('it has been closed')
+      // Within a transaction the lock is ours, or what we have read is outdated: waiting would not help.
+      if (!isBusy(error) || this.#database.isTransaction) throw error
+      return await untilFree(this.#busyTimeout, run)
+    }
+  }
+
+  async *streamQuery<R>(
+    { sql, parameters }: CompiledQuery,
+    chunkSize: number,
+  ): AsyncIterableIterator<QueryResult<R>> {
+    let rows: R[] = []
+    for (const row of this.#statements.get(sql).iterate(bindable(parameters, toIso))) {
+      if (rows.push(row as R) < chunkSize) continue
+      yield { rows }
+      rows = []
+    }
+    if (rows.length > 0) yield { rows }
+  }
+}
+
+function execute(statement: Statement, parameters: readonly Bindable[]): QueryResult<unknown> {
+  if (statement.returnsRows) return { rows: statement.all(parameters) }
+  const { changes, lastInsertRowid } = statement.run(parameters)
+  return { insertId: lastInsertRowid, numAffectedRows: changes, rows: [] }
+}

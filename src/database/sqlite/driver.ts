@@ -1,0 +1,85 @@
+import type { DatabaseSync } from 'node:sqlite'
+import {
+  CompiledQuery,
+  type DatabaseConnection,
+  type Driver,
+  type TransactionSettings,
+} from 'kysely'
+import { errors } from '../../errors.ts'
+import type { DatabaseLimits } from '../types.ts'
+import { SqliteConnection } from './connection.ts'
+import { Mutex } from './mutex.ts'
+
+/** Kysely's driver of a process's one connection, which whoever acquires it has alone until it is released. */
+export class SqliteDriver implements Driver {
+  readonly #database: DatabaseSync
+  readonly #connection: SqliteConnection
+  readonly #mutex: Mutex
+  #closed: Promise<void> | undefined
+
+  constructor(database: DatabaseSync, limits: DatabaseLimits) {
+    this.#database = database
+    this.#connection = new SqliteConnection(database, limits.acquireTimeout)
+    this.#mutex = new Mutex(limits)
+  }
+
+  async init(): Promise<void> {}
+
+  async acquireConnection(): Promise<SqliteConnection> {
+    if (this.#closed) throw errors.DATABASE_UNAVAILABLE('it has been closed')
+    await this.#mutex.acquire()
+    return this.#connection
+  }
+
+  async releaseConnection(): Promise<void> {
+    this.#mutex.release()
+  }
+
+  // At once with the right to write: a transaction that reads first and writes later could not wait for another
+  // process then, it would fail. SQLite's transactions are serializable, whatever level is asked for.
+  async beginTransaction(
+    _: DatabaseConnection,
+    { accessMode }: TransactionSettings,
+  ): Promise<void> {
+    await this.#execute(accessMode === 'read only' ? 'begin' : 'begin immediate')
+  }
+
+  async commitTransaction(): Promise<void> {
+    await this.#execute('commit')
+  }
+
+  // After some errors (a full disk) SQLite has rolled back already; those are what the caller should see.
+  async rollbackTransaction(): Promise<void> {
+    if (this.#database.isOpen && this.#database.isTransaction) await this.#execute('rollback')
+  }
+
+  async savepoint(_: DatabaseConnection, name: string): Promise<void> {
+    await this.#execute(`savepoint ${quote(name)}`)
+  }
+
+  async rollbackToSavepoint(_: DatabaseConnection, name: string): Promise<void> {
+    await this.#execute(`rollback to ${quote(name)}`)
+  }
+
+  async releaseSavepoint(_: DatabaseConnection, name: string): Promise<void> {
+    await this.#execute(`release ${quote(name)}`)
+  }
+
+  /** Waits for who has the connection and who is in the queue already, then closes the file. */
+  async destroy(): Promise<void> {
+    this.#closed ??= this.#close()
+    await this.#closed
+  }
+
+  async #close(): Promise<void> {
+    // Who has not let go after all that time is cut off: the file is closed, the transaction undone.
+    await this.#mutex.acquire().catch(() => {})
+    this.#database.close()
+  }
+
+  async #execute(sql: string): Promise<void> {
+    await this.#connection.executeQuery(CompiledQuery.raw(sql))
+  }
+}
+
+const quote = (name: string) => `"${name.replaceAll('"', '""')}"`

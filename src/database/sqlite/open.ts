@@ -1,0 +1,47 @@
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import type { DatabaseSync } from 'node:sqlite'
+import { Kysely } from 'kysely'
+import { errors, PlinthError } from '../../errors.ts'
+import type { DatabaseLimits, DatabaseTables, OpenDatabase } from '../types.ts'
+import { untilFree } from './busy.ts'
+import { sqliteDialect } from './dialect.ts'
+import { SqliteDriver } from './driver.ts'
+import { loadSqlite } from './load.ts'
+
+// Milliseconds for which the process may stand still for another's lock; busy.ts does the longer waiting.
+const BUSY_TIMEOUT = 25
+
+// WAL: readers and a writer do not hinder each other. NORMAL: a crash of the machine may undo the last
+// commits, but never damages the file.
+const SETTINGS = 'pragma journal_mode = wal; pragma synchronous = normal; pragma foreign_keys = on'
+
+/**
+ * Opens a file of SQLite, which is created with its folder if it is not there.
+ *
+ * @param file an absolute path, or `:memory:`
+ * @throws {PlinthError} DATABASE_UNAVAILABLE with the file and the reason; DATABASE_BUSY while others lock it
+ */
+export async function openSqlite(file: string, limits: DatabaseLimits): Promise<OpenDatabase> {
+  const driver = new SqliteDriver(await open(file, limits), limits)
+  const db = new Kysely<DatabaseTables>({ dialect: sqliteDialect(driver) })
+  // Not `db.destroy()`, which does nothing where no query has run yet.
+  return { db, close: () => driver.destroy() }
+}
+
+async function open(file: string, limits: DatabaseLimits): Promise<DatabaseSync> {
+  const { DatabaseSync } = loadSqlite()
+  let database: DatabaseSync | undefined
+  try {
+    if (file !== ':memory:') mkdirSync(dirname(file), { recursive: true })
+    const opened = new DatabaseSync(file, { timeout: BUSY_TIMEOUT })
+    database = opened
+    await untilFree(limits.acquireTimeout, () => opened.exec(SETTINGS))
+    return opened
+  } catch (cause) {
+    database?.close()
+    if (PlinthError.is(cause)) throw cause
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw errors.DATABASE_UNAVAILABLE.with({ cause }, `${file} cannot be opened: ${reason}`)
+  }
+}

@@ -1,0 +1,55 @@
+import type { ColumnType, Kysely } from 'kysely'
+
+/**
+ * The tables of a service and the types of their rows, as Kysely wants them. A service adds its own:
+ * `declare module 'plinth' { interface DatabaseTables { city: CityTable } }`
+ */
+// biome-ignore lint/suspicious/noEmptyInterface: services fill it by declaration merging
+export interface DatabaseTables {}
+
+/** What `app.db` is. */
+export type Database = Kysely<DatabaseTables>
+
+/**
+ * The type of a column of points in time: read as an ISO 8601 string in UTC with milliseconds
+ * (`2026-11-22T10:00:00.000Z`), written as a `Date`, compared with `instant(date)`.
+ */
+export type Timestamp = ColumnType<string, Date, Date>
+
+/** The bounds of a database connection. Times are milliseconds. */
+export interface DatabaseLimits {
+  /** MySQL: how many connections at most, per process. Default 10. */
+  poolSize: number
+  /** How many may wait for a connection; whoever comes after is refused at once. Default 100. */
+  queueLimit: number
+  /** MySQL: how long a connection may take to be made. Default 5000. */
+  connectTimeout: number
+  /** How long one may wait for a connection (on SQLite: for its turn, and for other processes' locks). Default 5000. */
+  acquireTimeout: number
+  /**
+   * MySQL: how long one statement may take. Default 30,000; 0: as long as it wants. SQLite runs statements
+   * within the process, where nothing can interrupt them.
+   */
+  queryTimeout: number
+}
+
+export const DEFAULT_LIMITS: DatabaseLimits = {
+  poolSize: 10,
+  queueLimit: 100,
+  connectTimeout: 5000,
+  acquireTimeout: 5000,
+  queryTimeout: 30_000,
+}
+
+/** A row, before its query says more about it. */
+export type Row = Record<string, unknown>
+
+/** Makes a column's value, never null, from what the driver has read. */
+export type Convert = (value: unknown) => unknown
+
+/** A database that has been opened. */
+export interface OpenDatabase {
+  db: Database
+  /** Waits for what is running, then closes it. May be called again. */
+  close(): Promise<void>
+}

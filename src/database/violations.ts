@@ -1,0 +1,14 @@
+// SQLITE_CONSTRAINT_UNIQUE, SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID
+const SQLITE = new Set<unknown>([2067, 1555, 2579])
+// ER_DUP_ENTRY, ER_DUP_ENTRY_WITH_KEY_NAME
+const MYSQL = new Set<unknown>([1062, 1586])
+
+/**
+ * Whether a statement failed because a row with the same primary key or unique key is there already,
+ * on SQLite as on MySQL.
+ */
+export function isUniqueViolation(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const { errcode, errno } = error as { errcode?: unknown; errno?: unknown }
+  return SQLITE.has(errcode) || MYSQL.has(errno)
+}

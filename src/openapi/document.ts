@@ -1,0 +1,81 @@
+import type { Envelope } from '../resource/envelope.ts'
+import { describeRoutes } from './describe.ts'
+import { anyOtherFailure, sharedFailures } from './failures.ts'
+import { completeOperation } from './operation.ts'
+import type { ServedOperation } from './served.ts'
+import type { Document, DocumentInfo, Operation } from './types.ts'
+
+export interface DocumentSettings {
+  info: DocumentInfo
+  /** The form of failures. */
+  envelope: Envelope
+  /** Whether the whole app fails in that form and echoes the request id, not only its resources. */
+  enveloped: boolean
+}
+
+/** The OpenAPI 3.1 document of `operations`; where two have one method and URL, the first counts. */
+export async function createDocument(
+  operations: readonly ServedOperation[],
+  settings: DocumentSettings,
+): Promise<Document> {
+  const listed = operations.filter(
+    (one, i) => operations.findIndex(({ method, url }) => is(one, method, url)) === i,
+  )
+  const { document, find } = await describeRoutes(listed, settings.info)
+  for (const served of listed) {
+    const operation = find(served)
+    if (operation) complete(operation, served, settings)
+  }
+  document.tags = listTags(listed)
+  Object.assign(document.components, sharedComponents(document, settings))
+  return document
+}
+
+function is(operation: ServedOperation, method: string, url: string): boolean {
+  return operation.method === method && operation.url === url
+}
+
+const requestIdHeader = { 'X-Request-Id': { $ref: '#/components/headers/RequestId' } }
+
+function complete(
+  operation: Operation,
+  served: ServedOperation,
+  { envelope, enveloped }: DocumentSettings,
+): void {
+  const { definition } = served.route.config ?? {}
+  if (definition) completeOperation(operation, served, definition, envelope)
+  if (!enveloped) return
+  for (const response of Object.values(operation.responses)) {
+    if (!('$ref' in response)) response.headers = { ...response.headers, ...requestIdHeader }
+  }
+  operation.responses.default ??= anyOtherFailure
+}
+
+/** The tags in the order in which a reader wants them: those of resources first. */
+function listTags(operations: readonly ServedOperation[]): { name: string }[] {
+  const resources = operations.filter(({ route }) => route.config?.definition)
+  const tags = [...resources, ...operations].flatMap(({ route }) => route.schema?.tags ?? [])
+  return Array.from(new Set(tags), (name) => ({ name }))
+}
+
+/** What the operations of `document` refer to. */
+function sharedComponents(
+  { components, paths }: Document,
+  { envelope, enveloped }: DocumentSettings,
+): Record<string, object> {
+  const text = JSON.stringify(paths)
+  const failures = Object.entries(sharedFailures(envelope, enveloped ? requestIdHeader : undefined))
+  const used = failures.filter(([name]) => text.includes(`#/components/responses/${name}"`))
+  return {
+    ...(used.length > 0 && {
+      schemas: { ...components.schemas, Error: envelope.failureSchema },
+      responses: Object.fromEntries(used),
+    }),
+    ...(enveloped && { headers: { RequestId } }),
+  }
+}
+
+const RequestId = {
+  description: 'The id of the request: the one that it came with, or a new one',
+  schema: { type: 'string' },
+}

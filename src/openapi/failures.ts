@@ -1,0 +1,82 @@
+import { STATUS_CODES } from 'node:http'
+import type { FastifyRequest } from 'fastify'
+import { errors, type PlinthError } from '../errors.ts'
+import type { Envelope } from '../resource/envelope.ts'
+import type { ResponseObject, SharedResponse } from './types.ts'
+
+/** The request that examples of answers belong to. */
+export const EXAMPLE_REQUEST = {
+  id: '0b0e6c2a-7a0f-4a55-9d1b-2f6f6d0c8e51',
+  url: '/example',
+  headers: {},
+} as FastifyRequest
+
+interface Failure {
+  description: string
+  example(): PlinthError
+}
+
+const wrongName = { errors: [{ path: '/name', message: 'is required' }] }
+
+const FAILURES: Readonly<Record<number, Failure>> = {
+  400: {
+    description: 'The request cannot be read, or does not fit: `errors` tells where',
+    example: () => errors.INVALID_REQUEST.with(wrongName, 'this operation'),
+  },
+  404: { description: 'There is no such thing', example: () => errors.NOT_FOUND('thing', 4711) },
+  412: {
+    description: 'It is not, or no longer, in the state that the request asks for',
+    example: () => errors.PRECONDITION_FAILED(),
+  },
+  413: {
+    description: 'The body is too large',
+    example: () => errors.PAYLOAD_TOO_LARGE(1_048_576),
+  },
+  415: {
+    description: 'The body has a content type that is not read here',
+    example: () => errors.UNSUPPORTED_MEDIA_TYPE('text/csv'),
+  },
+  500: {
+    description: 'The service failed; its log tells why',
+    example: () => errors.INTERNAL(),
+  },
+  503: {
+    description: 'The database cannot be used right now; try again later',
+    example: () => errors.DATABASE_BUSY(5000),
+  },
+  504: {
+    description: 'There was no answer within the deadline',
+    example: () => errors.DEADLINE_EXCEEDED(30_000),
+  },
+}
+
+/** A reference to the shared response for a failure with `status`. */
+export function failureOf(status: number): SharedResponse {
+  return { $ref: `#/components/responses/${nameOf(status)}` }
+}
+
+/** A reference to the shared response for every failure that has none of its own. */
+export const anyOtherFailure: SharedResponse = { $ref: '#/components/responses/Failure' }
+
+/** The shared responses, for `components.responses`; `headers` are sent with each. */
+export function sharedFailures(
+  envelope: Envelope,
+  headers: ResponseObject['headers'],
+): Record<string, ResponseObject> {
+  const [mediaType] = envelope.errorType.split(';', 1) as [string]
+  const schema = { $ref: '#/components/schemas/Error' }
+  const create = (description: string, example?: unknown): ResponseObject => ({
+    description,
+    ...(headers && { headers }),
+    content: { [mediaType]: { schema, ...(example !== undefined && { example }) } },
+  })
+  const failures = Object.entries(FAILURES).map(([status, { description, example }]) => [
+    nameOf(Number(status)),
+    create(description, envelope.failure(example(), EXAMPLE_REQUEST)),
+  ])
+  return { ...Object.fromEntries(failures), Failure: create('Any other failure') }
+}
+
+function nameOf(status: number): string {
+  return (STATUS_CODES[status] as string).replaceAll(' ', '')
+}

@@ -1,0 +1,96 @@
+import type { Envelope } from '../resource/envelope.ts'
+import type { AnyResource } from '../resource/resource.ts'
+import type { JsonSchema } from '../resource/schema.ts'
+import { conditionParameters, isConditional, isSafe, validatorHeaders } from './conditional.ts'
+import { EXAMPLE_REQUEST, failureOf } from './failures.ts'
+import type { ServedOperation } from './served.ts'
+import type { MediaType, Operation, Parameter, ResponseObject } from './types.ts'
+
+type Definition = AnyResource['definition']
+
+/** Adds to `operation` what its schemas do not tell of the resource behind it. */
+export function completeOperation(
+  operation: Operation,
+  served: ServedOperation,
+  definition: Definition,
+  envelope: Envelope,
+): void {
+  completeRequest(operation, served, definition)
+  completeSuccess(operation, definition, envelope)
+  for (const status of failuresOf(operation, served, definition)) {
+    operation.responses[status] = failureOf(status)
+  }
+  if (isConditional(definition)) addConditions(operation, definition)
+}
+
+function completeRequest(
+  { parameters, requestBody }: Operation,
+  { route }: ServedOperation,
+  { examples }: Definition,
+): void {
+  if (requestBody) requestBody.required = isNeeded(route.schema?.body as JsonSchema)
+  const request = examples?.request as Record<string, unknown> | undefined
+  if (!request) return
+  for (const parameter of parameters ?? []) {
+    if (parameter.name in request) parameter.example = request[parameter.name]
+  }
+  if (requestBody) json(requestBody).example = withoutParameters(request, parameters ?? [])
+}
+
+// Fastify demands a body wherever there is a schema for one; a resource only if something in it is required.
+function isNeeded({ type, required = [] }: JsonSchema): boolean {
+  return type !== 'object' || required.length > 0
+}
+
+function withoutParameters(request: object, parameters: readonly Parameter[]): unknown {
+  if (Array.isArray(request)) return request
+  const names = parameters.map(({ name }) => name)
+  return Object.fromEntries(Object.entries(request).filter(([name]) => !names.includes(name)))
+}
+
+function completeSuccess(operation: Operation, definition: Definition, envelope: Envelope): void {
+  const { status = 200, examples, response } = definition
+  const success = operation.responses[status] as ResponseObject
+  success.description = response?.description ?? 'Success'
+  // @fastify/swagger takes a schema of null for no content; here it is the JSON text `null`.
+  success.content ??= { 'application/json': { schema: { type: 'null' } } }
+  if (examples && 'response' in examples) {
+    json(success).example = envelope.success(examples.response, EXAMPLE_REQUEST)
+  }
+}
+
+function json({ content }: { content?: Record<string, MediaType> }): MediaType {
+  return content?.['application/json'] as MediaType
+}
+
+/** The statuses of the failures that the operation can answer of its own. */
+function failuresOf(
+  { parameters, requestBody }: Operation,
+  { scope, route }: ServedOperation,
+  definition: Definition,
+): number[] {
+  const { handlerTimeout } = scope.initialConfig as { handlerTimeout?: number }
+  const deadline = route.handlerTimeout ?? handlerTimeout
+  return [
+    // Always: what nobody reads, an unknown query parameter at least, is refused.
+    400,
+    ...(parameters?.some((parameter) => parameter.in === 'path') ? [404] : []),
+    ...(isConditional(definition) ? [412] : []),
+    ...(requestBody ? [413, 415] : []),
+    500,
+    ...(scope.hasDecorator('db') ? [503] : []),
+    ...(deadline ? [504] : []),
+  ]
+}
+
+function addConditions(operation: Operation, definition: Definition): void {
+  operation.parameters = [...(operation.parameters ?? []), ...conditionParameters(definition)]
+  if (!isSafe(definition)) return
+  const headers = validatorHeaders(definition)
+  const success = operation.responses[definition.status ?? 200] as ResponseObject
+  success.headers = headers
+  operation.responses[304] = {
+    description: 'It is as the client knows it',
+    headers: { ...headers },
+  }
+}

@@ -1,0 +1,208 @@
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import addFormats from 'ajv-formats'
+import Fastify, { type FastifyServerOptions } from 'fastify'
+import t, { type Test } from 'tap'
+import { Type } from 'typebox'
+import docs from '../../plugins/docs.ts'
+import resources from '../../plugins/resources.ts'
+import type { EnvelopeName } from '../../src/resource/envelope.ts'
+import { defineModule } from '../../src/resource/module.ts'
+import { defineResource } from '../../src/resource/resource.ts'
+import { follow, readOperations } from './contract.ts'
+import { createFixture } from './fixture.ts'
+
+async function readFixture(
+  t: Test,
+  settings: { envelope?: EnvelopeName; options?: FastifyServerOptions; database?: boolean } = {},
+) {
+  const app = createFixture(settings.envelope ?? 'standard', settings.options)
+  if (settings.database) app.decorate('db', undefined as never)
+  t.teardown(() => app.close())
+  const { document, operations } = await readOperations(app)
+  const byId = new Map(operations.map((listed) => [listed.operation.operationId, listed]))
+  return { document, operations, byId }
+}
+
+t.test('says what the service is and lists each operation once, by its name', async (t) => {
+  const { document, operations } = await readFixture(t)
+  t.equal(document.openapi, '3.1.1')
+  t.strictSame(document.info, {
+    title: 'Cities & more',
+    version: '1.2.3',
+    description: 'What *is* where.',
+  })
+  t.strictSame(document.tags, [{ name: 'Cities' }, { name: 'Health' }])
+  t.strictSame(
+    operations.map(({ path, method, operation }) => `${operation.operationId} ${method} ${path}`),
+    [
+      'health.ping get /ping',
+      'health.alive get /healthz',
+      'health.ready get /readyz',
+      'cities.list get /cities',
+      'cities.create post /cities',
+      'cities.retrieve get /cities/{id}',
+      'cities.replace put /cities/{id}',
+      'cities.change patch /cities/{id}',
+      'cities.remove delete /cities/{id}',
+      'cities.createMany post /cities/bulk',
+      'cities.motto get /cities/motto',
+      'cities.fail get /cities/fail',
+    ],
+  )
+})
+
+t.test('holds together: references, path parameters, schemas and their examples', async (t) => {
+  const { document, operations } = await readFixture(t)
+  const text = JSON.stringify(document)
+  for (const [, $ref] of text.matchAll(/"\$ref":"([^"]+)"/g)) {
+    t.ok(follow(document, { $ref: $ref as string }))
+  }
+  const ajv = new Ajv2020({ strict: false })
+  addFormats.default(ajv)
+  for (const { path, operation } of operations) {
+    const { parameters = [], requestBody, responses } = operation
+    const inPath = parameters.filter((parameter) => parameter.in === 'path')
+    t.strictSame(
+      inPath.map(({ name }) => `{${name}}`),
+      path.match(/\{\w+\}/g) ?? [],
+      path,
+    )
+    const bodies = [requestBody, ...Object.values(responses).map((one) => follow(document, one))]
+    const media = bodies.flatMap((one) => Object.values(one?.content ?? {}))
+    for (const { schema, example } of [...media, ...parameters]) {
+      const validate = ajv.compile(follow(document, schema as { $ref: string }))
+      if (example !== undefined) t.ok(validate(example), ajv.errorsText(validate.errors))
+    }
+  }
+})
+
+t.test('describes a conditional read in full', async (t) => {
+  const { byId } = await readFixture(t)
+  const header = (name: string, description: string) => ({
+    name,
+    in: 'header',
+    description,
+    schema: { type: 'string' },
+  })
+  const { responses, parameters } = byId.get('cities.retrieve')?.operation ?? {}
+  t.strictSame(parameters, [
+    {
+      name: 'id',
+      in: 'path',
+      required: true,
+      description: 'Its number',
+      schema: { type: 'integer', minimum: 1 },
+      example: 1,
+    },
+    header('If-Match', 'Only if it has one of these entity tags'),
+    header('If-None-Match', 'Only if it has none of these entity tags'),
+    header('If-Unmodified-Since', 'Only if it has not changed since this HTTP date'),
+    header('If-Modified-Since', 'Only if it has changed since this HTTP date'),
+  ])
+  const text = (description: string) => ({ description, schema: { type: 'string' } })
+  const headers = {
+    ETag: text('The entity tag of what was read'),
+    'Last-Modified': text('When it was last changed, an HTTP date'),
+    'Cache-Control': text('That it must be asked for again each time'),
+    'X-Request-Id': { $ref: '#/components/headers/RequestId' },
+  }
+  const success = responses?.[200] as { headers: object; content: object }
+  t.strictSame(success.headers, headers)
+  t.match(success.content, {
+    'application/json': {
+      schema: { properties: { data: { properties: { id: { type: 'integer', minimum: 1 } } } } },
+      example: { result: true, code: 0, data: { id: 1, name: 'Paris' }, message: null },
+    },
+  })
+  t.strictSame(responses?.[304], { description: 'It is as the client knows it', headers })
+  t.strictSame(responses?.[404], { $ref: '#/components/responses/NotFound' })
+})
+
+t.test('lists the statuses that an operation can answer, and no other', async (t) => {
+  const deadline = { options: { handlerTimeout: 1000 }, database: true }
+  for (const [settings, own] of [
+    [{}, []],
+    [deadline, ['503', '504']],
+  ] as const) {
+    const { byId } = await readFixture(t, settings)
+    const statuses = (id: string) => Object.keys(byId.get(id)?.operation.responses ?? {})
+    const failing = ['500', ...own, 'default']
+    t.strictSame(statuses('health.ping'), ['200', 'default'])
+    t.strictSame(statuses('health.ready'), ['200', '503', 'default'])
+    t.strictSame(statuses('cities.list'), ['200', '400', ...failing])
+    t.strictSame(statuses('cities.retrieve'), ['200', '304', '400', '404', '412', ...failing])
+    t.strictSame(statuses('cities.create'), ['201', '400', '413', '415', ...failing])
+    t.strictSame(statuses('cities.replace'), [
+      ...['200', '400', '404', '412', '413', '415'],
+      ...failing,
+    ])
+    t.strictSame(statuses('cities.remove'), ['200', '400', '404', ...failing])
+  }
+})
+
+t.test('divides a request over path, query and body', async (t) => {
+  const { byId } = await readFixture(t)
+  const { parameters = [], requestBody } = byId.get('cities.replace')?.operation ?? {}
+  t.strictSame(
+    parameters.map((parameter) => [parameter.in, parameter.name, parameter.example]),
+    [
+      ['query', 'notify', true],
+      ['path', 'id', 1],
+      ['header', 'If-Match', undefined],
+      ['header', 'If-None-Match', undefined],
+    ],
+  )
+  const media = requestBody?.content['application/json']
+  t.strictSame(media?.example, { name: 'Paris', country: 'FR', elevation: 35 })
+  t.strictSame(Object.keys(media?.schema.properties ?? {}), ['name', 'country', 'elevation'])
+  t.equal(requestBody?.required, true)
+  t.equal(byId.get('cities.change')?.operation.requestBody?.required, false)
+})
+
+t.test('what has a default may be left out', async (t) => {
+  const settings = Type.Object({ page: Type.Integer({ default: 1 }), order: Type.String() })
+  const inner = Type.Object({ settings })
+  const app = Fastify()
+  app.register(docs, { title: 'x', version: '1' })
+  const search = defineResource({
+    summary: 'Search',
+    method: 'POST',
+    request: Type.Object({ ...inner.properties, limit: Type.Integer({ default: 9 }) }),
+    query: ['limit'],
+    perform: () => null,
+  })
+  app.register(resources, {
+    modules: { all: defineModule({ prefix: '/', resources: { search } }) },
+  })
+  t.teardown(() => app.close())
+  const { operations } = await readOperations(app)
+  const { parameters, requestBody } = operations[0]?.operation ?? {}
+  t.match(parameters, [{ name: 'limit', required: false }])
+  t.match(requestBody?.content['application/json']?.schema, {
+    required: ['settings'],
+    properties: { settings: { required: ['order'] } },
+  })
+})
+
+t.test('with problem details errors have their media type and bodies are bare', async (t) => {
+  const { document, byId } = await readFixture(t, { envelope: 'problem' })
+  const { responses = {} } = byId.get('cities.remove')?.operation ?? {}
+  t.match(responses[200], { content: { 'application/json': { schema: { type: 'null' } } } })
+  t.strictSame(follow(document, responses[404] as { $ref: string }), {
+    description: 'There is no such thing',
+    headers: { 'X-Request-Id': { $ref: '#/components/headers/RequestId' } },
+    content: {
+      'application/problem+json': {
+        schema: { $ref: '#/components/schemas/Error' },
+        example: {
+          type: 'about:blank',
+          title: 'NOT_FOUND',
+          status: 404,
+          detail: 'There is no thing 4711',
+          instance: '/example',
+          request_id: '0b0e6c2a-7a0f-4a55-9d1b-2f6f6d0c8e51',
+        },
+      },
+    },
+  })
+})
