@@ -1,0 +1,57 @@
+import { once } from 'node:events'
+import { constants } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { inspect } from 'node:util'
+import { attach } from './servers/attach.ts'
+import { chromium } from './servers/chromium.ts'
+import { mysql } from './servers/mysql.ts'
+import { progress, SetupError } from './servers/ready.ts'
+import { redis } from './servers/redis.ts'
+import { Sandbox } from './servers/sandbox.ts'
+
+// npm test [-- tap's arguments and files]
+// Gets the servers that tests need, runs tap, takes the servers away, ends with tap's exit code.
+
+const sandbox = new Sandbox()
+
+const codeOf = (signal: NodeJS.Signals): number => 128 + constants.signals[signal]
+
+async function run(): Promise<number> {
+  const variables = await attach([mysql, redis, chromium], sandbox)
+  const options = `${process.env.NODE_OPTIONS ?? ''} --conditions=plinth-source`.trim()
+  const tap = sandbox.spawn(process.execPath, tapArguments(), {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, ...variables, NODE_OPTIONS: options },
+  })
+  const [code, signal] = await once(tap, 'exit')
+  return code ?? codeOf(signal)
+}
+
+function tapArguments(): string[] {
+  const bin = fileURLToPath(new URL('../node_modules/.bin/tap', import.meta.url))
+  const reporter = process.stdout.isTTY && !process.env.CI ? ['--reporter=base'] : []
+  return [bin, 'run', ...reporter, ...process.argv.slice(2)]
+}
+
+/** Resolves with the exit code when a signal wants us to end. A second one ends us without waiting. */
+function interrupted(): Promise<number> {
+  const { promise, resolve } = Promise.withResolvers<number>()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => {
+      progress(`stopped by ${signal}`)
+      resolve(codeOf(signal))
+    })
+  }
+  return promise
+}
+
+function explain(error: unknown): number {
+  progress(error instanceof SetupError ? error.message : inspect(error))
+  return 1
+}
+
+const code = await Promise.race([run(), interrupted()]).catch(explain)
+await sandbox.close()
+// Killed while it drew, tap has left the cursor hidden.
+if (process.stdout.isTTY) process.stdout.write('\x1b[?25h')
+process.exit(code)

@@ -1,0 +1,66 @@
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Logged } from './sandbox.ts'
+
+/** Something for the developer to put right: printed without a stack. */
+export class SetupError extends Error {}
+
+/** Tells the developer what is going on, on stderr. */
+export function progress(message: string): void {
+  process.stderr.write(`${message}\n`)
+}
+
+/** The error that says what failed and shows how the log ends. */
+function failure(what: string, { log }: Pick<Logged, 'log'>): SetupError {
+  const tail = readFileSync(log, 'utf8').trimEnd().split('\n').slice(-20)
+  return new SetupError([`${what}; its log ends:`, ...tail].join('\n  '))
+}
+
+/**
+ * Waits for a program that ends by itself.
+ *
+ * @throws SetupError with the end of its log if it fails
+ */
+export async function untilDone(name: string, started: Logged): Promise<void> {
+  const [code] = await once(started.process, 'exit')
+  if (code !== 0) throw failure(`${name} failed`, started)
+}
+
+/**
+ * Repeats `probe` until it succeeds.
+ *
+ * @param seconds how long to try
+ * @throws SetupError with the end of the log if the server ends first or the time is over
+ */
+export async function untilReady(
+  name: string,
+  server: Logged,
+  probe: () => Promise<unknown>,
+  seconds = 30,
+): Promise<void> {
+  const deadline = Date.now() + seconds * 1000
+  while (Date.now() < deadline) {
+    const { exitCode, signalCode } = server.process
+    if (exitCode !== null || signalCode !== null)
+      throw failure(`${name} ended at its start`, server)
+    try {
+      await probe()
+      return
+    } catch {
+      await delay(50)
+    }
+  }
+  throw failure(`${name} was not ready after ${seconds} s`, server)
+}
+
+/** A port of 127.0.0.1 that nobody listens on. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  if (address === null || typeof address === 'string') throw new Error('a TCP server has a port')
+  return address.port
+}

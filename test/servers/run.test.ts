@@ -1,0 +1,145 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import t, { type Test } from 'tap'
+import { freePort } from './ready.ts'
+
+// Five whole runs, three of them with servers: about 12 s on an idle machine.
+t.setTimeout(180_000)
+
+const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
+
+const PASSING = `
+  import t from 'tap'
+  import { databaseDrivers, redisUrl } from '${path('../helpers/drivers.ts')}'
+  for (const driver of databaseDrivers) {
+    t.test(driver.name, async (t) => t.match(await driver.url(t), driver.name + ':'))
+  }
+  t.match(redisUrl(), /^redis:/)
+  t.match(process.env.NODE_OPTIONS, '--conditions=plinth-source')`
+
+const FAILING = `
+  import t from 'tap'
+  t.equal(1, 2)
+  t.pass()`
+
+const HANGING = `
+  import t from 'tap'
+  console.error('hangs')
+  t.test('hangs', () => new Promise((resolve) => setTimeout(resolve, 1e6)))`
+
+const PRIVATE = { TEST_MYSQL_URL: undefined, TEST_REDIS_URL: undefined }
+
+/** Runs `test/run.ts` on one test file, with a folder for temporary files that nobody else uses. */
+function run(t: Test, testFile: string, variables: NodeJS.ProcessEnv) {
+  const project = t.testdir({
+    '.taprc': `type-strip-only: true\ndisable-coverage: true\nreporter: ${path('../reporter.ts')}\n`,
+    test: { 'inner.test.ts': testFile },
+  })
+  const temporary = mkdtempSync(join(tmpdir(), 'plinth-runner-'))
+  const outer = Object.entries(process.env).filter(([name]) => !/^_?TAP|^NODE_OPTIONS$/.test(name))
+  const child = spawn(process.execPath, [path('../run.ts')], {
+    cwd: project,
+    env: { ...Object.fromEntries(outer), TMPDIR: temporary, ...variables },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const printed = { stdout: '', stderr: '' }
+  child.stdout.on('data', (data) => (printed.stdout += data))
+  child.stderr.on('data', (data) => (printed.stderr += data))
+  // Tap and the test hold the output open: it is closed when they are gone as well.
+  const ended = once(child, 'close')
+  t.teardown(async () => {
+    child.kill()
+    await ended
+    rmSync(temporary, { recursive: true, force: true })
+  })
+  return { child, printed, temporary, ended }
+}
+
+type Run = ReturnType<typeof run>
+
+/** Waits, at most 60 s, until the runner has printed this on stderr. */
+async function untilPrinted({ child, printed }: Run, pattern: RegExp): Promise<void> {
+  const signal = AbortSignal.timeout(60_000)
+  while (!pattern.test(printed.stderr)) await once(child.stderr, 'data', { signal })
+}
+
+const isOpen = (port: number): Promise<boolean> => {
+  const socket = connect(port, '127.0.0.1')
+  const answer = once(socket, 'connect')
+  return answer
+    .then(() => true)
+    .catch(() => false)
+    .finally(() => socket.destroy())
+}
+
+/** The folders and the ports of servers that a run has left behind. */
+async function leftovers({ printed, temporary }: Run) {
+  const lines = printed.stderr.matchAll(/starting .* on 127\.0\.0\.1:(\d+)/g)
+  const ports = Array.from(lines, ([, port]) => Number(port))
+  const open = await Promise.all(ports.map(isOpen))
+  return {
+    servers: ports.length,
+    open: ports.filter((_, i) => open[i]),
+    folders: readdirSync(temporary),
+  }
+}
+
+t.test('passes on servers of its own and leaves nothing behind', async (t) => {
+  const passing = run(t, PASSING, PRIVATE)
+  t.same(await passing.ended, [0, null])
+  t.match(passing.printed.stdout, /\n4 passed, 0 failed\n$/)
+  t.same(await leftovers(passing), { servers: 2, open: [], folders: [] })
+})
+
+t.test('fails with a failing test, on servers that were given', async (t) => {
+  const failing = run(t, FAILING, {})
+  t.same(await failing.ended, [1, null])
+  t.match(failing.printed.stdout, /\n1 passed, 1 failed\n$/)
+  t.match(failing.printed.stderr, /using TEST_MYSQL_URL .*using TEST_REDIS_URL /s)
+  t.same(await leftovers(failing), { servers: 0, open: [], folders: [] })
+})
+
+t.test('stops the tests and the servers on Ctrl-C', async (t) => {
+  const hanging = run(t, HANGING, PRIVATE)
+  await untilPrinted(hanging, /hangs/)
+  hanging.child.kill('SIGINT')
+  t.same(await hanging.ended, [130, null])
+  t.same(await leftovers(hanging), { servers: 2, open: [], folders: [] })
+})
+
+t.test('leaves nothing behind when it is killed', async (t) => {
+  const killed = run(t, PASSING, PRIVATE)
+  await untilPrinted(killed, /starting (MariaDB|MySQL)/)
+  killed.child.kill('SIGKILL')
+  t.same(await killed.ended, [null, 'SIGKILL'])
+  // The guard outlives the runner for a moment.
+  const deadline = Date.now() + 10_000
+  let left = await leftovers(killed)
+  while (Date.now() < deadline && left.open.length + left.folders.length > 0) {
+    await delay(20)
+    left = await leftovers(killed)
+  }
+  t.same(left, { servers: 2, open: [], folders: [] })
+})
+
+t.test('refuses a server that cannot be reached', async (t) => {
+  const port = await freePort()
+  const refused = run(t, PASSING, {
+    TEST_MYSQL_URL: `mysql://root:secret@127.0.0.1:${port}`,
+    TEST_REDIS_URL: undefined,
+  })
+  t.same(await refused.ended, [1, null])
+  t.match(
+    refused.printed.stderr,
+    `MariaDB or MySQL cannot be reached by TEST_MYSQL_URL (connect ECONNREFUSED`,
+  )
+  t.notMatch(refused.printed.stderr, 'secret')
+  t.equal(refused.printed.stdout, '')
+  t.same((await leftovers(refused)).folders, [])
+})
