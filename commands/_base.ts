@@ -2,7 +2,7 @@ import { Command } from '@oclif/core/command'
 import type { FastifyInstance } from 'fastify'
 import { errors, PlinthError } from '../src/errors.ts'
 import { locateService, type ServiceLocation } from '../src/process/locate.ts'
-import type { ServiceDefinition } from '../src/service.ts'
+import type { AppOptions, ServiceDefinition } from '../src/service.ts'
 import { describeError } from './_describe.ts'
 
 /** A service and where it lives. */
@@ -31,18 +31,19 @@ export abstract class BaseCommand extends Command {
   /**
    * Runs `fn` with the service's app, ready but not listening, and closes it whatever happens.
    *
-   * @param prepare as in `createApp`
+   * @param options as in `createApp`
    */
   protected async withApp<T>(
     fn: (app: FastifyInstance, loaded: LoadedService) => Promise<T>,
-    prepare?: (app: FastifyInstance) => void,
+    options: Pick<AppOptions, 'env' | 'prepare'> = {},
   ): Promise<T> {
     const loaded = await this.loadService()
     const { createApp } = await import('../src/service.ts')
+    const { logFormat } = await import('../src/process/server-options.ts')
     const app = (await createApp(loaded.service, {
       root: loaded.root,
-      logger: { level: 'warn', stream: process.stderr },
-      ...(prepare && { prepare }),
+      logger: { ...logFormat(loaded.service.name), level: 'warn', stream: process.stderr },
+      ...options,
     })) as unknown as FastifyInstance
     try {
       await app.ready()

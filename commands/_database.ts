@@ -13,3 +13,8 @@ export async function migratorOf(app: FastifyInstance, root: string): Promise<Mi
   const { createMigrator } = await import('../src/database/migrator.ts')
   return createMigrator({ db: app.db, directory: join(root, 'migrations') })
 }
+
+/** The options of an app that changes tables or loads data: one statement may take as long as it wants. */
+export function withoutQueryTimeout(): { env: NodeJS.ProcessEnv } {
+  return { env: { ...process.env, DATABASE_QUERY_TIMEOUT: '0' } }
+}

@@ -1,5 +1,6 @@
 import type { MigrationResult } from '../src/database/migrator.ts'
 import { BaseCommand } from './_base.ts'
+import { migratorOf, withoutQueryTimeout } from './_database.ts'
 
 export default class Migrate extends BaseCommand {
   static override summary = 'Apply the migrations that are pending'
@@ -16,13 +17,12 @@ export default class Migrate extends BaseCommand {
   async run(): Promise<MigrationResult[]> {
     await this.parse(Migrate)
     return await this.withApp(async (app, { root }) => {
-      const { migratorOf } = await import('./_database.ts')
       const migrator = await migratorOf(app, root)
       const results = await migrator.migrate((event) => {
         if (event.type === 'done') this.log(`applied ${event.name} (${event.duration_ms} ms)`)
       })
       if (results.length === 0) this.log('nothing to apply')
       return results
-    })
+    }, withoutQueryTimeout())
   }
 }

@@ -14,15 +14,13 @@ export default class Routes extends BaseCommand {
   async run(): Promise<Route[]> {
     await this.parse(Routes)
     const routes: Route[] = []
-    await this.withApp(
-      async () => {},
-      (app) => {
+    await this.withApp(async () => {}, {
+      prepare: (app) =>
         app.addHook('onRoute', ({ method, url, config }) => {
           const resource = config?.resource ?? null
           for (const one of [method].flat()) routes.push({ method: one, path: url, resource })
-        })
-      },
-    )
+        }),
+    })
     routes.sort((a, b) => a.path.localeCompare(b.path) || a.method.localeCompare(b.method))
     const { formatTable } = await import('./_print.ts')
     this.log(

@@ -6,6 +6,7 @@ import type { FastifyInstance } from 'fastify'
 import type { SeedResult } from '../src/database/seed/run.ts'
 import type { SeedOptions } from '../src/database/seeder.ts'
 import { BaseCommand } from './_base.ts'
+import { migratorOf, withoutQueryTimeout } from './_database.ts'
 
 export default class Seed extends BaseCommand {
   static override summary = 'Load the data of seeds/'
@@ -30,18 +31,19 @@ export default class Seed extends BaseCommand {
 
   async run(): Promise<SeedResult[]> {
     const { args, flags } = await this.parse(Seed)
-    return await this.withApp((app, { root }) =>
-      this.untilSignal(async (signal) => {
-        const { names = [] } = args
-        const results = await this.seed(app, root, { names, again: flags.again, signal })
-        if (results.length === 0) this.log('there are no seeds')
-        return results
-      }),
+    return await this.withApp(
+      (app, { root }) =>
+        this.untilSignal(async (signal) => {
+          const { names = [] } = args
+          const results = await this.seed(app, root, { names, again: flags.again, signal })
+          if (results.length === 0) this.log('there are no seeds')
+          return results
+        }),
+      withoutQueryTimeout(),
     )
   }
 
   private async seed(app: FastifyInstance, root: string, options: SeedOptions) {
-    const { migratorOf } = await import('./_database.ts')
     const { createSeeder } = await import('../src/database/seeder.ts')
     const { SeedReport } = await import('./_seed-report.ts')
     const migrator = await migratorOf(app, root)

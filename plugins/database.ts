@@ -46,8 +46,8 @@ async function database(app: FastifyInstance, options: DatabaseOptions): Promise
     target.kind === 'mysql'
       ? await attachMysql(app, target, limits)
       : await openSqlite(target.file, limits)
-  app.decorate('db', db)
   app.addHook('onClose', close)
+  app.decorate('db', db)
   if (app.hasDecorator('readiness')) {
     app.getDecorator<Map<string, Check>>('readiness').set('database', async (signal) => {
       await sql`select 1`.execute(db, { signal })

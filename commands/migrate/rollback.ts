@@ -1,6 +1,7 @@
 import * as Flags from '@oclif/core/flags'
 import type { MigrationResult } from '../../src/database/migrator.ts'
 import { BaseCommand } from '../_base.ts'
+import { migratorOf, withoutQueryTimeout } from '../_database.ts'
 
 export default class MigrateRollback extends BaseCommand {
   static override summary = 'Take back the last migrations'
@@ -24,13 +25,12 @@ export default class MigrateRollback extends BaseCommand {
         'a rollback drops tables and columns with their data',
         flags.force,
       )
-      const { migratorOf } = await import('../_database.ts')
       const migrator = await migratorOf(app, root)
       const results = await migrator.rollback({ steps: flags.steps }, (event) => {
         if (event.type === 'done') this.log(`took back ${event.name} (${event.duration_ms} ms)`)
       })
       if (results.length === 0) this.log('nothing to take back')
       return results
-    })
+    }, withoutQueryTimeout())
   }
 }

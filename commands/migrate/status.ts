@@ -1,5 +1,6 @@
 import type { MigrationStatus } from '../../src/database/migrator.ts'
 import { BaseCommand } from '../_base.ts'
+import { migratorOf } from '../_database.ts'
 
 export default class MigrateStatus extends BaseCommand {
   static override summary = 'List the migrations and which are applied'
@@ -14,7 +15,6 @@ export default class MigrateStatus extends BaseCommand {
   async run(): Promise<MigrationStatus[]> {
     await this.parse(MigrateStatus)
     return await this.withApp(async (app, { root }) => {
-      const { migratorOf } = await import('../_database.ts')
       const { formatTable } = await import('../_print.ts')
       const status = await (await migratorOf(app, root)).status()
       const rows = status.map(({ name, state, applied_at }) => [state, name, applied_at ?? ''])

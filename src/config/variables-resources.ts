@@ -64,7 +64,11 @@ export const resourceVariables = {
   ),
   DATABASE_CONNECT_TIMEOUT: milliseconds('How long connecting to MySQL may take, in ms.', 5000),
   DATABASE_ACQUIRE_TIMEOUT: milliseconds('How long a query waits for a connection, in ms.', 5000),
-  DATABASE_QUERY_TIMEOUT: milliseconds('How long one query may take, in ms.', 30_000),
+  DATABASE_QUERY_TIMEOUT: milliseconds(
+    'How long one query may take, in ms; 0 for no end.',
+    30_000,
+    0,
+  ),
   ...mysql,
   REDIS_URL: url(
     'Redis. Where it is unset, what needs it works in memory.',

@@ -1,4 +1,11 @@
-import type { Insertable, Kysely } from 'kysely'
+import type {
+  CompiledQuery,
+  Insertable,
+  InsertQueryBuilder,
+  InsertResult,
+  Kysely,
+  QueryResult,
+} from 'kysely'
 
 // SQLite takes 32,766 in a statement; fewer do with less memory and are as fast.
 const MAX_PARAMETERS = 8000
@@ -8,7 +15,7 @@ const MAX_PARAMETERS = 8000
  * transaction. Any other problem (a value that does not fit, a broken reference) is an error, as with a plain
  * insert.
  *
- * @param rows all with the same columns
+ * @param rows all with the same columns, of plain values
  * @param key the column with the primary or a unique key that decides
  * @returns how many were new; on MySQL a row that another connection inserts meanwhile may be counted too
  */
@@ -18,13 +25,12 @@ export async function insertMissing<DB, T extends keyof DB & string>(
   rows: readonly Insertable<DB[T]>[],
   key: keyof DB[T] & string,
 ): Promise<number> {
-  const insert = db.getExecutor().adapter.supportsReturning ? onConflict : onDuplicateKey
+  const write = db.getExecutor().adapter.supportsReturning ? onConflict : onDuplicateKey
   const size = Math.max(1, Math.floor(MAX_PARAMETERS / Object.keys(rows[0] ?? key).length))
   return await inTransaction(db as unknown as Kysely<Tables>, async (db) => {
+    const target: Target = { db, table, key, compiled: new Map() }
     let added = 0
-    for (const batch of inBatches(rows as readonly Row[], size)) {
-      added += await insert({ db, table, key }, batch)
-    }
+    for (const batch of inBatches(rows as readonly Row[], size)) added += await write(target, batch)
     return added
   })
 }
@@ -53,30 +59,46 @@ interface Target {
   db: Kysely<Tables>
   table: string
   key: string
+  /** The statement by its number of rows: to compile one takes much longer than to bind its values. */
+  compiled: Map<number, CompiledQuery>
 }
 
 /** For SQLite (Kysely's adapter tells it by `returning`, which MySQL does not have). */
-async function onConflict({ db, table, key }: Target, rows: Row[]): Promise<number> {
-  const conflict = db
-    .insertInto(table)
-    .values(rows)
-    .onConflict((on) => on.column(key).doNothing())
-  const { numInsertedOrUpdatedRows } = await conflict.executeTakeFirstOrThrow()
-  return Number(numInsertedOrUpdatedRows)
+async function onConflict(target: Target, rows: Row[]): Promise<number> {
+  const { numAffectedRows } = await insert(target, rows, (query) =>
+    query.onConflict((on) => on.column(target.key).doNothing()),
+  )
+  return Number(numAffectedRows)
 }
 
 /**
  * For MySQL. Not `insert ignore`, which turns every error into a warning. The driver's count of affected
  * rows has those that were there already in it, so these are counted before.
  */
-async function onDuplicateKey({ db, table, key }: Target, rows: Row[]): Promise<number> {
+async function onDuplicateKey(target: Target, rows: Row[]): Promise<number> {
+  const { db, table, key } = target
   const keys = [...new Set(rows.map((row) => row[key]))]
   const { there } = await db
     .selectFrom(table)
     .select(({ fn }) => fn.countAll<number>().as('there'))
     .where(key, 'in', keys)
     .executeTakeFirstOrThrow()
-  const same = ({ ref }: { ref: (column: string) => unknown }) => ({ [key]: ref(key) })
-  await db.insertInto(table).values(rows).onDuplicateKeyUpdate(same).execute()
-  return keys.length - Number(there)
+  await insert(target, rows, (query) =>
+    query.onDuplicateKeyUpdate(({ ref }) => ({ [key]: ref(key) })),
+  )
+  return keys.length - there
+}
+
+type Insert = InsertQueryBuilder<Tables, string, InsertResult>
+
+function insert(
+  { db, table, compiled }: Target,
+  rows: Row[],
+  otherwise: (query: Insert) => Insert,
+): Promise<QueryResult<unknown>> {
+  const query = compiled.get(rows.length) ?? otherwise(db.insertInto(table).values(rows)).compile()
+  compiled.set(rows.length, query)
+  const columns = Object.keys(rows[0] ?? {})
+  const parameters = rows.flatMap((row) => columns.map((column) => row[column]))
+  return db.executeQuery({ ...query, parameters })
 }

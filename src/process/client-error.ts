@@ -19,10 +19,7 @@ export function createClientErrorHandler(envelope: Envelope) {
     const told = translate(error)
     const request = { id: randomUUID(), url: '', headers: {} }
     // Not the error itself: it carries the raw bytes, with whatever secrets were in them.
-    this.log.info(
-      { code: told.code, reason: error.code, request_id: request.id },
-      told.message,
-    )
+    this.log.info({ code: told.code, reason: error.code, request_id: request.id }, told.message)
     if (socket.writable && !isAnswering(socket)) {
       const body = JSON.stringify(envelope.failure(told, request))
       socket.write(response(told.statusCode, { body, id: request.id, type: envelope.errorType }))

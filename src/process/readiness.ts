@@ -52,13 +52,15 @@ async function runCheck(
   onError: (error: unknown) => void,
 ): Promise<CheckResult> {
   const began = performance.now()
-  const signal = AbortSignal.timeout(timeout)
-  const problem = await Promise.race([attempt(check, signal), lateness(signal, timeout)]).catch(
-    (error) => {
+  // Not `AbortSignal.timeout()`: its timer keeps no process alive that waits for nothing else.
+  const late = new AbortController()
+  const timer = setTimeout(() => late.abort(), timeout)
+  const problem = await Promise.race([attempt(check, late.signal), lateness(late.signal, timeout)])
+    .catch((error) => {
       onError(error)
       return 'it does not answer as it should; the log tells why'
-    },
-  )
+    })
+    .finally(() => clearTimeout(timer))
   const latency_ms = Math.round((performance.now() - began) * 100) / 100
   return problem === undefined ? { ok: true, latency_ms } : { ok: false, latency_ms, problem }
 }

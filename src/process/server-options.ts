@@ -48,10 +48,14 @@ function requestIdOf(request: Pick<IncomingMessage, 'headers'>): string {
 }
 
 async function loggerOptions(name: string, level: string): Promise<FastifyServerOptions['logger']> {
-  const options = { name, level, timestamp: isoTime, formatters: { level: levelName } }
-  if (!process.stdout.isTTY) return options
+  if (!process.stdout.isTTY) return { ...logFormat(name), level }
   const { default: pretty } = await import('pino-pretty')
   return { level, stream: pretty({ sync: true, ignore: 'pid,hostname,name' }) }
+}
+
+/** How a log line looks: the service, the level by its name, the time as ISO 8601. */
+export function logFormat(name: string) {
+  return { name, timestamp: isoTime, formatters: { level: levelName } }
 }
 
 function isoTime(): string {

@@ -1,20 +1,23 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
+import { watchConnections } from './connections.ts'
 
 /**
- * Ends the process in order on SIGTERM, SIGINT or an error that nobody caught: readiness fails, the drain
- * delay passes while requests are still served, requests in flight finish, connections close, exit 0
- * (1 after an error, a second signal or SHUTDOWN_TIMEOUT).
+ * Ends the process in order on SIGTERM, SIGINT or an error that nobody caught: readiness fails, each answer asks its
+ * client to close the connection, the drain delay passes while requests are still served, requests in flight finish,
+ * connections close, exit 0 (1 after an error, a second signal or SHUTDOWN_TIMEOUT).
  *
  * @returns takes that back
  */
 export function endGracefully(app: FastifyInstance): () => void {
   const { SHUTDOWN_TIMEOUT, DRAIN_DELAY } = app.config
   const delay = DRAIN_DELAY + SHUTDOWN_TIMEOUT
+  const hangUp = watchConnections(app.server)
   const { uninstall } = closeWithGrace({ delay, logger: app.log }, async ({ err, signal }) => {
     if (err) app.log.fatal({ err }, 'the process ends because of an error that nobody caught')
     else app.log.info({ signal }, 'the process ends')
+    hangUp()
     await closeGracefully(app, DRAIN_DELAY)
   })
   return uninstall

@@ -25,10 +25,16 @@ export class Context {
   #requestId: string | undefined
   #signal: AbortSignal | undefined
 
-  constructor(app: FastifyInstance, request?: FastifyRequest, reply?: FastifyReply) {
+  constructor(
+    app: FastifyInstance,
+    request?: FastifyRequest,
+    reply?: FastifyReply,
+    signal?: AbortSignal,
+  ) {
     this.app = app
     this.request = request
     this.reply = reply
+    this.#signal = signal
   }
 
   /** The id of the request that started the work; outside of requests a new UUID. */
@@ -54,10 +60,10 @@ export class Context {
 
   /** This context with a signal that aborts with this one's or with `signal`, whichever is first. */
   withSignal(signal: AbortSignal): Context {
-    const child = new Context(this.app, this.request, this.reply)
+    const both = AbortSignal.any([this.signal, signal])
+    const child = new Context(this.app, this.request, this.reply, both)
     child.user = this.user
     child.#requestId = this.requestId
-    child.#signal = AbortSignal.any([this.signal, signal])
     return child
   }
 }

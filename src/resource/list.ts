@@ -1,4 +1,4 @@
-import { type SelectQueryBuilder, sql } from 'kysely'
+import type { SelectQueryBuilder } from 'kysely'
 import {
   type Static,
   type TArray,
@@ -12,9 +12,7 @@ import {
   Type,
 } from 'typebox'
 import { errors } from '../errors.ts'
-
-/** How a filter's value is compared with its column. `contains` takes part of a text; `from` and `to` include the value. */
-export type FilterOperator = 'equals' | 'contains' | 'from' | 'to'
+import { type ColumnFilter, type FilterOperator, type PageInput, selectPage } from './page.ts'
 
 /** On the column of the filter's own name, or on the one it names. */
 export type Filter<Column extends string> =
@@ -23,19 +21,21 @@ export type Filter<Column extends string> =
 
 export interface ListOptions<Column extends string, Filters> {
   /** What a client may ask for; each is an optional parameter of the request. */
-  filters?: Filters
+  filters?: Filters & {
+    [Name in keyof Filters]: Name extends Column ? unknown : { column: Column }
+  }
   /** The columns that the parameter `order` may name, several joined by commas; `-` turns one round. */
   order: readonly [Column, ...Column[]]
   /** The column that is unique: it breaks ties, so that pages neither overlap nor leave anything out. */
   key: Column
-  /** How many rows a page has where the request does not say; default 100. */
+  /** How many rows a page has where the request does not say; default 100, at most `maxPageSize`. */
   pageSize?: number
   /** The most rows of a page; default 1000. */
   maxPageSize?: number
 }
 
 type FilterProperties<Row extends TProperties, Filters> = {
-  [Name in keyof Filters]: TOptional<ColumnSchema<Row, Name, Filters[Name]>>
+  -readonly [Name in keyof Filters]: TOptional<ColumnSchema<Row, Name, Filters[Name]>>
 }
 
 type ColumnSchema<Row extends TProperties, Name, F> = F extends
@@ -87,12 +87,14 @@ export function defineList<
   row: TObject<Row>,
   options: ListOptions<keyof Row & string, Filters>,
 ): List<TObject<Row>, FilterProperties<Row, Filters> & PageParameters> {
-  const { pageSize = 100, maxPageSize = 1000, order, key } = options
-  const filters = Object.entries(options.filters ?? {}).map(([name, filter]) =>
-    typeof filter === 'string'
-      ? { name, column: name, operator: filter }
-      : { name, column: filter.column as string, operator: filter.operator },
-  )
+  const { maxPageSize = 1000, order, key } = options
+  const pageSize = Math.min(options.pageSize ?? 100, maxPageSize)
+  const filters = Object.entries(options.filters ?? {}).map(([name, filter]) => {
+    const { column, operator } =
+      typeof filter === 'string' ? { column: name, operator: filter } : filter
+    const { format } = row.properties[column] as TSchema & { format?: string }
+    return { name, column, operator, instant: format === 'date-time' }
+  })
   const taken = filters.find(({ name }) => PARAMETERS.includes(name))
   if (taken) throw errors.RESOURCE_INVALID('list', `a filter cannot be called ${taken.name}`)
   const properties = {
@@ -126,12 +128,6 @@ export function defineList<
 
 const PARAMETERS: readonly string[] = ['page', 'page_size', 'order']
 
-interface ColumnFilter {
-  name: string
-  column: string
-  operator: FilterOperator
-}
-
 function createParameter(row: TProperties, { column, operator }: ColumnFilter): TSchema {
   // A default is a row's, and would filter the list of whoever asks for no filter.
   const { default: _, ...schema } = row[column] as TSchema & Record<string, unknown>
@@ -144,67 +140,6 @@ function createParameter(row: TProperties, { column, operator }: ColumnFilter): 
       ...(description !== undefined && { description }),
     }),
   )
-}
-
-interface PageTask {
-  input: PageInput
-  filters: readonly ColumnFilter[]
-  key: string
-  pageSize: number
-}
-
-type AnyQuery = SelectQueryBuilder<Record<string, Record<string, unknown>>, string, object>
-
-async function selectPage(query: AnyQuery, { input, filters, key, pageSize }: PageTask) {
-  const { page = 1, page_size = pageSize, order } = input
-  let filtered = query
-  for (const { name, column, operator } of filters) {
-    const value = input[name]
-    if (value !== undefined) filtered = filtered.where(condition(column, operator, value))
-  }
-  const { total } = await filtered
-    .clearSelect()
-    .select(sql<number>`count(*)`.as('total'))
-    .executeTakeFirstOrThrow()
-  let ordered = filtered
-  for (const [column, direction] of parseOrder(order, key)) {
-    ordered = ordered.orderBy(sql.ref(column), direction)
-  }
-  const results = await ordered
-    .limit(page_size)
-    .offset((page - 1) * page_size)
-    .execute()
-  return { page, num_pages: Math.max(1, Math.ceil(total / page_size)), total, results }
-}
-
-interface PageInput {
-  [filter: string]: unknown
-  page?: number
-  page_size?: number
-  order?: string
-}
-
-function condition(column: string, operator: FilterOperator, value: unknown) {
-  const ref = sql.ref(column)
-  switch (operator) {
-    case 'equals':
-      return sql<boolean>`${ref} = ${value}`
-    case 'from':
-      return sql<boolean>`${ref} >= ${value}`
-    case 'to':
-      return sql<boolean>`${ref} <= ${value}`
-    case 'contains':
-      // Not the backslash: MySQL takes it for an escape in the text of the pattern, too.
-      return sql<boolean>`${ref} like ${`%${String(value).replace(/[!%_]/g, '!$&')}%`} escape '!'`
-  }
-}
-
-function parseOrder(order: string | undefined, key: string): [string, 'asc' | 'desc'][] {
-  const columns = order === undefined ? [] : order.split(',')
-  const named = columns.map((column): [string, 'asc' | 'desc'] =>
-    column.startsWith('-') ? [column.slice(1), 'desc'] : [column, 'asc'],
-  )
-  return named.some(([column]) => column === key) ? named : [...named, [key, 'asc']]
 }
 
 function orderPattern(columns: readonly string[]): string {

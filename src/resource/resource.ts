@@ -40,8 +40,17 @@ export interface ResourceDefinition<Req extends TSchema, Res extends TSchema> {
 /** The argument list of a call: the request may be left out where it has no required property. */
 export type CallArguments<Req extends TSchema, Last extends unknown[]> =
   Record<never, never> extends Static<Req>
-    ? [request?: Static<Req>, ...Last]
+    ? [request?: Given<Static<Req>>, ...Last]
     : [request: Static<Req>, ...Last]
+
+// To TypeScript every object is also one without properties: it has to be told that there are none.
+type Given<Request> = unknown extends Request
+  ? Request
+  : Request extends unknown
+    ? [keyof Request] extends [never]
+      ? Record<string, never>
+      : Request
+    : never
 
 /** Of one call in process. */
 export interface CallOptions {

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { assertReadableUrl, createBodyCheck } from './body.ts'
 import { Context, runInContext } from './context.ts'
+import { startDeadline } from './deadline.ts'
 import { asJson, type Envelope } from './envelope.ts'
 import { evaluatePreconditions } from './precondition.ts'
 import { createMerge, hasBody, type RequestParts, splitRequest } from './request.ts'
@@ -83,12 +84,17 @@ function createHandler(
   const { definition } = resource
   const { perform } = definition
   const conditional = definition.etag !== undefined || definition.lastModified !== undefined
+  const { handlerTimeout = 0 } = app.initialConfig as { handlerTimeout?: number }
+  const timeout = definition.timeout ?? handlerTimeout
+  const bodied = hasBody(resource)
   return async function serveResource(request, reply) {
     assertReadableUrl(request)
     const input = merge(request)
-    const context = new Context(app, request, reply)
+    const deadline = bodied ? startDeadline(reply, timeout) : undefined
+    const context = new Context(app, request, reply, deadline?.signal)
     if (conditional && (await runInContext(context, check, input, context))) return reply.send()
     const data = await runInContext(context, perform, input, context)
+    deadline?.end()
     // A reply that `perform` has sent itself: to wait for it is to wait until it has been sent.
     if (reply.sent) return reply
     if (data instanceof Readable) return data

@@ -6,8 +6,8 @@ import { supportsTransactionalDdl } from '../portable.ts'
 export type Step<DB> = <T>(work: (db: Kysely<DB>) => Promise<T>) => Promise<T>
 
 /**
- * Calls `work` with one pinned connection and the lock on migrations: on SQLite each step is one immediate
- * transaction, which is the lock; on MySQL a named lock is held around all of them.
+ * Calls `work` with the lock on migrations. On SQLite each step is a transaction, which locks the file from
+ * its beginning; on MySQL one pinned connection holds a named lock around all steps.
  *
  * @param timeout how long to wait for another process, in seconds; on SQLite at least the database's
  *   `acquireTimeout`
@@ -18,38 +18,24 @@ export function exclusively<DB, T>(
   timeout: number,
   work: (step: Step<DB>) => Promise<T>,
 ): Promise<T> {
-  return db.connection().execute((connection) => {
-    if (supportsTransactionalDdl(connection)) {
-      return work((step) => inTransaction(connection, timeout, step))
-    }
-    return withNamedLock(connection, timeout, () => work((step) => step(connection)))
-  })
-}
-
-async function inTransaction<DB, T>(
-  connection: Kysely<DB>,
-  timeout: number,
-  work: (db: Kysely<DB>) => Promise<T>,
-): Promise<T> {
-  await begin(connection, timeout)
-  try {
-    const result = await work(connection)
-    await sql`commit`.execute(connection)
-    return result
-  } catch (error) {
-    // After some errors (a full disk) SQLite has rolled back by itself and refuses to do it again.
-    await sql`rollback`.execute(connection).catch(() => undefined)
-    throw error
-  }
+  if (supportsTransactionalDdl(db)) return work((step) => inTransaction(db, timeout, step))
+  return db
+    .connection()
+    .execute((connection) =>
+      withNamedLock(connection, timeout, () => work((step) => step(connection))),
+    )
 }
 
 /** SQLite's driver waits by itself and then gives up, which may be earlier than we do. */
-async function begin<DB>(connection: Kysely<DB>, timeout: number): Promise<void> {
+async function inTransaction<DB, T>(
+  db: Kysely<DB>,
+  timeout: number,
+  work: (db: Kysely<DB>) => Promise<T>,
+): Promise<T> {
   const deadline = performance.now() + timeout * 1000
   for (;;) {
     try {
-      await sql`begin immediate`.execute(connection)
-      return
+      return await db.transaction().execute(work)
     } catch (cause) {
       if (!PlinthError.is(cause) || cause.code !== errors.DATABASE_BUSY.code) throw cause
       if (performance.now() >= deadline) throw errors.MIGRATION_LOCKED.with({ cause }, timeout)

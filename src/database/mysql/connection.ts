@@ -1,10 +1,11 @@
-import type { Duplex, Readable } from 'node:stream'
+import type { Duplex } from 'node:stream'
 import type { MysqlPoolConnection, MysqlQueryResult } from 'kysely'
 import type { PoolConnection } from 'mysql2'
 import { bindable } from '../parameters.ts'
 import type { Row } from '../types.ts'
-import { type Conversions, conversionsOf, convertRow, type Field } from './columns.ts'
+import { conversionsOf, convertRow, type Field } from './columns.ts'
 import { endsConnection, type MysqlError, ofQuery } from './failure.ts'
+import { streamRows } from './stream.ts'
 
 // Milliseconds that a server has to end a statement by itself before we take it for dead.
 const GRACE = 1000
@@ -69,34 +70,14 @@ export class BoundedConnection implements MysqlPoolConnection {
   }
 
   async *#stream(sql: string, values: unknown[]): AsyncGenerator<Row> {
-    let conversions: Conversions = []
-    const query = this.#connection.query({ sql, values })
-    query.once('fields', (fields: Field[]) => {
-      conversions = conversionsOf(fields)
-    })
-    const rows = query.stream()
-    const stopWatching = this.#watch(rows)
+    let read: string | undefined
     try {
-      for await (const row of rows) yield convertRow(row, conversions)
+      read = yield* streamRows(this.#connection, sql, values, this.#patience)
     } catch (error) {
       throw this.#failed(error as MysqlError)
     } finally {
-      stopWatching()
       // Whoever stops early leaves rows on their way, which the connection's next user would have to wait for.
-      if (!rows.readableEnded) this.destroy()
-    }
-  }
-
-  // mysql2 tells a query without a callback neither that the connection is lost nor that the server is silent.
-  #watch(rows: Readable): () => void {
-    const fail = (error: Error) => rows.destroy(error)
-    const socket = this.#socket
-    const closed = () => fail(Object.assign(new Error('Connection lost'), { fatal: true }))
-    this.#connection.once('error', fail)
-    socket.once('close', closed)
-    return () => {
-      this.#connection.off('error', fail)
-      socket.off('close', closed)
+      if (read !== 'all') this.destroy()
     }
   }
 

@@ -15,8 +15,14 @@ const STATEMENT_TIMEOUT = new Set<unknown>([1969, 3024])
 // ER_OPTION_PREVENTS_STATEMENT, ER_READ_ONLY_MODE
 const USELESS = new Set<unknown>([1053, 1927, 4031, 1290, 1836])
 
-/** mysql2's own timer of a query has run out: the server is silent. */
-export const isSilence = ({ code }: MysqlError): boolean => code === 'PROTOCOL_SEQUENCE_TIMEOUT'
+// The code of mysql2 when its own timer of a query has run out
+const SILENCE = 'PROTOCOL_SEQUENCE_TIMEOUT'
+
+const isSilence = ({ code }: MysqlError): boolean => code === SILENCE
+
+/** For a stream, where mysql2 says neither: the server is silent, the connection is lost. */
+export const silent = (): MysqlError => Object.assign(new Error('No row came'), { code: SILENCE })
+export const lost = (): MysqlError => Object.assign(new Error('Connection lost'), { fatal: true })
 
 /** Whether the connection cannot be used after this error. */
 export function endsConnection(error: MysqlError): boolean {

@@ -32,9 +32,12 @@ function prepareFirst(pool: Pool, sql: string): Promise<void> {
     pool.getConnection((error, connection) => {
       if (error) return reject(error)
       connection.query(sql, (error) => {
+        if (error) {
+          connection.destroy()
+          return reject(error)
+        }
         connection.release()
-        if (error) reject(error)
-        else resolve()
+        resolve()
       })
     })
   })

@@ -23,16 +23,15 @@ const cityList = defineList(City, {
   key: 'id',
 })
 
-const example = {
-  id: 2_988_507,
+const paris = {
   name: 'Paris',
   country: 'FR',
   population: 2_138_551,
   lat: 48.85341,
   lon: 2.3488,
-  created_at: '2026-11-22T12:00:00.000Z',
-  updated_at: '2026-11-22T12:00:00.000Z',
 }
+const stamp = '2026-11-22T12:00:00.000Z'
+const example = { id: 2_988_507, ...paris, created_at: stamp, updated_at: stamp }
 
 export const list = defineResource({
   summary: 'Cities, page by page',
@@ -60,6 +59,7 @@ export const create = defineResource({
   status: 201,
   request: CityInput,
   response: City,
+  examples: { request: paris, response: example },
   async perform(city, { db }) {
     await assertCountry(db, city.country)
     const now = new Date()
@@ -77,6 +77,7 @@ export const replace = defineResource({
   path: '/:id',
   request: Type.Object({ ...key, ...CityInput.properties }),
   response: City,
+  examples: { request: { id: example.id, ...paris }, response: example },
   perform: ({ id, ...city }, context) => change(id, city, context),
 })
 
@@ -86,6 +87,10 @@ export const update = defineResource({
   path: '/:id',
   request: Type.Object({ ...key, ...Type.Partial(CityInput).properties }),
   response: City,
+  examples: {
+    request: { id: example.id, population: 2_103_778 },
+    response: { ...example, population: 2_103_778 },
+  },
   perform: ({ id, ...city }, context) => change(id, city, context),
 })
 
