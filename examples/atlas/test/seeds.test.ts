@@ -1,0 +1,57 @@
+import { fileURLToPath } from 'node:url'
+import { type App, createApp } from 'plinth'
+import t from 'tap'
+import { createMigrator } from '../../../src/database/migrator.ts'
+import { createSeeder } from '../../../src/database/seeder.ts'
+import { databaseDrivers } from '../../../test/helpers/drivers.ts'
+import service from '../src/service.ts'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+for (const driver of databaseDrivers) {
+  t.test(`the data is loaded in two goes, and taken away (${driver.name})`, async (t) => {
+    const env = { NODE_ENV: 'test', DATABASE_URL: await driver.url(t) }
+    const app = await createApp(service, { root, env, logger: false })
+    t.teardown(() => app.close())
+    await app.ready()
+    const { db } = app
+    const migrator = createMigrator({ db, directory: `${root}/migrations` })
+    const seeder = createSeeder({ db, migrator, directory: `${root}/seeds` })
+    await migrator.migrate()
+
+    const stop = new AbortController()
+    const first = seeder.seed({
+      signal: stop.signal,
+      on: (event) => event.type === 'progress' && event.rows === 20_000 && stop.abort(),
+    })
+    await t.rejects(first, { name: 'AbortError' })
+    t.equal((await totals(app)).cities, 20_000)
+
+    t.match(await seeder.seed(), [
+      { name: '01_countries', skipped: true, rows: 250 },
+      { name: '02_cities', skipped: false, rows: 135_233, added: 115_233 },
+    ])
+    t.strictSame(await totals(app), { cities: 135_233, population: 3_133_032_118, countries: 250 })
+    t.match(await db.selectFrom('city').selectAll().where('id', '=', 2_988_507).execute(), [
+      { name: 'Paris', country: 'FR', population: 2_138_551, lat: 48.85341, lon: 2.3488 },
+    ])
+
+    await migrator.rollback({ steps: 2 })
+    t.match(await migrator.pending(), ['0001_create_country', '0002_create_city'])
+  })
+}
+
+async function totals({ db }: App<typeof service.modules>) {
+  const { countries } = await db
+    .selectFrom('country')
+    .select(({ fn }) => fn.countAll<number>().as('countries'))
+    .executeTakeFirstOrThrow()
+  const { cities, population } = await db
+    .selectFrom('city')
+    .select(({ fn }) => [
+      fn.countAll<number>().as('cities'),
+      fn.sum<number | string>('population').as('population'),
+    ])
+    .executeTakeFirstOrThrow()
+  return { cities, population: Number(population), countries }
+}

@@ -1,0 +1,107 @@
+import t from 'tap'
+import { manage } from '../helpers/manage.ts'
+import { writeService } from '../helpers/service.ts'
+import { creating, onEveryDatabase, onSqlite, SERVICE } from './database-service.ts'
+
+const files = {
+  'migrations/0001_item.ts': creating('item'),
+  'migrations/0002_order.ts': creating('order'),
+}
+const ok = { code: 0, stderr: '' }
+const ms = (text: string) => text.replaceAll(/\(\d+ ms\)/g, '(N ms)')
+
+onEveryDatabase(t, 'applies, lists and takes back', files, async (t, { run }) => {
+  t.match(await run('migrate', 'status'), {
+    ...ok,
+    stdout: 'pending  0001_item\npending  0002_order\n',
+  })
+  const applied = await run('migrate')
+  t.match(applied, ok)
+  t.equal(ms(applied.stdout), 'applied 0001_item (N ms)\napplied 0002_order (N ms)\n')
+  t.match(await run('migrate'), { ...ok, stdout: 'nothing to apply\n' })
+  t.match(await run('migrate', 'status'), {
+    ...ok,
+    stdout: /^applied {2}0001_item {3}\d{4}-.+Z\napplied {2}0002_order {2}\d{4}-.+Z\n$/,
+  })
+  const back = await run('migrate', 'rollback', '--steps', '3')
+  t.match(back, ok)
+  t.equal(ms(back.stdout), 'took back 0002_order (N ms)\ntook back 0001_item (N ms)\n')
+  t.match(await run('migrate', 'rollback'), { ...ok, stdout: 'nothing to take back\n' })
+})
+
+onSqlite(t, 'answers in JSON', files, async (t, { run }) => {
+  t.match(JSON.parse((await run('migrate', '--json')).stdout), [
+    { name: '0001_item', direction: 'up', duration_ms: Number },
+    { name: '0002_order', direction: 'up', duration_ms: Number },
+  ])
+  t.match(JSON.parse((await run('migrate', 'rollback', '--json')).stdout), [
+    { name: '0002_order', direction: 'down', duration_ms: Number },
+  ])
+  t.match(JSON.parse((await run('migrate', 'status', '--json')).stdout), [
+    { name: '0001_item', state: 'applied', applied_at: String, duration_ms: Number },
+    { name: '0002_order', state: 'pending', applied_at: null, duration_ms: null },
+  ])
+})
+
+onSqlite(t, 'takes nothing back in production unless forced', files, async (t, { runIn }) => {
+  const env = { NODE_ENV: 'production' }
+  t.match(await runIn(env, 'migrate'), { code: 0 })
+  t.match(await runIn(env, 'migrate', 'rollback'), {
+    code: 1,
+    stdout: '',
+    stderr:
+      'error PRODUCTION_REFUSED: This is production and a rollback drops tables and columns with their data; add --force to do it all the same\n',
+  })
+  t.match(await runIn(env, 'migrate', 'rollback', '--force'), {
+    code: 0,
+    stdout: /^took back 0002_order/,
+  })
+})
+
+const broken = {
+  ...files,
+  'migrations/0003_bad.ts': `${creating('item')}\n// item is there already`,
+}
+onEveryDatabase(t, 'exits with 1 where a migration fails', broken, async (t, { run }) => {
+  const failed = await run('migrate')
+  t.match(failed, { code: 1, stderr: /^error MIGRATION_FAILED: The migration 0003_bad failed: / })
+  t.equal(ms(failed.stdout), 'applied 0001_item (N ms)\napplied 0002_order (N ms)\n')
+  const again = await run('migrate', '--json')
+  t.match(
+    { ...again, stdout: JSON.parse(again.stdout) },
+    {
+      code: 1,
+      stdout: { error: { code: 'MIGRATION_FAILED', message: /0003_bad/ } },
+    },
+  )
+})
+
+const unreadable = { 'migrations/0001_bad.ts': 'export const up = async () => {\n  await (\n}' }
+onSqlite(t, 'exits with 1 where a file cannot be read', unreadable, async (t, { run }) => {
+  t.match(await run('migrate'), {
+    code: 1,
+    stdout: '',
+    stderr: /^error MIGRATION_INVALID: The migration \S+\/0001_bad\.ts:\d cannot be used: /,
+  })
+})
+
+t.test('exits with 2 where it is used wrongly', async (t) => {
+  const service = writeService(t, { 'src/service.ts': SERVICE })
+  for (const args of [
+    ['migrate', '--nope'],
+    ['migrate', 'rollback', '--steps', '0'],
+  ]) {
+    t.match(await manage(t, args, { service }), { code: 2, stdout: '' })
+  }
+})
+
+t.test('exits with 1 where no database is attached, as by default in production', async (t) => {
+  const service = writeService(t, { 'src/service.ts': SERVICE })
+  const env = { NODE_ENV: 'production' }
+  const runs = ['migrate', 'migrate status', 'migrate rollback --force', 'seed'].map((words) =>
+    manage(t, words.split(' '), { service, env }),
+  )
+  for (const ended of await Promise.all(runs)) {
+    t.match(ended, { code: 1, stdout: '', stderr: /^error DATABASE_MISSING: / })
+  }
+})
