@@ -4,21 +4,34 @@ import type { Socket } from 'node:net'
 // Node.js keeps there what it is answering on a connection.
 type HttpSocket = Socket & { _httpMessage?: ServerResponse | null }
 
-/**
- * Watches the connections that `server` gets from now on.
- *
- * @returns makes every answer that has not begun, and every later one, the last on its connection: a client that
- *   is told so sends no further request into a connection that closes
- */
-export function watchConnections(server: Server): () => void {
+/** The connections that a server has. */
+export interface Connections {
+  /**
+   * Makes every answer that has not begun, and every later one, the last on its connection: a client that is
+   * told so sends no further request into a connection that closes.
+   */
+  hangUp(): void
+  /** Closes those on which no request is under way. */
+  closeIdle(): void
+}
+
+/** Watches the connections that `server` gets from now on. */
+export function watchConnections(server: Server): Connections {
   const sockets = new Set<HttpSocket>()
   server.on('connection', (socket: HttpSocket) => {
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
   })
-  return function hangUp() {
-    for (const { _httpMessage } of sockets) if (_httpMessage) makeLast(_httpMessage)
-    server.prependListener('request', (_request, response) => makeLast(response))
+  return {
+    hangUp() {
+      for (const { _httpMessage } of sockets) if (_httpMessage) makeLast(_httpMessage)
+      server.prependListener('request', (_request, response) => makeLast(response))
+    },
+    closeIdle() {
+      server.closeIdleConnections()
+      // To Node.js 22 a connection is not idle before its first request.
+      for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
+    },
   }
 }
 

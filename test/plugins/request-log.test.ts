@@ -1,0 +1,67 @@
+import t from 'tap'
+import { Type } from 'typebox'
+import { defineResource } from '../../src/resource/resource.ts'
+import { createService, type LogLine } from '../helpers/app.ts'
+
+const get = defineResource({
+  summary: 'Get',
+  path: '/:id',
+  request: Type.Object({ id: Type.Integer(), token: Type.Optional(Type.String()) }),
+  perform({ id }) {
+    if (id === 0) throw new Error('lost')
+    return null
+  },
+})
+
+t.test('one line for each request, without its query', async (t) => {
+  const { app, logs } = await createService(t, { get })
+  logs.length = 0
+  await app.inject({ url: '/things/1?token=hunter2', headers: { 'x-request-id': 'mine' } })
+  t.equal(logs.length, 1)
+  const { time, pid, hostname, duration_ms, ...rest } = logs[0] as LogLine
+  t.strictSame(rest, {
+    level: 30,
+    request_id: 'mine',
+    method: 'GET',
+    path: '/things/1',
+    route: '/things/:id',
+    resource: 'things.get',
+    status: 200,
+    msg: 'request',
+  })
+  t.type(duration_ms, 'number')
+})
+
+t.test('failures are logged under the same id, and never the query', async (t) => {
+  const { app, logs } = await createService(t, { get })
+  logs.length = 0
+  const headers = { 'x-request-id': 'mine' }
+  await app.inject({ url: '/things/0?token=hunter2', headers })
+  await app.inject({ url: '/things/x?token=hunter2', headers })
+  await app.inject({ url: '/nope?token=hunter2', headers })
+  await app.inject({ url: '/things/%ff?token=hunter2', headers })
+  t.match(
+    logs.map(({ level, msg, code, status, request_id }) => [
+      level,
+      msg,
+      code ?? status,
+      request_id,
+    ]),
+    [
+      [50, 'The service failed; its log tells why under this request id', 'INTERNAL', 'mine'],
+      [30, 'request', 500, 'mine'],
+      [30, 'The request to things.get is not valid; see errors', 'INVALID_REQUEST', 'mine'],
+      [30, 'request', 400, 'mine'],
+      [30, 'Nothing answers GET /nope', 'ROUTE_NOT_FOUND', 'mine'],
+      [30, 'request', 404, 'mine'],
+      [
+        30,
+        'The request cannot be read: the URL is not properly percent-encoded',
+        'BAD_REQUEST',
+        'mine',
+      ],
+    ],
+  )
+  t.match(logs[0]?.err, { type: 'Error', message: 'lost', stack: /request-log\.test\.ts/ })
+  t.notMatch(JSON.stringify(logs), 'hunter2')
+})

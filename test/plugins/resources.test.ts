@@ -1,0 +1,97 @@
+import Fastify from 'fastify'
+import t from 'tap'
+import { Type } from 'typebox'
+import resources from '../../plugins/resources.ts'
+import { defineModule } from '../../src/resource/module.ts'
+import { defineResource } from '../../src/resource/resource.ts'
+import { createBareApp } from '../helpers/app.ts'
+
+const City = Type.Object({ id: Type.Integer() })
+const retrieve = defineResource({
+  summary: 'One',
+  path: '/:id',
+  request: City,
+  response: City,
+  perform: ({ id }) => ({ id, extra: 1 }) as never,
+})
+const create = defineResource({ ...retrieve.definition, method: 'POST', path: '/' })
+const cities = defineModule({ prefix: '/cities', resources: { retrieve, create } })
+
+t.test('works alone: envelope, errors and strict JSON for its own routes', async (t) => {
+  const app = Fastify({ genReqId: () => 'r-1' })
+  t.teardown(() => app.close())
+  app.register(resources, { modules: { cities } })
+  app.post('/mine', async ({ body }) => ({ body }))
+  const bad = await app.inject('/cities/x')
+  t.match(bad.json(), { result: false, code: 'INVALID_REQUEST', request_id: 'r-1' })
+  t.equal(bad.headers['x-request-id'], 'r-1')
+  const headers = { 'content-type': 'text/plain' }
+  const text = await app.inject({ method: 'POST', url: '/cities', headers, payload: 'x' })
+  t.equal(text.statusCode, 415)
+  const own = await app.inject({ method: 'POST', url: '/mine', headers, payload: 'x' })
+  t.strictSame(own.json(), { body: 'x' }, 'routes of others are left alone')
+  t.match((await app.inject('/nope')).json(), { error: 'Not Found' })
+})
+
+t.test('is strict unless NODE_ENV is production', async (t) => {
+  const { NODE_ENV } = process.env
+  t.teardown(() => {
+    process.env.NODE_ENV = NODE_ENV ?? ''
+    if (NODE_ENV === undefined) delete process.env.NODE_ENV
+  })
+  for (const [mode, status] of [
+    ['development', 500],
+    ['test', 500],
+    ['production', 200],
+  ] as const) {
+    process.env.NODE_ENV = mode
+    const app = Fastify()
+    t.teardown(() => app.close())
+    app.register(resources, { modules: { cities } })
+    t.equal((await app.inject('/cities/1')).statusCode, status, mode)
+  }
+})
+
+t.test('tells the full names of resources', async (t) => {
+  const app = await createBareApp(t, { cities })
+  t.strictSame(
+    [...app.resourceNames],
+    [
+      [retrieve, 'cities.retrieve'],
+      [create, 'cities.create'],
+    ],
+  )
+  t.equal(app.resources.cities?.retrieve?.definition, retrieve.definition)
+  t.equal(app.resources.cities?.retrieve?.request, retrieve.request)
+})
+
+t.test('each module is a context of its own', async (t) => {
+  const seen: string[] = []
+  const probe = (name: string) =>
+    defineResource({
+      summary: name,
+      perform: (_, { app }) => {
+        seen.push(app.prefix)
+        return null
+      },
+    })
+  const app = await createBareApp(t, {
+    a: defineModule({ prefix: '/a', resources: { probe: probe('a') } }),
+    b: defineModule({ prefix: '/b', resources: { probe: probe('b') } }),
+  })
+  await app.inject('/a')
+  await app.inject('/b')
+  t.strictSame(seen, ['/a', '/b'])
+})
+
+t.test('serves below the prefix that it is registered with', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  app.register(
+    async (scope) => {
+      scope.register(resources, { modules: { cities }, strict: false })
+    },
+    { prefix: '/v1' },
+  )
+  t.strictSame((await app.inject('/v1/cities/3')).json().data, { id: 3 })
+})

@@ -1,0 +1,119 @@
+import t from 'tap'
+import { Type } from 'typebox'
+import { defineModule, type ResourceTable } from '../../src/resource/module.ts'
+import { defineResource } from '../../src/resource/resource.ts'
+import { createBareApp, failure, serveThings } from '../helpers/app.ts'
+
+const refused = (name: string, problem: string) => ({
+  code: 'RESOURCE_INVALID',
+  message: `The resource ${name} cannot be served: ${problem}`,
+  errors: null,
+})
+
+const Id = Type.Object({ id: Type.Integer() })
+const perform = () => null
+
+t.test('a request that cannot be divided over the request is refused at boot', async (t) => {
+  const cases: [string, ResourceTable][] = [
+    [
+      'its request schema has no id',
+      { one: defineResource({ summary: 'x', path: '/:id', perform }) },
+    ],
+    [
+      'its request schema has no constructor',
+      { one: defineResource({ summary: 'x', path: '/:constructor', request: Id, perform }) },
+    ],
+    [
+      'its request schema has no dry',
+      {
+        one: defineResource({
+          summary: 'x',
+          method: 'POST',
+          request: Id,
+          query: ['dry' as never],
+          perform,
+        }),
+      },
+    ],
+    [
+      'id appears twice in its path and query',
+      {
+        one: defineResource({
+          summary: 'x',
+          method: 'PUT',
+          path: '/:id',
+          request: Id,
+          query: ['id'],
+          perform,
+        }),
+      },
+    ],
+    [
+      'id appears twice in its path and query',
+      { one: defineResource({ summary: 'x', path: '/:id/:id', request: Id, perform }) },
+    ],
+    [
+      'a GET has no body to hold a request that is no object',
+      { one: defineResource({ summary: 'x', request: Type.Array(Id), perform }) },
+    ],
+    [
+      'a request that is no object has no path or query',
+      {
+        one: defineResource({
+          summary: 'x',
+          method: 'POST',
+          path: '/:id',
+          request: Type.Union([Id, Type.Object({ name: Type.String() })]),
+          perform,
+        }),
+      },
+    ],
+    [
+      'a path has no wildcard; name its parameters',
+      { one: defineResource({ summary: 'x', path: '/*', perform }) },
+    ],
+  ]
+  for (const [problem, resources] of cases) {
+    t.strictSame(await failure(serveThings(t, resources)), refused('things.one', problem), problem)
+  }
+})
+
+t.test('two resources at one place are refused at boot, both named', async (t) => {
+  const one = defineResource({ summary: 'x', path: '/:id', request: Id, perform })
+  const other = defineResource({
+    summary: 'x',
+    path: '/:code/',
+    request: Type.Object({ code: Type.String() }),
+    perform,
+  })
+  t.strictSame(
+    await failure(serveThings(t, { one, other })),
+    refused('things.other', 'things.one is served at GET /things/:code/ already'),
+  )
+  const modules = {
+    a: defineModule({ prefix: '/a', resources: { one } }),
+    b: defineModule({
+      prefix: '/a/',
+      resources: { two: defineResource({ summary: 'x', path: '1', perform }) },
+    }),
+    c: defineModule({ prefix: '/a', resources: { three: one } }),
+  }
+  t.strictSame(
+    await failure(createBareApp(t, modules)),
+    refused('c.three', 'a.one is served at GET /a/:id already'),
+  )
+})
+
+t.test('one path takes several methods', async (t) => {
+  const get = defineResource({ summary: 'x', path: '/:id', request: Id, perform })
+  const put = defineResource({ summary: 'x', method: 'PUT', path: '/:id', request: Id, perform })
+  const fixed = defineResource({ summary: 'x', path: '/new', perform })
+  const app = await serveThings(t, { get, put, fixed })
+  for (const [method, url] of [
+    ['GET', '/things/1'],
+    ['PUT', '/things/1'],
+    ['GET', '/things/new'],
+  ] as const) {
+    t.equal((await app.inject({ method, url })).statusCode, 200, `${method} ${url}`)
+  }
+})
