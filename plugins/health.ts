@@ -1,7 +1,13 @@
 import type { FastifyInstance, FastifySchema } from 'fastify'
 import fp from 'fastify-plugin'
 import { type TSchema, Type } from 'typebox'
-import { checkReadiness, type ReadinessCheck, readinessSchema } from '../src/process/readiness.ts'
+import { errors } from '../src/errors.ts'
+import {
+  checkReadiness,
+  type Readiness,
+  type ReadinessCheck,
+  readinessSchema,
+} from '../src/process/readiness.ts'
 import { asJson, type Envelope, type EnvelopeName, envelopes } from '../src/resource/envelope.ts'
 import type { JsonSchema } from '../src/resource/schema.ts'
 
@@ -42,9 +48,17 @@ async function health(app: FastifyInstance, options: HealthOptions): Promise<voi
   )
   app.get('/readyz', { schema: readyz }, async (request, reply) => {
     const readiness = await checkReadiness(checks, draining.since !== null, timeout, logFailure)
-    if (!readiness.ready) reply.code(503)
-    return envelope.success(readiness, request)
+    if (readiness.ready) return envelope.success(readiness, request)
+    const failure = envelope.failure(errors.NOT_READY(whyNot(readiness)), request)
+    return reply.code(503).send({ ...(failure as object), data: readiness })
   })
+}
+
+function whyNot({ draining, checks }: Readiness): string {
+  const failing = Object.entries(checks).flatMap(([name, { problem }]) =>
+    problem === undefined ? [] : [`${name}: ${problem}`],
+  )
+  return [...(draining ? ['it is stopping'] : []), ...failing].join(', ')
 }
 
 function createSchemas(envelope: Envelope) {
@@ -61,7 +75,14 @@ function createSchemas(envelope: Envelope) {
     }),
     readyz: schema('ready', 'Whether the process can serve', {
       200: answer('It can serve', readinessSchema),
-      503: answer('It cannot serve: it is stopping, or a check failed', readinessSchema),
+      503: {
+        ...envelope.failureSchema,
+        description: 'It cannot serve: it is stopping, or a check failed',
+        properties: {
+          ...envelope.failureSchema.properties,
+          data: readinessSchema as TSchema as JsonSchema,
+        },
+      },
     }),
   }
 }

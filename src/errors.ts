@@ -137,6 +137,7 @@ export const errors = {
     503,
     'No database connection was free within %s ms; try again later',
   ),
+  NOT_READY: defineError<[problems: string]>('NOT_READY', 503, 'This process cannot serve now: %s'),
   DEADLINE_EXCEEDED: defineError<[milliseconds: number]>(
     'DEADLINE_EXCEEDED',
     504,

@@ -54,6 +54,9 @@ t.test('/readyz names what fails and what hangs, with the latency of each', asyn
   })
   const response = await app.inject('/readyz')
   t.equal(response.statusCode, 503)
+  const { result, code, message } = response.json()
+  t.strictSame([result, code], [false, 'NOT_READY'])
+  t.match(message, 'hanging: no answer within 20 ms')
   const { ready, checks } = response.json().data
   t.equal(ready, false)
   const problem = 'it does not answer as it should; the log tells why'
