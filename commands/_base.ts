@@ -62,16 +62,18 @@ export abstract class BaseCommand extends Command {
     if (app.config.NODE_ENV === 'production' && !force) throw errors.PRODUCTION_REFUSED(action)
   }
 
-  protected override async catch(error: Error): Promise<unknown> {
+  protected override async catch(error: unknown): Promise<unknown> {
     // Wrong usage: oclif says what and exits with 2.
-    if ('oclif' in error) throw error
+    if (error instanceof Error && 'oclif' in error) throw error
     if (this.jsonEnabled()) this.logJson(this.toErrorJson(error))
     else this.logToStderr(describeError(error))
     return this.exit(1)
   }
 
   protected override toErrorJson(error: unknown): unknown {
-    if (!PlinthError.is(error)) return { error: { message: (error as Error).message } }
+    if (!PlinthError.is(error)) {
+      return { error: { message: error instanceof Error ? error.message : String(error) } }
+    }
     const { code, message, errors: details } = error
     return { error: { code, message, ...(details && { errors: details }) } }
   }

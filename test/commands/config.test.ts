@@ -1,9 +1,8 @@
 import { spawnSync } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { kitConfig } from '../../src/config/schema.ts'
+import { ENV, MANAGE, nodeOptions } from '../helpers/manage.ts'
 
-const MANAGE = fileURLToPath(new URL('../../bin/manage', import.meta.url))
 const SECRET = 'hunter2'
 const SERVICE = `
   const env = {
@@ -21,15 +20,11 @@ const SERVICE = `
 /** Runs `manage config` for a service of its own, with these variables and this .env only. */
 function manage(t: Test, args: string[], env: NodeJS.ProcessEnv, dotenv = '') {
   const folder = t.testdir({ '.env': dotenv, src: { 'service.ts': SERVICE } })
-  const { status, stdout, stderr } = spawnSync(process.execPath, [MANAGE, 'config', ...args], {
+  const program = [nodeOptions('--conditions=plinth-source'), process.execPath, MANAGE]
+  const { status, stdout, stderr } = spawnSync(ENV, [...program, 'config', ...args], {
     encoding: 'utf8',
     timeout: 30_000,
-    env: {
-      PATH: process.env.PATH,
-      NODE_OPTIONS: '--conditions=plinth-source',
-      PLINTH_SERVICE: folder,
-      ...env,
-    },
+    env: { PATH: process.env.PATH, PLINTH_SERVICE: folder, ...env },
   })
   return { status, stdout, stderr, folder }
 }

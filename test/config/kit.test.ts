@@ -23,7 +23,7 @@ t.test('each bound of each number', async (t) => {
     ['DATABASE_QUEUE_LIMIT', 1],
     ['DATABASE_CONNECT_TIMEOUT', 1, MAX],
     ['DATABASE_ACQUIRE_TIMEOUT', 1, MAX],
-    ['DATABASE_QUERY_TIMEOUT', 1, MAX],
+    ['DATABASE_QUERY_TIMEOUT', 0, MAX],
     ['MYSQL_PORT', 1, 65_535],
     ['REDIS_PORT', 1, 65_535],
     ['REDIS_DB', 0],

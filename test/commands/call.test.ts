@@ -1,0 +1,96 @@
+import t, { type Test } from 'tap'
+import { logLines, manage } from '../helpers/manage.ts'
+import { writeService } from '../helpers/service.ts'
+
+function caller(t: Test) {
+  const service = writeService(t)
+  return (args: string[], input = '') => manage(t, ['call', ...args], { service, input })
+}
+
+t.test('the result is all that is on stdout, as JSON', async (t) => {
+  const call = caller(t)
+  const { code, stdout, stderr } = await call(['things.retrieve', '{"id": 1}'])
+  t.equal(code, 0)
+  t.equal(stdout, '{\n  "id": 1,\n  "name": "one"\n}\n')
+  t.match(
+    logLines(stderr),
+    [{ level: 'warn', name: 'shop', msg: 'looked for 1' }],
+    'logs are on stderr',
+  )
+})
+
+t.test('without a request it is an empty one; stdin is left alone', async (t) => {
+  const call = caller(t)
+  const { code, stdout, stderr } = await call(['things.list'], '{"not": "asked for"}')
+  t.same({ code, stderr }, { code: 0, stderr: '' })
+  t.strictSame(JSON.parse(stdout), [{ id: 1, name: 'one' }])
+  t.match(await call([], 'things.list'), { code: 2, stdout: '' }, 'nor is it the name')
+})
+
+t.test('- reads the request from stdin', async (t) => {
+  const call = caller(t)
+  // More than one chunk of a pipe.
+  const thing = { id: 3, name: 'x'.repeat(200_000) }
+  const { code, stdout, stderr } = await call(['things.add', '-'], JSON.stringify(thing, null, 2))
+  t.same({ code, stderr }, { code: 0, stderr: '' })
+  t.strictSame(JSON.parse(stdout), thing)
+})
+
+t.test('what is no JSON is wrong usage', async (t) => {
+  const call = caller(t)
+  const wrong: [string[], string?][] = [
+    [['things.add', '{id: 1}']],
+    [['things.add', '']],
+    [['things.add', '-'], ''],
+  ]
+  for (const [args, input] of wrong) {
+    const { code, stdout, stderr } = await call(args, input)
+    t.same({ code, stdout }, { code: 2, stdout: '' })
+    t.match(stderr, /Error: the request is not JSON: /)
+  }
+  t.match(await call(['things.add', '{}', 'more']), {
+    code: 2,
+    stderr: /Unexpected argument: more/,
+  })
+})
+
+t.test('an unknown resource: the ones there are', async (t) => {
+  const call = caller(t)
+  const inModule = 'things.list, things.retrieve, things.add, things.wait'
+  for (const [name, known] of [
+    ['things.nosuch', inModule],
+    ['things', inModule],
+    ['things.list.more', inModule],
+    ['nosuch.list', 'things.*'],
+    ['constructor.name', 'things.*'],
+  ] as const) {
+    t.strictSame(await call([name]), {
+      code: 1,
+      signal: null,
+      stdout: '',
+      stderr: `error RESOURCE_UNKNOWN: There is no resource ${name}; there are ${known}\n`,
+    })
+  }
+})
+
+t.test('an invalid request: each place', async (t) => {
+  const call = caller(t)
+  const { code, stdout, stderr } = await call(['things.add', '{"id": "1", "more": true}'])
+  t.same({ code, stdout }, { code: 1, stdout: '' })
+  const [first, ...places] = stderr.trimEnd().split('\n')
+  t.equal(first, 'error INVALID_REQUEST: The request to things.add is not valid; see errors')
+  for (const place of [/^ {2}\/id must be integer$/, /name/, /more/]) {
+    t.ok(
+      places.some((line) => place.test(line)),
+      `${place} in ${places}`,
+    )
+  }
+  t.equal(places.length, 3)
+})
+
+t.test('what a resource throws is told, with exit code 1', async (t) => {
+  const call = caller(t)
+  const { code, stdout, stderr } = await call(['things.retrieve', '{"id": 9}'])
+  t.same({ code, stdout }, { code: 1, stdout: '' })
+  t.match(stderr, /^error NOT_FOUND: There is no thing 9$/m)
+})

@@ -1,0 +1,124 @@
+import t from 'tap'
+import { manage } from '../helpers/manage.ts'
+import { BARE, writeService } from '../helpers/service.ts'
+
+const MIGRATION = `
+export const up = (db) => db.schema.createTable('thing').addColumn('id', 'integer').execute()
+`
+const MIGRATIONS = { 'migrations/0001_one.ts': MIGRATION }
+
+const OK = {
+  configuration: { check: 'configuration', level: 'ok', message: 'every variable is valid' },
+  app: { check: 'app', level: 'ok', message: '4 resources can be served' },
+  database: { check: 'attached', level: 'ok', message: /^database answers in [\d.]+ ms$/ },
+}
+
+t.test('a service that is fit: exit code 0', async (t) => {
+  const service = writeService(t, MIGRATIONS)
+  t.match(await manage(t, ['migrate'], { service }), { code: 0 })
+  const text = await manage(t, ['check'], { service })
+  t.same({ code: text.code, stderr: text.stderr }, { code: 0, stderr: '' })
+  const lines = text.stdout.split('\n')
+  t.strictSame(lines.slice(0, 2), [
+    'ok      configuration: every variable is valid',
+    'ok      app: 4 resources can be served',
+  ])
+  t.match(lines[2], /^ok {6}attached: database answers in [\d.]+ ms$/)
+  t.strictSame(lines.slice(3), ['ok      migrations: every migration is applied', ''])
+
+  const json = await manage(t, ['check', '--json'], { service })
+  t.same({ code: json.code, stderr: json.stderr }, { code: 0, stderr: '' })
+  const findings = JSON.parse(json.stdout)
+  t.equal(findings.length, 4)
+  t.match(findings, [
+    OK.configuration,
+    OK.app,
+    OK.database,
+    { check: 'migrations', level: 'ok', message: 'every migration is applied' },
+  ])
+})
+
+t.test('migrations that are not applied: exit code 1, and nothing is changed', async (t) => {
+  const service = writeService(t, { ...MIGRATIONS, 'migrations/0002_two.ts': MIGRATION })
+  for (const _ of ['once', 'twice']) {
+    const { code, stdout, stderr } = await manage(t, ['check', '--json'], { service })
+    t.same({ code, stderr }, { code: 1, stderr: '' })
+    t.match(JSON.parse(stdout)[3], {
+      check: 'migrations',
+      level: 'error',
+      message: 'not applied: 0001_one, 0002_two',
+    })
+  }
+})
+
+t.test('a service without a database or migrations', async (t) => {
+  const service = writeService(t)
+  const env = { NODE_ENV: 'production' }
+  const { code, stdout } = await manage(t, ['check', '--json'], { service, env })
+  t.equal(code, 0)
+  t.strictSame(JSON.parse(stdout), [OK.configuration, OK.app])
+})
+
+t.test('production: what is unwise is a warning, exit code 0', async (t) => {
+  const service = writeService(t)
+  const env = { ...BARE, NODE_ENV: 'production', DOCS: 'true', LOG_LEVEL: 'debug' }
+  const { code, stdout, stderr } = await manage(t, ['check'], { service, env })
+  t.same({ code, stderr }, { code: 0, stderr: '' })
+  t.strictSame(stdout.trimEnd().split('\n').slice(3), [
+    'warning production: the database is a SQLite file: it is not shared between machines',
+    'warning production: DOCS is on: anybody can read the API document',
+    'warning production: LOG_LEVEL is debug: logs will be large',
+  ])
+})
+
+t.test('what is wrong is the last thing that is told: exit code 1', async (t) => {
+  const throwing = `
+    async function bad() { throw new Error('no') }
+    export default { name: 'shop', modules: {}, plugins: [bad] }`
+  const wrong: [Record<string, string>, Record<string, string>, object][] = [
+    [
+      { PORT: 'x', LOG_LEVEL: 'loud' },
+      {},
+      {
+        check: 'configuration',
+        level: 'error',
+        message: /^CONFIG_INVALID: .*\n {2}PORT: .*\n {2}LOG_LEVEL: .*$/,
+      },
+    ],
+    [BARE, { 'src/service.ts': throwing }, { check: 'app', level: 'error', message: /^no$/ }],
+    [
+      { DATABASE_URL: 'mysql://joe:hunter2@127.0.0.1:1/x' },
+      {},
+      { check: 'app', level: 'error', message: /^DATABASE_UNAVAILABLE: .*127\.0\.0\.1:1/ },
+    ],
+  ]
+  for (const [env, files, finding] of wrong) {
+    const service = writeService(t, files)
+    const { code, stdout, stderr } = await manage(t, ['check', '--json'], { service, env })
+    t.same({ code, stderr }, { code: 1, stderr: '' })
+    const findings = JSON.parse(stdout)
+    t.equal(findings.length, 1)
+    t.match(findings[0], finding)
+    t.notMatch(stdout, 'hunter2')
+    const text = await manage(t, ['check'], { service, env })
+    t.equal(text.code, 1)
+    t.match(text.stdout, /^error {3}\w+: /)
+  }
+})
+
+t.test('an attached resource that does not answer: it is named, exit code 1', async (t) => {
+  const service = writeService(t, {
+    'src/service.ts': `
+      async function attach(app) {
+        app.readiness.set('mail', async () => { throw new Error('hunter2') })
+      }
+      export default { name: 'shop', modules: {}, plugins: [attach] }`,
+  })
+  const { code, stdout } = await manage(t, ['check', '--json'], { service, env: BARE })
+  t.equal(code, 1)
+  t.match(
+    JSON.parse(stdout).find(({ level }: { level: string }) => level === 'error'),
+    { check: 'attached', message: /^mail: / },
+  )
+  t.notMatch(stdout, 'hunter2')
+})

@@ -1,0 +1,114 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { commands } from '../../commands/_table.ts'
+import { MANAGE, manage, startServe } from '../helpers/manage.ts'
+
+const text = readFileSync(new URL('../../docs/commands.md', import.meta.url), 'utf8')
+const ATLAS = fileURLToPath(new URL('../../examples/atlas', import.meta.url))
+
+// Every example is a process of its own.
+t.setTimeout(150_000)
+
+/** What the document says of a command line. */
+interface Example {
+  line: string
+  code: number
+  /** What it prints, `…` for anything; `undefined`: nothing is said. */
+  output: string | undefined
+}
+
+const examples = [...text.matchAll(/^```console\n(.*?)^```/gms)].flatMap(([, block = '']) =>
+  block.split(/^\$ /m).slice(1).map(toExample),
+)
+
+function toExample(source: string): Example {
+  const [line = '', ...rest] = source.trimEnd().split('\n')
+  const code = Number(/^\[exit code (\d)\]$/.exec(rest.at(-1) ?? '')?.[1] ?? 0)
+  const output = (code > 0 ? rest.slice(0, -1) : rest).join('\n')
+  return { line, code, output: output || undefined }
+}
+
+/** Widths of columns differ. */
+const narrow = (text: string) => text.replace(/ {2,}/g, '  ')
+
+function toPattern(output: string): RegExp {
+  const parts = narrow(output)
+    .split('…')
+    .map((part) => part.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'))
+  return new RegExp(`^${parts.join('[^]*')}\\s*$`)
+}
+
+t.test('the table has every command, and each has a section with examples', async (t) => {
+  const rows = [...text.matchAll(/^\| \[`(.+?)`\]\(#(.+?)\) \| (.+?) \| (.*?) ?\|$/gm)]
+  const expected = await Promise.all(
+    Object.entries(commands).map(async ([id, { summary, load }]) => {
+      const { enableJsonFlag } = (await load()).default
+      const [word] = id.split(':')
+      return [id.replace(':', ' '), word, summary, enableJsonFlag ? 'yes' : '']
+    }),
+  )
+  t.strictSame(
+    rows.map((row) => row.slice(1)),
+    expected,
+  )
+  for (const [words] of expected) {
+    t.ok(
+      examples.some(({ line }) => line.includes(`manage ${words}`)),
+      `an example of ${words}`,
+    )
+  }
+})
+
+t.test('the flags of serve', async (t) => {
+  const { flags } = (await commands.serve?.load())?.default ?? {}
+  const section = /^## serve\n(.*?)^## /ms.exec(text)?.[1] ?? ''
+  const told = [...section.matchAll(/^\| .*?`--(\w+)`/gm)].map(([, name]) => name)
+  t.strictSame(told, Object.keys(flags ?? {}))
+})
+
+t.test('every example does what is said', async (t) => {
+  const folder = t.testdir()
+  const bin = join(folder, 'bin')
+  mkdirSync(bin)
+  writeFileSync(join(bin, 'manage'), `#!/bin/sh\nexec '${process.execPath}' '${MANAGE}' "$@"\n`, {
+    mode: 0o755,
+  })
+  // Not every machine has it.
+  writeFileSync(
+    join(bin, 'sqlite3'),
+    `#!${process.execPath}
+import { DatabaseSync } from 'node:sqlite'
+const [file, query] = process.argv.slice(2)
+for (const row of new DatabaseSync(file).prepare(query).all()) console.log(Object.values(row).join('|'))
+`,
+    { mode: 0o755 },
+  )
+  writeFileSync(join(folder, 'package.json'), '{"type": "module"}')
+  const options = {
+    service: ATLAS,
+    cwd: folder,
+    env: {
+      PATH: bin + delimiter + process.env.PATH,
+      DATABASE_URL: `sqlite:${join(folder, 'atlas.db')}`,
+      PORT: '0',
+    },
+  }
+  for (const { line, code, output } of examples) {
+    if (line.startsWith('manage serve')) {
+      const args = line
+        .replace(/--port \d+/, '--port 0')
+        .split(' ')
+        .slice(2)
+      const { url, process: child, ended } = await startServe(t, { ...options, args })
+      t.equal((await fetch(`${url}/ping`)).status, 200, line)
+      child.kill('SIGTERM')
+      t.match(await ended, { code: 0 })
+      continue
+    }
+    const ended = await manage(t, ['-c', line], { ...options, program: ['/bin/sh'] })
+    t.equal(ended.code, code, `${line}\n${ended.stderr}`)
+    if (output !== undefined) t.match(narrow(ended.stdout), toPattern(output), line)
+  }
+})

@@ -1,0 +1,61 @@
+import t from 'tap'
+import { manage } from '../helpers/manage.ts'
+import { writeService } from '../helpers/service.ts'
+
+const PLUGIN = `
+import { defineService } from 'plinth'
+import { things } from './things.ts'
+async function own(app) { app.get('/own', async () => 'own') }
+export default defineService({ name: 'shop', modules: { things }, plugins: [own] })
+`
+
+const ROUTES = [
+  ['GET', '/healthz', null],
+  ['HEAD', '/healthz', null],
+  ['GET', '/own', null],
+  ['HEAD', '/own', null],
+  ['GET', '/ping', null],
+  ['HEAD', '/ping', null],
+  ['GET', '/readyz', null],
+  ['HEAD', '/readyz', null],
+  ['GET', '/things', 'things.list'],
+  ['HEAD', '/things', 'things.list'],
+  ['POST', '/things', 'things.add'],
+  ['GET', '/things/:id', 'things.retrieve'],
+  ['HEAD', '/things/:id', 'things.retrieve'],
+  ['GET', '/things/wait', 'things.wait'],
+  ['HEAD', '/things/wait', 'things.wait'],
+]
+
+t.test("every route, the service's own and the kit's, by path", async (t) => {
+  const service = writeService(t, { 'src/service.ts': PLUGIN })
+  const options = { service, env: { DOCS: 'false' } }
+  const { code, stdout, stderr } = await manage(t, ['routes'], options)
+  t.same({ code, stderr }, { code: 0, stderr: '' })
+  const rows = stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.split(/ +/))
+  t.strictSame(
+    rows,
+    ROUTES.map((route) => route.filter((cell) => cell !== null)),
+  )
+
+  const json = await manage(t, ['routes', '--json'], options)
+  t.same({ code: json.code, stderr: json.stderr }, { code: 0, stderr: '' })
+  t.strictSame(
+    JSON.parse(json.stdout),
+    ROUTES.map(([method, path, resource]) => ({ method, path, resource })),
+  )
+})
+
+t.test('it fails as the service would', async (t) => {
+  const service = writeService(t, {
+    'src/service.ts': PLUGIN.replace("app.get('/own', async () => 'own')", 'throw new Error("no")'),
+  })
+  const text = await manage(t, ['routes'], { service })
+  t.match(text, { code: 1, stdout: '', stderr: /^Error: no\n {4}at own / })
+  const json = await manage(t, ['routes', '--json'], { service })
+  t.match(json, { code: 1, stderr: '' })
+  t.strictSame(JSON.parse(json.stdout), { error: { message: 'no' } })
+})

@@ -1,0 +1,53 @@
+import t from 'tap'
+import { logLines, startManage, startServe } from '../helpers/manage.ts'
+import { freePort, poll } from '../helpers/network.ts'
+import { BARE, writeService } from '../helpers/service.ts'
+
+t.test('the log: one JSON object a line, without query and secrets', async (t) => {
+  const service = writeService(t)
+  const {
+    url,
+    process: child,
+    ended,
+  } = await startServe(t, {
+    service,
+    env: { ...BARE, BKPAAS_APP_SECRET: 'hunter2' },
+  })
+  const get = (path: string, headers = {}) => fetch(`${url}${path}`, { headers })
+  await get('/things/1?token=hunter2', { 'x-request-id': 'mine', authorization: 'hunter2' })
+  await get('/things/2?token=hunter2', { 'x-request-id': 'failed' })
+  await get('/nothing?token=hunter2', { 'x-request-id': 'nowhere' })
+  child.kill('SIGTERM')
+  const { stdout, stderr } = await ended
+  t.equal(stderr, '')
+  t.notMatch(stdout, 'hunter2')
+  const lines = logLines(stdout)
+  for (const line of lines) {
+    t.match(line, { name: 'shop', level: String, pid: child.pid, msg: String })
+    t.match(line.time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
+  }
+  const of = (id: string) => lines.filter(({ request_id }) => request_id === id)
+  t.match(of('mine'), [
+    { level: 'warn', msg: 'looked for 1' },
+    { msg: 'request', method: 'GET', path: '/things/1', resource: 'things.retrieve', status: 200 },
+  ])
+  t.match(of('failed').at(-1), { msg: 'request', path: '/things/2', status: 404 })
+  t.match(of('nowhere').at(-1), { msg: 'request', path: '/nothing', status: 404 })
+})
+
+t.test('LOG_LEVEL leaves out what is below it', async (t) => {
+  const service = writeService(t)
+  const port = await freePort(t)
+  const running = startManage(t, ['serve', '--port', String(port)], {
+    service,
+    env: { ...BARE, LOG_LEVEL: 'warn' },
+  })
+  await poll(async () => (await fetch(`http://127.0.0.1:${port}/things/1`)).ok)
+  running.process.kill('SIGTERM')
+  const { code, stdout } = await running.ended
+  t.equal(code, 0)
+  t.strictSame(
+    logLines(stdout).map(({ level, msg }) => [level, msg]),
+    [['warn', 'looked for 1']],
+  )
+})

@@ -1,0 +1,128 @@
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import t from 'tap'
+import { logLines, startServe } from '../helpers/manage.ts'
+import { BARE, writeService } from '../helpers/service.ts'
+
+t.test('SIGTERM during a request: it is answered, then exit code 0', async (t) => {
+  const service = writeService(t)
+  const gate = join(service, 'gate')
+  const {
+    url,
+    process: child,
+    until,
+    ended,
+  } = await startServe(t, {
+    service,
+    env: { ...BARE, GATE: gate },
+  })
+  const answer = fetch(`${url}/things/wait`)
+  await until('stdout', /"msg":"waiting"/)
+  child.kill('SIGTERM')
+  await until('stdout', /"msg":"the process ends"/)
+  writeFileSync(gate, '')
+  t.match(await (await answer).json(), { data: 'waited' })
+  const { code, signal, stdout, stderr } = await ended
+  t.same({ code, signal, stderr }, { code: 0, signal: null, stderr: '' })
+  t.match(
+    logLines(stdout).at(-1),
+    { path: '/things/wait', status: 200 },
+    'nothing is said after it',
+  )
+})
+
+t.test('connections that are kept alive do not hold it up', async (t) => {
+  const {
+    url,
+    process: child,
+    ended,
+  } = await startServe(t, {
+    service: writeService(t),
+    env: { ...BARE, SHUTDOWN_TIMEOUT: '20000' },
+  })
+  const socket = connect(Number(new URL(url).port), '127.0.0.1')
+  socket.write('GET /ping HTTP/1.1\r\nHost: x\r\n\r\n')
+  await once(socket, 'data')
+  const began = performance.now()
+  child.kill('SIGTERM')
+  t.match(await ended, { code: 0 })
+  t.ok(performance.now() - began < 10_000)
+  socket.destroy()
+})
+
+t.test('requests that are not answered within SHUTDOWN_TIMEOUT: exit code 1', async (t) => {
+  const service = writeService(t)
+  const {
+    url,
+    process: child,
+    until,
+    ended,
+  } = await startServe(t, {
+    service,
+    env: { ...BARE, GATE: join(service, 'never'), SHUTDOWN_TIMEOUT: '300' },
+  })
+  const answer = fetch(`${url}/things/wait`).catch((error) => error.cause.code)
+  await until('stdout', /"msg":"waiting"/)
+  child.kill('SIGTERM')
+  t.match(await ended, { code: 1, signal: null, stdout: 'killed by timeout (300ms)' })
+  t.equal(await answer, 'UND_ERR_SOCKET')
+})
+
+t.test('a second signal ends it at once: exit code 1', async (t) => {
+  const service = writeService(t)
+  const {
+    url,
+    process: child,
+    until,
+    ended,
+  } = await startServe(t, {
+    service,
+    env: { ...BARE, GATE: join(service, 'never') },
+  })
+  const answer = fetch(`${url}/things/wait`).catch(() => 'cut off')
+  await until('stdout', /"msg":"waiting"/)
+  child.kill('SIGINT')
+  await until('stdout', /"msg":"the process ends"/)
+  child.kill('SIGINT')
+  t.match(await ended, { code: 1, signal: null, stdout: 'second SIGINT, exiting' })
+  t.equal(await answer, 'cut off')
+})
+
+t.test('an error that nobody catches: it is logged, exit code 1', async (t) => {
+  const service = writeService(t, {
+    'src/service.ts': `
+      async function bad(app) {
+        app.get('/bad', async () => { setTimeout(() => { throw new Error('nobody') }); return 'x' })
+      }
+      export default { name: 'shop', modules: {}, plugins: [bad] }`,
+  })
+  const { url, ended } = await startServe(t, { service, env: BARE })
+  await fetch(`${url}/bad`).catch(() => {})
+  const { code, stdout } = await ended
+  t.equal(code, 1)
+  const fatal = logLines(stdout).find(({ level }) => level === 'fatal')
+  t.match(fatal, { err: { message: 'nobody' } })
+})
+
+t.test('during DRAIN_DELAY /readyz fails while others are served', async (t) => {
+  const {
+    url,
+    process: child,
+    until,
+    ended,
+  } = await startServe(t, {
+    service: writeService(t),
+    env: { ...BARE, DRAIN_DELAY: '1500' },
+  })
+  t.equal((await fetch(`${url}/readyz`)).status, 200)
+  child.kill('SIGTERM')
+  await until('stdout', /"msg":"the process ends"/)
+  const ready = await fetch(`${url}/readyz`)
+  t.equal(ready.status, 503)
+  t.match(await ready.json(), { data: { ready: false, draining: true } })
+  const other = await fetch(`${url}/things`)
+  t.equal(other.status, 200)
+  t.match(await ended, { code: 0 })
+})

@@ -1,0 +1,145 @@
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import type { Test } from 'tap'
+
+export const MANAGE = fileURLToPath(new URL('../../bin/manage', import.meta.url))
+
+export interface ManageOptions {
+  /** The folder of the service; default: none is named. */
+  service?: string
+  /** Beside PATH, HOME and NODE_OPTIONS, which `undefined` takes away. */
+  env?: Record<string, string | undefined>
+  cwd?: string
+  /** What stdin says; default: nothing. `null`: it stays open, for the test to write to. */
+  input?: string | null
+  /** The program and its arguments before those of `manage`; default: this Node.js and bin/manage. */
+  program?: readonly string[]
+}
+
+/** How a process ended, and everything it said. */
+export interface Ended {
+  code: number | null
+  signal: NodeJS.Signals | null
+  stdout: string
+  stderr: string
+}
+
+/** A process under way. */
+export interface Running {
+  readonly process: ChildProcessWithoutNullStreams
+  /** What it has said so far. */
+  readonly said: { stdout: string; stderr: string }
+  readonly ended: Promise<Ended>
+  /** Waits until one of its streams matches; rejects when it has ended without, or after 20 s. */
+  until(stream: 'stdout' | 'stderr', pattern: RegExp): Promise<RegExpExecArray>
+}
+
+/** What every command gets of this process' environment. */
+export function baseEnv(): Record<string, string | undefined> {
+  const { PATH, HOME } = process.env
+  return { PATH, HOME, NODE_OPTIONS: '--conditions=plinth-source' }
+}
+
+// tap puts loaders of its own into the NODE_OPTIONS of every child, after we have set them: `env` sets them again.
+export const ENV = '/usr/bin/env'
+
+export function nodeOptions(options = ''): string {
+  return `NODE_OPTIONS=${options}`
+}
+
+/** Starts `manage`; whatever is left of it when the test ends is killed. */
+export function startManage(
+  t: Test,
+  args: readonly string[],
+  { service, env, cwd, input = '', program = [process.execPath, MANAGE] }: ManageOptions = {},
+): Running {
+  const named = service === undefined ? {} : { PLINTH_SERVICE: service }
+  const variables: Record<string, string | undefined> = { ...baseEnv(), ...named, ...env }
+  const child = spawn(ENV, [nodeOptions(variables.NODE_OPTIONS), ...program, ...args], {
+    ...(cwd && { cwd }),
+    // A group of its own, so that its children end with it.
+    detached: true,
+    env: variables,
+  })
+  t.teardown(() => killGroup(child.pid))
+  // It may end before it has read everything.
+  child.stdin.on('error', () => {})
+  if (input !== null) child.stdin.end(input)
+  const said = { stdout: '', stderr: '' }
+  for (const stream of ['stdout', 'stderr'] as const) {
+    child[stream].setEncoding('utf8').on('data', (text: string) => {
+      said[stream] += text
+    })
+  }
+  const ended = once(child, 'close').then(([code, signal]) => ({ code, signal, ...said }))
+  return { process: child, said, ended, until: (...args) => until(child, said, ...args) }
+}
+
+/** Runs `manage` to its end; killed after 30 s. */
+export async function manage(
+  t: Test,
+  args: readonly string[],
+  options?: ManageOptions,
+): Promise<Ended> {
+  const { process: child, ended } = startManage(t, args, options)
+  const timer = setTimeout(() => killGroup(child.pid), 30_000)
+  return await ended.finally(() => clearTimeout(timer))
+}
+
+export interface Serving extends Running {
+  /** `http://127.0.0.1:40123` */
+  readonly url: string
+}
+
+/** Runs `manage serve` on a free port until it listens. */
+export async function startServe(
+  t: Test,
+  { args = ['--port', '0'], ...options }: ManageOptions & { args?: readonly string[] },
+): Promise<Serving> {
+  const running = startManage(t, ['serve', ...args], options)
+  const [, url = ''] = await running.until('stdout', /Server listening at (http:[^"]+)"/)
+  return { ...running, url }
+}
+
+/** The JSON lines of a log. */
+export function logLines(stdout: string): Record<string, unknown>[] {
+  return stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+}
+
+function until(
+  child: ChildProcess,
+  said: Running['said'],
+  stream: 'stdout' | 'stderr',
+  pattern: RegExp,
+): Promise<RegExpExecArray> {
+  return new Promise((resolve, reject) => {
+    const fail = (why: string) =>
+      reject(new Error(`${why} before ${pattern}:\n${said.stdout}\n${said.stderr}`))
+    const timer = setTimeout(() => fail('20 s went by'), 20_000)
+    const look = () => {
+      const found = pattern.exec(said[stream])
+      if (!found) return
+      clearTimeout(timer)
+      child[stream]?.off('data', look)
+      resolve(found)
+    }
+    child[stream]?.on('data', look)
+    child.once('close', () => {
+      clearTimeout(timer)
+      fail('it ended')
+    })
+    look()
+  })
+}
+
+function killGroup(pid: number | undefined): void {
+  try {
+    if (pid) process.kill(-pid, 'SIGKILL')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}

@@ -1,0 +1,43 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Server } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Test } from 'tap'
+
+/** Listens on a free port until the test ends. */
+export async function occupy(t: Test, server: Server = createServer()): Promise<number> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  return (server.address() as AddressInfo).port
+}
+
+/** A port that nothing listens on just now. */
+export async function freePort(t: Test): Promise<number> {
+  const server = createServer()
+  const port = await occupy(t, server)
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+export async function isListening(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1')
+  try {
+    await once(socket, 'connect')
+    return true
+  } catch {
+    return false
+  } finally {
+    socket.destroy()
+  }
+}
+
+/** Tries until it is true, 20 s at most. */
+export async function poll(attempt: () => Promise<boolean>): Promise<void> {
+  const end = performance.now() + 20_000
+  while (performance.now() < end) {
+    if (await attempt().catch(() => false)) return
+    await sleep(50)
+  }
+  throw new Error('20 s went by')
+}

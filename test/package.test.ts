@@ -1,0 +1,231 @@
+import { type ExecFileOptions, execFile } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { kit } from '../src/process/kit.ts'
+import { baseEnv, ENV, manage, nodeOptions, startServe } from './helpers/manage.ts'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const { NODE_OPTIONS: _, ...PLAIN } = baseEnv()
+const execute = promisify(execFile)
+
+const FILES = {
+  'package.json': JSON.stringify({
+    name: 'shop',
+    private: true,
+    type: 'module',
+    dependencies: { plinth: '*' },
+  }),
+  'tsconfig.json': JSON.stringify({
+    compilerOptions: {
+      target: 'es2024',
+      module: 'nodenext',
+      types: ['node'],
+      strict: true,
+      noEmit: true,
+      exactOptionalPropertyTypes: true,
+      erasableSyntaxOnly: true,
+      verbatimModuleSyntax: true,
+      allowImportingTsExtensions: true,
+      skipLibCheck: false,
+    },
+    include: ['src', 'migrations', 'commands'],
+  }),
+  'src/service.ts': `
+import { defineModule, defineResource, defineService, notFound, Type } from 'plinth'
+
+declare module 'plinth' {
+  interface DatabaseTables {
+    thing: { id: number; name: string }
+  }
+}
+
+const Thing = Type.Object({ id: Type.Integer({ minimum: 1 }), name: Type.String() })
+
+export const retrieve = defineResource({
+  summary: 'One thing',
+  path: '/:id',
+  request: Type.Object({ id: Thing.properties.id }),
+  response: Thing,
+  async perform({ id }, { db, log }) {
+    log.debug('a look')
+    const found = await db.selectFrom('thing').selectAll().where('id', '=', id).executeTakeFirst()
+    return found ?? notFound('thing', id)
+  },
+})
+
+const env = Type.Object({ SITE: Type.String({ format: 'uri', default: 'http://shop.test' }) })
+const things = defineModule({ prefix: '/things', resources: { retrieve } })
+export default defineService({ name: 'shop', env, modules: { things } })
+`,
+  'src/types.ts': `
+import Fastify from 'fastify'
+import { createApp, PlinthError } from 'plinth'
+import database from 'plinth/plugins/database'
+import health from 'plinth/plugins/health'
+import service, { retrieve } from './service.ts'
+
+export async function use(): Promise<string> {
+  const app = await createApp(service)
+  const { id, name } = await app.resources.things.retrieve({ id: 1 })
+  // @ts-expect-error the id is a number
+  await retrieve({ id: 'x' })
+  // @ts-expect-error there is no such module
+  app.resources.nothing
+  // @ts-expect-error a thing has no size
+  const { size } = await retrieve({ id })
+  const alone = Fastify()
+  await alone.register(health)
+  await alone.register(database, { url: 'sqlite::memory:' })
+  // @ts-expect-error there is no such table
+  alone.db.selectFrom('nothing')
+  return PlinthError.is(size) ? size.code : name
+}
+`,
+  'migrations/0001_thing.ts': `
+import type { Kysely } from 'kysely'
+
+export async function up(db: Kysely<never>): Promise<void> {
+  await db.schema
+    .createTable('thing')
+    .addColumn('id', 'integer', (column) => column.primaryKey())
+    .addColumn('name', 'varchar(120)', (column) => column.notNull())
+    .execute()
+}
+`,
+  'commands/add.ts': `
+import { BaseCommand } from 'plinth/command'
+
+export default class Add extends BaseCommand {
+  static override summary = 'Add a thing'
+
+  async run(): Promise<void> {
+    await this.parse(Add)
+    await this.withApp(async ({ db }) => {
+      await db.insertInto('thing').values({ id: 1, name: 'one' }).execute()
+    })
+    this.log('added')
+  }
+}
+`,
+}
+
+/** Runs a program without what tap gives to children. */
+function run(program: string, args: readonly string[], options: ExecFileOptions = {}) {
+  return execute(ENV, [nodeOptions(), program, ...args], { ...options, encoding: 'utf8' })
+}
+
+// It builds the package and starts a dozen processes.
+t.setTimeout(180_000)
+
+/** Where no file of the repository is in reach. */
+const folder = mkdtempSync(join(tmpdir(), 'plinth-package-'))
+t.teardown(() => rmSync(folder, { recursive: true }))
+const project = join(folder, 'shop')
+const installed = join(project, 'node_modules/plinth')
+const command = { cwd: project, env: { NODE_OPTIONS: undefined } }
+const program = [join(project, 'node_modules/.bin/manage')]
+
+/** Packs a copy of the repository, which builds it, and unpacks that where npm would. */
+async function install(): Promise<string[]> {
+  const copy = join(folder, 'copy')
+  const parts = 'bin src plugins commands docs package.json tsconfig.json tsconfig.build.json'
+  for (const part of [...parts.split(' '), 'CHANGELOG.md', 'LICENSE', 'README.md']) {
+    cpSync(join(ROOT, part), join(copy, part), { recursive: true })
+  }
+  symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'))
+  const options = { cwd: copy, env: PLAIN, maxBuffer: 2 ** 26 }
+  await run('npm', ['pack', '--pack-destination', folder], options)
+  const tarball = join(folder, `plinth-${kit().version}.tgz`)
+  mkdirSync(installed, { recursive: true })
+  await run('tar', ['-xzf', tarball, '--strip-components=1', '-C', installed])
+  return (await run('tar', ['-tzf', tarball])).stdout.trim().split('\n')
+}
+
+/** Links what npm would install beside it, and nothing more. */
+function linkDependencies(): void {
+  const { dependencies } = kit() as unknown as { dependencies: Record<string, string> }
+  for (const name of [...Object.keys(dependencies), '@types/node']) {
+    const link = join(project, 'node_modules', name)
+    mkdirSync(dirname(link), { recursive: true })
+    symlinkSync(join(ROOT, 'node_modules', name), link)
+  }
+  mkdirSync(join(project, 'node_modules/.bin'))
+  symlinkSync('../plinth/bin/manage', join(project, 'node_modules/.bin/manage'))
+}
+
+function writeProject(): void {
+  for (const [path, text] of Object.entries(FILES)) {
+    mkdirSync(dirname(join(project, path)), { recursive: true })
+    writeFileSync(join(project, path), text)
+  }
+}
+
+t.test('the packed package, installed in a project', async (t) => {
+  const packed = await install()
+  linkDependencies()
+  writeProject()
+
+  await t.test('it holds what is needed to run, and no sources', async (t) => {
+    const top = new Set(packed.map((path) => path.split('/')[1]))
+    t.strictSame([...top].sort(), [
+      'CHANGELOG.md',
+      'LICENSE',
+      'README.md',
+      'bin',
+      'dist',
+      'docs',
+      'package.json',
+    ])
+    t.strictSame(
+      packed.filter((path) => /\.ts$/.test(path) && !path.endsWith('.d.ts')),
+      [],
+    )
+    t.strictSame(
+      packed.filter((path) => path.includes('tsbuildinfo')),
+      [],
+    )
+  })
+
+  await t.test('its types resolve, and refuse what is wrong', async (t) => {
+    const tsc = join(ROOT, 'node_modules/.bin/tsc')
+    const told = await run(tsc, ['-p', '.'], { cwd: project, env: PLAIN }).catch((error) => error)
+    t.equal(told.stdout, '')
+  })
+
+  await t.test('its commands work', async (t) => {
+    const ok = { code: 0, signal: null, stderr: '' }
+    const of = (...args: string[]) => manage(t, args, { ...command, program })
+    t.strictSame(await of('resources'), {
+      ...ok,
+      stdout: 'things.retrieve  GET  /things/:id  One thing\n',
+    })
+    t.match(await of('--help'), { ...ok, stdout: /^ {2}add {2}Add a thing$/m })
+    t.match(await of('check'), { ...ok, code: 1, stdout: 'not applied: 0001_thing' })
+    t.match(await of('migrate'), { ...ok, stderr: String })
+    t.match(await of('check'), { ...ok, stdout: 'ok      migrations' })
+    t.strictSame(await of('add'), { ...ok, stdout: 'added\n' })
+    t.match(await of('call', 'things.retrieve', '{"id": 1}'), { ...ok, stdout: '"name": "one"' })
+    t.match(await of('routes'), { ...ok, stdout: /^GET +\/things\/:id +things\.retrieve$/m })
+    t.match(await of('config'), { ...ok, stdout: /^SITE +http:\/\/shop\.test +default$/m })
+  })
+
+  await t.test('it serves', async (t) => {
+    const {
+      url,
+      process: child,
+      ended,
+    } = await startServe(t, { ...command, program: [...program] })
+    const get = async (path: string) => (await fetch(url + path)).json()
+    t.match(await get('/things/1'), { result: true, data: { id: 1, name: 'one' } })
+    t.match(await get('/things/2'), { result: false, code: 'NOT_FOUND' })
+    t.match(await get('/openapi.json'), { openapi: /^3\.1/, paths: { '/things/{id}': {} } })
+    t.match(await (await fetch(`${url}/docs`)).text(), '<html')
+    t.equal((await fetch(`${url}/docs/scalar.js`)).status, 200)
+    child.kill('SIGTERM')
+    t.match(await ended, { code: 0, stderr: '' })
+  })
+})
