@@ -32,12 +32,12 @@ export async function isListening(port: number): Promise<boolean> {
   }
 }
 
-/** Tries until it is true, 20 s at most. */
-export async function poll(attempt: () => Promise<boolean>): Promise<void> {
-  const end = performance.now() + 20_000
+/** Tries until it is true; rejects after so many milliseconds. */
+export async function poll(attempt: () => Promise<boolean>, limit = 20_000): Promise<true> {
+  const end = performance.now() + limit
   while (performance.now() < end) {
-    if (await attempt().catch(() => false)) return
+    if (await attempt().catch(() => false)) return true
     await sleep(50)
   }
-  throw new Error('20 s went by')
+  throw new Error(`${limit} ms went by`)
 }

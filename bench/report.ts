@@ -1,0 +1,87 @@
+import type { Comparison, Throughput } from './compare.ts'
+import type { Timed } from './startup.ts'
+import { type Ratio, verdict } from './statistics.ts'
+
+export interface Results {
+  throughput?: Throughput
+  startup?: Timed[]
+  help?: Timed[]
+}
+
+/** The results as Markdown tables. */
+export function report({ throughput, startup, help }: Results): string {
+  const parts = [
+    ...(throughput ? reportThroughput(throughput) : []),
+    ...(startup ? ['Start-up until the first answer', timedTable(startup)] : []),
+    ...(help ? ['Commands', timedTable(help)] : []),
+  ]
+  return parts.join('\n\n')
+}
+
+function reportThroughput({ boots, by, memory }: Throughput): string[] {
+  return [
+    `Requests per second (${boots} starts of each server)`,
+    comparisonTable(by.rate),
+    "Requests per second of the server's time on a CPU",
+    comparisonTable(by.rateOfCpu),
+    'Against prepared statements without Kysely, per second of CPU (for information)',
+    table(
+      ['route', 'raw', 'plinth', 'ratio', '95 %'],
+      by.rateOfCpu.raw.map((one) => [...rates(one), ...cells(one.ratio)]),
+    ),
+    'Memory',
+    table(
+      ['when', 'MB plain', 'MB plinth', 'ratio', '95 %', 'control', '95 %', 'verdict'],
+      memory.map((one) => [
+        one.when === 'booted' ? 'after the start' : 'after the load',
+        one.plain.toFixed(1),
+        one.plinth.toFixed(1),
+        ...compared(one.ratio, one.control),
+      ]),
+    ),
+  ]
+}
+
+function comparisonTable({ plain, control }: Throughput['by']['rate']): string {
+  return table(
+    ['route', 'plain', 'plinth', 'ratio', '95 %', 'control', '95 %', 'verdict'],
+    plain.map((one, i) => [
+      ...rates(one),
+      ...compared(one.ratio, (control[i] as Comparison).ratio),
+    ]),
+  )
+}
+
+function rates({ route, against, plinth }: Comparison): string[] {
+  return [route, against.toFixed(0), plinth.toFixed(0)]
+}
+
+function timedTable(timed: readonly Timed[]): string {
+  return table(
+    ['', 'ms', 'ratio', '95 %', 'ms of CPU', 'ratio', '95 %'],
+    timed.map(({ name, time, ratio, cpu, ratioOfCpu }) => [
+      name,
+      time.toFixed(1),
+      ...cells(ratio),
+      cpu?.toFixed(1) ?? '',
+      ...(ratioOfCpu ? cells(ratioOfCpu) : ['', '']),
+    ]),
+  )
+}
+
+function compared(ratio: Ratio, control: Ratio): string[] {
+  return [...cells(ratio), ...cells(control), verdict(ratio, control)]
+}
+
+function cells({ ratio, low, high }: Ratio): string[] {
+  return [ratio.toFixed(3), `${low.toFixed(3)}–${high.toFixed(3)}`]
+}
+
+function table(titles: readonly string[], rows: readonly (readonly string[])[]): string {
+  const all = [titles, ...rows]
+  const widths = titles.map((_, i) => Math.max(...all.map((row) => (row[i] ?? '').length)))
+  const line = (row: readonly string[]) =>
+    `| ${widths.map((width, i) => (i === 0 ? (row[i] ?? '').padEnd(width) : (row[i] ?? '').padStart(width))).join(' | ')} |`
+  const rule = `|${widths.map((width, i) => (i === 0 ? `:${'-'.repeat(width + 1)}` : `${'-'.repeat(width + 1)}:`)).join('|')}|`
+  return [line(titles), rule, ...rows.map(line)].join('\n')
+}

@@ -1,0 +1,97 @@
+import { once } from 'node:events'
+import { openSync, readdirSync, readFileSync } from 'node:fs'
+import { get } from 'node:http'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort, SetupError } from '../test/servers/ready.ts'
+import type { Sandbox } from '../test/servers/sandbox.ts'
+
+const ROOT = join(import.meta.dirname, '..')
+const PATIENCE = 20_000
+
+/** A server process that has answered. */
+export interface Server {
+  url: string
+  /** Milliseconds from its start to its first answer. */
+  started: number
+  /** Seconds on a CPU, all threads together. */
+  cpuSeconds(): number
+  /** Resident memory in MB. */
+  memory(): number
+  /** Ends it and waits until it has. */
+  stop(signal: NodeJS.Signals): Promise<void>
+}
+
+/**
+ * Starts a server and waits for its first answer to /ping.
+ *
+ * @param args of Node.js
+ * @param env added to what every server gets
+ * @throws SetupError with its log
+ */
+export async function startServer(
+  sandbox: Sandbox,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<Server> {
+  const port = await freePort()
+  const log = join(sandbox.folder, `${port}.log`)
+  const file = openSync(log, 'w')
+  const began = performance.now()
+  const child = sandbox.spawn(process.execPath, args, {
+    cwd: ROOT,
+    env: { ...productionEnv(), ...env, PORT: `${port}` },
+    stdio: ['ignore', file, file],
+  })
+  const url = `http://127.0.0.1:${port}`
+  const ended = once(child, 'exit')
+  while (!(await answers(`${url}/ping`))) {
+    if (child.exitCode !== null || performance.now() - began > PATIENCE)
+      throw new SetupError(`node ${args.join(' ')} does not answer:\n${readFileSync(log, 'utf8')}`)
+    await sleep(2)
+  }
+  const started = performance.now() - began
+  const { pid } = child
+  return {
+    url,
+    started,
+    cpuSeconds: () => cpuSeconds(pid as number),
+    memory: () => memory(pid as number),
+    async stop(signal) {
+      child.kill(signal)
+      await ended
+    },
+  }
+}
+
+/** What a process of the benchmarks gets of the environment: the tests' and the developer's variables stay out. */
+export function productionEnv(): Record<string, string> {
+  const { PATH = '', HOME = '' } = process.env
+  const service = 'examples/atlas'
+  const server = { HOST: '127.0.0.1', NODE_ENV: 'production', LOG_LEVEL: 'warn' }
+  return { PATH, HOME, PLINTH_SERVICE: service, ...server }
+}
+
+function answers(url: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const request = get(url, { agent: false }, (response) => {
+      response.resume()
+      resolve(response.statusCode === 200)
+    })
+    request.on('error', () => resolve(false))
+  })
+}
+
+function cpuSeconds(pid: number): number {
+  const threads = readdirSync(`/proc/${pid}/task`)
+  // Nanoseconds on a CPU, nanoseconds of waiting for one, turns.
+  const spent = threads.map((thread) =>
+    Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ', 1)[0]),
+  )
+  return spent.reduce((sum, one) => sum + one, 0) / 1e9
+}
+
+function memory(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024
+}

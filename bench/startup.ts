@@ -1,0 +1,118 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { progress } from '../test/servers/ready.ts'
+import { commands, copyDatabase } from './prepare.ts'
+import { productionEnv, startServer } from './server.ts'
+import { median, type Ratio, typicalRatio } from './statistics.ts'
+import type { Place } from './throughput.ts'
+
+export interface Timed {
+  name: string
+  /** Milliseconds. */
+  time: number
+  /** Milliseconds on a CPU; `undefined`: not known. */
+  cpu?: number
+  /** To the first in the list. */
+  ratio: Ratio
+  ratioOfCpu?: Ratio
+}
+
+interface Start {
+  time: number
+  cpu?: number
+}
+
+/**
+ * Times starts until the first answer, in turns. First in the list is the faster of the plain application
+ * as TypeScript and as JavaScript.
+ */
+export async function measureStartup(place: Place, pairs: number): Promise<Timed[]> {
+  progress('start-up')
+  const url = copyDatabase(place.database, 'startup')
+  const cache = join(place.sandbox.folder, 'compile-cache')
+  const start = (command: readonly string[], env = {}) => ({
+    run: (signal: NodeJS.Signals) =>
+      startOnce(place, command, { DATABASE_URL: url, ...env }, signal),
+  })
+  const starts = {
+    'plain, JavaScript': start(commands.plain),
+    'plain, TypeScript': start(commands.plainTypeScript),
+    'plain again (control)': start(commands.plain),
+    'plain, compile cache': start(commands.plain, { NODE_COMPILE_CACHE: cache }),
+    plinth: start(commands.plinth),
+  }
+  // A clean end fills the compile caches, and the files are in memory from then on.
+  for (const { run } of Object.values(starts)) await run('SIGTERM')
+  const table = await alternate(starts, pairs, ({ run }) => run('SIGKILL'))
+  const [javascript, typescript] = [...table.values()].map((all) => median(all.map((s) => s.time)))
+  const first = (typescript ?? 0) < (javascript ?? 0) ? 'plain, TypeScript' : 'plain, JavaScript'
+  return compareStarts(table, first)
+}
+
+async function startOnce(
+  { sandbox }: Place,
+  command: readonly string[],
+  env: Readonly<Record<string, string>>,
+  signal: NodeJS.Signals,
+): Promise<Start> {
+  const server = await startServer(sandbox, command, env)
+  const cpu = server.cpuSeconds() * 1000
+  await server.stop(signal)
+  return { time: server.started, cpu }
+}
+
+/** Times `manage --help` and an empty Node.js, in turns. */
+export async function measureHelp(pairs: number): Promise<Timed[]> {
+  progress('manage --help')
+  const programs = {
+    'node -e 0': ['-e', '0'],
+    'node -e 0 again (control)': ['-e', '0'],
+    'manage --help': ['bin/manage', '--help'],
+  }
+  for (const args of Object.values(programs)) await runOnce(args)
+  return compareStarts(await alternate(programs, pairs, runOnce), 'node -e 0')
+}
+
+async function runOnce(args: readonly string[]): Promise<Start> {
+  const began = performance.now()
+  const child = spawn(process.execPath, args, {
+    cwd: join(import.meta.dirname, '..'),
+    env: productionEnv(),
+    stdio: 'ignore',
+  })
+  const [code] = await once(child, 'exit')
+  if (code !== 0) throw new Error(`node ${args.join(' ')} exits with ${code}`)
+  return { time: performance.now() - began }
+}
+
+async function alternate<T>(
+  table: Readonly<Record<string, T>>,
+  pairs: number,
+  run: (one: T) => Promise<Start>,
+): Promise<Map<string, Start[]>> {
+  const entries = Object.entries(table)
+  const starts = new Map<string, Start[]>(entries.map(([name]) => [name, []]))
+  for (let round = 0; round < pairs; round++) {
+    for (const [name, one] of round % 2 === 0 ? entries : entries.toReversed()) {
+      starts.get(name)?.push(await run(one))
+    }
+  }
+  return starts
+}
+
+function compareStarts(table: ReadonlyMap<string, Start[]>, first: string): Timed[] {
+  const reference = table.get(first) ?? []
+  const ratio = (starts: readonly Start[], key: keyof Start) =>
+    typicalRatio([starts.map((one, i) => (one[key] ?? 0) / (reference[i]?.[key] ?? Number.NaN))])
+  const timed = Array.from(table, ([name, starts]) => ({
+    name,
+    time: median(starts.map(({ time }) => time)),
+    ratio: ratio(starts, 'time'),
+    ...(starts[0]?.cpu !== undefined && {
+      cpu: median(starts.map(({ cpu }) => cpu ?? Number.NaN)),
+      ratioOfCpu: ratio(starts, 'cpu'),
+    }),
+  }))
+  return timed.sort((a, b) => Number(b.name === first) - Number(a.name === first))
+}
