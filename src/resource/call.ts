@@ -19,7 +19,7 @@ export async function callResource(
 ): Promise<unknown> {
   const context = currentContext()
   if (!context) throw errors.CONTEXT_MISSING(resource.definition.summary)
-  context.signal.throwIfAborted()
+  context.throwIfAborted()
   const name = nameOf(resource, context)
   const input = validateRequest(resource, name, request)
   const response = await withDeadline(resource, context, options, (inner) =>

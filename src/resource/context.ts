@@ -4,6 +4,7 @@ import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest }
 import type { Kysely } from 'kysely'
 import type { DatabaseTables } from '../database/types.ts'
 import { errors } from '../errors.ts'
+import type { Deadline } from './deadline.ts'
 
 /** Who makes the call; a service adds its own fields with `declare module 'plinth'`. */
 export interface User {
@@ -24,17 +25,18 @@ export class Context {
   user: User | undefined
   #requestId: string | undefined
   #signal: AbortSignal | undefined
+  readonly #deadline: Deadline | undefined
 
   constructor(
     app: FastifyInstance,
     request?: FastifyRequest,
     reply?: FastifyReply,
-    signal?: AbortSignal,
+    deadline?: Deadline,
   ) {
     this.app = app
     this.request = request
     this.reply = reply
-    this.#signal = signal
+    this.#deadline = deadline
   }
 
   /** The id of the request that started the work; outside of requests a new UUID. */
@@ -54,14 +56,20 @@ export class Context {
 
   /** Aborted when the client has gone, the deadline has passed or the caller gave up: hand it to what waits. */
   get signal(): AbortSignal {
-    this.#signal ??= this.request?.signal ?? new AbortController().signal
+    this.#signal ??= this.#deadline?.signal ?? this.request?.signal ?? new AbortController().signal
     return this.#signal
+  }
+
+  /** Does what `signal.throwIfAborted()` would, without making a signal that nobody has asked for. */
+  throwIfAborted(): void {
+    const source = this.#signal ?? this.#deadline ?? this.request?.signal
+    source?.throwIfAborted()
   }
 
   /** This context with a signal that aborts with this one's or with `signal`, whichever is first. */
   withSignal(signal: AbortSignal): Context {
-    const both = AbortSignal.any([this.signal, signal])
-    const child = new Context(this.app, this.request, this.reply, both)
+    const child = new Context(this.app, this.request, this.reply)
+    child.#signal = AbortSignal.any([this.signal, signal])
     child.user = this.user
     child.#requestId = this.requestId
     return child

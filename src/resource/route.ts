@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { assertReadableUrl, createBodyCheck } from './body.ts'
 import { Context, runInContext } from './context.ts'
-import { startDeadline } from './deadline.ts'
+import { Deadline } from './deadline.ts'
 import { asJson, type Envelope } from './envelope.ts'
 import { evaluatePreconditions } from './precondition.ts'
 import { createMerge, hasBody, type RequestParts, splitRequest } from './request.ts'
@@ -90,8 +90,8 @@ function createHandler(
   return async function serveResource(request, reply) {
     assertReadableUrl(request)
     const input = merge(request)
-    const deadline = bodied ? startDeadline(reply, timeout) : undefined
-    const context = new Context(app, request, reply, deadline?.signal)
+    const deadline = bodied ? new Deadline(reply, timeout) : undefined
+    const context = new Context(app, request, reply, deadline)
     if (conditional && (await runInContext(context, check, input, context))) return reply.send()
     const data = await runInContext(context, perform, input, context)
     deadline?.end()

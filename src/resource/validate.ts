@@ -11,6 +11,9 @@ const OPTIONS: Options = {
   useDefaults: true,
   strict: false,
   addUsedSchema: false,
+  // The schemas are the service's own, from a typed builder: checking them would only take time at boot.
+  meta: false,
+  validateSchema: false,
 }
 
 function createAjv(coerceTypes: Options['coerceTypes']): Ajv2019 {
