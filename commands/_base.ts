@@ -16,9 +16,14 @@ export interface LoadedService extends ServiceLocation {
  * output. A command throws to fail: exit code 1; wrong usage is 2.
  */
 export abstract class BaseCommand extends Command {
+  /** Where the service lives that this command is for; nothing of it is loaded. */
+  protected locate(): ServiceLocation {
+    return locateService(scriptOf(this.config.pjson))
+  }
+
   /** The service this command is for. */
   protected async loadService(): Promise<LoadedService> {
-    const location = locateService(scriptOf(this.config.pjson))
+    const location = this.locate()
     const { importDefault } = await import('../src/process/load.ts')
     const service = await importDefault<ServiceDefinition>(
       location.file,

@@ -20,7 +20,7 @@ export default class Serve extends BaseCommand {
       description: 'default: PORT; 0 takes a free one',
     }),
     host: Flags.string({ description: 'default: HOST' }),
-    watch: Flags.boolean({ description: 'start again when a file that was loaded changes' }),
+    watch: Flags.boolean({ description: 'start again when a file of the service or .env changes' }),
   }
 
   async run(): Promise<void> {
@@ -43,16 +43,11 @@ export default class Serve extends BaseCommand {
     }
   }
 
-  /** Starts this command again under Node.js' own watch mode, which ends and restarts it. */
   private async watch(): Promise<void> {
-    const { superviseChild } = await import('#child')
+    const { root } = this.locate()
+    const { runAndWatch } = await import('../src/process/watch.ts')
     const argv = process.argv.slice(1).filter((word) => word !== '--watch')
-    process.exitCode = await superviseChild(process.execPath, [
-      ...process.execArgv,
-      '--watch',
-      '--watch-preserve-output',
-      ...argv,
-    ])
+    process.exitCode = await runAndWatch(root, process.execPath, [...process.execArgv, ...argv])
   }
 }
 
