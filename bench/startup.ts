@@ -5,7 +5,7 @@ import { progress } from '../test/servers/ready.ts'
 import { commands, copyDatabase } from './prepare.ts'
 import { productionEnv, startServer } from './server.ts'
 import { median, type Ratio, typicalRatio } from './statistics.ts'
-import type { Place } from './throughput.ts'
+import { type Place, rotate } from './throughput.ts'
 
 export interface Timed {
   name: string
@@ -94,7 +94,7 @@ async function alternate<T>(
   const entries = Object.entries(table)
   const starts = new Map<string, Start[]>(entries.map(([name]) => [name, []]))
   for (let round = 0; round < pairs; round++) {
-    for (const [name, one] of round % 2 === 0 ? entries : entries.toReversed()) {
+    for (const [name, one] of rotate(entries, round)) {
       starts.get(name)?.push(await run(one))
     }
   }

@@ -89,8 +89,7 @@ async function loadRoute(
   const taking = thoseWith(route, servers)
   const samples: Omit<Sample, 'boot'>[] = []
   for (let round = 0; round < slices; round++) {
-    // To and fro, so that what drifts meanwhile meets all alike.
-    for (const { side, server } of round % 2 === 0 ? taking : taking.toReversed()) {
+    for (const { side, server } of rotate(taking, round)) {
       samples.push({ route: name, side, ...(await load(wrk, server, route, slice)) })
     }
   }
@@ -110,4 +109,10 @@ async function warmUp({ wrk }: Place, servers: readonly Running[], route: Route,
 
 function thoseWith(route: Route, servers: readonly Running[]): readonly Running[] {
   return servers.filter(({ side }) => side !== 'raw' || route.readsCities)
+}
+
+/** The same in an order that begins one further each round: none has a better place, or two turns in a row. */
+export function rotate<T>(all: readonly T[], round: number): T[] {
+  const first = round % all.length
+  return [...all.slice(first), ...all.slice(0, first)]
 }
