@@ -2,13 +2,9 @@ import { Command } from '@oclif/core/command'
 import type { FastifyInstance } from 'fastify'
 import { errors, PlinthError } from '../src/errors.ts'
 import { locateService, type ServiceLocation } from '../src/process/locate.ts'
-import type { AppOptions, ServiceDefinition } from '../src/service.ts'
+import type { AppOptions } from '../src/service.ts'
 import { describeError } from './_describe.ts'
-
-/** A service and where it lives. */
-export interface LoadedService extends ServiceLocation {
-  service: ServiceDefinition
-}
+import { type LoadedService, loadService } from './_service.ts'
 
 /**
  * What every command of the kit and of services extends. Results go to stdout (`this.log`), talk goes to
@@ -16,21 +12,20 @@ export interface LoadedService extends ServiceLocation {
  * output. A command throws to fail: exit code 1; wrong usage is 2.
  */
 export abstract class BaseCommand extends Command {
+  /** The real path of the `manage` script, which `_main.ts` leaves in oclif's manifest. */
+  protected get script(): string {
+    const manifest = this.config.pjson as { plinth?: { script: string } }
+    return manifest.plinth?.script ?? process.cwd()
+  }
+
   /** Where the service lives that this command is for; nothing of it is loaded. */
   protected locate(): ServiceLocation {
-    return locateService(scriptOf(this.config.pjson))
+    return locateService(this.script)
   }
 
   /** The service this command is for. */
-  protected async loadService(): Promise<LoadedService> {
-    const location = this.locate()
-    const { importDefault } = await import('../src/process/load.ts')
-    const service = await importDefault<ServiceDefinition>(
-      location.file,
-      'what defineService returns',
-      'object',
-    )
-    return { ...location, service }
+  protected loadService(): Promise<LoadedService> {
+    return loadService(this.script)
   }
 
   /**
@@ -82,9 +77,4 @@ export abstract class BaseCommand extends Command {
     const { code, message, errors: details } = error
     return { error: { code, message, ...(details && { errors: details }) } }
   }
-}
-
-/** The real path of the `manage` script, which `_main.ts` leaves in oclif's manifest. */
-function scriptOf(manifest: object): string {
-  return (manifest as { plinth?: { script: string } }).plinth?.script ?? process.cwd()
 }

@@ -36,6 +36,12 @@ async function dispatch(script: string, argv: readonly string[]): Promise<void> 
     await printHelp(script)
     return
   }
+  // As production starts it: what oclif takes of the memory, a server would keep for as long as it runs.
+  if (word === 'serve' && argv.length === 1) {
+    const { serve } = await import('./_serve.ts')
+    await serve(script)
+    return
+  }
   const found = await findCommands(script, words[0] as string)
   if (!found) {
     process.exitCode = 2

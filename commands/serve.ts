@@ -1,7 +1,6 @@
 import * as Flags from '@oclif/core/flags'
-import type { FastifyInstance } from 'fastify'
-import { errors } from '../src/errors.ts'
 import { BaseCommand } from './_base.ts'
+import { serve } from './_serve.ts'
 
 export default class Serve extends BaseCommand {
   static override summary = 'Serve HTTP'
@@ -26,21 +25,7 @@ export default class Serve extends BaseCommand {
   async run(): Promise<void> {
     const { flags } = await this.parse(Serve)
     if (flags.watch) return this.watch()
-    const { service, root } = await this.loadService()
-    const { createApp } = await import('../src/service.ts')
-    const app = (await createApp(service, { root })) as unknown as FastifyInstance
-    const { endGracefully } = await import('../src/process/shutdown.ts')
-    // Before it listens: from the first request on, a signal must not end it at once.
-    const letGo = endGracefully(app)
-    try {
-      await app.ready()
-      const { HOST, PORT } = app.config
-      await listen(app, flags.host ?? HOST, flags.port ?? PORT)
-    } catch (error) {
-      letGo()
-      await app.close()
-      throw error
-    }
+    await serve(this.script, flags)
   }
 
   private async watch(): Promise<void> {
@@ -48,16 +33,5 @@ export default class Serve extends BaseCommand {
     const { runAndWatch } = await import('../src/process/watch.ts')
     const argv = process.argv.slice(1).filter((word) => word !== '--watch')
     process.exitCode = await runAndWatch(root, process.execPath, [...process.execArgv, ...argv])
-  }
-}
-
-async function listen(app: FastifyInstance, host: string, port: number): Promise<void> {
-  try {
-    await app.listen({ host, port })
-  } catch (cause) {
-    const { code, syscall, message } = cause as NodeJS.ErrnoException
-    if (code === 'EADDRINUSE') throw errors.PORT_IN_USE.with({ cause }, `${host}:${port}`)
-    if (syscall) throw errors.ADDRESS_UNUSABLE.with({ cause }, `${host}:${port}`, message)
-    throw cause
   }
 }

@@ -34,11 +34,18 @@ export interface ResourcesOptions {
    * Default: unless NODE_ENV is `production`.
    */
   strict?: boolean
+  /**
+   * Milliseconds that a resource without a `timeout` of its own may take to answer a request; 0: as long as it takes.
+   * Default: the server's `handlerTimeout`, else 0.
+   */
+  timeout?: number
 }
 
 async function resources(app: FastifyInstance, options: ResourcesOptions): Promise<void> {
   const { modules, strict = process.env.NODE_ENV !== 'production' } = options
   const envelope = envelopes[options.envelope ?? 'standard']
+  const { handlerTimeout = 0 } = app.initialConfig as { handlerTimeout?: number }
+  const { timeout = handlerTimeout } = options
   assertDistinctRoutes(modules)
   const names = new Map<AnyResource, string>()
   for (const { name, resource } of eachResource(modules)) names.set(resource, name)
@@ -61,7 +68,7 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
     useStrictJson(scope)
     scope.setErrorHandler(createErrorHandler(envelope))
     for (const [name, resource] of Object.entries(table)) {
-      const settings = { app: scope, envelope, strict, ...(tags && { tags }) }
+      const settings = { app: scope, envelope, strict, timeout, ...(tags && { tags }) }
       scope.route(createRoute(`${served.moduleName}.${name}`, resource, settings))
     }
   }

@@ -112,11 +112,19 @@ async function registerPlugins(
   // Before all that has routes: it describes what comes after it.
   if (values.DOCS) app.register(await plugin(import('../plugins/docs.ts')), documentInfo(service))
   app.register(await plugin(import('../plugins/health.ts')), { envelope })
+  // After what is always quick: only what comes after it is bounded.
+  const timeout = values.REQUEST_TIMEOUT
+  app.register(await plugin(import('../plugins/deadline.ts')), { timeout })
   const attached = databaseOptions(values, root)
   if (attached) app.register(await plugin(import('../plugins/database.ts')), attached)
   for (const own of service.plugins ?? []) app.register(own)
   const strict = values.NODE_ENV !== 'production'
-  app.register(await plugin(import('../plugins/resources.ts')), { modules, envelope, strict })
+  app.register(await plugin(import('../plugins/resources.ts')), {
+    modules,
+    envelope,
+    strict,
+    timeout,
+  })
 }
 
 async function plugin<T>(module: Promise<{ default: T }>): Promise<T> {

@@ -69,8 +69,6 @@ function failuresOf(
   { scope, route }: ServedOperation,
   definition: Definition,
 ): number[] {
-  const { handlerTimeout } = scope.initialConfig as { handlerTimeout?: number }
-  const deadline = route.handlerTimeout ?? handlerTimeout
   return [
     // Always: what nobody reads, an unknown query parameter at least, is refused.
     400,
@@ -79,7 +77,7 @@ function failuresOf(
     ...(requestBody ? [413, 415] : []),
     500,
     ...(scope.hasDecorator('db') ? [503] : []),
-    ...(deadline ? [504] : []),
+    ...(route.config?.deadline ? [504] : []),
   ]
 }
 

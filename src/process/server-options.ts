@@ -24,7 +24,6 @@ export async function serverOptions(
     genReqId: requestIdOf,
     bodyLimit: config.BODY_LIMIT,
     trustProxy: config.TRUST_PROXY,
-    handlerTimeout: config.REQUEST_TIMEOUT,
     // A client may take as long to send a request as the service may take to answer it. Node.js looks
     // for late ones at an interval that is an option of the server of its own.
     requestTimeout: config.REQUEST_TIMEOUT,

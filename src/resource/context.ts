@@ -56,13 +56,13 @@ export class Context {
 
   /** Aborted when the client has gone, the deadline has passed or the caller gave up: hand it to what waits. */
   get signal(): AbortSignal {
-    this.#signal ??= this.#deadline?.signal ?? this.request?.signal ?? new AbortController().signal
+    this.#signal ??= this.#deadline?.signal ?? new AbortController().signal
     return this.#signal
   }
 
   /** Does what `signal.throwIfAborted()` would, without making a signal that nobody has asked for. */
   throwIfAborted(): void {
-    const source = this.#signal ?? this.#deadline ?? this.request?.signal
+    const source = this.#signal ?? this.#deadline
     source?.throwIfAborted()
   }
 

@@ -26,6 +26,8 @@ export interface RouteSettings {
   envelope: Envelope
   /** Check responses before they are sent: a field that the schema would drop is an error. */
   strict: boolean
+  /** Milliseconds that a resource without a `timeout` of its own may take; 0: as long as it takes. */
+  timeout: number
   tags?: readonly string[]
 }
 
@@ -41,13 +43,12 @@ export function createRoute(
   return {
     method: definition.method ?? 'GET',
     url,
-    config: { resource: name, definition },
+    config: { resource: name, definition, deadline: definition.timeout ?? settings.timeout },
     schema: createRouteSchema(name, resource, parts, settings),
     validatorCompiler: ({ schema, httpPart }) => compilePart(schema as JsonSchema, httpPart),
     serializerCompiler: ({ schema }) =>
       compileSerializer(schema as JsonSchema, settings.app.getSchemas() as SharedSchemas),
     ...(hasBody(resource) && { preValidation: createBodyCheck(name, parts.body) }),
-    ...(definition.timeout !== undefined && { handlerTimeout: definition.timeout }),
     handler: createHandler(name, resource, createMerge(parts), settings),
   }
 }
@@ -79,22 +80,24 @@ function createHandler(
   name: string,
   resource: AnyResource,
   merge: (request: FastifyRequest) => unknown,
-  { app, envelope, strict }: RouteSettings,
+  { app, envelope, strict, ...settings }: RouteSettings,
 ): Handler {
   const { definition } = resource
   const { perform } = definition
   const conditional = definition.etag !== undefined || definition.lastModified !== undefined
-  const { handlerTimeout = 0 } = app.initialConfig as { handlerTimeout?: number }
-  const timeout = definition.timeout ?? handlerTimeout
-  const bodied = hasBody(resource)
+  const timeout = definition.timeout ?? settings.timeout
   return async function serveResource(request, reply) {
     assertReadableUrl(request)
     const input = merge(request)
-    const deadline = bodied ? new Deadline(reply, timeout) : undefined
+    const deadline = new Deadline(reply, timeout)
     const context = new Context(app, request, reply, deadline)
-    if (conditional && (await runInContext(context, check, input, context))) return reply.send()
-    const data = await runInContext(context, perform, input, context)
-    deadline?.end()
+    let data: unknown
+    try {
+      if (conditional && (await runInContext(context, check, input, context))) return reply.send()
+      data = await runInContext(context, perform, input, context)
+    } finally {
+      deadline.end()
+    }
     // A reply that `perform` has sent itself: to wait for it is to wait until it has been sent.
     if (reply.sent) return reply
     if (data instanceof Readable) return data

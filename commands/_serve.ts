@@ -1,0 +1,45 @@
+import type { FastifyInstance } from 'fastify'
+import { errors } from '../src/errors.ts'
+import { loadService } from './_service.ts'
+
+export interface Address {
+  /** Default: HOST. */
+  host?: string | undefined
+  /** Default: PORT; 0 takes a free one. */
+  port?: number | undefined
+}
+
+/**
+ * Serves the service that the script belongs to, until a signal ends the process.
+ *
+ * @param script the real path of the script that was started
+ * @throws {PlinthError} PORT_IN_USE, ADDRESS_UNUSABLE, and what `createApp` throws
+ */
+export async function serve(script: string, { host, port }: Address = {}): Promise<void> {
+  const { service, root } = await loadService(script)
+  const { createApp } = await import('../src/service.ts')
+  const app = (await createApp(service, { root })) as unknown as FastifyInstance
+  const { endGracefully } = await import('../src/process/shutdown.ts')
+  // Before it listens: from the first request on, a signal must not end it at once.
+  const letGo = endGracefully(app)
+  try {
+    await app.ready()
+    const { HOST, PORT } = app.config
+    await listen(app, host ?? HOST, port ?? PORT)
+  } catch (error) {
+    letGo()
+    await app.close()
+    throw error
+  }
+}
+
+async function listen(app: FastifyInstance, host: string, port: number): Promise<void> {
+  try {
+    await app.listen({ host, port })
+  } catch (cause) {
+    const { code, syscall, message } = cause as NodeJS.ErrnoException
+    if (code === 'EADDRINUSE') throw errors.PORT_IN_USE.with({ cause }, `${host}:${port}`)
+    if (syscall) throw errors.ADDRESS_UNUSABLE.with({ cause }, `${host}:${port}`, message)
+    throw cause
+  }
+}

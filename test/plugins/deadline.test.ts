@@ -1,0 +1,85 @@
+import Fastify, { type FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import deadlinePlugin from '../../plugins/deadline.ts'
+import envelopePlugin from '../../plugins/envelope.ts'
+import { createGate } from '../helpers/app.ts'
+import { ask, listen, open, parse, request, send } from '../helpers/wire.ts'
+
+const never = new Promise(() => {})
+const json = { 'Content-Type': 'application/json' }
+
+async function serve(t: Test, addRoutes: (app: FastifyInstance) => void, timeout = 50) {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(envelopePlugin)
+  await app.register(deadlinePlugin, { timeout })
+  addRoutes(app)
+  return listen(app)
+}
+
+t.test('a route that never answers is 504, with a body that has been read too', async (t) => {
+  const port = await serve(t, (app) => {
+    app.get('/', () => never)
+    app.post('/', () => never)
+  })
+  for (const answer of [await ask(port, 'GET /'), await ask(port, 'POST /', json, '{}')]) {
+    t.equal(answer.status, 504)
+    t.match(answer.json(), {
+      code: 'DEADLINE_EXCEEDED',
+      message: 'There was no answer within the deadline of 50 ms',
+    })
+  }
+})
+
+t.test('a client that is late is 408', async (t) => {
+  const port = await serve(t, (app) => app.post('/', async () => 'done'))
+  const head = request('POST /', { ...json, 'Content-Length': '50' })
+  const answer = parse(await send(port, `${head}{"name":`))
+  t.equal(answer.status, 408)
+  t.match(answer.json(), { code: 'REQUEST_TIMEOUT' })
+})
+
+t.test('a route may have a deadline of its own, or none', async (t) => {
+  const gate = createGate()
+  const port = await serve(t, (app) => {
+    app.get('/short', { config: { deadline: 5 } }, () => never)
+    app.get('/none', { config: { deadline: 0 } }, () => gate.opened.then(() => 'done'))
+  })
+  const patient = ask(port, 'GET /none')
+  t.match((await ask(port, 'GET /short')).json(), { message: /deadline of 5 ms/ })
+  t.equal((await ask(port, 'GET /short')).status, 504)
+  gate.open()
+  t.equal((await patient).status, 200)
+})
+
+t.test('an answer on its way is not cut off', async (t) => {
+  const gate = createGate()
+  const port = await serve(
+    t,
+    (app) =>
+      app.get('/', (_, reply) => {
+        reply.hijack()
+        reply.raw.write('first,')
+        gate.opened.then(() => reply.raw.end('second'))
+      }),
+    5,
+  )
+  const { socket, received } = await open(port)
+  const ended = new Promise((resolve) => socket.once('end', resolve))
+  socket.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+  // The later timer of the same length runs after that of the route.
+  await new Promise((resolve) => socket.once('data', resolve))
+  await new Promise((resolve) => setTimeout(resolve, 10))
+  gate.open()
+  await ended
+  t.match(received(), /first,(\r|\n|.)*second/)
+})
+
+t.test('HEAD counts once, and an answer in time leaves no timer', async (t) => {
+  const port = await serve(t, (app) => app.get('/', async () => 'done'), 60_000)
+  const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
+  const before = timers()
+  t.equal((await ask(port, 'HEAD /')).status, 200)
+  t.equal((await ask(port, 'GET /')).status, 200)
+  t.equal(timers(), before)
+})
