@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { type ServerResponse, STATUS_CODES } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { errors, type PlinthError } from '../errors.ts'
@@ -40,6 +40,9 @@ function translate(error: ClientError): PlinthError {
     return errors.REQUEST_TIMEOUT.with({ cause: error })
   return errors.BAD_REQUEST.with({ cause: error }, 'it is not HTTP')
 }
+
+// An import would read every export, the lazy ones too: with them comes undici, 5 MB that nobody here needs.
+const { STATUS_CODES } = process.getBuiltinModule('node:http')
 
 function response(status: number, { body, id, type }: Record<'body' | 'id' | 'type', string>) {
   return [

@@ -1,0 +1,74 @@
+/** The databases that schemas are written for. */
+export type DialectName = 'mysql' | 'sqlite'
+
+/** What a column holds, in words that mean the same on every database. */
+export type PortableType =
+  | 'boolean'
+  | 'tinyint'
+  | 'smallint'
+  | 'integer'
+  | 'bigint'
+  | 'double'
+  | `decimal(${number},${number})`
+  | `char(${number})`
+  | `varchar(${number})`
+  | 'text'
+  | 'date'
+  | 'time'
+  | 'datetime'
+  | 'uuid'
+  | 'json'
+  | 'blob'
+
+/** SQL as each database says it. */
+export type PerDialect = Readonly<Record<DialectName, string>>
+
+/** A column. What is not said is false. */
+export interface ColumnState {
+  readonly type: PortableType | PerDialect
+  /** Whether it may be null. */
+  readonly nullable?: true
+  /** What rows get that do not say it: a value, or an expression in SQL. */
+  readonly default?: string | number | boolean | PerDialect
+  /** The only values that it may have, kept by a check. */
+  readonly values?: readonly string[]
+  /** Whether the database numbers it: an integer that is the primary key. */
+  readonly generated?: true
+}
+
+export interface IndexState {
+  readonly name: string
+  readonly columns: readonly string[]
+}
+
+export type ReferenceAction = 'cascade' | 'restrict' | 'set null' | 'no action'
+
+export interface ForeignKeyState {
+  readonly name: string
+  readonly columns: readonly string[]
+  /** The table that is referred to. */
+  readonly table: string
+  /** Its columns, the primary key or unique ones. */
+  readonly references: readonly string[]
+  /** Default: `restrict`. */
+  readonly onDelete?: ReferenceAction
+  /** Default: `restrict`. */
+  readonly onUpdate?: ReferenceAction
+}
+
+export interface TableState {
+  /** By name, in the order of the table. */
+  readonly columns: Readonly<Record<string, ColumnState>>
+  readonly primaryKey: readonly string[]
+  readonly indexes?: readonly IndexState[]
+  readonly unique?: readonly IndexState[]
+  readonly foreignKeys?: readonly ForeignKeyState[]
+}
+
+/** Tables by name: what the models ask for, what the migrations make, or what a database has. */
+export type SchemaState = Readonly<Record<string, TableState>>
+
+/** What the check is called that keeps a column to its `values`. */
+export function checkName(table: string, column: string): string {
+  return `${table}_${column}_check`
+}
