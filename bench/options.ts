@@ -15,7 +15,7 @@ export interface Options {
   pairs: number
   /** Seconds for the load; where the machine is slow, there are fewer starts. */
   budget: number
-  /** What is measured: routes by name, `startup`, `help`. */
+  /** What is measured: routes by name, `startup`, `help`, `migrations`. */
   only: ReadonlySet<string>
   build: boolean
   json: boolean
@@ -29,7 +29,7 @@ const USAGE = `npm run bench -- [flags]
   --warm N     seconds of a server's CPU for each route beforehand (2)
   --pairs N    pairs of timed starts (15)
   --budget N   seconds for the load: on a slow machine there are fewer starts (260)
-  --only NAME  only this: ${[...routes.keys()].join(', ')}, startup or help; may be given again
+  --only NAME  only this: ${[...routes.keys()].join(', ')}, startup, help or migrations; may be given again
   --no-build   use dist/ as it is
   --json       print everything as JSON`
 
@@ -45,7 +45,7 @@ export function readOptions(args: readonly string[]): Options {
     if (Number.isInteger(value) && value > 0) return value
     throw new SetupError(`--${name} is ${values[name]}; expected a positive integer`)
   }
-  const known = [...routes.keys(), 'startup', 'help']
+  const known = [...routes.keys(), 'startup', 'help', 'migrations']
   const only = values.only ?? known
   const unknown = only.find((name) => !known.includes(name))
   if (unknown) throw new SetupError(`--only ${unknown} is not known\n${USAGE}`)

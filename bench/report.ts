@@ -6,14 +6,16 @@ export interface Results {
   throughput?: Throughput
   startup?: Timed[]
   help?: Timed[]
+  migrations?: Timed[]
 }
 
 /** The results as Markdown tables. */
-export function report({ throughput, startup, help }: Results): string {
+export function report({ throughput, startup, help, migrations }: Results): string {
   const parts = [
     ...(throughput ? reportThroughput(throughput) : []),
     ...(startup ? ['Start-up until the first answer', timedTable(startup)] : []),
     ...(help ? ['Commands', timedTable(help)] : []),
+    ...(migrations ? ['200 small migrations', timedTable(migrations)] : []),
   ]
   return parts.join('\n\n')
 }

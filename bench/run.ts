@@ -5,6 +5,7 @@ import { SetupError } from '../test/servers/ready.ts'
 import { Sandbox } from '../test/servers/sandbox.ts'
 import { compareSamples } from './compare.ts'
 import { findLoader } from './load.ts'
+import { measureMigrations } from './migrations.ts'
 import { type Options, readOptions } from './options.ts'
 import { build, createDatabase } from './prepare.ts'
 import { type Results, report } from './report.ts'
@@ -40,6 +41,7 @@ async function measure(options: Options): Promise<Results> {
       ...(loads && { throughput: compareSamples(await measureLoad(place, options)) }),
       ...(only.has('startup') && { startup: await measureStartup(place, pairs) }),
       ...(only.has('help') && { help: await measureHelp(pairs + 5) }),
+      ...(only.has('migrations') && { migrations: await measureMigrations(sandbox, pairs) }),
     }
   } finally {
     await sandbox.close()

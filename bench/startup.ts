@@ -18,7 +18,7 @@ export interface Timed {
   ratioOfCpu?: Ratio
 }
 
-interface Start {
+export interface Start {
   time: number
   cpu?: number
 }
@@ -86,7 +86,8 @@ async function runOnce(args: readonly string[]): Promise<Start> {
   return { time: performance.now() - began }
 }
 
-async function alternate<T>(
+/** Runs everything in turns, so that what disturbs one disturbs the others, too. */
+export async function alternate<T>(
   table: Readonly<Record<string, T>>,
   pairs: number,
   run: (one: T) => Promise<Start>,
@@ -101,7 +102,8 @@ async function alternate<T>(
   return starts
 }
 
-function compareStarts(table: ReadonlyMap<string, Start[]>, first: string): Timed[] {
+/** Compares all with the one that is named `first`. */
+export function compareStarts(table: ReadonlyMap<string, Start[]>, first: string): Timed[] {
   const reference = table.get(first) ?? []
   const ratio = (starts: readonly Start[], key: keyof Start) =>
     typicalRatio([starts.map((one, i) => (one[key] ?? 0) / (reference[i]?.[key] ?? Number.NaN))])

@@ -2,7 +2,7 @@ import { Command } from '@oclif/core/command'
 import type { FastifyInstance } from 'fastify'
 import { errors, PlinthError } from '../src/errors.ts'
 import { locateService, type ServiceLocation } from '../src/process/locate.ts'
-import type { AppOptions } from '../src/service.ts'
+import type { AppOptions, ServiceDefinition } from '../src/service.ts'
 import { describeError } from './_describe.ts'
 import { type LoadedService, loadService } from './_service.ts'
 
@@ -35,12 +35,34 @@ export abstract class BaseCommand extends Command {
    */
   protected async withApp<T>(
     fn: (app: FastifyInstance, loaded: LoadedService) => Promise<T>,
-    options: Pick<AppOptions, 'env' | 'prepare'> = {},
+    options: Pick<AppOptions, 'prepare'> = {},
   ): Promise<T> {
     const loaded = await this.loadService()
+    return await this.runIn(loaded.service, loaded, fn, options)
+  }
+
+  /**
+   * The same for what needs the database alone: without resources, the service's own plugins and the API document,
+   * which take half of the time to start. A statement may take as long as it wants.
+   */
+  protected async withDatabase<T>(
+    fn: (app: FastifyInstance, loaded: LoadedService) => Promise<T>,
+  ): Promise<T> {
+    const loaded = await this.loadService()
+    const service = { ...loaded.service, modules: {}, plugins: [] }
+    const env = { ...process.env, DATABASE_QUERY_TIMEOUT: '0', DOCS: 'false' }
+    return await this.runIn(service, loaded, fn, { env })
+  }
+
+  private async runIn<T>(
+    service: ServiceDefinition,
+    loaded: LoadedService,
+    fn: (app: FastifyInstance, loaded: LoadedService) => Promise<T>,
+    options: AppOptions,
+  ): Promise<T> {
     const { createApp } = await import('../src/service.ts')
     const { logFormat } = await import('../src/process/server-options.ts')
-    const app = (await createApp(loaded.service, {
+    const app = (await createApp(service, {
       root: loaded.root,
       logger: { ...logFormat(loaded.service.name), level: 'warn', stream: process.stderr },
       ...options,

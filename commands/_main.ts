@@ -60,7 +60,10 @@ async function runWithOclif(script: string, version: string, argv: readonly stri
     topicSeparator: ' ',
     additionalHelpFlags: ['-h'],
     commands: { strategy: 'explicit', target: `./_selected.${EXTENSION}`, identifier: 'selected' },
-    topics: { migrate: { description: 'Apply, list and take back migrations' } },
+    topics: {
+      db: { description: 'Create, drop, reset and dump the database' },
+      migrate: { description: 'Apply, list and take back migrations' },
+    },
   } as const
   const pjson = { name: 'plinth', version, type: 'module', oclif, plinth: { script } }
   try {

@@ -17,7 +17,8 @@ export class SeedReport {
   }
 
   take(event: SeedEvent): void {
-    if (event.type === 'start') this.#start(event.done, event.total)
+    if (event.type === 'fresh') this.#print(`emptied ${event.tables} tables`)
+    else if (event.type === 'start') this.#start(event.done, event.total)
     else if (event.type === 'progress') this.#progress(event.name, event.rows)
     else this.#finish(event)
   }

@@ -18,7 +18,25 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'Take back the last migrations',
     load: () => import('./migrate/rollback.ts'),
   },
+  makemigrations: {
+    summary: 'Write the migration that the models ask for',
+    load: () => import('./makemigrations.ts'),
+  },
   seed: { summary: 'Load the data of seeds/', load: () => import('./seed.ts') },
+  inspectdb: {
+    summary: 'Write models from the tables of a database',
+    load: () => import('./inspectdb.ts'),
+  },
+  'db:create': {
+    summary: 'Create the database of DATABASE_URL',
+    load: () => import('./db/create.ts'),
+  },
+  'db:drop': { summary: 'Drop the database of DATABASE_URL', load: () => import('./db/drop.ts') },
+  'db:reset': {
+    summary: 'Drop the database, create it, migrate and seed it',
+    load: () => import('./db/reset.ts'),
+  },
+  'db:dump': { summary: 'Write the database as SQL', load: () => import('./db/dump.ts') },
   shell: { summary: 'Open a REPL with app, db and resources', load: () => import('./shell.ts') },
   dbshell: { summary: "Open the database's own shell", load: () => import('./dbshell.ts') },
   routes: { summary: 'List the routes', load: () => import('./routes.ts') },

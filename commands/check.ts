@@ -1,20 +1,30 @@
+import * as Flags from '@oclif/core/flags'
+import type { Finding } from '../src/check.ts'
 import { BaseCommand } from './_base.ts'
 
 export default class Check extends BaseCommand {
   static override summary = 'Check that the service is fit to run'
   static override description =
-    'Reads the configuration, builds the app, asks every attached resource and looks for migrations that have not been applied. Exits 1 when something is wrong.'
-  static override examples = ['<%= config.bin %> check', '<%= config.bin %> check --json']
+    'Reads the configuration, builds the app, asks every attached resource and looks for migrations that have not been applied, and at what they would do to the release that is running. Exits 1 when something is wrong.'
+  static override examples = [
+    '<%= config.bin %> check',
+    '<%= config.bin %> check --json',
+    '<%= config.bin %> check --strict',
+  ]
   static override enableJsonFlag = true
+  static override flags = {
+    strict: Flags.boolean({ description: 'exit with 1 for a warning, too' }),
+  }
 
   async run() {
-    await this.parse(Check)
+    const { flags } = await this.parse(Check)
     const loaded = await this.loadService()
     const { checkService } = await import('../src/check.ts')
     const findings = await checkService(loaded)
     for (const { level, check, message } of findings)
       this.log(`${level.padEnd(7)} ${check}: ${message}`)
-    if (findings.some(({ level }) => level === 'error')) process.exitCode = 1
+    const isBad = ({ level }: Finding) => level === 'error' || (flags.strict && level === 'warning')
+    if (findings.some(isBad)) process.exitCode = 1
     return findings
   }
 }

@@ -5,16 +5,20 @@ import * as Flags from '@oclif/core/flags'
 import type { FastifyInstance } from 'fastify'
 import type { SeedResult } from '../src/database/seed/run.ts'
 import type { SeedOptions } from '../src/database/seeder.ts'
+import { confirmLoss } from './_ask.ts'
 import { BaseCommand } from './_base.ts'
-import { migratorOf, withoutQueryTimeout } from './_database.ts'
+import { migratorOf } from './_database.ts'
+
+const LOSS = 'seed --fresh empties all tables'
 
 export default class Seed extends BaseCommand {
   static override summary = 'Load the data of seeds/'
   static override description =
-    'Seeds that are finished are passed over. Ctrl-C stops behind the batch at hand; the next run goes on there.'
+    'Each in one transaction, in order of name; those that are finished are passed over. Where a seed is resumable, Ctrl-C stops behind the batch at hand, and the next run goes on there.'
   static override examples = [
     '<%= config.bin %> seed',
     '<%= config.bin %> seed cities --again',
+    '<%= config.bin %> seed --fresh',
     '<%= config.bin %> seed --json',
   ]
   static override enableJsonFlag = true
@@ -27,20 +31,30 @@ export default class Seed extends BaseCommand {
   }
   static override flags = {
     again: Flags.boolean({ description: 'also those that are finished: adds what is missing' }),
+    fresh: Flags.boolean({ description: 'empty all tables first', exclusive: ['again'] }),
+    yes: Flags.boolean({ char: 'y', description: 'do not ask', dependsOn: ['fresh'] }),
+    force: Flags.boolean({ description: 'also in production', dependsOn: ['fresh'] }),
   }
 
   async run(): Promise<SeedResult[]> {
     const { args, flags } = await this.parse(Seed)
-    return await this.withApp(
-      (app, { root }) =>
-        this.untilSignal(async (signal) => {
-          const { names = [] } = args
-          const results = await this.seed(app, root, { names, again: flags.again, signal })
-          if (results.length === 0) this.log('there are no seeds')
-          return results
-        }),
-      withoutQueryTimeout(),
-    )
+    const { names = [] } = args
+    if (flags.fresh && names.length > 0)
+      this.error('--fresh runs all seeds: name none', { exit: 2 })
+    return await this.withDatabase(async (app, { root }) => {
+      if (flags.fresh) await this.confirmFresh(app, flags)
+      return await this.untilSignal(async (signal) => {
+        const { again, fresh } = flags
+        const results = await this.seed(app, root, { names, again, fresh, signal })
+        if (results.length === 0) this.log('there are no seeds')
+        return results
+      })
+    })
+  }
+
+  private async confirmFresh(app: FastifyInstance, flags: { yes: boolean; force: boolean }) {
+    this.refuseInProduction(app, LOSS, flags.force)
+    if (!flags.yes) await confirmLoss('Empty all tables? Their rows are lost.', LOSS)
   }
 
   private async seed(app: FastifyInstance, root: string, options: SeedOptions) {
@@ -69,7 +83,7 @@ export default class Seed extends BaseCommand {
       return await work(stop.signal)
     } catch (error) {
       if (!stop.signal.aborted) throw error
-      this.logToStderr('stopped; what was committed is kept, run manage seed again to go on there')
+      this.logToStderr('stopped; what was committed is kept, run manage seed again for the rest')
       return this.exit(code)
     } finally {
       process.off('SIGINT', onSignal).off('SIGTERM', onSignal)

@@ -1,7 +1,10 @@
 import mysql, { type MySQLPool } from '@fastify/mysql'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { sql } from 'kysely'
+import { type Dialect, sql } from 'kysely'
+import { assertModels } from '../src/database/model/check-models.ts'
+import { modelDialect } from '../src/database/model/dialect.ts'
+import type { Model } from '../src/database/model/model.ts'
 import { ofStart } from '../src/database/mysql/failure.ts'
 import { openMysql } from '../src/database/mysql/open.ts'
 import { poolOptions } from '../src/database/mysql/options.ts'
@@ -14,6 +17,7 @@ import {
   type OpenDatabase,
 } from '../src/database/types.ts'
 import { type MysqlTarget, parseDatabaseUrl } from '../src/database/url.ts'
+import { currentContext } from '../src/resource/context.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -29,6 +33,10 @@ export interface DatabaseOptions extends Partial<DatabaseLimits> {
   url: string
   /** The folder that a relative path of SQLite starts from; default: the working directory. */
   root?: string
+  /** The tables whose rows `db` fills in with who and when, or flags instead of deleting. */
+  models?: readonly Model[]
+  /** The name of who makes a change outside of requests; within one it is the request's user. */
+  actor?: () => string | undefined
 }
 
 type Check = (signal: AbortSignal) => Promise<void>
@@ -36,16 +44,19 @@ type Check = (signal: AbortSignal) => Promise<void>
 /**
  * Attaches a database, opened when this is done and closed with the app.
  *
- * @throws {PlinthError} DATABASE_URL_INVALID; DATABASE_UNAVAILABLE with the place and the reason
+ * @throws {PlinthError} DATABASE_URL_INVALID; MODEL_INVALID; DATABASE_UNAVAILABLE with the place and the reason
  */
 async function database(app: FastifyInstance, options: DatabaseOptions): Promise<void> {
-  const { url, root, ...given } = options
+  const { url, root, models = [], actor, ...given } = options
+  assertModels(models)
   const target = parseDatabaseUrl(url, root)
   const limits: DatabaseLimits = { ...DEFAULT_LIMITS, ...given }
+  const user = () => currentContext()?.user?.name ?? actor?.()
+  const adapt = (dialect: Dialect) => modelDialect(dialect, { models, user })
   const { db, close } =
     target.kind === 'mysql'
-      ? await attachMysql(app, target, limits)
-      : await openSqlite(target.file, limits)
+      ? await attachMysql(app, target, limits, adapt)
+      : await openSqlite(target.file, limits, adapt)
   app.addHook('onClose', close)
   app.decorate('db', db)
   if (app.hasDecorator('readiness')) {
@@ -59,12 +70,13 @@ async function attachMysql(
   app: FastifyInstance,
   target: MysqlTarget,
   limits: DatabaseLimits,
+  adapt: (dialect: Dialect) => Dialect,
 ): Promise<OpenDatabase> {
   const sockets = new Sockets()
   try {
     await app.register(mysql, poolOptions(target, limits, sockets))
     const { pool } = app.getDecorator<MySQLPool>('mysql')
-    return await openMysql(pool, limits, sockets)
+    return await openMysql(pool, limits, sockets, adapt)
   } catch (error) {
     // @fastify/mysql forgets a pool whose first query fails.
     sockets.destroy()

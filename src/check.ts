@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
+import { lintMigrations } from './database/migration/lint.ts'
+import { readMigrations } from './database/migration/snapshot.ts'
 import { createMigrator } from './database/migrator.ts'
 import { PlinthError } from './errors.ts'
 import { checkReadiness } from './process/readiness.ts'
@@ -8,7 +10,7 @@ import { createApp, type ServiceDefinition } from './service.ts'
 
 /** One thing that was looked at. */
 export interface Finding {
-  check: 'configuration' | 'app' | 'attached' | 'migrations' | 'production'
+  check: 'configuration' | 'app' | 'attached' | 'migrations' | 'lint' | 'production'
   level: 'ok' | 'warning' | 'error'
   message: string
 }
@@ -58,13 +60,29 @@ async function checkAttached(app: FastifyInstance): Promise<Finding[]> {
 
 async function checkMigrations(app: FastifyInstance, root: string): Promise<Finding[]> {
   const directory = join(root, 'migrations')
-  if (!app.db || !existsSync(directory)) return []
+  if (!existsSync(directory)) return []
+  if (!app.db) return await lintFolder(directory)
   const pending = await createMigrator({ db: app.db, directory }).pending()
-  return [
+  const applied: Finding =
     pending.length === 0
       ? { check: 'migrations', level: 'ok', message: 'every migration is applied' }
-      : { check: 'migrations', level: 'error', message: `not applied: ${pending.join(', ')}` },
-  ]
+      : { check: 'migrations', level: 'error', message: `not applied: ${pending.join(', ')}` }
+  return [applied, ...(await lintFolder(directory, pending))]
+}
+
+/** @param names the migrations to look at: what is applied does no harm any more; default: all */
+async function lintFolder(directory: string, names?: readonly string[]): Promise<Finding[]> {
+  try {
+    const { migrations } = await readMigrations(directory)
+    const found = lintMigrations(migrations, ({ name }) => names?.includes(name) ?? true)
+    return found.map(([{ name }, { code, place, problem, remedy }]) => ({
+      check: 'lint',
+      level: 'warning',
+      message: `${name}: ${code} ${place}: ${problem} ${remedy}`,
+    }))
+  } catch (error) {
+    return [failed('migrations', error)]
+  }
 }
 
 function checkProduction({ config }: FastifyInstance): Finding[] {

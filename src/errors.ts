@@ -195,6 +195,11 @@ export const errors = {
     500,
     'The server cannot listen on %s (%s); choose an address of this machine with --host or HOST, and a port that it may use',
   ),
+  MODEL_INVALID: defineError<[table: string, problem: string]>(
+    'MODEL_INVALID',
+    500,
+    'The model %s cannot be used: %s',
+  ),
   MIGRATION_INVALID: defineError<[file: string, problem: string]>(
     'MIGRATION_INVALID',
     500,
@@ -205,15 +210,70 @@ export const errors = {
     500,
     'The migration %s failed: %s. %s',
   ),
-  MIGRATION_LOCKED: defineError<[seconds: number]>(
+  MIGRATION_LOCKED: defineError<[seconds: number, holder: string]>(
     'MIGRATION_LOCKED',
     500,
-    'Another process held the migration lock for %s s; wait for it to end, then run this again',
+    'Another process held the migration lock for %s s (%s); wait for it to end, then run this again',
+  ),
+  MIGRATION_LEASE_LOST: defineError(
+    'MIGRATION_LEASE_LOST',
+    500,
+    'The lease of the migrations could not be renewed in time, so another process may migrate now; run this again, it goes on where it stopped',
+  ),
+  MIGRATION_INTERRUPTED: defineError<[name: string, report: string]>(
+    'MIGRATION_INTERRUPTED',
+    500,
+    'The migration %s was interrupted. %s',
+  ),
+  MIGRATION_CHANGED: defineError<[file: string, name: string]>(
+    'MIGRATION_CHANGED',
+    500,
+    'The migration %s has been changed since it was applied: restore it, and write a new one for the change; where only its form is another, run manage migrate --accept-changed %s',
+  ),
+  MIGRATION_OUT_OF_ORDER: defineError<[name: string, applied: string]>(
+    'MIGRATION_OUT_OF_ORDER',
+    500,
+    'The migration %s comes before %s, which is applied already: give it the next free number, or run manage migrate --allow-out-of-order',
+  ),
+  MIGRATION_UNKNOWN: defineError<[name: string, known: string]>(
+    'MIGRATION_UNKNOWN',
+    500,
+    'There is no migration %s; there are: %s',
+  ),
+  MIGRATION_RECORDS: defineError<[problem: string]>(
+    'MIGRATION_RECORDS',
+    500,
+    'The tables that record migrations cannot be used: %s; the user of DATABASE_URL has to be allowed to create tables',
+  ),
+  DATABASE_NEWER: defineError<[names: string]>(
+    'DATABASE_NEWER',
+    500,
+    'The database has migrations that this release does not know: %s; deploy a release that has them, or take them back with it first',
   ),
   MIGRATION_PENDING: defineError<[names: string]>(
     'MIGRATION_PENDING',
     500,
     'These migrations have not been applied: %s; run manage migrate first',
+  ),
+  MIGRATION_UNSUPPORTED: defineError<[change: string]>(
+    'MIGRATION_UNSUPPORTED',
+    500,
+    'No operation changes %s; write that step by hand: manage makemigrations --empty, with runSql and what it does to the schema as its state',
+  ),
+  MIGRATION_UNCLEAR: defineError<[candidates: string]>(
+    'MIGRATION_UNCLEAR',
+    500,
+    'This may have been renamed, or dropped and added:\n%s\nAdd those flags for what was renamed, and --no-rename for the rest',
+  ),
+  SCHEMA_STALE: defineError<[file: string, problem: string]>(
+    'SCHEMA_STALE',
+    500,
+    '%s is not the schema that the migrations lead to: %s; see that the migrations are right, then run manage makemigrations --rebuild',
+  ),
+  MODELS_MISSING: defineError<[file: string]>(
+    'MODELS_MISSING',
+    500,
+    '%s names no models; expected defineService({ models: [City, …] })',
   ),
   SEED_INVALID: defineError<[file: string, problem: string]>(
     'SEED_INVALID',
@@ -225,20 +285,45 @@ export const errors = {
     500,
     'There is no seed %s; there are: %s',
   ),
-  SEED_FAILED: defineError<[name: string, problem: string]>(
+  SEED_FAILED: defineError<[name: string, problem: string, state: string]>(
     'SEED_FAILED',
     500,
-    'The seed %s failed: %s. What it had committed is kept; mend it and run manage seed again',
+    'The seed %s failed: %s. %s',
   ),
   CLIENT_MISSING: defineError<[programs: string]>(
     'CLIENT_MISSING',
     500,
-    'The program %s is not on this machine (PATH); install it to open a database shell',
+    'The program %s is not on this machine (PATH); install it, then run this again',
   ),
   PRODUCTION_REFUSED: defineError<[action: string]>(
     'PRODUCTION_REFUSED',
     500,
     'This is production and %s; add --force to do it all the same',
+  ),
+  CONFIRMATION_MISSING: defineError<[loss: string, remedy: string]>(
+    'CONFIRMATION_MISSING',
+    500,
+    'Nothing has been done: %s; %s',
+  ),
+  DUMP_FAILED: defineError<[program: string, ending: string]>(
+    'DUMP_FAILED',
+    500,
+    'The dump is not complete: %s ended with %s; it says above why',
+  ),
+  TABLE_UNKNOWN: defineError<[names: string, known: string]>(
+    'TABLE_UNKNOWN',
+    500,
+    'The database has no table %s; it has: %s',
+  ),
+  FILE_EXISTS: defineError<[files: string, remedy: string]>(
+    'FILE_EXISTS',
+    500,
+    'Nothing has been written, because this is there already: %s; %s',
+  ),
+  FILE_UNWRITABLE: defineError<[file: string, problem: string]>(
+    'FILE_UNWRITABLE',
+    500,
+    '%s cannot be written: %s',
   ),
 } as const
 

@@ -8,6 +8,7 @@ import type {
 import type { TObject } from 'typebox'
 import { type Config, type ConfigOwner, readConfig } from './config/read.ts'
 import { type KitConfig, kitOwner } from './config/schema.ts'
+import type { Model } from './database/model/model.ts'
 import { type EnvelopeName, envelopes } from './resource/envelope.ts'
 import type { ModuleTable, Resources } from './resource/module.ts'
 
@@ -21,6 +22,10 @@ export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> {
   /** The variables of the environment that are its own, joined to the kit's. */
   env?: TObject
   modules: Modules
+  /** Its tables: what `manage makemigrations` compares with the migrations, and `app.db` knows of. */
+  models?: readonly Model[]
+  /** The name that audit columns get outside of requests; within one it is the user's. */
+  actor?: () => string | undefined
   /** The service's own Fastify plugins, registered before the modules. */
   plugins?: readonly (FastifyPluginAsync | FastifyPluginCallback)[]
   /** The form of every answer; default `standard`. */
@@ -115,7 +120,7 @@ async function registerPlugins(
   // After what is always quick: only what comes after it is bounded.
   const timeout = values.REQUEST_TIMEOUT
   app.register(await plugin(import('../plugins/deadline.ts')), { timeout })
-  const attached = databaseOptions(values, root)
+  const attached = databaseOptions(values, service, root)
   if (attached) app.register(await plugin(import('../plugins/database.ts')), attached)
   for (const own of service.plugins ?? []) app.register(own)
   const strict = values.NODE_ENV !== 'production'
@@ -131,11 +136,13 @@ async function plugin<T>(module: Promise<{ default: T }>): Promise<T> {
   return (await module).default
 }
 
-function databaseOptions(values: KitConfig, root: string) {
+function databaseOptions(values: KitConfig, { models, actor }: ServiceDefinition, root: string) {
   if (!values.DATABASE_URL) return undefined
   return {
     url: values.DATABASE_URL,
     root,
+    ...(models && { models }),
+    ...(actor && { actor }),
     poolSize: values.DATABASE_POOL_SIZE,
     queueLimit: values.DATABASE_QUEUE_LIMIT,
     connectTimeout: values.DATABASE_CONNECT_TIMEOUT,

@@ -1,11 +1,14 @@
 import { execFile } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
+import { createMigrator } from '../src/database/migrator.ts'
+import { createSeeder } from '../src/database/seeder.ts'
 import { createApp, type ServiceDefinition } from '../src/service.ts'
+import { onEveryDatabase, tablesOf } from './database/fixture.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const BLOCK = /^```ts\n(?:\/\/ (\S+\.ts)\n)?([\s\S]*?)^```$/gm
@@ -20,11 +23,10 @@ function examplesOf(document: string): Record<string, string> {
   return Object.fromEntries(blocks)
 }
 
-const documents = ['errors.md', 'resources.md']
+const documents = ['errors.md', 'migrations.md', 'models.md', 'resources.md']
 
 /** A folder with the examples of each document in a folder of its own, next to the packages that they import. */
-function write(t: Test): string {
-  const folder = t.testdir()
+function write(t: Test, folder = t.testdir()): string {
   for (const document of documents) {
     for (const [path, code] of Object.entries(examplesOf(document))) {
       const file = join(folder, document, path)
@@ -86,4 +88,17 @@ t.test('the examples of resources run', async (t) => {
   t.equal(await app.run(() => read.definition.etag({ id: 1 })), 'population-2138551')
   const { list } = await load('src/towns.ts')
   t.match(list.definition.request.properties, { name: {}, min_population: {}, page_size: {} })
+})
+
+onEveryDatabase(t, 'the examples of migrations and seeds run', async (t, { db }) => {
+  // `t.testdir()` is the database's.
+  const files = `${t.testdirName}-docs`
+  t.teardown(() => rmSync(files, { recursive: true, force: true }))
+  const folder = join(write(t, files), 'migrations.md')
+  const migrator = createMigrator({ db, directory: join(folder, 'migrations') })
+  t.match(await migrator.migrate(), { length: 3 })
+  const seeder = createSeeder({ db, migrator, directory: join(folder, 'seeds') })
+  t.match(await seeder.seed(), [{ added: 2 }, { added: 25_000 }])
+  t.match(await migrator.rollback({ steps: 3 }), { length: 3 })
+  t.strictSame(await tablesOf(db), [])
 })

@@ -86,15 +86,14 @@ export async function use(): Promise<string> {
 }
 `,
   'migrations/0001_thing.ts': `
-import type { Kysely } from 'kysely'
+import { createTable, defineMigration } from 'plinth/migration'
 
-export async function up(db: Kysely<never>): Promise<void> {
-  await db.schema
-    .createTable('thing')
-    .addColumn('id', 'integer', (column) => column.primaryKey())
-    .addColumn('name', 'varchar(120)', (column) => column.notNull())
-    .execute()
-}
+export default defineMigration([
+  createTable('thing', {
+    columns: { id: { type: 'integer' }, name: { type: 'varchar(120)' } },
+    primaryKey: ['id'],
+  }),
+])
 `,
   'commands/add.ts': `
 import { BaseCommand } from 'plinth/command'

@@ -1,36 +1,46 @@
 import * as Flags from '@oclif/core/flags'
 import type { MigrationResult } from '../../src/database/migrator.ts'
+import { confirmLoss } from '../_ask.ts'
 import { BaseCommand } from '../_base.ts'
-import { migratorOf, withoutQueryTimeout } from '../_database.ts'
+import { lockFlags, migratorOf, runOptions, settlementFlags, tellMigration } from '../_database.ts'
+
+const LOSS = 'a rollback drops tables and columns with their data'
 
 export default class MigrateRollback extends BaseCommand {
   static override summary = 'Take back the last migrations'
   static override description =
-    'Runs their down functions, the newest first. What was stored in the tables and columns they drop is lost.'
+    'The newest first. What was stored in the tables and columns they drop is lost, so it asks on a terminal.'
   static override examples = [
     '<%= config.bin %> migrate rollback',
     '<%= config.bin %> migrate rollback --steps 3',
+    '<%= config.bin %> migrate rollback --yes',
   ]
   static override enableJsonFlag = true
   static override flags = {
     steps: Flags.integer({ min: 1, default: 1, description: 'how many migrations' }),
+    yes: Flags.boolean({ char: 'y', description: 'do not ask' }),
     force: Flags.boolean({ description: 'also in production' }),
+    ...settlementFlags,
+    ...lockFlags,
   }
 
   async run(): Promise<MigrationResult[]> {
     const { flags } = await this.parse(MigrateRollback)
-    return await this.withApp(async (app, { root }) => {
-      this.refuseInProduction(
-        app,
-        'a rollback drops tables and columns with their data',
-        flags.force,
-      )
+    return await this.withDatabase(async (app, { root }) => {
+      this.refuseInProduction(app, LOSS, flags.force)
       const migrator = await migratorOf(app, root)
-      const results = await migrator.rollback({ steps: flags.steps }, (event) => {
-        if (event.type === 'done') this.log(`took back ${event.name} (${event.duration_ms} ms)`)
+      const question = `Take back the last ${flags.steps} migrations? Data is lost.`
+      if (!flags.yes) await confirmLoss(question, LOSS)
+      const results = await migrator.rollback({
+        steps: flags.steps,
+        ...runOptions(flags),
+        on: (event) => {
+          tellMigration(event, (line) => this.logToStderr(line))
+          if (event.type === 'done') this.log(`took back ${event.name} (${event.duration_ms} ms)`)
+        },
       })
       if (results.length === 0) this.log('nothing to take back')
       return results
-    }, withoutQueryTimeout())
+    })
   }
 }

@@ -14,7 +14,7 @@ export default class MigrateStatus extends BaseCommand {
 
   async run(): Promise<MigrationStatus[]> {
     await this.parse(MigrateStatus)
-    return await this.withApp(async (app, { root }) => {
+    return await this.withDatabase(async (app, { root }) => {
       const { formatTable } = await import('../_print.ts')
       const status = await (await migratorOf(app, root)).status()
       const rows = status.map(({ name, state, applied_at }) => [state, name, applied_at ?? ''])

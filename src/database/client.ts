@@ -35,7 +35,8 @@ export function databaseClient(
   }
 }
 
-function findProgram(names: readonly string[], path: string): string {
+/** @throws {PlinthError} CLIENT_MISSING where PATH has none of them */
+export function findProgram(names: readonly string[], path: string): string {
   for (const name of names) {
     const found = path
       .split(delimiter)

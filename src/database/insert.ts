@@ -6,9 +6,12 @@ import type {
   Kysely,
   QueryResult,
 } from 'kysely'
+import { withDeleted } from './model/soft-delete.ts'
 
 // SQLite takes 32,766 in a statement; fewer do with less memory and are as fast.
 const MAX_PARAMETERS = 8000
+// A model may fill in five more columns.
+const MAX_ROWS = 4000
 
 /**
  * Inserts the rows whose key does not exist yet and leaves those that exist as they are; all in one
@@ -26,7 +29,8 @@ export async function insertMissing<DB, T extends keyof DB & string>(
   key: keyof DB[T] & string,
 ): Promise<number> {
   const write = db.getExecutor().adapter.supportsReturning ? onConflict : onDuplicateKey
-  const size = Math.max(1, Math.floor(MAX_PARAMETERS / Object.keys(rows[0] ?? key).length))
+  const fitting = Math.floor(MAX_PARAMETERS / Object.keys(rows[0] ?? key).length)
+  const size = Math.min(MAX_ROWS, Math.max(1, fitting))
   return await inTransaction(db as unknown as Kysely<Tables>, async (db) => {
     const target: Target = { db, table, key, compiled: new Map() }
     let added = 0
@@ -78,7 +82,7 @@ async function onConflict(target: Target, rows: Row[]): Promise<number> {
 async function onDuplicateKey(target: Target, rows: Row[]): Promise<number> {
   const { db, table, key } = target
   const keys = [...new Set(rows.map((row) => row[key]))]
-  const { there } = await db
+  const { there } = await withDeleted(db)
     .selectFrom(table)
     .select(({ fn }) => fn.countAll<number>().as('there'))
     .where(key, 'in', keys)
@@ -96,9 +100,14 @@ function insert(
   rows: Row[],
   otherwise: (query: Insert) => Insert,
 ): Promise<QueryResult<unknown>> {
-  const query = compiled.get(rows.length) ?? otherwise(db.insertInto(table).values(rows)).compile()
-  compiled.set(rows.length, query)
   const columns = Object.keys(rows[0] ?? {})
-  const parameters = rows.flatMap((row) => columns.map((column) => row[column]))
-  return db.executeQuery({ ...query, parameters })
+  const known = compiled.get(rows.length)
+  if (known) {
+    const parameters = rows.flatMap((row) => columns.map((column) => row[column]))
+    return db.executeQuery({ ...known, parameters })
+  }
+  const query = otherwise(db.insertInto(table).values(rows)).compile()
+  // Otherwise its model has filled in something, which differs from row to row where it is a UUID.
+  if (query.parameters.length === rows.length * columns.length) compiled.set(rows.length, query)
+  return db.executeQuery(query)
 }

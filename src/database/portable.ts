@@ -1,4 +1,5 @@
 import { type CreateTableBuilder, type Kysely, sql } from 'kysely'
+import type { DialectName } from './schema/state.ts'
 
 /** How to say in a migration what SQLite and MySQL say differently, so that one file runs on both. */
 export interface Portable {
@@ -46,6 +47,11 @@ const TYPES = {
   boolean: 'boolean',
   json: 'json',
 } as const
+
+/** Which database is behind `db`. */
+export function dialectOf<DB>(db: Kysely<DB>): DialectName {
+  return supportsTransactionalDdl(db) ? 'sqlite' : 'mysql'
+}
 
 function sqlite<DB>({ schema }: Kysely<DB>): Portable {
   return {

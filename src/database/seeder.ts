@@ -2,6 +2,7 @@ import type { Kysely } from 'kysely'
 import { errors } from '../errors.ts'
 import type { Migrator } from './migrator.ts'
 import { importNumbered, listNumbered, type NumberedFile } from './numbered.ts'
+import { emptyTables } from './seed/empty.ts'
 import { createRecords, type SeedTables } from './seed/record.ts'
 import { type LoadedSeed, runSeed, type SeedEvent, type SeedResult } from './seed/run.ts'
 import type { Seed } from './seed/seed.ts'
@@ -19,6 +20,8 @@ export interface SeedOptions {
   names?: readonly string[]
   /** Also run the ones that are finished, from their start; default `false`. */
   again?: boolean
+  /** Empty all tables first, but those that record migrations; default `false`. */
+  fresh?: boolean
   /** Stops the run behind the batch it is at. */
   signal?: AbortSignal
   on?: (event: SeedEvent) => void
@@ -26,8 +29,8 @@ export interface SeedOptions {
 
 export interface Seeder {
   /**
-   * Runs the seeds in order of name. Those that are finished are passed over; one that was cut short goes
-   * on where it was.
+   * Runs the seeds in order of name, each in one transaction unless it is resumable. Those that are finished are
+   * passed over; one that was cut short starts anew, or goes on where it was if it is resumable.
    *
    * @throws {PlinthError} MIGRATION_PENDING, SEED_UNKNOWN, SEED_INVALID before anything is written; SEED_FAILED
    * @throws the reason of `signal` when it aborts
@@ -39,16 +42,19 @@ export interface Seeder {
 export function createSeeder<DB>({ directory, migrator, ...options }: SeederOptions<DB>): Seeder {
   const db = options.db as unknown as Kysely<SeedTables>
   return {
-    async seed({ names = [], again = false, signal = new AbortController().signal, on } = {}) {
+    async seed(options = {}) {
+      const { names = [], again = false, fresh = false, on = () => {} } = options
+      const { signal = new AbortController().signal } = options
       const pending = await migrator.pending()
       if (pending.length > 0) throw errors.MIGRATION_PENDING(pending.join(', '))
       const files = selectFiles(await listNumbered(directory, 2, errors.SEED_INVALID), names)
       const seeds = await Promise.all(files.map(loadSeed))
       await createRecords(db)
+      if (fresh) on({ type: 'fresh', tables: await emptyTables(db) })
       const results: SeedResult[] = []
       for (const seed of seeds) {
         signal.throwIfAborted()
-        results.push(await runSeed(seed, { db, again, signal, on: on ?? (() => {}) }))
+        results.push(await runSeed(seed, { db, again, signal, on }))
       }
       return results
     },

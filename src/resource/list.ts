@@ -11,6 +11,7 @@ import {
   type TStringOptions,
   Type,
 } from 'typebox'
+import { type Core, partsOf } from '../database/model/nullable.ts'
 import { errors } from '../errors.ts'
 import { type ColumnFilter, type FilterOperator, type PageInput, selectPage } from './page.ts'
 
@@ -19,22 +20,31 @@ export type Filter<Column extends string> =
   | FilterOperator
   | { operator: FilterOperator; column: Column }
 
-export interface ListOptions<Column extends string, Filters> {
+export interface ListOptions<
+  Column extends string,
+  Filters,
+  Search extends readonly Column[] = readonly Column[],
+  Fields extends readonly Column[] = readonly Column[],
+> {
   /** What a client may ask for; each is an optional parameter of the request. */
   filters?: Filters & {
     [Name in keyof Filters]: Name extends Column ? unknown : { column: Column }
   }
   /** The columns that the parameter `order` may name, several joined by commas; `-` turns one round. */
   order: readonly [Column, ...Column[]]
-  /** The column that is unique: it breaks ties, so that pages neither overlap nor leave anything out. */
-  key: Column
+  /** The column or columns that are unique: they break ties, so that pages neither overlap nor leave anything out. */
+  key: Column | readonly Column[]
+  /** The columns of text that the parameter `search` looks into: a row is found by a part of any of them. */
+  search?: Search
+  /** The columns that the parameter `fields` may name, several joined by commas: a row then has only those. */
+  fields?: Fields
   /** How many rows a page has where the request does not say; default 100, at most `maxPageSize`. */
   pageSize?: number
   /** The most rows of a page; default 1000. */
   maxPageSize?: number
 }
 
-type FilterProperties<Row extends TProperties, Filters> = {
+export type FilterProperties<Row extends TProperties, Filters> = {
   -readonly [Name in keyof Filters]: TOptional<ColumnSchema<Row, Name, Filters[Name]>>
 }
 
@@ -44,17 +54,27 @@ type ColumnSchema<Row extends TProperties, Name, F> = F extends
   ? TString
   : F extends { column: infer Column }
     ? Column extends keyof Row
-      ? Row[Column]
+      ? Core<Row[Column]>
       : TSchema
     : Name extends keyof Row
-      ? Row[Name]
+      ? Core<Row[Name]>
       : TSchema
 
-type PageParameters = {
+export type PageParameters<
+  Search extends readonly unknown[] = readonly [],
+  Fields extends readonly unknown[] = readonly [],
+> = {
   page: TOptional<TInteger>
   page_size: TOptional<TInteger>
   order: TOptional<TString>
-}
+} & (Search extends readonly [] ? unknown : { search: TOptional<TString> }) &
+  (Fields extends readonly [] ? unknown : { fields: TOptional<TString> })
+
+/** The properties of a row of the list: all, or where `fields` is possible those that are asked for. */
+export type ListedRow<
+  Row extends TProperties,
+  Fields extends readonly unknown[],
+> = Fields extends readonly [] ? Row : { [Name in keyof Row]: TOptional<Row[Name]> }
 
 /** One page: `page` counts from 1, `num_pages` is at least 1, `total` counts the rows of all pages. */
 export type PageSchema<Row extends TSchema> = TObject<{
@@ -65,14 +85,18 @@ export type PageSchema<Row extends TSchema> = TObject<{
 }>
 
 /** The schemas of a list resource, and the query that answers it. */
-export interface List<Row extends TSchema, Properties extends TProperties> {
+export interface List<
+  Row extends TSchema,
+  Properties extends TProperties,
+  Listed extends TSchema = Row,
+> {
   request: TObject<Properties>
-  response: PageSchema<Row>
+  response: PageSchema<Listed>
   /** Filters, orders and cuts `query` to the page that `input` asks for, in SQL. */
   paginate<DB, TB extends keyof DB>(
     query: SelectQueryBuilder<DB, TB, Static<Row>>,
     input: Static<TObject<Properties>>,
-  ): Promise<Static<PageSchema<Row>>>
+  ): Promise<Static<PageSchema<Listed>>>
 }
 
 /**
@@ -83,19 +107,27 @@ export interface List<Row extends TSchema, Properties extends TProperties> {
 export function defineList<
   Row extends TProperties,
   const Filters extends Record<string, Filter<keyof Row & string>> = Record<never, never>,
+  const Search extends readonly (keyof Row & string)[] = readonly [],
+  const Fields extends readonly (keyof Row & string)[] = readonly [],
 >(
   row: TObject<Row>,
-  options: ListOptions<keyof Row & string, Filters>,
-): List<TObject<Row>, FilterProperties<Row, Filters> & PageParameters> {
-  const { maxPageSize = 1000, order, key } = options
+  options: ListOptions<keyof Row & string, Filters, Search, Fields>,
+): List<
+  TObject<Row>,
+  FilterProperties<Row, Filters> & PageParameters<Search, Fields>,
+  TObject<ListedRow<Row, Fields>>
+> {
+  const { maxPageSize = 1000, order, search = [], fields = [] } = options
+  const key = [options.key].flat()
   const pageSize = Math.min(options.pageSize ?? 100, maxPageSize)
   const filters = Object.entries(options.filters ?? {}).map(([name, filter]) => {
     const { column, operator } =
       typeof filter === 'string' ? { column: name, operator: filter } : filter
-    const { format } = row.properties[column] as TSchema & { format?: string }
+    const { format } = partsOf(row.properties[column] as TSchema).core as { format?: string }
     return { name, column, operator, instant: format === 'date-time' }
   })
-  const taken = filters.find(({ name }) => PARAMETERS.includes(name))
+  const parameters = [...PARAMETERS, search.length > 0 && 'search', fields.length > 0 && 'fields']
+  const taken = filters.find(({ name }) => parameters.includes(name))
   if (taken) throw errors.RESOURCE_INVALID('list', `a filter cannot be called ${taken.name}`)
   const properties = {
     ...Object.fromEntries(
@@ -106,6 +138,8 @@ export function defineList<
     order: Type.Optional(
       Type.String({ pattern: orderPattern(order), description: orderHelp(order) }),
     ),
+    ...(search.length > 0 && { search: searchParameter(search) }),
+    ...(fields.length > 0 && { fields: fieldsParameter(fields) }),
   }
 
   return {
@@ -114,12 +148,13 @@ export function defineList<
       page: Type.Integer(),
       num_pages: Type.Integer(),
       total: Type.Integer(),
-      results: Type.Array(row),
-    }),
+      results: Type.Array(fields.length > 0 ? Type.Partial(row) : row),
+    }) as never,
     paginate: (query, input) =>
       selectPage(query as never, {
         input: input as PageInput,
         filters,
+        search,
         key,
         pageSize,
       }) as Promise<never>,
@@ -128,9 +163,23 @@ export function defineList<
 
 const PARAMETERS: readonly string[] = ['page', 'page_size', 'order']
 
+// The longer a text, the more a search costs; nobody types as much.
+const MAX_SEARCH = 100
+
+function searchParameter(columns: readonly string[]): TSchema {
+  const description = `A part of ${columns.join(' or ')}.`
+  return Type.Optional(Type.String({ minLength: 1, maxLength: MAX_SEARCH, description }))
+}
+
+function fieldsParameter(columns: readonly string[]): TSchema {
+  const description = `Which fields a row has: some of ${columns.join(', ')}, joined by commas. All, where it is left out.`
+  return Type.Optional(Type.String({ pattern: listPattern('', columns), description }))
+}
+
 function createParameter(row: TProperties, { column, operator }: ColumnFilter): TSchema {
   // A default is a row's, and would filter the list of whoever asks for no filter.
-  const { default: _, ...schema } = row[column] as TSchema & Record<string, unknown>
+  const { core } = partsOf(row[column] as TSchema)
+  const { default: _, ...schema } = core as TSchema & Record<string, unknown>
   if (operator !== 'contains') return Type.Optional(schema)
   // A part of a text has no form: no pattern, no format, no list of choices.
   const { maxLength, description } = schema as TStringOptions
@@ -142,8 +191,10 @@ function createParameter(row: TProperties, { column, operator }: ColumnFilter): 
   )
 }
 
-function orderPattern(columns: readonly string[]): string {
-  const one = `-?(${columns.join('|')})`
+const orderPattern = (columns: readonly string[]): string => listPattern('-?', columns)
+
+function listPattern(sign: string, columns: readonly string[]): string {
+  const one = `${sign}(${columns.join('|')})`
   // Not without end: a database takes only so many terms.
   return `^${one}(,${one}){0,${columns.length - 1}}$`
 }

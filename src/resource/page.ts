@@ -1,4 +1,4 @@
-import { type SelectQueryBuilder, sql } from 'kysely'
+import { type RawBuilder, type SelectQueryBuilder, sql } from 'kysely'
 import { errors } from '../errors.ts'
 
 /** How a filter's value is compared with its column. `contains` takes part of a text; `from` and `to` include the value. */
@@ -19,13 +19,17 @@ export interface PageInput {
   page?: number
   page_size?: number
   order?: string
+  search?: string
+  fields?: string
 }
 
 export interface PageTask {
   input: PageInput
   filters: readonly ColumnFilter[]
-  /** The unique column that breaks ties. */
-  key: string
+  /** The columns that `search` looks into. */
+  search: readonly string[]
+  /** The unique columns that break ties. */
+  key: readonly string[]
   /** Where the input has none. */
   pageSize: number
 }
@@ -33,18 +37,24 @@ export interface PageTask {
 type AnyQuery = SelectQueryBuilder<Record<string, Record<string, unknown>>, string, object>
 
 /** Counts what `query` finds under the filters of the input, and selects the page that it asks for. */
-export async function selectPage(query: AnyQuery, { input, filters, key, pageSize }: PageTask) {
-  const { page = 1, page_size = pageSize, order } = input
+export async function selectPage(query: AnyQuery, task: PageTask) {
+  const { input, filters, key, pageSize } = task
+  const { page = 1, page_size = pageSize, order, search, fields } = input
   let filtered = query
   for (const filter of filters) {
     const value = input[filter.name]
     if (value !== undefined) filtered = filtered.where(condition(filter, value))
   }
+  if (search !== undefined && task.search.length > 0) {
+    const found = task.search.map((column) => contains(sql.ref(column), search))
+    filtered = filtered.where(sql<boolean>`(${sql.join(found, sql` or `)})`)
+  }
   const { total } = await filtered
     .clearSelect()
     .select(sql<number>`count(*)`.as('total'))
     .executeTakeFirstOrThrow()
-  let ordered = filtered
+  let ordered =
+    fields === undefined ? filtered : filtered.clearSelect().select([...new Set(fields.split(','))])
   for (const [column, direction] of parseOrder(order, key)) {
     ordered = ordered.orderBy(sql.ref(column), direction)
   }
@@ -57,7 +67,7 @@ export async function selectPage(query: AnyQuery, { input, filters, key, pageSiz
 
 function condition({ name, column, operator, instant }: ColumnFilter, given: unknown) {
   const ref = sql.ref(column)
-  const value = instant ? toInstant(name, String(given)) : given
+  const value = instant ? toInstant(`/${name}`, String(given), 'the list') : given
   switch (operator) {
     case 'equals':
       return sql<boolean>`${ref} = ${value}`
@@ -66,24 +76,34 @@ function condition({ name, column, operator, instant }: ColumnFilter, given: unk
     case 'to':
       return sql<boolean>`${ref} <= ${value}`
     case 'contains':
-      // Not the backslash: MySQL takes it for an escape in the text of the pattern, too.
-      return sql<boolean>`${ref} like ${`%${String(value).replace(/[!%_]/g, '!$&')}%`} escape '!'`
+      return contains(ref, String(value))
   }
 }
 
-// What the format date-time takes and no column does: a leap second, a time zone that leads out of the years.
-function toInstant(name: string, text: string): Date {
+function contains(ref: RawBuilder<unknown>, text: string): RawBuilder<boolean> {
+  // Not the backslash: MySQL takes it for an escape in the text of the pattern, too.
+  return sql<boolean>`${ref} like ${`%${text.replace(/[!%_]/g, '!$&')}%`} escape '!'`
+}
+
+/**
+ * A valid `date-time`, refused where it is what no column takes: a leap second, a time zone that leads out of the years.
+ *
+ * @param path where the text stands in the request to `resource`
+ * @throws {PlinthError} INVALID_REQUEST
+ */
+export function toInstant(path: string, text: string, resource: string): Date {
   const date = new Date(text)
   const year = date.getUTCFullYear()
   if (year >= 0 && year <= 9999) return date
   const message = 'must be a time that exists, of the years 0 to 9999'
-  throw errors.INVALID_REQUEST.with({ errors: [{ path: `/${name}`, message }] }, 'the list')
+  throw errors.INVALID_REQUEST.with({ errors: [{ path, message }] }, resource)
 }
 
-function parseOrder(order: string | undefined, key: string): [string, 'asc' | 'desc'][] {
+function parseOrder(order: string | undefined, key: readonly string[]): [string, 'asc' | 'desc'][] {
   const columns = order === undefined ? [] : order.split(',')
   const named = columns.map((column): [string, 'asc' | 'desc'] =>
     column.startsWith('-') ? [column.slice(1), 'desc'] : [column, 'asc'],
   )
-  return named.some(([column]) => column === key) ? named : [...named, [key, 'asc']]
+  const missing = key.filter((column) => !named.some(([name]) => name === column))
+  return [...named, ...missing.map((column): [string, 'asc'] => [column, 'asc'])]
 }

@@ -3,7 +3,10 @@ import { manage } from '../helpers/manage.ts'
 import { BARE, writeService } from '../helpers/service.ts'
 
 const MIGRATION = `
-export const up = (db) => db.schema.createTable('thing').addColumn('id', 'integer').execute()
+import { createTable, defineMigration } from 'plinth/migration'
+export default defineMigration([
+  createTable('thing', { columns: { id: { type: 'integer' } }, primaryKey: ['id'] }),
+])
 `
 const MIGRATIONS = { 'migrations/0001_one.ts': MIGRATION }
 

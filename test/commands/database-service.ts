@@ -2,6 +2,7 @@ import type { Test } from 'tap'
 import { type DatabaseDriver, databaseDrivers } from '../helpers/drivers.ts'
 import { type ManageOptions, manage, startManage } from '../helpers/manage.ts'
 import { writeService } from '../helpers/service.ts'
+import { startOnTerminal, type Terminal } from '../helpers/terminal.ts'
 
 export const SERVICE = `
 import { defineService } from 'plinth'
@@ -9,9 +10,13 @@ export default defineService({ name: 'shop', modules: {} })`
 
 /** `manage` for one service and one database. */
 export interface Shop {
+  /** The folder of the service. */
+  service: string
+  url: string
   run(...args: string[]): ReturnType<typeof manage>
   runIn(env: Record<string, string>, ...args: string[]): ReturnType<typeof manage>
   start(...args: string[]): ReturnType<typeof startManage>
+  onTerminal(...args: string[]): Terminal
 }
 
 type ShopTest = (t: Test, shop: Shop) => Promise<void>
@@ -30,9 +35,12 @@ export function onEveryDatabase(
       const options = (env = {}): ManageOptions => ({ service, env: { DATABASE_URL: url, ...env } })
       const service = writeService(t, { 'src/service.ts': SERVICE, ...files })
       await test(t, {
+        service,
+        url,
         run: (...args) => manage(t, args, options()),
         runIn: (env, ...args) => manage(t, args, options(env)),
         start: (...args) => startManage(t, args, options()),
+        onTerminal: (...args) => startOnTerminal(t, args, options()),
       })
     })
   }
@@ -45,18 +53,28 @@ export function onSqlite(
   files: Record<string, string>,
   test: ShopTest,
 ): void {
-  const sqlite = databaseDrivers.filter((driver) => driver.name === 'sqlite')
-  onEveryDatabase(t, name, files, test, sqlite)
+  onEveryDatabase(t, name, files, test, driversOf('sqlite'))
+}
+
+/** The same on MySQL alone. */
+export function onMysql(
+  t: Test,
+  name: string,
+  files: Record<string, string>,
+  test: ShopTest,
+): void {
+  onEveryDatabase(t, name, files, test, driversOf('mysql'))
+}
+
+function driversOf(name: DatabaseDriver['name']): DatabaseDriver[] {
+  return databaseDrivers.filter((driver) => driver.name === name)
 }
 
 /** A migration that creates a table with one column. */
 export function creating(table: string): string {
   return `
-import type { Migration } from 'plinth'
-export const up: Migration = async (_db, { createTable, types }) => {
-  await createTable('${table}').addColumn('n', types.id, (n) => n.primaryKey()).execute()
-}
-export const down: Migration = async (db) => {
-  await db.schema.dropTable('${table}').execute()
-}`
+import { createTable, defineMigration } from 'plinth/migration'
+export default defineMigration([
+  createTable('${table}', { columns: { n: { type: 'bigint' } }, primaryKey: ['n'] }),
+])`
 }

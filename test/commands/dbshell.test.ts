@@ -80,7 +80,7 @@ t.test('without a client: CLIENT_MISSING', async (t) => {
     code: 1,
     signal: null,
     stdout: '',
-    stderr: `error CLIENT_MISSING: The program ${programs} is not on this machine (PATH); install it to open a database shell\n`,
+    stderr: `error CLIENT_MISSING: The program ${programs} is not on this machine (PATH); install it, then run this again\n`,
   })
   t.strictSame(await run([], 'sqlite:/tmp/x.db'), missing('sqlite3'))
   t.strictSame(await run([], MYSQL), missing('mariadb or mysql'))

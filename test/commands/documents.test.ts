@@ -9,7 +9,7 @@ const text = readFileSync(new URL('../../docs/commands.md', import.meta.url), 'u
 const ATLAS = fileURLToPath(new URL('../../examples/atlas', import.meta.url))
 
 // Every example is a process of its own.
-t.setTimeout(150_000)
+t.setTimeout(180_000)
 
 /** What the document says of a command line. */
 interface Example {

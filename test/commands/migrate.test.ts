@@ -1,4 +1,5 @@
 import t from 'tap'
+import { migration, open } from '../database/fixture.ts'
 import { manage } from '../helpers/manage.ts'
 import { writeService } from '../helpers/service.ts'
 import { creating, onEveryDatabase, onSqlite, SERVICE } from './database-service.ts'
@@ -60,7 +61,7 @@ onSqlite(t, 'takes nothing back in production unless forced', files, async (t, {
 
 const broken = {
   ...files,
-  'migrations/0003_bad.ts': `${creating('item')}\n// item is there already`,
+  'migrations/0003_bad.ts': migration(`m.runSql({ up: 'insert into nowhere values (1)' })`),
 }
 onEveryDatabase(t, 'exits with 1 where a migration fails', broken, async (t, { run }) => {
   const failed = await run('migrate')
@@ -76,7 +77,7 @@ onEveryDatabase(t, 'exits with 1 where a migration fails', broken, async (t, { r
   )
 })
 
-const unreadable = { 'migrations/0001_bad.ts': 'export const up = async () => {\n  await (\n}' }
+const unreadable = { 'migrations/0001_bad.ts': 'export default [\n  await (\n]' }
 onSqlite(t, 'exits with 1 where a file cannot be read', unreadable, async (t, { run }) => {
   t.match(await run('migrate'), {
     code: 1,
@@ -89,7 +90,9 @@ t.test('exits with 2 where it is used wrongly', async (t) => {
   const service = writeService(t, { 'src/service.ts': SERVICE })
   for (const args of [
     ['migrate', '--nope'],
+    ['migrate', '--resume', '--mark-applied'],
     ['migrate', 'rollback', '--steps', '0'],
+    ['migrate', 'rollback', '--resume', '--mark-applied'],
   ]) {
     t.match(await manage(t, args, { service }), { code: 2, stdout: '' })
   }
@@ -104,4 +107,26 @@ t.test('exits with 1 where no database is attached, as by default in production'
   for (const ended of await Promise.all(runs)) {
     t.match(ended, { code: 1, stdout: '', stderr: /^error DATABASE_MISSING: / })
   }
+})
+
+const audited = {
+  'src/service.ts': `
+import { defineModel, defineService, Type } from 'plinth'
+const Item = defineModel('item', {
+  columns: { id: Type.Integer(), name: Type.String({ maxLength: 20 }) }, audit: true, softDelete: true,
+})
+export default defineService({ name: 'shop', modules: {}, models: [Item] })`,
+  // As the model was once.
+  'migrations/0001_item.ts': migration(
+    `m.createTable('item', { columns: { id: { type: 'integer' }, name: { type: 'varchar(20)' } }, primaryKey: ['id'] })`,
+    `m.runData({ up: async (db) => {
+      await db.insertInto('item').values([{ id: 1, name: 'one' }, { id: 2, name: 'two' }]).execute()
+      await db.deleteFrom('item').where('id', '=', 1).execute()
+    } })`,
+  ),
+}
+onEveryDatabase(t, 'knows nothing of the models of today', audited, async (t, { run, url }) => {
+  t.match(await run('migrate'), { code: 0, stderr: '' })
+  const db = await open(t, url)
+  t.strictSame(await db.selectFrom('item').selectAll().execute(), [{ id: 2, name: 'two' }])
 })

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { creating, onEveryDatabase, onSqlite } from './database-service.ts'
 
-/** A seed of six rows, two at a time; `then` runs when a batch is inserted, before it is reported. */
+/** A resumable seed of six rows, two at a time; `then` runs when a batch is inserted, before it is reported. */
 function seeding(then = ''): string {
   return `
 import { setTimeout } from 'node:timers/promises'
@@ -9,6 +9,7 @@ import { defineSeed, insertMissing } from 'plinth'
 export default defineSeed({
   summary: 'Numbers',
   total: 6,
+  resumable: true,
   async run({ db, batches, progress, signal, done }) {
     for (const batch of batches([1, 2, 3, 4, 5, 6].map((n) => ({ n })), 2)) {
       const added = await insertMissing(db as never, 'item' as never, batch as never, 'n' as never)
@@ -58,7 +59,7 @@ onSqlite(t, 'exits with 1 where a seed throws', throwing, async (t, { run }) => 
     code: 1,
     stdout: '',
     stderr:
-      'error SEED_FAILED: The seed 01_items failed: no luck. What it had committed is kept; mend it and run manage seed again\n',
+      'error SEED_FAILED: The seed 01_items failed: no luck. What it had committed is kept; mend it and run manage seed again to go on there\n',
   })
 })
 
@@ -80,8 +81,7 @@ for (const [signal, code] of [
     t.match(await seeding.ended, {
       code,
       stdout: '',
-      stderr:
-        'waiting\nstopped; what was committed is kept, run manage seed again to go on there\n',
+      stderr: 'waiting\nstopped; what was committed is kept, run manage seed again for the rest\n',
     })
     t.match(JSON.parse((await shop.run('seed', '--json')).stdout), [
       { name: '01_items', rows: 6, added: 4 },

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import Fastify from 'fastify'
 import type { Kysely } from 'kysely'
 import type { Test } from 'tap'
-import database from '../../plugins/database.ts'
+import database, { type DatabaseOptions } from '../../plugins/database.ts'
 import { type DatabaseDriver, databaseDrivers } from '../helpers/drivers.ts'
 
 /** A database whose tables only the test knows. */
@@ -20,8 +20,9 @@ export function onEveryDatabase(
   t: Test,
   name: string,
   test: (t: Test, fixture: Fixture) => Promise<void>,
+  drivers: readonly DatabaseDriver[] = databaseDrivers,
 ): void {
-  for (const driver of databaseDrivers) {
+  for (const driver of drivers) {
     t.test(`${name} (${driver.name})`, async (t) => {
       const url = await driver.url(t)
       await test(t, { driver, url, db: await open(t, url) })
@@ -29,18 +30,35 @@ export function onEveryDatabase(
   }
 }
 
-/** Opens a database until the test ends; it waits 50 ms for locks. */
-export async function open(t: Test, url: string): Promise<AnyDatabase> {
+/** The same on MySQL alone: for what only a database without DDL in transactions has. */
+export function onMysql(
+  t: Test,
+  name: string,
+  test: (t: Test, fixture: Fixture) => Promise<void>,
+): void {
+  const mysql = databaseDrivers.filter((driver) => driver.name === 'mysql')
+  onEveryDatabase(t, name, test, mysql)
+}
+
+/** Opens a database until the test ends; by default it waits 50 ms for locks. */
+export async function open(
+  t: Test,
+  url: string,
+  options: Partial<DatabaseOptions> = {},
+): Promise<AnyDatabase> {
   const app = Fastify()
-  app.register(database, { url, acquireTimeout: 50 })
+  app.register(database, { url, acquireTimeout: 50, ...options })
   await app.ready()
   t.teardown(() => app.close())
   return app.db as unknown as AnyDatabase
 }
 
-/** Writes files into a new folder that is removed when the test ends. `t.testdir()` is the database's. */
-export function folder(t: Test, files: Readonly<Record<string, string>>): string {
-  const path = `${t.testdirName}-files`
+/**
+ * Writes files into a new folder that is removed when the test ends. `t.testdir()` is the database's. A changed file
+ * of the same path would not be loaded again: give the folder another name.
+ */
+export function folder(t: Test, files: Readonly<Record<string, string>>, name = 'files'): string {
+  const path = `${t.testdirName}-${name}`
   rmSync(path, { recursive: true, force: true })
   t.teardown(() => rmSync(path, { recursive: true, force: true }))
   mkdirSync(path, { recursive: true })
@@ -48,18 +66,27 @@ export function folder(t: Test, files: Readonly<Record<string, string>>): string
   return path
 }
 
-/** A migration that creates tables, and one that drops them. */
-export function creating(...tables: readonly string[]): string {
-  const create = tables.map(
-    (table) => `await createTable('${table}').addColumn('n', types.id).execute()`,
-  )
-  const drop = tables.map((table) => `await db.schema.dropTable('${table}').execute()`)
-  return [
-    `export const up = async (db, { createTable, types }) => { ${create.join(';')} }`,
-    `export const down = async (db) => { ${drop.join(';')} }`,
-  ].join('\n')
+/** The text of a migration of these operations. */
+export function migration(...operations: readonly string[]): string {
+  return `import * as m from 'plinth/migration'\nexport default m.defineMigration([${operations.join(', ')}])\n`
 }
 
+/** A migration that creates tables with a column `n`. */
+export function creating(...tables: readonly string[]): string {
+  const table = `{ columns: { n: { type: 'bigint' } }, primaryKey: ['n'] }`
+  return migration(...tables.map((name) => `m.createTable('${name}', ${table})`))
+}
+
+/** A migration that writes numbers into a table. */
+export function inserting(table: string, ...numbers: readonly number[]): string {
+  const rows = JSON.stringify(numbers.map((n) => ({ n })))
+  return migration(
+    `m.runData({ up: (db) => db.insertInto('${table}').values(${rows}).execute(), down: (db) => db.deleteFrom('${table}').execute() })`,
+  )
+}
+
+/** Its tables, without those of the kit. */
 export async function tablesOf(db: AnyDatabase): Promise<string[]> {
-  return (await db.introspection.getTables()).map(({ name }) => name).sort()
+  const tables = (await db.introspection.getTables()).map(({ name }) => name)
+  return tables.filter((name) => !name.startsWith('plinth_')).sort()
 }

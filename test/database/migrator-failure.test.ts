@@ -1,45 +1,112 @@
 import t from 'tap'
-import { createMigrator } from '../../src/database/migrator.ts'
-import { supportsTransactionalDdl } from '../../src/database/portable.ts'
-import { type AnyDatabase, creating, folder, onEveryDatabase, tablesOf } from './fixture.ts'
+import { createMigrator, type MigrationEvent } from '../../src/database/migrator.ts'
+import { dialectOf } from '../../src/database/portable.ts'
+import {
+  type AnyDatabase,
+  creating,
+  folder,
+  inserting,
+  migration,
+  onEveryDatabase,
+  onMysql,
+  tablesOf,
+} from './fixture.ts'
 
 const files = { '0001_one.ts': creating('one'), '0002_half.ts': creating('a', 'b', 'c') }
 
 onEveryDatabase(t, 'says where a migration failed and what stays of it', async (t, { db }) => {
-  const migrator = createMigrator({ db, directory: folder(t, files), lockTimeout: 0 })
+  const migrator = createMigrator({ db, directory: folder(t, files) })
   await createTable(db, 'b')
-  const whole = supportsTransactionalDdl(db)
-  const exists = whole ? 'table "b" already exists' : "Table 'b' already exists"
-  const stays = whole
-    ? 'Nothing of it stays; mend it and run this again'
-    : 'Its first statement stays, because this database commits each at once: take back what they did by hand, mend the migration and run this again'
+  const mysql = dialectOf(db) === 'mysql'
+  const exists = mysql ? "Table 'b' already exists" : 'table "b" already exists'
+  const stays = mysql
+    ? 'What came before that stays, because this database commits each statement at once; mend the rest of the migration and run this again: it goes on where it stopped'
+    : 'Nothing of it stays; mend it and run this again'
   await t.rejects(migrator.migrate(), {
     code: 'MIGRATION_FAILED',
-    message: `The migration 0002_half failed: statement 2: ${exists}. ${stays}`,
+    message: new RegExp(
+      `^The migration 0002_half failed: in step 2 of 3, ${exists} \\(create table .*\\)\\. ${stays}$`,
+    ),
     cause: Error,
   })
-  const kept = whole ? ['b', 'one', 'plinth_migration'] : ['a', 'b', 'one', 'plinth_migration']
-  t.strictSame(await tablesOf(db), kept)
+  t.strictSame(await tablesOf(db), mysql ? ['a', 'b', 'one'] : ['b', 'one'])
   t.strictSame(await migrator.pending(), ['0002_half'], 'what came before it is recorded')
+  t.match(await migrator.status(), [{}, { state: mysql ? 'interrupted' : 'pending' }])
 
   await db.schema.dropTable('b').execute()
-  await db.schema.dropTable('a').ifExists().execute()
-  t.match(await migrator.migrate(), [{ name: '0002_half' }], 'the lock is free again')
+  t.match(await migrator.migrate(), [{ name: '0002_half' }], 'it goes on, and the lock is free')
+  t.strictSame(await tablesOf(db), ['a', 'b', 'c', 'one'])
 })
 
-onEveryDatabase(t, 'says that the code behind a statement failed', async (t, { db }) => {
-  const text = `export const up = async (db, { createTable, types }) => {
-    await createTable('a').addColumn('n', types.id).execute()
+onEveryDatabase(t, 'goes on with the rest of a migration that was mended', async (t, { db }) => {
+  const before = createMigrator({ db, directory: folder(t, files) })
+  await createTable(db, 'b')
+  await t.rejects(before.migrate(), { code: 'MIGRATION_FAILED' })
+  const directory = folder(t, { ...files, '0002_half.ts': creating('a', 'c') }, 'mended')
+  const migrator = createMigrator({ db, directory })
+  const events: MigrationEvent[] = []
+  await migrator.migrate({ on: (event) => events.push(event) })
+  t.match(
+    events[0],
+    dialectOf(db) === 'mysql' ? { type: 'resume', position: 1 } : { type: 'start' },
+  )
+  t.strictSame(await tablesOf(db), ['a', 'b', 'c', 'one'])
+  t.strictSame(await migrator.pending(), [])
+})
+
+// On SQLite there is no half of a migration.
+onMysql(t, 'does nothing else before a half migration is finished', async (t, { db }) => {
+  const migrator = createMigrator({ db, directory: folder(t, files) })
+  await createTable(db, 'b')
+  await t.rejects(migrator.migrate(), { code: 'MIGRATION_FAILED' })
+  await t.rejects(migrator.rollback({ steps: 1 }), {
+    code: 'MIGRATION_INTERRUPTED',
+    message:
+      'The migration 0002_half was interrupted. It has to be finished before anything else; run manage migrate',
+  })
+  const directory = folder(t, { ...files, '0002_half.ts': creating('x', 'b', 'c') }, 'other')
+  await t.rejects(createMigrator({ db, directory }).migrate(), {
+    code: 'MIGRATION_INTERRUPTED',
+    message: /\n {2}\[x\] create table `x`(.|\n)*Its file has other statements in their place now/,
+  })
+  t.strictSame(await tablesOf(db), ['a', 'b', 'one'])
+})
+
+onEveryDatabase(t, 'takes rows back where the code behind them fails', async (t, { db }) => {
+  const text = migration(`m.runData({ up: async (db) => {
     await db.insertInto('a').values({ n: 1 }).execute()
     throw new Error('no luck')
-  }`
-  const migrator = createMigrator({ db, directory: folder(t, { '0001_a.ts': text }) })
+  } })`)
+  const files = { '0001_a.ts': creating('a'), '0002_rows.ts': text }
+  const migrator = createMigrator({ db, directory: folder(t, files) })
   await t.rejects(migrator.migrate(), {
     code: 'MIGRATION_FAILED',
-    message: /^The migration 0001_a failed: after statement 2: no luck\. /,
+    message:
+      'The migration 0002_rows failed: in step 1 of 1, no luck (-- code: up changes rows). Nothing of it stays; mend it and run this again',
   })
-  t.strictSame((await tablesOf(db)).includes('a'), !supportsTransactionalDdl(db))
+  t.strictSame(await db.selectFrom('a').selectAll().execute(), [])
+  const directory = folder(t, { ...files, '0002_rows.ts': inserting('a', 7) }, 'mended')
+  await createMigrator({ db, directory }).migrate()
+  t.strictSame(await db.selectFrom('a').selectAll().execute(), [{ n: 7 }])
 })
+
+for (const change of [
+  `db.schema.createTable('b').addColumn('n', 'integer').execute()`,
+  `sql.raw('  DROP table a').execute(db)`,
+]) {
+  onEveryDatabase(t, `refuses code that changes the schema: ${change}`, async (t, { db }) => {
+    const text = migration(`m.runData({ up: (db) => ${change} })`)
+    const directory = folder(t, {
+      '0001_a.ts': creating('a'),
+      '0002_b.ts': `import { sql } from 'kysely'\n${text}`,
+    })
+    await t.rejects(createMigrator({ db, directory }).migrate(), {
+      code: 'MIGRATION_FAILED',
+      message: /runData changes rows only, in one transaction; change the schema with/,
+    })
+    t.strictSame(await tablesOf(db), ['a'])
+  })
+}
 
 onEveryDatabase(t, 'says that taking back failed', async (t, { db }) => {
   const migrator = createMigrator({ db, directory: folder(t, { '0001_a.ts': creating('a') }) })
@@ -47,10 +114,9 @@ onEveryDatabase(t, 'says that taking back failed', async (t, { db }) => {
   await db.schema.dropTable('a').execute()
   await t.rejects(migrator.rollback({ steps: 1 }), {
     code: 'MIGRATION_FAILED',
-    message:
-      /^The migration 0001_a \(down\) failed: statement 1: .+\. Nothing of it stays; mend it/,
+    message: /^The migration 0001_a \(down\) failed: in step 1 of 1, .+ Nothing of it stays; mend/,
   })
-  t.strictSame(await migrator.pending(), [])
+  t.strictSame(await migrator.status().then(([one]) => one?.applied_at !== null), true)
 })
 
 async function createTable(db: AnyDatabase, name: string): Promise<void> {

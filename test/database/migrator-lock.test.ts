@@ -1,9 +1,10 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { hostname } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { createMigrator } from '../../src/database/migrator.ts'
-import { creating, folder, onEveryDatabase, open } from './fixture.ts'
+import { createMigrator, type MigrationEvent } from '../../src/database/migrator.ts'
+import { creating, folder, inserting, migration, onEveryDatabase, open } from './fixture.ts'
 
 const PROCESSES = 4
 const child = fileURLToPath(new URL('./migrator-child.ts', import.meta.url))
@@ -12,11 +13,9 @@ onEveryDatabase(
   t,
   'applies each migration once, however many processes start',
   async (t, { url, db }) => {
-    const add = (n: number) =>
-      `export const up = async (db) => { await db.insertInto('run').values({ n: ${n} }).execute() }`
     const directory = folder(t, {
       '0001_run.ts': creating('run'),
-      ...Object.fromEntries([2, 3, 4, 5, 6].map((n) => [`000${n}_add.ts`, add(n)])),
+      ...Object.fromEntries([2, 3, 4, 5, 6].map((n) => [`000${n}_add.ts`, inserting('run', n)])),
     })
     const children = Array.from({ length: PROCESSES }, () => fork(child, [url, directory]))
     t.teardown(() => {
@@ -50,20 +49,26 @@ async function outcome(process: ChildProcess): Promise<{ applied: string[]; code
 onEveryDatabase(
   t,
   'gives up when another process holds the lock for too long',
-  async (t, { url, db }) => {
+  async (t, { driver, url, db }) => {
     const gate = Promise.withResolvers<void>()
     const entered = Promise.withResolvers<void>()
     Object.assign(globalThis, { gate, entered })
-    const text = 'export const up = async () => { entered.resolve(); await gate.promise }'
+    const text = migration('m.runData({ up: () => { entered.resolve(); return gate.promise } })')
     const directory = folder(t, { '0001_waits.ts': text })
     const first = createMigrator({ db, directory }).migrate()
     await entered.promise
-    const second = createMigrator({ db: await open(t, url), directory, lockTimeout: 0 })
-    await t.rejects(second.migrate(), {
+    const second = createMigrator({ db: await open(t, url), directory })
+    const events: MigrationEvent[] = []
+    const on = (event: MigrationEvent) => events.push(event)
+    const mysql = driver.name === 'mysql'
+    const us = `${hostname()}, process ${process.pid}`
+    await t.rejects(second.migrate({ lockTimeout: 0, on }), {
       code: 'MIGRATION_LOCKED',
-      message:
-        'Another process held the migration lock for 0 s; wait for it to end, then run this again',
+      message: `Another process held the migration lock for 0 s (${mysql ? us : 'another process writes to the file'}); wait for it to end, then run this again`,
     })
+    t.match(events, [
+      { type: 'wait', holder: mysql ? us : null, since: mysql ? /^\d{4}-.+Z$/ : null },
+    ])
     gate.resolve()
     t.match(await first, [{ name: '0001_waits' }])
     t.strictSame(await second.migrate(), [])

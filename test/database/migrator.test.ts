@@ -2,7 +2,8 @@ import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { createMigrator, type MigrationEvent } from '../../src/database/migrator.ts'
-import { creating, folder, onEveryDatabase, tablesOf } from './fixture.ts'
+import { dialectOf } from '../../src/database/portable.ts'
+import { creating, folder, inserting, migration, onEveryDatabase, tablesOf } from './fixture.ts'
 
 const two = { '0001_one.ts': creating('one'), '0002_two.ts': creating('two') }
 
@@ -17,16 +18,16 @@ onEveryDatabase(t, 'applies what is pending, in order, and records it', async (t
   t.strictSame(await tablesOf(db), [], 'to ask changes nothing')
 
   const events: MigrationEvent[] = []
-  const results = await migrator.migrate((event) => events.push(event))
+  const results = await migrator.migrate({ on: (event) => events.push(event) })
   t.match(results, [
     { name: '0001_one', direction: 'up', duration_ms: Number },
     { name: '0002_two', direction: 'up', duration_ms: Number },
   ])
   t.strictSame(
-    events.map(({ type, name }) => `${type} ${name}`),
-    ['start 0001_one', 'done 0001_one', 'start 0002_two', 'done 0002_two'],
+    events.map((event) => `${event.type} ${'name' in event && event.name}`),
+    EVENTS[dialectOf(db)],
   )
-  t.strictSame(await tablesOf(db), ['one', 'plinth_migration', 'two'])
+  t.strictSame(await tablesOf(db), ['one', 'two'])
   t.match(await migrator.status(), [
     { name: '0001_one', state: 'applied', applied_at: /^\d{4}-.+Z$/, duration_ms: Number },
     { name: '0002_two', state: 'applied' },
@@ -35,7 +36,13 @@ onEveryDatabase(t, 'applies what is pending, in order, and records it', async (t
   t.strictSame(await migrator.migrate(), [], 'there is nothing left to do')
 })
 
-onEveryDatabase(t, 'applies a migration that comes between applied ones', async (t, { db }) => {
+// A record is written together with the first entry of what follows in the journal.
+const EVENTS = {
+  sqlite: ['start 0001_one', 'done 0001_one', 'start 0002_two', 'done 0002_two'],
+  mysql: ['start 0001_one', 'start 0002_two', 'done 0001_one', 'done 0002_two'],
+}
+
+onEveryDatabase(t, 'refuses one that comes before an applied one', async (t, { db }) => {
   const directory = folder(t, {
     '0001_one.ts': creating('one'),
     '0003_three.ts': creating('three'),
@@ -43,7 +50,94 @@ onEveryDatabase(t, 'applies a migration that comes between applied ones', async 
   const migrator = createMigrator({ db, directory })
   await migrator.migrate()
   writeFileSync(join(directory, '0002_two.ts'), creating('two'))
-  t.match(await migrator.migrate(), [{ name: '0002_two' }])
+  await t.rejects(migrator.migrate(), {
+    code: 'MIGRATION_OUT_OF_ORDER',
+    message:
+      'The migration 0002_two comes before 0003_three, which is applied already: give it the next free number, or run manage migrate --allow-out-of-order',
+  })
+  t.match(await migrator.migrate({ allowOutOfOrder: true }), [{ name: '0002_two' }])
+  t.strictSame(await tablesOf(db), ['one', 'three', 'two'])
+})
+
+onEveryDatabase(t, 'refuses a file that was changed after it was applied', async (t, { db }) => {
+  const directory = folder(t, two)
+  const migrator = createMigrator({ db, directory })
+  await migrator.migrate()
+  writeFileSync(join(directory, '0001_one.ts'), `${two['0001_one.ts']}// another comment`)
+  writeFileSync(join(directory, '0003_three.ts'), creating('three'))
+  t.match(await migrator.status(), [{ state: 'changed' }, { state: 'applied' }, {}])
+  const refused = {
+    code: 'MIGRATION_CHANGED',
+    message: `The migration ${join(directory, '0001_one.ts')} has been changed since it was applied: restore it, and write a new one for the change; where only its form is another, run manage migrate --accept-changed 0001_one`,
+  }
+  await t.rejects(migrator.migrate(), refused)
+  await t.rejects(migrator.plan(), refused)
+  await t.rejects(migrator.rollback({ steps: 2 }), refused)
+  t.strictSame(await tablesOf(db), ['one', 'two'])
+  t.match(await migrator.migrate({ acceptChanged: ['0001_one'] }), [{ name: '0003_three' }])
+  await t.rejects(migrator.migrate({ acceptChanged: ['0009_no'] }), {
+    code: 'MIGRATION_UNKNOWN',
+    message: 'There is no migration 0009_no; there are: 0001_one, 0002_two, 0003_three',
+  })
+})
+
+onEveryDatabase(t, 'takes a file for the same whatever its line ends are', async (t, { db }) => {
+  const directory = folder(t, two)
+  const migrator = createMigrator({ db, directory })
+  await migrator.migrate()
+  writeFileSync(join(directory, '0001_one.ts'), creating('one').replaceAll('\n', '\r\n'))
+  t.match(await migrator.status(), [{ state: 'applied' }, { state: 'applied' }])
+})
+
+onEveryDatabase(t, 'refuses a database that is newer than the code', async (t, { db }) => {
+  const directory = folder(t, two)
+  const migrator = createMigrator({ db, directory })
+  await migrator.migrate()
+  rmSync(join(directory, '0002_two.ts'))
+  await t.rejects(migrator.migrate(), {
+    code: 'DATABASE_NEWER',
+    message:
+      'The database has migrations that this release does not know: 0002_two; deploy a release that has them, or take them back with it first',
+  })
+})
+
+onEveryDatabase(t, 'applies up to one, by name or number', async (t, { db }) => {
+  const directory = folder(t, { ...two, '0003_three.ts': creating('three') })
+  const migrator = createMigrator({ db, directory })
+  t.match(await migrator.migrate({ to: '0001' }), [{ name: '0001_one' }])
+  t.match(await migrator.migrate({ to: '0002_two' }), [{ name: '0002_two' }])
+  await t.rejects(migrator.migrate({ to: 'two' }), { code: 'MIGRATION_UNKNOWN' })
+  t.strictSame(await tablesOf(db), ['one', 'two'])
+})
+
+onEveryDatabase(t, 'records migrations that it does not run', async (t, { db }) => {
+  const migrator = createMigrator({ db, directory: folder(t, two) })
+  t.match(await migrator.migrate({ fake: true, to: '0001' }), [{ name: '0001_one' }])
+  t.strictSame(await tablesOf(db), [])
+  t.strictSame(await migrator.pending(), ['0002_two'])
+})
+
+onEveryDatabase(t, 'tells the SQL of what is pending and changes nothing', async (t, { db }) => {
+  const files = { ...two, '0003_rows.ts': inserting('one', 1) }
+  const migrator = createMigrator({ db, directory: folder(t, files) })
+  t.match(await migrator.plan(), [
+    { name: '0001_one', statements: [/^create table .one. /] },
+    { name: '0002_two', statements: [/^create table .two. /] },
+    { name: '0003_rows', statements: ['-- code: up changes rows'] },
+  ])
+  t.strictSame(await db.introspection.getTables(), [])
+})
+
+onEveryDatabase(t, 'runs code in one transaction, and takes it back', async (t, { db }) => {
+  const rows = inserting('one', 1, 2)
+  const migrator = createMigrator({
+    db,
+    directory: folder(t, { '0001_one.ts': creating('one'), '0002_rows.ts': rows }),
+  })
+  await migrator.migrate()
+  t.strictSame(await db.selectFrom('one').select('n').orderBy('n').execute(), [{ n: 1 }, { n: 2 }])
+  await migrator.rollback({ steps: 1 })
+  t.strictSame(await db.selectFrom('one').selectAll().execute(), [])
 })
 
 onEveryDatabase(t, 'has nothing to do where there is no folder', async (t, { db }) => {
@@ -72,7 +166,7 @@ onEveryDatabase(
     }
     await t.rejects(migrator.migrate(), refused)
     await t.rejects(migrator.rollback({ steps: 1 }), refused)
-    t.strictSame(await tablesOf(db), ['one', 'plinth_migration', 'two'])
+    t.strictSame(await tablesOf(db), ['one', 'two'])
   },
 )
 
@@ -85,7 +179,7 @@ onEveryDatabase(t, 'takes back the last migrations, the newest first', async (t,
     results.map(({ name, direction }) => `${direction} ${name}`),
     ['down 0003_three', 'down 0002_two'],
   )
-  t.strictSame(await tablesOf(db), ['one', 'plinth_migration', 'plinth_seed'])
+  t.strictSame(await tablesOf(db), ['one'])
   t.strictSame(await migrator.pending(), ['0002_two', '0003_three'])
   t.match(await migrator.rollback({ steps: 5 }), [{ name: '0001_one' }])
   t.strictSame(await migrator.rollback({ steps: 1 }), [])
@@ -93,32 +187,42 @@ onEveryDatabase(t, 'takes back the last migrations, the newest first', async (t,
 
 onEveryDatabase(t, 'takes nothing back where one of them has no down', async (t, { db }) => {
   const directory = folder(t, {
-    '0001_a.ts': 'export const up = async () => {}',
+    '0001_a.ts': migration('m.runData({ up: async () => {} })'),
     '0002_b.ts': creating('b'),
   })
   const migrator = createMigrator({ db, directory })
   await migrator.migrate()
   await t.rejects(migrator.rollback({ steps: 2 }), {
     code: 'MIGRATION_INVALID',
-    message: `The migration ${join(directory, '0001_a.ts')} cannot be used: it exports no function down(db), so it cannot be taken back`,
+    message: `The migration ${join(directory, '0001_a.ts')} cannot be used: it has a step without a way back (down)`,
   })
   t.strictSame(await migrator.pending(), [])
   t.ok((await tablesOf(db)).includes('b'))
 })
 
 const invalid: Record<string, { files: Record<string, string>; at: string; problem: string }> = {
-  'a file without up': {
+  'a file that exports no migration': {
     files: { '0002_bad.ts': 'export const down = async () => {}' },
     at: '0002_bad.ts',
-    problem: 'it exports no function up(db)',
+    problem: "it has no default export made by defineMigration([…]) of 'plinth/migration'",
+  },
+  'something that is no operation': {
+    files: { '0002_bad.ts': migration(`m.createTable('a', { columns: {}, primaryKey: [] })`, '7') },
+    at: '0002_bad.ts',
+    problem: 'what stands at place 2 is no operation',
+  },
+  'an operation that does not fit': {
+    files: { '0002_bad.ts': migration(`m.addColumn('nowhere', 'n', { type: 'integer' })`) },
+    at: '0002_bad.ts',
+    problem: 'operation 1 (addColumn): there is no table nowhere',
   },
   'a syntax error': {
-    files: { '0002_bad.ts': 'export const up = async (db: unknown) => {\n  await db.(\n}' },
+    files: { '0002_bad.ts': 'export default [\n  db.(\n]' },
     at: '0002_bad.ts:2',
     problem: 'Expected ident',
   },
   'a file that throws while it loads': {
-    files: { '0002_bad.ts': 'export const up = async () => {}\n\nthrow new Error("no luck")' },
+    files: { '0002_bad.ts': 'export default []\n\nthrow new Error("no luck")' },
     at: '0002_bad.ts:3',
     problem: 'no luck',
   },

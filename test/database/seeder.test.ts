@@ -3,13 +3,21 @@ import t from 'tap'
 import { createMigrator } from '../../src/database/migrator.ts'
 import { portable } from '../../src/database/portable.ts'
 import type { SeedEvent } from '../../src/database/seed/run.ts'
-import { createSeeder, type Seeder } from '../../src/database/seeder.ts'
-import { type AnyDatabase, creating, folder, onEveryDatabase, tablesOf } from './fixture.ts'
+import { createSeeder, type Seeder, type SeedOptions } from '../../src/database/seeder.ts'
+import {
+  type AnyDatabase,
+  creating,
+  folder,
+  migration,
+  onEveryDatabase,
+  open,
+  tablesOf,
+} from './fixture.ts'
 
 /** A seed of `count` rows in batches of two that logs the rows it handles in `globalThis.handled`. */
-function seeding(table: string, count: number, inEachBatch = ''): string {
+function seeding(table: string, count: number, inEachBatch = '', more = ''): string {
   return `export default {
-    summary: '${count} rows', total: ${count},
+    summary: '${count} rows', total: ${count}, ${more}
     async run({ db, batches, progress, done, signal }) {
       for (const batch of batches(Array.from({ length: ${count} }, (_, i) => ({ n: i + 1 })), 2)) {
         globalThis.handled.push(...batch.map(({ n }) => '${table}' + n))
@@ -24,6 +32,17 @@ function seeding(table: string, count: number, inEachBatch = ''): string {
 }
 
 const settled = { pending: async () => [] }
+const resumable = 'resumable: true,'
+const unlucky = `if (globalThis.broken && batch[0].n === 3) throw new Error('no luck')`
+
+/** Stops the run when a seed has reported `rows`. */
+function stopAt(rows: number): Pick<SeedOptions, 'signal' | 'on'> {
+  const stop = new AbortController()
+  const on = (event: SeedEvent) => {
+    if (event.type === 'progress' && event.rows === rows) stop.abort()
+  }
+  return { signal: stop.signal, on }
+}
 
 interface Prepared {
   seeder: Seeder
@@ -104,16 +123,12 @@ onEveryDatabase(t, 'runs only the seeds that are named', async (t, { db }) => {
   t.strictSame(await numbers(db, 'a'), [], 'nothing is run where one name is wrong')
 })
 
-onEveryDatabase(t, 'stops behind the batch at hand and goes on there', async (t, { db }) => {
+onEveryDatabase(t, 'stops a resumable seed behind a batch and goes on there', async (t, { db }) => {
   const { seeder, handled } = await prepare(t, db, {
-    '01_a.ts': seeding('a', 7),
+    '01_a.ts': seeding('a', 7, '', resumable),
     '02_b.ts': seeding('b', 1),
   })
-  const stop = new AbortController()
-  const on = (event: SeedEvent) => {
-    if (event.type === 'progress' && event.rows === 4) stop.abort()
-  }
-  await t.rejects(seeder.seed({ signal: stop.signal, on }), { name: 'AbortError' })
+  await t.rejects(seeder.seed(stopAt(4)), { name: 'AbortError' })
   t.strictSame(await numbers(db, 'a'), [1, 2, 3, 4])
   handled.splice(0)
   const events: SeedEvent[] = []
@@ -127,20 +142,59 @@ onEveryDatabase(t, 'stops behind the batch at hand and goes on there', async (t,
   t.strictSame(await numbers(db, 'a'), [1, 2, 3, 4, 5, 6, 7])
 })
 
+onEveryDatabase(
+  t,
+  'undoes any other seed that is stopped, and starts it anew',
+  async (t, { db }) => {
+    const { seeder, handled } = await prepare(t, db, { '01_a.ts': seeding('a', 3) })
+    await t.rejects(seeder.seed(stopAt(2)), { name: 'AbortError' })
+    t.strictSame(await numbers(db, 'a'), [])
+    handled.splice(0)
+    t.match(await seeder.seed(), [{ rows: 3, added: 3 }])
+    t.strictSame(handled, ['a1', 'a2', 'a3'])
+  },
+)
+
 onEveryDatabase(t, 'lets signals in while it runs', async (t, { db }) => {
-  const { seeder } = await prepare(t, db, { '01_a.ts': seeding('a', 100) })
+  const { seeder } = await prepare(t, db, { '01_a.ts': seeding('a', 100, '', resumable) })
   const stop = new AbortController()
   setImmediate(() => stop.abort())
   await t.rejects(seeder.seed({ signal: stop.signal }), { name: 'AbortError' })
   t.ok((await numbers(db, 'a')).length < 100)
 })
 
-onEveryDatabase(t, 'keeps what a seed that throws had committed', async (t, { db }) => {
-  const broken = seeding(
-    'a',
-    5,
-    `if (globalThis.broken && batch[0].n === 3) throw new Error('no luck')`,
-  )
+onEveryDatabase(t, 'undoes a seed that throws, with its record', async (t, { db }) => {
+  const { seeder } = await prepare(t, db, {
+    '01_a.ts': seeding('a', 1),
+    '02_b.ts': seeding('b', 5, unlucky),
+  })
+  Object.assign(globalThis, { broken: true })
+  await t.rejects(seeder.seed(), {
+    code: 'SEED_FAILED',
+    message:
+      'The seed 02_b failed: no luck. Nothing of it is kept; mend it and run manage seed again',
+  })
+  t.strictSame(await numbers(db, 'a'), [1], 'a seed before it is kept')
+  t.strictSame(await numbers(db, 'b'), [])
+  Object.assign(globalThis, { broken: false })
+  t.match(await seeder.seed(), [{ skipped: true }, { rows: 5, added: 5 }])
+  t.strictSame(await numbers(db, 'b'), [1, 2, 3, 4, 5])
+})
+
+onEveryDatabase(t, 'runs a seed once, however many start it', async (t, { db, url }) => {
+  const { seeder, handled, directory } = await prepare(t, db, { '01_a.ts': seeding('a', 3) })
+  const other = createSeeder({
+    db: await open(t, url, { acquireTimeout: 5000 }),
+    directory,
+    migrator: settled,
+  })
+  const [one, two] = await Promise.all([seeder.seed(), other.seed()])
+  t.strictSame([one[0]?.skipped, two[0]?.skipped].sort(), [false, true])
+  t.strictSame(handled, ['a1', 'a2', 'a3'])
+})
+
+onEveryDatabase(t, 'keeps what a resumable seed that throws had committed', async (t, { db }) => {
+  const broken = seeding('a', 5, unlucky, resumable)
   const { seeder, handled } = await prepare(t, db, {
     '01_a.ts': broken,
     '02_b.ts': seeding('b', 1),
@@ -149,7 +203,7 @@ onEveryDatabase(t, 'keeps what a seed that throws had committed', async (t, { db
   await t.rejects(seeder.seed(), {
     code: 'SEED_FAILED',
     message:
-      'The seed 01_a failed: no luck. What it had committed is kept; mend it and run manage seed again',
+      'The seed 01_a failed: no luck. What it had committed is kept; mend it and run manage seed again to go on there',
   })
   t.strictSame(await numbers(db, 'a'), [1, 2])
   t.strictSame(await numbers(db, 'b'), [])
@@ -194,4 +248,55 @@ onEveryDatabase(t, 'runs seeds again after a migration was taken back', async (t
   await migrator.migrate()
   t.match(await seeder.seed(), [{ skipped: false, added: 2 }])
   t.strictSame(await numbers(db, 'a'), [1, 2])
+})
+
+// Two tables that refer to each other, one that refers to itself, and one that numbers its rows.
+const related = migration(
+  `m.createTable('egg', { columns: { id: { type: 'integer' }, hen: { type: 'integer', nullable: true } }, primaryKey: ['id'] })`,
+  `m.createTable('hen', { columns: { id: { type: 'integer', generated: true }, egg: { type: 'integer' }, mother: { type: 'integer', nullable: true } },
+    primaryKey: ['id'], foreignKeys: [
+      { name: 'hen_egg_fkey', columns: ['egg'], table: 'egg', references: ['id'] },
+      { name: 'hen_mother_fkey', columns: ['mother'], table: 'hen', references: ['id'] },
+    ] })`,
+  `m.addForeignKey('egg', { name: 'egg_hen_fkey', columns: ['hen'], table: 'hen', references: ['id'] })`,
+)
+const hens = `export default { summary: 'A hen and her chick', async run({ db, progress }) {
+  await db.insertInto('egg').values([{ id: 1, hen: null }, { id: 2, hen: null }]).execute()
+  await db.insertInto('hen').values([{ egg: 1, mother: null }]).execute()
+  await db.insertInto('hen').values([{ egg: 2, mother: 1 }]).execute()
+  await db.updateTable('egg').set({ hen: 1 }).where('id', '=', 2).execute()
+  await progress(4)
+} }`
+
+onEveryDatabase(t, 'starts anew on empty tables', async (t, { db }) => {
+  const migrator = createMigrator({ db, directory: folder(t, { '0001_hen.ts': related }) })
+  await migrator.migrate()
+  const directory = folder(t, { '01_hens.ts': hens }, 'seeds')
+  const seeder = createSeeder({ db, migrator, directory })
+  await seeder.seed()
+  const before = await db.selectFrom('hen').selectAll().orderBy('id').execute()
+  await db.insertInto('egg').values({ id: 3, hen: 2 }).execute()
+  await db.insertInto('hen').values({ egg: 3, mother: 2 }).execute()
+
+  const events: SeedEvent[] = []
+  const results = await seeder.seed({ fresh: true, on: (event) => events.push(event) })
+  t.match(events[0], { type: 'fresh', tables: 3 })
+  t.match(results, [{ name: '01_hens', skipped: false, added: 4 }])
+  t.strictSame(await db.selectFrom('hen').selectAll().orderBy('id').execute(), before)
+  t.match(before, [{ id: 1 }, { id: 2 }])
+  t.match(await db.selectFrom('egg').selectAll().execute(), { length: 2 })
+  t.strictSame(await migrator.pending(), [])
+  await t.rejects(
+    db.insertInto('egg').values({ id: 9, hen: 99 }).execute(),
+    /foreign key/i,
+    'foreign keys are looked at again',
+  )
+})
+
+onEveryDatabase(t, 'empties nothing where the seeds cannot be run', async (t, { db }) => {
+  const files = { '01_a.ts': seeding('a', 1), '02_b.ts': 'export default {}' }
+  const { seeder } = await prepare(t, db, files)
+  await db.insertInto('b').values({ n: 7 }).execute()
+  await t.rejects(seeder.seed({ fresh: true }), { code: 'SEED_INVALID' })
+  t.strictSame(await numbers(db, 'b'), [7])
 })

@@ -1,29 +1,27 @@
-import type { Migration } from 'plinth'
+import { createTable, defineMigration } from 'plinth/migration'
 
-export const up: Migration = async (db, { createTable, types }) => {
-  await createTable('city')
-    .addColumn('id', types.id, (id) => id.primaryKey().autoIncrement())
-    .addColumn('name', 'varchar(120)', (name) => name.notNull())
-    .addColumn('country', 'char(2)', (country) => country.notNull())
-    .addColumn('population', 'integer', (population) => population.notNull())
-    .addColumn('lat', types.double, (lat) => lat.notNull())
-    .addColumn('lon', types.double, (lon) => lon.notNull())
-    .addColumn('created_at', types.timestamp, (createdAt) => createdAt.notNull())
-    .addColumn('updated_at', types.timestamp, (updatedAt) => updatedAt.notNull())
-    .addForeignKeyConstraint('city_country', ['country'], 'country', ['code'])
-    .execute()
-  const indexes: Record<string, string[]> = {
-    city_country_population: ['country', 'population'],
-    city_name: ['name'],
-    city_population: ['population'],
-    // Finds the cities near a point: a band of latitudes, in it the longitudes.
-    city_lat_lon: ['lat', 'lon'],
-  }
-  for (const [name, columns] of Object.entries(indexes)) {
-    await db.schema.createIndex(name).on('city').columns(columns).execute()
-  }
-}
-
-export const down: Migration = async (db) => {
-  await db.schema.dropTable('city').execute()
-}
+export default defineMigration([
+  createTable('city', {
+    columns: {
+      id: { type: 'bigint', generated: true },
+      name: { type: 'varchar(120)' },
+      country: { type: 'char(2)' },
+      population: { type: 'integer' },
+      lat: { type: 'double' },
+      lon: { type: 'double' },
+      created_at: { type: 'datetime' },
+      updated_at: { type: 'datetime' },
+    },
+    primaryKey: ['id'],
+    indexes: [
+      { name: 'city_country_population_idx', columns: ['country', 'population'] },
+      // Finds the cities near a point: a band of latitudes, in it the longitudes.
+      { name: 'city_lat_lon_idx', columns: ['lat', 'lon'] },
+      { name: 'city_name_idx', columns: ['name'] },
+      { name: 'city_population_idx', columns: ['population'] },
+    ],
+    foreignKeys: [
+      { name: 'city_country_fkey', columns: ['country'], table: 'country', references: ['code'] },
+    ],
+  }),
+])

@@ -4,6 +4,7 @@ import { CITY_COUNT, readCities } from '../src/data/cities.ts'
 export default defineSeed({
   summary: 'The cities of the world',
   total: CITY_COUNT,
+  resumable: true,
   async run({ db, batches, progress }) {
     const now = new Date()
     for (const cities of batches(readCities())) {

@@ -4,7 +4,6 @@ import type {
   DialectName,
   ForeignKeyState,
   IndexState,
-  PerDialect,
   TableState,
 } from '../schema/state.ts'
 
@@ -175,5 +174,3 @@ export function defineMigration(
 ): Migration {
   return { operations, accept }
 }
-
-export type { ColumnState, ForeignKeyState, IndexState, PerDialect, TableState }

@@ -1,53 +1,146 @@
-import type { Kysely, Selectable } from 'kysely'
-import { portable } from '../portable.ts'
+import type { ColumnType, Kysely } from 'kysely'
+import { errors, PlinthError } from '../../errors.ts'
+import { portable, supportsTransactionalDdl } from '../portable.ts'
+import { forgetSeeds, type SeedTables } from '../seed/record.ts'
 import type { Timestamp } from '../types.ts'
+import type { Task } from './task.ts'
 
-/** One row of `plinth_migration`: a migration that is applied. */
+/** A migration that is applied, or under way. */
 export interface MigrationRow {
   name: string
-  applied_at: Timestamp
-  duration_ms: number
+  /** Of its file, when it was applied or begun. */
+  checksum: string
+  /** `null` where it is being applied. */
+  applied_at: ColumnType<string | null, Date | null, Date | null>
+  duration_ms: number | null
+  /** Which way it is under way; `null`: it is not. At most one such row is of a migration of which anything has happened. */
+  direction: 'up' | 'down' | null
+  /** How many of its statements have happened. */
+  position: number | null
+  /** `begun`: the statement behind them, too, perhaps. `idle`: it did not. */
+  state: 'begun' | 'idle' | null
+  /** SHA-256 of the statements that have happened, perhaps. */
+  prefix: string | null
+}
+
+/** Who migrates, as far as it has said so. */
+export interface LockRow {
+  id: 1
+  holder: string | null
+  since: Timestamp | null
+  /** Where the lock is a lease: until when. */
+  expires_at: Timestamp | null
 }
 
 export interface MigrationTables {
   plinth_migration: MigrationRow
+  plinth_migration_lock: LockRow
+}
+
+/** A migration that is applied. */
+export interface MigrationRecord {
+  name: string
+  checksum: string
+  /** ISO 8601. */
+  applied_at: string
+  duration_ms: number
 }
 
 const TABLE = 'plinth_migration'
+const LOCK = 'plinth_migration_lock'
 
-/** Creates the table of records where it is missing. */
-export async function createRecords(db: Kysely<MigrationTables>): Promise<void> {
+/**
+ * Creates the tables that are missing, also that of the lock where the database needs one.
+ *
+ * @throws {PlinthError} MIGRATION_RECORDS where that is not allowed
+ */
+export async function prepareRecords(db: Kysely<MigrationTables>): Promise<void> {
+  const existing = await recordTables(db)
+  try {
+    if (!existing.has(TABLE)) await createRecords(db)
+    if (!supportsTransactionalDdl(db) && !existing.has(LOCK)) await createLock(db)
+  } catch (cause) {
+    if (PlinthError.is(cause)) throw cause
+    throw errors.MIGRATION_RECORDS.with({ cause }, (cause as Error).message)
+  }
+}
+
+async function createRecords(db: Kysely<MigrationTables>): Promise<void> {
   const { createTable, types } = portable(db)
   await createTable(TABLE)
     .ifNotExists()
     .addColumn('name', 'varchar(255)', (name) => name.primaryKey())
-    .addColumn('applied_at', types.timestamp, (appliedAt) => appliedAt.notNull())
-    .addColumn('duration_ms', 'integer', (duration) => duration.notNull())
+    .addColumn('checksum', 'char(64)', (checksum) => checksum.notNull())
+    .addColumn('applied_at', types.timestamp)
+    .addColumn('duration_ms', 'integer')
+    .addColumn('direction', 'varchar(4)')
+    .addColumn('position', 'integer')
+    .addColumn('state', 'varchar(5)')
+    .addColumn('prefix', 'char(64)')
     .execute()
 }
 
-/** Whether anything was ever recorded here; changes nothing. */
-export async function hasRecords(db: Kysely<MigrationTables>): Promise<boolean> {
+async function createLock(db: Kysely<MigrationTables>): Promise<void> {
+  const { createTable, types } = portable(db)
+  await createTable(LOCK)
+    .ifNotExists()
+    .addColumn('id', 'integer', (id) => id.primaryKey())
+    .addColumn('holder', 'varchar(300)')
+    .addColumn('since', types.timestamp)
+    .addColumn('expires_at', types.timestamp)
+    .execute()
+}
+
+/** Which of the kit's tables there are; changes nothing. */
+export async function recordTables(db: Kysely<MigrationTables>): Promise<ReadonlySet<string>> {
   const tables = await db.introspection.getTables()
-  return tables.some(({ name }) => name === TABLE)
+  return new Set(tables.map(({ name }) => name).filter((name) => name.startsWith(TABLE)))
+}
+
+/** What is applied, by name, where it may be that nothing ever was; changes nothing. */
+export async function recorded(db: Kysely<MigrationTables>): Promise<MigrationRecord[]> {
+  return (await recordTables(db)).has(TABLE) ? await readRecords(db) : []
 }
 
 /** What is applied, by name. */
-export function readRecords(db: Kysely<MigrationTables>): Promise<Selectable<MigrationRow>[]> {
-  return db.selectFrom(TABLE).selectAll().orderBy('name').execute()
+export async function readRecords(db: Kysely<MigrationTables>): Promise<MigrationRecord[]> {
+  const rows = await db
+    .selectFrom(TABLE)
+    .select(['name', 'checksum', 'applied_at', 'duration_ms'])
+    .where('applied_at', 'is not', null)
+    .orderBy('name')
+    .execute()
+  return rows as MigrationRecord[]
 }
 
-/** Keeps record of a migration that was applied now. */
-export async function addRecord(
+/** Of a row, where its migration is not under way. */
+export const NOT_UNDER_WAY = { direction: null, position: null, state: null, prefix: null }
+
+/** Keeps record of a task that is done, and that no journal knows of or that is taken back. */
+export async function recordTask(
   db: Kysely<MigrationTables>,
-  name: string,
+  { name, checksum, direction }: Pick<Task, 'name' | 'checksum' | 'direction'>,
   duration: number,
 ): Promise<void> {
-  const row = { name, applied_at: new Date(), duration_ms: duration }
-  await db.insertInto(TABLE).values(row).execute()
+  if (direction === 'up') {
+    const row = { name, checksum, applied_at: new Date(), duration_ms: duration }
+    await db
+      .insertInto(TABLE)
+      .values({ ...row, ...NOT_UNDER_WAY })
+      .execute()
+    return
+  }
+  // The tables whose rows they have written may be gone.
+  await forgetSeeds(db as unknown as Kysely<SeedTables>)
+  await db.deleteFrom(TABLE).where('name', '=', name).execute()
 }
 
-/** Forgets a migration that was taken back. */
-export async function removeRecord(db: Kysely<MigrationTables>, name: string): Promise<void> {
-  await db.deleteFrom(TABLE).where('name', '=', name).execute()
+/** Takes the file as it is now for what was applied. */
+export async function acceptChecksum(
+  db: Kysely<MigrationTables>,
+  name: string,
+  checksum: string,
+): Promise<void> {
+  if (!(await recordTables(db)).has(TABLE)) return
+  await db.updateTable(TABLE).set({ checksum }).where('name', '=', name).execute()
 }

@@ -1,4 +1,4 @@
-import { Kysely, MysqlDialect } from 'kysely'
+import { type Dialect, Kysely, MysqlDialect } from 'kysely'
 import type { Pool } from 'mysql2'
 import type { DatabaseLimits, DatabaseTables, OpenDatabase } from '../types.ts'
 import { BoundedPool } from './pool.ts'
@@ -11,16 +11,19 @@ const GOODBYE = 1000
 /**
  * Kysely on a pool that was made with `poolOptions`. Closing it leaves the pool to its maker.
  *
+ * @param adapt may change how statements are compiled
  * @throws {Error} mysql2's, when the sessions cannot be prepared
  */
 export async function openMysql(
   pool: Pool,
   limits: DatabaseLimits,
   sockets: Sockets,
+  adapt = (dialect: Dialect): Dialect => dialect,
 ): Promise<OpenDatabase> {
   await prepareSessions(pool, sessionSql(limits.queryTimeout))
   const bounded = new BoundedPool(pool, limits)
-  const db = new Kysely<DatabaseTables>({ dialect: new MysqlDialect({ pool: bounded }) })
+  const dialect = adapt(new MysqlDialect({ pool: bounded }))
+  const db = new Kysely<DatabaseTables>({ dialect })
   const close = async () => {
     await bounded.drain()
     sockets.destroyAfter(GOODBYE)

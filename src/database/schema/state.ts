@@ -67,8 +67,3 @@ export interface TableState {
 
 /** Tables by name: what the models ask for, what the migrations make, or what a database has. */
 export type SchemaState = Readonly<Record<string, TableState>>
-
-/** What the check is called that keeps a column to its `values`. */
-export function checkName(table: string, column: string): string {
-  return `${table}_${column}_check`
-}

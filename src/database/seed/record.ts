@@ -29,18 +29,28 @@ export async function createRecords(db: Kysely<SeedTables>): Promise<void> {
     .execute()
 }
 
-/** Forgets all seeds: they begin anew, and leave alone what is there. */
-export async function removeRecords(db: Kysely<SeedTables>): Promise<void> {
-  await createRecords(db)
-  await db.deleteFrom(TABLE).execute()
+/** Forgets all seeds: they begin anew, and leave alone what is there. No DDL: MySQL would end a transaction. */
+export async function forgetSeeds(db: Kysely<SeedTables>): Promise<void> {
+  const tables = await db.introspection.getTables()
+  if (tables.some(({ name }) => name === TABLE)) await db.deleteFrom(TABLE).execute()
 }
 
-/** How far a seed is. One that was not begun is recorded as begun. */
-export async function beginRecord(
+/** Records a seed as begun, where it was not. */
+export async function beginRecord(db: Kysely<SeedTables>, name: string): Promise<void> {
+  await insertMissing(db, TABLE, [{ name, rows: 0, finished_at: null }], 'name')
+}
+
+/** How far a seed is that was begun. Within a transaction, other processes that ask wait for its end. */
+export async function readRecord(
   db: Kysely<SeedTables>,
   name: string,
 ): Promise<Selectable<SeedRow>> {
-  await insertMissing(db, TABLE, [{ name, rows: 0, finished_at: null }], 'name')
+  // Takes the row's lock as `for update` does, which SQLite does not have.
+  await db
+    .updateTable(TABLE)
+    .set(({ ref }) => ({ rows: ref('rows') }))
+    .where('name', '=', name)
+    .execute()
   return await db.selectFrom(TABLE).selectAll().where('name', '=', name).executeTakeFirstOrThrow()
 }
 

@@ -3,7 +3,7 @@ import type { Kysely } from 'kysely'
 import { errors } from '../../errors.ts'
 import { inBatches } from '../insert.ts'
 import type { DatabaseTables } from '../types.ts'
-import { beginRecord, type SeedTables, updateRecord } from './record.ts'
+import { beginRecord, readRecord, type SeedTables, updateRecord } from './record.ts'
 import type { Seed, SeedContext } from './seed.ts'
 
 /** A seed that is finished. */
@@ -19,6 +19,8 @@ export interface SeedResult {
 }
 
 export type SeedEvent =
+  /** How many tables are empty now. */
+  | { type: 'fresh'; tables: number }
   /** `done`: how many rows an earlier run had got to. */
   | { type: 'start'; name: string; summary: string; total: number | undefined; done: number }
   | { type: 'progress'; name: string; rows: number }
@@ -40,21 +42,30 @@ export interface RunOptions {
 }
 
 /**
- * Runs one seed unless it is finished, from where it was cut short.
+ * Runs one seed unless it is finished: in one transaction, or from where it was cut short.
  *
  * @throws {PlinthError} SEED_FAILED
  * @throws the reason of `signal` when it aborts
  */
 export async function runSeed(loaded: LoadedSeed, options: RunOptions): Promise<SeedResult> {
-  const { db, again, on } = options
+  const { db, on } = options
+  const { name, seed } = loaded
   const began = performance.now()
-  const { finished_at, rows } = await beginRecord(db, loaded.name)
-  const skipped = finished_at !== null && !again
-  const counts = skipped ? { rows, added: 0 } : await write(loaded, options, again ? 0 : rows)
-  const duration_ms = Math.round(performance.now() - began)
-  const result = { name: loaded.name, skipped, ...counts, duration_ms }
+  await beginRecord(db, name)
+  const counts = seed.resumable
+    ? await runUnfinished(loaded, options)
+    : await db.transaction().execute((db) => runUnfinished(loaded, { ...options, db }))
+  const result = { name, ...counts, duration_ms: Math.round(performance.now() - began) }
   on({ type: 'done', ...result })
   return result
+}
+
+async function runUnfinished(loaded: LoadedSeed, options: RunOptions) {
+  const { db, again } = options
+  const { finished_at, rows } = await readRecord(db, loaded.name)
+  if (finished_at !== null && !again) return { skipped: true, rows, added: 0 }
+  const done = loaded.seed.resumable && !again ? rows : 0
+  return { skipped: false, ...(await write(loaded, options, done)) }
 }
 
 async function write({ name, seed }: LoadedSeed, options: RunOptions, done: number) {
@@ -76,11 +87,14 @@ async function write({ name, seed }: LoadedSeed, options: RunOptions, done: numb
   } catch (cause) {
     signal.throwIfAborted()
     const problem = cause instanceof Error ? cause.message : String(cause)
-    throw errors.SEED_FAILED.with({ cause }, name, problem)
+    throw errors.SEED_FAILED.with({ cause }, name, problem, seed.resumable ? KEPT : UNDONE)
   }
   await updateRecord(db, name, { finished_at: new Date() })
   return counts
 }
+
+const KEPT = 'What it had committed is kept; mend it and run manage seed again to go on there'
+const UNDONE = 'Nothing of it is kept; mend it and run manage seed again'
 
 function contextOf({ db, signal }: RunOptions, done: number): Omit<SeedContext, 'progress'> {
   return {

@@ -3,18 +3,20 @@ import type { DatabaseTables } from '../types.ts'
 
 /** What a seed works with. */
 export interface SeedContext {
+  /** The transaction of the seed; the database itself where the seed is `resumable`. */
   db: Kysely<DatabaseTables>
   /**
-   * Cuts all rows of the seed into batches, without those that an earlier run, cut short, had reported.
+   * Cuts all rows of the seed into batches, without those that an earlier run of a resumable seed had reported.
    *
    * @param rows in the same order each time
    * @param size default 10,000
    */
   batches<T>(rows: Iterable<T>, size?: number): Iterable<T[]>
-  /** How many rows an earlier run had reported: for a seed that does without `batches`. */
+  /** How many rows an earlier run of a resumable seed had reported: for one that does without `batches`. */
   done: number
   /**
-   * Reports a batch that is committed. When the run is to stop this throws, so that the next goes on there.
+   * Reports rows that are written. Where the seed is resumable they have to be committed: the next run goes on behind
+   * them. When the run is to stop this throws.
    *
    * @param rows how many rows further the seed is
    * @param added how many of them are new; default: all
@@ -31,8 +33,13 @@ export interface Seed {
   /** How many rows there are, where it is known: for the progress bar. */
   total?: number
   /**
-   * Writes the rows, in batches that are each committed and reported. It may be run again at any time, so
-   * rows that are there already have to be left alone: see `insertMissing`.
+   * For more rows than one transaction should have: what `run` writes is committed as it does so, and a run that was
+   * cut short goes on where it was. Default: all of it is one transaction, of which a failure leaves nothing.
+   */
+  resumable?: boolean
+  /**
+   * Writes the rows and reports them. It may be run again at any time, so rows that are there already have to be
+   * left alone: see `insertMissing`.
    */
   run(context: SeedContext): Promise<void>
 }

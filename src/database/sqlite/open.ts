@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
-import { Kysely } from 'kysely'
+import { type Dialect, Kysely } from 'kysely'
 import { errors, PlinthError } from '../../errors.ts'
 import type { DatabaseLimits, DatabaseTables, OpenDatabase } from '../types.ts'
 import { untilFree } from './busy.ts'
@@ -22,11 +22,16 @@ const SETTINGS = `
  * Opens a file of SQLite, which is created with its folder if it is not there.
  *
  * @param file an absolute path, or `:memory:`
+ * @param adapt may change how statements are compiled
  * @throws {PlinthError} DATABASE_UNAVAILABLE with the file and the reason; DATABASE_BUSY while others lock it
  */
-export async function openSqlite(file: string, limits: DatabaseLimits): Promise<OpenDatabase> {
+export async function openSqlite(
+  file: string,
+  limits: DatabaseLimits,
+  adapt = (dialect: Dialect): Dialect => dialect,
+): Promise<OpenDatabase> {
   const driver = new SqliteDriver(await open(file, limits), limits)
-  const db = new Kysely<DatabaseTables>({ dialect: sqliteDialect(driver) })
+  const db = new Kysely<DatabaseTables>({ dialect: adapt(sqliteDialect(driver)) })
   // Not `db.destroy()`, which does nothing where no query has run yet.
   return { db, close: () => driver.destroy() }
 }

@@ -5,13 +5,13 @@ import { City } from './model.ts'
 const EARTH_RADIUS_KM = 6371.0088
 
 const Near = Type.Object({
-  lat: City.properties.lat,
-  lon: City.properties.lon,
+  lat: City.schema.properties.lat,
+  lon: City.schema.properties.lon,
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 10 })),
 })
 
 const NearCity = Type.Object({
-  ...City.properties,
+  ...City.schema.properties,
   distance_km: Type.Number({ description: 'On a sphere of the mean radius of the earth' }),
 })
 

@@ -7,12 +7,12 @@ import {
   type Static,
   Type,
 } from 'plinth'
-import { City, CityInput } from './model.ts'
+import { City } from './model.ts'
 
-const key = { id: City.properties.id }
+const key = { id: City.schema.properties.id }
 const byId = Type.Object(key)
 
-const cityList = defineList(City, {
+const cityList = defineList(City.schema, {
   filters: {
     country: 'equals',
     name: 'contains',
@@ -45,7 +45,7 @@ export const retrieve = defineResource({
   summary: 'One city',
   path: '/:id',
   request: byId,
-  response: City,
+  response: City.schema,
   examples: { request: { id: example.id }, response: example },
   async perform({ id }, { db }) {
     const found = await db.selectFrom('city').selectAll().where('id', '=', id).executeTakeFirst()
@@ -57,16 +57,12 @@ export const create = defineResource({
   summary: 'Add a city',
   method: 'POST',
   status: 201,
-  request: CityInput,
-  response: City,
+  request: City.input,
+  response: City.schema,
   examples: { request: paris, response: example },
   async perform(city, { db }) {
     await assertCountry(db, city.country)
-    const now = new Date()
-    const { insertId } = await db
-      .insertInto('city')
-      .values({ ...city, created_at: now, updated_at: now })
-      .executeTakeFirstOrThrow()
+    const { insertId } = await db.insertInto('city').values(city).executeTakeFirstOrThrow()
     return await retrieve({ id: Number(insertId) })
   },
 })
@@ -75,8 +71,8 @@ export const replace = defineResource({
   summary: 'Replace a city',
   method: 'PUT',
   path: '/:id',
-  request: Type.Object({ ...key, ...CityInput.properties }),
-  response: City,
+  request: Type.Object({ ...key, ...City.input.properties }),
+  response: City.schema,
   examples: { request: { id: example.id, ...paris }, response: example },
   perform: ({ id, ...city }, context) => change(id, city, context),
 })
@@ -85,8 +81,8 @@ export const update = defineResource({
   summary: 'Change some fields of a city',
   method: 'PATCH',
   path: '/:id',
-  request: Type.Object({ ...key, ...Type.Partial(CityInput).properties }),
-  response: City,
+  request: Type.Object({ ...key, ...City.patch.properties }),
+  response: City.schema,
   examples: {
     request: { id: example.id, population: 2_103_778 },
     response: { ...example, population: 2_103_778 },
@@ -107,13 +103,10 @@ export const remove = defineResource({
 
 type Database = Context['db']
 
-async function change(id: number, city: Partial<Static<typeof CityInput>>, { db }: Context) {
+async function change(id: number, city: Static<typeof City.patch>, { db }: Context) {
   if (city.country !== undefined) await assertCountry(db, city.country)
-  await db
-    .updateTable('city')
-    .set({ ...city, updated_at: new Date() })
-    .where('id', '=', id)
-    .execute()
+  if (Object.keys(city).length > 0)
+    await db.updateTable('city').set(city).where('id', '=', id).execute()
   return await retrieve({ id })
 }
 

@@ -1,33 +1,18 @@
-import { Type } from 'plinth'
+import { column, defineModel, Type } from 'plinth'
 
-const optionalText = Type.Union([Type.String(), Type.Null()])
-
-export const Country = Type.Object({
-  code: Type.String({ pattern: '^[A-Z]{2}$', description: 'ISO 3166-1 alpha-2' }),
-  name: Type.String(),
-  capital: optionalText,
-  region: Type.String(),
-  subregion: optionalText,
-  area: Type.Union([Type.Number({ description: 'km²' }), Type.Null()]),
-  lat: Type.Number({ description: 'Degrees north' }),
-  lon: Type.Number({ description: 'Degrees east' }),
-  flag: Type.String({ description: 'As an emoji' }),
+export const Country = defineModel('country', {
+  columns: {
+    code: column(Type.String({ pattern: '^[A-Z]{2}$', description: 'ISO 3166-1 alpha-2' }), {
+      type: 'char(2)',
+    }),
+    name: Type.String({ maxLength: 120 }),
+    capital: Type.Optional(Type.String({ maxLength: 120 })),
+    region: Type.String({ maxLength: 60 }),
+    subregion: Type.Optional(Type.String({ maxLength: 60 })),
+    area: Type.Optional(Type.Number({ description: 'km²' })),
+    lat: Type.Number({ description: 'Degrees north' }),
+    lon: Type.Number({ description: 'Degrees east' }),
+    flag: Type.String({ maxLength: 16, description: 'As an emoji' }),
+  },
+  primaryKey: ['code'],
 })
-
-export interface CountryTable {
-  code: string
-  name: string
-  capital: string | null
-  region: string
-  subregion: string | null
-  area: number | null
-  lat: number
-  lon: number
-  flag: string
-}
-
-declare module 'plinth' {
-  interface DatabaseTables {
-    country: CountryTable
-  }
-}

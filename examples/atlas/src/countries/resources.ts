@@ -1,7 +1,7 @@
 import { type Context, defineList, defineResource, notFound, Type } from 'plinth'
 import { Country } from './model.ts'
 
-const countryList = defineList(Country, {
+const countryList = defineList(Country.schema, {
   filters: { region: 'equals', name: 'contains' },
   order: ['code', 'name', 'area'],
   key: 'code',
@@ -16,10 +16,10 @@ export const list = defineResource({
   perform: (input, { db }) => countryList.paginate(db.selectFrom('country').selectAll(), input),
 })
 
-const byCode = Type.Object({ code: Country.properties.code })
+const byCode = Type.Object({ code: Country.schema.properties.code })
 
 const CountryWithTotals = Type.Object({
-  ...Country.properties,
+  ...Country.schema.properties,
   totals: Type.Object({
     cities: Type.Integer({ description: 'How many of its cities are known here' }),
     population: Type.Integer({ description: 'How many people live in those' }),

@@ -1,0 +1,132 @@
+import { join } from 'node:path'
+import * as Flags from '@oclif/core/flags'
+import type { LintFinding } from '../src/database/migration/lint.ts'
+import type { Draft } from '../src/database/migration/make.ts'
+import type { Renames } from '../src/database/migration/rename.ts'
+import type { Recorded } from '../src/database/migration/snapshot.ts'
+import type { SchemaState } from '../src/database/schema/state.ts'
+import { errors } from '../src/errors.ts'
+import type { ServiceDefinition } from '../src/service.ts'
+import { BaseCommand } from './_base.ts'
+
+/** What `--json` prints. */
+interface MakeResult {
+  /** The migration, as `0004_add_city_kind`; `null`: there is nothing to do. */
+  migration: string | null
+  written: boolean
+  /** Its operations, a line each. */
+  changes: string[]
+  findings: LintFinding[]
+}
+
+export default class MakeMigrations extends BaseCommand {
+  static override summary = 'Write the migration that the models ask for'
+  static override description =
+    'Compares the models with the migrations; no database is needed. Warns of what does harm while the release before still runs.'
+  static override examples = [
+    '<%= config.bin %> makemigrations',
+    '<%= config.bin %> makemigrations --check',
+    '<%= config.bin %> makemigrations --rename city.inhabitants=city.population',
+    '<%= config.bin %> makemigrations --empty --name fill_kinds',
+  ]
+  static override enableJsonFlag = true
+  static override flags = {
+    name: Flags.string({
+      description: 'what it is called behind its number; default: by what it does',
+    }),
+    check: Flags.boolean({
+      description: 'write nothing; exit with 1 where models and migrations differ',
+      exclusive: ['empty', 'rebuild', 'dry-run'],
+    }),
+    'dry-run': Flags.boolean({ description: 'print the migration; write nothing' }),
+    empty: Flags.boolean({ description: 'a migration for steps that are written by hand' }),
+    rename: Flags.string({
+      multiple: true,
+      multipleNonGreedy: true,
+      helpValue: 'old=new',
+      description: 'what was renamed: city=town, or city.inhabitants=city.population',
+    }),
+    'no-rename': Flags.boolean({ description: 'nothing else was renamed; ask nothing' }),
+    rebuild: Flags.boolean({
+      description: 'write migrations/schema.json anew from the migrations',
+      exclusive: ['empty', 'dry-run'],
+    }),
+  }
+
+  async run(): Promise<MakeResult> {
+    const { flags } = await this.parse(MakeMigrations)
+    if (!/^[a-z0-9_]+$/.test(flags.name ?? 'none')) {
+      this.error('--name takes lower case letters, digits and _', { exit: 2 })
+    }
+    const { root, file, service } = await this.loadService()
+    const { readMigrations, assertSnapshot } = await import('../src/database/migration/snapshot.ts')
+    const make = await import('../src/database/migration/make.ts')
+    const recorded = await readMigrations(join(root, 'migrations'))
+    if (flags.rebuild) {
+      await make.writeSnapshot(recorded)
+      this.log('wrote migrations/schema.json')
+      return { migration: null, written: true, changes: [], findings: [] }
+    }
+    await assertSnapshot(recorded)
+    const draft = flags.empty
+      ? make.emptyMigration(recorded, flags.name)
+      : await this.draft(recorded, service, file, flags)
+    const written = draft !== undefined && !flags.check && !flags['dry-run']
+    if (written) await make.writeMigration(recorded, draft)
+    return await this.report(recorded, draft, { ...flags, written })
+  }
+
+  private async draft(
+    recorded: Recorded,
+    { models }: ServiceDefinition,
+    file: string,
+    flags: RenameFlags & { name?: string | undefined },
+  ): Promise<Draft | undefined> {
+    const { assertModels } = await import('../src/database/model/check-models.ts')
+    const { draftMigration } = await import('../src/database/migration/make.ts')
+    if (!models) throw errors.MODELS_MISSING(file)
+    assertModels(models)
+    const wanted = Object.fromEntries(models.map(({ table, state }) => [table, state]))
+    const renames = await this.renames(recorded.schema, wanted, flags)
+    return draftMigration(recorded, wanted, renames, flags.name)
+  }
+
+  private async renames(from: SchemaState, to: SchemaState, flags: RenameFlags): Promise<Renames> {
+    const { chooseRenames, namedRenames } = await import('./_renames.ts')
+    const named = namedRenames(from, to, flags.rename ?? [], (problem) =>
+      this.error(problem, { exit: 2 }),
+    )
+    if (flags['no-rename'] || flags.check) return named
+    const { canAsk } = await import('./_ask.ts')
+    return await chooseRenames(from, to, named, canAsk() && !this.jsonEnabled())
+  }
+
+  private async report(
+    { schema }: Recorded,
+    draft: Draft | undefined,
+    flags: { check: boolean; 'dry-run': boolean; written: boolean },
+  ): Promise<MakeResult> {
+    const { describe } = await import('../src/database/migration/describe.ts')
+    const { lintMigration } = await import('../src/database/migration/lint.ts')
+    const { name = null, text = '', operations = [] } = draft ?? {}
+    const changes = operations.map(describe)
+    const findings = lintMigration({ operations, accept: [] }, schema)
+    if (!draft) this.log('no changes')
+    else if (flags['dry-run']) this.log(text.trimEnd())
+    else for (const change of changes) this.log(change)
+    if (flags.written) this.log(`wrote migrations/${name}.ts`)
+    for (const { code, place, problem, remedy } of findings)
+      this.logToStderr(`warning ${code} ${place}: ${problem} ${remedy}`)
+    if (flags.check && draft) {
+      this.logToStderr('the models and the migrations differ; run manage makemigrations')
+      process.exitCode = 1
+    }
+    return { migration: name, written: flags.written, changes, findings }
+  }
+}
+
+interface RenameFlags {
+  rename?: string[] | undefined
+  'no-rename': boolean
+  check: boolean
+}

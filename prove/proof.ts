@@ -1,0 +1,34 @@
+/** A long proof of something that has to hold: with the same seed it does the same again. */
+export interface Proof {
+  /** What holds, in a sentence. */
+  summary: string
+  /** The databases that it is about. */
+  drivers: readonly Driver[]
+  /** How large it is for real, and in `npm test`. */
+  size: { full: number; short: number }
+  /**
+   * @returns the figures, by name
+   * @throws {Error} where it does not hold
+   */
+  prove(options: ProofOptions): Promise<Record<string, number>>
+}
+
+export type Driver = 'sqlite' | 'mysql'
+
+export interface ProofOptions {
+  driver: Driver
+  seed: number
+  size: number
+  /** An empty folder, for whatever it needs. */
+  folder: string
+  /** Makes an empty database, which is removed at the end, and returns its URL. */
+  createDatabase(): Promise<string>
+  /** Says how far it is. */
+  tell(done: number): void
+}
+
+/** Throws unless what was found is what was wanted, as JSON. */
+export function assertSame(found: unknown, wanted: unknown, where: string): void {
+  const [a, b] = [JSON.stringify(found), JSON.stringify(wanted)]
+  if (a !== b) throw new Error(`${where}: found ${a}, wanted ${b}`)
+}

@@ -1,0 +1,88 @@
+import { createIndexSql, foreignKeySql } from '../../schema/sql.ts'
+import type { ColumnState, SchemaState } from '../../schema/state.ts'
+import { constraintExists, indexExists, not, tableExists } from './happened.ts'
+import type { Of, SchemaOperation } from './misfit.ts'
+import { addColumn, alterColumn, dropColumn, renameColumn } from './mysql-columns.ts'
+import { addCheck, alter, checkExists, dropCheck, name, statement } from './mysql-words.ts'
+import type { Statement } from './steps.ts'
+import { createTableSql } from './table.ts'
+
+/** The statements of MySQL and MariaDB for an operation, each atomic for itself. */
+export function compileMysql(operation: SchemaOperation, before: SchemaState): Statement[] {
+  switch (operation.type) {
+    case 'createTable':
+      return [
+        statement(
+          createTableSql(operation.table, operation.definition, 'mysql'),
+          tableExists(operation.table),
+        ),
+      ]
+    case 'dropTable':
+      return [statement(`drop table ${name(operation.table)}`, not(tableExists(operation.table)))]
+    case 'renameTable':
+      return renameTable(operation, before)
+    case 'addColumn':
+      return addColumn(operation)
+    case 'dropColumn':
+      return [dropColumn(operation, columnOf(before, operation))]
+    case 'alterColumn':
+      return [alterColumn(operation, columnOf(before, operation))]
+    case 'renameColumn':
+      return [renameColumn(operation, columnOf(before, { ...operation, column: operation.from }))]
+    case 'addIndex':
+    case 'addUnique':
+      return [addIndex(operation)]
+    case 'dropIndex':
+    case 'dropUnique':
+      return [dropIndex(operation)]
+    case 'addForeignKey':
+    case 'dropForeignKey':
+      return [foreignKey(operation)]
+  }
+}
+
+function columnOf(schema: SchemaState, { table, column }: { table: string; column: string }) {
+  return schema[table]?.columns[column] as ColumnState
+}
+
+// In two statements, because the other tables' foreign keys follow a plain rename for sure.
+function renameTable({ from, to }: Of<'renameTable'>, before: SchemaState): Statement[] {
+  const renamed = statement(
+    alter(from, `rename to ${name(to)}`),
+    tableExists(to),
+    not(tableExists(from)),
+  )
+  const checked = Object.entries(before[from]?.columns ?? {}).filter(([, { values }]) => values)
+  const [first] = checked
+  if (!first) return [renamed]
+  const changes = checked.flatMap(([column, definition]) => [
+    ...dropCheck(from, column, definition),
+    ...addCheck(to, column, definition),
+  ])
+  return [renamed, statement(alter(to, ...changes), checkExists(to, first[0]))]
+}
+
+function addIndex({ type, table, index }: Of<'addIndex' | 'addUnique'>): Statement {
+  return statement(
+    createIndexSql(table, index, 'mysql', type === 'addUnique'),
+    indexExists(table, index.name),
+  )
+}
+
+function dropIndex({ table, index }: Of<'dropIndex' | 'dropUnique'>): Statement {
+  return statement(
+    `drop index ${name(index.name)} on ${name(table)}`,
+    not(indexExists(table, index.name)),
+  )
+}
+
+function foreignKey({
+  type,
+  table,
+  foreignKey: key,
+}: Of<'addForeignKey' | 'dropForeignKey'>): Statement {
+  const there = constraintExists(table, key.name, 'FOREIGN KEY')
+  return type === 'addForeignKey'
+    ? statement(alter(table, `add ${foreignKeySql(key, 'mysql')}`), there)
+    : statement(alter(table, `drop foreign key ${name(key.name)}`), not(there))
+}

@@ -1,0 +1,32 @@
+import type { DataStep } from '../operations.ts'
+
+/** One statement, which either happens or does not. */
+export interface Statement {
+  sql: string
+  /**
+   * A query whose first row's first column is 1 once the statement has happened, and 0 before. For MySQL, where
+   * a crash may leave that open; missing where the statement is `repeatable` or nobody knows (hand-written SQL).
+   */
+  happened?: string
+  /** It does no harm to run it twice: what it says is the same afterwards. */
+  repeatable?: true
+}
+
+/** A step that changes rows. */
+export interface DataTask {
+  data: DataStep
+}
+
+/** What SQLite's `alter table` cannot do: the table is made anew and its rows are copied; for `runRebuild`. */
+export interface Rebuild {
+  /** The table's name. */
+  rebuild: string
+  /** All columns that it has to have before; another one would be lost. */
+  columns: readonly string[]
+  /** The indexes among `statements`. What else is on the table, `runRebuild` finds and makes anew. */
+  indexes: readonly string[]
+  statements: readonly string[]
+}
+
+/** What an operation is to a database. */
+export type CompiledStep = Statement | DataTask | Rebuild

@@ -1,0 +1,154 @@
+import type { ForeignKeyState, SchemaState, TableState } from '../schema/state.ts'
+import { arrange } from './diff/arrange.ts'
+import { isInTheWay } from './diff/foreign-keys.ts'
+import { type IndexSteps, indexSteps, type TypedIndex } from './diff/indexes.ts'
+import { normalSchema } from './diff/normal.ts'
+import { changeOf, type TableChange } from './diff/table.ts'
+import type { Operation } from './operations.ts'
+import { type Renames, renameOperations } from './rename.ts'
+import { replayAll } from './replay.ts'
+
+/** What makemigrations writes: everything but steps in code. */
+export type SchemaOperation = Exclude<Operation, { type: 'runSql' | 'runData' }>
+
+/**
+ * The operations that lead from one schema to another, in an order that both databases take, and whose
+ * reverse both take, too. The order of columns and names that nobody gave are no difference.
+ *
+ * @param renames what was renamed; the rest is dropped and added
+ * @throws {PlinthError} MIGRATION_UNSUPPORTED for what no operation says: another primary key
+ */
+export function diff(from: SchemaState, to: SchemaState, renames: Renames = {}): SchemaOperation[] {
+  const renaming = renameOperations(renames)
+  const before = normalSchema(replayAll(renaming, from))
+  const after = normalSchema(to)
+  const dropped = arrange(without(before, after))
+  const created = arrange(without(after, before))
+  const { keys, columns } = changeTables(before, after)
+  return [
+    ...renaming,
+    ...foreignKeys('dropForeignKey', [...keys.dropped, ...dropped.deferred]),
+    ...tables('dropTable', dropped.tables.toReversed()),
+    ...columns,
+    ...tables('createTable', created.tables),
+    ...foreignKeys('addForeignKey', [...keys.added, ...created.deferred]),
+  ]
+}
+
+/** A foreign key and the table that has it. */
+type OwnedKey = readonly [table: string, key: ForeignKeyState]
+
+interface Changes {
+  readonly keys: { readonly dropped: OwnedKey[]; readonly added: OwnedKey[] }
+  /** Of columns and indexes. */
+  readonly columns: SchemaOperation[]
+}
+
+/** How the tables change that there are before and after. */
+function changeTables(before: SchemaState, after: SchemaState): Changes {
+  const wanted = {
+    indexes: indexNames(after),
+    foreignKeys: new Set(all(after, ({ foreignKeys }) => foreignKeys)),
+  }
+  const changes = Object.entries(before).flatMap(([name, table]) => {
+    const target = after[name]
+    return target ? [changeOf(name, table, target, wanted)] : []
+  })
+  const taken = indexNames(before)
+  const steps = new Map(changes.map((change) => [change.name, indexSteps(change, taken)]))
+  return {
+    keys: changedKeys(changes, steps),
+    columns: [
+      ...changes.flatMap(({ name, added }) => columns('addColumn', name, added)),
+      ...indexes('add', steps, 'early'),
+      ...indexes('drop', steps, 'dropped'),
+      ...changes.flatMap(({ name: table, altered }) =>
+        altered.map((one) => ({ type: 'alterColumn' as const, table, ...one })),
+      ),
+      ...indexes('add', steps, 'late'),
+      ...changes.flatMap(({ name, dropped }) => columns('dropColumn', name, dropped)),
+    ],
+  }
+}
+
+function changedKeys(
+  changes: readonly TableChange[],
+  steps: ReadonlyMap<string, IndexSteps>,
+): Changes['keys'] {
+  const byName = new Map(changes.map((change) => [change.name, change]))
+  const dropped: OwnedKey[] = []
+  const added: OwnedKey[] = []
+  for (const change of changes) {
+    const { kept, ...rest } = change.foreignKeys
+    // What a key refers to that stays is there before and after, and so are its steps.
+    const moved = kept.filter(([key]) =>
+      isInTheWay(
+        key,
+        change,
+        byName.get(key.table) as TableChange,
+        ({ name }) => steps.get(name) as IndexSteps,
+      ),
+    )
+    const own = (keys: ForeignKeyState[]) => keys.map((key) => [change.name, key] as const)
+    dropped.push(...own([...rest.dropped, ...moved.map(([key]) => key)]))
+    added.push(...own([...rest.added, ...moved.map(([, key]) => key)]))
+  }
+  return { dropped, added }
+}
+
+function without(schema: SchemaState, other: SchemaState): SchemaState {
+  return Object.fromEntries(Object.entries(schema).filter(([name]) => !other[name]))
+}
+
+function indexNames(schema: SchemaState): Set<string> {
+  return new Set([
+    ...all(schema, (table) => table.indexes),
+    ...all(schema, (table) => table.unique),
+  ])
+}
+
+function all(
+  schema: SchemaState,
+  pick: (table: TableState) => readonly { readonly name: string }[] | undefined,
+): string[] {
+  return Object.values(schema).flatMap((table) => (pick(table) ?? []).map(({ name }) => name))
+}
+
+function tables(
+  type: 'createTable' | 'dropTable',
+  all: readonly (readonly [string, TableState])[],
+): SchemaOperation[] {
+  return all.map(([table, definition]) => ({ type, table, definition }))
+}
+
+function columns(
+  type: 'addColumn' | 'dropColumn',
+  table: string,
+  all: TableChange['added'],
+): SchemaOperation[] {
+  return all.map(([column, definition]) => ({ type, table, column, definition }))
+}
+
+function indexes(
+  verb: 'add' | 'drop',
+  steps: ReadonlyMap<string, IndexSteps>,
+  step: keyof IndexSteps,
+): SchemaOperation[] {
+  const types = {
+    add: { unique: 'addUnique', index: 'addIndex' },
+    drop: { unique: 'dropUnique', index: 'dropIndex' },
+  } as const
+  const operation = (table: string, { type, index }: TypedIndex): SchemaOperation => ({
+    type: types[verb][type],
+    table,
+    index,
+  })
+  return Array.from(steps).flatMap(([table, of]) => of[step].map((one) => operation(table, one)))
+}
+
+function foreignKeys(
+  type: 'addForeignKey' | 'dropForeignKey',
+  all: readonly OwnedKey[],
+): SchemaOperation[] {
+  return all.map(([table, foreignKey]) => ({ type, table, foreignKey }))
+}

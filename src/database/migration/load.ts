@@ -1,0 +1,93 @@
+import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import type { Kysely } from 'kysely'
+import { errors } from '../../errors.ts'
+import { importNumbered, listNumbered, type NumberedFile } from '../numbered.ts'
+import type { SchemaState } from '../schema/state.ts'
+import type { Migration, Operation } from './operations.ts'
+import { acceptChecksum, type MigrationTables } from './record.ts'
+import { replayAll } from './replay.ts'
+
+/** A file of `migrations/` that has not been loaded. */
+export interface MigrationFile extends NumberedFile {
+  /** SHA-256 of its text, in hexadecimal; the ends of its lines do not count. */
+  checksum: string
+}
+
+export interface LoadedMigration extends MigrationFile, Migration {}
+
+/**
+ * Lists the migrations of a folder by name; none of their code runs.
+ *
+ * @throws {PlinthError} MIGRATION_INVALID where a module has no number, or two have the same
+ */
+export async function listMigrations(directory: string): Promise<MigrationFile[]> {
+  const files = await listNumbered(directory, 4, errors.MIGRATION_INVALID)
+  return await Promise.all(
+    files.map(async (file) => ({ ...file, checksum: checksum(await readFile(file.path, 'utf8')) })),
+  )
+}
+
+/**
+ * Loads migrations.
+ *
+ * @throws {PlinthError} MIGRATION_INVALID where one cannot be loaded or is no migration
+ */
+export async function loadMigrations(files: readonly MigrationFile[]): Promise<LoadedMigration[]> {
+  return await Promise.all(files.map(loadMigration))
+}
+
+async function loadMigration(file: MigrationFile): Promise<LoadedMigration> {
+  const { default: migration } = await importNumbered(file, errors.MIGRATION_INVALID)
+  const { operations, accept } = (migration ?? {}) as Partial<Migration>
+  if (!Array.isArray(operations)) {
+    throw errors.MIGRATION_INVALID(
+      file.path,
+      "it has no default export made by defineMigration([…]) of 'plinth/migration'",
+    )
+  }
+  const strange = operations.findIndex((one) => typeof (one as Operation)?.type !== 'string')
+  if (strange >= 0) {
+    throw errors.MIGRATION_INVALID(file.path, `what stands at place ${strange + 1} is no operation`)
+  }
+  return { ...file, operations, accept: accept ?? [] }
+}
+
+/**
+ * The schema that migrations make, from nothing or from `before`.
+ *
+ * @throws {PlinthError} MIGRATION_INVALID for the first operation that does not fit
+ */
+export function schemaAfter(
+  migrations: readonly LoadedMigration[],
+  before: SchemaState = {},
+): SchemaState {
+  return migrations.reduce((schema, { path, operations }) => {
+    try {
+      return replayAll(operations, schema)
+    } catch (cause) {
+      throw errors.MIGRATION_INVALID.with({ cause }, path, (cause as Error).message)
+    }
+  }, before)
+}
+
+/**
+ * Takes the files of applied migrations for what was applied, whatever has been changed in them.
+ *
+ * @throws {PlinthError} MIGRATION_UNKNOWN
+ */
+export async function acceptFiles(
+  db: Kysely<MigrationTables>,
+  files: readonly MigrationFile[],
+  names: readonly string[],
+): Promise<void> {
+  for (const name of names) {
+    const file = files.find((one) => one.name === name)
+    if (!file) throw errors.MIGRATION_UNKNOWN(name, files.map((one) => one.name).join(', '))
+    await acceptChecksum(db, name, file.checksum)
+  }
+}
+
+function checksum(text: string): string {
+  return createHash('sha256').update(text.replaceAll('\r\n', '\n')).digest('hex')
+}

@@ -1,0 +1,80 @@
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import type { SchemaState } from '../schema/state.ts'
+import { diff, type SchemaOperation } from './diff.ts'
+import { nameFor, nextNumber } from './file-name.ts'
+import type { Renames } from './rename.ts'
+import { EMPTY_MIGRATION, render } from './render.ts'
+import { replayAll } from './replay.ts'
+import { formatSnapshot, type Recorded, snapshotOf, snapshotPath } from './snapshot.ts'
+
+/** A migration that can be written. */
+export interface Draft {
+  /** `0004_add_city_kind` */
+  readonly name: string
+  readonly text: string
+  readonly operations: readonly SchemaOperation[]
+  /** The schema after it. */
+  readonly schema: SchemaState
+}
+
+/**
+ * The migration that leads to the schema of the models.
+ *
+ * @param name what it is called behind its number; default: by what it does
+ * @returns `undefined` where there is nothing to do
+ * @throws {PlinthError} MIGRATION_UNSUPPORTED
+ */
+export function draftMigration(
+  { migrations, schema }: Recorded,
+  wanted: SchemaState,
+  renames: Renames,
+  name?: string,
+): Draft | undefined {
+  const operations = diff(schema, wanted, renames)
+  if (operations.length === 0) return undefined
+  return {
+    name: `${nextNumber(migrations.map((one) => one.name))}_${name ?? nameFor(operations)}`,
+    text: render(operations),
+    operations,
+    // Not what is wanted: names that nobody gave stay as they are.
+    schema: replayAll(operations, schema),
+  }
+}
+
+/** A migration to be written by hand. */
+export function emptyMigration({ migrations, schema }: Recorded, name = 'by_hand'): Draft {
+  const number = nextNumber(migrations.map((one) => one.name))
+  return { name: `${number}_${name}`, text: EMPTY_MIGRATION, operations: [], schema }
+}
+
+/** Writes a migration and the snapshot; when it fails, neither is half-written. */
+export async function writeMigration({ directory }: Recorded, draft: Draft): Promise<void> {
+  await writeWhole([
+    [join(directory, `${draft.name}.ts`), draft.text],
+    [snapshotPath(directory), formatSnapshot({ migration: draft.name, tables: draft.schema })],
+  ])
+}
+
+/** Writes the snapshot anew. */
+export async function writeSnapshot(recorded: Recorded): Promise<void> {
+  const text = formatSnapshot(snapshotOf(recorded))
+  await writeWhole([[snapshotPath(recorded.directory), text]])
+}
+
+type File = readonly [path: string, text: string]
+
+/** Each file is there as a whole or not at all; none is before all could be written. */
+async function writeWhole(files: readonly File[]): Promise<void> {
+  const drafts = files.map(([path, text]) => ({ path, text, draft: `${path}.${process.pid}.tmp` }))
+  try {
+    for (const { draft, text } of drafts) {
+      await mkdir(dirname(draft), { recursive: true })
+      await writeFile(draft, text)
+    }
+    for (const { draft, path } of drafts) await rename(draft, path)
+  } catch (error) {
+    await Promise.allSettled(drafts.map(({ draft }) => rm(draft, { force: true })))
+    throw error
+  }
+}

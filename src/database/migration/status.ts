@@ -1,0 +1,40 @@
+import type { Kysely } from 'kysely'
+import { readJournal } from './journal.ts'
+import { listMigrations } from './load.ts'
+import { type MigrationTables, readRecords, recordTables } from './record.ts'
+
+/** A migration as `manage migrate status` shows it. */
+export interface MigrationStatus {
+  name: string
+  /**
+   * `changed`: applied, but its file is another now. `missing`: applied, but its file is gone. `interrupted`: some of
+   * its statements have happened, or have been taken back.
+   */
+  state: 'applied' | 'pending' | 'changed' | 'missing' | 'interrupted'
+  /** ISO 8601; `null` while it is pending. */
+  applied_at: string | null
+  duration_ms: number | null
+}
+
+/** Every migration, by name; changes nothing and runs no code of migrations. */
+export async function readStatus(
+  db: Kysely<MigrationTables>,
+  directory: string,
+): Promise<MigrationStatus[]> {
+  const files = new Map((await listMigrations(directory)).map((file) => [file.name, file]))
+  const exists = (await recordTables(db)).has('plinth_migration')
+  const records = exists ? await readRecords(db) : []
+  const entry = exists ? await readJournal(db) : undefined
+  const all = new Map<string, MigrationStatus>()
+  for (const name of files.keys()) {
+    all.set(name, { name, state: 'pending', applied_at: null, duration_ms: null })
+  }
+  for (const { checksum, ...row } of records) {
+    const file = files.get(row.name)
+    const state = file ? (file.checksum === checksum ? 'applied' : 'changed') : 'missing'
+    all.set(row.name, { ...row, state })
+  }
+  const interrupted = entry && all.get(entry.migration)
+  if (interrupted) interrupted.state = 'interrupted'
+  return [...all.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+}

@@ -1,0 +1,140 @@
+import {
+  AliasNode,
+  ColumnNode,
+  ColumnUpdateNode,
+  IdentifierNode,
+  type InsertQueryNode,
+  type OperationNode,
+  PrimitiveValueListNode,
+  ReferenceNode,
+  SelectionNode,
+  SelectQueryNode,
+  type TableNode,
+  ValueListNode,
+  ValueNode,
+  ValuesNode,
+} from 'kysely'
+import type { Model } from './model.ts'
+import { uuidv7 } from './uuid.ts'
+
+/** Who changes rows, and when. */
+export interface Stamp {
+  user: string | null
+  now: Date
+}
+
+/** Makes the value of a column for one row. */
+type Fill = readonly [column: string, make: () => unknown]
+
+/**
+ * Adds to an insert what a model fills in and the statement does not say.
+ *
+ * @throws {TypeError} for rows that come from something that no value can be added to
+ */
+export function fillInsert(node: InsertQueryNode, model: Model, stamp: Stamp): InsertQueryNode {
+  const fills: Fill[] = [
+    ...model.audit.map((name): Fill => [name, () => stampOf(name, stamp)]),
+    ...model.uuids.map((name): Fill => [name, () => uuidv7()]),
+  ]
+  const said = (node.columns ?? []).map(({ column }) => column.name)
+  const missing = fills.filter(([name]) => !said.includes(name))
+  const given = said.map((name) => fills.find(([fill]) => fill === name)?.[1])
+  const { defaultValues: _, ...rest } = node
+  return {
+    ...rest,
+    columns: [...(node.columns ?? []), ...missing.map(([name]) => ColumnNode.create(name))],
+    values: fillValues(node.values, { missing, given, table: model.table }),
+  }
+}
+
+interface Task {
+  missing: readonly Fill[]
+  /** What fills a column that the statement names, by its position. */
+  given: readonly ((() => unknown) | undefined)[]
+  table: string
+}
+
+function fillValues(values: OperationNode | undefined, task: Task): OperationNode {
+  if (values === undefined) return ValuesNode.create([fillRow(ValueListNode.create([]), task)])
+  if (ValuesNode.is(values)) {
+    return ValuesNode.create(values.values.map((row) => fillRow(row, task)))
+  }
+  if (SelectQueryNode.is(values) && !values.setOperations && task.given.length > 0) {
+    return fillSelect(values, task)
+  }
+  throw new TypeError(
+    `The insert into ${task.table} takes its rows from a query that ${task.missing.map(([name]) => name).join(', ')} ` +
+      'cannot be added to: name its columns, and select from one query without union, or say these columns, too',
+  )
+}
+
+function fillRow(
+  row: ValueListNode | PrimitiveValueListNode,
+  { missing, given }: Task,
+): ValueListNode | PrimitiveValueListNode {
+  const added = missing.map(([, make]) => make())
+  if (PrimitiveValueListNode.is(row)) {
+    return PrimitiveValueListNode.create([...row.values, ...added])
+  }
+  // Kysely says DEFAULT where another row has the column and this one has not.
+  const values = row.values.map((value, i) => {
+    const make = value.kind === 'DefaultInsertValueNode' ? given[i] : undefined
+    return make ? ValueNode.create(make()) : value
+  })
+  return ValueListNode.create([...values, ...added.map((value) => ValueNode.create(value))])
+}
+
+function fillSelect(query: SelectQueryNode, { missing, table }: Task): SelectQueryNode {
+  if (missing.some(([name]) => !name.includes('_at') && !name.includes('_by')))
+    throw new TypeError(
+      `The insert into ${table} selects rows without ${missing.map(([name]) => name).join(', ')}, and one value cannot be theirs: say it in the query`,
+    )
+  const added = missing.map(([name, make]) =>
+    SelectionNode.create(AliasNode.create(ValueNode.create(make()), IdentifierNode.create(name))),
+  )
+  return SelectQueryNode.cloneWithSelections(query, added)
+}
+
+interface UpdateTask {
+  model: Model
+  stamp: Stamp
+  /** Where the statement is on several tables: the one that is asked for. */
+  table?: TableNode | undefined
+}
+
+/** Who and when, as far as updates of rows of a model do not say it; nothing where they change nothing. */
+export function addedUpdates(
+  updates: readonly ColumnUpdateNode[],
+  { model, stamp, table }: UpdateTask,
+): readonly ColumnUpdateNode[] {
+  const own = updates.filter(({ column }) => !table || isOf(column, model, table))
+  if (own.every(changesNothing)) return []
+  const said = own.map(({ column }) => columnName(column))
+  const missing = model.audit.filter((name) => name.startsWith('updated_') && !said.includes(name))
+  return missing.map((name) =>
+    ColumnUpdateNode.create(
+      table ? ReferenceNode.create(ColumnNode.create(name), table) : ColumnNode.create(name),
+      ValueNode.create(stampOf(name, stamp)),
+    ),
+  )
+}
+
+function isOf(column: OperationNode, { state }: Model, table: TableNode): boolean {
+  if (ReferenceNode.is(column) && column.table)
+    return column.table.table.identifier.name === table.table.identifier.name
+  return (columnName(column) ?? '') in state.columns
+}
+
+function stampOf(name: string, { user, now }: Stamp): Date | string | null {
+  return name.endsWith('_at') ? now : user
+}
+
+// `on duplicate key update id = id`: MySQL's way to leave a row as it is.
+function changesNothing({ column, value }: ColumnUpdateNode): boolean {
+  return columnName(column) === columnName(value)
+}
+
+function columnName(node: OperationNode): string | undefined {
+  if (ColumnNode.is(node)) return node.column.name
+  return ReferenceNode.is(node) ? columnName(node.column) : undefined
+}

@@ -1,0 +1,75 @@
+import { type TObject, type TProperties, type TSchema, Type } from 'typebox'
+import type { ColumnState } from '../schema/state.ts'
+import { copySchema, timestamp } from './column.ts'
+import type { AuditColumn, AuditProperties } from './model.ts'
+import { partsOf } from './nullable.ts'
+
+/** How long the name of a user may be that audit columns keep. */
+export const MAX_USER = 64
+
+export const AUDIT: AuditProperties = {
+  created_at: timestamp({ description: 'When it was made' }),
+  created_by: user('Who made it'),
+  updated_at: timestamp({ description: 'When it was changed last' }),
+  updated_by: user('Who changed it last'),
+}
+
+function user(description: string) {
+  return Type.Union([Type.String({ maxLength: MAX_USER, description }), Type.Null()])
+}
+
+// The format `time` of JSON Schema has a time zone, which no column keeps.
+const TIME = '^([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(\\.\\d{1,3})?$'
+
+/** A row as the API shows it. No defaults: a serializer would add what `fields` left out. */
+export function rowSchema(columns: TProperties, audit: readonly AuditColumn[]): TObject {
+  return Type.Object({
+    ...mapProperties(columns, withoutDefault),
+    ...Object.fromEntries(audit.map((name) => [name, AUDIT[name]])),
+  })
+}
+
+/** What a client says to create a row: it may leave out what may be null, or has a default. */
+export function inputSchema(
+  columns: TProperties,
+  states: Readonly<Record<string, ColumnState>>,
+): TObject {
+  return Type.Object(
+    mapProperties(columns, (schema, name) => {
+      const state = states[name]
+      const left = state?.nullable || state?.default !== undefined || 'default' in schema
+      return left ? Type.Optional(whole(schema)) : whole(schema)
+    }),
+  )
+}
+
+/** What a client says to change a row. No defaults: what it does not say stays as it is. */
+export function patchSchema(columns: TProperties): TObject {
+  return Type.Object(mapProperties(columns, (schema) => Type.Optional(withoutDefault(schema))))
+}
+
+function mapProperties(
+  columns: TProperties,
+  map: (schema: TSchema, name: string) => TSchema,
+): TProperties {
+  return Object.fromEntries(
+    Object.entries(columns).map(([name, schema]) => [name, map(schema, name)]),
+  )
+}
+
+function withoutDefault(schema: TSchema): TSchema {
+  return copySchema(whole(schema), { default: undefined })
+}
+
+function whole(schema: TSchema): TSchema {
+  const { core, nullable } = partsOf(schema)
+  const { format } = core as { format?: string }
+  const exact =
+    format === 'time'
+      ? copySchema(core, { format: undefined, pattern: TIME })
+      : // Without a limit it could begin with `urn:uuid:`.
+        format === 'uuid'
+        ? copySchema(core, { maxLength: 36 })
+        : core
+  return nullable ? Type.Union([exact, Type.Null()]) : exact
+}

@@ -1,0 +1,157 @@
+import {
+  ColumnNode,
+  ColumnUpdateNode,
+  type DeleteQueryNode,
+  type InsertQueryNode,
+  ListNode,
+  type OperationNode,
+  OperationNodeTransformer,
+  type RootOperationNode,
+  type SelectQueryNode,
+  type UpdateQueryNode,
+  ValueNode,
+  type WithNode,
+} from 'kysely'
+import { addedUpdates, fillInsert, type Stamp } from './fill.ts'
+import { derive, hide, joinsBackwards } from './hide.ts'
+import { type Mode, modeOf } from './mode.ts'
+import { DELETED_AT } from './model.ts'
+import { type TrackedTables, useOf } from './tracked.ts'
+
+/** Changes one statement, and the queries in it: fills in who and when, hides flagged rows, flags instead of deleting. */
+export class ModelTransformer extends OperationNodeTransformer {
+  readonly #all: TrackedTables
+  #tables: TrackedTables
+  #mode: Mode = 'hide'
+  #stamp: Stamp = { user: null, now: new Date(0) }
+
+  constructor(tables: TrackedTables) {
+    super()
+    this.#all = tables
+    this.#tables = tables
+  }
+
+  /** The statement to run; a delete may have become an update. */
+  change(node: RootOperationNode, stamp: Stamp): RootOperationNode {
+    // What a statement that failed has left.
+    this.nodeStack.length = 0
+    this.#tables = this.#all
+    this.#mode = 'hide'
+    this.#stamp = stamp
+    const isDelete = node.kind === 'DeleteQueryNode' && modeOf(node) !== 'plain'
+    return this.transformNode(isDelete ? this.#flag(node) : node)
+  }
+
+  protected override transformSelectQuery(node: SelectQueryNode): SelectQueryNode {
+    return this.#within(node, () => {
+      const query = super.transformSelectQuery(node)
+      if (this.#mode !== 'hide') return query
+      const froms = query.from?.froms ?? []
+      if (!joinsBackwards(query)) return hide(query, froms, this.#tables)
+      const change = (table: OperationNode) => derive(table, this.#tables)
+      const joins = query.joins?.map((join) => ({ ...join, table: change(join.table) })) ?? []
+      return {
+        ...query,
+        ...(query.from && { from: { ...query.from, froms: froms.map(change) } }),
+        joins,
+      }
+    })
+  }
+
+  protected override transformInsertQuery(node: InsertQueryNode): InsertQueryNode {
+    return this.#within(node, () => {
+      const query = super.transformInsertQuery(node)
+      const model = useOf(query.into, this.#tables)?.model
+      if (!model || this.#mode === 'plain') return query
+      const filled = fillInsert(query, model, this.#stamp)
+      const { onConflict, onDuplicateKey } = filled
+      const task = { model, stamp: this.#stamp }
+      return {
+        ...filled,
+        ...(onConflict?.updates && {
+          onConflict: {
+            ...onConflict,
+            updates: [...onConflict.updates, ...addedUpdates(onConflict.updates, task)],
+          },
+        }),
+        ...(onDuplicateKey && {
+          onDuplicateKey: {
+            ...onDuplicateKey,
+            updates: [...onDuplicateKey.updates, ...addedUpdates(onDuplicateKey.updates, task)],
+          },
+        }),
+      }
+    })
+  }
+
+  protected override transformUpdateQuery(node: UpdateQueryNode): UpdateQueryNode {
+    return this.#within(node, () => {
+      const query = super.transformUpdateQuery(node)
+      if (this.#mode === 'plain') return query
+      const targets = itemsOf(query.table)
+      const filled = this.#fill(query, targets)
+      if (this.#mode !== 'hide') return filled
+      return hide(filled, [...targets, ...(query.from?.froms ?? [])], this.#tables)
+    })
+  }
+
+  protected override transformDeleteQuery(node: DeleteQueryNode): DeleteQueryNode {
+    return this.#within(node, () => {
+      const query = super.transformDeleteQuery(node)
+      if (this.#mode !== 'hide') return query
+      return hide(query, [...query.from.froms, ...(query.using?.tables ?? [])], this.#tables)
+    })
+  }
+
+  #fill(query: UpdateQueryNode, targets: readonly OperationNode[]): UpdateQueryNode {
+    const uses = targets.flatMap((target) => useOf(target, this.#tables) ?? [])
+    const updates = query.updates ?? []
+    const added = uses.flatMap(({ model, table }) => {
+      // A statement on several tables (MySQL) has to say whose column it sets; SQLite refuses that.
+      const several = targets.length > 1 ? table : undefined
+      return addedUpdates(updates, { model, stamp: this.#stamp, table: several })
+    })
+    return { ...query, updates: [...updates, ...added] }
+  }
+
+  /** The update that a delete of rows becomes that are to be flagged. */
+  #flag(node: DeleteQueryNode): RootOperationNode {
+    const { kind: _, from, using, ...rest } = node
+    const flagged = from.froms.map((table) => useOf(table, this.#tables)?.model.softDelete ?? false)
+    if (!flagged.includes(true)) return node
+    if (using || from.froms.length > 1)
+      throw new TypeError(
+        `A delete of several tables cannot flag the rows of ${this.#names(from.froms)}: delete from one table, and find its rows by a subquery`,
+      )
+    const set = ColumnUpdateNode.create(
+      ColumnNode.create(DELETED_AT),
+      ValueNode.create(this.#stamp.now),
+    )
+    const [table] = from.froms as [OperationNode]
+    const update: UpdateQueryNode = { ...rest, kind: 'UpdateQueryNode', table, updates: [set] }
+    // Where they are shown, too, rows that are flagged already keep their time.
+    return modeOf(node) === 'show' ? hide(update, [table], this.#tables) : update
+  }
+
+  #names(tables: readonly OperationNode[]): string {
+    return tables.map((table) => useOf(table, this.#tables)?.model.table ?? '…').join(', ')
+  }
+
+  /** Runs `work` as `node` wants it; the names of its common table expressions are no tables. */
+  #within<T>(node: OperationNode & { readonly with?: WithNode }, work: () => T): T {
+    const [mode, tables] = [this.#mode, this.#tables]
+    this.#mode = modeOf(node) ?? mode
+    const names = node.with?.expressions.map(({ name }) => name.table.table.identifier.name) ?? []
+    if (names.some((name) => tables.has(name)))
+      this.#tables = new Map([...tables].filter(([name]) => !names.includes(name)))
+    const result = work()
+    this.#mode = mode
+    this.#tables = tables
+    return result
+  }
+}
+
+function itemsOf(node: OperationNode | undefined): readonly OperationNode[] {
+  if (node === undefined) return []
+  return ListNode.is(node) ? node.items : [node]
+}

@@ -1,0 +1,97 @@
+import type { ColumnState, DialectName, PerDialect } from '../state.ts'
+import { isWord, type Token, tokenize, unwrap } from './tokens.ts'
+
+type Default = NonNullable<ColumnState['default']>
+
+/**
+ * The default of a column, from the SQL that says it; `undefined` where it is NULL.
+ *
+ * @param sql an expression: a text is in quotes
+ */
+export function readDefault(
+  sql: string,
+  type: ColumnState['type'],
+  dialect: DialectName,
+): Default | undefined {
+  const all = tokenize(sql, { backslashes: dialect === 'mysql' })
+  const tokens = withoutCharset(unwrap(all))
+  const [first, second] = tokens
+  if (tokens.length === 1 && first) {
+    if (isWord(first, 'null')) return undefined
+    if (isWord(first, 'true', 'false')) return canonicalDefault(first.text === 'true', type)
+    if (first.kind === 'number') return canonicalDefault(numeric(first.text), type)
+    // In double quotes it is a text, too, where SQLite finds no column of the name.
+    if (first.kind === 'string' || first.kind === 'name') return canonicalDefault(first.text, type)
+  }
+  if (type === 'blob' && isWord(first, 'x') && second?.kind === 'string') {
+    return Buffer.from(second.text, 'hex').toString()
+  }
+  if (tokens.length === 2 && second?.kind === 'number' && /^[+-]$/.test(first?.text ?? '')) {
+    return canonicalDefault(numeric(`${first?.text === '-' ? '-' : ''}${second.text}`), type)
+  }
+  return expression(sql, all, type, dialect)
+}
+
+/** A literal default in the form that reading gives it: `false` for 0 of a boolean, `'1.50'` for 1.5 of a decimal(4,2). */
+export function canonicalDefault(
+  value: string | number | boolean,
+  type: ColumnState['type'],
+): string | number | boolean {
+  if (typeof type !== 'string') return typeof value === 'boolean' ? Number(value) : value
+  if (type === 'boolean')
+    return /^[01]$/.test(String(Number(value))) ? Boolean(Number(value)) : value
+  if (/^(tinyint|smallint|integer|bigint|double)$/.test(type)) {
+    return numeric(String(typeof value === 'boolean' ? Number(value) : value))
+  }
+  const scale = /^decimal\(\d+,(\d+)\)$/.exec(type)?.[1]
+  if (scale) return padded(String(value), Number(scale))
+  const text = String(value)
+  if (type === 'datetime') return milliseconds(text.replace('T', ' ').replace(/Z$/, ''))
+  return type === 'time' ? milliseconds(text) : text
+}
+
+// A number that JavaScript does not hold stays a text.
+function numeric(text: string): number | string {
+  const number = Number(text)
+  const isExact = !Number.isInteger(number) || Number.isSafeInteger(number)
+  return !Number.isNaN(number) && isExact ? number : text
+}
+
+function padded(text: string, scale: number): string {
+  const [whole = '', decimals = ''] = text.split('.')
+  return scale === 0 ? whole : `${whole}.${decimals.padEnd(scale, '0')}`
+}
+
+function milliseconds(text: string): string {
+  const [whole = '', fraction = ''] = text.split('.')
+  return /\d:\d\d$/.test(whole) ? `${whole}.${fraction.padEnd(3, '0')}` : text
+}
+
+// MySQL 8 writes _utf8mb4'text'.
+function withoutCharset(tokens: readonly Token[]): readonly Token[] {
+  const [first, second] = tokens
+  return first?.kind === 'word' && first.text.startsWith('_') && second?.kind === 'string'
+    ? tokens.slice(1)
+    : tokens
+}
+
+const NOW = new Set(['current_timestamp', 'now', 'localtime', 'localtimestamp'])
+
+function expression(
+  sql: string,
+  all: readonly Token[],
+  type: ColumnState['type'],
+  dialect: DialectName,
+): PerDialect {
+  const tokens = unwrap(all)
+  const text = sql.slice(tokens[0]?.start, tokens.at(-1)?.end)
+  const [first] = tokens
+  if (first?.kind === 'word' && NOW.has(first.text) && tokens.length <= 4) {
+    const now = type === 'datetime' ? 'current_timestamp(3)' : 'current_timestamp'
+    return { mysql: dialect === 'mysql' ? text : now, sqlite: 'current_timestamp' }
+  }
+  // Literals such as b'0' and x'00', and words such as current_date, need no parentheses; MySQL wants none around b'0'.
+  const isBare = tokens.length === 1 || (tokens.length === 2 && tokens[1]?.kind === 'string')
+  const own = isBare ? text : `(${text})`
+  return { mysql: own, sqlite: own }
+}

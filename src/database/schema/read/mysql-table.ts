@@ -1,0 +1,170 @@
+import { checkName } from '../names.ts'
+import type { ColumnState, ReferenceAction } from '../state.ts'
+import { type Draft, emptyDraft } from './assemble.ts'
+import { readValues } from './checks.ts'
+import { readDefault } from './defaults.ts'
+import type { Catalogue, ColumnRow, ForeignKeyRow, IndexRow, TableRow } from './mysql-catalogue.ts'
+import { spelled } from './tokens.ts'
+import { mysqlType } from './types-mysql.ts'
+
+const BACKSLASHES = { backslashes: true }
+
+/** One table of MySQL while it is being read. */
+export class MysqlTable {
+  readonly draft: Draft = emptyDraft()
+  readonly #table: TableRow
+  readonly #found: Catalogue
+  readonly #notes: string[]
+
+  constructor(table: TableRow, found: Catalogue, notes: string[]) {
+    this.#table = table
+    this.#found = found
+    this.#notes = notes
+    this.#noteOptions()
+  }
+
+  #noteOptions(): void {
+    const { engine, collation, options, comment } = this.#table
+    const { defaultCollation } = this.#found
+    if (engine !== 'InnoDB') this.#note(`the engine ${engine} becomes InnoDB`)
+    if (collation !== defaultCollation) {
+      this.#note(`the collation ${collation} becomes ${defaultCollation} in a new table`)
+    }
+    if (options?.includes('partitioned')) this.#note('its partitions are left out')
+    if (comment) this.#note(`the comment '${comment}' is left out`)
+  }
+
+  readColumns(): void {
+    for (const row of this.#own(this.#found.columns)) {
+      this.draft.columns[row.name] = this.#column(row)
+      if (row.comment) this.#note(`the comment '${row.comment}' of ${row.name} is left out`)
+      if (/invisible/i.test(row.extra)) this.#note(`${row.name} becomes visible`)
+    }
+  }
+
+  #column(row: ColumnRow): ColumnState {
+    const type = mysqlType({
+      ...row,
+      isUsual: row.charset === 'utf8mb4' && row.collation === this.#table.collation,
+      isJson: row.type === 'json' || this.#isJson(row),
+      rest: this.#rest(row),
+    })
+    const value = this.#default(row, type)
+    return {
+      type,
+      ...(row.nullable === 'YES' && { nullable: true }),
+      ...(value !== undefined && { default: value }),
+      ...(row.extra === 'auto_increment' && this.#isPrimaryKey(row) && { generated: true }),
+    }
+  }
+
+  /** MariaDB's JSON is a longtext with a check. */
+  #isJson({ name, type, collation }: ColumnRow): boolean {
+    return (
+      type === 'longtext' &&
+      collation === 'utf8mb4_bin' &&
+      this.#own(this.#found.checks).some(({ clause }) => isJsonCheck(clause, name))
+    )
+  }
+
+  #isPrimaryKey({ name }: ColumnRow): boolean {
+    const key = this.#own(this.#found.indexes).filter(({ index }) => index === 'PRIMARY')
+    return key.length === 1 && key[0]?.column === name
+  }
+
+  #rest(row: ColumnRow): string {
+    const { extra, expression } = row
+    if (extra === 'auto_increment') return this.#isPrimaryKey(row) ? '' : extra
+    const kind = /(virtual|stored) generated/i.exec(extra)?.[1]?.toLowerCase()
+    if (kind && expression) return `generated always as (${this.#plain(expression)}) ${kind}`
+    return /on update \S+/i.exec(extra)?.[0].toLowerCase() ?? ''
+  }
+
+  #default(row: ColumnRow, type: ColumnState['type']): ColumnState['default'] | undefined {
+    const { default: text, extra } = row
+    if (text === null || /virtual|stored/i.test(extra)) return undefined
+    if (this.#found.isMariadb) return readDefault(text, type, 'mysql')
+    if (/default_generated/i.test(extra)) return readDefault(this.#plain(text), type, 'mysql')
+    // MySQL has a literal without its quotes.
+    const isBare = /^(tinyint|smallint|mediumint|int|bigint|decimal|float|double|year|bit)/.test(
+      row.type,
+    )
+    return readDefault(isBare ? text : `'${text.replace(/['\\]/g, '\\$&')}'`, type, 'mysql')
+  }
+
+  // MySQL escapes the quotes within an expression once more than it is written.
+  #plain(expression: string): string {
+    return this.#found.isMariadb ? expression : expression.replace(/\\([\s\S])/g, '$1')
+  }
+
+  readIndexes(): void {
+    const indexes = Map.groupBy(this.#own(this.#found.indexes), ({ index }) => index)
+    for (const [name, parts] of indexes) {
+      const what = parts.map(oddity).find(Boolean)
+      if (what) {
+        this.#note(`the index ${name} ${what} and is left out`)
+        continue
+      }
+      const columns = parts.map(({ column }) => column as string)
+      if (name === 'PRIMARY') this.draft.primaryKey = columns
+      else this.draft[parts[0]?.nonUnique ? 'indexes' : 'unique'].push({ name, columns })
+    }
+  }
+
+  readForeignKeys(): void {
+    const keys = Map.groupBy(this.#own(this.#found.foreignKeys), ({ name }) => name)
+    for (const [name, parts] of keys) {
+      const [{ schema, target, targetSchema, onDelete, onUpdate }] = parts as [ForeignKeyRow]
+      if (schema !== targetSchema) {
+        this.#note(`the foreign key ${name} to the database ${targetSchema} is left out`)
+        continue
+      }
+      this.draft.foreignKeys.push({
+        name,
+        columns: parts.map(({ column }) => column),
+        table: target,
+        references: parts.map(({ targetColumn }) => targetColumn),
+        ...action('onDelete', onDelete),
+        ...action('onUpdate', onUpdate),
+      })
+    }
+  }
+
+  readChecks(): void {
+    for (const { name, clause } of this.#own(this.#found.checks)) {
+      const sql = this.#plain(clause)
+      const found = readValues(sql, BACKSLASHES)
+      const column = found && this.draft.columns[found.column]
+      if (column && name === checkName(this.#table.name, found.column)) {
+        this.draft.columns[found.column] = { ...column, values: found.values }
+      } else if (!isJsonCheck(sql, name)) {
+        this.#note(`the check ${name} (${sql}) is left out`)
+      }
+    }
+  }
+
+  #own<T extends { table: string }>(rows: readonly T[]): T[] {
+    return rows.filter(({ table }) => table === this.#table.name)
+  }
+
+  #note(text: string): void {
+    this.#notes.push(`${this.#table.name}: ${text}`)
+  }
+}
+
+function isJsonCheck(clause: string, column: string): boolean {
+  return spelled(clause, BACKSLASHES) === `json_valid ( ${column.toLowerCase()} )`
+}
+
+function oddity({ column, part, direction, type }: IndexRow): string | undefined {
+  if (type === 'FULLTEXT' || type === 'SPATIAL') return `is a ${type.toLowerCase()} index`
+  if (column === null) return 'is on an expression'
+  if (part !== null) return `is on the first ${part} characters of ${column}`
+  return direction === 'D' ? 'is descending' : undefined
+}
+
+// No action means the same as restrict in InnoDB, and which of them a server shows where none was said differs.
+function action(key: 'onDelete' | 'onUpdate', rule: string): Record<string, ReferenceAction> {
+  const lower = rule.toLowerCase()
+  return lower === 'restrict' || lower === 'no action' ? {} : { [key]: lower as ReferenceAction }
+}

@@ -1,0 +1,120 @@
+import { checkName } from './names.ts'
+import type { ColumnState, DialectName, ForeignKeyState, IndexState } from './state.ts'
+
+/** A name of a table, column, index or constraint as SQL says it, whatever characters are in it. */
+export function quoteName(name: string, dialect: DialectName): string {
+  const mark = dialect === 'mysql' ? '`' : '"'
+  return `${mark}${name.replaceAll(mark, mark + mark)}${mark}`
+}
+
+/** `("a", "b")` */
+export function quoteNames(names: readonly string[], dialect: DialectName): string {
+  return `(${names.map((name) => quoteName(name, dialect)).join(', ')})`
+}
+
+/** A text as SQL says it. In MySQL's a backslash begins an escape, unless NO_BACKSLASH_ESCAPES is set. */
+export function quoteText(text: string, dialect: DialectName): string {
+  const escaped = dialect === 'mysql' ? text.replaceAll('\\', '\\\\') : text
+  return `'${escaped.replaceAll("'", "''")}'`
+}
+
+/** A column as `create table` and `alter table … add column` say it, without the check of its `values`. */
+export function columnSql(name: string, column: ColumnState, dialect: DialectName): string {
+  return [quoteName(name, dialect), ...wordsOf(column, dialect)].join(' ')
+}
+
+// SQLite numbers a column that is declared in exactly these words.
+const SQLITE_GENERATED = 'integer primary key autoincrement'
+
+function wordsOf(column: ColumnState, dialect: DialectName): string[] {
+  if (column.generated && dialect === 'sqlite') return [SQLITE_GENERATED]
+  const words = [typeSql(column, dialect)]
+  // Behind its expression a computed column takes no word more.
+  if (/ as \(/i.test(words[0] as string)) return words
+  if (!column.nullable) words.push('not null')
+  // Said, because MySQL's TIMESTAMP may not be null otherwise.
+  else if (dialect === 'mysql') words.push('null')
+  if (column.default !== undefined) words.push(`default ${defaultSql(column, dialect)}`)
+  if (column.generated) words.push('auto_increment')
+  return words
+}
+
+// Where a type is not here, the databases call it what we call it.
+const TYPES: Readonly<Record<DialectName, Readonly<Record<string, string>>>> = {
+  mysql: {
+    boolean: 'tinyint(1)',
+    integer: 'int',
+    text: 'longtext',
+    time: 'time(3)',
+    datetime: 'datetime(3)',
+    uuid: 'char(36) character set ascii collate ascii_bin',
+    blob: 'longblob',
+  },
+  sqlite: { double: 'double precision', datetime: 'datetime(3)', uuid: 'char(36)' },
+}
+
+function typeSql({ type }: ColumnState, dialect: DialectName): string {
+  if (typeof type === 'object') return type[dialect]
+  // With TEXT in its name, because SQLite would make a floating point number of any other 0.10.
+  if (dialect === 'sqlite' && type.startsWith('decimal')) {
+    return type.replace('decimal', 'decimal_text')
+  }
+  return TYPES[dialect][type] ?? type
+}
+
+function defaultSql(column: ColumnState, dialect: DialectName): string {
+  if (typeof column.default === 'object') return column.default[dialect]
+  const value = defaultValue(column, dialect)
+  // MySQL takes an expression there, but no plain value.
+  const expressionOnly = dialect === 'mysql' && /text|blob|json/i.test(typeSql(column, dialect))
+  return expressionOnly ? `(${value})` : value
+}
+
+function defaultValue({ type, default: value }: ColumnState, dialect: DialectName): string {
+  if (type === 'json') return quoteText(String(value), dialect)
+  if (type === 'blob') return `x'${Buffer.from(String(value)).toString('hex')}'`
+  if (type === 'datetime') return quoteText(instant(String(value), dialect), dialect)
+  return typeof value === 'string' ? quoteText(value, dialect) : String(Number(value))
+}
+
+// As the drivers write a `Date`, so that what is compared as text on SQLite is alike.
+function instant(text: string, dialect: DialectName): string {
+  const date = new Date(`${text.replace(' ', 'T').replace(/Z$/, '')}Z`)
+  if (Number.isNaN(date.getTime())) return text
+  const iso = date.toISOString()
+  return dialect === 'mysql' ? iso.replace('T', ' ').slice(0, -1) : iso
+}
+
+/** The check that keeps a column to its `values`; none where it has none. */
+export function checkSql(
+  table: string,
+  name: string,
+  { values }: ColumnState,
+  dialect: DialectName,
+): string[] {
+  if (!values) return []
+  const list = values.map((value) => quoteText(value, dialect)).join(', ')
+  const constraint = quoteName(checkName(table, name), dialect)
+  return [`constraint ${constraint} check (${quoteName(name, dialect)} in (${list}))`]
+}
+
+/** A foreign key, for `create table` and `alter table … add`. */
+export function foreignKeySql(key: ForeignKeyState, dialect: DialectName): string {
+  return [
+    `constraint ${quoteName(key.name, dialect)} foreign key ${quoteNames(key.columns, dialect)}`,
+    `references ${quoteName(key.table, dialect)} ${quoteNames(key.references, dialect)}`,
+    `on delete ${key.onDelete ?? 'restrict'} on update ${key.onUpdate ?? 'restrict'}`,
+  ].join(' ')
+}
+
+/** `create index`, as a statement of its own. */
+export function createIndexSql(
+  table: string,
+  index: IndexState,
+  dialect: DialectName,
+  unique: boolean,
+): string {
+  const columns = quoteNames(index.columns, dialect)
+  const name = quoteName(index.name, dialect)
+  return `create ${unique ? 'unique ' : ''}index ${name} on ${quoteName(table, dialect)} ${columns}`
+}

@@ -1,0 +1,91 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { quoteName, quoteNames, quoteText } from '../schema/sql.ts'
+import { loadSqlite } from './load.ts'
+
+interface Entry {
+  type: string
+  name: string
+  table: string
+  sql: string
+}
+
+// Virtual tables keep their rows in shadow tables, which they make themselves.
+const TABLES = `
+  select s.name, s.sql from sqlite_schema s join pragma_table_list l on l.name = s.name and l.schema = 'main'
+  where s.type = 'table' and l.type = 'table' and s.name not like 'sqlite\\_%' escape '\\' order by s.rowid`
+
+const REST = `
+  select sql from sqlite_schema where type in ('index', 'view', 'trigger') and sql is not null
+  order by case type when 'index' then 1 when 'view' then 2 else 3 end, rowid`
+
+const VIRTUAL = `select name from pragma_table_list where type = 'virtual' and schema = 'main'`
+
+/**
+ * The SQL of a file of SQLite, statement by statement. Virtual tables are left out; a comment names them.
+ *
+ * @param schemaOnly without the rows
+ */
+export function* dumpSqlite(file: string, schemaOnly: boolean): Generator<string> {
+  const { DatabaseSync } = loadSqlite()
+  const database = new DatabaseSync(file, { readOnly: true, timeout: 5000 })
+  try {
+    // What is read in one transaction is of one moment.
+    database.exec('begin')
+    yield* statements(database, schemaOnly)
+  } finally {
+    database.close()
+  }
+}
+
+function* statements(database: DatabaseSync, schemaOnly: boolean): Generator<string> {
+  const all = <T>(sql: string) => database.prepare(sql).all() as unknown as T[]
+  yield 'pragma foreign_keys = off;\nbegin;\n'
+  for (const { name } of all<Entry>(VIRTUAL)) yield `-- left out: the virtual table ${name}\n`
+  for (const { name, sql } of all<Entry>(TABLES)) {
+    yield `${sql};\n`
+    if (!schemaOnly) yield* rows(database, name)
+  }
+  if (!schemaOnly) yield* sequences(database)
+  for (const { sql } of all<Entry>(REST)) yield `${sql};\n`
+  yield 'commit;\n'
+}
+
+function* rows(database: DatabaseSync, table: string): Generator<string> {
+  const columns = database
+    .prepare('select name from pragma_table_xinfo(?) where hidden = 0 order by cid')
+    .all(table)
+    .map(({ name }) => String(name))
+  const names = quoteNames(columns, 'sqlite')
+  const name = quoteName(table, 'sqlite')
+  const read = database.prepare(`select ${names.slice(1, -1)} from ${name}`)
+  read.setReadBigInts(true)
+  read.setReturnArrays(true)
+  for (const row of read.iterate() as Iterable<unknown>) {
+    const values = (row as unknown[]).map(literal).join(', ')
+    yield `insert into ${name} ${names} values (${values});\n`
+  }
+}
+
+/** Where the numbers of tables with autoincrement go on. */
+function* sequences(database: DatabaseSync): Generator<string> {
+  const found = database.prepare(`select 1 from sqlite_schema where name = 'sqlite_sequence'`).get()
+  if (!found) return
+  yield 'delete from sqlite_sequence;\n'
+  yield* rows(database, 'sqlite_sequence')
+}
+
+function literal(value: unknown): string {
+  if (value === null) return 'null'
+  if (value instanceof Uint8Array) return `x'${Buffer.from(value).toString('hex')}'`
+  if (typeof value === 'string') return text(value)
+  if (typeof value !== 'number') return String(value)
+  if (!Number.isFinite(value)) return value > 0 ? '9e999' : '-9e999'
+  // So that it stays a floating point number.
+  return Number.isInteger(value) && Math.abs(value) < 1e15 ? value.toFixed(1) : String(value)
+}
+
+// SQLite's parser ends at a NUL.
+function text(value: string): string {
+  if (!value.includes('\0')) return quoteText(value, 'sqlite')
+  return `cast(x'${Buffer.from(value).toString('hex')}' as text)`
+}

@@ -1,0 +1,85 @@
+import type { Model } from '../database/model/model.ts'
+import { withoutModels } from '../database/model/soft-delete.ts'
+import { isForeignKeyViolation } from '../database/model/violation.ts'
+import { isUniqueViolation } from '../database/violations.ts'
+import { type ErrorDetail, errors } from '../errors.ts'
+import type { AnyTables, Values } from './model-write.ts'
+
+/** What was to be written, for a message about what stands against it. */
+export interface Attempt {
+  db: AnyTables
+  model: Model
+  /** What a row is called. */
+  noun: string
+  rows: readonly Values[]
+  /** Whether the request is a list of rows. */
+  many?: boolean
+}
+
+/**
+ * Runs `write`, and says of a broken key what it means to the client.
+ *
+ * @throws {PlinthError} CONFLICT where a unique key is taken, or the row is still referred to; INVALID_REQUEST
+ *   where it refers to a row that is not there
+ */
+export async function explainKeys<T>(attempt: Attempt, write: () => Promise<T>): Promise<T> {
+  try {
+    return await write()
+  } catch (cause) {
+    if (isUniqueViolation(cause)) throw taken(attempt, cause as Error)
+    if (isForeignKeyViolation(cause)) throw await broken(attempt, cause as Error)
+    throw cause
+  }
+}
+
+function taken({ model, noun, many }: Attempt, cause: Error): Error {
+  const columns = columnsOf(model, cause.message)
+  const message = 'is taken already'
+  return errors.CONFLICT.with(
+    // Which row of many it was, the database does not say.
+    many ? { cause } : { cause, errors: columns.map((name) => ({ path: `/${name}`, message })) },
+    `There is another ${noun} with the same ${columns.join(' and ')}; choose another, or change that one`,
+  )
+}
+
+/** The columns of the key that an error names: MySQL by the key's name, SQLite by its columns. */
+function columnsOf({ table, state }: Model, message: string): readonly string[] {
+  const named = (columns: readonly string[]) => columns.map((name) => `${table}.${name}`).join(', ')
+  const key = state.unique?.find(
+    ({ name, columns }) =>
+      message.includes(`${name}'`) || message.endsWith(`failed: ${named(columns)}`),
+  )
+  return key?.columns ?? state.primaryKey
+}
+
+async function broken(attempt: Attempt, cause: Error): Promise<Error> {
+  const detail = await findMissing(attempt)
+  if (detail) return errors.INVALID_REQUEST.with({ cause, errors: [detail] }, attempt.noun)
+  return errors.CONFLICT.with(
+    { cause },
+    `The ${attempt.noun} is still referred to; change or delete what refers to it first`,
+  )
+}
+
+/** The first reference to a row that is not there. Only asked when something has failed. */
+async function findMissing(attempt: Attempt): Promise<ErrorDetail | undefined> {
+  const { db, model, rows, many } = attempt
+  const known = new Set<string>()
+  for (const [index, row] of rows.entries()) {
+    for (const { columns, table, references } of model.state.foreignKeys ?? []) {
+      const values = columns.map((name) => row[name] ?? null)
+      const key = JSON.stringify([table, references, values])
+      if (values.includes(null) || known.has(key)) continue
+      known.add(key)
+      let query = withoutModels(db)
+        .selectFrom(table)
+        .select(references[0] as string)
+      for (const [i, reference] of references.entries())
+        query = query.where(reference, '=', values[i])
+      if (await query.executeTakeFirst()) continue
+      const place = many ? `/${index}/${columns[0]}` : `/${columns[0]}`
+      return { path: place, message: `there is no ${table} ${values.join(', ')}` }
+    }
+  }
+  return undefined
+}

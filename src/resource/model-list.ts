@@ -1,0 +1,27 @@
+import type { Model } from '../database/model/model.ts'
+import { defineList, type ListOptions } from './list.ts'
+import type { AnyTables } from './model-write.ts'
+import { defineResource } from './resource.ts'
+
+/** The list resource of a model. */
+export function createModelList(
+  model: Model,
+  noun: string,
+  options: Partial<ListOptions<string, Record<never, never>>>,
+) {
+  const { table, schema, state } = model
+  const [first = '', ...others] = state.primaryKey
+  const list = defineList(schema, {
+    order: [first, ...others],
+    ...options,
+    key: state.primaryKey,
+  })
+  const columns = Object.keys(schema.properties)
+  return defineResource({
+    summary: `Every ${noun}, page by page`,
+    request: list.request,
+    response: list.response,
+    perform: (input, { db }) =>
+      list.paginate((db as unknown as AnyTables).selectFrom(table).select(columns), input),
+  })
+}

@@ -1,0 +1,101 @@
+import { type Kysely, sql } from 'kysely'
+import { inBatches } from '../database/insert.ts'
+import type { Model } from '../database/model/model.ts'
+import { uuidv7 } from '../database/model/uuid.ts'
+import { toInstant } from './page.ts'
+
+/** A database of which only the model knows the tables. */
+export type AnyTables = Kysely<Record<string, Record<string, unknown>>>
+
+export type Values = Record<string, unknown>
+
+// SQLite takes 32,766 in a statement.
+const MAX_PARAMETERS = 8000
+
+/**
+ * What a request says of a row, as its columns take it.
+ *
+ * @throws {PlinthError} INVALID_REQUEST for a time that no column takes
+ */
+export function toColumns({ table, state }: Model, input: Values, path = ''): Values {
+  const entries = Object.entries(input).map(([name, value]) => {
+    const type = state.columns[name]?.type
+    if (value === null || value === undefined) return [name, value]
+    if (type === 'datetime') return [name, toInstant(`${path}/${name}`, String(value), table)]
+    // A text or a number is JSON, too.
+    return [name, type === 'json' ? JSON.stringify(value) : value]
+  })
+  return Object.fromEntries(entries)
+}
+
+/** What a row has for columns that nobody says: so that every row of an insert says the same ones. */
+export function fallbacks({ state, input }: Model): Values {
+  const entries = Object.keys(input.properties).flatMap((name) => {
+    const column = state.columns[name]
+    const value = column?.default ?? (column?.nullable ? null : undefined)
+    // Only the database knows what an expression makes.
+    return value === undefined || (typeof value === 'object' && value !== null)
+      ? []
+      : [[name, value]]
+  })
+  return Object.fromEntries(entries)
+}
+
+/**
+ * Inserts rows and tells their primary keys, in the order of the rows. To be called in a transaction where there
+ * are many.
+ */
+export async function insertRows(db: AnyTables, model: Model, rows: readonly Values[]) {
+  const all = rows.map((row) => ({ ...fallbacks(model), ...newUuids(model), ...row }))
+  const size = Math.floor(MAX_PARAMETERS / Object.keys(model.state.columns).length)
+  const keys: Values[] = []
+  for (const alike of groupAlike(all)) {
+    for (const batch of inBatches(alike, size)) keys.push(...(await insertBatch(db, model, batch)))
+  }
+  return keys
+}
+
+function newUuids({ uuids }: Model): Values {
+  return Object.fromEntries(uuids.map((name) => [name, uuidv7()]))
+}
+
+/** Neighbours that say the same columns: where one says more, SQLite would make the others' default null. */
+function groupAlike(rows: readonly Values[]): Values[][] {
+  const groups: { names: string; rows: Values[] }[] = []
+  for (const row of rows) {
+    const names = Object.keys(row).sort().join()
+    const last = groups.at(-1)
+    if (last?.names === names) last.rows.push(row)
+    else groups.push({ names, rows: [row] })
+  }
+  return groups.map((group) => group.rows)
+}
+
+async function insertBatch(db: AnyTables, { table, state }: Model, rows: readonly Values[]) {
+  const insert = db.insertInto(table).values(rows)
+  const number = state.primaryKey.find((name) => state.columns[name]?.generated)
+  if (number === undefined) {
+    await insert.execute()
+    return rows.map((row) => pick(row, state.primaryKey))
+  }
+  if (db.getExecutor().adapter.supportsReturning) {
+    const made = await insert.returning(number).execute()
+    return made.sort((a, b) => Number(a[number]) - Number(b[number]))
+  }
+  const { insertId } = await insert.executeTakeFirstOrThrow()
+  const step = rows.length > 1 ? await stepOf(db) : 1
+  return rows.map((_, i) => ({ [number]: Number(insertId) + i * step }))
+}
+
+/** By how much MySQL raises the number from row to row: on clusters by more than 1. */
+async function stepOf(db: AnyTables): Promise<number> {
+  const { rows } = await sql<{ step: number }>`select @@auto_increment_increment as step`.execute(
+    db,
+  )
+  return Number(rows[0]?.step ?? 1)
+}
+
+/** The values of `names` alone. */
+export function pick(row: Values, names: readonly string[]): Values {
+  return Object.fromEntries(names.map((name) => [name, row[name]]))
+}
