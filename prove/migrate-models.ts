@@ -13,7 +13,7 @@ export const proof: Proof = {
   summary:
     'From the models A, makemigrations and migrate lead to what the models B make from nothing, and rollback leads back',
   drivers: ['sqlite', 'mysql'],
-  size: { full: 1000, short: 8 },
+  size: { full: 1000, short: 4 },
   prove,
 }
 

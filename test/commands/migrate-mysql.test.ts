@@ -31,8 +31,8 @@ for (const [flag, rows] of [
   ['--resume', [{ n: 1 }, { n: 2 }]],
 ] as const) {
   onMysql(t, `stops at a statement in doubt; ${flag} goes on`, files, async (t, shop) => {
-    const { run } = shop
-    await run('migrate', '--to', '0001')
+    const { migrate, run } = shop
+    await migrate({ to: '0001' })
     const db = await killed(t, shop, '0002_rows', ['insert into item values (1)'])
     t.match(await run('migrate', 'status'), {
       code: 0,
@@ -53,8 +53,8 @@ Look whether the one marked ? has happened, then run manage migrate --resume (it
 }
 
 onMysql(t, 'a rollback goes on, too', files, async (t, shop) => {
-  const { run } = shop
-  await run('migrate')
+  const { migrate, run } = shop
+  await migrate()
   const db = await killed(t, shop, '0002_rows', ['delete from item'], 'down')
   t.match(await run('migrate', 'rollback'), {
     code: 1,
@@ -69,9 +69,9 @@ onMysql(t, 'a rollback goes on, too', files, async (t, shop) => {
 
 for (const happened of [true, false]) {
   onMysql(t, `resumes an operation by itself, happened: ${happened}`, files, async (t, shop) => {
-    const { run } = shop
+    const { migrate, run } = shop
     const plan = JSON.parse((await run('migrate', '--plan', '--json')).stdout)
-    await run('migrate', '--to', '0001')
+    await migrate({ to: '0001' })
     await run('migrate', 'rollback')
     const db = await killed(t, shop, '0001_item', plan[0].statements)
     if (happened) await db.schema.createTable('item').addColumn('n', 'bigint').execute()

@@ -8,8 +8,8 @@ const files = {
   'migrations/0003_rows.ts': inserting('item', 7),
 }
 
-onSqlite(t, 'a rollback asks on a terminal', files, async (t, { run, onTerminal, url }) => {
-  await run('migrate')
+onSqlite(t, 'a rollback asks on a terminal', files, async (t, { migrate, onTerminal, url }) => {
+  await migrate()
   const db = await open(t, url)
   for (const keys of ['\r', '\x03']) {
     const terminal = onTerminal('migrate', 'rollback', '--steps', '2')

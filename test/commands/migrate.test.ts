@@ -63,7 +63,7 @@ const broken = {
   ...files,
   'migrations/0003_bad.ts': migration(`m.runSql({ up: 'insert into nowhere values (1)' })`),
 }
-onEveryDatabase(t, 'exits with 1 where a migration fails', broken, async (t, { run }) => {
+onSqlite(t, 'exits with 1 where a migration fails', broken, async (t, { run }) => {
   const failed = await run('migrate')
   t.match(failed, { code: 1, stderr: /^error MIGRATION_FAILED: The migration 0003_bad failed: / })
   t.equal(ms(failed.stdout), 'applied 0001_item (N ms)\napplied 0002_order (N ms)\n')
@@ -125,7 +125,7 @@ export default defineService({ name: 'shop', modules: {}, models: [Item] })`,
     } })`,
   ),
 }
-onEveryDatabase(t, 'knows nothing of the models of today', audited, async (t, { run, url }) => {
+onSqlite(t, 'knows nothing of the models of today', audited, async (t, { run, url }) => {
   t.match(await run('migrate'), { code: 0, stderr: '' })
   const db = await open(t, url)
   t.strictSame(await db.selectFrom('item').selectAll().execute(), [{ id: 2, name: 'two' }])

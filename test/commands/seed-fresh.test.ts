@@ -33,8 +33,8 @@ export default defineSeed({
 const times = (text: string) => text.replace(/in [\d.]+ s \([\d,]+ rows/, 'in N s (N rows')
 const line = '01_item: 1 rows, 1 of them new, in N s (N rows/s)\n'
 
-onEveryDatabase(t, 'undoes a seed that throws', counted, async (t, { run, runIn, url }) => {
-  await run('migrate')
+onSqlite(t, 'undoes a seed that throws', counted, async (t, { migrate, run, runIn, url }) => {
+  await migrate()
   t.match(await runIn({ UNLUCKY: '1' }, 'seed'), {
     code: 1,
     stdout: '',
@@ -49,8 +49,8 @@ onEveryDatabase(t, 'undoes a seed that throws', counted, async (t, { run, runIn,
   ])
 })
 
-onEveryDatabase(t, '--fresh starts anew', counted, async (t, { run, runIn, url }) => {
-  await run('migrate')
+onEveryDatabase(t, '--fresh starts anew', counted, async (t, { migrate, run, runIn, url }) => {
+  await migrate()
   await run('seed')
   const db = await open(t, url)
   const old = { created_at: new Date(0), updated_at: new Date(0), deleted_at: new Date(0) }
@@ -82,8 +82,8 @@ onEveryDatabase(t, '--fresh starts anew', counted, async (t, { run, runIn, url }
   t.match(await run('migrate'), { code: 0, stdout: 'nothing to apply\n' })
 })
 
-onSqlite(t, '--fresh asks on a terminal', counted, async (t, { run, onTerminal, url }) => {
-  await run('migrate')
+onSqlite(t, '--fresh asks on a terminal', counted, async (t, { migrate, onTerminal, url }) => {
+  await migrate()
   const db = await open(t, url)
   await db
     .insertInto('item')

@@ -25,36 +25,45 @@ const files = { ...migrations, 'seeds/01_items.ts': seeding() }
 const times = (text: string) => text.replace(/in [\d.]+ s \([\d,]+ rows/, 'in N s (N rows')
 const done = '01_items: 6 rows, 6 of them new, in N s (N rows/s)\n'
 
-onEveryDatabase(t, 'loads the data once, and again when asked', files, async (t, { run }) => {
-  t.match(await run('seed'), {
-    code: 1,
-    stdout: '',
-    stderr:
-      'error MIGRATION_PENDING: These migrations have not been applied: 0001_item; run manage migrate first\n',
-  })
-  await run('migrate')
-  const first = await run('seed')
-  t.match({ ...first, stdout: times(first.stdout) }, { code: 0, stdout: done, stderr: '' })
-  t.match(await run('seed'), { code: 0, stdout: '01_items: 6 rows, finished before\n', stderr: '' })
-  t.match(JSON.parse((await run('seed', 'items', '--again', '--json')).stdout), [
-    { name: '01_items', skipped: false, rows: 6, added: 0, duration_ms: Number },
-  ])
-  t.match(await run('seed', 'items', 'nope'), {
-    code: 1,
-    stdout: '',
-    stderr: 'error SEED_UNKNOWN: There is no seed nope; there are: 01_items\n',
-  })
-  t.match(await run('seed', '--nope'), { code: 2, stdout: '' })
-})
+onEveryDatabase(
+  t,
+  'loads the data once, and again when asked',
+  files,
+  async (t, { migrate, run }) => {
+    t.match(await run('seed'), {
+      code: 1,
+      stdout: '',
+      stderr:
+        'error MIGRATION_PENDING: These migrations have not been applied: 0001_item; run manage migrate first\n',
+    })
+    await migrate()
+    const first = await run('seed')
+    t.match({ ...first, stdout: times(first.stdout) }, { code: 0, stdout: done, stderr: '' })
+    t.match(await run('seed'), {
+      code: 0,
+      stdout: '01_items: 6 rows, finished before\n',
+      stderr: '',
+    })
+    t.match(JSON.parse((await run('seed', 'items', '--again', '--json')).stdout), [
+      { name: '01_items', skipped: false, rows: 6, added: 0, duration_ms: Number },
+    ])
+    t.match(await run('seed', 'items', 'nope'), {
+      code: 1,
+      stdout: '',
+      stderr: 'error SEED_UNKNOWN: There is no seed nope; there are: 01_items\n',
+    })
+    t.match(await run('seed', '--nope'), { code: 2, stdout: '' })
+  },
+)
 
-onSqlite(t, 'says so where there are no seeds', migrations, async (t, { run }) => {
-  await run('migrate')
+onSqlite(t, 'says so where there are no seeds', migrations, async (t, { migrate, run }) => {
+  await migrate()
   t.match(await run('seed'), { code: 0, stdout: 'there are no seeds\n', stderr: '' })
 })
 
 const throwing = { ...migrations, 'seeds/01_items.ts': seeding(`throw new Error('no luck')`) }
-onSqlite(t, 'exits with 1 where a seed throws', throwing, async (t, { run }) => {
-  await run('migrate')
+onSqlite(t, 'exits with 1 where a seed throws', throwing, async (t, { migrate, run }) => {
+  await migrate()
   t.match(await run('seed'), {
     code: 1,
     stdout: '',
@@ -73,8 +82,8 @@ for (const [signal, code] of [
   ['SIGINT', 130],
   ['SIGTERM', 143],
 ] as const) {
-  onEveryDatabase(t, `finishes the batch on ${signal}, goes on later`, waiting, async (t, shop) => {
-    await shop.run('migrate')
+  onSqlite(t, `finishes the batch on ${signal}, goes on later`, waiting, async (t, shop) => {
+    await shop.migrate()
     const seeding = shop.start('seed')
     await seeding.until('stderr', /waiting/)
     seeding.process.kill(signal)

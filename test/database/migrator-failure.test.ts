@@ -62,7 +62,7 @@ onMysql(t, 'does nothing else before a half migration is finished', async (t, { 
   await t.rejects(migrator.rollback({ steps: 1 }), {
     code: 'MIGRATION_INTERRUPTED',
     message:
-      'The migration 0002_half was interrupted. It has to be finished before anything else; run manage migrate',
+      'The migration 0002_half was interrupted. It has to be finished before anything else; run manage migrate, with its file in migrations/',
   })
   const directory = folder(t, { ...files, '0002_half.ts': creating('x', 'b', 'c') }, 'other')
   await t.rejects(createMigrator({ db, directory }).migrate(), {
@@ -70,6 +70,22 @@ onMysql(t, 'does nothing else before a half migration is finished', async (t, { 
     message: /\n {2}\[x\] create table `x`(.|\n)*Its file has other statements in their place now/,
   })
   t.strictSame(await tablesOf(db), ['a', 'b', 'one'])
+})
+
+onMysql(t, 'finishes a half migration before a file that came later', async (t, { db }) => {
+  const half = { '0001_one.ts': creating('one'), '0003_half.ts': creating('a', 'b', 'c') }
+  await createTable(db, 'b')
+  const before = createMigrator({ db, directory: folder(t, half) })
+  await t.rejects(before.migrate(), { code: 'MIGRATION_FAILED' })
+  await db.schema.dropTable('b').execute()
+  const directory = folder(t, { ...half, '0002_late.ts': creating('late') }, 'merged')
+  const migrator = createMigrator({ db, directory })
+  await t.rejects(migrator.migrate(), {
+    code: 'MIGRATION_OUT_OF_ORDER',
+    message: /^The migration 0002_late comes before 0003_half, which is applied already/,
+  })
+  t.strictSame(await tablesOf(db), ['a', 'b', 'c', 'one'])
+  t.match(await migrator.migrate({ allowOutOfOrder: true }), [{ name: '0002_late' }])
 })
 
 onEveryDatabase(t, 'takes rows back where the code behind them fails', async (t, { db }) => {

@@ -2,7 +2,8 @@ import type { Kysely } from 'kysely'
 import { supportsTransactionalDdl } from '../portable.ts'
 import type { Chosen } from './choose.ts'
 import type { MigrationResult, OnMigration } from './events.ts'
-import type { Settlement } from './journal.ts'
+import { readJournal, type Settlement } from './journal.ts'
+import type { MigrationFile } from './load.ts'
 import { underLock } from './lock.ts'
 import type { LockKind } from './lock-options.ts'
 import {
@@ -59,9 +60,23 @@ async function withJournal(
 ): Promise<MigrationResult[]> {
   await prepareRecords(db)
   return await underLock(db, { timeout: lockTimeout, kind: lock, on }, async (pinned, guard) => {
-    const tasks = await compile(choose(await readRecords(pinned), 0))
-    return await runJournaled(pinned, tasks, { guard, settlement, fake, on })
+    const run = async (chosen: Chosen) =>
+      runJournaled(pinned, await compile(chosen), { guard, settlement, fake, on })
+    const chosen = choose(await readRecords(pinned), 0)
+    // What was interrupted comes before a file with a lower number that has been added since.
+    const interrupted = await interruptedOf(pinned, chosen)
+    if (!interrupted) return await run(chosen)
+    const results = await run({ ...chosen, todo: [interrupted] })
+    return [...results, ...(await run(choose(await readRecords(pinned), results.length)))]
   })
+}
+
+async function interruptedOf(
+  db: Kysely<MigrationTables>,
+  { todo }: Chosen,
+): Promise<MigrationFile | undefined> {
+  const entry = await readJournal(db)
+  return todo.find(({ name }, i) => i > 0 && name === entry?.migration)
 }
 
 const ignore: OnMigration = () => {}

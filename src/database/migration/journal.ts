@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type Insertable, type Kysely, sql } from 'kysely'
 import { errors } from '../../errors.ts'
-import type { CompiledStep } from './compile.ts'
+import type { CompiledStep, Statement } from './compile.ts'
 import { type MigrationTables, NOT_UNDER_WAY, recordTask } from './record.ts'
 import { describeStep, type Task } from './task.ts'
 
@@ -112,7 +112,7 @@ export async function resumeAt(
     throw interrupted(task, entry, 'Its file has other statements in their place now; restore it')
   const step = task.steps[position]
   if (state === 'idle' || !step || !('sql' in step) || step.repeatable) return position
-  if (step.happened) return position + (await ask(db, step.happened))
+  if (step.happened) return position + ((await hasHappened(db, step)) ? 1 : 0)
   if (settlement) return position + (settlement === 'done' ? 1 : 0)
   throw interrupted(task, entry, UNKNOWN[task.direction])
 }
@@ -130,8 +130,8 @@ export function refuseOther(entry: Entry, next: Task | undefined): void {
 }
 
 const FINISH = {
-  up: 'It has to be finished before anything else; run manage migrate',
-  down: 'It has to be taken back completely before anything else; run manage migrate rollback',
+  up: 'It has to be finished before anything else; run manage migrate, with its file in migrations/',
+  down: 'It has to be taken back completely before anything else; run manage migrate rollback, with its file in migrations/',
 } as const
 const LOOK = 'Look whether the one marked ? has happened, then run manage migrate'
 const SETTLE = '--resume (it has not: run it) or --mark-applied (it has: go on behind it)'
@@ -146,10 +146,14 @@ function interrupted({ name, steps }: Task, { direction, position, state }: Entr
   return errors.MIGRATION_INTERRUPTED(what, `\n${marks.join('\n')}\n${remedy}`)
 }
 
-/** @returns 1 where the statement has happened, else 0 */
-async function ask(db: Kysely<MigrationTables>, question: string): Promise<number> {
-  const { rows } = await sql.raw<Record<string, unknown>>(question).execute(db)
-  return Number(Object.values(rows[0] ?? {})[0]) === 1 ? 1 : 0
+/** Whether a statement has happened, as far as the database can tell. */
+export async function hasHappened(
+  db: Kysely<MigrationTables>,
+  { happened }: Statement,
+): Promise<boolean> {
+  if (!happened) return false
+  const { rows } = await sql.raw<Record<string, unknown>>(happened).execute(db)
+  return Number(Object.values(rows[0] ?? {})[0]) === 1
 }
 
 /** A statement that is begun counts: it has happened, perhaps. */

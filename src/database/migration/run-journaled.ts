@@ -7,6 +7,7 @@ import {
   clearJournal,
   type Entry,
   type Finished,
+  hasHappened,
   readJournal,
   refuseOther,
   resumeAt,
@@ -62,6 +63,8 @@ class JournaledRun {
   readonly #db: Kysely<MigrationTables>
   readonly #options: JournaledOptions
   #finished: Finished | undefined
+  /** The statement of the task at hand that an earlier process had begun, perhaps. */
+  #inDoubt: number | undefined
 
   /** @param db one pinned connection */
   constructor(db: Kysely<MigrationTables>, options: JournaledOptions) {
@@ -102,8 +105,11 @@ class JournaledRun {
   async #firstPosition(task: Task): Promise<number> {
     // While an earlier task of this run waits for its record, the journal is of that one.
     const entry = this.#finished ? undefined : await readJournal(this.#db)
+    this.#inDoubt = undefined
     if (entry?.migration !== task.name) return 0
-    return await resumeAt(this.#db, task, entry, this.#options.settlement)
+    const position = await resumeAt(this.#db, task, entry, this.#options.settlement)
+    if (entry.state === 'begun') this.#inDoubt = position
+    return position
   }
 
   async #runStep(task: Task, position: number): Promise<void> {
@@ -123,6 +129,8 @@ class JournaledRun {
     try {
       await sql.raw(statement.sql).execute(this.#db)
     } catch (error) {
+      // Under a lease the server may still have been at it for a process that was killed.
+      if (position === this.#inDoubt && (await hasHappened(this.#db, statement))) return
       // The server says that it did not happen. Where the connection is lost, nobody says so, and this fails, too.
       await writeJournal(this.#db, task, position, 'idle').catch(() => {})
       throw error

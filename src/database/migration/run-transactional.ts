@@ -61,11 +61,12 @@ function tryTask(
 async function runTask(transaction: Kysely<MigrationTables>, task: Task): Promise<number> {
   const began = performance.now()
   let position = 0
+  const violations = rebuilds(task) ? await countViolations(transaction) : 0
   try {
     for (; position < task.steps.length; position++) {
       await runStep(transaction, task.steps[position] as CompiledStep)
     }
-    if (rebuilds(task)) await checkForeignKeys(transaction)
+    if (rebuilds(task)) await refuseMore(transaction, violations)
   } catch (cause) {
     throw failureOf(task, position, false, cause)
   }
@@ -99,14 +100,18 @@ async function withForeignKeys<T>(
   }
 }
 
-async function checkForeignKeys(db: Kysely<MigrationTables>): Promise<void> {
-  const { rows } = await sql<{ table: string; parent: string }>`pragma foreign_key_check`.execute(
-    db,
+async function countViolations(db: Kysely<MigrationTables>): Promise<number> {
+  const { rows } = await sql`pragma foreign_key_check`.execute(db)
+  return rows.length
+}
+
+/** Those that were there before are no fault of the migration. */
+async function refuseMore(db: Kysely<MigrationTables>, before: number): Promise<void> {
+  const more = (await countViolations(db)) - before
+  if (more <= 0) return
+  throw new Error(
+    `${more === 1 ? '1 row' : `${more} rows`} would refer to nothing; see pragma foreign_key_check`,
   )
-  const [first] = rows
-  if (!first) return
-  const count = rows.length === 1 ? '1 row refers' : `${rows.length} rows refer`
-  throw new Error(`${count} to nothing, the first in ${first.table} to ${first.parent}`)
 }
 
 /** SQLite's driver waits by itself and then gives up, which may be earlier than we do. */

@@ -34,7 +34,10 @@ export async function readStatus(
     const state = file ? (file.checksum === checksum ? 'applied' : 'changed') : 'missing'
     all.set(row.name, { ...row, state })
   }
-  const interrupted = entry && all.get(entry.migration)
-  if (interrupted) interrupted.state = 'interrupted'
+  if (entry) {
+    const { migration: name } = entry
+    const row = all.get(name) ?? { name, applied_at: null, duration_ms: null }
+    all.set(name, { ...row, state: 'interrupted' })
+  }
   return [...all.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
 }

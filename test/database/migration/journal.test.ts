@@ -88,7 +88,7 @@ onMysql('asks on the way back, too', async (t, { db, migratorOf }) => {
   })
   await t.rejects(migrator.migrate({ settlement: 'done' }), {
     message:
-      'The migration 0002_two (down) was interrupted. It has to be taken back completely before anything else; run manage migrate rollback',
+      'The migration 0002_two (down) was interrupted. It has to be taken back completely before anything else; run manage migrate rollback, with its file in migrations/',
   })
   await migrator.rollback({ steps: 1, settlement: 'again' })
   t.strictSame(await numbers(db), [2])
