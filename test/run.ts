@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { constants } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 import { attach } from './servers/attach.ts'
@@ -21,7 +22,13 @@ async function run(): Promise<number> {
   const options = `${process.env.NODE_OPTIONS ?? ''} --conditions=plinth-source`.trim()
   const tap = sandbox.spawn(process.execPath, tapArguments(), {
     stdio: ['ignore', 'inherit', 'inherit'],
-    env: { ...process.env, ...variables, NODE_OPTIONS: options },
+    // A hundred processes load the same sources: they are compiled once.
+    env: {
+      NODE_COMPILE_CACHE: join(sandbox.folder, 'compiled'),
+      ...process.env,
+      ...variables,
+      NODE_OPTIONS: options,
+    },
   })
   const [code, signal] = await once(tap, 'exit')
   return code ?? codeOf(signal)

@@ -40,14 +40,14 @@ export function onMysql(
   onEveryDatabase(t, name, test, mysql)
 }
 
-/** Opens a database until the test ends; by default it waits 50 ms for locks. */
+/** Opens a database until the test ends. */
 export async function open(
   t: Test,
   url: string,
   options: Partial<DatabaseOptions> = {},
 ): Promise<AnyDatabase> {
   const app = Fastify()
-  app.register(database, { url, acquireTimeout: 50, ...options })
+  app.register(database, { url, ...options })
   await app.ready()
   t.teardown(() => app.close())
   return app.db as unknown as AnyDatabase

@@ -57,7 +57,7 @@ onEveryDatabase(
     const directory = folder(t, { '0001_waits.ts': text })
     const first = createMigrator({ db, directory }).migrate()
     await entered.promise
-    const second = createMigrator({ db: await open(t, url), directory })
+    const second = createMigrator({ db: await open(t, url, { acquireTimeout: 50 }), directory })
     const events: MigrationEvent[] = []
     const on = (event: MigrationEvent) => events.push(event)
     const mysql = driver.name === 'mysql'

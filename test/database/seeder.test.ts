@@ -184,7 +184,7 @@ onEveryDatabase(t, 'undoes a seed that throws, with its record', async (t, { db 
 onEveryDatabase(t, 'runs a seed once, however many start it', async (t, { db, url }) => {
   const { seeder, handled, directory } = await prepare(t, db, { '01_a.ts': seeding('a', 3) })
   const other = createSeeder({
-    db: await open(t, url, { acquireTimeout: 5000 }),
+    db: await open(t, url),
     directory,
     migrator: settled,
   })

@@ -98,7 +98,7 @@ async function standing(t: Test, { url }: Place) {
   Object.assign(globalThis, { gate, entered })
   const stands = migration('m.runData({ up: () => { entered.resolve(); return gate.promise } })')
   const directory = folder(t, { '0001_stands.ts': stands, '0002_one.ts': creating('one') })
-  const db = await open(t, url, { acquireTimeout: 5000 })
+  const db = await open(t, url)
   const ended = createMigrator({ db, directory }).migrate({ lock: 'lease' })
   // Looked at later.
   ended.catch(() => {})
