@@ -7,9 +7,10 @@ import type {
   QueryResult,
 } from 'kysely'
 import { withDeleted } from './model/soft-delete.ts'
+import { inTransaction } from './transaction.ts'
 
-// SQLite takes 32,766 in a statement; fewer do with less memory and are as fast.
-const MAX_PARAMETERS = 8000
+/** Of one insert. SQLite takes 32,766 in a statement; fewer do with less memory and are as fast. */
+export const MAX_PARAMETERS = 8000
 // A model may fill in five more columns.
 const MAX_ROWS = 4000
 
@@ -37,10 +38,6 @@ export async function insertMissing<DB, T extends keyof DB & string>(
     for (const batch of inBatches(rows as readonly Row[], size)) added += await write(target, batch)
     return added
   })
-}
-
-function inTransaction<DB, T>(db: Kysely<DB>, work: (db: Kysely<DB>) => Promise<T>): Promise<T> {
-  return db.isTransaction ? work(db) : db.transaction().execute(work)
 }
 
 /** Cuts `rows` into arrays of `size`, the last one shorter, and passes over the first `skip` rows. */

@@ -1,5 +1,6 @@
 import { type TObject, Type } from 'typebox'
 import type { Model } from '../database/model/model.ts'
+import { inTransaction } from '../database/transaction.ts'
 import type { Database } from '../database/types.ts'
 import { notFound } from '../errors.ts'
 import { type Attempt, explainKeys } from './model-failures.ts'
@@ -53,9 +54,7 @@ export class ModelRows {
   async createMany(db: Database, list: readonly Values[]): Promise<Values[]> {
     const rows = list.map((row, index) => toColumns(this.#model, row, `/${index}`))
     const insert = (trx: AnyTables) => insertRows(trx, this.#model, rows)
-    return await this.#write(db, { rows, many: true }, () =>
-      db.isTransaction ? insert(anyTables(db)) : anyTables(db).transaction().execute(insert),
-    )
+    return await this.#write(db, { rows, many: true }, () => inTransaction(anyTables(db), insert))
   }
 
   /** What the row does not say is as in a new one. */

@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely'
-import { inBatches } from '../database/insert.ts'
+import { inBatches, MAX_PARAMETERS } from '../database/insert.ts'
 import type { Model } from '../database/model/model.ts'
 import { uuidv7 } from '../database/model/uuid.ts'
 import { toInstant } from './page.ts'
@@ -8,9 +8,6 @@ import { toInstant } from './page.ts'
 export type AnyTables = Kysely<Record<string, Record<string, unknown>>>
 
 export type Values = Record<string, unknown>
-
-// SQLite takes 32,766 in a statement.
-const MAX_PARAMETERS = 8000
 
 /**
  * What a request says of a row, as its columns take it.

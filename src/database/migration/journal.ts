@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { type Insertable, type Kysely, sql } from 'kysely'
 import { errors } from '../../errors.ts'
+import { inTransaction } from '../transaction.ts'
 import type { CompiledStep, Statement } from './compile.ts'
-import { type MigrationTables, NOT_UNDER_WAY, recordTask } from './record.ts'
+import { appliedRow, type MigrationTables, recordTask } from './record.ts'
 import { describeStep, type Task } from './task.ts'
 
 const TABLE = 'plinth_migration'
@@ -49,7 +50,7 @@ export async function writeJournal(
   const place = { direction, position, state, prefix: hashOf(steps, position, state) }
   if (direction === 'up') {
     const row = { name, checksum, applied_at: null, duration_ms: null, ...place }
-    return await upsert(db, finished ? [appliedRow(finished), row] : [row])
+    return await upsert(db, finished ? [appliedRow(finished.task, finished.duration), row] : [row])
   }
   // Until it is taken back, it is applied.
   await inTransaction(db, async (transaction) => {
@@ -63,7 +64,8 @@ export async function writeFinished(
   db: Kysely<MigrationTables>,
   finished: Finished,
 ): Promise<void> {
-  if (finished.task.direction === 'up') return await upsert(db, [appliedRow(finished)])
+  if (finished.task.direction === 'up')
+    return await upsert(db, [appliedRow(finished.task, finished.duration)])
   await inTransaction(db, (transaction) =>
     recordTask(transaction, finished.task, finished.duration),
   )
@@ -76,21 +78,10 @@ export async function clearJournal(db: Kysely<MigrationTables>): Promise<void> {
 
 type Row = Insertable<MigrationTables['plinth_migration']>
 
-function appliedRow({ task: { name, checksum }, duration }: Finished): Row {
-  return { name, checksum, applied_at: new Date(), duration_ms: duration, ...NOT_UNDER_WAY }
-}
-
 async function upsert(db: Kysely<MigrationTables>, rows: Row[]): Promise<void> {
   const columns = Object.keys(rows[0] ?? {}).filter((name) => name !== 'name')
   const given = columns.map((name) => [name, sql`values(${sql.ref(name)})`])
   await db.insertInto(TABLE).values(rows).onDuplicateKeyUpdate(Object.fromEntries(given)).execute()
-}
-
-function inTransaction<T>(
-  db: Kysely<MigrationTables>,
-  work: (transaction: Kysely<MigrationTables>) => Promise<T>,
-): Promise<T> {
-  return db.isTransaction ? work(db) : db.transaction().execute(work)
 }
 
 /** How the operator settles what nobody else can know: the statement is run again, or counts as done. */

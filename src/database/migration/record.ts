@@ -113,26 +113,27 @@ export async function readRecords(db: Kysely<MigrationTables>): Promise<Migratio
   return rows as MigrationRecord[]
 }
 
-/** Of a row, where its migration is not under way. */
-export const NOT_UNDER_WAY = { direction: null, position: null, state: null, prefix: null }
+// Of a row, where its migration is not under way.
+const NOT_UNDER_WAY = { direction: null, position: null, state: null, prefix: null }
+
+/** The row of a migration that was applied now. */
+export function appliedRow({ name, checksum }: Task, duration: number) {
+  return { name, checksum, applied_at: new Date(), duration_ms: duration, ...NOT_UNDER_WAY }
+}
 
 /** Keeps record of a task that is done, and that no journal knows of or that is taken back. */
 export async function recordTask(
   db: Kysely<MigrationTables>,
-  { name, checksum, direction }: Pick<Task, 'name' | 'checksum' | 'direction'>,
+  task: Task,
   duration: number,
 ): Promise<void> {
-  if (direction === 'up') {
-    const row = { name, checksum, applied_at: new Date(), duration_ms: duration }
-    await db
-      .insertInto(TABLE)
-      .values({ ...row, ...NOT_UNDER_WAY })
-      .execute()
+  if (task.direction === 'up') {
+    await db.insertInto(TABLE).values(appliedRow(task, duration)).execute()
     return
   }
   // The tables whose rows they have written may be gone.
   await forgetSeeds(db as unknown as Kysely<SeedTables>)
-  await db.deleteFrom(TABLE).where('name', '=', name).execute()
+  await db.deleteFrom(TABLE).where('name', '=', task.name).execute()
 }
 
 /** Takes the file as it is now for what was applied. */

@@ -41,7 +41,7 @@ export async function runJournaled(
   const entry = await readJournal(db)
   if (entry) refuseOther(entry, tasks[0])
   if (options.fake) await clearJournal(db)
-  const run = new JournaledRun(db, options)
+  const run = new JournaledRun(db, options, options.fake ? undefined : entry)
   const results: MigrationResult[] = []
   try {
     for (const task of tasks) results.push(await run.run(task))
@@ -62,14 +62,17 @@ export async function runJournaled(
 class JournaledRun {
   readonly #db: Kysely<MigrationTables>
   readonly #options: JournaledOptions
+  /** Where the first task is that was interrupted. */
+  #entry: Entry | undefined
   #finished: Finished | undefined
   /** The statement of the task at hand that an earlier process had begun, perhaps. */
   #inDoubt: number | undefined
 
   /** @param db one pinned connection */
-  constructor(db: Kysely<MigrationTables>, options: JournaledOptions) {
+  constructor(db: Kysely<MigrationTables>, options: JournaledOptions, entry: Entry | undefined) {
     this.#db = db
     this.#options = options
+    this.#entry = entry
   }
 
   /**
@@ -103,10 +106,10 @@ class JournaledRun {
   }
 
   async #firstPosition(task: Task): Promise<number> {
-    // While an earlier task of this run waits for its record, the journal is of that one.
-    const entry = this.#finished ? undefined : await readJournal(this.#db)
+    const entry = this.#entry
+    this.#entry = undefined
     this.#inDoubt = undefined
-    if (entry?.migration !== task.name) return 0
+    if (!entry) return 0
     const position = await resumeAt(this.#db, task, entry, this.#options.settlement)
     if (entry.state === 'begun') this.#inDoubt = position
     return position

@@ -2,6 +2,7 @@ import { errors } from '../../errors.ts'
 import { checkName } from '../schema/names.ts'
 import type { ColumnState, ForeignKeyState, TableState } from '../schema/state.ts'
 import type { Model } from './model.ts'
+import { alike } from './problem.ts'
 
 /**
  * Checks what the tables of a service have to do with each other: their names, and what foreign keys refer to.
@@ -52,8 +53,6 @@ function assertFree(name: string, table: string, owners: ReadonlyMap<string, str
     `the name ${name} is taken by the table ${owner}; give the key a name of its own`,
   )
 }
-
-const alike = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase()
 
 function checkReference(
   { name, columns, table, references, onUpdate }: ForeignKeyState,

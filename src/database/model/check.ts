@@ -4,7 +4,7 @@ import type { TableState } from '../schema/state.ts'
 import { checkColumn, isInteger } from './check-column.ts'
 import { checkKeys } from './check-keys.ts'
 import type { AnyDefinition } from './definition.ts'
-import { bytesOf, first, type Problem } from './problem.ts'
+import { alike, bytesOf, first, type Problem } from './problem.ts'
 
 /**
  * Checks a table by itself; `assertModels` checks what tables have to do with each other.
@@ -56,8 +56,6 @@ function checkCase(names: readonly string[]): Problem {
     ? undefined
     : `the column ${twice} has the name of another one but for capitals, which databases do not tell apart; rename it`
 }
-
-const alike = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase()
 
 function checkGenerated(name: string, { columns, primaryKey }: TableState): Problem {
   const column = columns[name]

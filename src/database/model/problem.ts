@@ -18,3 +18,6 @@ export function bytesOf(type: ColumnState['type']): number {
   const length = typeof type === 'string' ? /^(?:var)?char\((\d+)\)$/.exec(type)?.[1] : undefined
   return length === undefined ? 12 : Number(length) * 4
 }
+
+/** Whether two names differ in capitals at most, which not every database tells apart. */
+export const alike = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase()
