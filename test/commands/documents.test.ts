@@ -1,9 +1,9 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { commands } from '../../commands/_table.ts'
-import { MANAGE, manage, startServe } from '../helpers/manage.ts'
+import { type Ended, MANAGE, type ManageOptions, manage, startServe } from '../helpers/manage.ts'
 
 const text = readFileSync(new URL('../../docs/commands.md', import.meta.url), 'utf8')
 const ATLAS = fileURLToPath(new URL('../../examples/atlas', import.meta.url))
@@ -38,6 +38,17 @@ function toPattern(output: string): RegExp {
     .split('…')
     .map((part) => part.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'))
   return new RegExp(`^${parts.join('[^]*')}\\s*$`)
+}
+
+/** Only what needs a shell is started by one. */
+function execute(t: Test, line: string, options: ManageOptions): Promise<Ended> {
+  const [, variables = '', rest] = /^((?:[A-Z_]+=\S+ )*)manage ([^|<>]*)$/.exec(line) ?? []
+  if (rest === undefined) return manage(t, ['-c', line], { ...options, program: ['/bin/sh'] })
+  const env = variables.trim().split(' ').filter(Boolean)
+  const words = [...rest.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)]
+  const args = words.map(([, single, double, bare]) => single ?? double ?? bare ?? '')
+  const more = Object.fromEntries(env.map((pair) => pair.split('=') as [string, string]))
+  return manage(t, args, { ...options, env: { ...options.env, ...more } })
 }
 
 t.test('the table has every command, and each has a section with examples', async (t) => {
@@ -107,7 +118,7 @@ for (const row of new DatabaseSync(file).prepare(query).all()) console.log(Objec
       t.match(await ended, { code: 0 })
       continue
     }
-    const ended = await manage(t, ['-c', line], { ...options, program: ['/bin/sh'] })
+    const ended = await execute(t, line, options)
     t.equal(ended.code, code, `${line}\n${ended.stderr}`)
     if (output !== undefined) t.match(narrow(ended.stdout), toPattern(output), line)
   }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { commands } from '../../commands/_table.ts'
 import { kit } from '../../src/process/kit.ts'
-import { MANAGE, type ManageOptions, manage } from '../helpers/manage.ts'
+import { MANAGE, type ManageOptions, manage, manageAlone } from '../helpers/manage.ts'
 import { writeService } from '../helpers/service.ts'
 
 // Every command is a process of its own.
@@ -123,7 +123,7 @@ t.test('a command that cannot be loaded is named with its place; the others work
     'commands/works.ts': command('Works'),
   })
   const file = (name: string) => join(service, 'commands', name)
-  const help = await manage(t, ['--help'], { service })
+  const help = await manageAlone(t, ['--help'], { service })
   t.equal(help.code, 1)
   assertList(t, help.stdout, '\nCOMMANDS OF THE SERVICE\n  works  Works\n')
   const [broken = '', nothing = '', ...rest] = help.stderr.trimEnd().split('\n')
@@ -135,8 +135,8 @@ t.test('a command that cannot be loaded is named with its place; the others work
   )
   t.strictSame(rest, [])
 
-  t.match(await manage(t, ['works'], { service }), { code: 0, stdout: 'done\n', stderr: '' })
-  const run = await manage(t, ['broken'], { service })
+  t.match(await manageAlone(t, ['works'], { service }), { code: 0, stdout: 'done\n', stderr: '' })
+  const run = await manageAlone(t, ['broken'], { service })
   t.same({ code: run.code, stdout: run.stdout }, { code: 1, stdout: '' })
   t.equal(run.stderr, `error SERVICE_BROKEN: ${broken}\n`)
 })

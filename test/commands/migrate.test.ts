@@ -78,8 +78,8 @@ onSqlite(t, 'exits with 1 where a migration fails', broken, async (t, { run }) =
 })
 
 const unreadable = { 'migrations/0001_bad.ts': 'export default [\n  await (\n]' }
-onSqlite(t, 'exits with 1 where a file cannot be read', unreadable, async (t, { run }) => {
-  t.match(await run('migrate'), {
+onSqlite(t, 'exits with 1 where a file cannot be read', unreadable, async (t, { start }) => {
+  t.match(await start('migrate').ended, {
     code: 1,
     stdout: '',
     stderr: /^error MIGRATION_INVALID: The migration \S+\/0001_bad\.ts:\d cannot be used: /,

@@ -2,6 +2,7 @@ import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'n
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
+import { runHosted } from './manage-hosted.ts'
 
 export const MANAGE = fileURLToPath(new URL('../../bin/manage', import.meta.url))
 
@@ -52,10 +53,9 @@ export function nodeOptions(options = ''): string {
 export function startManage(
   t: Test,
   args: readonly string[],
-  { service, env, cwd, input = '', program = [process.execPath, MANAGE] }: ManageOptions = {},
+  { cwd, input = '', program = [process.execPath, MANAGE], ...options }: ManageOptions = {},
 ): Running {
-  const named = service === undefined ? {} : { PLINTH_SERVICE: service }
-  const variables: Record<string, string | undefined> = { ...baseEnv(), ...named, ...env }
+  const variables = variablesOf(options)
   const child = spawn(ENV, [nodeOptions(variables.NODE_OPTIONS), ...program, ...args], {
     ...(cwd && { cwd }),
     // A group of its own, so that its children end with it.
@@ -76,15 +76,56 @@ export function startManage(
   return { process: child, said, ended, until: (...args) => until(child, said, ...args) }
 }
 
-/** Runs `manage` to its end; killed after 30 s. */
+/**
+ * Runs `manage` to its end; killed after 30 s. In a process of its own only where that could make a difference:
+ * see manage-hosted.ts.
+ */
 export async function manage(
   t: Test,
   args: readonly string[],
-  options?: ManageOptions,
+  options: ManageOptions = {},
+): Promise<Ended> {
+  return (await hosted(args, options)) ?? (await manageAlone(t, args, options))
+}
+
+/** The same in a process of its own. */
+export async function manageAlone(
+  t: Test,
+  args: readonly string[],
+  options: ManageOptions = {},
 ): Promise<Ended> {
   const { process: child, ended } = startManage(t, args, options)
   const timer = setTimeout(() => killGroup(child.pid), 30_000)
   return await ended.finally(() => clearTimeout(timer))
+}
+
+// They take over the process: its signals, its terminal.
+function takesOver([command, ...args]: readonly string[]): boolean {
+  if (command === 'shell') return !/^(-e|--execute)$/.test(args[0] ?? '')
+  return command === 'serve' || command === 'dbshell'
+}
+
+async function hosted(
+  args: readonly string[],
+  { service, env, cwd = process.cwd(), input, program }: ManageOptions,
+): Promise<Ended | undefined> {
+  const differs = program || input !== undefined || (env && 'NODE_OPTIONS' in env)
+  if (differs || takesOver(args)) return undefined
+  return await runHosted({
+    script: MANAGE,
+    args,
+    env: variablesOf({ ...(service && { service }), ...(env && { env }) }),
+    cwd,
+    service,
+  })
+}
+
+/** The environment that `options` ask for. */
+function variablesOf({ service, env }: ManageOptions): Record<string, string> {
+  const named = service === undefined ? {} : { PLINTH_SERVICE: service }
+  const variables = { ...baseEnv(), ...named, ...env }
+  const set = Object.entries(variables).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(set) as Record<string, string>
 }
 
 export interface Serving extends Running {
