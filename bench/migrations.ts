@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { fork, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { closeSync, mkdirSync, openSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -15,11 +15,11 @@ const ROOT = join(import.meta.dirname, '..')
 const COUNT = 200
 
 /** Migrates the database of a URL. */
-type Way = (url: URL) => Promise<void>
+type Way = (url: URL) => Promise<Start>
 
 /**
- * Times `manage migrate` with many small migrations, and the same SQL through the client of the database, in turns.
- * What Node.js and the kit need to start is in a line of its own: it is the same for one migration.
+ * Times many small migrations, and the same SQL through the client of the database, in turns: what applying them takes
+ * (to find, load, lock, journal and run them), and the whole of `manage migrate`, of which the start is the same for one.
  */
 export async function measureMigrations(sandbox: Sandbox, pairs: number): Promise<Timed[]> {
   progress('migrations')
@@ -28,22 +28,23 @@ export async function measureMigrations(sandbox: Sandbox, pairs: number): Promis
   if (!program) throw new SetupError('The client of MariaDB or MySQL is missing')
   const service = writeService(join(sandbox.folder, 'migrations'))
   const file = writeSql(join(sandbox.folder, 'migrations.sql'))
-  const client: Way = (url) => runClient(program, file, url)
-  const manage: Way = (url) => runManage(service, url)
+  const client: Way = (url) => timed(() => runClient(program, file, url))
+  const manage: Way = (url) => timed(() => runManage(service, url))
   const applied = await createDatabase(server)
   await manage(applied)
 
   const inNew = (way: Way) => async (): Promise<Start> => {
     const url = await createDatabase(server)
-    const start = await timed(() => way(url))
+    const start = await way(url)
     await execute(server, `DROP DATABASE ${url.pathname.slice(1)}`)
     return start
   }
   const ways = {
     'mariadb client': inNew(client),
     'mariadb client again (control)': inNew(client),
+    'applying the migrations': inNew((url) => apply(service, url)),
     'manage migrate': inNew(manage),
-    'manage migrate, nothing to apply': () => timed(() => manage(applied)),
+    'manage migrate, nothing to apply': () => manage(applied),
   }
   return compareStarts(await alternate(ways, pairs, (way) => way()), 'mariadb client')
 }
@@ -64,6 +65,18 @@ async function runClient(program: string, file: string, url: URL): Promise<void>
   const { hostname, port, username, password, pathname } = url
   const place = [`--host=${hostname}`, `--port=${port}`, `--user=${username}`, '--protocol=tcp']
   await run(program, [...place, pathname.slice(1)], { MYSQL_PWD: password }, openSync(file, 'r'))
+}
+
+/** By the clock of a process that has opened the database. */
+async function apply(service: string, url: URL): Promise<Start> {
+  const child = fork('bench/migrate-child.ts', [url.href, join(service, 'migrations')], {
+    cwd: ROOT,
+    env: productionEnv(),
+    execArgv: ['--conditions=plinth-source'],
+  })
+  const [[time], [code]] = await Promise.all([once(child, 'message'), once(child, 'exit')])
+  if (code !== 0) throw new Error(`migrate-child.ts exits with ${code}`)
+  return { time }
 }
 
 async function runManage(service: string, url: URL): Promise<void> {
