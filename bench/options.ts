@@ -13,9 +13,11 @@ export interface Options {
   warm: number
   /** How many pairs of starts are timed. */
   pairs: number
+  /** How many tasks each side enqueues and runs. */
+  tasks: number
   /** Seconds for the load; where the machine is slow, there are fewer starts. */
   budget: number
-  /** What is measured: routes by name, `startup`, `help`, `migrations`. */
+  /** What is measured: routes by name, `cached`, `startup`, `help`, `migrations`, `tasks`. */
   only: ReadonlySet<string>
   build: boolean
   json: boolean
@@ -28,8 +30,10 @@ const USAGE = `npm run bench -- [flags]
   --slice N    milliseconds of a slice (400)
   --warm N     seconds of a server's CPU for each route beforehand (2)
   --pairs N    pairs of timed starts (15)
+  --tasks N    tasks that each side enqueues and runs (100000)
   --budget N   seconds for the load: on a slow machine there are fewer starts (260)
-  --only NAME  only this: ${[...routes.keys()].join(', ')}, startup, help or migrations; may be given again
+  --only NAME  only this: ${[...routes.keys()].join(', ')}, cached, startup, help, migrations or
+               tasks; may be given again
   --no-build   use dist/ as it is
   --json       print everything as JSON`
 
@@ -38,14 +42,14 @@ export function readOptions(args: readonly string[]): Options {
   const { values } = parse(args)
   if (values.help) throw new SetupError(USAGE)
   const initial = values.quick
-    ? { boots: 3, slices: 1, slice: 300, warm: 1, pairs: 5, budget: 50 }
-    : { boots: 6, slices: 4, slice: 400, warm: 2, pairs: 15, budget: 260 }
+    ? { boots: 3, slices: 1, slice: 300, warm: 1, pairs: 5, tasks: 9000, budget: 50 }
+    : { boots: 6, slices: 4, slice: 400, warm: 2, pairs: 15, tasks: 100_000, budget: 260 }
   const count = (name: keyof typeof initial) => {
     const value = Number(values[name] ?? initial[name])
     if (Number.isInteger(value) && value > 0) return value
     throw new SetupError(`--${name} is ${values[name]}; expected a positive integer`)
   }
-  const known = [...routes.keys(), 'startup', 'help', 'migrations']
+  const known = [...routes.keys(), 'cached', 'startup', 'help', 'migrations', 'tasks']
   const only = values.only ?? known
   const unknown = only.find((name) => !known.includes(name))
   if (unknown) throw new SetupError(`--only ${unknown} is not known\n${USAGE}`)
@@ -55,6 +59,7 @@ export function readOptions(args: readonly string[]): Options {
     slice: count('slice'),
     warm: count('warm'),
     pairs: count('pairs'),
+    tasks: count('tasks'),
     budget: count('budget'),
     only: new Set(only),
     build: !values['no-build'],
@@ -74,6 +79,7 @@ function parse(args: readonly string[]) {
         slice: text,
         warm: text,
         pairs: text,
+        tasks: text,
         budget: text,
         only: { type: 'string', multiple: true },
         'no-build': flag,

@@ -1,21 +1,26 @@
+import type { CachedRatio } from './cached.ts'
 import type { Comparison, Throughput } from './compare.ts'
 import type { Timed } from './startup.ts'
 import { type Ratio, verdict } from './statistics.ts'
 
 export interface Results {
   throughput?: Throughput
+  cached?: CachedRatio[]
   startup?: Timed[]
   help?: Timed[]
   migrations?: Timed[]
+  tasks?: CachedRatio[]
 }
 
 /** The results as Markdown tables. */
-export function report({ throughput, startup, help, migrations }: Results): string {
+export function report({ throughput, cached, startup, help, migrations, tasks }: Results): string {
   const parts = [
     ...(throughput ? reportThroughput(throughput) : []),
+    ...(cached ? ['Cached results', cachedTable(cached)] : []),
     ...(startup ? ['Start-up until the first answer', timedTable(startup)] : []),
     ...(help ? ['Commands', timedTable(help)] : []),
     ...(migrations ? ['200 small migrations', timedTable(migrations)] : []),
+    ...(tasks ? ['Empty tasks, enqueued and run', cachedTable(tasks)] : []),
   ]
   return parts.join('\n\n')
 }
@@ -42,6 +47,19 @@ function reportThroughput({ boots, by, memory }: Throughput): string[] {
       ]),
     ),
   ]
+}
+
+function cachedTable(cached: readonly CachedRatio[]): string {
+  return table(
+    ['', 'first/s', 'second/s', 'ratio', '95 %', 'by CPU', '95 %'],
+    cached.map(({ name, rates: [first, second], ratio, ratioOfCpu }) => [
+      name,
+      first.toFixed(0),
+      second.toFixed(0),
+      ...cells(ratio),
+      ...cells(ratioOfCpu),
+    ]),
+  )
 }
 
 function comparisonTable({ plain, control }: Throughput['by']['rate']): string {

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { SetupError } from '../test/servers/ready.ts'
 import { Sandbox } from '../test/servers/sandbox.ts'
+import { measureCached } from './cached.ts'
 import { compareSamples } from './compare.ts'
 import { findLoader } from './load.ts'
 import { measureMigrations } from './migrations.ts'
@@ -11,6 +12,7 @@ import { build, createDatabase } from './prepare.ts'
 import { type Results, report } from './report.ts'
 import { routes } from './routes.ts'
 import { measureHelp, measureStartup } from './startup.ts'
+import { measureTasks } from './tasks.ts'
 import { measureLoad } from './throughput.ts'
 
 try {
@@ -39,9 +41,11 @@ async function measure(options: Options): Promise<Results> {
     const loads = [...routes.keys()].some((route) => only.has(route))
     return {
       ...(loads && { throughput: compareSamples(await measureLoad(place, options)) }),
+      ...(only.has('cached') && { cached: await measureCached(place, options) }),
       ...(only.has('startup') && { startup: await measureStartup(place, pairs) }),
       ...(only.has('help') && { help: await measureHelp(pairs + 5) }),
       ...(only.has('migrations') && { migrations: await measureMigrations(sandbox, pairs) }),
+      ...(only.has('tasks') && { tasks: await measureTasks(sandbox, options) }),
     }
   } finally {
     await sandbox.close()

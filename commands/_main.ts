@@ -61,8 +61,11 @@ async function runWithOclif(script: string, version: string, argv: readonly stri
     additionalHelpFlags: ['-h'],
     commands: { strategy: 'explicit', target: `./_selected.${EXTENSION}`, identifier: 'selected' },
     topics: {
+      cache: { description: 'Look at what is cached, and take it away' },
       db: { description: 'Create, drop, reset and dump the database' },
       migrate: { description: 'Apply, list and take back migrations' },
+      schedule: { description: 'List, run, pause and resume schedules' },
+      tasks: { description: 'List, retry, cancel and remove tasks' },
     },
   } as const
   const pjson = { name: 'plinth', version, type: 'module', oclif, plinth: { script } }

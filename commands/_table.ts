@@ -9,6 +9,7 @@ export interface CommandEntry {
 /** Every command of the kit, in the order of `manage --help`. Words are joined by `:` as in oclif's ids. */
 export const commands: Readonly<Record<string, CommandEntry>> = {
   serve: { summary: 'Serve HTTP', load: () => import('./serve.ts') },
+  worker: { summary: 'Run tasks and schedules', load: () => import('./worker.ts') },
   migrate: { summary: 'Apply the migrations that are pending', load: () => import('./migrate.ts') },
   'migrate:status': {
     summary: 'List the migrations and which are applied',
@@ -37,6 +38,38 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     load: () => import('./db/reset.ts'),
   },
   'db:dump': { summary: 'Write the database as SQL', load: () => import('./db/dump.ts') },
+  'tasks:list': { summary: 'List tasks by where they are', load: () => import('./tasks/list.ts') },
+  'tasks:show': {
+    summary: 'Show everything that is known of a task',
+    load: () => import('./tasks/show.ts'),
+  },
+  'tasks:retry': { summary: 'Run failed tasks again', load: () => import('./tasks/retry.ts') },
+  'tasks:cancel': { summary: 'Cancel a task', load: () => import('./tasks/cancel.ts') },
+  'tasks:remove': { summary: 'Remove tasks', load: () => import('./tasks/remove.ts') },
+  'tasks:stats': {
+    summary: 'Count the tasks of each queue',
+    load: () => import('./tasks/stats.ts'),
+  },
+  'schedule:list': {
+    summary: 'List the schedules and when they come next',
+    load: () => import('./schedule/list.ts'),
+  },
+  'schedule:run': { summary: 'Run a schedule now', load: () => import('./schedule/run.ts') },
+  'schedule:pause': { summary: 'Pause a schedule', load: () => import('./schedule/pause.ts') },
+  'schedule:resume': { summary: 'Resume a schedule', load: () => import('./schedule/resume.ts') },
+  'cache:stats': {
+    summary: 'Tell how much is cached, and how often that has helped',
+    load: () => import('./cache/stats.ts'),
+  },
+  'cache:get': {
+    summary: 'Print what is cached under a key',
+    load: () => import('./cache/get.ts'),
+  },
+  'cache:invalidate': {
+    summary: 'Take away what is cached under tags',
+    load: () => import('./cache/invalidate.ts'),
+  },
+  'cache:clear': { summary: 'Take away what is cached', load: () => import('./cache/clear.ts') },
   shell: { summary: 'Open a REPL with app, db and resources', load: () => import('./shell.ts') },
   dbshell: { summary: "Open the database's own shell", load: () => import('./dbshell.ts') },
   routes: { summary: 'List the routes', load: () => import('./routes.ts') },

@@ -55,8 +55,8 @@ async function health(app: FastifyInstance, options: HealthOptions): Promise<voi
 }
 
 function whyNot({ draining, checks }: Readiness): string {
-  const failing = Object.entries(checks).flatMap(([name, { problem }]) =>
-    problem === undefined ? [] : [`${name}: ${problem}`],
+  const failing = Object.entries(checks).flatMap(([name, { problem, optional }]) =>
+    problem === undefined || optional ? [] : [`${name}: ${problem}`],
   )
   return [...(draining ? ['it is stopping'] : []), ...failing].join(', ')
 }

@@ -36,6 +36,7 @@ export async function checkService(loaded: {
       ...(await checkAttached(app)),
       ...(await checkMigrations(app, loaded.root)),
       ...checkProduction(app),
+      ...(await checkRedis(app)),
     ]
   } catch (error) {
     return [failed('app', error)]
@@ -51,9 +52,9 @@ function failed(check: Finding['check'], error: unknown): Finding {
 
 async function checkAttached(app: FastifyInstance): Promise<Finding[]> {
   const { checks } = await checkReadiness(app.readiness, false, 5000)
-  return Object.entries(checks).map(([name, { ok, latency_ms, problem }]) => ({
+  return Object.entries(checks).map(([name, { ok, optional, latency_ms, problem }]) => ({
     check: 'attached',
-    level: ok ? 'ok' : 'error',
+    level: ok ? 'ok' : optional ? 'warning' : 'error',
     message: ok ? `${name} answers in ${latency_ms} ms` : `${name}: ${problem}`,
   }))
 }
@@ -83,6 +84,29 @@ async function lintFolder(directory: string, names?: readonly string[]): Promise
   } catch (error) {
     return [failed('migrations', error)]
   }
+}
+
+/** Whether the Redis of tasks may forget them. */
+async function checkRedis({ config, redis }: FastifyInstance): Promise<Finding[]> {
+  const { NODE_ENV, REDIS_URL } = config
+  if (NODE_ENV !== 'production') return []
+  const warn = (message: string): Finding => ({ check: 'production', level: 'warning', message })
+  if (!REDIS_URL)
+    return [
+      warn('REDIS_URL is not set: tasks and cached results are in the memory of each process'),
+    ]
+  const info = await redis.info().catch(() => undefined)
+  // What does not answer is told above.
+  if (info === undefined) return []
+  const says = (line: string) => info.includes(`${line}\r\n`)
+  return [
+    ...(says('maxmemory_policy:noeviction')
+      ? []
+      : [warn('the maxmemory-policy of Redis is not noeviction: it may forget tasks')]),
+    ...(says('aof_enabled:1')
+      ? []
+      : [warn('Redis keeps no append-only file (appendonly yes): a restart may lose tasks')]),
+  ]
 }
 
 function checkProduction({ config }: FastifyInstance): Finding[] {

@@ -95,6 +95,12 @@ export const errors = {
     'The request was not sent completely in time; send it again',
   ),
   CONFLICT: defineError<[problem: string]>('CONFLICT', 409, '%s'),
+  LOCK_HELD: defineError<[name: string, seconds: number]>(
+    'LOCK_HELD',
+    409,
+    'The lock %s was not free within %s s; try again later',
+  ),
+  TASK_NOT_FOUND: defineError<[id: string]>('TASK_NOT_FOUND', 404, 'There is no task %s'),
   PRECONDITION_FAILED: defineError(
     'PRECONDITION_FAILED',
     412,
@@ -137,6 +143,26 @@ export const errors = {
     503,
     'No database connection was free within %s ms; try again later',
   ),
+  CACHE_UNAVAILABLE: defineError<[problem: string]>(
+    'CACHE_UNAVAILABLE',
+    503,
+    'Redis cannot be used right now: %s',
+  ),
+  TASKS_UNAVAILABLE: defineError<[problem: string]>(
+    'TASKS_UNAVAILABLE',
+    503,
+    'No task can be added or looked up right now: %s',
+  ),
+  TASK_CANCELLED: defineError<[id: string]>(
+    'TASK_CANCELLED',
+    409,
+    'The task %s was cancelled before it had finished',
+  ),
+  TASK_FAILED: defineError<[id: string, problem: string]>(
+    'TASK_FAILED',
+    500,
+    'The task %s failed: %s',
+  ),
   NOT_READY: defineError<[problems: string]>('NOT_READY', 503, 'This process cannot serve now: %s'),
   DEADLINE_EXCEEDED: defineError<[milliseconds: number]>(
     'DEADLINE_EXCEEDED',
@@ -155,6 +181,11 @@ export const errors = {
     500,
     'DATABASE_URL is not usable: %s; expected mysql://user:password@host:3306/name or sqlite:./path/to/file.db',
   ),
+  REDIS_URL_INVALID: defineError<[problem: string]>(
+    'REDIS_URL_INVALID',
+    500,
+    'REDIS_URL is not usable: %s; expected redis://user:password@host:6379/0',
+  ),
   DATABASE_MISSING: defineError(
     'DATABASE_MISSING',
     500,
@@ -169,6 +200,41 @@ export const errors = {
     'RESOURCE_INVALID',
     500,
     'The resource %s cannot be served: %s',
+  ),
+  QUEUES_UNPROTECTED: defineError(
+    'QUEUES_UNPROTECTED',
+    500,
+    'Anybody could read and change tasks at /_/queues: give the service queues.protect, a hook that refuses strangers, or set QUEUES=false',
+  ),
+  REDIS_MISSING: defineError<[what: string]>(
+    'REDIS_MISSING',
+    500,
+    '%s of each process are in its own memory, where no other can see them; set REDIS_URL',
+  ),
+  CACHE_MISSING: defineError(
+    'CACHE_MISSING',
+    500,
+    'There is no cache: register plinth/plugins/cache',
+  ),
+  TASKS_MISSING: defineError(
+    'TASKS_MISSING',
+    500,
+    'There are no tasks here: register plinth/plugins/tasks',
+  ),
+  TASK_INVALID: defineError<[resource: string, problem: string]>(
+    'TASK_INVALID',
+    500,
+    'The task %s cannot be enqueued: %s',
+  ),
+  SCHEDULE_INVALID: defineError<[resource: string, problem: string]>(
+    'SCHEDULE_INVALID',
+    500,
+    'The schedule of %s cannot be used: %s',
+  ),
+  OUTBOX_MISSING: defineError<[problem: string]>(
+    'OUTBOX_MISSING',
+    500,
+    'A task cannot be enqueued within a transaction, because the table plinth_outbox could not be made: %s; let the user of DATABASE_URL create it',
   ),
   RESOURCE_UNKNOWN: defineError<[name: string, hint: string]>(
     'RESOURCE_UNKNOWN',

@@ -4,6 +4,7 @@ import type {
   FastifyPluginAsync,
   FastifyPluginCallback,
   FastifyServerOptions,
+  onRequestAsyncHookHandler,
 } from 'fastify'
 import type { TObject } from 'typebox'
 import { type Config, type ConfigOwner, readConfig } from './config/read.ts'
@@ -30,6 +31,10 @@ export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> {
   plugins?: readonly (FastifyPluginAsync | FastifyPluginCallback)[]
   /** The form of every answer; default `standard`. */
   envelope?: EnvelopeName
+  /** `/_/queues`, which QUEUES turns on: in production only behind a hook that refuses strangers. */
+  queues?: { protect: onRequestAsyncHookHandler }
+  /** How many tasks of a queue start at most in how many ms, in all processes together. */
+  limits?: Readonly<Record<string, { max: number; duration: number }>>
 }
 
 /** Defines a service: the default export of its `src/service.ts`. */
@@ -122,6 +127,30 @@ async function registerPlugins(
   app.register(await plugin(import('../plugins/deadline.ts')), { timeout })
   const attached = databaseOptions(values, service, root)
   if (attached) app.register(await plugin(import('../plugins/database.ts')), attached)
+  const { REDIS_URL: url } = values
+  if (url) {
+    const commandTimeout = values.REDIS_TIMEOUT
+    app.register(await plugin(import('../plugins/redis.ts')), { url, commandTimeout })
+  }
+  app.register(await plugin(import('../plugins/cache.ts')), {
+    prefix: service.name,
+    maxBytes: values.CACHE_MEMORY,
+  })
+  const prefix = `{${service.name}}:tasks`
+  app.register(await plugin(import('../plugins/tasks.ts')), {
+    envelope,
+    prefix,
+    payloadLimit: values.TASK_PAYLOAD_LIMIT,
+    concurrency: values.TASK_CONCURRENCY,
+    ...(service.limits && { limits: service.limits }),
+    // The rest is for the connections.
+    stopTimeout: values.SHUTDOWN_TIMEOUT * 0.8,
+  })
+  if (url && values.QUEUES) {
+    const title = `Tasks of ${service.name}`
+    const page = { title, prefix, protected: values.NODE_ENV === 'production' }
+    app.register(await plugin(import('../plugins/queues.ts')), { ...page, ...service.queues })
+  }
   for (const own of service.plugins ?? []) app.register(own)
   const strict = values.NODE_ENV !== 'production'
   app.register(await plugin(import('../plugins/resources.ts')), {

@@ -23,7 +23,14 @@ function examplesOf(document: string): Record<string, string> {
   return Object.fromEntries(blocks)
 }
 
-const documents = ['errors.md', 'migrations.md', 'models.md', 'resources.md']
+const documents = [
+  'cache.md',
+  'errors.md',
+  'migrations.md',
+  'models.md',
+  'resources.md',
+  'tasks.md',
+]
 
 /** A folder with the examples of each document in a folder of its own, next to the packages that they import. */
 function write(t: Test, folder = t.testdir()): string {
@@ -54,6 +61,58 @@ t.test('the examples of errors run', async (t) => {
   const cities = new Map([[1, { name: 'Ys', open: false }]])
   t.throws(() => findOpen(cities, 1), { code: 'CITY_CLOSED', message: 'The city of Ys is closed' })
   t.throws(() => findOpen(cities, 2), { code: 'NOT_FOUND' })
+})
+
+/** The service of a document, ready. */
+async function serve(t: Test, folder: string): Promise<FastifyInstance> {
+  const { default: service } = await import(pathToFileURL(join(folder, 'src/service.ts')).href)
+  const options = { root: folder, env: { NODE_ENV: 'test' }, logger: false as const }
+  const app = (await createApp(service, options)) as unknown as FastifyInstance
+  t.teardown(() => app.close())
+  await app.ready()
+  return app
+}
+
+t.test('the examples of the cache run', async (t) => {
+  const folder = join(write(t), 'cache.md')
+  const load = (path: string) => import(pathToFileURL(join(folder, path)).href)
+  const app = await serve(t, folder)
+  const { prices } = await load('src/service.ts')
+  const price = async () => (await app.inject('/prices/tea')).json().data.cents
+  t.equal(await price(), 250)
+  prices.set('tea', 1)
+  t.equal(await price(), 250, 'from the cache')
+  await app.inject({ method: 'PUT', url: '/prices/tea', payload: { cents: 300 } })
+  t.equal(await price(), 300, 'its tag was invalidated')
+  const { modes } = await load('modes.ts')
+  const tea = { item: 'tea', cents: 300 }
+  t.strictSame(await app.run(modes), [tea, tea, tea])
+  const { lists } = await load('lists.ts')
+  t.strictSame(await lists(app), [['tea', 'milk'], { text: 'Hello' }, undefined])
+  const { once } = await load('lock.ts')
+  const fences: number[] = []
+  for (let i = 0; i < 2; i++) await once(app, async (fence: number) => void fences.push(fence))
+  t.ok((fences[0] as number) < (fences[1] as number))
+})
+
+t.test('the examples of tasks run', async (t) => {
+  const folder = join(write(t), 'tasks.md')
+  const load = (path: string) => import(pathToFileURL(join(folder, path)).href)
+  const app = await serve(t, folder)
+  const { flows, sent } = await load('src/service.ts')
+  t.strictSame(await app.run(flows), [7, 3])
+  const welcome = { method: 'POST', url: '/mail', payload: { to: 'dan' } } as const
+  const ids = [await app.inject(welcome), await app.inject(welcome)].map(
+    (response) => response.json().data.task_id,
+  )
+  t.equal(ids[0], ids[1], 'one task, by its key')
+  t.strictSame(await app.tasks.result(ids[0]), { length: 5 })
+  const { order } = await load('order.ts')
+  const within = (fail: boolean) => app.run(() => order({ db: app.db }, fail))
+  await t.rejects(within(true), { message: 'out of stock' })
+  await within(false)
+  while (!sent.includes('shop')) await new Promise(setImmediate)
+  t.strictSame(sent, ['ann', 'bob', 'cid', 'dan', 'shop'])
 })
 
 t.test('the examples of resources run', async (t) => {

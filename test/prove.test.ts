@@ -22,6 +22,7 @@ for (const [name, load] of Object.entries(proofs)) {
         size,
         folder,
         createDatabase: () => databases.create(),
+        teardown: (work) => t.teardown(work),
         tell: (count) => {
           done = count
         },

@@ -77,6 +77,10 @@ export async function createApp({ raw }: { raw: boolean }): Promise<FastifyInsta
   })
   app.register(raw ? rawCities : cities, { prefix: '/cities' })
   app.register(countries, { prefix: '/countries' })
+  if (config.REDIS_URL) {
+    const { cachedCities } = await import('./cached.ts')
+    await app.register(cachedCities, { url: config.REDIS_URL })
+  }
   await app.ready()
   return app
 }

@@ -4,6 +4,7 @@ export const configSchema = Type.Object({
   HOST: Type.String({ default: '127.0.0.1' }),
   PORT: Type.Integer({ default: 8000, minimum: 0, maximum: 65535 }),
   DOCS: Type.Boolean({ default: false }),
+  REDIS_URL: Type.Optional(Type.String()),
   DATABASE_URL: Type.String({ default: 'sqlite:./data/dev.db' }),
 })
 

@@ -23,6 +23,7 @@ export function derive(raw: RawValues): Derived {
     NODE_ENV: mode,
     HOST: production ? '0.0.0.0' : '127.0.0.1',
     DOCS: String(!production),
+    QUEUES: String(!production),
     DATABASE_URL: mysqlUrl(raw) ?? LOCAL_DATABASES[mode],
     REDIS_URL: redisUrl(raw),
   }

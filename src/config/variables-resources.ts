@@ -77,4 +77,19 @@ export const resourceVariables = {
     'from REDIS_*; where REDIS_HOST is unset: none',
   ),
   ...redis,
+  REDIS_TIMEOUT: milliseconds(
+    'How long Redis may take to answer before a request goes on without it, in ms.',
+    250,
+  ),
+  CACHE_MEMORY: Type.Integer({
+    description: 'The most bytes of cached results that one process keeps; 0: it keeps none.',
+    default: 67_108_864,
+    minimum: 0,
+  }),
+  TASK_CONCURRENCY: count('How many tasks of each queue a worker runs at once.', 10),
+  TASK_PAYLOAD_LIMIT: count('The largest request of a task, in bytes.', 1_048_576),
+  QUEUES: Type.Boolean({
+    description: 'Serve /_/queues, where tasks can be seen and changed by anybody.',
+    derived: 'false in production, otherwise true',
+  }),
 }

@@ -1,10 +1,17 @@
 import { type Static, Type } from 'typebox'
 
 /** Resolves when an attached resource works; must give up when `signal` aborts. */
-export type ReadinessCheck = (signal: AbortSignal) => Promise<void>
+export interface ReadinessCheck {
+  (signal: AbortSignal): Promise<void>
+  /** Whether the process can serve without it, too; default false. Such a resource tells the log of itself. */
+  optional?: boolean
+}
 
 const checkSchema = Type.Object({
   ok: Type.Boolean(),
+  optional: Type.Optional(
+    Type.Literal(true, { description: 'Set where the process can serve without it' }),
+  ),
   latency_ms: Type.Number({ description: 'How long the check took, in milliseconds' }),
   problem: Type.Optional(
     Type.String({ description: 'Why it does not work, in words that may be shown to anybody' }),
@@ -25,7 +32,7 @@ export type Readiness = Static<typeof readinessSchema>
 /**
  * Runs every check at once.
  *
- * @param onError is told why a check failed, for the log: that may hold what not everybody may see
+ * @param onError is told why a check that is not optional failed, for the log: that may hold what not everybody may see
  */
 export async function checkReadiness(
   checks: ReadonlyMap<string, ReadinessCheck>,
@@ -35,12 +42,14 @@ export async function checkReadiness(
 ): Promise<Readiness> {
   const results = await Promise.all(
     Array.from(checks, async ([name, check]) => {
-      const result = await runCheck(check, timeout, (error) => onError(name, error))
-      return [name, result] as const
+      const { optional } = check
+      const tell = optional ? () => {} : (error: unknown) => onError(name, error)
+      const { ok, ...rest } = await runCheck(check, timeout, tell)
+      return [name, optional ? { ok, optional, ...rest } : { ok, ...rest }] as const
     }),
   )
   return {
-    ready: !draining && results.every(([, { ok }]) => ok),
+    ready: !draining && results.every(([, { ok, optional }]) => ok || optional),
     draining,
     checks: Object.fromEntries(results),
   }

@@ -20,7 +20,15 @@ export function bindResources<Modules extends ModuleTable>(
 
 function bind(resource: AnyResource, run: <T>(fn: () => T) => T): AnyResource {
   const call = (...args: Parameters<AnyResource>) => run(() => resource(...args))
+  const within = <Args extends unknown[], T>(method: (...args: Args) => T) => {
+    return (...args: Args) => run(() => method(...args))
+  }
+  const { refresh, cacheless, invalidate, enqueue, bulk } = resource
   return Object.assign(call, resource, {
-    bulk: (...args: Parameters<AnyResource['bulk']>) => run(() => resource.bulk(...args)),
-  })
+    refresh: within(refresh),
+    cacheless: within(cacheless),
+    invalidate: within(invalidate),
+    enqueue: within(enqueue),
+    bulk: within(bulk),
+  }) as AnyResource
 }

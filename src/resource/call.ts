@@ -1,6 +1,8 @@
 import { Readable } from 'node:stream'
 import type { ValidateFunction } from 'ajv'
 import { errors } from '../errors.ts'
+import type { CacheMode } from './cache-policy.ts'
+import { cachedText, cacheSlot, forget } from './cached.ts'
 import { type Context, currentContext, runInContext } from './context.ts'
 import type { AnyResource, CallOptions } from './resource.ts'
 import { boundNumbers, closeSchema, hasDefaults } from './schema.ts'
@@ -8,7 +10,8 @@ import { assertResponse } from './strict.ts'
 import { compileExact, toDetails } from './validate.ts'
 
 /**
- * Calls a resource in process: validate, perform, validate. The context is the caller's.
+ * Calls a resource in process: validate, perform, validate. The context is the caller's, except for what is cached:
+ * others may wait for that, too.
  *
  * @throws {PlinthError} see {@link Resource}
  */
@@ -16,18 +19,54 @@ export async function callResource(
   resource: AnyResource,
   request: unknown,
   options: CallOptions = {},
+  mode: CacheMode = 'cached',
 ): Promise<unknown> {
+  const { context, name, input } = prepareCall(resource, request)
+  const slot = mode === 'cacheless' ? undefined : cacheSlot(resource, name, input, context)
+  if (slot) {
+    const text = await withDeadline(resource, context, options, () => {
+      const check = (response: unknown) => assertData(resource, name, response)
+      // Not the caller's: others may wait for it longer than this one does.
+      const { timeout = 0 } = resource.definition
+      return cachedText(slot, { resource, input, context, timeout, check }, mode === 'refresh')
+    })
+    return JSON.parse(text as string)
+  }
+  const response = await withDeadline(resource, context, options, (inner) =>
+    runInContext(inner, resource.definition.perform, input, inner),
+  )
+  assertData(resource, name, response)
+  return response ?? null
+}
+
+/** What a call in process needs, once its request is known to be valid. */
+export function prepareCall(
+  resource: AnyResource,
+  request: unknown,
+): { context: Context; name: string; input: unknown } {
   const context = currentContext()
   if (!context) throw errors.CONTEXT_MISSING(resource.definition.summary)
   context.throwIfAborted()
   const name = nameOf(resource, context)
-  const input = validateRequest(resource, name, request)
-  const response = await withDeadline(resource, context, options, (inner) =>
-    runInContext(inner, resource.definition.perform, input, inner),
-  )
-  if (response instanceof Readable) throw notData(name, response)
+  return { context, name, input: validateRequest(resource, name, request) }
+}
+
+/** Takes away what is cached for `request`. */
+export async function invalidate(resource: AnyResource, request: unknown): Promise<void> {
+  const { context, name, input } = prepareCall(resource, request)
+  const slot = cacheSlot(resource, name, input, context)
+  if (slot) await forget(slot)
+}
+
+/** @throws {PlinthError} INVALID_RESPONSE */
+export function assertData(resource: AnyResource, name: string, response: unknown): void {
+  assertNoStream(name, response)
   assertResponse(resource, name, response)
-  return response ?? null
+}
+
+/** @throws {PlinthError} INVALID_RESPONSE */
+export function assertNoStream(name: string, response: unknown): void {
+  if (response instanceof Readable) throw notData(name, response)
 }
 
 function notData(name: string, stream: Readable): Error {
@@ -48,7 +87,8 @@ interface RequestValidator {
 
 const validators = new WeakMap<AnyResource, RequestValidator>()
 
-function validateRequest(resource: AnyResource, name: string, request: unknown): unknown {
+/** @throws {PlinthError} INVALID_REQUEST */
+export function validateRequest(resource: AnyResource, name: string, request: unknown): unknown {
   let validator = validators.get(resource)
   if (!validator) {
     const schema = resource.request

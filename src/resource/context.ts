@@ -2,8 +2,10 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { randomUUID } from 'node:crypto'
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Kysely } from 'kysely'
+import type { Cache } from '../cache/types.ts'
 import type { DatabaseTables } from '../database/types.ts'
 import { errors } from '../errors.ts'
+import type { Progress } from '../task/types.ts'
 import type { Deadline } from './deadline.ts'
 
 /** Who makes the call; a service adds its own fields with `declare module 'plinth'`. */
@@ -11,6 +13,19 @@ export interface User {
   /** The name that logs and records carry. */
   name: string
 }
+
+/** What a resource that runs as a task may know of that. */
+export interface TaskContext {
+  readonly id: string
+  /** Which try this is, from 1. */
+  readonly attempt: number
+  progress(progress: Progress): Promise<void>
+  /** The results of the tasks that this one has waited for, in order. */
+  childResults(): Promise<unknown[]>
+}
+
+/** On whose behalf something is done, and where that is told. */
+type Caller = Pick<Context, 'user' | 'requestId' | 'traceparent' | 'log'>
 
 /**
  * What a resource may use beside its input: the attached resources, the request it serves and who asks.
@@ -22,8 +37,12 @@ export class Context {
   readonly request: FastifyRequest | undefined
   /** Only where the call came by HTTP: to set headers or cookies, or to answer with a stream. */
   readonly reply: FastifyReply | undefined
-  user: User | undefined
+  /** Only where it runs as a task. */
+  readonly task: TaskContext | undefined
+  #user: User | undefined
+  #log: FastifyBaseLogger | undefined
   #requestId: string | undefined
+  #traceparent: string | undefined
   #signal: AbortSignal | undefined
   readonly #deadline: Deadline | undefined
 
@@ -32,11 +51,22 @@ export class Context {
     request?: FastifyRequest,
     reply?: FastifyReply,
     deadline?: Deadline,
+    task?: TaskContext,
   ) {
     this.app = app
     this.request = request
     this.reply = reply
+    this.task = task
     this.#deadline = deadline
+  }
+
+  /** Who asks: as set here, else what a hook has put into `request.user`. */
+  get user(): User | undefined {
+    return this.#user ?? userOf(this.request)
+  }
+
+  set user(user: User | undefined) {
+    this.#user = user
   }
 
   /** The id of the request that started the work; outside of requests a new UUID. */
@@ -46,12 +76,28 @@ export class Context {
   }
 
   get log(): FastifyBaseLogger {
-    return this.request?.log ?? this.app.log
+    return this.#log ?? this.request?.log ?? this.app.log
+  }
+
+  /** @throws {PlinthError} CACHE_MISSING where the app has none */
+  get cache(): Cache {
+    return this.app.cache ?? raise(errors.CACHE_MISSING)
+  }
+
+  /** Tells how far a task is; outside of one it does nothing. */
+  get progress(): (progress: Progress) => Promise<void> {
+    return async (progress) => await this.task?.progress(progress)
   }
 
   /** @throws {PlinthError} DATABASE_MISSING where the app has none */
   get db(): Kysely<DatabaseTables> {
-    return this.app.db ?? raise()
+    return this.app.db ?? raise(errors.DATABASE_MISSING)
+  }
+
+  /** The header of W3C Trace Context that came with the request. */
+  get traceparent(): string | undefined {
+    const header = this.request?.headers.traceparent
+    return this.#traceparent ?? (typeof header === 'string' ? header : undefined)
   }
 
   /** Aborted when the client has gone, the deadline has passed or the caller gave up: hand it to what waits. */
@@ -68,16 +114,48 @@ export class Context {
 
   /** This context with a signal that aborts with this one's or with `signal`, whichever is first. */
   withSignal(signal: AbortSignal): Context {
-    const child = new Context(this.app, this.request, this.reply)
+    const child = new Context(this.app, this.request, this.reply, undefined, this.task)
     child.#signal = AbortSignal.any([this.signal, signal])
-    child.user = this.user
-    child.#requestId = this.requestId
+    child.#take(this)
     return child
+  }
+
+  /** The same caller without the request: for work that others wait for, too, and that must not end with this one. */
+  detach(signal: AbortSignal): Context {
+    const child = new Context(this.app)
+    child.#signal = signal
+    child.#take(this)
+    return child
+  }
+
+  #take({ user, requestId, log, traceparent }: Caller): void {
+    this.#traceparent = traceparent
+    this.#user = user
+    this.#requestId = requestId
+    this.#log = log
+  }
+
+  /** The context of a task: its request id is that of the call that enqueued it. */
+  static ofTask(
+    app: FastifyInstance,
+    task: TaskContext,
+    caller: Caller,
+    signal: AbortSignal,
+  ): Context {
+    const context = new Context(app, undefined, undefined, undefined, task)
+    context.#signal = signal
+    context.#take(caller)
+    return context
   }
 }
 
-function raise(): never {
-  throw errors.DATABASE_MISSING()
+function raise(error: () => Error): never {
+  throw error()
+}
+
+/** The user that a hook of the service has found out, `@fastify/jwt`'s for one. */
+export function userOf(request: FastifyRequest | undefined): User | undefined {
+  return (request as { user?: User } | undefined)?.user
 }
 
 const storage = new AsyncLocalStorage<Context>()

@@ -10,6 +10,8 @@ export interface Envelope {
   /** The media type of errors. */
   readonly errorType: string
   success(data: unknown, request: Asked): unknown
+  /** The same as JSON, for data that is JSON already. */
+  successText(data: string, request: Asked): string
   failure(error: PlinthError, request: Asked): unknown
   /** The schema of a successful answer whose data has `schema`. */
   successSchema(schema: JsonSchema): JsonSchema
@@ -42,6 +44,11 @@ export const standardEnvelope: Envelope = {
     request_id: request.id,
     trace_id: traceIdOf(request),
   }),
+  successText: (data, request) => {
+    const trace = traceIdOf(request)
+    const ids = `"request_id":${JSON.stringify(request.id)},"trace_id":${trace ? `"${trace}"` : null}`
+    return `{"result":true,"code":0,"data":${data},"message":null,${ids}}`
+  },
   failure: (error, request) => ({
     result: false,
     code: error.code,
@@ -82,6 +89,7 @@ export const standardEnvelope: Envelope = {
 export const problemEnvelope: Envelope = {
   errorType: 'application/problem+json; charset=utf-8',
   success: (data) => data,
+  successText: (data) => data,
   failure: (error, request) => ({
     type: 'about:blank',
     title: error.code,
@@ -114,7 +122,12 @@ export type EnvelopeName = keyof typeof envelopes
 /** What a handler returns to answer `body` as JSON: Fastify sends a bare string as text and a bare null as nothing. */
 export function asJson(body: unknown, reply: FastifyReply): unknown {
   if (typeof body === 'object' && body !== null) return body
-  return reply.type('application/json; charset=utf-8').send(JSON.stringify(body))
+  return sendJson(JSON.stringify(body), reply)
+}
+
+/** Answers with JSON that is written already. */
+export function sendJson(json: string, reply: FastifyReply): FastifyReply {
+  return reply.type('application/json; charset=utf-8').send(json)
 }
 
 // Version ff and ids of zeros alone are not valid; later versions may say more at the end.

@@ -1,7 +1,11 @@
 import { type Static, type TNull, type TObject, type TSchema, Type } from 'typebox'
+import type { EnqueueOptions, Schedule } from '../task/types.ts'
 import { type BulkOptions, type BulkSettled, bulk } from './bulk.ts'
-import { callResource } from './call.ts'
+import type { CacheMode, ResourceCache } from './cache-policy.ts'
+import { callResource, invalidate } from './call.ts'
 import type { Context } from './context.ts'
+import { enqueue, type Task } from './enqueue.ts'
+import type { TaskPlan } from './flow.ts'
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
@@ -32,6 +36,12 @@ export interface ResourceDefinition<Req extends TSchema, Res extends TSchema> {
     request: Static<Req>,
     context: Context,
   ): Promise<Date | undefined> | Date | undefined
+  /** How its results are cached; default: not at all. Calls that change something are `invalidate`d by tags. */
+  cache?: ResourceCache<Static<Req>, Static<Res>>
+  /** How it runs as a task, where the caller says nothing else. */
+  task?: Pick<EnqueueOptions, 'attempts' | 'backoff' | 'priority' | 'queue'>
+  /** When it runs by itself, as a task: cron, in five fields or six with seconds first. */
+  schedule?: string | Schedule
   /** Shown in the API document. */
   examples?: { request?: Static<Req>; response?: Static<Res> }
   perform(request: Static<Req>, context: Context): Promise<Static<Res>> | Static<Res>
@@ -67,6 +77,21 @@ export interface Resource<Req extends TSchema = TSchema, Res extends TSchema = T
    *   (outside of a request and of `app.run`), and whatever `perform` throws
    */
   (...args: CallArguments<Req, [options?: CallOptions]>): Promise<Static<Res>>
+  /** As a call, past the cache: runs, and stores the result. */
+  refresh(...args: CallArguments<Req, [options?: CallOptions]>): Promise<Static<Res>>
+  /** As a call, without the cache: runs, and stores nothing. */
+  cacheless(...args: CallArguments<Req, [options?: CallOptions]>): Promise<Static<Res>>
+  /** Takes away what is cached for this request (of the caller, where each user has results of its own). */
+  invalidate(...args: CallArguments<Req, []>): Promise<void>
+  /**
+   * Adds a task that runs it later, elsewhere. Within a transaction of `app.db` it is added when, and only if, that
+   * commits.
+   *
+   * @throws {PlinthError} INVALID_REQUEST, TASK_INVALID, PAYLOAD_TOO_LARGE, TASKS_UNAVAILABLE, TASKS_MISSING
+   */
+  enqueue(...args: CallArguments<Req, [options?: EnqueueOptions]>): Promise<Task<Static<Res>>>
+  /** A task for `chain` and `group`. */
+  task(...args: CallArguments<Req, [options?: EnqueueOptions]>): TaskPlan
   readonly definition: ResourceDefinition<Req, Res>
   readonly request: Req
   readonly response: Res
@@ -93,13 +118,19 @@ export function defineResource<
   Req extends TSchema = TObject<Record<never, never>>,
   Res extends TSchema = TNull,
 >(definition: ResourceDefinition<Req, Res>): Resource<Req, Res> {
-  const call = (request?: unknown, options?: CallOptions) =>
-    callResource(resource, request, options)
+  const run = (mode: CacheMode) => (request?: unknown, options?: CallOptions) =>
+    callResource(resource, request, options, mode)
+  const call = run('cached')
   const resource: Resource<Req, Res> = Object.assign(call, {
     definition,
     request: definition.request ?? (Type.Object({}) as TSchema as Req),
     response: definition.response ?? (Type.Null() as TSchema as Res),
+    refresh: run('refresh'),
+    cacheless: run('cacheless'),
+    invalidate: (request?: unknown) => invalidate(resource, request),
+    enqueue: (request?: unknown, options?: EnqueueOptions) => enqueue(resource, request, options),
+    task: (request?: unknown, options: EnqueueOptions = {}) => ({ resource, request, options }),
     bulk: (requests: readonly unknown[], options?: BulkOptions) => bulk(call, requests, options),
-  }) as Resource<Req, Res>
+  }) as unknown as Resource<Req, Res>
   return resource
 }

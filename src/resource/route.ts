@@ -1,9 +1,13 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { assertReadableUrl, createBodyCheck } from './body.ts'
-import { Context, runInContext } from './context.ts'
+import { assertCachePolicy, type CacheSlot } from './cache-policy.ts'
+import { cachedText, cacheSlot } from './cached.ts'
+import { assertData, assertNoStream } from './call.ts'
+import { Context, runInContext, userOf } from './context.ts'
 import { Deadline } from './deadline.ts'
-import { asJson, type Envelope } from './envelope.ts'
+import { enqueueInput } from './enqueue.ts'
+import { asJson, type Envelope, sendJson } from './envelope.ts'
 import { evaluatePreconditions } from './precondition.ts'
 import { createMerge, hasBody, type RequestParts, splitRequest } from './request.ts'
 import type { AnyResource } from './resource.ts'
@@ -39,6 +43,7 @@ export function createRoute(
 ): RouteOptions {
   const { definition } = resource
   const url = definition.path ?? '/'
+  assertCachePolicy(name, definition.cache)
   const parts = splitRequest(resource, name, `${settings.app.prefix}${url}`)
   return {
     method: definition.method ?? 'GET',
@@ -83,31 +88,64 @@ function createHandler(
   { app, envelope, strict, ...settings }: RouteSettings,
 ): Handler {
   const { definition } = resource
-  const { perform } = definition
+  const { perform, status = 200 } = definition
   const conditional = definition.etag !== undefined || definition.lastModified !== undefined
   const timeout = definition.timeout ?? settings.timeout
   return async function serveResource(request, reply) {
     assertReadableUrl(request)
     const input = merge(request)
+    if (request.headers[ASYNC] !== undefined) return answerTask(input, request, reply)
+    const slot = definition.cache && slotOf(input, request)
+    const hit = conditional ? undefined : slot?.cache.peek(slot.key)
+    if (hit !== undefined) return answerText(hit, request, reply)
     const deadline = new Deadline(reply, timeout)
     const context = new Context(app, request, reply, deadline)
     let data: unknown
     try {
       if (conditional && (await runInContext(context, check, input, context))) return reply.send()
-      data = await runInContext(context, perform, input, context)
+      data = slot
+        ? await cachedText(slot, { resource, input, context, timeout, check: checkLoaded })
+        : await runInContext(context, perform, input, context)
     } finally {
       deadline.end()
     }
     // A reply that `perform` has sent itself: to wait for it is to wait until it has been sent.
     if (reply.sent) return reply
+    if (slot) return answerText(data as string, request, reply)
     if (data instanceof Readable) return data
     if (strict) assertResponse(resource, name, data)
     // Always: only for this status is there a serializer, which leaves out what the schema does not list.
-    reply.code(definition.status ?? 200)
+    reply.code(status)
     return asJson(envelope.success(data ?? null, request), reply)
   }
 
   function check(input: unknown, context: Context): Promise<boolean> {
     return evaluatePreconditions(resource, input, context)
   }
+
+  function slotOf(input: unknown, request: FastifyRequest): CacheSlot | undefined {
+    return cacheSlot(resource, name, input, { app, user: userOf(request) })
+  }
+
+  function checkLoaded(response: unknown): void {
+    if (strict) assertData(resource, name, response)
+    else assertNoStream(name, response)
+  }
+
+  function answerText(json: string, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    return sendJson(envelope.successText(json, request), reply.code(status))
+  }
+
+  async function answerTask(
+    input: unknown,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<FastifyReply> {
+    const context = new Context(app, request, reply)
+    const { task_id } = await enqueueInput(resource, name, input, context)
+    return sendJson(envelope.successText(JSON.stringify({ task_id }), request), reply)
+  }
 }
+
+/** With this header, whatever it says, a request is not answered but becomes a task. */
+const ASYNC = 'x-async-task'

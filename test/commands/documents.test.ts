@@ -3,7 +3,14 @@ import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { commands } from '../../commands/_table.ts'
-import { type Ended, MANAGE, type ManageOptions, manage, startServe } from '../helpers/manage.ts'
+import {
+  type Ended,
+  MANAGE,
+  type ManageOptions,
+  manage,
+  startManage,
+  startServe,
+} from '../helpers/manage.ts'
 
 const text = readFileSync(new URL('../../docs/commands.md', import.meta.url), 'utf8')
 const ATLAS = fileURLToPath(new URL('../../examples/atlas', import.meta.url))
@@ -103,6 +110,8 @@ for (const row of new DatabaseSync(file).prepare(query).all()) console.log(Objec
     env: {
       PATH: bin + delimiter + process.env.PATH,
       DATABASE_URL: `sqlite:${join(folder, 'atlas.db')}`,
+      // A database of its own: the examples count what is there.
+      REDIS_URL: `${process.env.TEST_REDIS_URL}/9`,
       PORT: '0',
     },
   }
@@ -116,6 +125,13 @@ for (const row of new DatabaseSync(file).prepare(query).all()) console.log(Objec
       t.equal((await fetch(`${url}/ping`)).status, 200, line)
       child.kill('SIGTERM')
       t.match(await ended, { code: 0 })
+      continue
+    }
+    if (line.startsWith('manage worker')) {
+      const worker = startManage(t, line.split(' ').slice(1), options)
+      await worker.until('stdout', /working on tasks/)
+      worker.process.kill('SIGTERM')
+      t.match(await worker.ended, { code: 0 }, line)
       continue
     }
     const ended = await execute(t, line, options)

@@ -164,8 +164,10 @@ t.test('outside of any service', async (t) => {
   t.same({ code: help.code, stderr: help.stderr }, { code: 0, stderr: '' })
   assertList(t, help.stdout)
   t.match(await manage(t, ['serve', '--help'], outside), { code: 0, stderr: '' })
-  for (const name of Object.keys(commands)) {
-    const args = name === 'call' ? ['call', 'things.list'] : name.split(':')
+  for (const [name, { load }] of Object.entries(commands)) {
+    const needed = Object.values((await load()).default.args).filter((one) => one.required)
+    const more = name === 'tasks:retry' ? ['--all'] : needed.map(() => 'things.list')
+    const args = [...name.split(':'), ...more]
     const { code, stdout, stderr } = await manage(t, args, outside)
     t.same({ code, stdout }, { code: 1, stdout: '' }, name)
     t.equal(

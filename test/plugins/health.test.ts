@@ -80,6 +80,24 @@ t.test('/readyz names what fails and what hangs, with the latency of each', asyn
   )
 })
 
+t.test('/readyz shows what is optional and away, and is ready', async (t) => {
+  const { app, logs } = await create(t)
+  const away = Object.assign(() => Promise.reject(new Error('away')), { optional: true })
+  app.readiness.set('spare', away)
+  const response = await app.inject('/readyz')
+  t.equal(response.statusCode, 200)
+  t.match(response.json().data, {
+    ready: true,
+    checks: { spare: { ok: false, optional: true, problem: String } },
+  })
+  app.readiness.set('broken', () => Promise.reject(new Error('broken')))
+  const { message } = (await app.inject('/readyz')).json()
+  t.match(message, 'broken: ')
+  t.notMatch(message, 'spare')
+  t.match(logs, [{ check: 'broken' }])
+  t.equal(logs.length, 1)
+})
+
 t.test('/readyz fails while the process drains, /healthz and /ping do not', async (t) => {
   const { app } = await create(t)
   app.draining.since = new Date()

@@ -54,6 +54,27 @@ t.test('one that gives up when it is told to is late, not broken', async (t) => 
   t.match(readiness.checks.a, { ok: false, problem: 'no answer within 1 ms' })
 })
 
+t.test('one that is optional is shown, and neither enough nor logged', async (t) => {
+  const failures: unknown[] = []
+  const broken: ReadinessCheck = Object.assign(() => Promise.reject(new Error('away')), {
+    optional: true,
+  })
+  const fine: ReadinessCheck = Object.assign(async () => {}, { optional: true })
+  const checks = new Map([
+    ['a', broken],
+    ['b', fine],
+  ])
+  const readiness = await checkReadiness(checks, false, 60_000, (name) => failures.push(name))
+  t.match(readiness, {
+    ready: true,
+    checks: {
+      a: { ok: false, optional: true, problem: String },
+      b: { ok: true, optional: true, problem: undefined },
+    },
+  })
+  t.strictSame(failures, [])
+})
+
 t.test('a process that drains is not ready, whatever works', async (t) => {
   const readiness = await checkReadiness(new Map([['a', async () => {}]]), true, 60_000)
   t.match(readiness, { ready: false, draining: true, checks: { a: { ok: true } } })

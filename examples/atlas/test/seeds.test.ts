@@ -36,8 +36,12 @@ for (const driver of databaseDrivers) {
       { name: 'Paris', country: 'FR', population: 2_138_551, lat: 48.85341, lon: 2.3488 },
     ])
 
-    await migrator.rollback({ steps: 2 })
-    t.match(await migrator.pending(), ['0001_create_country', '0002_create_city'])
+    await migrator.rollback({ steps: 3 })
+    t.match(await migrator.pending(), [
+      '0001_create_country',
+      '0002_create_city',
+      '0003_statistics',
+    ])
   })
 }
 

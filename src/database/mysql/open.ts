@@ -1,5 +1,6 @@
 import { type Dialect, Kysely, MysqlDialect } from 'kysely'
 import type { Pool } from 'mysql2'
+import { trackTransactions } from '../current-transaction.ts'
 import type { DatabaseLimits, DatabaseTables, OpenDatabase } from '../types.ts'
 import { BoundedPool } from './pool.ts'
 import { prepareSessions, sessionSql } from './session.ts'
@@ -23,7 +24,7 @@ export async function openMysql(
   await prepareSessions(pool, sessionSql(limits.queryTimeout))
   const bounded = new BoundedPool(pool, limits)
   const dialect = adapt(new MysqlDialect({ pool: bounded }))
-  const db = new Kysely<DatabaseTables>({ dialect })
+  const db = trackTransactions(new Kysely<DatabaseTables>({ dialect }))
   const close = async () => {
     await bounded.drain()
     sockets.destroyAfter(GOODBYE)

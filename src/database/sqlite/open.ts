@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { type Dialect, Kysely } from 'kysely'
 import { errors, PlinthError } from '../../errors.ts'
+import { trackTransactions } from '../current-transaction.ts'
 import type { DatabaseLimits, DatabaseTables, OpenDatabase } from '../types.ts'
 import { untilFree } from './busy.ts'
 import { sqliteDialect } from './dialect.ts'
@@ -31,7 +32,8 @@ export async function openSqlite(
   adapt = (dialect: Dialect): Dialect => dialect,
 ): Promise<OpenDatabase> {
   const driver = new SqliteDriver(await open(file, limits), limits)
-  const db = new Kysely<DatabaseTables>({ dialect: adapt(sqliteDialect(driver)) })
+  const dialect = adapt(sqliteDialect(driver))
+  const db = trackTransactions(new Kysely<DatabaseTables>({ dialect }))
   // Not `db.destroy()`, which does nothing where no query has run yet.
   return { db, close: () => driver.destroy() }
 }

@@ -1,8 +1,7 @@
 import { sql } from 'kysely'
 import { type Context, defineResource, type Static, Type } from 'plinth'
+import { arc, distance, radians } from './distance.ts'
 import { City } from './model.ts'
-
-const EARTH_RADIUS_KM = 6371.0088
 
 const Near = Type.Object({
   lat: City.schema.properties.lat,
@@ -58,20 +57,4 @@ async function within(
     .limit(limit)
     .execute()
   return rows.map((row) => ({ ...row, distance_km: distance({ lat, lon }, row) }))
-}
-
-/** The great-circle distance in km, to the metre (haversine formula: exact for near places, too). */
-function distance(a: { lat: number; lon: number }, b: { lat: number; lon: number }): number {
-  const half = (from: number, to: number) => Math.sin(radians(to - from) / 2) ** 2
-  const h =
-    half(a.lat, b.lat) + Math.cos(radians(a.lat)) * Math.cos(radians(b.lat)) * half(a.lon, b.lon)
-  return Math.round(2 * EARTH_RADIUS_KM * Math.asin(Math.min(1, Math.sqrt(h))) * 1000) / 1000
-}
-
-function arc(km: number): number {
-  return (km / EARTH_RADIUS_KM) * (180 / Math.PI)
-}
-
-function radians(degrees: number): number {
-  return (degrees * Math.PI) / 180
 }

@@ -47,6 +47,7 @@ export const retrieve = defineResource({
   request: byId,
   response: City.schema,
   examples: { request: { id: example.id }, response: example },
+  cache: { ttl: 60, stale: 300, negative: 5, perUser: false, tags: ({ id }) => [`city:${id}`] },
   async perform({ id }, { db }) {
     const found = await db.selectFrom('city').selectAll().where('id', '=', id).executeTakeFirst()
     return found ?? notFound('city', id)
@@ -60,10 +61,12 @@ export const create = defineResource({
   request: City.input,
   response: City.schema,
   examples: { request: paris, response: example },
-  async perform(city, { db }) {
+  async perform(city, { db, cache }) {
     await assertCountry(db, city.country)
     const { insertId } = await db.insertInto('city').values(city).executeTakeFirstOrThrow()
-    return await retrieve({ id: Number(insertId) })
+    const id = Number(insertId)
+    await cache.invalidate(`city:${id}`, `country:${city.country}`)
+    return await retrieve.cacheless({ id })
   },
 })
 
@@ -95,19 +98,25 @@ export const remove = defineResource({
   method: 'DELETE',
   path: '/:id',
   request: byId,
-  async perform({ id }, { db }) {
-    const { numDeletedRows } = await db.deleteFrom('city').where('id', '=', id).executeTakeFirst()
-    return numDeletedRows > 0n ? null : notFound('city', id)
+  async perform({ id }, { db, cache }) {
+    const { country } = await retrieve.cacheless({ id })
+    await db.deleteFrom('city').where('id', '=', id).execute()
+    await cache.invalidate(`city:${id}`, `country:${country}`)
+    return null
   },
 })
 
 type Database = Context['db']
 
-async function change(id: number, city: Static<typeof City.patch>, { db }: Context) {
+async function change(id: number, city: Static<typeof City.patch>, { db, cache }: Context) {
   if (city.country !== undefined) await assertCountry(db, city.country)
+  const before = await retrieve.cacheless({ id })
   if (Object.keys(city).length > 0)
     await db.updateTable('city').set(city).where('id', '=', id).execute()
-  return await retrieve({ id })
+  const after = await retrieve.cacheless({ id })
+  // Both: it may have moved from one to the other.
+  await cache.invalidate(`city:${id}`, `country:${before.country}`, `country:${after.country}`)
+  return after
 }
 
 async function assertCountry(db: Database, code: string): Promise<void> {

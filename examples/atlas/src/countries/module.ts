@@ -1,8 +1,8 @@
 import { defineModule } from 'plinth'
-import { list, retrieve } from './resources.ts'
+import { list, retrieve, totals } from './resources.ts'
 
 export const countries = defineModule({
   prefix: '/countries',
   tags: ['Countries'],
-  resources: { list, retrieve },
+  resources: { list, retrieve, totals },
 })

@@ -1,4 +1,4 @@
-import { type Context, defineList, defineResource, notFound, Type } from 'plinth'
+import { defineList, defineResource, notFound, Type } from 'plinth'
 import { Country } from './model.ts'
 
 const countryList = defineList(Country.schema, {
@@ -18,27 +18,51 @@ export const list = defineResource({
 
 const byCode = Type.Object({ code: Country.schema.properties.code })
 
-const CountryWithTotals = Type.Object({
-  ...Country.schema.properties,
-  totals: Type.Object({
-    cities: Type.Integer({ description: 'How many of its cities are known here' }),
-    population: Type.Integer({ description: 'How many people live in those' }),
+const byCountry = ({ code }: { code: string }) => [`country:${code}`]
+
+const Totals = Type.Object({
+  cities: Type.Integer({ description: 'How many of its cities are known here' }),
+  population: Type.Integer({ description: 'How many people live in those' }),
+})
+
+/** Takes a look at every city of a country: done again when one of them has changed. */
+export const totals = defineResource({
+  summary: 'The totals of the cities of a country',
+  path: '/:code/totals',
+  request: byCode,
+  response: Type.Object({
+    ...Totals.properties,
+    changed: Type.Union([Type.String(), Type.Null()], {
+      description: 'When one of them was last added or changed',
+    }),
   }),
+  examples: { request: { code: 'FR' } },
+  cache: { ttl: 3600, stale: 600, perUser: false, tags: byCountry },
+  async perform({ code }, { db }) {
+    const { population, ...found } = await db
+      .selectFrom('city')
+      .select(({ fn }) => [
+        fn.countAll<number>().as('cities'),
+        fn.sum<string | number | null>('population').as('population'),
+        fn.max('updated_at').as('changed'),
+      ])
+      .where('country', '=', code)
+      .executeTakeFirstOrThrow()
+    // A sum is a decimal, which MySQL's driver gives as text, and null where there is no row.
+    return { ...found, population: Number(population ?? 0) }
+  },
 })
 
 export const retrieve = defineResource({
   summary: 'One country with the totals of its cities',
   path: '/:code',
   request: byCode,
-  response: CountryWithTotals,
+  response: Type.Object({ ...Country.schema.properties, totals: Totals }),
   examples: { request: { code: 'FR' } },
+  cache: { ttl: 3600, stale: 600, negative: 60, perUser: false, tags: byCountry },
   // Every way to change a city moves one of the two.
-  async etag({ code }, { db }) {
-    const { cities, changed } = await db
-      .selectFrom('city')
-      .select(({ fn }) => [fn.countAll<number>().as('cities'), fn.max('updated_at').as('changed')])
-      .where('country', '=', code)
-      .executeTakeFirstOrThrow()
+  async etag({ code }) {
+    const { cities, changed } = await totals({ code })
     return changed === null ? undefined : `${cities}-${Date.parse(changed)}`
   },
   async perform({ code }, { db }) {
@@ -47,19 +71,8 @@ export const retrieve = defineResource({
       .selectAll()
       .where('code', '=', code)
       .executeTakeFirst()
-    return country ? { ...country, totals: await totals(db, code) } : notFound('country', code)
+    if (!country) return notFound('country', code)
+    const { cities, population } = await totals({ code })
+    return { ...country, totals: { cities, population } }
   },
 })
-
-async function totals(db: Context['db'], code: string) {
-  const { cities, population } = await db
-    .selectFrom('city')
-    .select(({ fn }) => [
-      fn.countAll<number>().as('cities'),
-      fn.sum<string | number | null>('population').as('population'),
-    ])
-    .where('country', '=', code)
-    .executeTakeFirstOrThrow()
-  // A sum is a decimal, which MySQL's driver gives as text, and null where there is no row.
-  return { cities, population: Number(population ?? 0) }
-}

@@ -1,0 +1,83 @@
+import fastifyRedis from '@fastify/redis'
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Redis } from 'ioredis'
+import {
+  type ConnectionOptions,
+  REDIS_LIMITS,
+  type RedisLimits,
+  requestConnection,
+} from '../src/config/redis-connection.ts'
+
+export interface RedisPluginOptions extends Partial<RedisLimits> {
+  /** `redis://user:password@host:6379/0`, `rediss://` for TLS. */
+  url: string
+}
+
+type Check = ((signal: AbortSignal) => Promise<void>) & { optional?: boolean }
+
+/** Milliseconds that giving the connection back may take. */
+const GOODBYE = 500
+
+/**
+ * Attaches a Redis as `app.redis`, for what requests need at once: a command fails where it cannot be done now.
+ * The app starts without it, too, and uses it as soon as it is there. It is closed with the app.
+ *
+ * @throws {PlinthError} REDIS_URL_INVALID
+ */
+async function redis(app: FastifyInstance, options: RedisPluginOptions): Promise<void> {
+  const { url, ...given } = options
+  const target = requestConnection(url, { ...REDIS_LIMITS, ...given })
+  const { Redis } = await import('ioredis')
+  const client = new Redis(target)
+  logOutages(app, client, target)
+  // @fastify/redis waits for a client that is not ready, and gives up where it never will be.
+  client.status = 'ready'
+  await app.register(fastifyRedis, { client })
+  client.status = 'wait'
+  app.addHook('onClose', () => close(client))
+  if (app.hasDecorator('readiness')) {
+    const check: Check = async () => {
+      await client.ping()
+    }
+    check.optional = true
+    app.getDecorator<Map<string, Check>>('readiness').set('redis', check)
+  }
+  await client.connect().catch(() => {})
+}
+
+/** One line when it is lost, or cannot be reached at first, and one when it is there again. */
+function logOutages(app: FastifyInstance, client: Redis, { host, port }: ConnectionOptions): void {
+  const place = `${host}:${port}`
+  let lost = false
+  const lose = (problem: string) => {
+    if (!lost && !closed.has(client)) app.log.warn({ place, problem }, 'Redis cannot be used')
+    lost = true
+  }
+  client.on('error', (error: NodeJS.ErrnoException) => {
+    lose(error.message || `${error.code}`)
+    // Otherwise ioredis would go on in database 0.
+    if (error.message.includes('DB index is out of range')) client.disconnect(true)
+  })
+  client.on('close', () => lose('the connection was closed'))
+  client.on('ready', () => {
+    if (lost) app.log.info({ place }, 'Redis can be used again')
+    lost = false
+  })
+}
+
+const closed = new WeakSet<Redis>()
+
+async function close(client: Redis): Promise<void> {
+  closed.add(client)
+  const ended = new Promise((resolve) => client.once('end', resolve))
+  const cut = () => {
+    client.disconnect()
+    client.stream?.destroy()
+  }
+  const timer = setTimeout(cut, GOODBYE)
+  await client.quit().then(() => ended, cut)
+  clearTimeout(timer)
+}
+
+export default fp(redis, { name: 'plinth-redis', fastify: '5.x' })

@@ -1,0 +1,53 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Redis } from 'ioredis'
+import { type EnvelopeName, envelopes } from '../src/resource/envelope.ts'
+import { DatabaseOutbox } from '../src/resource/task-outbox.ts'
+import { TaskProcess } from '../src/resource/task-process.ts'
+import { serveTasks } from '../src/resource/task-routes.ts'
+import { Tasks } from '../src/task/tasks.ts'
+import type { WorkOptions } from '../src/task/types.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The tasks of this service: where `resource.enqueue` adds them. */
+    tasks: Tasks
+  }
+}
+
+export interface TasksPluginOptions {
+  /** Default `standard`. */
+  envelope?: EnvelopeName
+  /** What all keys in Redis begin with; default `{plinth}:tasks`. */
+  prefix?: string
+  /** The largest request of a task, in bytes; default 1 MiB. */
+  payloadLimit?: number
+  /** By queue: at most `max` tasks start in `duration` ms, in all processes together. */
+  limits?: WorkOptions['limits']
+  /** Without Redis: how many tasks of each queue run at once; default 10. */
+  concurrency?: number
+  /** Milliseconds that running tasks may take to finish when the app closes; default 8000. */
+  stopTimeout?: number
+}
+
+/**
+ * Tasks: in Redis where `app.redis` is there already, else in this process, which runs them then; within transactions of
+ * `app.db`, where that is there, through an outbox. Serves `GET` and `DELETE /tasks/:id`.
+ */
+async function registerTasks(app: FastifyInstance, options: TasksPluginOptions): Promise<void> {
+  const { prefix = '{plinth}:tasks', payloadLimit = 1_048_576, concurrency = 10 } = options
+  const { stopTimeout = 8000 } = options
+  const redis = app.hasDecorator('redis') ? app.getDecorator<Redis>('redis') : undefined
+  const outbox = app.hasDecorator('db') ? new DatabaseOutbox(app.db, () => own.poke()) : undefined
+  const bounds = { payloadLimit, concurrency, stopTimeout, limits: options.limits }
+  const own = new TaskProcess({ app, redis, outbox, prefix, ...bounds })
+  const { driver, work, schedules } = own
+  const tasks = new Tasks({ driver, work, schedules, outbox, payloadLimit })
+  app.decorate('tasks', tasks)
+  app.register(serveTasks, { envelope: envelopes[options.envelope ?? 'standard'] })
+  app.addHook('onReady', () => own.check())
+  app.addHook('onListen', () => own.serve())
+  app.addHook('onClose', () => own.close())
+}
+
+export default fp(registerTasks, { name: 'plinth-tasks', fastify: '5.x' })

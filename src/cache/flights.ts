@@ -1,0 +1,43 @@
+/** A load under way, which all who ask for its key wait for. */
+export interface Flight<T> {
+  readonly key: string
+  readonly tags: readonly string[]
+  /** Whether what it brings may be stored: not once the entry has been invalidated or loaded anew. */
+  current: boolean
+  readonly result: Promise<T>
+}
+
+/** The loads of this process, one for each key. */
+export class Flights<T> {
+  readonly #flights = new Map<string, Flight<T>>()
+
+  get(key: string): Flight<T> | undefined {
+    return this.#flights.get(key)
+  }
+
+  /** Begins a load; one of the same key that is under way is not stored any more. */
+  begin(
+    key: string,
+    tags: readonly string[] = [],
+    run: (flight: Flight<T>) => Promise<T>,
+  ): Flight<T> {
+    this.end((other) => other.key === key)
+    const { promise, resolve } = Promise.withResolvers<T>()
+    const flight: Flight<T> = { key, tags, current: true, result: promise }
+    this.#flights.set(key, flight)
+    const ended = run(flight).finally(() => {
+      if (this.#flights.get(key) === flight) this.#flights.delete(key)
+    })
+    resolve(ended)
+    return flight
+  }
+
+  /** Those that `is` true for go on for who waits already; who comes now begins another. */
+  end(is: (flight: Flight<T>) => boolean): void {
+    for (const flight of this.#flights.values()) {
+      if (!is(flight)) continue
+      flight.current = false
+      this.#flights.delete(flight.key)
+    }
+  }
+}

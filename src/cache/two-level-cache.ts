@@ -1,0 +1,137 @@
+import type { CountsShare } from './counts.ts'
+import { assertTimes, toItem, toJson } from './entry.ts'
+import type { Load, Loader } from './loader.ts'
+import { acquireLock, type LockPlace } from './lock.ts'
+import type { MemoryLevel } from './memory-level.ts'
+import type { Change } from './redis-bus.ts'
+import type { RedisLevel } from './redis-level.ts'
+import type {
+  Cache,
+  CacheCounts,
+  CacheStats,
+  EntryOptions,
+  LoadOptions,
+  Lock,
+  LockOptions,
+} from './types.ts'
+
+export interface Levels {
+  memory: MemoryLevel
+  redis: RedisLevel | undefined
+  loader: Loader
+  locks: LockPlace
+  counts: CacheCounts
+  shared: CountsShare | undefined
+}
+
+/** Level 1 in this process, level 2, if there is one, in Redis. */
+export class TwoLevelCache implements Cache {
+  readonly counts: CacheCounts
+  readonly #memory: MemoryLevel
+  readonly #redis: RedisLevel | undefined
+  readonly #locks: LockPlace
+  readonly #shared: CountsShare | undefined
+  readonly #loader: Loader
+
+  constructor({ memory, redis, loader, locks, counts, shared }: Levels) {
+    this.#memory = memory
+    this.#redis = redis
+    this.#loader = loader
+    this.#locks = locks
+    this.counts = counts
+    this.#shared = shared
+  }
+
+  peek(key: string): string | undefined {
+    const item = this.#memory.get(key)
+    if (item === undefined || Date.now() >= item.fresh) return undefined
+    this.counts.hits_memory++
+    return item.text
+  }
+
+  async text(key: string, load: Load, options: LoadOptions): Promise<string | undefined> {
+    const item = this.#memory.get(key)
+    const now = Date.now()
+    if (item !== undefined && now < item.fresh) {
+      this.counts.hits_memory++
+      return item.text
+    }
+    assertTimes(options)
+    this.#shared?.start()
+    if (item !== undefined && now < item.until) {
+      this.#loader.reload(key, load, options)
+      this.counts.stale++
+      return item.text
+    }
+    const answer = await this.#loader.find(key, load, options)
+    this.counts[answer.from]++
+    return answer.text
+  }
+
+  async refresh(key: string, load: Load, options: LoadOptions): Promise<string | undefined> {
+    assertTimes(options)
+    return (await this.#loader.refresh(key, load, options)).text
+  }
+
+  async getOrSet<T>(key: string, load: () => Promise<T> | T, options: EntryOptions): Promise<T> {
+    const text = await this.text(key, async () => toJson(key, await load()), options)
+    return (text === undefined ? undefined : JSON.parse(text)) as T
+  }
+
+  async get<T>(key: string): Promise<T | undefined> {
+    const text = this.peek(key) ?? (await this.#read(key))
+    return text === undefined ? undefined : (JSON.parse(text) as T)
+  }
+
+  async set(key: string, value: unknown, options: EntryOptions): Promise<void> {
+    assertTimes(options)
+    const text = toJson(key, value)
+    if (text === undefined) return await this.delete(key)
+    await this.#loader.put(key, toItem(text, options), options)
+  }
+
+  async delete(...keys: string[]): Promise<void> {
+    if (keys.length > 0) await this.#change(['key', ...keys])
+  }
+
+  async invalidate(...tags: string[]): Promise<void> {
+    if (tags.length > 0) await this.#change(['tag', ...tags])
+  }
+
+  async clear(prefix = ''): Promise<number> {
+    const here = this.#loader.forget(['prefix', prefix])
+    const there = await this.#redis?.change(['prefix', prefix])
+    this.#loader.forget(['prefix', prefix])
+    return there ?? here
+  }
+
+  async lock(name: string, options: LockOptions): Promise<Lock> {
+    return await acquireLock(this.#locks, name, options)
+  }
+
+  async stats(): Promise<CacheStats> {
+    const counts = (await this.#shared?.total()) ?? { ...this.counts }
+    const redis = (await this.#redis?.size()) ?? null
+    return { counts, memory: this.#memory.size, redis }
+  }
+
+  async close(): Promise<void> {
+    await this.#shared?.stop()
+    this.#redis?.close()
+  }
+
+  async #read(key: string): Promise<string | undefined> {
+    this.#shared?.start()
+    const item = await this.#loader.read(key)
+    const fresh = item !== undefined && Date.now() < item.fresh
+    this.counts[fresh ? 'hits_redis' : 'misses']++
+    return fresh ? item.text : undefined
+  }
+
+  // Before, so that nothing old is served here meanwhile; after, as it may have been read again meanwhile.
+  async #change(change: Change): Promise<void> {
+    this.#loader.forget(change)
+    await this.#redis?.change(change)
+    this.#loader.forget(change)
+  }
+}

@@ -1,0 +1,211 @@
+import type { Generated, Kysely } from 'kysely'
+import { sql } from 'kysely'
+import { errors } from '../errors.ts'
+import { currentTransaction } from './current-transaction.ts'
+import { insertMissing } from './insert.ts'
+import { dialectOf, portable } from './portable.ts'
+import { inTransaction } from './transaction.ts'
+import type { Timestamp } from './types.ts'
+
+/** What is to leave the database once the transaction that wrote it has been committed. */
+export interface OutboxMessage {
+  /** A message whose id is there already is not added. */
+  id: string
+  /** Who takes it. */
+  kind: string
+  /** JSON. */
+  payload: unknown
+}
+
+/** A message as it was read. */
+export interface StoredMessage {
+  id: string
+  /** Text that should be JSON. */
+  payload: string
+  /** How often it was refused. */
+  attempts: number
+  /** ISO 8601. */
+  created_at: string
+}
+
+/** What has become of messages; what is not named stays as it is. */
+export interface Outcome {
+  delivered: readonly string[]
+  /** `final`: it is kept, and not sent again. */
+  refused: readonly { id: string; problem: string; final: boolean }[]
+}
+
+export type Send = (messages: readonly StoredMessage[]) => Promise<Outcome>
+
+interface OutboxRow {
+  /** The order of adding: clocks do not agree well enough. */
+  position: Generated<number>
+  id: string
+  kind: string
+  payload: string
+  created_at: Timestamp
+  attempts: number
+  failed_at: Timestamp | null
+  problem: string | null
+}
+
+interface OutboxTables {
+  plinth_outbox: OutboxRow
+}
+
+type Db = Kysely<OutboxTables>
+
+const TABLE = 'plinth_outbox'
+const MAX_PROBLEM = 1000
+
+/**
+ * Creates the table if it is not there; many processes may do so at once. Not within a transaction: MySQL would commit it.
+ *
+ * @throws {PlinthError} OUTBOX_MISSING where that is not allowed
+ */
+export async function prepareOutbox<DB>(db: Kysely<DB>): Promise<void> {
+  const tables = await db.introspection.getTables()
+  if (tables.some(({ name }) => name === TABLE)) return
+  try {
+    await createOutboxTable(db)
+  } catch (cause) {
+    throw errors.OUTBOX_MISSING.with({ cause }, (cause as Error).message)
+  }
+}
+
+async function createOutboxTable<DB>(db: Kysely<DB>): Promise<void> {
+  const { createTable, types } = portable(db)
+  const isMysql = dialectOf(db) === 'mysql'
+  // Ids differ by case, which MySQL's usual collations do not see.
+  const id = isMysql ? sql`varchar(255) character set ascii collate ascii_bin` : 'varchar(255)'
+  await createTable(TABLE)
+    .ifNotExists()
+    .addColumn('position', types.id, (position) => position.primaryKey().autoIncrement())
+    .addColumn('id', id, (id) => id.notNull().unique())
+    .addColumn('kind', 'varchar(40)', (kind) => kind.notNull())
+    // No type for JSON: what cannot be read shall be kept, too.
+    .addColumn('payload', isMysql ? sql`longtext` : 'text', (payload) => payload.notNull())
+    .addColumn('created_at', types.timestamp, (created) => created.notNull())
+    .addColumn('attempts', 'integer', (attempts) => attempts.notNull())
+    .addColumn('failed_at', types.timestamp)
+    .addColumn('problem', 'text')
+    .execute()
+}
+
+/** Adds messages: within the transaction of `db` that the code under way is in, else for themselves. */
+export async function addToOutbox<DB>(
+  db: Kysely<DB>,
+  messages: readonly OutboxMessage[],
+): Promise<void> {
+  const created_at = new Date()
+  const rows = messages.map(({ id, kind, payload }) => {
+    return { id, kind, payload: JSON.stringify(payload), created_at, attempts: 0 }
+  })
+  await insertMissing(anyTables(currentTransaction(db) ?? db), TABLE, rows, 'id')
+}
+
+/** The payload of a message that has not been delivered yet. */
+export async function findInOutbox<DB>(
+  db: Kysely<DB>,
+  kind: string,
+  id: string,
+): Promise<string | undefined> {
+  const row = await anyTables(currentTransaction(db) ?? db)
+    .selectFrom(TABLE)
+    .select('payload')
+    .where('kind', '=', kind)
+    .where('id', '=', id)
+    .executeTakeFirst()
+  return row?.payload
+}
+
+/** How many messages wait, and how many were refused for good. */
+export async function countOutbox<DB>(
+  db: Kysely<DB>,
+): Promise<{ waiting: number; failed: number }> {
+  const { all, failed } = await anyTables(db)
+    .selectFrom(TABLE)
+    .select(({ fn }) => [
+      fn.countAll<number>().as('all'),
+      fn.count<number>('failed_at').as('failed'),
+    ])
+    .executeTakeFirstOrThrow()
+  return { waiting: all - failed, failed }
+}
+
+/**
+ * Hands the oldest messages to `send`, at most `limit`, and keeps what has become of them. When `send` throws, or the
+ * process dies, all of them stay and are sent again: it has to be of no effect to send a message twice.
+ *
+ * MySQL: what one process sends is locked, and the others pass over it, so that they share the work instead of all
+ * doing all of it. The lock is the transaction's, gone with the process that has died: a mark in the row would
+ * need a time to run out. It is `read committed`, as nothing else may be locked: neither what is being added, nor the gap
+ * behind the last row. SQLite has one connection, which cannot be kept from everybody while Redis is asked, and
+ * processes of one machine alone: there two of them may send the same.
+ *
+ * @returns how many were handed to it
+ */
+export async function sendFromOutbox<DB>(
+  db: Kysely<DB>,
+  kind: string,
+  limit: number,
+  send: Send,
+): Promise<number> {
+  const work = (db: Db) => sendOldest(db, kind, limit, send)
+  if (dialectOf(db) === 'sqlite') return await work(anyTables(db))
+  return await anyTables(db).transaction().setIsolationLevel('read committed').execute(work)
+}
+
+async function sendOldest(db: Db, kind: string, limit: number, send: Send): Promise<number> {
+  const rows = await readOldest(db, kind, limit)
+  if (rows.length === 0) return 0
+  const positions = new Map(rows.map(({ id, position }) => [id, position]))
+  const outcome = await send(rows.map(({ position: _, ...message }) => message))
+  await inTransaction(db, (db) => keep(db, outcome, positions))
+  return rows.length
+}
+
+/**
+ * Row by row: of a small table MySQL reads all rows to find several of them, would wait for those that other processes
+ * send, and they for ours.
+ */
+async function keep(
+  db: Db,
+  { delivered, refused }: Outcome,
+  positions: ReadonlyMap<string, number>,
+): Promise<void> {
+  const positionOf = (id: string) => positions.get(id) ?? 0
+  for (const id of delivered)
+    await db.deleteFrom(TABLE).where('position', '=', positionOf(id)).execute()
+  for (const { id, problem, final } of refused) {
+    await db
+      .updateTable(TABLE)
+      .set(({ eb }) => ({
+        attempts: eb('attempts', '+', 1),
+        failed_at: final ? new Date() : null,
+        problem: problem.slice(0, MAX_PROBLEM),
+      }))
+      .where('position', '=', positionOf(id))
+      .execute()
+  }
+}
+
+async function readOldest(db: Db, kind: string, limit: number) {
+  const oldest = db
+    .selectFrom(TABLE)
+    .select(['position', 'id', 'payload', 'attempts', 'created_at'])
+    .where('kind', '=', kind)
+    .where('failed_at', 'is', null)
+    .orderBy('position')
+    .limit(limit)
+  if (!db.isTransaction) return await oldest.execute()
+  try {
+    return await oldest.forUpdate().skipLocked().execute()
+  } catch (error) {
+    // MariaDB knows these words from 10.6 on. Before that processes may send the same.
+    if ((error as { code?: unknown }).code !== 'ER_PARSE_ERROR') throw error
+    return await oldest.execute()
+  }
+}
+
+const anyTables = <DB>(db: Kysely<DB>) => db as unknown as Db

@@ -1,0 +1,160 @@
+import { canonicalKey } from '../cache/key.ts'
+import type { EntryOptions } from '../cache/types.ts'
+import { errors, PlinthError } from '../errors.ts'
+import { type CacheSlot, ownerOf, policyFor, tagsOf } from './cache-policy.ts'
+import { type Context, runInContext, type User } from './context.ts'
+import type { AnyResource } from './resource.ts'
+import { fingerprint, toText } from './text.ts'
+
+/** Where the result for `input` is kept; `undefined`: it is not cached for this user, or there is no cache. */
+export function cacheSlot(
+  resource: AnyResource,
+  name: string,
+  input: unknown,
+  { app, user }: Pick<Context, 'app'> & { user: User | undefined },
+): CacheSlot | undefined {
+  const policy = policyFor(resource, user)
+  if (!policy || !app.cache) return undefined
+  const key = canonicalKey(policy.key ? policy.key(input) : input)
+  // What an earlier release has stored may not fit the schema of this one.
+  const owner = `${name}:${ownerOf(policy, { user })}`
+  return { cache: app.cache, policy, key: `${owner}:${fingerprint(app, resource)}:${key}` }
+}
+
+/** What a load needs beside its slot. */
+export interface Load {
+  resource: AnyResource
+  input: unknown
+  context: Context
+  /** Milliseconds; 0: as long as it takes. */
+  timeout: number
+  /** Throws where what was loaded is not what it should be. */
+  check?: ((response: unknown) => void) | undefined
+}
+
+/**
+ * The result for `slot` as JSON: from the cache, else loaded, once for all who wait for it.
+ *
+ * @param anew load it whatever is there
+ * @throws what `perform` throws, DEADLINE_EXCEEDED
+ */
+export async function cachedText(
+  { cache, policy, key }: CacheSlot,
+  load: Load,
+  anew = false,
+): Promise<string> {
+  const { ttl, stale, when, compress } = policy
+  const tags = tagsOf(policy, load.input)
+  const options: EntryOptions = {
+    ttl,
+    tags,
+    ...(stale !== undefined && { stale }),
+    ...(compress !== undefined && { compress }),
+  }
+  const slot = { cache, policy, key }
+  const run = ending(
+    slot,
+    negative(slot, options, () => performDetached(load), anew),
+    anew,
+  )
+  const wanted = when && ((text: string) => when(JSON.parse(text)))
+  const how = { ...options, ...(wanted && { when: wanted }) }
+  return (await (anew ? cache.refresh(key, run, how) : cache.text(key, run, how))) as string
+}
+
+/** `load` that remembers for a while that there is nothing. */
+function negative(
+  { cache, policy, key }: CacheSlot,
+  options: EntryOptions,
+  load: () => Promise<string>,
+  anew: boolean,
+): () => Promise<string> {
+  const { negative: ttl = 0 } = policy
+  if (ttl <= 0) return load
+  const place = `${key}:404`
+  const how = { ...options, ttl, stale: 0 }
+  return async () => {
+    let found: string | undefined
+    // Loaded under its own key: what is invalidated meanwhile must not be remembered.
+    const look = async () => {
+      try {
+        found = await load()
+        return undefined
+      } catch (error) {
+        return nothingOf(error)
+      }
+    }
+    const known = await (anew ? cache.refresh(place, look, how) : cache.text(place, look, how))
+    if (known === undefined) return found ?? (await load())
+    const { code, message } = JSON.parse(known) as Nothing
+    throw new PlinthError(code, 404, message)
+  }
+}
+
+interface Nothing {
+  code: string
+  message: string
+}
+
+/** What is stored of a 404. @throws `error` where it is another */
+function nothingOf(error: unknown): string {
+  if (!PlinthError.is(error) || error.statusCode !== 404) throw error
+  const { code, message } = error
+  return JSON.stringify({ code, message } satisfies Nothing)
+}
+
+/** `load` that takes an old result away when it must not be served any more: it is gone, or is none of theirs. */
+function ending(
+  { cache, key, policy }: CacheSlot,
+  load: () => Promise<string>,
+  anew: boolean,
+): () => Promise<string> {
+  // Otherwise there is none when a load begins.
+  if (!anew && !policy.stale) return load
+  return async () => {
+    try {
+      return await load()
+    } catch (error) {
+      if (PlinthError.is(error) && FINAL.includes(error.statusCode)) await cache.delete(key)
+      throw error
+    }
+  }
+}
+
+const FINAL: readonly number[] = [401, 403, 404, 410]
+
+/** Runs `perform` in a context that does not end with the request: others wait for the result, too. */
+async function performDetached({
+  resource,
+  input,
+  context,
+  timeout,
+  check,
+}: Load): Promise<string> {
+  const late = new AbortController()
+  const inner = context.detach(late.signal)
+  const timer = timeout > 0 ? setTimeout(expire, timeout, late, timeout) : undefined
+  try {
+    const work = runInContext(inner, resource.definition.perform, input, inner)
+    const response = await (timer ? Promise.race([work, rejection(late.signal)]) : work)
+    check?.(response)
+    return toText(context.app, resource, response)
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function expire(late: AbortController, timeout: number): void {
+  late.abort(errors.DEADLINE_EXCEEDED(timeout))
+}
+
+function rejection(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
+}
+
+/** Takes away what is cached for `input`, and that there was nothing. */
+export async function forget({ cache, key }: CacheSlot): Promise<void> {
+  await cache.delete(key, `${key}:404`)
+}

@@ -1,0 +1,82 @@
+import { canonicalKey } from '../cache/key.ts'
+import { errors } from '../errors.ts'
+import { createTask } from '../task/new-task.ts'
+import type { Tasks } from '../task/tasks.ts'
+import type { EnqueueOptions, NewTask, TaskResult } from '../task/types.ts'
+import { prepareCall } from './call.ts'
+import type { Context } from './context.ts'
+import type { AnyResource } from './resource.ts'
+
+/** A task that was added. As JSON it is `{ task_id }`. */
+export interface Task<T = unknown> {
+  readonly task_id: string
+  /** Where it is, in the form of `GET /tasks/:id`. */
+  status(): Promise<TaskResult>
+  /**
+   * Waits for its end.
+   *
+   * @throws {PlinthError} TASK_FAILED, TASK_CANCELLED, and the reason of `signal`
+   */
+  result(options?: { signal?: AbortSignal }): Promise<T>
+  /** Whether it had not ended: it will not run, or its signal is aborted. */
+  cancel(): Promise<boolean>
+}
+
+/** Adds a task that runs `resource`: see {@link Resource}. */
+export async function enqueue(
+  resource: AnyResource,
+  request: unknown,
+  options: EnqueueOptions = {},
+): Promise<Task> {
+  const { context, name, input } = prepareCall(resource, request)
+  return await enqueueInput(resource, name, input, context, options)
+}
+
+/** The same for an input that is known to be valid. */
+export async function enqueueInput(
+  resource: AnyResource,
+  name: string,
+  input: unknown,
+  context: Context,
+  options: EnqueueOptions = {},
+): Promise<Task> {
+  const tasks = tasksOf(context)
+  const task = toTask(resource, name, input, context, options)
+  return handleOf(await tasks.submit({ ...task, children: [] }), tasks)
+}
+
+/** @throws {PlinthError} TASKS_MISSING */
+export function tasksOf({ app }: Context): Tasks {
+  if (!app.tasks) throw errors.TASKS_MISSING()
+  return app.tasks
+}
+
+/** @throws {PlinthError} TASK_INVALID, PAYLOAD_TOO_LARGE */
+export function toTask(
+  { definition }: AnyResource,
+  name: string,
+  input: unknown,
+  context: Context,
+  options: EnqueueOptions,
+): NewTask {
+  const { requestId, user, traceparent } = context
+  const data = {
+    resource: name,
+    input,
+    user: options.user === undefined ? (user?.name ?? null) : options.user,
+    requestId,
+    ...(traceparent && { traceparent }),
+  }
+  const limit = tasksOf(context).payloadLimit
+  const key = options.unique ? canonicalKey(input) : ''
+  return createTask(data, { ...definition.task, ...options }, limit, key)
+}
+
+export function handleOf(id: string, tasks: Tasks): Task {
+  return {
+    task_id: id,
+    status: () => tasks.status(id),
+    result: ({ signal } = {}) => tasks.result(id, signal),
+    cancel: () => tasks.cancel(id),
+  }
+}

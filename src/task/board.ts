@@ -1,0 +1,48 @@
+import { createBullBoard } from '@bull-board/api'
+import { BullMQAdapter } from '@bull-board/api/bullMQAdapter'
+import { FastifyAdapter } from '@bull-board/fastify'
+import { Queue } from 'bullmq'
+import Fastify, { type FastifyInstance } from 'fastify'
+import type { Redis } from 'ioredis'
+
+export interface BoardOptions {
+  /** Where the page is. */
+  path: string
+  title: string
+  /** A connection like this one is made for the page. */
+  redis: Redis
+  /** Of BullMQ's keys. */
+  prefix: string
+  /** The queues there are, asked for again with each visit. */
+  queues: () => Promise<readonly string[]>
+}
+
+/** A page with the tasks of all queues, by bull-board: an app of its own, whose `routing` answers requests. */
+export async function openBoard(options: BoardOptions): Promise<FastifyInstance> {
+  const { path, title, redis, prefix } = options
+  const connection = redis.duplicate({ maxRetriesPerRequest: 1, enableOfflineQueue: true })
+  connection.on('error', () => {})
+  const adapter = new FastifyAdapter().setBasePath(path)
+  const known = new Map<string, Queue>()
+  const board = createBullBoard({
+    queues: [],
+    serverAdapter: adapter,
+    options: { uiConfig: { boardTitle: title } },
+  })
+  const app = Fastify({ logger: false })
+  app.addHook('onRequest', async () => {
+    for (const name of await options.queues()) {
+      if (known.has(name)) continue
+      const queue = new Queue(name, { connection, prefix, skipMetasUpdate: true })
+      known.set(name, queue)
+      board.addQueue(new BullMQAdapter(queue))
+    }
+  })
+  app.register(adapter.registerPlugin(), { prefix: path })
+  app.addHook('onClose', async () => {
+    await Promise.all(Array.from(known.values(), (queue) => queue.close()))
+    connection.disconnect()
+  })
+  await app.ready()
+  return app
+}

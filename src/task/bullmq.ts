@@ -1,0 +1,274 @@
+import type { Queue } from 'bullmq'
+import { errors, PlinthError } from '../errors.ts'
+import { cancelJob } from './bullmq/cancel.ts'
+import {
+  connectPatiently,
+  disconnect,
+  Line,
+  type Place,
+  patientModel,
+} from './bullmq/connection.ts'
+import { Endings } from './bullmq/finished.ts'
+import { jobOptions, KEEP, type Keep, queuesOf, toFlow } from './bullmq/jobs.ts'
+import { listTasks } from './bullmq/list.ts'
+import { Outages } from './bullmq/outages.ts'
+import { Queues } from './bullmq/queues.ts'
+import { type TaskJob, toRecord } from './bullmq/record.ts'
+import { Workers } from './bullmq/workers.ts'
+import { queueOf } from './id.ts'
+import type {
+  NewTask,
+  QueueCounts,
+  TaskData,
+  TaskDriver,
+  TaskLog,
+  TaskRecord,
+  TaskState,
+  TaskTree,
+  Working,
+  WorkOptions,
+} from './types.ts'
+
+export interface BullmqOptions {
+  /** `redis://…`, or options of ioredis. */
+  redis: Place
+  /** What all keys begin with: of one service, in one environment. */
+  prefix: string
+  log: TaskLog
+  /** Default: {@link KEEP}. */
+  keep?: Keep
+  /** How long a task is its worker's without a sign of life, in ms; default 30,000. */
+  lockDuration?: number
+  /** How often tasks whose worker has died are looked for, in ms; default 30,000. */
+  stalledInterval?: number
+}
+
+// So many tasks at once are sent to Redis: more would keep it from others.
+const CHUNK = 1000
+
+/** Tasks on Redis, by BullMQ. Nothing waits for Redis here: it is connected to while the first is used. */
+export function openBullmq(options: BullmqOptions): TaskDriver {
+  return new BullmqDriver(options)
+}
+
+class BullmqDriver implements TaskDriver {
+  readonly kind = 'redis'
+  readonly #options: BullmqOptions
+  readonly #keep: Keep
+  readonly #outages: Outages
+  readonly #line: Line
+  readonly #queues: Queues
+  readonly #endings: Endings
+  #workers: Workers | undefined
+  #closed: Promise<void> | undefined
+  readonly #closing = new AbortController()
+
+  constructor(options: BullmqOptions) {
+    const { redis, prefix, keep = KEEP, log } = options
+    this.#options = options
+    this.#keep = keep
+    this.#outages = new Outages(log)
+    this.#line = new Line(redis, this.#outages)
+    this.#queues = new Queues(this.#line, prefix, this.#onError)
+    this.#endings = new Endings(patientModel(redis), prefix, this.#onError)
+  }
+
+  async add(tasks: readonly NewTask[]): Promise<string[]> {
+    const ids: string[] = []
+    for (let start = 0; start < tasks.length; start += CHUNK) {
+      const chunk = tasks.slice(start, start + CHUNK)
+      ids.push(...(await this.#line.use(() => this.#add(chunk))))
+    }
+    return ids
+  }
+
+  async addTree(tree: TaskTree): Promise<void> {
+    await this.#line.use(async () => {
+      for (const queue of queuesOf(tree)) await this.#queues.ensure(queue)
+      const flow = await this.#queues.flow()
+      await flow.add(toFlow(tree, this.#keep))
+    })
+  }
+
+  async get(id: string): Promise<TaskRecord | undefined> {
+    return await this.#on(id, async (job, queue) => {
+      const state = await queue.getJobState(id)
+      if (state === 'unknown') return undefined
+      const ended = state === 'completed' || state === 'failed'
+      // It may have ended in between.
+      return toRecord(ended && !job.finishedOn ? ((await queue.getJob(id)) ?? job) : job, state)
+    })
+  }
+
+  async cancel(id: string): Promise<boolean> {
+    const { client } = this.#line
+    const cancelled = await this.#on(id, (job, queue) =>
+      job.finishedOn ? false : cancelJob(client, queue, job, this.#options.prefix),
+    )
+    return cancelled ?? false
+  }
+
+  async retry(id: string): Promise<boolean> {
+    const job = await this.#on(id, async (job, queue) =>
+      (await queue.getJobState(id)) === 'failed' ? job : undefined,
+    )
+    if (!job) return false
+    for (const child of job.data.children ?? []) await this.retry(child)
+    const { cancelled: _, ...data } = job.data
+    return await this.#line.use(async () => {
+      const retried = job
+        .updateData(data)
+        .then(() => job.retry('failed', { resetAttemptsMade: true }))
+      return await happens(retried)
+    })
+  }
+
+  async remove(id: string): Promise<boolean> {
+    const removed = await this.#on(id, (_job, queue) => queue.remove(id, { removeChildren: false }))
+    return removed === 1
+  }
+
+  async list(queue: string, state: TaskState, start: number, end: number): Promise<TaskRecord[]> {
+    const found = await this.#in(queue, (queue) => listTasks(queue, state, start, end))
+    return found ?? []
+  }
+
+  async counts(queue: string): Promise<QueueCounts> {
+    const counts = await this.#in(queue, async (queue) => {
+      const [counts, paused] = await Promise.all([queue.getJobCounts(), queue.isPaused()])
+      const of = (...types: string[]) => types.reduce((sum, type) => sum + (counts[type] ?? 0), 0)
+      return {
+        waiting: of('waiting', 'prioritized', 'waiting-children'),
+        delayed: of('delayed'),
+        running: of('active'),
+        succeeded: of('completed'),
+        failed: of('failed'),
+        paused,
+      }
+    })
+    return counts ?? NONE
+  }
+
+  async queues(): Promise<string[]> {
+    return await this.#line.use(() => this.#queues.names())
+  }
+
+  async pause(name: string, paused: boolean): Promise<void> {
+    await this.#line.use(async () => {
+      const queue = await this.#queues.ensure(name)
+      await (paused ? queue.pause() : queue.resume())
+    })
+  }
+
+  async work(options: WorkOptions): Promise<Working> {
+    const { prefix, lockDuration = 30_000, stalledInterval = 30_000 } = this.#options
+    this.#workers ??= new Workers(
+      {
+        connection: this.#connect(),
+        prefix,
+        lockDuration,
+        stalledInterval,
+        onError: this.#onError,
+      },
+      this.#connect(),
+    )
+    return this.#workers.work(options)
+  }
+
+  async finished(id: string, signal?: AbortSignal): Promise<TaskRecord> {
+    const found = await this.#get(id)
+    if (ENDS.includes(found.state)) return found
+    const signals = [this.#closing.signal, ...(signal ? [signal] : [])]
+    return await this.#endings.wait(
+      found.queue,
+      id,
+      async () => {
+        const record = await this.#get(id).catch(ignoreOutage)
+        return record && ENDS.includes(record.state) ? record : undefined
+      },
+      AbortSignal.any(signals),
+    )
+  }
+
+  async close(): Promise<void> {
+    this.#closed ??= this.#close()
+    await this.#closed
+  }
+
+  async #close(): Promise<void> {
+    this.#outages.over()
+    this.#closing.abort(errors.TASKS_UNAVAILABLE('this process ends'))
+    await Promise.all([this.#workers?.close(), this.#endings.close()])
+    await disconnect(this.#line.client)
+  }
+
+  async #get(id: string): Promise<TaskRecord> {
+    const found = await this.get(id)
+    if (!found) throw errors.TASK_NOT_FOUND(id)
+    return found
+  }
+
+  async #add(tasks: readonly NewTask[]): Promise<string[]> {
+    const ids = new Map<NewTask, string>()
+    for (const [name, ofQueue] of Map.groupBy(tasks, ({ queue }) => queue)) {
+      const queue = await this.#queues.ensure(name)
+      const jobs = ofQueue.map((task) => ({
+        name: task.data.resource,
+        data: task.data,
+        opts: jobOptions(task, this.#keep),
+      }))
+      const [first] = jobs
+      const added =
+        jobs.length === 1 && first
+          ? [await queue.add(first.name, first.data, first.opts)]
+          : await queue.addBulk(jobs)
+      for (const [index, task] of ofQueue.entries()) ids.set(task, added[index]?.id ?? task.id)
+    }
+    return tasks.map((task) => ids.get(task) ?? task.id)
+  }
+
+  /** Does something in a queue; `undefined` when there is none of this name. */
+  async #in<T>(name: string, work: (queue: Queue<TaskData>) => Promise<T>): Promise<T | undefined> {
+    return await this.#line.use(async () => {
+      const queue = await this.#queues.find(name)
+      return queue && (await work(queue))
+    })
+  }
+
+  /** Does something with a task; `undefined` when there is none. */
+  async #on<T>(
+    id: string,
+    work: (job: TaskJob, queue: Queue<TaskData>) => T | Promise<T>,
+  ): Promise<T | undefined> {
+    const name = queueOf(id)
+    if (name === undefined) return undefined
+    return await this.#in(name, async (queue) => {
+      const job = await queue.getJob(id)
+      return job && (await work(job, queue))
+    })
+  }
+
+  #connect() {
+    return connectPatiently(this.#options.redis, this.#outages)
+  }
+
+  readonly #onError = (error: unknown) => this.#outages.report(error)
+}
+
+/** Whether BullMQ could do it: not when the task was not, or no longer, in the state that it takes. */
+async function happens(done: Promise<unknown>): Promise<boolean> {
+  try {
+    await done
+    return true
+  } catch (error) {
+    if (typeof (error as { code?: unknown }).code === 'number') return false
+    throw error
+  }
+}
+
+function ignoreOutage(error: unknown): undefined {
+  if (!PlinthError.is(error) || error.code !== errors.TASKS_UNAVAILABLE.code) throw error
+}
+
+const ENDS: readonly TaskState[] = ['succeeded', 'failed', 'cancelled']
+const NONE = { waiting: 0, delayed: 0, running: 0, succeeded: 0, failed: 0, paused: false }

@@ -1,0 +1,109 @@
+import { Redis, type RedisOptions } from 'ioredis'
+import { errors } from '../../errors.ts'
+import { settles, TooLate, within } from '../within.ts'
+import { type Outages, problemOf } from './outages.ts'
+
+/** After so long without a word from Redis it cannot be used, in ms. */
+const PATIENCE = 2000
+// For workers, in ms: longer than one of their commands is blocked at most.
+const SILENCE = 15_000
+
+const COMMON = {
+  // BullMQ reads answers in this form.
+  replyMapping: 'legacy' as const,
+  retryStrategy: (times: number) => Math.min(times * 50, 500),
+  connectTimeout: PATIENCE,
+}
+
+/** `redis://…`, or options of ioredis. */
+export type Place = string | RedisOptions
+
+function connect(place: Place, options: Omit<RedisOptions, 'replyMapping'>): Redis {
+  const all = { ...COMMON, ...options }
+  return typeof place === 'string' ? new Redis(place, all) : new Redis({ ...place, ...all })
+}
+
+/** For workers: commands wait for as long as Redis is away, then go on. */
+export function connectPatiently(place: Place, outages: Outages): Redis {
+  return outages.watch(connect(place, { maxRetriesPerRequest: null, socketTimeout: SILENCE }))
+}
+
+/** What such connections are copied from by BullMQ; it never connects itself. */
+export function patientModel(place: Place): Redis {
+  return connect(place, { maxRetriesPerRequest: null, socketTimeout: SILENCE, lazyConnect: true })
+}
+
+/** For adding and looking up: what cannot be had soon fails. */
+export class Line {
+  readonly client: Redis
+  #open = Promise.withResolvers<void>()
+  #isOpen = false
+  /** To let what is under way fail. */
+  readonly #underWay = new Set<(error: unknown) => void>()
+  #since = Date.now()
+
+  constructor(place: Place, outages: Outages) {
+    this.client = outages.watch(
+      connect(place, {
+        // However long a command takes: Redis is there as long as it answers any of them.
+        socketTimeout: PATIENCE,
+        enableOfflineQueue: false,
+        autoResendUnfulfilledCommands: false,
+        maxRetriesPerRequest: 0,
+      }),
+    )
+    this.client.on('ready', () => {
+      this.#isOpen = true
+      this.#open.resolve()
+    })
+    this.client.on('close', () => this.#lost())
+  }
+
+  /**
+   * Does `work` as soon as there is a connection: one that is away for longer than {@link PATIENCE} is not waited for.
+   *
+   * @throws {PlinthError} TASKS_UNAVAILABLE
+   */
+  async use<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      if (!this.#isOpen) {
+        const left = this.#since + PATIENCE - Date.now()
+        await within(left, this.#open.promise, 'Redis is not reachable')
+      }
+      return await this.#whileOpen(work)
+    } catch (cause) {
+      const problem = problemOf(cause)
+      if (problem === undefined) throw cause
+      throw errors.TASKS_UNAVAILABLE.with({ cause }, problem)
+    }
+  }
+
+  async #whileOpen<T>(work: () => Promise<T>): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>()
+    this.#underWay.add(reject)
+    work().then(resolve, reject)
+    return await promise.finally(() => this.#underWay.delete(reject))
+  }
+
+  #lost(): void {
+    if (!this.#isOpen) return
+    this.#isOpen = false
+    this.#since = Date.now()
+    this.#open = Promise.withResolvers()
+    for (const reject of this.#underWay) reject(new TooLate('the connection to Redis was lost'))
+  }
+}
+
+/** Ends a connection: politely, if that takes no longer than a second. */
+export async function disconnect(client: Redis): Promise<void> {
+  if (client.status === 'ready' && (await settles(client.quit(), 1000))) return
+  disconnectForGood(client)
+}
+
+/** Ends a connection that BullMQ might open again: it does so when it waits for one that does not answer. */
+export function disconnectForGood(client: Redis): void {
+  client.options.retryStrategy = null
+  client.on('error', () => {})
+  client.on('connect', () => client.disconnect())
+  if (client.status !== 'end') client.disconnect()
+}

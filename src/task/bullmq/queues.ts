@@ -1,0 +1,73 @@
+import type { EventEmitter } from 'node:events'
+import { FlowProducer, Queue } from 'bullmq'
+import type { TaskData } from '../types.ts'
+import type { Line } from './connection.ts'
+
+/** The queues that there are, each opened when it is needed. */
+export class Queues {
+  readonly #line: Line
+  readonly #prefix: string
+  readonly #onError: (error: unknown) => void
+  readonly #open = new Map<string, Promise<Queue<TaskData> | FlowProducer>>()
+  // Written down since the connection was made: Redis may have lost it with the one before.
+  #announced = new Set<string>()
+
+  constructor(line: Line, prefix: string, onError: (error: unknown) => void) {
+    this.#line = line
+    this.#prefix = prefix
+    this.#onError = onError
+    line.client.on('close', () => {
+      this.#announced = new Set()
+    })
+  }
+
+  /** Those that have or had a task. */
+  async names(): Promise<string[]> {
+    return (await this.#line.client.smembers(this.#key)).sort()
+  }
+
+  /** A queue to look something up in; `undefined` where there is none: names come from outside. */
+  async find(name: string): Promise<Queue<TaskData> | undefined> {
+    if (this.#announced.has(name)) return await this.open(name)
+    if (!(await this.#line.client.sismember(this.#key, name))) return undefined
+    this.#announced.add(name)
+    return await this.open(name)
+  }
+
+  /** A queue to put something into. */
+  async ensure(name: string): Promise<Queue<TaskData>> {
+    if (!this.#announced.has(name)) {
+      await this.#line.client.sadd(this.#key, name)
+      this.#announced.add(name)
+    }
+    return await this.open(name)
+  }
+
+  open(name: string): Promise<Queue<TaskData>> {
+    return this.#once(name, () => new Queue<TaskData>(name, this.#options))
+  }
+
+  async flow(): Promise<FlowProducer> {
+    return await this.#once('', () => new FlowProducer(this.#options))
+  }
+
+  async #once<T extends Queue | FlowProducer>(key: string, make: () => T): Promise<T> {
+    const open = this.#open.get(key) as Promise<T> | undefined
+    if (open) return await open
+    const made = make()
+    ;(made as EventEmitter).on('error', this.#onError)
+    const ready = made.waitUntilReady().then(() => made)
+    this.#open.set(key, ready)
+    // One whose connection was lost while it was made would stay useless.
+    ready.catch(() => this.#open.delete(key))
+    return await ready
+  }
+
+  get #key(): string {
+    return `${this.#prefix}:queues`
+  }
+
+  get #options() {
+    return { connection: this.#line.client, prefix: this.#prefix }
+  }
+}

@@ -1,0 +1,56 @@
+import type { Job } from 'bullmq'
+import { errors } from '../../errors.ts'
+import { childFailed, type Failure } from '../errors.ts'
+import type { Progress, TaskData, TaskRecord, TaskState } from '../types.ts'
+
+export type TaskJob = Job<TaskData>
+
+/** Our states by BullMQ's; one that was cancelled has failed there. */
+const STATES: Record<string, TaskState> = {
+  waiting: 'waiting',
+  prioritized: 'waiting',
+  'waiting-children': 'waiting',
+  delayed: 'delayed',
+  active: 'running',
+  completed: 'succeeded',
+  failed: 'failed',
+}
+
+/** @param state BullMQ's */
+export function toRecord(job: TaskJob, state: string): TaskRecord {
+  const ours = STATES[state] ?? 'waiting'
+  const failure = ours === 'failed' ? readFailure(job.failedReason) : null
+  return {
+    id: job.id as string,
+    queue: job.queueName,
+    data: job.data,
+    state: failure?.code === errors.TASK_CANCELLED.code ? 'cancelled' : ours,
+    progress: typeof job.progress === 'object' ? (job.progress as Progress) : null,
+    result: ours === 'succeeded' ? (job.returnvalue ?? null) : null,
+    failure,
+    attempts: job.opts.attempts ?? 1,
+    // BullMQ counts the cancelling of one that has never run.
+    attempts_made: job.processedOn ? job.attemptsMade : 0,
+    enqueued_at: toIso(job.timestamp),
+    started_at: job.processedOn ? toIso(job.processedOn) : null,
+    finished_at: job.finishedOn ? toIso(job.finishedOn) : null,
+  }
+}
+
+function toIso(milliseconds: number): string {
+  return new Date(milliseconds).toISOString()
+}
+
+/** How a failure is kept: BullMQ keeps the message of an error. */
+export function failureText({ code, message }: Failure): string {
+  return JSON.stringify({ code, message })
+}
+
+function readFailure(text = ''): Failure {
+  if (text.startsWith('{')) return JSON.parse(text)
+  const child = /^child .*:([^:]+) failed$/.exec(text)?.[1]
+  if (child) return childFailed(child)
+  // BullMQ's own words: a result that is no JSON, for example.
+  const { code, message } = errors.INTERNAL()
+  return { code, message }
+}

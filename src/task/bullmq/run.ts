@@ -1,0 +1,80 @@
+import { errors } from '../../errors.ts'
+import { WorkerEnding } from '../errors.ts'
+import type { Progress, Run, TaskRecord } from '../types.ts'
+import { type TaskJob, toRecord } from './record.ts'
+
+/** A task that this process runs. */
+export class JobRun implements Run {
+  readonly job: TaskJob
+  readonly token: string
+  readonly attempt: number
+  /** Why it is aborted. */
+  ending?: 'cancelled' | 'handed back'
+  // Made when asked for: most tasks never look.
+  #controller: AbortController | undefined
+  #record: TaskRecord | undefined
+  #given: Promise<unknown> | undefined
+
+  constructor(job: TaskJob, token: string) {
+    this.job = job
+    this.token = token
+    this.attempt = job.attemptsMade + 1
+  }
+
+  get record(): TaskRecord {
+    this.#record ??= toRecord(this.job, 'active')
+    return this.#record
+  }
+
+  get signal(): AbortSignal {
+    if (!this.#controller) {
+      this.#controller = new AbortController()
+      this.#abort()
+    }
+    return this.#controller.signal
+  }
+
+  async progress(progress: Progress): Promise<void> {
+    await this.job.updateProgress(progress)
+  }
+
+  async childResults(): Promise<unknown[]> {
+    const { children = [] } = this.job.data
+    if (children.length === 0) return []
+    const values = (await this.job.getChildrenValues()) ?? {}
+    // BullMQ has them by key, `PREFIX:QUEUE:ID`.
+    const byId = new Map(Object.entries(values).map(([key, value]) => [idOf(key), value]))
+    return children.map((id) => byId.get(id) ?? null)
+  }
+
+  get isGivenBack(): boolean {
+    return this.#given !== undefined
+  }
+
+  /** Gives it back, to run again after `delay` ms; it has not used up a try. Once, however often it is called. */
+  giveBack(delay = 0): Promise<unknown> {
+    // Nobody is woken up for one with a priority that BullMQ takes back at once.
+    this.#given ??=
+      delay > 0 || this.job.priority > 0
+        ? this.job.moveToDelayed(Date.now() + delay, this.token)
+        : this.job.moveToWait(this.token)
+    return this.#given
+  }
+
+  end(ending: 'cancelled' | 'handed back'): void {
+    this.ending ??= ending
+    this.#abort()
+  }
+
+  #abort(): void {
+    if (!this.ending) return
+    const cancelled = this.ending === 'cancelled'
+    this.#controller?.abort(
+      cancelled ? errors.TASK_CANCELLED(this.job.id as string) : new WorkerEnding(),
+    )
+  }
+}
+
+function idOf(key: string): string {
+  return key.slice(key.lastIndexOf(':') + 1)
+}

@@ -1,0 +1,51 @@
+import { errors, PlinthError } from '../errors.ts'
+
+/** What `perform` throws to hand its task back: it runs again after `delay` ms, and has not used up a try. */
+export class TaskRetry extends Error {
+  readonly delay: number
+
+  constructor(delay: number, message = 'The task is handed back') {
+    super(message)
+    this.name = 'TaskRetry'
+    this.delay = delay
+  }
+}
+
+/** What `perform` throws so that its task fails with `cause`, whatever tries are left. */
+export class TaskFinal extends Error {
+  constructor(cause: unknown) {
+    super('The task has failed for good', { cause })
+    this.name = 'TaskFinal'
+  }
+}
+
+/** Why the signal of a task is aborted when its worker has to end: the task runs again elsewhere. */
+export class WorkerEnding extends Error {
+  constructor() {
+    super('The worker ends; the task is handed back and runs again')
+    this.name = 'WorkerEnding'
+  }
+}
+
+export interface Failure {
+  code: string
+  message: string
+}
+
+/** What is stored of an error that `perform` threw: its own words only where they are meant for clients. */
+export function failureOf(error: unknown): Failure {
+  const thrown = error instanceof TaskFinal ? error.cause : error
+  const { code, message } = PlinthError.is(thrown) ? thrown : errors.INTERNAL()
+  return { code, message }
+}
+
+export function cancelled(id: string): Failure {
+  const { code, message } = errors.TASK_CANCELLED(id)
+  return { code, message }
+}
+
+/** Why a task fails that waited for another one. */
+export function childFailed(id: string): Failure {
+  const { code, message } = errors.TASK_FAILED(id, 'a task that needs its result cannot run')
+  return { code, message }
+}

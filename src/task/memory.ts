@@ -1,0 +1,333 @@
+import { errors } from '../errors.ts'
+import { backoffOf } from './backoff.ts'
+import { cancelled, childFailed, type Failure, failureOf, TaskFinal, TaskRetry } from './errors.ts'
+import { Crew } from './memory/crew.ts'
+import { MemoryQueue } from './memory/queue.ts'
+import { asJson, MemoryRun, MemoryTask } from './memory/task.ts'
+import type {
+  NewTask,
+  QueueCounts,
+  TaskDriver,
+  TaskRecord,
+  TaskState,
+  TaskTree,
+  Working,
+  WorkOptions,
+} from './types.ts'
+import { settles } from './within.ts'
+
+/** How many that have ended are kept. */
+const KEPT = 10_000
+// How long a task may take to end after its signal was aborted, in ms.
+const GRACE = 500
+// A timer cannot be set for longer, in ms.
+const LONGEST = 2 ** 31 - 1
+
+/**
+ * Tasks of one process, in memory: they are lost with it.
+ *
+ * @param onQueue called with the name of each queue when it gets its first task
+ */
+export function openMemory(onQueue: (queue: string) => void = () => {}): TaskDriver {
+  return new MemoryDriver(onQueue)
+}
+
+class MemoryDriver implements TaskDriver {
+  readonly kind = 'memory'
+  readonly #tasks = new Map<string, MemoryTask>()
+  readonly #queues = new Map<string, MemoryQueue>()
+  /** The last one last. */
+  readonly #ended = new Set<MemoryTask>()
+  /** Those that have not ended, by queue and text. */
+  readonly #unique = new Map<string, MemoryTask>()
+  /** Queues that have or had a task. */
+  readonly #used = new Set<string>()
+  readonly #closing = new AbortController()
+  readonly #onQueue: (queue: string) => void
+
+  constructor(onQueue: (queue: string) => void) {
+    this.#onQueue = onQueue
+  }
+
+  async add(tasks: readonly NewTask[]): Promise<string[]> {
+    return tasks.map((task) => {
+      const same = this.#tasks.get(task.id) ?? this.#unique.get(uniqueKey(task))
+      return same?.record.id ?? this.#add(task, []).record.id
+    })
+  }
+
+  async addTree(tree: TaskTree): Promise<void> {
+    if (!this.#tasks.has(tree.id)) this.#addTree(tree)
+  }
+
+  async get(id: string): Promise<TaskRecord | undefined> {
+    return this.#tasks.get(id)?.copy()
+  }
+
+  async cancel(id: string): Promise<boolean> {
+    const task = this.#tasks.get(id)
+    if (!task || task.hasEnded) return false
+    task.record.data.cancelled = true
+    if (task.run) task.run.end('cancelled')
+    else this.#end(task, 'cancelled', null, cancelled(id))
+    return true
+  }
+
+  async retry(id: string): Promise<boolean> {
+    const task = this.#tasks.get(id)
+    if (!task?.record.failure) return false
+    for (const child of task.record.data.children ?? []) await this.retry(child)
+    this.#ended.delete(task)
+    task.reset()
+    this.#enter(task)
+    return true
+  }
+
+  async remove(id: string): Promise<boolean> {
+    const task = this.#tasks.get(id)
+    if (!task || task.run) return false
+    this.#forget(task)
+    task.leave()
+    this.#fulfil(task, null)
+    return true
+  }
+
+  async list(queue: string, state: TaskState, start: number, end: number): Promise<TaskRecord[]> {
+    const found = this.#inOrder(state).filter(({ record }) => record.queue === queue)
+    return found.slice(start, end + 1).map((task) => task.copy())
+  }
+
+  async counts(queue: string): Promise<QueueCounts> {
+    const counts = { waiting: 0, delayed: 0, running: 0, succeeded: 0, failed: 0 }
+    for (const { record } of this.#tasks.values()) {
+      if (record.queue === queue) counts[record.state === 'cancelled' ? 'failed' : record.state]++
+    }
+    return { ...counts, paused: this.#queues.get(queue)?.isPaused ?? false }
+  }
+
+  async queues(): Promise<string[]> {
+    return [...this.#used].toSorted()
+  }
+
+  async pause(name: string, paused: boolean): Promise<void> {
+    const queue = this.#queue(name)
+    queue.isPaused = paused
+    queue.look()
+  }
+
+  async work(options: WorkOptions): Promise<Working> {
+    const crews = new Map<MemoryQueue, Crew>()
+    for (const name of new Set(options.queues)) {
+      const queue = this.#queue(name)
+      crews.set(queue, new Crew(options))
+      queue.crews.add(crews.get(queue) as Crew)
+      queue.look()
+    }
+    let stopped: Promise<number> | undefined
+    return {
+      stop: async (timeout) => {
+        stopped ??= this.#stop(crews, timeout)
+        return { handedBack: await stopped }
+      },
+    }
+  }
+
+  async finished(id: string, signal?: AbortSignal): Promise<TaskRecord> {
+    const task = this.#tasks.get(id)
+    if (!task) throw errors.TASK_NOT_FOUND(id)
+    await unlessAborted(
+      task.over,
+      AbortSignal.any([this.#closing.signal, ...(signal ? [signal] : [])]),
+    )
+    if (!task.hasEnded) throw errors.TASK_NOT_FOUND(id)
+    return task.copy()
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort(errors.TASKS_UNAVAILABLE('this process ends'))
+    for (const queue of this.#queues.values()) queue.close()
+    for (const task of this.#tasks.values()) {
+      clearTimeout(task.timer)
+      task.run?.end('handed back')
+    }
+  }
+
+  #add(added: NewTask, children: readonly string[], parent?: MemoryTask): MemoryTask {
+    const task = new MemoryTask(added, children, parent)
+    this.#tasks.set(added.id, task)
+    if (!this.#used.has(added.queue)) {
+      this.#used.add(added.queue)
+      this.#onQueue(added.queue)
+    }
+    if (added.options.unique !== undefined) this.#unique.set(uniqueKey(added), task)
+    this.#enter(task)
+    return task
+  }
+
+  #addTree(tree: TaskTree, parent?: MemoryTask): void {
+    const ids = tree.children.map(({ id }) => id)
+    const task = this.#add(tree, ids, parent)
+    for (const child of tree.children) this.#addTree(child, task)
+  }
+
+  /** It waits for its turn: after others, after its delay. */
+  #enter(task: MemoryTask): void {
+    if (task.missing.size > 0) return
+    if (task.options.delay > 0 && task.record.started_at === null) {
+      this.#delay(task, task.options.delay)
+    } else this.#queue(task.record.queue).push(task)
+  }
+
+  #delay(task: MemoryTask, milliseconds: number): void {
+    task.record.state = 'delayed'
+    task.due = Date.now() + milliseconds
+    const wait = () => {
+      const left = task.due - Date.now()
+      if (left > 0) {
+        task.timer = setTimeout(wait, Math.min(left, LONGEST))
+        return
+      }
+      task.record.state = 'waiting'
+      this.#queue(task.record.queue).push(task)
+    }
+    wait()
+  }
+
+  async #run(task: MemoryTask, crew: Crew): Promise<void> {
+    const run = new MemoryRun(task)
+    task.run = run
+    crew.running.add(task)
+    Object.assign(task.record, { state: 'running', started_at: new Date().toISOString() })
+    try {
+      const result = asJson(await crew.options.perform(run))
+      if (run.ending === 'cancelled') throw run.ending
+      if (task.run === run) this.#succeed(task, result)
+    } catch (error) {
+      if (task.run === run) this.#settle(task, run, error)
+    }
+    crew.leave(task)
+    this.#queue(task.record.queue).look()
+  }
+
+  #succeed(task: MemoryTask, result: unknown): void {
+    task.run = undefined
+    task.record.attempts_made++
+    this.#end(task, 'succeeded', result, null)
+  }
+
+  /** What comes after a try that has failed, or was aborted. */
+  #settle(task: MemoryTask, run: MemoryRun, error: unknown): void {
+    const { record, options } = task
+    task.run = undefined
+    if (run.ending === 'handed back') {
+      this.#handBack(task)
+    } else if (run.ending === 'cancelled') {
+      record.attempts_made++
+      this.#end(task, 'cancelled', null, cancelled(record.id))
+    } else if (error instanceof TaskRetry) {
+      this.#delay(task, error.delay)
+    } else if (++record.attempts_made < options.attempts && !(error instanceof TaskFinal)) {
+      this.#delay(task, backoffOf(options.backoff, record.attempts_made))
+    } else this.#end(task, 'failed', null, failureOf(error))
+  }
+
+  #handBack(task: MemoryTask): void {
+    task.run = undefined
+    task.record.state = 'waiting'
+    if (!this.#closing.signal.aborted) this.#queue(task.record.queue).push(task, true)
+  }
+
+  #end(task: MemoryTask, state: TaskState, result: unknown, failure: Failure | null): void {
+    this.#queue(task.record.queue).delete(task)
+    this.#release(task)
+    task.end(state, result, failure)
+    this.#ended.add(task)
+    if (state === 'succeeded') this.#fulfil(task, result)
+    else this.#failParent(task)
+    const [oldest] = this.#ended
+    if (oldest && this.#ended.size > KEPT) this.#forget(oldest)
+  }
+
+  /** The one that waits for it has one less to wait for. */
+  #fulfil({ parent, record }: MemoryTask, result: unknown): void {
+    if (!parent?.missing.delete(record.id)) return
+    parent.results.set(record.id, result)
+    if (!parent.hasEnded && this.#has(parent)) this.#enter(parent)
+  }
+
+  #failParent({ parent, record }: MemoryTask): void {
+    if (!parent || parent.hasEnded || !this.#has(parent)) return
+    this.#end(parent, 'failed', null, childFailed(record.id))
+  }
+
+  #forget(task: MemoryTask): void {
+    this.#queue(task.record.queue).delete(task)
+    this.#release(task)
+    this.#ended.delete(task)
+    this.#tasks.delete(task.record.id)
+  }
+
+  /** Lets another one with its `unique` in. */
+  #release({ record, options }: MemoryTask): void {
+    const key = uniqueKey({ queue: record.queue, options })
+    if (this.#unique.get(key)?.record.id === record.id) this.#unique.delete(key)
+  }
+
+  /** How many are left. */
+  async #stop(crews: Map<MemoryQueue, Crew>, timeout: number): Promise<number> {
+    const idle = Array.from(crews, ([queue, crew]) => crew.idle(() => queue.hasMore))
+    await settles(Promise.all(idle), timeout)
+    for (const [queue, crew] of crews) {
+      crew.isStopped = true
+      queue.crews.delete(crew)
+      for (const { run } of crew.running) run?.end('handed back')
+    }
+    await settles(Promise.all([...crews.values()].map((crew) => crew.idle(() => false))), GRACE)
+    for (const task of [...crews.values()].flatMap(({ running }) => [...running])) {
+      this.#handBack(task)
+    }
+    const open = [...this.#tasks.values()].filter(({ hasEnded }) => !hasEnded)
+    return open.filter(({ record }) => crews.has(this.#queue(record.queue))).length
+  }
+
+  #inOrder(state: TaskState): MemoryTask[] {
+    if (state === 'waiting') {
+      const next = [...this.#queues.values()].flatMap((queue) => queue.waiting())
+      return [...next, ...[...this.#tasks.values()].filter(waitsForOthers)]
+    }
+    const tasks = [...this.#tasks.values()].filter(({ record }) => record.state === state)
+    if (state === 'running') return tasks
+    if (state === 'delayed') return tasks.toSorted((one, other) => one.due - other.due)
+    return [...this.#ended].filter(({ record }) => record.state === state).toReversed()
+  }
+
+  #has(task: MemoryTask): boolean {
+    return this.#tasks.get(task.record.id) === task
+  }
+
+  #queue(name: string): MemoryQueue {
+    const found = this.#queues.get(name)
+    if (found) return found
+    const made = new MemoryQueue((task, crew) => void this.#run(task, crew))
+    this.#queues.set(name, made)
+    return made
+  }
+}
+
+function waitsForOthers({ missing, hasEnded }: MemoryTask): boolean {
+  return missing.size > 0 && !hasEnded
+}
+
+function uniqueKey({ queue, options }: Pick<NewTask, 'queue' | 'options'>): string {
+  return JSON.stringify([queue, options.unique])
+}
+
+async function unlessAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted()
+  const aborted = Promise.withResolvers<void>()
+  const abort = () => aborted.reject(signal.reason)
+  signal.addEventListener('abort', abort)
+  await Promise.race([promise, aborted.promise]).finally(() =>
+    signal.removeEventListener('abort', abort),
+  )
+}

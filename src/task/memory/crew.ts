@@ -1,0 +1,29 @@
+import type { WorkOptions } from '../types.ts'
+import type { MemoryTask } from './task.ts'
+
+/** Who runs the tasks of one queue. */
+export class Crew {
+  readonly options: WorkOptions
+  readonly running = new Set<MemoryTask>()
+  isStopped = false
+  #change = Promise.withResolvers<void>()
+
+  constructor(options: WorkOptions) {
+    this.options = options
+  }
+
+  get isFree(): boolean {
+    return !this.isStopped && this.running.size < this.options.concurrency
+  }
+
+  leave(task: MemoryTask): void {
+    this.running.delete(task)
+    this.#change.resolve()
+    this.#change = Promise.withResolvers()
+  }
+
+  /** Waits until it runs nothing, and has nothing to run. */
+  async idle(hasMore: () => boolean): Promise<void> {
+    while (this.running.size > 0 || hasMore()) await this.#change.promise
+  }
+}

@@ -1,0 +1,93 @@
+import type { Crew } from './crew.ts'
+import type { MemoryTask } from './task.ts'
+
+/** One queue: which of its tasks is next, and whether it may run now. */
+export class MemoryQueue {
+  isPaused = false
+  readonly crews = new Set<Crew>()
+  /** By priority, 0 for those without, which are first; in the order in which they came. */
+  readonly #waiting = new Map<number, Set<MemoryTask>>()
+  readonly #start: (task: MemoryTask, crew: Crew) => void
+  /** How many have started since the limit was reached last. */
+  #started = 0
+  #limitEnds = 0
+  #timer: NodeJS.Timeout | undefined
+  #looking: NodeJS.Immediate | undefined
+
+  constructor(start: (task: MemoryTask, crew: Crew) => void) {
+    this.#start = start
+  }
+
+  /** @param first before those of its priority that wait already */
+  push(task: MemoryTask, first = false): void {
+    const { priority = 0 } = task.options
+    const same = this.#waiting.get(priority) ?? new Set()
+    this.#waiting.set(priority, first ? new Set([task, ...same]) : same.add(task))
+    this.look()
+  }
+
+  delete(task: MemoryTask): void {
+    const { priority = 0 } = task.options
+    const same = this.#waiting.get(priority)
+    same?.delete(task)
+    if (same?.size === 0) this.#waiting.delete(priority)
+  }
+
+  /** In the order in which they run. */
+  waiting(): MemoryTask[] {
+    const inOrder = [...this.#waiting].toSorted(([one], [other]) => one - other)
+    return inOrder.flatMap(([, tasks]) => [...tasks])
+  }
+
+  /** Whether there is something that could run. */
+  get hasMore(): boolean {
+    return !this.isPaused && this.#waiting.size > 0
+  }
+
+  /** Starts what may run: soon, not before the one who asks goes on. */
+  look(): void {
+    this.#looking ??= setImmediate(() => {
+      this.#looking = undefined
+      this.#startAll()
+    })
+  }
+
+  close(): void {
+    clearTimeout(this.#timer)
+    clearImmediate(this.#looking)
+    for (const task of this.waiting()) this.delete(task)
+  }
+
+  #startAll(): void {
+    while (this.hasMore) {
+      const crew = [...this.crews].find(({ isFree }) => isFree)
+      if (!crew) return
+      const task = this.#first()
+      if (!this.#mayStart(task, crew)) return
+      this.delete(task)
+      this.#start(task, crew)
+    }
+  }
+
+  #first(): MemoryTask {
+    const [task] = this.#waiting.get(Math.min(...this.#waiting.keys())) ?? []
+    return task as MemoryTask
+  }
+
+  #mayStart({ record }: MemoryTask, { options }: Crew): boolean {
+    const limit = options.limits?.[record.queue]
+    if (!limit) return true
+    const left = this.#limitEnds - Date.now()
+    if (left <= 0) {
+      this.#limitEnds = Date.now() + limit.duration
+      this.#started = 0
+    }
+    if (this.#started < limit.max) {
+      this.#started++
+      return true
+    }
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => this.look(), left)
+    return false
+  }
+}

@@ -1,0 +1,115 @@
+import { errors } from '../../errors.ts'
+import { type Failure, WorkerEnding } from '../errors.ts'
+import type { NewTask, Progress, Run, TaskRecord, TaskState } from '../types.ts'
+
+/** What becomes of `value` on its way through Redis. */
+export function asJson<T>(value: T): T {
+  return JSON.parse(JSON.stringify(value) ?? 'null')
+}
+
+/** A task in memory. */
+export class MemoryTask {
+  readonly options: NewTask['options']
+  readonly record: TaskRecord
+  readonly parent: MemoryTask | undefined
+  /** The tasks that it waits for, and what those that have succeeded gave. */
+  readonly missing: Set<string>
+  readonly results = new Map<string, unknown>()
+  run: MemoryRun | undefined
+  /** When it is to run again or for the first time, if that is not now. */
+  due = 0
+  timer: NodeJS.Timeout | undefined
+  #over = Promise.withResolvers<void>()
+
+  constructor(task: NewTask, children: readonly string[], parent?: MemoryTask) {
+    const { id, queue, data, options } = task
+    this.options = options
+    this.parent = parent
+    this.missing = new Set(children)
+    this.record = {
+      id,
+      queue,
+      data: asJson(children.length > 0 ? { ...data, children } : data),
+      state: 'waiting',
+      progress: null,
+      result: null,
+      failure: null,
+      attempts: options.attempts,
+      attempts_made: 0,
+      enqueued_at: new Date().toISOString(),
+      started_at: null,
+      finished_at: null,
+    }
+  }
+
+  get hasEnded(): boolean {
+    return this.record.finished_at !== null
+  }
+
+  /** Resolves when it has ended, or is there no longer. */
+  get over(): Promise<void> {
+    return this.#over.promise
+  }
+
+  /** Its record, which nobody can change any more. */
+  copy(): TaskRecord {
+    return structuredClone(this.record)
+  }
+
+  end(state: TaskState, result: unknown, failure: Failure | null): void {
+    Object.assign(this.record, { state, result, failure, finished_at: new Date().toISOString() })
+    this.leave()
+  }
+
+  /** Lets nobody wait for it any longer. */
+  leave(): void {
+    clearTimeout(this.timer)
+    this.#over.resolve()
+  }
+
+  /** As if it had never run. */
+  reset(): void {
+    this.#over = Promise.withResolvers()
+    delete this.record.data.cancelled
+    Object.assign(this.record, { state: 'waiting', failure: null, finished_at: null })
+    this.record.attempts_made = 0
+  }
+}
+
+/** A try of a task. */
+export class MemoryRun implements Run {
+  readonly attempt: number
+  readonly #task: MemoryTask
+  readonly #controller = new AbortController()
+  /** Why it is aborted. */
+  ending: 'cancelled' | 'handed back' | undefined
+
+  constructor(task: MemoryTask) {
+    this.#task = task
+    this.attempt = task.record.attempts_made + 1
+  }
+
+  get record(): TaskRecord {
+    return this.#task.record
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  async progress(progress: Progress): Promise<void> {
+    this.record.progress = asJson(progress)
+  }
+
+  async childResults(): Promise<unknown[]> {
+    const { children = [] } = this.record.data
+    return children.map((id) => structuredClone(this.#task.results.get(id) ?? null))
+  }
+
+  end(ending: 'cancelled' | 'handed back'): void {
+    if (this.ending) return
+    this.ending = ending
+    const cancelled = ending === 'cancelled'
+    this.#controller.abort(cancelled ? errors.TASK_CANCELLED(this.record.id) : new WorkerEnding())
+  }
+}

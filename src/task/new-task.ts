@@ -1,0 +1,78 @@
+import { createHash } from 'node:crypto'
+import { errors } from '../errors.ts'
+import { newTaskId } from './id.ts'
+import type { EnqueueOptions, NewTask, TaskData } from './types.ts'
+
+const QUEUE = /^[a-z0-9-]{1,40}$/
+const MAX_PRIORITY = 2_097_151
+const BACKOFF = { type: 'exponential', delay: 1000 } as const
+
+/**
+ * A task that can be added: its data is JSON, its options are in their bounds.
+ *
+ * @param limit how many bytes its data may have
+ * @param inputKey what equal inputs have in common, for `unique`
+ * @throws {PlinthError} TASK_INVALID, PAYLOAD_TOO_LARGE
+ */
+export function createTask(
+  data: TaskData,
+  options: EnqueueOptions,
+  limit: number,
+  inputKey: string,
+): NewTask {
+  const problem = problemOf(options)
+  if (problem) throw errors.TASK_INVALID(data.resource, problem)
+  const { queue = 'default', key, unique } = options
+  const text = toJson(data)
+  if (Buffer.byteLength(text) > limit) throw errors.PAYLOAD_TOO_LARGE(limit)
+  return {
+    id: key === undefined ? newTaskId(queue) : `${queue}.${digest(data.resource, key)}`,
+    queue,
+    data: JSON.parse(text),
+    options: {
+      attempts: options.attempts ?? 1,
+      backoff: options.backoff ?? BACKOFF,
+      delay: options.delay ?? 0,
+      ...(options.priority !== undefined && { priority: options.priority }),
+      ...(unique && { unique: digest(data.resource, inputKey) }),
+    },
+  }
+}
+
+function toJson(data: TaskData): string {
+  try {
+    return JSON.stringify(data)
+  } catch (cause) {
+    throw errors.TASK_INVALID.with({ cause }, data.resource, (cause as Error).message)
+  }
+}
+
+function problemOf(options: EnqueueOptions): string | undefined {
+  const {
+    delay = 0,
+    attempts = 1,
+    backoff = BACKOFF,
+    priority = 1,
+    queue = 'default',
+    key = '-',
+  } = options
+  const bounds: [name: string, value: number, least: number, most: number][] = [
+    ['delay', delay, 0, Number.MAX_SAFE_INTEGER],
+    ['attempts', attempts, 1, 1_000_000],
+    ['backoff.delay', backoff.delay, 0, Number.MAX_SAFE_INTEGER],
+    ['priority', priority, 1, MAX_PRIORITY],
+  ]
+  const bad = bounds.find(([, value, ...[least, most]]) => !isBetween(value, least, most))
+  if (bad) return `${bad[0]} is ${bad[1]}; expected a whole number from ${bad[2]} to ${bad[3]}`
+  if (!QUEUE.test(queue)) return `queue is ${JSON.stringify(queue)}; expected ${QUEUE.source}`
+  if (key.length < 1 || key.length > 200) return 'key has to have 1 to 200 characters'
+  return undefined
+}
+
+function isBetween(value: number, least: number, most: number): boolean {
+  return Number.isSafeInteger(value) && value >= least && value <= most
+}
+
+function digest(...parts: readonly string[]): string {
+  return createHash('sha256').update(parts.join('\0')).digest('base64url')
+}

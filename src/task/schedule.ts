@@ -1,0 +1,138 @@
+import { createHash } from 'node:crypto'
+import { errors } from '../errors.ts'
+import { type Ticks, ticksOf } from './cron.ts'
+import type { NewTask, Schedule as ScheduleOptions } from './types.ts'
+import { offsetOf } from './zone.ts'
+
+/** When a resource runs by itself. Times are milliseconds, instants milliseconds since 1970. */
+export interface Schedule extends Required<ScheduleOptions>, Ticks {
+  /** Full name of the resource. */
+  readonly name: string
+  /** Another one where it comes at other times: what is known of its ticks does not hold for others. */
+  readonly version: string
+}
+
+/** What all processes know of a schedule. */
+export interface ScheduleState {
+  /** Its ticks up to this instant are done with. */
+  done: number
+  /** The newest tick for which a task was added. */
+  last: number | null
+  paused: boolean
+}
+
+/** What a schedule is found by. */
+export type ScheduleKey = Pick<Schedule, 'name' | 'version'>
+
+/** What processes share about schedules: in memory within one, in Redis for any number. */
+export interface ScheduleStore {
+  /**
+   * What is known; where nothing is, its ticks begin after `start`, default now.
+   *
+   * @returns also `now`, the time by the clock of the store, which is one for all processes
+   */
+  open(key: ScheduleKey, start?: number): Promise<ScheduleState & { now: number }>
+  /** Ticks up to `done` are done with, `last` is the newest that was added. Neither goes back. */
+  advance(key: ScheduleKey, done: number, last?: number): Promise<void>
+  /** What passes while it is paused is done with when it is resumed. */
+  pause(key: ScheduleKey, paused: boolean): Promise<void>
+}
+
+const FIELDS = [5, 6]
+
+/**
+ * Reads the schedule of the resource `name`.
+ *
+ * @throws {PlinthError} SCHEDULE_INVALID
+ */
+export function parseSchedule(name: string, given: string | ScheduleOptions): Schedule {
+  const options = typeof given === 'string' ? { cron: given } : given
+  const { cron, timezone = 'UTC', jitter = 0, missed = 'skip', input = {} } = options
+  const problem = problemOf({ cron, timezone, jitter, missed, input })
+  if (problem) throw errors.SCHEDULE_INVALID(name, problem)
+  try {
+    const ticks = ticksOf(cron, timezone, name)
+    ticks.next(Date.now())
+    const version = digest(cron, timezone).slice(0, 8)
+    return { name, version, cron, timezone, jitter, missed, input, ...ticks }
+  } catch (cause) {
+    const reason = `it never comes, or is none (${(cause as Error).message})`
+    throw errors.SCHEDULE_INVALID.with(
+      { cause },
+      name,
+      `cron is ${JSON.stringify(cron)}: ${reason}`,
+    )
+  }
+}
+
+function problemOf(options: Required<ScheduleOptions>): string | undefined {
+  const { cron, timezone, jitter, missed, input } = options
+  const is = (what: string, value: unknown, expected: string) =>
+    `${what} is ${JSON.stringify(value)}; expected ${expected}`
+  if (typeof cron !== 'string' || !FIELDS.includes(cron.trim().split(/\s+/).length))
+    return is('cron', cron, 'five fields, or six with seconds first')
+  if (!isZone(timezone)) return is('timezone', timezone, 'a name such as Europe/Berlin')
+  if (!Number.isSafeInteger(jitter) || jitter < 0)
+    return is('jitter', jitter, 'a whole number of milliseconds, 0 or more')
+  if (missed !== 'skip' && missed !== 'once') return is('missed', missed, 'skip or once')
+  return isJson(input) ? undefined : 'input cannot be written as JSON'
+}
+
+function isZone(timezone: string): boolean {
+  try {
+    offsetOf(timezone)
+    return typeof timezone === 'string'
+  } catch {
+    return false
+  }
+}
+
+function isJson(input: unknown): boolean {
+  try {
+    return JSON.stringify(input) !== undefined
+  } catch {
+    return false
+  }
+}
+
+/**
+ * The id of the task of a tick. All processes give it the same one, and adding an id twice is adding once.
+ *
+ * @param tick its instant; or a text of its own, for a run that is none
+ */
+export function scheduledId(queue: string, name: string, tick: number | string): string {
+  return `${queue}.${digest('schedule', name, String(tick))}`
+}
+
+/** How much later than its tick a task may run: all processes come to the same. */
+export function jitterOf({ name, jitter }: Schedule, tick: number): number {
+  const share = createHash('sha256').update(`${name} ${tick}`).digest().readUInt32BE() / 2 ** 32
+  return Math.floor(share * (jitter + 1))
+}
+
+/** How a schedule becomes a task: what its resource says of queue, tries and data. */
+export type ToTask = (schedule: Schedule, requestId: string) => Omit<NewTask, 'id'>
+
+/** As a task whose resource says nothing. */
+export const plainTask: ToTask = ({ name, input }, requestId) => ({
+  queue: 'default',
+  data: { resource: name, input, user: null, requestId },
+  options: { attempts: 1, backoff: { type: 'exponential', delay: 1000 }, delay: 0 },
+})
+
+/** The task of a tick, or of a run that is none. */
+export function scheduledTask(
+  schedule: Schedule,
+  tick: number | string,
+  delay: number,
+  toTask: ToTask,
+): NewTask {
+  const time = typeof tick === 'number' ? new Date(tick).toISOString() : tick
+  const task = toTask(schedule, `schedule-${schedule.name}-${time.replaceAll(':', '')}`)
+  const id = scheduledId(task.queue, schedule.name, tick)
+  return { ...task, id, options: { ...task.options, delay } }
+}
+
+function digest(...parts: readonly string[]): string {
+  return createHash('sha256').update(parts.join('\0')).digest('base64url')
+}

@@ -1,0 +1,160 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { errors, PlinthError } from '../errors.ts'
+import type { ScheduleControl } from './schedule-control.ts'
+import type { TaskDriver, TaskRecord, TaskResult, TaskTree, Working } from './types.ts'
+
+/** What a transaction adds is kept here until it has committed, and what Redis cannot take until it can. */
+export interface TaskOutbox {
+  /** Whether the code under way is in a transaction. */
+  inTransaction(): boolean
+  /** Within a transaction: kept if that commits. */
+  add(tree: TaskTree): Promise<void>
+  get(id: string): Promise<TaskTree | undefined>
+}
+
+export interface TasksOptions {
+  /** Opened when the first task is added or looked up. */
+  driver: () => Promise<TaskDriver>
+  /** Works on tasks, and adds those of schedules, until it is stopped. */
+  work: (wanted: WorkWanted) => Promise<Working>
+  /** Looks after schedules. */
+  schedules: () => Promise<ScheduleControl>
+  outbox?: TaskOutbox | undefined
+  /** How many bytes the data of a task may have. */
+  payloadLimit: number
+}
+
+/** What a process does of the tasks of its service. */
+export interface WorkWanted {
+  queues: readonly string[]
+  /** How many tasks of each queue at once; at least 1. */
+  concurrency: number
+  /** Also add the tasks of schedules. */
+  schedules: boolean
+}
+
+/** The tasks of an app. */
+export class Tasks {
+  readonly payloadLimit: number
+  /** What keeps them. */
+  readonly driver: () => Promise<TaskDriver>
+  /** Runs tasks in this process until it is stopped, at the latest with the app. */
+  readonly work: (wanted: WorkWanted) => Promise<Working>
+  readonly schedules: () => Promise<ScheduleControl>
+  readonly #outbox: TaskOutbox | undefined
+
+  constructor({ driver, work, schedules, outbox, payloadLimit }: TasksOptions) {
+    this.driver = driver
+    this.work = work
+    this.schedules = schedules
+    this.payloadLimit = payloadLimit
+    this.#outbox = outbox
+  }
+
+  /**
+   * Adds a task, and those it waits for: at once, within a transaction when that commits, where Redis is away as soon
+   * as it is back.
+   *
+   * @returns the id of the task that counts
+   * @throws {PlinthError} TASKS_UNAVAILABLE where nothing can keep it
+   */
+  async submit(tree: TaskTree): Promise<string> {
+    if (this.#outbox?.inTransaction()) {
+      await this.#outbox.add(tree)
+      return tree.id
+    }
+    try {
+      return await deliver(await this.driver(), tree)
+    } catch (error) {
+      if (!this.#outbox || !isUnavailable(error)) throw error
+      await this.#outbox.add(tree)
+      return tree.id
+    }
+  }
+
+  /** @throws {PlinthError} TASK_NOT_FOUND, TASKS_UNAVAILABLE */
+  async find(id: string): Promise<TaskRecord> {
+    const driver = await this.driver()
+    // Between the first two looks it may have been moved.
+    const found = (await driver.get(id)) ?? (await this.#kept(id)) ?? (await driver.get(id))
+    if (!found) throw errors.TASK_NOT_FOUND(id)
+    return found
+  }
+
+  /** @throws {PlinthError} TASK_NOT_FOUND, TASKS_UNAVAILABLE */
+  async status(id: string): Promise<TaskResult> {
+    return toResult(await this.find(id))
+  }
+
+  /** @throws {PlinthError} TASK_NOT_FOUND, TASK_FAILED, TASK_CANCELLED, TASKS_UNAVAILABLE, and the reason of `signal` */
+  async result<T>(id: string, signal?: AbortSignal): Promise<T> {
+    await this.#moved(id, signal)
+    const record = await (await this.driver()).finished(id, signal)
+    if (record.state === 'cancelled') throw errors.TASK_CANCELLED(id)
+    if (record.state === 'failed')
+      throw errors.TASK_FAILED(id, record.failure?.message ?? 'it does not say why')
+    return record.result as T
+  }
+
+  /** Whether it had not ended. @throws {PlinthError} TASK_NOT_FOUND, TASKS_UNAVAILABLE */
+  async cancel(id: string): Promise<boolean> {
+    await this.find(id)
+    await this.#moved(id, AbortSignal.timeout(PATIENCE)).catch(() => {})
+    return await (await this.driver()).cancel(id)
+  }
+
+  /** Waits until it has left the outbox. @throws the reason of `signal` */
+  async #moved(id: string, signal?: AbortSignal): Promise<void> {
+    // In the transaction that adds it that would be for ever.
+    if (!this.#outbox || this.#outbox.inTransaction()) return
+    for (let wait = 10; await this.#outbox.get(id); wait = Math.min(2 * wait, 500)) {
+      await delay(wait)
+      signal?.throwIfAborted()
+    }
+  }
+
+  /** What has been enqueued and is not yet in Redis. */
+  async #kept(id: string): Promise<TaskRecord | undefined> {
+    const tree = await this.#outbox?.get(id)
+    return tree && { ...WAITING, ...tree, attempts: tree.options.attempts }
+  }
+}
+
+/** Milliseconds that one which is to be cancelled may take to leave the outbox. */
+const PATIENCE = 5000
+
+const WAITING = {
+  state: 'waiting',
+  progress: null,
+  result: null,
+  failure: null,
+  attempts_made: 0,
+  enqueued_at: '',
+  started_at: null,
+  finished_at: null,
+} as const
+
+/** Gives a task to a driver. */
+export async function deliver(driver: TaskDriver, tree: TaskTree): Promise<string> {
+  if (tree.children.length === 0) {
+    const [id = tree.id] = await driver.add([tree])
+    return id
+  }
+  await driver.addTree(tree)
+  return tree.id
+}
+
+function isUnavailable(error: unknown): boolean {
+  return PlinthError.is(error) && error.code === errors.TASKS_UNAVAILABLE.code
+}
+
+/** A task in the original's form. */
+export function toResult({ id, state, progress, failure, result }: TaskRecord): TaskResult {
+  const task = { task_id: id, is_completed: ENDS.includes(state) }
+  if (state === 'succeeded') return { ...task, state, message: null, data: result }
+  if (failure) return { ...task, state, message: failure.message, data: null }
+  const { state: told = state, message = null, data = null } = progress ?? {}
+  return { ...task, state: task.is_completed ? state : (told ?? state), message, data }
+}
+
+const ENDS: readonly string[] = ['succeeded', 'failed', 'cancelled']

@@ -1,0 +1,205 @@
+/** Where a task is: those from `succeeded` on are ends. */
+export type TaskState = 'waiting' | 'delayed' | 'running' | 'succeeded' | 'failed' | 'cancelled'
+
+/** What a task tells of itself while it runs. */
+export interface Progress {
+  state?: string | null
+  message?: string | null
+  /** JSON. */
+  data?: unknown
+}
+
+/** What `GET /tasks/:id` answers, in the original's form. */
+export interface TaskResult {
+  task_id: string
+  is_completed: boolean
+  /** As last reported, else where it is. */
+  state: string
+  /** While it runs: as last reported; when it has failed: why; else null. */
+  message: string | null
+  /** While it runs: as last reported; when it has succeeded: its result. */
+  data: unknown
+}
+
+/** How a task is enqueued. Times are milliseconds. */
+export interface EnqueueOptions {
+  /** How long it waits before it may run; default 0. */
+  delay?: number
+  /** How often it is tried at most; default 1. */
+  attempts?: number
+  /** How long it waits before it is tried again; half of it is random. Default: exponential, from 1000. */
+  backoff?: { type: 'exponential' | 'fixed'; delay: number }
+  /** 1 to 2,097,151, the lower the sooner; default: none, which is before all of them. */
+  priority?: number
+  /** Idempotency: where there is a task with this key, of this resource, that one is meant and none is added. */
+  key?: string
+  /** While a task of this resource with an equal input has not ended, that one is meant and none is added. */
+  unique?: boolean
+  /** Default `default`. */
+  queue?: string
+  /** The name of the user it runs for; default: the caller's. */
+  user?: string | null
+}
+
+/** When a resource runs by itself. */
+export interface Schedule {
+  /** Five fields, or six with seconds first: `'0 3 * * *'`. */
+  cron: string
+  /** IANA, `Europe/Berlin`; default UTC. */
+  timezone?: string
+  /** At most how many milliseconds later than its time it runs, another number each time; default 0. */
+  jitter?: number
+  /** Of the times at which no process was there: none runs (`skip`, default), or the last one does (`once`). */
+  missed?: 'skip' | 'once'
+  /** The request that it runs with; default `{}`. */
+  input?: unknown
+}
+
+/** What travels with a task. JSON. */
+export interface TaskData {
+  /** Full name, `cities.importAll`. */
+  resource: string
+  input: unknown
+  user: string | null
+  requestId: string
+  traceparent?: string
+  /** Ids of the tasks that it waits for, in order. */
+  children?: readonly string[]
+  /** Somebody has cancelled it: it is not to run (again). */
+  cancelled?: boolean
+}
+
+/** A task as drivers see it. */
+export interface TaskRecord {
+  id: string
+  queue: string
+  data: TaskData
+  state: TaskState
+  progress: Progress | null
+  /** JSON, where it has succeeded. */
+  result: unknown
+  /** Where it has failed or was cancelled: code and message of the error, as clients may see it. */
+  failure: { code: string; message: string } | null
+  attempts: number
+  attempts_made: number
+  /** ISO 8601. */
+  enqueued_at: string
+  started_at: string | null
+  finished_at: string | null
+}
+
+/** A task to add: ids are given by who enqueues (see id.ts), so that adding twice is adding once. */
+export interface NewTask {
+  id: string
+  /** That of its id: 1 to 40 of `a-z 0-9 -`. */
+  queue: string
+  data: TaskData
+  options: Required<Pick<EnqueueOptions, 'attempts' | 'backoff' | 'delay'>> & {
+    priority?: number
+    /** While a task of this queue with the same text has not ended, none is added. Not for trees. */
+    unique?: string
+  }
+}
+
+/**
+ * A task and those that have to succeed before it runs; their results are handed to it in order.
+ * When one of them fails or is cancelled, it fails too, and its failure names that one.
+ */
+export interface TaskTree extends NewTask {
+  children: TaskTree[]
+}
+
+/** What a worker gives to the one who runs a task. */
+export interface Run {
+  readonly record: TaskRecord
+  /** Which try this is, from 1. */
+  readonly attempt: number
+  /** Aborted when the task is cancelled or the worker has to end. */
+  readonly signal: AbortSignal
+  progress(progress: Progress): Promise<void>
+  /** The results of its children, in order. */
+  childResults(): Promise<unknown[]>
+}
+
+/**
+ * Runs one task and returns its result (JSON; `undefined` becomes null).
+ * Throws `TaskRetry` (errors.ts) to hand it back without using up a try, `TaskFinal` to fail without another try,
+ * a `PlinthError` to fail with what clients may see; any other error fails as `INTERNAL`.
+ */
+export type Perform = (run: Run) => Promise<unknown>
+
+export interface QueueCounts {
+  /** With those that wait for other tasks. */
+  waiting: number
+  delayed: number
+  running: number
+  succeeded: number
+  /** With those that were cancelled. */
+  failed: number
+  /** Whether it takes no new tasks to run. */
+  paused: boolean
+}
+
+export interface WorkOptions {
+  queues: readonly string[]
+  /** How many tasks of each queue run at once, in this process; at least 1. */
+  concurrency: number
+  perform: Perform
+  /** By queue: at most `max` tasks start in `duration` ms, in all processes together. */
+  limits?: Readonly<Record<string, { max: number; duration: number }>>
+}
+
+/** Tasks that are being worked on; `stop` takes no more of them. */
+export interface Working {
+  /**
+   * Waits for what runs, at most `timeout` ms; what is left then is aborted and handed back, to run again elsewhere
+   * without having used up a try. In memory it also waits for what could run, and what is left is lost.
+   * Takes at most some seconds longer, whatever Redis does. Never rejects.
+   */
+  stop(timeout: number): Promise<{ handedBack: number }>
+}
+
+/**
+ * What both drivers do: in memory for one process, on Redis (BullMQ) for any number.
+ * An id that is none is simply not there. Everything but `work` throws TASKS_UNAVAILABLE when Redis cannot be used,
+ * within some seconds.
+ */
+export interface TaskDriver {
+  readonly kind: 'memory' | 'redis'
+  /** Adding an id that there is does nothing. Returns the ids that count, in order: another one where `unique` had one. */
+  add(tasks: readonly NewTask[]): Promise<string[]>
+  /** All of it or nothing. */
+  addTree(tree: TaskTree): Promise<void>
+  get(id: string): Promise<TaskRecord | undefined>
+  /** Whether it was still to be run (it ends at once), or running (it is aborted and ends when it has settled). */
+  cancel(id: string): Promise<boolean>
+  /** Puts one that has failed or was cancelled back, with all its tries, and those it waited for that have failed. */
+  retry(id: string): Promise<boolean>
+  /** Not one that runs. */
+  remove(id: string): Promise<boolean>
+  /** From the `start`th to the `end`th, both included, from 0: the next to run first, the last to have ended first. */
+  list(queue: string, state: TaskState, start: number, end: number): Promise<TaskRecord[]>
+  counts(queue: string): Promise<QueueCounts>
+  /** Every queue that has or had a task, sorted. */
+  queues(): Promise<string[]>
+  /** Tasks that run go on. */
+  pause(queue: string, paused: boolean): Promise<void>
+  /** Does not wait for Redis: it begins, or goes on after an outage, when Redis is there. */
+  work(options: WorkOptions): Promise<Working>
+  /**
+   * Resolves when the task has ended, however; outages of Redis only delay it.
+   *
+   * @throws {PlinthError} TASK_NOT_FOUND when there is none, or it is removed
+   * @throws the reason of `signal`
+   */
+  finished(id: string, signal?: AbortSignal): Promise<TaskRecord>
+  /** Within some seconds, whatever Redis does. What is being worked on has to be stopped before. */
+  close(): Promise<void>
+}
+
+/** The part of a pino logger that drivers use. */
+export interface TaskLog {
+  info(data: object, message: string): void
+  warn(data: object, message: string): void
+  error(data: object, message: string): void
+}

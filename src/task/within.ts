@@ -1,0 +1,19 @@
+/** What `within` throws. */
+export class TooLate extends Error {}
+
+/** Fails with a {@link TooLate} when `promise` has not settled after `ms`; what it comes to then is of no interest. */
+export async function within<T>(ms: number, promise: Promise<T>, problem: string): Promise<T> {
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => late.reject(new TooLate(problem)), Math.max(ms, 0))
+  promise.catch(() => {})
+  return await Promise.race([promise, late.promise]).finally(() => clearTimeout(timer))
+}
+
+/** Whether `promise` settles, however, within `ms`. */
+export async function settles(promise: Promise<unknown>, ms: number): Promise<boolean> {
+  const settled = promise.then(
+    () => true,
+    () => true,
+  )
+  return await within(ms, settled, '').catch(() => false)
+}

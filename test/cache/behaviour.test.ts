@@ -1,0 +1,4 @@
+import { cacheSuite } from '../suites/cache.ts'
+import { cacheDrivers } from '../suites/cache-fixture.ts'
+
+for (const driver of cacheDrivers) cacheSuite(driver)

@@ -1,0 +1,228 @@
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import { openCache } from '../../src/cache/open.ts'
+import type { Cache } from '../../src/cache/types.ts'
+import { REDIS_LIMITS, requestConnection } from '../../src/config/redis-connection.ts'
+import { createGate } from '../helpers/app.ts'
+import { until } from '../suites/cache-fixture.ts'
+import { type OwnRedis, ownRedis } from '../helpers/own-redis.ts'
+
+const HOUR = { ttl: 3600 }
+const TIMEOUT = REDIS_LIMITS.commandTimeout
+
+interface Log {
+  lines: string[]
+  warn(fields: object, message: string): void
+  info(fields: object, message: string): void
+}
+
+/** A cache whose Redis may be away from the beginning. */
+async function open(
+  t: Test,
+  { url }: OwnRedis,
+): Promise<{ cache: Cache; client: Redis; log: Log }> {
+  const client = new Redis(requestConnection(url, REDIS_LIMITS))
+  client.on('error', () => {})
+  await client.connect().catch(() => {})
+  const lines: string[] = []
+  const log: Log = {
+    lines,
+    warn: (_, message) => lines.push(`warn ${message}`),
+    info: (_, message) => lines.push(`info ${message}`),
+  }
+  const cache = openCache({ client, log })
+  t.teardown(async () => {
+    await cache.close()
+    client.disconnect()
+  })
+  return { cache, client, log }
+}
+
+/** Whether it stores in Redis. */
+async function shares(cache: Cache): Promise<boolean> {
+  await cache.set('probe', 1, { ttl: 60 })
+  return ((await cache.stats()).redis?.entries ?? 0) > 0
+}
+
+/** How long calls of every kind take at most, and that none fails. */
+async function useAll(t: Test, cache: Cache): Promise<number> {
+  let longest = 0
+  const timed = async (call: () => Promise<unknown>) => {
+    const began = performance.now()
+    await call()
+    longest = Math.max(longest, performance.now() - began)
+  }
+  const options = { ...HOUR, tags: ['tag'] }
+  await timed(() => cache.getOrSet('a', () => 1, options))
+  t.equal(cache.peek('a'), '1', 'level 1 works')
+  await timed(() => cache.get('none'))
+  await timed(() => cache.set('b', 2, options))
+  await timed(() => cache.refresh('a', async () => '3', options))
+  await timed(() => cache.delete('b'))
+  await timed(() => cache.invalidate('tag'))
+  t.strictSame([cache.peek('a'), cache.peek('b')], [undefined, undefined])
+  await timed(() => cache.clear())
+  await timed(() => cache.stats())
+  return longest
+}
+
+t.test('a Redis that is killed and comes back', async (t) => {
+  const server = await ownRedis(t)
+  const { cache, log } = await open(t, server)
+  await cache.set('old', 1, HOUR)
+  await server.kill()
+  await cache.get('anything')
+  t.ok((await useAll(t, cache)) < TIMEOUT, 'it is not waited for')
+
+  let loads = 0
+  const load = async () => ++loads
+  const many = await Promise.all(Array.from({ length: 50 }, () => cache.getOrSet('m', load, HOUR)))
+  t.strictSame(new Set(many), new Set([1]), 'loaded once in this process')
+
+  await t.rejects(cache.lock('job', { ttl: 1 }), { code: 'CACHE_UNAVAILABLE', statusCode: 503 })
+
+  await server.restart()
+  const began = performance.now()
+  await until(async () => (await cache.stats()).redis !== null)
+  const took = performance.now() - began
+  t.ok(took < 1000, `back after ${took} ms`)
+  t.equal(await cache.get('old'), undefined, 'it was cleared meanwhile')
+  t.ok(await shares(cache))
+  t.strictSame(log.lines, [
+    'warn The cache goes on without Redis',
+    'info The cache uses Redis again',
+  ])
+  t.ok(cache.counts.errors >= 1 && cache.counts.errors < 10, `${cache.counts.errors} errors`)
+})
+
+t.test('what was changed without Redis is not served when it is back', async (t) => {
+  const server = await ownRedis(t)
+  const { cache } = await open(t, server)
+  const fill: [string, object][] = [
+    ['tagged', { tags: ['tag'] }],
+    ['deleted', {}],
+    ['overwritten', {}],
+    ['some:cleared', {}],
+    ['untouched', { tags: ['other'] }],
+  ]
+  for (const [key, options] of fill) await cache.set(key, 'old', { ...HOUR, ...options })
+  await server.kill()
+  await cache.invalidate('tag')
+  await cache.delete('deleted')
+  await cache.set('overwritten', 'new', HOUR)
+  await cache.clear('some:')
+  await server.restart()
+  await until(async () => (await cache.stats()).redis !== null)
+  const { cache: other } = await open(t, server)
+  const found = await Promise.all(fill.map(([key]) => other.get(key)))
+  t.strictSame(found, [undefined, undefined, undefined, undefined, 'old'])
+})
+
+t.test('a Redis that is frozen', async (t) => {
+  const server = await ownRedis(t)
+  const { cache, log } = await open(t, server)
+  await cache.set('key', 'value', HOUR)
+  server.freeze()
+  t.equal(cache.peek('key'), '"value"')
+  const began = performance.now()
+  t.equal(await cache.getOrSet('cold', () => 1, HOUR), 1)
+  t.ok(performance.now() - began < 3 * TIMEOUT, 'one call waits for the timeout')
+  const longest = await useAll(t, cache)
+  t.ok(longest < TIMEOUT, `the others do not: ${longest} ms`)
+  await until(() => log.lines.length > 0)
+  server.goOn()
+  const returned = performance.now()
+  await until(async () => (await cache.stats()).redis !== null)
+  const took = performance.now() - returned
+  t.ok(took < 1000, `back after ${took} ms`)
+  t.equal(await cache.getOrSet('cold', () => 2, HOUR), 2, 'it was cleared meanwhile')
+  t.ok(await shares(cache))
+  t.strictSame(log.lines, [
+    'warn The cache goes on without Redis',
+    'info The cache uses Redis again',
+  ])
+})
+
+t.test('a load that outlasts an outage', async (t) => {
+  const server = await ownRedis(t)
+  const { cache } = await open(t, server)
+  const gate = createGate<string>()
+  const begun = createGate()
+  const load = () => {
+    begun.open()
+    return gate.opened
+  }
+  const loading = cache.getOrSet('key', load, HOUR)
+  await begun.opened
+  await server.kill()
+  gate.open('value')
+  t.equal(await loading, 'value')
+  await server.restart()
+  await until(async () => (await cache.stats()).redis !== null)
+  const began = performance.now()
+  const { cache: other } = await open(t, server)
+  t.equal(await other.getOrSet('key', () => 'anew', HOUR), 'anew')
+  t.ok(performance.now() - began < 1000, 'nobody waits for the one that had loaded')
+})
+
+t.test('a Redis that is full', async (t) => {
+  const server = await ownRedis(t)
+  const { cache, client, log } = await open(t, server)
+  await cache.set('before', 'old', { ...HOUR, tags: ['tag'] })
+  await client.config('SET', 'maxmemory', '1')
+  const longest = await useAll(t, cache)
+  t.ok(longest < TIMEOUT, `${longest} ms`)
+  t.equal(await cache.getOrSet('new', () => 1, HOUR), 1)
+  t.equal(cache.peek('new'), '1')
+  await client.config('SET', 'maxmemory', '0')
+  await until(() => shares(cache))
+  const { cache: other } = await open(t, server)
+  t.equal(await other.get('before'), undefined, 'what was invalidated has gone all the same')
+  t.strictSame(log.lines, [
+    'warn Redis refuses what the cache asks for',
+    'info Redis does what the cache asks for again',
+  ])
+  t.ok(cache.counts.errors > 0)
+})
+
+t.test('a Redis that is not there at first', async (t) => {
+  const server = await ownRedis(t, { started: false })
+  const { cache, log } = await open(t, server)
+  t.ok((await useAll(t, cache)) < TIMEOUT)
+  await cache.set('key', 'here', HOUR)
+  await server.restart()
+  await until(async () => (await cache.stats()).redis !== null)
+  await until(() => cache.peek('key') === undefined)
+  t.equal(await cache.getOrSet('key', () => 'shared', HOUR), 'shared')
+  const { cache: other } = await open(t, server)
+  t.equal(await other.get('key'), 'shared')
+  t.equal(log.lines.length, 2)
+})
+
+t.test('a lock is lost when Redis is away for longer than its time', async (t) => {
+  const server = await ownRedis(t)
+  const { cache } = await open(t, server)
+  const lock = await cache.lock('job', { ttl: 0.5 })
+  const lasting = await cache.lock('other', { ttl: 30 })
+  await server.kill()
+  const began = performance.now()
+  await until(() => lock.signal.aborted)
+  t.ok(performance.now() - began < 1500)
+  t.match(lock.signal.reason, { message: 'The lock job is lost: it could not be renewed in time' })
+  t.equal(lasting.signal.aborted, false)
+  await lock.release()
+  await lasting.release()
+})
+
+t.test('serves the old when source and Redis are away', async (t) => {
+  const server = await ownRedis(t)
+  const { cache } = await open(t, server)
+  await cache.set('key', 'old', { ttl: 0.05, stale: 60 })
+  await until(() => cache.peek('key') === undefined)
+  await server.kill()
+  const load = () => {
+    throw new Error('the source is away')
+  }
+  for (let n = 0; n < 20; n++) t.equal(await cache.getOrSet('key', load, HOUR), 'old')
+  t.equal(cache.counts.failures, 1)
+})

@@ -1,0 +1,327 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import t, { type Test } from 'tap'
+import { encode } from '../../src/cache/record.ts'
+import type { Cache } from '../../src/cache/types.ts'
+import { createGate } from '../helpers/app.ts'
+import { redisUrl } from '../helpers/drivers.ts'
+import { connect, openOn, until } from '../suites/cache-fixture.ts'
+
+const HOUR = { ttl: 3600 }
+
+/** As many caches as there would be processes, on one Redis. */
+async function openSome(t: Test, number: number) {
+  const prefix = randomUUID()
+  const redis = await connect(t, redisUrl())
+  const caches: Cache[] = []
+  for (let n = 0; n < number; n++) caches.push(openOn(await connect(t, redisUrl()), t, { prefix }))
+  // The first use connects them.
+  await Promise.all(caches.map((cache) => cache.get('first')))
+  return { redis, base: `{${prefix}}:`, caches: caches as [Cache, Cache, Cache, Cache] }
+}
+
+t.test('what one process changes the others forget', async (t) => {
+  const { caches } = await openSome(t, 3)
+  const [a] = caches
+  const options = { ...HOUR, tags: ['tag'] }
+  const changes: [string, (key: string) => Promise<unknown>][] = [
+    ['set', (key) => a.set(key, 'new', options)],
+    ['refresh', (key) => a.refresh(key, async () => '"new"', options)],
+    ['delete', (key) => a.delete('other', key)],
+    ['invalidate', () => a.invalidate('other', 'tag')],
+    ['clear', () => a.clear()],
+    ['clear by prefix', () => a.clear('key:clear')],
+  ]
+  for (const [name, change] of changes) {
+    const key = `key:${name}`
+    for (const cache of caches) await cache.getOrSet(key, () => 'old', options)
+    t.strictSame(
+      caches.map((cache) => cache.peek(key)),
+      Array(3).fill('"old"'),
+      name,
+    )
+    await change(key)
+    await until(() => caches.slice(1).every((cache) => cache.peek(key) === undefined))
+    const there = name === 'set' || name === 'refresh' ? 'new' : undefined
+    for (const cache of caches) t.equal(await cache.get(key), there, name)
+  }
+})
+
+t.test('loads once for all processes', async (t) => {
+  const { caches } = await openSome(t, 4)
+  const gate = createGate()
+  let loads = 0
+  const load = async () => {
+    loads++
+    await gate.opened
+    return 'value'
+  }
+  const asked = caches.flatMap((cache) =>
+    Array.from({ length: 50 }, () => cache.getOrSet('key', load, HOUR)),
+  )
+  await until(() => loads > 0)
+  gate.open()
+  t.strictSame(new Set(await Promise.all(asked)), new Set(['value']))
+  t.equal(loads, 1)
+})
+
+t.test(
+  'does not store in any process what was being loaded before a change elsewhere',
+  async (t) => {
+    const { caches } = await openSome(t, 2)
+    const [a, b] = caches
+    const options = { ...HOUR, tags: ['tag'] }
+    const changes: Record<string, () => Promise<unknown>> = {
+      invalidate: () => b.invalidate('tag'),
+      delete: () => b.delete('key'),
+      clear: () => b.clear('key'),
+      set: () => b.set('key', 'new', options),
+      refresh: () => b.refresh('key', async () => '"new"', options),
+    }
+    for (const [name, change] of Object.entries(changes)) {
+      await a.clear()
+      const begun = createGate()
+      const gate = createGate<string>()
+      const load = () => {
+        begun.open()
+        return gate.opened
+      }
+      const loading = a.getOrSet('key', load, options)
+      await begun.opened
+      await change()
+      const later = b.getOrSet('key', () => 'new', options)
+      t.equal(await Promise.race([later, pause(1000)]), 'new', `${name}: nobody waits for it`)
+      gate.open('old')
+      t.equal(await loading, 'old')
+      for (const cache of caches) t.equal(await cache.get('key'), 'new', name)
+    }
+  },
+)
+
+const pause = (milliseconds: number): Promise<void> =>
+  new Promise((resolve) => setTimeout(resolve, milliseconds).unref())
+
+t.test('another process goes on when the one that loads has died', async (t) => {
+  const { caches, redis, base } = await openSome(t, 1)
+  await redis.set(`${base}l:key`, 'token:0', 'PX', 200)
+  const began = performance.now()
+  t.equal(await caches[0].getOrSet('key', () => 'value', HOUR), 'value')
+  const took = performance.now() - began
+  t.ok(took > 150 && took < 2000, `${took} ms`)
+})
+
+t.test('another process goes on at once when the load of the first has failed', async (t) => {
+  const { caches } = await openSome(t, 2)
+  const begun = createGate()
+  const gate = createGate()
+  const failing = caches[0].getOrSet(
+    'key',
+    async () => {
+      begun.open()
+      await gate.opened
+      throw new Error('the source is away')
+    },
+    HOUR,
+  )
+  await begun.opened
+  const other = caches[1].getOrSet('key', () => 'value', HOUR)
+  gate.open()
+  await t.rejects(failing, { message: 'the source is away' })
+  t.equal(await other, 'value')
+})
+
+t.test('a load that takes long keeps its right to store', async (t) => {
+  const { caches, redis, base } = await openSome(t, 2)
+  const gate = createGate<string>()
+  const loading = caches[0].getOrSet('key', () => gate.opened, { ...HOUR, tags: ['tag'] })
+  await until(() => redis.exists(`${base}l:key`))
+  await redis.pexpire(`${base}l:key`, 700)
+  await until(async () => (await redis.pttl(`${base}l:key`)) > 1000)
+  gate.open('value')
+  await loading
+  t.equal(await caches[1].get('key'), 'value')
+  t.equal(await redis.exists(`${base}l:key`), 0)
+})
+
+t.test('one process loads anew while all serve the old', async (t) => {
+  const { caches } = await openSome(t, 4)
+  await caches[0].set('key', 'old', { ttl: 0.05, stale: 60 })
+  await until(async () => (await caches[0].get('key')) === undefined)
+  const gate = createGate<string>()
+  let loads = 0
+  const load = async () => {
+    loads++
+    return await gate.opened
+  }
+  const ask = () =>
+    Promise.all(caches.map((cache) => cache.getOrSet('key', load, { ttl: 60, stale: 60 })))
+  t.strictSame(await ask(), Array(4).fill('old'))
+  await until(() => loads > 0)
+  t.strictSame(await ask(), Array(4).fill('old'))
+  gate.open('new')
+  await until(async () => (await ask()).every((value) => value === 'new'))
+  t.equal(loads, 1)
+})
+
+t.test('a source that fails is not tried by every process', async (t) => {
+  const { caches } = await openSome(t, 4)
+  await caches[0].set('key', 'old', { ttl: 0.05, stale: 60 })
+  await until(async () => (await caches[0].get('key')) === undefined)
+  let loads = 0
+  const load = async () => {
+    loads++
+    throw new Error('the source is away')
+  }
+  for (let n = 0; n < 10; n++) {
+    for (const cache of caches) t.equal(await cache.getOrSet('key', load, HOUR), 'old')
+    await new Promise(setImmediate)
+  }
+  await until(() => caches.some(({ counts }) => counts.failures > 0))
+  t.equal(loads, 1)
+})
+
+t.test('what is no entry is a miss, counted, and taken away', async (t) => {
+  const { caches, redis, base } = await openSome(t, 1)
+  const [cache] = caches
+  const item = { text: '1', tags: [], fresh: Date.now() + 1e6, until: Date.now() + 1e6 }
+  const poison: [string, () => Promise<unknown>][] = [
+    ['random bytes', () => redis.set(`${base}c:key`, randomBytes(100))],
+    ['no bytes', () => redis.set(`${base}c:key`, '')],
+    ['text', () => redis.set(`${base}c:key`, '{"a":1}')],
+    ['of another key', () => redis.set(`${base}c:key`, encode('other', item))],
+    ['a list', () => redis.rpush(`${base}c:key`, 'a')],
+    ['a hash', () => redis.hset(`${base}c:key`, 'a', 'b')],
+  ]
+  for (const [index, [name, poisoned]] of poison.entries()) {
+    await cache.clear()
+    await redis.del(`${base}c:key`)
+    await poisoned()
+    t.equal(await cache.get('key'), undefined, name)
+    t.equal(cache.counts.garbage, 2 * index + 1, name)
+    await until(async () => !(await redis.exists(`${base}c:key`)))
+    await poisoned()
+    t.equal(await cache.getOrSet('key', () => name, HOUR), name)
+    await cache.clear()
+    await redis.del(`${base}c:key`)
+  }
+  await redis.set(`${base}t:tag`, 'no set of names')
+  await cache.getOrSet('key', () => 1, { ...HOUR, tags: ['tag'] })
+  await cache.invalidate('tag')
+  t.equal(await cache.get('key'), undefined)
+  t.equal(cache.counts.errors, 0)
+})
+
+t.test('what another release tells is taken as a change of anything', async (t) => {
+  const { caches, redis, base } = await openSome(t, 1)
+  for (const message of ['no JSON', 'null', '[]', '["other","some new kind","x"]']) {
+    await caches[0].set('key', 1, HOUR)
+    await until(async () => (await caches[0].get('key')) && caches[0].peek('key'))
+    await redis.publish(`${base}changes`, message)
+    await until(() => caches[0].peek('key') === undefined)
+    t.equal(await caches[0].get('key'), 1)
+  }
+})
+
+t.test('forgets level 1 when it may have missed a change', async (t) => {
+  const { caches, redis, base } = await openSome(t, 1)
+  const [cache] = caches
+  await cache.set('key', 1, HOUR)
+  t.equal(cache.peek('key'), '1')
+  const clients = String(await redis.call('CLIENT', 'LIST', 'TYPE', 'pubsub'))
+  const mine = clients.split('\n').filter((line) => line.includes(` name=${base}changes `))
+  t.equal(mine.length, 1)
+  for (const line of mine)
+    await redis.call('CLIENT', 'KILL', 'ID', /id=(\d+)/.exec(line)?.[1] as string)
+  await until(() => cache.peek('key') === undefined)
+  await until(async () => (await cache.get('key')) === 1 && cache.peek('key') !== undefined)
+})
+
+t.test('leaves nothing in Redis for ever', async (t) => {
+  const { caches, redis, base } = await openSome(t, 1)
+  const [cache] = caches
+  for (let n = 0; n < 50; n++) {
+    await cache.set(`short:${n}`, n, { ttl: 0.05, tags: ['tag'] })
+  }
+  await cache.getOrSet('loaded', () => 1, { ttl: 60, tags: ['other'] })
+  // What has ended leaves with the next.
+  await until(async () => {
+    await cache.set('long', 1, { ttl: 60, stale: 60, tags: ['tag'] })
+    return (await redis.zcard(`${base}t:tag`)) === 1
+  })
+  const [entry, tag] = await Promise.all(['c:long', 't:tag'].map((name) => redis.pttl(base + name)))
+  t.ok(entry && tag && entry > 100_000 && tag > entry - 100, `${entry} ${tag}`)
+  const names = await redis.keys(`${base.replace(/[{}]/g, '?')}*`)
+  const lasting = []
+  for (const name of names) if ((await redis.ttl(name)) === -1) lasting.push(name)
+  t.strictSame(lasting, [])
+})
+
+t.test('clears its own entries only', async (t) => {
+  const { caches, redis, base } = await openSome(t, 1)
+  const foreign = randomUUID()
+  t.teardown(() => redis.del(foreign))
+  await redis.set(foreign, 'foreign')
+  await redis.mset(
+    Object.fromEntries(Array.from({ length: 3000 }, (_, n) => [`${base}c:${n}`, 'x'])),
+  )
+  await caches[0].set('key', 1, HOUR)
+  t.equal(await caches[0].clear(), 3001)
+  t.equal(await redis.get(foreign), 'foreign')
+})
+
+t.test('tells the counts of all processes', async (t) => {
+  const { caches } = await openSome(t, 2)
+  const [a, b] = caches
+  await a.getOrSet('key', () => 1, HOUR)
+  await b.get('key')
+  await b.close()
+  const { counts } = await a.stats()
+  t.match(counts, { misses: 3, hits_redis: 1, hits_memory: 0, failures: 0 }, 'with the first uses')
+  t.match((await a.stats()).counts, counts, 'told twice is counted once')
+})
+
+t.test('a lock is lost when another may have it', async (t) => {
+  const { caches, redis, base } = await openSome(t, 2)
+  const lock = await caches[0].lock('job', { ttl: 0.3 })
+  await redis.del(`${base}lock:job`)
+  const other = await caches[1].lock('job', { ttl: 5 })
+  t.ok(other.fence > lock.fence)
+  await until(() => lock.signal.aborted)
+  t.match(lock.signal.reason, { message: 'The lock job is lost: another may hold it by now' })
+  await lock.release()
+  await t.rejects(caches[0].lock('job', { ttl: 1 }), { code: 'LOCK_HELD' })
+  await other.release()
+})
+
+t.test('the lock of a process that has died is free after its time', async (t) => {
+  const { caches, redis, base } = await openSome(t, 1)
+  await redis.set(`${base}lock:job`, 'of the dead', 'PX', 200)
+  await t.rejects(caches[0].lock('job', { ttl: 1 }), { code: 'LOCK_HELD' })
+  const lock = await caches[0].lock('job', { ttl: 1, wait: 5 })
+  await redis.del(`${base}fence`)
+  await lock.release()
+  const next = await caches[0].lock('job', { ttl: 1 })
+  t.ok(next.fence > lock.fence, 'although Redis has forgotten')
+  await next.release()
+})
+
+t.test('an app that caches nothing has no second connection', async (t) => {
+  const redis = await connect(t, redisUrl())
+  const made: string[] = []
+  const duplicate = redis.duplicate.bind(redis)
+  redis.duplicate = (...options) => {
+    made.push('connection')
+    return duplicate(...options)
+  }
+  const cache = openOn(redis, t, { prefix: randomUUID() })
+  t.equal(cache.peek('key'), undefined)
+  t.strictSame(made, [])
+  await cache.get('key')
+  t.strictSame(made, ['connection'])
+})
+
+t.test('refuses a prefix that is not usable', async (t) => {
+  const redis = await connect(t, redisUrl())
+  for (const prefix of ['', '{a}', 'a b', '*', 'ü']) {
+    t.throws(() => openOn(redis, t, { prefix }), { name: 'TypeError', message: /prefix/ })
+  }
+})

@@ -1,0 +1,71 @@
+import { randomUUID } from 'node:crypto'
+import type { FastifyInstance } from 'fastify'
+import type { Test } from 'tap'
+import cache from '../../plugins/cache.ts'
+import redis from '../../plugins/redis.ts'
+import tasks, { type TasksPluginOptions } from '../../plugins/tasks.ts'
+import type { ResourceTable } from '../../src/resource/module.ts'
+import { type LogLine, serveThings, type TestAppOptions } from '../helpers/app.ts'
+import { redisUrl } from '../helpers/drivers.ts'
+
+/** What an app has attached: nothing, or a Redis. */
+export interface Attached {
+  readonly name: string
+  readonly url: string | undefined
+}
+
+const MEMORY: Attached = { name: 'memory', url: undefined }
+const REDIS: Attached = { name: 'redis', url: redisUrl() }
+
+export interface AttachedOptions extends TestAppOptions {
+  /** Apps with one prefix share cache and tasks; default: one of its own. */
+  prefix?: string
+  tasks?: TasksPluginOptions
+  /** Work on these queues, where nothing does it by itself; default: `default`. */
+  queues?: readonly string[]
+}
+
+type AttachedTest = (t: Test, attached: Attached) => Promise<void>
+
+/** Runs `test` without and with Redis. */
+export function onEach(t: Test, name: string, test: AttachedTest): void {
+  for (const attached of [MEMORY, REDIS]) {
+    t.test(`${name} (${attached.name})`, (t) => test(t, attached))
+  }
+}
+
+/** `resources` at `/things`, with a cache and tasks; the header `x-user` tells who asks. */
+export async function serve(
+  t: Test,
+  { url }: Pick<Attached, 'url'>,
+  resources: ResourceTable,
+  { prefix = randomUUID(), queues = ['default'], ...options }: AttachedOptions = {},
+): Promise<FastifyInstance> {
+  const app = await serveThings(t, resources, {
+    ...options,
+    plugin(app) {
+      identify(app)
+      options.plugin?.(app)
+      if (url) app.register(redis, { url })
+      app.register(cache, { prefix })
+      app.register(tasks, { prefix: `{${prefix}}`, ...options.tasks })
+    },
+  })
+  if (url && queues.length > 0) await app.tasks.work({ queues, concurrency: 5, schedules: false })
+  return app
+}
+
+function identify(app: FastifyInstance): void {
+  app.decorateRequest('user', undefined as never)
+  app.addHook('onRequest', async (request) => {
+    const name = request.headers['x-user']
+    if (typeof name === 'string') Object.assign(request, { user: { name } })
+  })
+}
+
+/** Options of an app whose log lines are kept. */
+export function logged(): { logs: LogLine[]; server: NonNullable<TestAppOptions['server']> } {
+  const logs: LogLine[] = []
+  const stream = { write: (line: string) => logs.push(JSON.parse(line)) }
+  return { logs, server: { logger: { level: 'info', stream } } }
+}

@@ -1,0 +1,78 @@
+import t from 'tap'
+import { Type } from 'typebox'
+import type { ResourceCache } from '../../src/resource/cache-policy.ts'
+import { defineResource } from '../../src/resource/resource.ts'
+import { onEach, serve } from './attached.ts'
+
+/** A resource that tells for whom it has run, and how often. */
+function greeting(cache: ResourceCache) {
+  let runs = 0
+  return defineResource({
+    summary: 'Who asks',
+    response: Type.String(),
+    cache,
+    perform: (_, { user }) => `${user?.name ?? 'nobody'} ${++runs}`,
+  })
+}
+
+/** What the users `names` are answered, one after the other; '': nobody asks. */
+async function ask(app: Awaited<ReturnType<typeof serve>>, ...names: string[]) {
+  const told: string[] = []
+  for (const name of names) {
+    const headers = name ? { 'x-user': name } : {}
+    told.push((await app.inject({ url: '/things', headers })).json().data)
+  }
+  return told
+}
+
+onEach(t, 'each user has results of its own', async (t, attached) => {
+  const hello = greeting({ ttl: 3600 })
+  const app = await serve(t, attached, { hello })
+  t.strictSame(await ask(app, 'ann', 'bob', 'ann', '', 'bob', ''), [
+    'ann 1',
+    'bob 2',
+    'ann 1',
+    'nobody 3',
+    'bob 2',
+    'nobody 3',
+  ])
+  // A name may look like anything that is a part of keys.
+  t.strictSame(await ask(app, '-', '@ann', 'ann:', 'ann'), ['- 4', '@ann 5', 'ann: 6', 'ann 1'])
+})
+
+onEach(t, 'unless told otherwise', async (t, attached) => {
+  const app = await serve(t, attached, { hello: greeting({ ttl: 3600, perUser: false }) })
+  t.strictSame(await ask(app, 'ann', 'bob', ''), ['ann 1', 'ann 1', 'ann 1'])
+})
+
+onEach(t, 'invalidate is of the caller, tags are of all', async (t, attached) => {
+  const hello = greeting({ ttl: 3600, tags: ['hello'] })
+  const forget = defineResource({
+    summary: 'Forget mine',
+    method: 'POST',
+    perform: async () => {
+      await hello.invalidate()
+      return null
+    },
+  })
+  const app = await serve(t, attached, { hello, forget })
+  await ask(app, 'ann', 'bob')
+  await app.inject({ method: 'POST', url: '/things', headers: { 'x-user': 'ann' } })
+  t.strictSame(await ask(app, 'ann', 'bob'), ['ann 3', 'bob 2'])
+  await app.cache.invalidate('hello')
+  t.strictSame(await ask(app, 'ann', 'bob'), ['ann 4', 'bob 5'])
+})
+
+onEach(t, 'calls without a user may have another policy', async (t, attached) => {
+  const never = await serve(t, attached, { hello: greeting({ ttl: 3600, anonymous: false }) })
+  t.strictSame(await ask(never, '', '', 'ann', 'ann', ''), [
+    'nobody 1',
+    'nobody 2',
+    'ann 3',
+    'ann 3',
+    'nobody 4',
+  ])
+  const anonymous = { ttl: 3600, when: (text: unknown) => text !== 'nobody 1' }
+  const other = await serve(t, attached, { hello: greeting({ ttl: 3600, anonymous }) })
+  t.strictSame(await ask(other, '', '', '', 'ann'), ['nobody 1', 'nobody 2', 'nobody 2', 'ann 3'])
+})

@@ -1,0 +1,276 @@
+import t from 'tap'
+import { Type } from 'typebox'
+import { notFound } from '../../src/errors.ts'
+import { defineResource } from '../../src/resource/resource.ts'
+import { failure } from '../helpers/app.ts'
+import { onEach, serve } from './attached.ts'
+
+const Id = Type.Object({ id: Type.Integer() })
+const Counted = Type.Object({ id: Type.Integer(), runs: Type.Integer() })
+const HOUR = { ttl: 3600, perUser: false }
+
+/** A resource that tells how often it has run. */
+function counting(cache: object = HOUR, path = '/:id') {
+  let runs = 0
+  return defineResource({
+    summary: 'Counted',
+    path,
+    request: Id,
+    response: Counted,
+    cache: { ...HOUR, ...cache },
+    perform: ({ id }) => ({ id, runs: ++runs }),
+  })
+}
+
+onEach(t, 'a call in process runs once for equal requests', async (t, attached) => {
+  const counted = counting()
+  const app = await serve(t, attached, { counted })
+  const ask = (id: number) => app.resources.things?.counted?.({ id })
+  t.strictSame(await Promise.all([ask(1), ask(1), ask(1)]), Array(3).fill({ id: 1, runs: 1 }))
+  t.strictSame(await ask(2), { id: 2, runs: 2 })
+  t.strictSame(await ask(1), { id: 1, runs: 1 })
+  const one = (await ask(1)) as { runs: number }
+  one.runs = 99
+  t.strictSame(await ask(1), { id: 1, runs: 1 }, 'what a caller does with its result is its own')
+})
+
+onEach(t, 'HTTP and process share results, over all processes', async (t, attached) => {
+  const prefix = t.fullname.replaceAll(/\W/g, '-') + process.pid
+  const counted = counting()
+  const app = await serve(t, attached, { counted }, { prefix })
+  t.strictSame((await app.inject('/things/7')).json().data, { id: 7, runs: 1 })
+  t.strictSame(await app.run(() => counted({ id: 7 })), { id: 7, runs: 1 })
+  const other = await serve(t, attached, { counted }, { prefix })
+  const runs = attached.url ? 1 : 2
+  t.strictSame((await other.inject('/things/7')).json().data, { id: 7, runs })
+})
+
+onEach(t, 'a hit is the answer of a miss, with the ids of its own request', async (t, attached) => {
+  const text = 'ü"\\\u2028</script>'
+  const status = defineResource({
+    summary: 'With a status',
+    method: 'POST',
+    status: 201,
+    request: Id,
+    response: Type.Object({ text: Type.String(), none: Type.Null() }),
+    cache: HOUR,
+    perform: () => ({ text, none: null, extra: 'not told' }) as never,
+  })
+  const app = await serve(t, attached, { status }, { strict: false })
+  const ask = (id: string, traceparent = '') =>
+    app.inject({
+      method: 'POST',
+      url: '/things',
+      payload: { id: 1 },
+      headers: { 'x-request-id': id, ...(traceparent && { traceparent }) },
+    })
+  const miss = await ask('one')
+  const hit = await ask('two', '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01')
+  t.strictSame(
+    [miss.statusCode, hit.statusCode, hit.headers['content-type']],
+    [201, 201, 'application/json; charset=utf-8'],
+  )
+  t.strictSame(miss.json().data, { text, none: null })
+  const { request_id, trace_id, ...body } = hit.json()
+  t.equal(trace_id, '0af7651916cd43dd8448eb211c80319c')
+  t.strictSame(miss.json(), { ...body, request_id: miss.json().request_id, trace_id: null })
+  t.not(request_id, miss.json().request_id)
+  t.strictSame(Object.keys(hit.json()), Object.keys(miss.json()))
+})
+
+onEach(t, 'in the envelope of problems a hit is the bare data', async (t, attached) => {
+  const name = defineResource({
+    summary: 'A text',
+    path: '/:id',
+    request: Id,
+    response: Type.String(),
+    cache: { ...HOUR, negative: 60 },
+    perform: ({ id }) => (id === 0 ? notFound('name', id) : 'a "name"'),
+  })
+  const app = await serve(t, attached, { name }, { envelope: 'problem' })
+  for (const round of ['miss', 'hit']) {
+    const { body, headers } = await app.inject('/things/1')
+    t.equal(body, '"a \\"name\\""', round)
+    t.equal(headers['content-type'], 'application/json; charset=utf-8')
+    const none = await app.inject('/things/0')
+    t.equal(none.headers['content-type'], 'application/problem+json; charset=utf-8')
+    t.match(none.json(), { title: 'NOT_FOUND', status: 404, detail: 'There is no name 0' }, round)
+  }
+})
+
+onEach(t, 'refresh runs and stores, cacheless does neither read nor store', async (t, attached) => {
+  const counted = counting()
+  const app = await serve(t, attached, { counted })
+  const ask = async () => (await app.inject('/things/1')).json().data.runs
+  t.strictSame(await app.run(() => counted.cacheless({ id: 1 })), { id: 1, runs: 1 })
+  t.equal(await ask(), 2)
+  t.strictSame(await app.run(() => counted.cacheless({ id: 1 })), { id: 1, runs: 3 })
+  t.equal(await ask(), 2)
+  t.strictSame(await app.run(() => counted.refresh({ id: 1 })), { id: 1, runs: 4 })
+  t.equal(await ask(), 4)
+  t.equal(
+    (await failure(app.run(() => counted.refresh({ id: 'x' } as never)))).code,
+    'INVALID_REQUEST',
+  )
+})
+
+onEach(t, 'invalidate takes away what is stored for one request', async (t, attached) => {
+  const counted = counting()
+  const app = await serve(t, attached, { counted })
+  const { things } = app.resources
+  t.strictSame(await things?.counted?.({ id: 1 }), { id: 1, runs: 1 })
+  t.strictSame(await things?.counted?.({ id: 2 }), { id: 2, runs: 2 })
+  await things?.counted?.invalidate({ id: 1 })
+  t.strictSame(await things?.counted?.({ id: 1 }), { id: 1, runs: 3 })
+  t.strictSame(await things?.counted?.({ id: 2 }), { id: 2, runs: 2 })
+})
+
+onEach(t, 'tags take away what depends on them', async (t, attached) => {
+  const counted = counting({ tags: ({ id }: { id: number }) => [`odd:${id % 2}`, 'all'] })
+  const fixed = counting({ tags: ['fixed'] }, '/fixed/:id')
+  const app = await serve(t, attached, { counted, fixed })
+  const runs = () =>
+    app.run(async () => {
+      const all = [await counted({ id: 1 }), await counted({ id: 2 }), await fixed({ id: 1 })]
+      return all.map((one) => one.runs)
+    })
+  t.strictSame(await runs(), [1, 2, 1])
+  await app.cache.invalidate('odd:1')
+  t.strictSame(await runs(), [3, 2, 1])
+  await app.cache.invalidate('fixed')
+  t.strictSame(await runs(), [3, 2, 2])
+  await app.cache.invalidate('all', 'none')
+  t.strictSame(await runs(), [4, 5, 2])
+})
+
+onEach(t, 'what counts of a request is its key', async (t, attached) => {
+  const list = defineResource({
+    summary: 'By key',
+    request: Type.Object({ q: Type.String(), page: Type.Optional(Type.Integer()) }),
+    response: Type.String(),
+    cache: { ...HOUR, key: ({ q }) => q.toLowerCase() },
+    perform: ({ q, page = 1 }) => `${q} ${page}`,
+  })
+  const app = await serve(t, attached, { list })
+  const ask = async (query: string) => (await app.inject(`/things?${query}`)).json().data
+  t.equal(await ask('q=Tea&page=1'), 'Tea 1')
+  t.equal(await ask('q=tea&page=2'), 'Tea 1')
+  t.equal(await ask('q=milk'), 'milk 1')
+})
+
+onEach(t, 'requests that differ are told apart', async (t, attached) => {
+  const any = defineResource({
+    summary: 'Anything',
+    request: Type.Object({ value: Type.Unknown(), b: Type.Optional(Type.Integer()) }),
+    response: Type.Integer(),
+    cache: HOUR,
+    perform: () => ++runs,
+  })
+  let runs = 0
+  const app = await serve(t, attached, { any })
+  const values = [1, '1', [1, 2], [2, 1], null, 'null', 'None', {}, [], true, '', { a: { b: 1 } }]
+  const ask = async (value: unknown) => await app.run(() => any({ value }))
+  const each = []
+  for (const value of [...values, ...values]) each.push(await ask(value))
+  const expected = values.map((_, index) => index + 1)
+  t.strictSame(each, [...expected, ...expected])
+  const [ab, ba] = await app.run(async () => [
+    await any({ value: { x: 1, y: 2 }, b: 1 }),
+    await any({ b: 1, value: { y: 2, x: 1 } }),
+  ])
+  t.equal(ab, ba)
+})
+
+onEach(t, 'when tells which results are stored', async (t, attached) => {
+  const counted = counting({ when: ({ runs }: { runs: number }) => runs >= 2 })
+  const app = await serve(t, attached, { counted })
+  const runs = []
+  for (let n = 0; n < 4; n++) runs.push((await app.inject('/things/1')).json().data.runs)
+  t.strictSame(runs, [1, 2, 2, 2])
+})
+
+onEach(t, 'null is a result like another', async (t, attached) => {
+  let runs = 0
+  const nothing = defineResource({
+    summary: 'Nothing',
+    cache: HOUR,
+    perform() {
+      runs++
+      return null
+    },
+  })
+  const app = await serve(t, attached, { nothing })
+  for (let n = 0; n < 3; n++) t.equal((await app.inject('/things')).json().data, null)
+  t.equal(await app.run(() => nothing()), null)
+  t.equal(runs, 1)
+})
+
+onEach(t, 'what another response schema has stored is not served', async (t, attached) => {
+  const prefix = `schema-${process.pid}-${attached.name}`
+  const define = (response: ReturnType<typeof Type.Object>, value: object) =>
+    defineResource({ summary: 'Release', response, cache: HOUR, perform: () => value as never })
+  const old = define(Type.Object({ a: Type.Integer() }), { a: 1 })
+  const newer = define(Type.Object({ b: Type.Integer() }), { b: 2 })
+  const first = await serve(t, attached, { thing: old }, { prefix })
+  t.strictSame((await first.inject('/things')).json().data, { a: 1 })
+  const second = await serve(t, attached, { thing: newer }, { prefix })
+  t.strictSame((await second.inject('/things')).json().data, { b: 2 })
+  t.strictSame((await first.inject('/things')).json().data, { a: 1 })
+})
+
+onEach(t, 'bulk calls of equal requests run once', async (t, attached) => {
+  const counted = counting()
+  const app = await serve(t, attached, { counted })
+  const ids = [1, 2, 1, 2, 1].map((id) => ({ id }))
+  const results = await app.run(() => counted.bulk(ids, { concurrency: 5 }))
+  t.strictSame(
+    results.map(({ id }) => id),
+    [1, 2, 1, 2, 1],
+  )
+  t.equal(Math.max(...results.map(({ runs }) => runs)), 2)
+})
+
+onEach(
+  t,
+  'a condition is checked for each request, the data comes from the cache',
+  async (t, attached) => {
+    let [tag, runs] = ['a', 0]
+    const tagged = defineResource({
+      summary: 'With an etag',
+      response: Type.Integer(),
+      cache: { ...HOUR, tags: ['tagged'] },
+      etag: () => tag,
+      perform: () => ++runs,
+    })
+    const app = await serve(t, attached, { tagged })
+    const ask = (etag?: string) =>
+      app.inject({ url: '/things', headers: etag ? { 'if-none-match': etag } : {} })
+    const first = await ask()
+    t.strictSame([first.headers.etag, first.json().data], ['"a"', 1])
+    t.equal((await ask()).json().data, 1)
+    t.strictSame([(await ask('"a"')).statusCode, (await ask('"a"')).body], [304, ''])
+    tag = 'b'
+    await app.cache.invalidate('tagged')
+    const changed = await ask('"a"')
+    t.strictSame([changed.statusCode, changed.headers.etag, changed.json().data], [200, '"b"', 2])
+  },
+)
+
+t.test('without a cache every call runs, and context.cache says what is missing', async (t) => {
+  const { serveThings } = await import('../helpers/app.ts')
+  const counted = counting()
+  const forget = defineResource({
+    summary: 'Forget',
+    method: 'POST',
+    perform: async (_, { cache }) => {
+      await cache.invalidate('x')
+      return null
+    },
+  })
+  const app = await serveThings(t, { counted, forget })
+  t.equal((await app.inject('/things/1')).json().data.runs, 1)
+  t.equal((await app.run(() => counted({ id: 1 }))).runs, 2)
+  t.equal((await app.run(() => counted.refresh({ id: 1 }))).runs, 3)
+  await app.run(() => counted.invalidate({ id: 1 }))
+  t.equal((await failure(app.run(() => forget()))).code, 'CACHE_MISSING')
+})

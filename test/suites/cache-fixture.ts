@@ -1,0 +1,57 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import type { Test } from 'tap'
+import { type CacheOptions, openCache } from '../../src/cache/open.ts'
+import type { Cache } from '../../src/cache/types.ts'
+import { REDIS_LIMITS, requestConnection } from '../../src/config/redis-connection.ts'
+import { redisUrl } from '../helpers/drivers.ts'
+
+export interface CacheDriver {
+  readonly name: 'memory' | 'redis'
+  /** An empty cache, closed when the test ends. */
+  open(t: Test, options?: Partial<CacheOptions>): Promise<Cache>
+}
+
+export const silent = { info: () => {}, warn: () => {} }
+
+export const cacheDrivers: readonly CacheDriver[] = [
+  {
+    name: 'memory',
+    async open(t, options) {
+      const cache = openCache({ log: silent, ...options })
+      t.teardown(() => cache.close())
+      return cache
+    },
+  },
+  {
+    name: 'redis',
+    open: async (t, options) =>
+      openOn(await connect(t, redisUrl()), t, { prefix: randomUUID(), ...options }),
+  },
+]
+
+/** A cache as another process would have it. */
+export function openOn(client: Redis, t: Test, options: Partial<CacheOptions>): Cache {
+  const cache = openCache({ client, log: silent, ...options })
+  t.teardown(() => cache.close())
+  return cache
+}
+
+/** A connection as plinth/plugins/redis makes it, ready. */
+export async function connect(t: Test, url: string): Promise<Redis> {
+  const client = new Redis(requestConnection(url, REDIS_LIMITS))
+  client.on('error', () => {})
+  t.teardown(() => client.disconnect())
+  await client.connect()
+  return client
+}
+
+/** Waits until `condition` holds, 10 s at most. */
+export async function until(condition: () => unknown): Promise<void> {
+  for (let turn = 0; turn < 2000; turn++) {
+    if (await condition()) return
+    await delay(5)
+  }
+  throw new Error(`it did not happen within 10 s: ${condition}`)
+}

@@ -1,0 +1,60 @@
+import t from 'tap'
+import {
+  taskCancelRace,
+  taskCancelRunning,
+  taskCancelWaiting,
+  taskLists,
+  taskPaused,
+  taskRemoved,
+  taskRetried,
+  taskStopped,
+  taskWaitedFor,
+} from './task-ending.ts'
+import type { DriverUnderTest } from './task-fixture.ts'
+import {
+  taskBackoff,
+  taskConcurrency,
+  taskFailures,
+  taskLife,
+  taskLimits,
+  taskNowhere,
+  taskOnce,
+  taskOrder,
+  taskResults,
+  taskUnique,
+} from './task-running.ts'
+import { taskTree, taskTreeCancelled, taskTreeFailing } from './task-trees.ts'
+
+const BEHAVIOURS = {
+  'runs a task and tells where it is': taskLife,
+  'gives results back as JSON does': taskResults,
+  'adds an id once': taskOnce,
+  'adds no second one that is unique': taskUnique,
+  'knows nothing of what is not there': taskNowhere,
+  'keeps failures as clients may see them, and tries again': taskFailures,
+  'waits longer from try to try': taskBackoff,
+  'runs those first that are more urgent, and delayed ones when it is time': taskOrder,
+  'runs as many at once as it may': taskConcurrency,
+  'starts as many in a time as it may': taskLimits,
+  'runs a parent after its children': taskTree,
+  'fails a parent with its child, and tries both again': taskTreeFailing,
+  'cancels parents and children': taskTreeCancelled,
+  'cancels what does not run yet': taskCancelWaiting,
+  'cancels what runs': taskCancelRunning,
+  'cancels what is about to run': taskCancelRace,
+  'puts back what has failed or was cancelled': taskRetried,
+  'removes what does not run': taskRemoved,
+  'lists and counts': taskLists,
+  'pauses a queue': taskPaused,
+  'stops, and hands back what does not end in time': taskStopped,
+  'lets those who wait give up': taskWaitedFor,
+} as const
+
+/** What every driver of tasks does alike. */
+export function taskDriverSuite(driver: DriverUnderTest): void {
+  t.test(driver.name, async (t) => {
+    for (const [title, behaviour] of Object.entries(BEHAVIOURS)) {
+      await t.test(title, (t) => behaviour(t, driver))
+    }
+  })
+}

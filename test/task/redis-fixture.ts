@@ -1,0 +1,33 @@
+import { randomUUID } from 'node:crypto'
+import { Redis } from 'ioredis'
+import type { Test } from 'tap'
+import { type BullmqOptions, openBullmq } from '../../src/task/bullmq.ts'
+import type { TaskDriver } from '../../src/task/types.ts'
+
+const QUIET = { info() {}, warn() {}, error() {} }
+
+export function redisUrl(): string {
+  const url = process.env.TEST_REDIS_URL
+  if (!url) throw new Error('npm test starts a Redis and sets TEST_REDIS_URL')
+  return url
+}
+
+/** Opens drivers with the same tasks; the last thing that happens in the test is that these are gone. */
+export function redisDrivers(t: Test, options: Partial<BullmqOptions> = {}): () => TaskDriver {
+  const url = redisUrl()
+  const { prefix = `test-${randomUUID()}` } = options
+  const drivers: TaskDriver[] = []
+  t.teardown(async () => {
+    await Promise.all(drivers.map((driver) => driver.close()))
+    const client = new Redis(url)
+    const keys = await client.keys(`${prefix}:*`)
+    if (keys.length > 0) await client.unlink(...keys)
+    client.disconnect()
+  })
+  return () => {
+    const times = { lockDuration: 1000, stalledInterval: 300 }
+    const driver = openBullmq({ redis: url, prefix, log: QUIET, ...times, ...options })
+    drivers.push(driver)
+    return driver
+  }
+}
