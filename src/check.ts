@@ -86,15 +86,17 @@ async function lintFolder(directory: string, names?: readonly string[]): Promise
   }
 }
 
-/** Whether the Redis of tasks may forget them. */
-async function checkRedis({ config, redis }: FastifyInstance): Promise<Finding[]> {
-  const { NODE_ENV, REDIS_URL } = config
-  if (NODE_ENV !== 'production') return []
+/** Whether what the service caches and enqueues is kept, and for all processes. */
+async function checkRedis({ config, redis, resourceNames }: FastifyInstance): Promise<Finding[]> {
+  if (config.NODE_ENV !== 'production') return []
   const warn = (message: string): Finding => ({ check: 'production', level: 'warning', message })
-  if (!REDIS_URL)
+  if (!config.REDIS_URL) {
+    const uses = Array.from(resourceNames.keys(), ({ definition }) => definition)
+    if (!uses.some(({ cache, task, schedule }) => cache || task || schedule)) return []
     return [
       warn('REDIS_URL is not set: tasks and cached results are in the memory of each process'),
     ]
+  }
   const info = await redis.info().catch(() => undefined)
   // What does not answer is told above.
   if (info === undefined) return []

@@ -25,7 +25,8 @@ export default class TasksRetry extends BaseCommand {
 
   async run(): Promise<{ retried: number }> {
     const { argv, flags } = await this.parse(TasksRetry)
-    if (argv.length > 0 === flags.all) throw new CLIError('name tasks, or say --all', { exit: 2 })
+    if (argv.length > 0 === (flags.all ?? false))
+      throw new CLIError('name tasks, or say --all', { exit: 2 })
     return await this.withApp(async (app) => {
       const driver = await sharedTasks(app)
       const ids = flags.all ? await failed(driver, flags.queue) : (argv as string[])

@@ -29,7 +29,8 @@ export class CountsShare {
   }
 
   start(): void {
-    this.#timer ??= setInterval(() => this.#tell(), PERIOD).unref()
+    // What is not told is missing in the sum: no reason to end.
+    this.#timer ??= setInterval(() => this.#tell().catch(() => {}), PERIOD).unref()
   }
 
   /** What all processes have counted; `undefined` where Redis is away. */

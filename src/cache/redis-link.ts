@@ -81,7 +81,8 @@ export class RedisLink {
       return Promise.reject(new Error('there is no connection'))
     }
     return new Promise((resolve, reject) => {
-      const late = () => reject(new Error(`no answer within ${timeout} ms`))
+      // Where it was this process that stood still, the answer is there, and is read first.
+      const late = () => setImmediate(reject, new Error(`no answer within ${timeout} ms`))
       const timer = setTimeout(late, timeout)
       call(client)
         .then(resolve, reject)

@@ -10,9 +10,14 @@ import { toText } from './text.ts'
 /** Milliseconds after which a task is looked at again that a newer release has enqueued. */
 const UNKNOWN_DELAY = 30_000
 
+/** The full names of the resources of `app`; none where plinth/plugins/resources is not registered. */
+export function resourcesOf(app: FastifyInstance): FastifyInstance['resourceNames'] {
+  return app.resourceNames ?? new Map()
+}
+
 /** What a worker of `app` does with a task: it calls the resource that the task names. */
 export function createPerform(app: FastifyInstance): Perform {
-  const byName = new Map(Array.from(app.resourceNames, ([resource, name]) => [name, resource]))
+  const byName = new Map(Array.from(resourcesOf(app), ([resource, name]) => [name, resource]))
   return async function performTask(run) {
     const { id, data } = run.record
     const log = app.log.child({ task_id: id, resource: data.resource, request_id: data.requestId })

@@ -7,7 +7,7 @@ import type { ScheduleControl } from '../task/schedule-control.ts'
 import type { Scheduler } from '../task/scheduler.ts'
 import type { WorkWanted } from '../task/tasks.ts'
 import type { TaskDriver, Working, WorkOptions } from '../task/types.ts'
-import { createPerform } from './perform-task.ts'
+import { createPerform, resourcesOf } from './perform-task.ts'
 import type { DatabaseOutbox } from './task-outbox.ts'
 
 export interface TaskProcessOptions<DB> {
@@ -70,7 +70,7 @@ export class TaskProcess<DB> {
   /** @throws {PlinthError} SCHEDULE_INVALID */
   async check(): Promise<void> {
     const { app } = this.#options
-    const some = Array.from(app.resourceNames.keys())
+    const some = Array.from(resourcesOf(app).keys())
     if (some.some(({ definition }) => definition.schedule !== undefined)) await this.#scheduled()
   }
 

@@ -26,7 +26,7 @@ const Result = Type.Object({
 
 type TaskRequest = FastifyRequest<{ Params: { id: string } }>
 
-/** `GET /tasks/:id` tells where a task is, `DELETE /tasks/:id` cancels it. Those of other users are not there. */
+/** `GET /tasks/:id` tells where a task is, `DELETE /tasks/:id` cancels it. Those of other users and of schedules are not there. */
 export async function serveTasks(
   app: FastifyInstance,
   { envelope }: { envelope: Envelope },
@@ -44,8 +44,10 @@ export async function serveTasks(
 
   async function find(request: TaskRequest): Promise<TaskRecord> {
     const record = await app.tasks.find(request.params.id)
-    const { user } = record.data
-    if (user !== null && user !== userOf(request)?.name) throw errors.TASK_NOT_FOUND(record.id)
+    const { user, scheduled } = record.data
+    const foreign = user !== null && user !== userOf(request)?.name
+    // The ids of scheduled tasks can be worked out.
+    if (foreign || scheduled) throw errors.TASK_NOT_FOUND(record.id)
     return record
   }
 

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { createTask } from '../task/new-task.ts'
 import { parseSchedule, type Schedule, type ToTask } from '../task/schedule.ts'
 import { validateRequest } from './call.ts'
+import { resourcesOf } from './perform-task.ts'
 import type { AnyResource } from './resource.ts'
 
 /**
@@ -9,8 +10,8 @@ import type { AnyResource } from './resource.ts'
  *
  * @throws {PlinthError} SCHEDULE_INVALID; INVALID_REQUEST where the input of one does not fit its resource
  */
-export function collectSchedules({ resourceNames }: FastifyInstance): Schedule[] {
-  return Array.from(resourceNames).flatMap(([resource, name]) => {
+export function collectSchedules(app: FastifyInstance): Schedule[] {
+  return Array.from(resourcesOf(app)).flatMap(([resource, name]) => {
     const { schedule } = resource.definition
     if (schedule === undefined) return []
     const parsed = parseSchedule(name, schedule)
@@ -20,12 +21,12 @@ export function collectSchedules({ resourceNames }: FastifyInstance): Schedule[]
 }
 
 /** How the times of schedules become tasks: as the resource says of itself, of no user. */
-export function scheduledTasks({ resourceNames }: FastifyInstance, limit: number): ToTask {
+export function scheduledTasks(app: FastifyInstance, limit: number): ToTask {
   const byName = new Map<string, AnyResource>(
-    Array.from(resourceNames, ([one, name]) => [name, one]),
+    Array.from(resourcesOf(app), ([one, name]) => [name, one]),
   )
   return ({ name, input }, requestId) => {
-    const data = { resource: name, input, user: null, requestId }
+    const data = { resource: name, input, user: null, requestId, scheduled: true }
     const { id: _, ...task } = createTask(data, byName.get(name)?.definition.task ?? {}, limit, '')
     return task
   }

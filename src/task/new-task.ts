@@ -26,7 +26,10 @@ export function createTask(
   const text = toJson(data)
   if (Buffer.byteLength(text) > limit) throw errors.PAYLOAD_TOO_LARGE(limit)
   return {
-    id: key === undefined ? newTaskId(queue) : `${queue}.${digest(data.resource, key)}`,
+    id:
+      key === undefined
+        ? newTaskId(queue)
+        : `${queue}.${digest(data.resource, data.user ?? '', key)}`,
     queue,
     data: JSON.parse(text),
     options: {

@@ -31,7 +31,7 @@ export interface EnqueueOptions {
   backoff?: { type: 'exponential' | 'fixed'; delay: number }
   /** 1 to 2,097,151, the lower the sooner; default: none, which is before all of them. */
   priority?: number
-  /** Idempotency: where there is a task with this key, of this resource, that one is meant and none is added. */
+  /** Idempotency: where there is a task with this key, of this resource and user, that one is meant and none is added. */
   key?: string
   /** While a task of this resource with an equal input has not ended, that one is meant and none is added. */
   unique?: boolean
@@ -63,6 +63,8 @@ export interface TaskData {
   user: string | null
   requestId: string
   traceparent?: string
+  /** Set where no call has enqueued it: it is nobody's, and none of what clients may see. */
+  scheduled?: boolean
   /** Ids of the tasks that it waits for, in order. */
   children?: readonly string[]
   /** Somebody has cancelled it: it is not to run (again). */

@@ -4,8 +4,8 @@ import { openCache } from '../../src/cache/open.ts'
 import type { Cache } from '../../src/cache/types.ts'
 import { REDIS_LIMITS, requestConnection } from '../../src/config/redis-connection.ts'
 import { createGate } from '../helpers/app.ts'
-import { until } from '../suites/cache-fixture.ts'
 import { type OwnRedis, ownRedis } from '../helpers/own-redis.ts'
+import { until } from '../suites/cache-fixture.ts'
 
 const HOUR = { ttl: 3600 }
 const TIMEOUT = REDIS_LIMITS.commandTimeout

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { manage } from '../helpers/manage.ts'
-import { BARE, writeService } from '../helpers/service.ts'
+import { BARE, THINGS, writeService } from '../helpers/service.ts'
 
 const MIGRATION = `
 import { createTable, defineMigration } from 'plinth/migration'
@@ -59,12 +59,7 @@ t.test('a service without a database or migrations', async (t) => {
   const env = { NODE_ENV: 'production' }
   const { code, stdout } = await manage(t, ['check', '--json'], { service, env })
   t.equal(code, 0)
-  const alone = {
-    check: 'production',
-    level: 'warning',
-    message: 'REDIS_URL is not set: tasks and cached results are in the memory of each process',
-  }
-  t.strictSame(JSON.parse(stdout), [OK.configuration, OK.app, alone])
+  t.strictSame(JSON.parse(stdout), [OK.configuration, OK.app])
 })
 
 t.test('production: what is unwise is a warning, exit code 0', async (t) => {
@@ -76,18 +71,24 @@ t.test('production: what is unwise is a warning, exit code 0', async (t) => {
     'warning production: the database is a SQLite file: it is not shared between machines',
     'warning production: DOCS is on: anybody can read the API document',
     'warning production: LOG_LEVEL is debug: logs will be large',
-    'warning production: REDIS_URL is not set: tasks and cached results are in the memory of each process',
   ])
 })
 
-t.test('production: a Redis that may forget is a warning, one that is away, too', async (t) => {
-  const service = writeService(t)
-  const check = async (url = '') => {
+t.test('production: without a Redis that keeps what is enqueued there is a warning', async (t) => {
+  const cached = THINGS.replace(
+    "summary: 'Every thing',",
+    "summary: 'Every thing', cache: { ttl: 1 },",
+  )
+  const service = writeService(t, { 'src/things.ts': cached })
+  const check = async (url: string | undefined) => {
     const env = { NODE_ENV: 'production', REDIS_URL: url }
     const { code, stdout } = await manage(t, ['check'], { service, env })
     t.equal(code, 0)
     return stdout.split('\n').filter((line) => /redis/i.test(line))
   }
+  t.match(await check(undefined), [
+    /^warning +production: REDIS_URL is not set: tasks and cached results are in the memory of each process$/,
+  ])
   t.match(await check(process.env.TEST_REDIS_URL), [
     /^ok +attached: redis answers in [\d.]+ ms$/,
     /^warning +production: Redis keeps no append-only file \(appendonly yes\): a restart may lose tasks$/,

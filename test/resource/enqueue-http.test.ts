@@ -217,3 +217,12 @@ onEach(t, 'tasks of another user, and what is none, are not there', async (t, at
   const anybody = await app.run(() => edit.enqueue({ id: 1, tags: [] }))
   t.match(await ended(app, anybody.task_id, { 'x-user': 'bob' }), { state: 'succeeded' })
 })
+
+onEach(t, 'tasks of schedules, whose ids can be worked out, are not there', async (t, attached) => {
+  const nightly = defineResource({ summary: 'x', schedule: '0 3 * * *', perform: () => null })
+  const app = await serve(t, attached, { nightly })
+  const id = await (await app.tasks.schedules()).runNow('things.nightly')
+  t.equal(await app.tasks.result(id), null)
+  for (const method of ['GET', 'DELETE'] as const)
+    t.equal((await app.inject({ method, url: `/tasks/${id}` })).statusCode, 404)
+})

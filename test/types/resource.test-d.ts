@@ -2,14 +2,17 @@
 import type { Generated, Kysely } from 'kysely'
 import {
   type App,
+  chain,
   createApp,
   defineError,
   defineList,
   defineModule,
   defineResource,
   defineService,
+  group,
   notFound,
   type Static,
+  type Task,
   Type,
 } from 'plinth'
 
@@ -90,6 +93,48 @@ export async function calls(): Promise<void> {
   await importAll()
 }
 
+export async function modes(): Promise<void> {
+  is<Awaited<ReturnType<typeof retrieve.refresh>>, City>()
+  is<Awaited<ReturnType<typeof retrieve.cacheless>>, City>()
+  is<Awaited<ReturnType<typeof retrieve.invalidate>>, void>()
+  await retrieve.refresh({ id: 1 }, { timeout: 5 })
+  await retrieve.invalidate({ id: 1 })
+  await list.refresh()
+  await list.invalidate()
+  // @ts-expect-error the id is required
+  await retrieve.refresh({})
+  // @ts-expect-error the id is an integer
+  await retrieve.cacheless({ id: 'x' })
+  // @ts-expect-error the request is required
+  await retrieve.invalidate()
+}
+
+export async function tasks(): Promise<void> {
+  const task = await retrieve.enqueue({ id: 1 }, { delay: 5, key: 'x', unique: true, user: null })
+  is<typeof task, Task<City>>()
+  const city = await task.result({ signal: new AbortController().signal })
+  is<typeof city, City>()
+  is<Awaited<ReturnType<typeof task.cancel>>, boolean>()
+  const nothing = await (await clear.enqueue()).result()
+  is<typeof nothing, null>()
+  // @ts-expect-error the id is an integer
+  await retrieve.enqueue({ id: 'x' })
+  // @ts-expect-error the request is required
+  await retrieve.enqueue()
+  // @ts-expect-error times are numbers
+  await clear.enqueue({}, { delay: '5' })
+  // @ts-expect-error there is no such option
+  await clear.enqueue({}, { nope: 1 })
+  await chain(retrieve.task({ id: 1 }), clear.task())
+  await group([retrieve.task({ id: 1 }, { attempts: 3 })], clear.task())
+  // @ts-expect-error the id is required
+  retrieve.task({})
+  // @ts-expect-error a group has an end
+  await group([clear.task()])
+  // @ts-expect-error a chain has a task
+  await chain()
+}
+
 export async function bulks(): Promise<void> {
   const all = await retrieve.bulk([{ id: 1 }])
   is<typeof all, City[]>()
@@ -133,6 +178,33 @@ export const definitions = [
     summary: 'Wrong method',
     // @ts-expect-error there is no such method
     method: 'FETCH',
+    perform: () => null,
+  }),
+  defineResource({
+    summary: 'Cached',
+    request: Type.Object({ id: Type.Integer() }),
+    response: City,
+    cache: {
+      ttl: 60,
+      tags: ({ id }) => [`city:${id satisfies number}`],
+      key: ({ id }) => id,
+      when: ({ name }) => name !== '',
+      anonymous: { ttl: 5, tags: ({ id }) => [`${id satisfies number}`] },
+    },
+    schedule: { cron: '0 3 * * *', missed: 'once' },
+    task: { attempts: 3, backoff: { type: 'fixed', delay: 5 } },
+    perform: ({ id }) => ({ id, name: 'x' }),
+  }),
+  defineResource({
+    summary: 'Wrong cache',
+    // @ts-expect-error the ttl is missing
+    cache: { stale: 5 },
+    perform: () => null,
+  }),
+  defineResource({
+    summary: 'Wrong task',
+    // @ts-expect-error a key is of one task
+    task: { key: 'x' },
     perform: () => null,
   }),
   defineResource({

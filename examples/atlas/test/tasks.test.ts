@@ -1,0 +1,67 @@
+import t from 'tap'
+import { CITY_COUNT, readCities } from '../src/data/cities.ts'
+import { onEveryDatabase } from './helper.ts'
+
+onEveryDatabase(t, 'imports cities as a task, and tells how far it is', async (t, app) => {
+  const known = Array.from(readCities()).filter(({ country }) => country === 'FJ').length
+  const before = (await app.resources.countries.totals({ code: 'FJ' })).cities
+  const asked = await app.inject({
+    method: 'POST',
+    url: '/cities/import',
+    headers: { 'x-async-task': '1' },
+    payload: { country: 'FJ' },
+  })
+  const { task_id } = asked.json().data
+  t.strictSame(await app.tasks.result(task_id), { read: known, added: known })
+  t.match((await app.inject(`/tasks/${task_id}`)).json().data, {
+    task_id,
+    is_completed: true,
+    state: 'succeeded',
+    data: { read: known, added: known },
+  })
+  t.strictSame((await app.tasks.find(task_id)).progress, {
+    state: 'importing',
+    message: `${known} of ${CITY_COUNT}`,
+    data: { read: known, added: known },
+  })
+  t.equal((await app.resources.countries.totals({ code: 'FJ' })).cities, before + known)
+  const again = await app.resources.cities.importAll.enqueue({ country: 'FJ' })
+  t.strictSame(await again.result(), { read: known, added: 0 })
+})
+
+onEveryDatabase(t, 'computes the statistics of a day, once', async (t, app) => {
+  const [first, second] = [
+    await app.resources.statistics.compute.enqueue(),
+    await app.resources.statistics.compute.enqueue(),
+  ]
+  const row = { countries: 3, cities: 6, population: 6_070_350 }
+  t.match(await first.result(), row)
+  t.match(await second.result(), row)
+  await app.resources.cities.remove({ id: 4 })
+  const last = await app.resources.statistics.compute()
+  t.match(last, { countries: 2, cities: 5 })
+  t.strictSame((await app.inject('/statistics')).json().data.results, [last])
+})
+
+onEveryDatabase(t, 'measures distances as a group of tasks', async (t, app) => {
+  const to = [...Array(600).fill(3), 4, 99, 1]
+  const response = await app.inject({
+    method: 'POST',
+    url: '/cities/distances',
+    payload: { from: 1, to },
+  })
+  t.equal(response.statusCode, 202)
+  const result = (await app.tasks.result(response.json().data.task_id)) as {
+    id: number
+    distance_km: number
+  }[]
+  t.strictSame(
+    result.map(({ id }) => id),
+    [...Array(600).fill(3), 4, 1],
+    'in the order that was asked for, without what is not there',
+  )
+  const of = (id: number) => result.find((one) => one.id === id)?.distance_km ?? Number.NaN
+  t.ok(Math.abs(of(3) - 391.5) < 2, `${of(3)} km to Lyon`)
+  t.ok(Math.abs(of(4) - 878) < 2, `${of(4)} km to Berlin`)
+  t.equal(of(1), 0)
+})

@@ -1,0 +1,47 @@
+import t from 'tap'
+import { createJobs } from './task-service.ts'
+
+t.test('counts, shows, invalidates and clears what is cached', async (t) => {
+  const jobs = await createJobs(t)
+  const { cache } = jobs.app
+  await jobs.app.resources.jobs?.cached?.()
+  await cache.set('motd', { text: 'Hello' }, { ttl: 3600, tags: ['texts'] })
+
+  const stats = await jobs.run('cache', 'stats', '--json')
+  t.match(JSON.parse(stats.stdout), { redis: { entries: 2 }, counts: { garbage: 0 } })
+  t.match((await jobs.run('cache', 'stats')).stdout, /^entries +2$/m)
+
+  const got = await jobs.run('cache', 'get', 'motd')
+  t.strictSame([got.code, JSON.parse(got.stdout)], [0, { text: 'Hello' }])
+  const none = await jobs.run('cache', 'get', 'none')
+  t.equal(none.code, 1)
+  t.match(none.stderr, 'There is no fresh entry none')
+
+  const invalidated = await jobs.run('cache', 'invalidate', 'texts', 'other')
+  t.strictSame([invalidated.code, invalidated.stdout], [0, 'invalidated texts, other\n'])
+  t.equal(await cache.get('motd'), undefined, 'also in the memory of this process')
+  t.equal((await jobs.run('cache', 'invalidate')).code, 2)
+
+  await cache.set('motd', 1, { ttl: 3600 })
+  const some = await jobs.run('cache', 'clear', 'jobs.cached:', '--json')
+  t.strictSame([some.code, JSON.parse(some.stdout)], [0, { cleared: 1 }])
+  t.equal(await cache.get('motd'), 1)
+  const all = await jobs.run('cache', 'clear')
+  t.strictSame([all.code, all.stdout], [0, 'cleared 1\n'])
+  t.equal(await cache.get('motd'), undefined)
+})
+
+t.test('clears everything in production only when it is forced', async (t) => {
+  const jobs = await createJobs(t)
+  const { cache } = jobs.app
+  const production = { NODE_ENV: 'production', SECRET_KEY: 'x'.repeat(64), QUEUES: 'false' }
+  await cache.set('a', 1, { ttl: 3600 })
+  await cache.set('b', 2, { ttl: 3600 })
+  const refused = await jobs.runIn(production, 'cache', 'clear')
+  t.equal(refused.code, 1)
+  t.match(refused.stderr, /PRODUCTION_REFUSED/)
+  t.equal(await cache.get('a'), 1)
+  t.equal((await jobs.runIn(production, 'cache', 'clear', 'a')).stdout, 'cleared 1\n')
+  const forced = await jobs.runIn(production, 'cache', 'clear', '--force')
+  t.strictSame([forced.code, forced.stdout], [0, 'cleared 1\n'])
+})

@@ -1,0 +1,71 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { logLines, manage } from '../helpers/manage.ts'
+import { writeService } from '../helpers/service.ts'
+import { createJobs } from './task-service.ts'
+
+t.test('runs tasks, and ends on SIGTERM when those that run are done', async (t) => {
+  const jobs = await createJobs(t)
+  const GATE = join(jobs.service, 'gate')
+  const worker = jobs.start({ GATE }, 'worker')
+  const printed = await jobs.enqueue('print', { text: 'hello' })
+  t.equal(await jobs.app.tasks.result(printed), 'hello')
+  const waiting = await jobs.enqueue('wait')
+  await worker.until('stdout', /"begun"/)
+  worker.process.kill('SIGTERM')
+  await worker.until('stdout', /the process ends/)
+  const late = await jobs.enqueue('print', { text: 'late' })
+  writeFileSync(GATE, '')
+  t.equal(await jobs.app.tasks.result(waiting), 'waited')
+  const { code, signal, stdout } = await worker.ended
+  t.strictSame([code, signal], [0, null])
+  t.equal((await jobs.app.tasks.status(late)).state, 'waiting')
+  const lines = logLines(stdout)
+  const line = lines.find(({ msg }) => msg === 'printed hello')
+  t.match(line, { task_id: printed, resource: 'jobs.print', request_id: /./ })
+  t.ok(lines.some(({ msg }) => msg === 'task done'))
+})
+
+t.test('what is not done in time is handed back, and another worker does it', async (t) => {
+  const jobs = await createJobs(t)
+  const GATE = join(jobs.service, 'gate')
+  const first = jobs.start({ GATE, SHUTDOWN_TIMEOUT: '1000' }, 'worker')
+  const id = await jobs.enqueue('wait')
+  await first.until('stdout', /"begun"/)
+  first.process.kill('SIGTERM')
+  const { code, stdout } = await first.ended
+  t.equal(code, 0)
+  t.match(
+    logLines(stdout).find(({ msg }) => msg === 'tasks are handed back to run elsewhere'),
+    { tasks: 1 },
+  )
+  t.match(await jobs.app.tasks.find(id), { attempts_made: 0, failure: null })
+  writeFileSync(GATE, '')
+  const second = jobs.start({ GATE }, 'worker')
+  t.equal(await jobs.app.tasks.result(id), 'waited')
+  second.process.kill('SIGINT')
+  t.equal((await second.ended).code, 0)
+})
+
+t.test('works on the queues that are named', async (t) => {
+  const jobs = await createJobs(t)
+  const worker = jobs.start({}, 'worker', '--queues', 'mail, news', '--concurrency', '2')
+  const other = await jobs.enqueue('print', { text: 'x' })
+  const mail = await jobs.enqueue('print', { text: 'a' }, { queue: 'mail' })
+  const news = await jobs.enqueue('print', { text: 'b' }, { queue: 'news' })
+  const { tasks } = jobs.app
+  t.strictSame([await tasks.result(mail), await tasks.result(news)], ['a', 'b'])
+  t.equal((await tasks.status(other)).state, 'waiting')
+  worker.process.kill('SIGTERM')
+  t.equal((await worker.ended).code, 0)
+})
+
+t.test('what cannot be is told', async (t) => {
+  const service = writeService(t)
+  const wrong = await manage(t, ['worker', '--concurrency', '0'], { service })
+  t.equal(wrong.code, 2)
+  const without = await manage(t, ['worker'], { service, env: { REDIS_URL: '' } })
+  t.equal(without.code, 1)
+  t.match(without.stderr, /REDIS_MISSING/)
+})

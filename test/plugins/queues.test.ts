@@ -1,0 +1,147 @@
+import { randomUUID } from 'node:crypto'
+import Fastify, { type FastifyInstance } from 'fastify'
+import { type Browser, chromium } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { Type } from 'typebox'
+import queues, { type QueuesOptions } from '../../plugins/queues.ts'
+import redis from '../../plugins/redis.ts'
+import resources from '../../plugins/resources.ts'
+import tasks from '../../plugins/tasks.ts'
+import { errors } from '../../src/errors.ts'
+import { defineModule } from '../../src/resource/module.ts'
+import { defineResource } from '../../src/resource/resource.ts'
+import { createService, failure } from '../helpers/app.ts'
+import { redisUrl } from '../helpers/drivers.ts'
+import { until } from '../suites/task-fixture.ts'
+
+/** A plain app with a resource that fails until `mend` is called. */
+async function create(t: Test, options: QueuesOptions = {}) {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  const prefix = `{${randomUUID()}}`
+  let broken = true
+  const work = defineResource({
+    summary: 'Work',
+    response: Type.String(),
+    perform() {
+      if (broken) throw errors.CONFLICT('out of paper')
+      return 'printed'
+    },
+  })
+  app.register(redis, { url: redisUrl() })
+  app.register(tasks, { prefix })
+  app.register(queues, { prefix, ...options })
+  const modules = { printer: defineModule({ prefix: '/printer', resources: { work } }) }
+  app.register(resources, { modules })
+  await app.ready()
+  const mend = () => {
+    broken = false
+  }
+  return { app, work, mend }
+}
+
+t.test('in a browser: a task that failed is shown and tried again', async (t) => {
+  const { app, work, mend } = await create(t, { title: 'Tasks & more' })
+  await app.tasks.work({ queues: ['default', 'mail'], concurrency: 1, schedules: false })
+  const task = await app.run(() => work.enqueue({}, { queue: 'mail' }))
+  await t.rejects(task.result(), { code: 'TASK_FAILED' })
+  const { page, asked, refused, said, origin } = await openPage(t, app, '/_/queues')
+  await page.getByRole('link', { name: 'mail' }).first().waitFor()
+  t.equal(await page.title(), 'Tasks & more')
+  await page.goto(`${origin}/_/queues/queue/mail?status=failed`)
+  await page.getByText(task.task_id).first().waitFor()
+  mend()
+  const again = page.locator('main button:has(svg.lucide-refresh-cw)').last()
+  await again.click()
+  await page.getByRole('button', { name: 'Confirm' }).click()
+  await until(async () => (await task.status()).state === 'succeeded')
+  t.equal(await task.result(), 'printed')
+  // Its fonts, which the policy refuses.
+  const elsewhere = asked.filter((url) => !url.startsWith(`${origin}/`) && !url.startsWith('data:'))
+  t.strictSame(refused, elsewhere)
+  t.strictSame(
+    said.filter((text) => !text.includes('Content Security Policy')),
+    [],
+  )
+})
+
+t.test('the page is refused to strangers', async (t) => {
+  const { app } = await create(t, {
+    protected: true,
+    protect: async (request) => {
+      if (request.headers.authorization !== 'Bearer secret') throw errors.UNAUTHENTICATED()
+    },
+  })
+  const urls = ['/_/queues', '/_/queues/', '/_/queues/api/queues', '/_/queues/static/js/main.js']
+  for (const url of urls) {
+    for (const method of ['GET', 'PUT', 'POST'] as const)
+      t.equal((await app.inject({ method, url })).statusCode, 401, `${method} ${url}`)
+  }
+  const headers = { authorization: 'Bearer secret' }
+  for (const url of ['/_/queues', '/_/queues/api/queues']) {
+    const allowed = await app.inject({ url, headers })
+    t.equal(allowed.statusCode, 200, url)
+    t.match(allowed.headers['content-security-policy'], "default-src 'self'")
+  }
+})
+
+t.test('without protection there is none in production', async (t) => {
+  const variables = {
+    NODE_ENV: 'production',
+    REDIS_URL: redisUrl(),
+    QUEUES: 'true',
+    SECRET_KEY: 'x'.repeat(64),
+  }
+  t.match(await failure(createService(t, {}, { variables })), { code: 'QUEUES_UNPROTECTED' })
+  const protect = async () => {
+    throw errors.FORBIDDEN()
+  }
+  const { app } = await createService(t, {}, { variables, queues: { protect } })
+  t.equal((await app.inject('/_/queues')).statusCode, 403)
+  t.equal((await failure(create(t, { protected: true }))).code, 'QUEUES_UNPROTECTED')
+})
+
+t.test('there is none without Redis, in production, or with QUEUES=false', async (t) => {
+  const REDIS_URL = redisUrl()
+  for (const variables of [
+    {},
+    { REDIS_URL, QUEUES: 'false' },
+    { REDIS_URL, NODE_ENV: 'production' },
+  ]) {
+    const { app } = await createService(t, {}, { variables })
+    t.equal((await app.inject('/_/queues')).statusCode, 404, JSON.stringify(Object.keys(variables)))
+  }
+  const { app } = await createService(t, {}, { variables: { REDIS_URL } })
+  t.equal((await app.inject('/_/queues')).statusCode, 200)
+})
+
+/** A page in a browser that finds no host but this one, with each URL that it asked for and all it had to say. */
+async function openPage(t: Test, app: FastifyInstance, path: string) {
+  const origin = await app.listen({ host: '127.0.0.1', port: 0 })
+  const browser: Browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM_PATH as string,
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1',
+    ],
+  })
+  t.teardown(() => browser.close())
+  const page = await browser.newPage({ viewport: { width: 1400, height: 1000 } })
+  const asked: string[] = []
+  const refused: string[] = []
+  const said: string[] = []
+  page.setDefaultTimeout(10_000)
+  page.on('request', (request) => asked.push(request.url()))
+  page.on('requestfailed', (request) => {
+    if (request.failure()?.errorText === 'csp') refused.push(request.url())
+  })
+  page.on('pageerror', (error) => said.push(String(error)))
+  page.on('console', (message) => {
+    if (message.type() === 'error') said.push(message.text())
+  })
+  await page.goto(`${origin}${path}`)
+  return { page, asked, refused, said, origin }
+}
