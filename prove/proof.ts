@@ -2,7 +2,7 @@
 export interface Proof {
   /** What holds, in a sentence. */
   summary: string
-  /** The databases that it is about. */
+  /** What it is about: databases, or Redis. */
   drivers: readonly Driver[]
   /** How large it is for real, and in `npm test`. */
   size: { full: number; short: number }
@@ -13,7 +13,7 @@ export interface Proof {
   prove(options: ProofOptions): Promise<Record<string, number>>
 }
 
-export type Driver = 'sqlite' | 'mysql'
+export type Driver = 'sqlite' | 'mysql' | 'redis'
 
 export interface ProofOptions {
   driver: Driver
@@ -21,8 +21,10 @@ export interface ProofOptions {
   size: number
   /** An empty folder, for whatever it needs. */
   folder: string
-  /** Makes an empty database, which is removed at the end, and returns its URL. */
+  /** Makes an empty database, which is removed at the end, and returns its URL. Proofs about Redis start their own. */
   createDatabase(): Promise<string>
+  /** To be done when it ends, however that is; the last one first. */
+  teardown(work: () => unknown): void
   /** Says how far it is. */
   tell(done: number): void
 }

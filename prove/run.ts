@@ -16,7 +16,7 @@ const USAGE = `npm run prove -- NAME [flags]
   NAME             one of ${Object.keys(proofs).join(', ')}
   --seed N         the same seed does the same again; default: another one each time
   --size N         how large; each proof has its own default
-  --driver NAME    sqlite or mysql; default: both`
+  --driver NAME    sqlite, mysql or redis; default: all that it is about`
 
 const code = await main(process.argv.slice(2)).catch((error: Error) => {
   progress(error instanceof SetupError ? error.message : (error.stack ?? String(error)))
@@ -57,15 +57,20 @@ async function prove(proof: Proof, { drivers, seed, size, folder }: Wanted): Pro
     const work = mkdtempSync(join(folder, 'work-'))
     linkKit(work)
     const began = performance.now()
-    const figures = await proof.prove({
-      driver,
-      seed,
-      size,
-      folder: work,
-      createDatabase: () => databases.create(),
-      tell: (done) => tell(driver, done, size),
-    })
-    await databases.drop()
+    const ends: (() => unknown)[] = [() => databases.drop()]
+    const figures = await proof
+      .prove({
+        driver,
+        seed,
+        size,
+        folder: work,
+        createDatabase: () => databases.create(),
+        teardown: (end) => ends.push(end),
+        tell: (done) => tell(driver, done, size),
+      })
+      .finally(async () => {
+        for (const end of ends.reverse()) await end()
+      })
     rmSync(work, { recursive: true })
     const seconds = ((performance.now() - began) / 1000).toFixed(1)
     const words = Object.entries(figures).map(([name, value]) => `${name} ${value}`)

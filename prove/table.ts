@@ -5,4 +5,8 @@ export const proofs: Readonly<Record<string, () => Promise<{ proof: Proof }>>> =
   'migrate-race': () => import('./migrate-race.ts'),
   'migrate-kill': () => import('./migrate-kill.ts'),
   'migrate-models': () => import('./migrate-models.ts'),
+  'cache-stampede': () => import('./cache-stampede.ts'),
+  'cache-outage': () => import('./cache-outage.ts'),
+  'tasks-kill': () => import('./tasks-kill.ts'),
+  schedule: () => import('./schedule.ts'),
 }

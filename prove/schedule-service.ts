@@ -1,0 +1,19 @@
+import { defineModule, defineResource, defineService } from '../src/index.ts'
+
+/** The instants whose tasks have run in this process. */
+export const ticks: string[] = []
+
+const tick = defineResource({
+  summary: 'Runs every second',
+  method: 'POST',
+  schedule: '* * * * * *',
+  perform: (_, { requestId }) => {
+    ticks.push(requestId)
+    return null
+  },
+})
+
+export default defineService({
+  name: 'prove',
+  modules: { clock: defineModule({ prefix: '/clock', resources: { tick } }) },
+})

@@ -1,0 +1,182 @@
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type OwnRedis, ownRedis } from '../test/helpers/own-redis.ts'
+import { seeded } from '../test/helpers/random-schema.ts'
+import { type Child, startChild } from './children.ts'
+import type { Proof, ProofOptions } from './proof.ts'
+import { Runs } from './runs.ts'
+import { openBare, openPlinth, type Side } from './tasks-sides.ts'
+
+const WORKERS = 3
+/** Milliseconds between two kills of a worker that has run a task. */
+const KILL = 300
+/** How many tasks wait at most. */
+const AHEAD = 1000
+/** Milliseconds without progress after which what has not run counts as lost. */
+const PATIENCE = 30_000
+/** From this size on BullMQ alone does the same, to compare. */
+const LARGE = 1000
+
+export const proof: Proof = {
+  summary:
+    'Tasks whose workers are killed all the time, and whose Redis is killed twice, all run; few twice, as with BullMQ alone',
+  drivers: ['redis'],
+  size: { full: 10_000, short: 150 },
+  prove,
+}
+
+async function prove(options: ProofOptions): Promise<Record<string, number>> {
+  const ours = await runSide(options, 'plinth')
+  if (options.size < LARGE) return ours
+  const theirs = await runSide(options, 'bullmq')
+  // BullMQ's, had it been killed as often. A kill meets none or dozens, which makes the half of that chance.
+  const expected = (theirs.twice / theirs.kills) * ours.kills
+  if (ours.twice > 1.5 * expected)
+    throw new Error(`${ours.twice} tasks ran twice; with BullMQ alone it would be ${expected}`)
+  const bare = Object.entries(theirs).map(([name, value]) => [`BullMQ: ${name}`, value])
+  return { ...ours, ...Object.fromEntries(bare) }
+}
+
+interface Figures extends Record<string, number> {
+  kills: number
+  /** How many runs were one too many. */
+  twice: number
+}
+
+async function runSide(options: ProofOptions, name: Side['name']): Promise<Figures> {
+  const { size, folder, tell, teardown } = options
+  const began = performance.now()
+  const record = join(folder, `${name}.txt`)
+  const runs = new Runs(record)
+  teardown(() => runs.close())
+  // This one has written to its file what it has said yes to: killing it loses nothing.
+  const redis = await ownRedis(options)
+  const side = await (name === 'plinth' ? openPlinth(redis.url, folder) : openBare(redis.url))
+  teardown(() => side.close())
+  const env = { REDIS_URL: redis.url, RECORD: record, ...(name === 'bullmq' && { BARE: '1' }) }
+  // The others start faster with what it has compiled.
+  await (await startChild(options, 'tasks', env)).ask('end')
+  const killer = new Killer(() => startChild(options, 'tasks', env), options.seed)
+  try {
+    const [again, restarts] = await Promise.all([
+      enqueueAll(side, size, runs),
+      restartTwice(redis, size, runs),
+      untilAll(size, runs, tell),
+    ])
+    await killer.stop()
+    await untilIdle(side)
+    const seconds = Math.round((performance.now() - began) / 1000)
+    const { kills } = killer
+    return { tasks: size, lost: 0, twice: runs.repeated, kills, restarts, again, seconds }
+  } finally {
+    await killer.close()
+  }
+}
+
+/** Keeps workers at work, and kills one of those that are, again and again. */
+class Killer {
+  kills = 0
+  readonly #start: () => Promise<Child>
+  readonly #random: () => number
+  readonly #working = new Set<Child>()
+  readonly #slots: Promise<void>[]
+  readonly #killing: Promise<void>
+  readonly #closed = new AbortController()
+  readonly #closing = once(this.#closed.signal, 'abort')
+  #stopped = false
+
+  constructor(start: () => Promise<Child>, seed: number) {
+    this.#start = start
+    this.#random = seeded(seed)
+    this.#slots = Array.from({ length: WORKERS }, () => this.#keep())
+    // One that fails makes no progress: that is seen, and `close` tells why.
+    for (const slot of this.#slots) slot.catch(() => {})
+    this.#killing = this.#kill()
+  }
+
+  /** Those that work now go on. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    await this.#killing
+  }
+
+  async close(): Promise<void> {
+    await this.stop()
+    this.#closed.abort()
+    await Promise.all(this.#slots)
+  }
+
+  async #keep(): Promise<void> {
+    while (!this.#closed.signal.aborted) {
+      const child = await this.#start()
+      await Promise.race([child.ask('worked'), this.#closing])
+      this.#working.add(child)
+      await Promise.race([child.ended, this.#closing])
+      this.#working.delete(child)
+      if (this.#closed.signal.aborted) await child.kill()
+    }
+  }
+
+  async #kill(): Promise<void> {
+    while (!this.#stopped) {
+      await sleep(KILL)
+      const working = [...this.#working]
+      const chosen = working[Math.floor(this.#random() * working.length)]
+      if (!chosen) continue
+      this.#working.delete(chosen)
+      this.kills += 1
+      await chosen.kill()
+    }
+  }
+}
+
+/** Returns how often a task had to be enqueued again, as Redis was away. */
+async function enqueueAll(side: Side, size: number, runs: Runs): Promise<number> {
+  let failures = 0
+  for (let n = 1; n <= size; n++) {
+    if (n % 100 === 0) while (n - runs.tasks > AHEAD) await sleep(20)
+    for (let again = true; again; ) {
+      again = await side.enqueue(n).then(
+        () => false,
+        () => true,
+      )
+      if (again && ++failures > size + 1000) throw new Error('nothing can be enqueued')
+      if (again) await sleep(20)
+    }
+  }
+  return failures
+}
+
+/** Kills Redis and starts it again, when a third and when two thirds have run. */
+async function restartTwice(redis: OwnRedis, size: number, runs: Runs): Promise<number> {
+  for (const part of [1, 2]) {
+    while (runs.tasks < (size * part) / 3) await sleep(20)
+    await redis.kill()
+    await redis.restart()
+  }
+  return 2
+}
+
+/** @throws {Error} where there is no progress any more */
+async function untilAll(size: number, runs: Runs, tell: (done: number) => void) {
+  let last = 0
+  for (let since = performance.now(); last < size; ) {
+    await sleep(50)
+    const now = runs.tasks
+    if (now > last) since = performance.now()
+    while (last < now) tell(++last)
+    if (performance.now() - since > PATIENCE)
+      throw new Error(`${size - now} of ${size} tasks are lost`)
+  }
+}
+
+async function untilIdle(side: Side): Promise<void> {
+  for (const began = performance.now(); performance.now() - began < PATIENCE; ) {
+    const { open, failed } = await side.left()
+    if (failed > 0) throw new Error(`${failed} tasks have failed`)
+    if (open === 0) return
+    await sleep(50)
+  }
+  throw new Error('some tasks do not end')
+}
