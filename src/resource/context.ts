@@ -24,6 +24,9 @@ export interface TaskContext {
   childResults(): Promise<unknown[]>
 }
 
+/** When the work has to end. */
+type End = Pick<Deadline, 'signal' | 'throwIfAborted'>
+
 /** On whose behalf something is done, and where that is told. */
 type Caller = Pick<Context, 'user' | 'requestId' | 'traceparent' | 'log'>
 
@@ -41,23 +44,24 @@ export class Context {
   readonly task: TaskContext | undefined
   #user: User | undefined
   #log: FastifyBaseLogger | undefined
+  #caller: Caller | undefined
   #requestId: string | undefined
   #traceparent: string | undefined
   #signal: AbortSignal | undefined
-  readonly #deadline: Deadline | undefined
+  readonly #end: End | undefined
 
   constructor(
     app: FastifyInstance,
     request?: FastifyRequest,
     reply?: FastifyReply,
-    deadline?: Deadline,
+    end?: End,
     task?: TaskContext,
   ) {
     this.app = app
     this.request = request
     this.reply = reply
     this.task = task
-    this.#deadline = deadline
+    this.#end = end
   }
 
   /** Who asks: as set here, else what a hook has put into `request.user`. */
@@ -76,7 +80,8 @@ export class Context {
   }
 
   get log(): FastifyBaseLogger {
-    return this.#log ?? this.request?.log ?? this.app.log
+    this.#log ??= this.#caller?.log ?? this.request?.log ?? this.app.log
+    return this.#log
   }
 
   /** @throws {PlinthError} CACHE_MISSING where the app has none */
@@ -102,13 +107,13 @@ export class Context {
 
   /** Aborted when the client has gone, the deadline has passed or the caller gave up: hand it to what waits. */
   get signal(): AbortSignal {
-    this.#signal ??= this.#deadline?.signal ?? new AbortController().signal
+    this.#signal ??= this.#end?.signal ?? new AbortController().signal
     return this.#signal
   }
 
   /** Does what `signal.throwIfAborted()` would, without making a signal that nobody has asked for. */
   throwIfAborted(): void {
-    const source = this.#signal ?? this.#deadline
+    const source = this.#signal ?? this.#end
     source?.throwIfAborted()
   }
 
@@ -136,15 +141,12 @@ export class Context {
   }
 
   /** The context of a task: its request id is that of the call that enqueued it. */
-  static ofTask(
-    app: FastifyInstance,
-    task: TaskContext,
-    caller: Caller,
-    signal: AbortSignal,
-  ): Context {
-    const context = new Context(app, undefined, undefined, undefined, task)
-    context.#signal = signal
-    context.#take(caller)
+  static ofTask(app: FastifyInstance, task: TaskContext, caller: Caller, end: End): Context {
+    const context = new Context(app, undefined, undefined, end, task)
+    context.#caller = caller
+    context.#user = caller.user
+    context.#requestId = caller.requestId
+    context.#traceparent = caller.traceparent
     return context
   }
 }

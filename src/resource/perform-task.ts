@@ -19,20 +19,24 @@ export function resourcesOf(app: FastifyInstance): FastifyInstance['resourceName
 export function createPerform(app: FastifyInstance): Perform {
   const byName = new Map(Array.from(resourcesOf(app), ([resource, name]) => [name, resource]))
   return async function performTask(run) {
-    const { id, data } = run.record
-    const log = app.log.child({ task_id: id, resource: data.resource, request_id: data.requestId })
+    const { id, data } = run
+    const fields = { task_id: id, resource: data.resource, request_id: data.requestId }
     const resource = byName.get(data.resource)
     if (!resource) {
-      log.warn('this release has no such resource: the task is handed back for one that has')
+      app.log.warn(
+        fields,
+        'this release has no such resource: the task is handed back for one that has',
+      )
       throw new TaskRetry(UNKNOWN_DELAY)
     }
     const began = performance.now()
     try {
-      const result = await perform(app, resource, run, log)
-      log.info({ duration_ms: Math.round(performance.now() - began) }, 'task done')
+      const result = await perform(app, resource, run, fields)
+      const duration_ms = Math.round(performance.now() - began)
+      app.log.info({ ...fields, duration_ms }, 'task done')
       return result
     } catch (error) {
-      throw toFailure(error, run, log)
+      throw toFailure(error, run, app.log.child(fields))
     }
   }
 }
@@ -41,28 +45,57 @@ async function perform(
   app: FastifyInstance,
   resource: AnyResource,
   run: Run,
-  log: FastifyInstance['log'],
+  fields: object,
 ): Promise<unknown> {
-  const { resource: name, input, user, requestId, traceparent } = run.record.data
+  const { resource: name, input, user, requestId, traceparent } = run.data
   const task = {
-    id: run.record.id,
+    id: run.id,
     attempt: run.attempt,
     progress: (progress: Progress) => run.progress(progress),
     childResults: () => run.childResults(),
   }
-  const caller = { user: user === null ? undefined : { name: user }, requestId, traceparent, log }
-  const context = Context.ofTask(app, task, caller, run.signal)
+  const caller = {
+    user: user === null ? undefined : { name: user },
+    requestId,
+    traceparent,
+    // Made for those that log.
+    get log() {
+      return app.log.child(fields)
+    },
+  }
+  const context = Context.ofTask(app, task, caller, new RunEnd(run))
   const valid = validateRequest(resource, name, input)
   const response = await runInContext(context, resource.definition.perform, valid, context)
   assertData(resource, name, response)
-  return JSON.parse(toText(app, resource, response))
+  return response == null ? null : JSON.parse(toText(app, resource, response))
+}
+
+/** When a run has to end: its signal is made for those that ask for it. */
+class RunEnd {
+  readonly #run: Run
+
+  constructor(run: Run) {
+    this.#run = run
+  }
+
+  get signal(): AbortSignal {
+    return this.#run.signal
+  }
+
+  throwIfAborted(): void {
+    this.signal.throwIfAborted()
+  }
 }
 
 /** What the driver is told: errors that another try would not mend are final. */
-function toFailure(error: unknown, { signal, attempt, record }: Run, log: FastifyInstance['log']) {
+function toFailure(
+  error: unknown,
+  { signal, attempt, attempts }: Run,
+  log: FastifyInstance['log'],
+) {
   if (error instanceof TaskRetry || signal.aborted) return error
   const told = toPlinthError(error)
-  const last = told.statusCode < 500 || attempt >= record.attempts
+  const last = told.statusCode < 500 || attempt >= attempts
   log[last ? 'error' : 'warn']({ err: error, code: told.code, attempt }, 'task failed')
   return told.statusCode < 500 ? new TaskFinal(told) : told
 }

@@ -9,7 +9,7 @@ import {
   patientModel,
 } from './bullmq/connection.ts'
 import { Endings } from './bullmq/finished.ts'
-import { jobOptions, KEEP, type Keep, queuesOf, toFlow } from './bullmq/jobs.ts'
+import { KEEP, type Keep, queuesOf, toFlow, toJob } from './bullmq/jobs.ts'
 import { listTasks } from './bullmq/list.ts'
 import { Outages } from './bullmq/outages.ts'
 import { Queues } from './bullmq/queues.ts'
@@ -74,6 +74,8 @@ class BullmqDriver implements TaskDriver {
   }
 
   async add(tasks: readonly NewTask[]): Promise<string[]> {
+    const [task] = tasks
+    if (task && tasks.length === 1) return [await this.#line.use(() => this.#addOne(task))]
     const ids: string[] = []
     for (let start = 0; start < tasks.length; start += CHUNK) {
       const chunk = tasks.slice(start, start + CHUNK)
@@ -208,20 +210,17 @@ class BullmqDriver implements TaskDriver {
     return found
   }
 
+  async #addOne(task: NewTask): Promise<string> {
+    const queue = await this.#queues.ensure(task.queue)
+    const { name, data, opts } = toJob(task, this.#keep)
+    return (await queue.add(name, data, opts)).id as string
+  }
+
   async #add(tasks: readonly NewTask[]): Promise<string[]> {
     const ids = new Map<NewTask, string>()
     for (const [name, ofQueue] of Map.groupBy(tasks, ({ queue }) => queue)) {
       const queue = await this.#queues.ensure(name)
-      const jobs = ofQueue.map((task) => ({
-        name: task.data.resource,
-        data: task.data,
-        opts: jobOptions(task, this.#keep),
-      }))
-      const [first] = jobs
-      const added =
-        jobs.length === 1 && first
-          ? [await queue.add(first.name, first.data, first.opts)]
-          : await queue.addBulk(jobs)
+      const added = await queue.addBulk(ofQueue.map((task) => toJob(task, this.#keep)))
       for (const [index, task] of ofQueue.entries()) ids.set(task, added[index]?.id ?? task.id)
     }
     return tasks.map((task) => ids.get(task) ?? task.id)

@@ -31,7 +31,7 @@ export function createTask(
         ? newTaskId(queue)
         : `${queue}.${digest(data.resource, data.user ?? '', key)}`,
     queue,
-    data: JSON.parse(text),
+    data,
     options: {
       attempts: options.attempts ?? 1,
       backoff: options.backoff ?? BACKOFF,

@@ -113,7 +113,10 @@ export interface TaskTree extends NewTask {
 
 /** What a worker gives to the one who runs a task. */
 export interface Run {
-  readonly record: TaskRecord
+  readonly id: string
+  readonly data: TaskData
+  /** How often it is tried at most. */
+  readonly attempts: number
   /** Which try this is, from 1. */
   readonly attempt: number
   /** Aborted when the task is cancelled or the worker has to end. */

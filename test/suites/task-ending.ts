@@ -35,7 +35,7 @@ export async function taskCancelWaiting(t: Test, { open }: DriverUnderTest) {
   await driver.add([next])
   await driver.finished(next.id)
   t.strictSame(
-    runs.map(({ record }) => record.id),
+    runs.map(({ id }) => id),
     [next.id],
   )
   t.equal(await driver.cancel(next.id), false)
@@ -47,7 +47,7 @@ export async function taskCancelRunning(t: Test, { open }: DriverUnderTest) {
   const reasons: unknown[] = []
   await work(t, driver, async (run) => {
     runs++
-    if (run.record.data.input === 'deaf') return await until(() => run.record && ended)
+    if (run.data.input === 'deaf') return await until(() => run.id && ended)
     return await untilAborted(run).catch((error) => {
       reasons.push(error)
       throw error
@@ -76,8 +76,8 @@ export async function taskCancelRace(t: Test, { open }: DriverUnderTest) {
   const tasks = Array.from({ length: 200 }, () => task())
   await driver.add(tasks)
   const ran = new Set<string>()
-  await work(t, driver, async ({ record, signal }) => {
-    ran.add(record.id)
+  await work(t, driver, async ({ id, signal }) => {
+    ran.add(id)
     await new Promise((resolve) => setTimeout(resolve, 5))
     signal.throwIfAborted()
   })
@@ -95,9 +95,9 @@ export async function taskCancelRace(t: Test, { open }: DriverUnderTest) {
 export async function taskRetried(t: Test, { open }: DriverUnderTest) {
   const { driver } = await open(t)
   const attempts: number[] = []
-  await work(t, driver, async ({ attempt, record }) => {
+  await work(t, driver, async ({ attempt, data }) => {
     attempts.push(attempt)
-    if (record.data.input === 'bad' && attempts.length <= 2) throw new Error('no')
+    if (data.input === 'bad' && attempts.length <= 2) throw new Error('no')
     return 'done'
   })
   const [bad, delayed] = [task({ input: 'bad', attempts: 2 }), task({ delay: 60_000 })]
@@ -152,10 +152,10 @@ export async function taskLists(t: Test, { open }: DriverUnderTest) {
   t.strictSame(await inputs('waiting', 1, 2), ['b', 'c'])
   t.strictSame(await inputs('delayed', 0, 99), ['soon', 'later'])
   t.strictSame(await inputs('delayed', 1, 1), ['later'])
-  const perform = async ({ record }: Run) => {
+  const perform = async ({ data }: Run) => {
     // So that no two of them end in the same millisecond.
     await delay(3)
-    if (record.data.input === 'b') throw new Error('no')
+    if (data.input === 'b') throw new Error('no')
   }
   await work(t, driver, perform, { concurrency: 1 })
   await driver.finished(last.id)
@@ -203,7 +203,7 @@ export async function taskStopped(t: Test, { open }: DriverUnderTest) {
   const reasons: unknown[] = []
   const let_go = Promise.withResolvers<void>()
   const first = await work(t, driver, async (run) => {
-    const what = run.record.data.input
+    const what = run.data.input
     begun.push(what)
     if (what === 'quick') return await new Promise((resolve) => setTimeout(() => resolve(1), 100))
     if (what === 'deaf') return await let_go.promise

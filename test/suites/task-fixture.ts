@@ -80,7 +80,7 @@ export function gate() {
   const perform: Perform = async (run) => {
     begun.push(run)
     await open.promise
-    return run.record.data.input
+    return run.data.input
   }
   return { begun, perform, release: open.resolve }
 }

@@ -34,8 +34,8 @@ export async function taskLife(t: Test, { open }: DriverUnderTest) {
   const ended = driver.finished(one.id)
   const run = await until(() => running.begun[0])
   t.equal(run.attempt, 1)
-  t.equal(run.record.id, one.id)
-  t.strictSame(run.record.data.input, { at: '1970-01-01T00:00:00.000Z', n: 1 })
+  t.equal(run.id, one.id)
+  t.strictSame(run.data.input, { at: '1970-01-01T00:00:00.000Z', n: 1 })
   await run.progress({ state: 'reading', message: 'half', data: { rows: 5 } })
   const record = await driver.get(one.id)
   t.match(record, {
@@ -70,7 +70,7 @@ export async function taskResults(t: Test, { open }: DriverUnderTest) {
     new Date(0),
     'ü€',
   ]
-  await work(t, driver, async ({ record }) => results[record.data.input as number])
+  await work(t, driver, async ({ data }) => results[data.input as number])
   const tasks = results.map((_, index) => task({ input: index }))
   await driver.add(tasks)
   const ended = await Promise.all(tasks.map(({ id }) => driver.finished(id)))
@@ -96,7 +96,7 @@ export async function taskOnce(t: Test, { open }: DriverUnderTest) {
   t.match(await driver.get(one.id), { data: { input: 1 } })
   t.match(await driver.counts('default'), { waiting: 2 })
   const runs: unknown[] = []
-  await work(t, driver, async ({ record }) => runs.push(record.data.input))
+  await work(t, driver, async ({ data }) => runs.push(data.input))
   await Promise.all([driver.finished(one.id), driver.finished(other.id)])
   t.strictSame(await driver.add([one]), [one.id], 'and one that has ended')
   await driver.add([same])
@@ -154,8 +154,8 @@ export async function taskNowhere(t: Test, { open }: DriverUnderTest) {
 export async function taskFailures(t: Test, { open }: DriverUnderTest) {
   const { driver } = await open(t)
   const attempts: Record<string, number[]> = {}
-  await work(t, driver, async ({ record, attempt }) => {
-    const what = record.data.input as string
+  await work(t, driver, async ({ data, attempt }) => {
+    const what = data.input as string
     attempts[what] ??= []
     attempts[what].push(attempt)
     if (what === 'final') throw new TaskFinal(errors.FORBIDDEN())
@@ -220,7 +220,7 @@ export async function taskOrder(t: Test, { open }: DriverUnderTest) {
   t.match(await driver.counts('default'), { waiting: 4, delayed: 1 })
   t.equal(await stateOf(driver, later), 'delayed')
   const order: unknown[] = []
-  await work(t, driver, async ({ record }) => order.push(record.data.input), { concurrency: 1 })
+  await work(t, driver, async ({ data }) => order.push(data.input), { concurrency: 1 })
   await driver.finished(later.id)
   t.ok(Date.now() - began >= 400)
   t.strictSame(order, ['first', 'second', 'third', 'last', 'later'])
@@ -232,7 +232,8 @@ export async function taskConcurrency(t: Test, { open }: DriverUnderTest) {
   let most = 0
   const now: Record<string, number> = { odd: 0, even: 0 }
   await driver.add(tasks)
-  const perform = async ({ record: { queue } }: { record: { queue: string } }) => {
+  const perform = async ({ id }: { id: string }) => {
+    const queue = id.split('.')[0] as string
     now[queue] = (now[queue] ?? 0) + 1
     most = Math.max(most, now[queue])
     await new Promise((resolve) => setTimeout(resolve, 5))

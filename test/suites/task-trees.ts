@@ -18,8 +18,8 @@ export async function taskTree(t: Test, { open }: DriverUnderTest) {
   t.match(await driver.counts('default'), { waiting: 5 })
   t.strictSame(await driver.queues(), ['default', 'other'])
   const results: Record<string, unknown> = {}
-  const perform = async ({ record, childResults }: Run, run?: Run) => {
-    const name = record.data.input as string
+  const perform = async ({ data, childResults }: Run, run?: Run) => {
+    const name = data.input as string
     results[name] = await (run ? childResults.call(run) : [])
     return name === 'none' ? undefined : name.toUpperCase()
   }
@@ -40,8 +40,8 @@ export async function taskTreeFailing(t: Test, { open }: DriverUnderTest) {
   let isBad = true
   const runs: unknown[] = []
   await work(t, driver, async (run) => {
-    runs.push(run.record.data.input)
-    if (run.record.data.input === 'bad' && isBad) throw errors.FORBIDDEN()
+    runs.push(run.data.input)
+    if (run.data.input === 'bad' && isBad) throw errors.FORBIDDEN()
     return await run.childResults()
   })
   await driver.addTree(root)
@@ -70,7 +70,7 @@ export async function taskTreeCancelled(t: Test, { open }: DriverUnderTest) {
   t.equal(await driver.cancel(parent.id), true)
   t.match(await driver.get(parent.id), { state: 'cancelled' })
   const runs: unknown[] = []
-  await work(t, driver, async ({ record }) => runs.push(record.id))
+  await work(t, driver, async ({ id }) => runs.push(id))
   t.match(await driver.finished(child.id), {
     state: 'failed',
     failure: { code: 'TASK_FAILED', message: cancelled },

@@ -94,7 +94,7 @@ t.test('Redis is not there yet', async (t) => {
   const redis = await ownRedis(t, { started: false })
   const { driver, lines } = open(t, redis.url)
   const runs: unknown[] = []
-  await work(t, driver, async ({ record }) => runs.push(record.id))
+  await work(t, driver, async ({ id }) => runs.push(id))
   const one = task()
   t.ok((await took(t.rejects(driver.add([one]), UNAVAILABLE))) < 3000)
   await redis.restart()

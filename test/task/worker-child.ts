@@ -7,8 +7,8 @@ const driver = openBullmq({ redis, prefix, log, lockDuration: 500, stalledInterv
 await driver.work({
   queues: ['default'],
   concurrency: 5,
-  perform: async ({ record }) => {
-    process.stdout.write(`${record.id}\n`)
+  perform: async ({ id }) => {
+    process.stdout.write(`${id}\n`)
     await new Promise(() => {})
   },
 })

@@ -78,11 +78,18 @@ export class Line {
     }
   }
 
-  async #whileOpen<T>(work: () => Promise<T>): Promise<T> {
-    const { promise, resolve, reject } = Promise.withResolvers<T>()
-    this.#underWay.add(reject)
-    work().then(resolve, reject)
-    return await promise.finally(() => this.#underWay.delete(reject))
+  #whileOpen<T>(work: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const fail = (error: unknown) => {
+        this.#underWay.delete(fail)
+        reject(error)
+      }
+      this.#underWay.add(fail)
+      work().then((result) => {
+        this.#underWay.delete(fail)
+        resolve(result)
+      }, fail)
+    })
   }
 
   #lost(): void {

@@ -15,7 +15,7 @@ export const KEEP: Keep = {
 }
 
 /** How BullMQ is to treat a task. */
-export function jobOptions({ id, options }: NewTask, keep: Keep): JobsOptions {
+function jobOptions({ id, options }: NewTask, keep: Keep): JobsOptions {
   const { attempts, backoff, delay, priority, unique } = options
   return {
     jobId: id,
@@ -29,6 +29,11 @@ export function jobOptions({ id, options }: NewTask, keep: Keep): JobsOptions {
     ...(priority && { priority }),
     ...(unique && { deduplication: { id: unique } }),
   }
+}
+
+/** A task in BullMQ's form. */
+export function toJob(task: NewTask, keep: Keep) {
+  return { name: task.data.resource, data: task.data, opts: jobOptions(task, keep) }
 }
 
 /** A tree in BullMQ's form; a child that fails lets its parent fail. */

@@ -1,7 +1,7 @@
 import { errors } from '../../errors.ts'
 import { WorkerEnding } from '../errors.ts'
-import type { Progress, Run, TaskRecord } from '../types.ts'
-import { type TaskJob, toRecord } from './record.ts'
+import type { Progress, Run, TaskData } from '../types.ts'
+import type { TaskJob } from './record.ts'
 
 /** A task that this process runs. */
 export class JobRun implements Run {
@@ -12,7 +12,6 @@ export class JobRun implements Run {
   ending?: 'cancelled' | 'handed back'
   // Made when asked for: most tasks never look.
   #controller: AbortController | undefined
-  #record: TaskRecord | undefined
   #given: Promise<unknown> | undefined
 
   constructor(job: TaskJob, token: string) {
@@ -21,9 +20,16 @@ export class JobRun implements Run {
     this.attempt = job.attemptsMade + 1
   }
 
-  get record(): TaskRecord {
-    this.#record ??= toRecord(this.job, 'active')
-    return this.#record
+  get id(): string {
+    return this.job.id as string
+  }
+
+  get data(): TaskData {
+    return this.job.data
+  }
+
+  get attempts(): number {
+    return this.job.opts.attempts ?? 1
   }
 
   get signal(): AbortSignal {

@@ -1,6 +1,6 @@
 import { errors } from '../../errors.ts'
 import { type Failure, WorkerEnding } from '../errors.ts'
-import type { NewTask, Progress, Run, TaskRecord, TaskState } from '../types.ts'
+import type { NewTask, Progress, Run, TaskData, TaskRecord, TaskState } from '../types.ts'
 
 /** What becomes of `value` on its way through Redis. */
 export function asJson<T>(value: T): T {
@@ -89,8 +89,16 @@ export class MemoryRun implements Run {
     this.attempt = task.record.attempts_made + 1
   }
 
-  get record(): TaskRecord {
-    return this.#task.record
+  get id(): string {
+    return this.#task.record.id
+  }
+
+  get data(): TaskData {
+    return this.#task.record.data
+  }
+
+  get attempts(): number {
+    return this.#task.record.attempts
   }
 
   get signal(): AbortSignal {
@@ -98,11 +106,11 @@ export class MemoryRun implements Run {
   }
 
   async progress(progress: Progress): Promise<void> {
-    this.record.progress = asJson(progress)
+    this.#task.record.progress = asJson(progress)
   }
 
   async childResults(): Promise<unknown[]> {
-    const { children = [] } = this.record.data
+    const { children = [] } = this.data
     return children.map((id) => structuredClone(this.#task.results.get(id) ?? null))
   }
 
@@ -110,6 +118,6 @@ export class MemoryRun implements Run {
     if (this.ending) return
     this.ending = ending
     const cancelled = ending === 'cancelled'
-    this.#controller.abort(cancelled ? errors.TASK_CANCELLED(this.record.id) : new WorkerEnding())
+    this.#controller.abort(cancelled ? errors.TASK_CANCELLED(this.id) : new WorkerEnding())
   }
 }
