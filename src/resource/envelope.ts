@@ -122,12 +122,13 @@ export type EnvelopeName = keyof typeof envelopes
 /** What a handler returns to answer `body` as JSON: Fastify sends a bare string as text and a bare null as nothing. */
 export function asJson(body: unknown, reply: FastifyReply): unknown {
   if (typeof body === 'object' && body !== null) return body
-  return sendJson(JSON.stringify(body), reply)
+  return toSend(JSON.stringify(body), reply)
 }
 
-/** Answers with JSON that is written already. */
-export function sendJson(json: string, reply: FastifyReply): FastifyReply {
-  return reply.type('application/json; charset=utf-8').send(json)
+/** What a handler returns to answer with JSON that is written already. Not the reply, which is a promise of its end. */
+export function toSend(json: string, reply: FastifyReply): string {
+  reply.type('application/json; charset=utf-8')
+  return json
 }
 
 // Version ff and ids of zeros alone are not valid; later versions may say more at the end.

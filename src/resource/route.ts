@@ -7,7 +7,7 @@ import { assertData, assertNoStream } from './call.ts'
 import { Context, runInContext, userOf } from './context.ts'
 import { Deadline } from './deadline.ts'
 import { enqueueInput } from './enqueue.ts'
-import { asJson, type Envelope, sendJson } from './envelope.ts'
+import { asJson, type Envelope, toSend } from './envelope.ts'
 import { evaluatePreconditions } from './precondition.ts'
 import { createMerge, hasBody, type RequestParts, splitRequest } from './request.ts'
 import type { AnyResource } from './resource.ts'
@@ -79,7 +79,8 @@ function compilePart(schema: JsonSchema, httpPart: string | undefined) {
   return httpPart === 'body' ? compileExact(bounded) : compileCoercing(bounded)
 }
 
-type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
+/** What it returns is sent. */
+type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown
 
 function createHandler(
   name: string,
@@ -91,13 +92,23 @@ function createHandler(
   const { perform, status = 200 } = definition
   const conditional = definition.etag !== undefined || definition.lastModified !== undefined
   const timeout = definition.timeout ?? settings.timeout
-  return async function serveResource(request, reply) {
+  // Not async: what is cached is answered without a promise.
+  return function serveResource(request, reply) {
     assertReadableUrl(request)
     const input = merge(request)
     if (request.headers[ASYNC] !== undefined) return answerTask(input, request, reply)
     const slot = definition.cache && slotOf(input, request)
     const hit = conditional ? undefined : slot?.cache.peek(slot.key)
     if (hit !== undefined) return answerText(hit, request, reply)
+    return work(input, slot, request, reply)
+  }
+
+  async function work(
+    input: unknown,
+    slot: CacheSlot | undefined,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<unknown> {
     const deadline = new Deadline(reply, timeout)
     const context = new Context(app, request, reply, deadline)
     let data: unknown
@@ -132,18 +143,18 @@ function createHandler(
     else assertNoStream(name, response)
   }
 
-  function answerText(json: string, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-    return sendJson(envelope.successText(json, request), reply.code(status))
+  function answerText(json: string, request: FastifyRequest, reply: FastifyReply): string {
+    return toSend(envelope.successText(json, request), reply.code(status))
   }
 
   async function answerTask(
     input: unknown,
     request: FastifyRequest,
     reply: FastifyReply,
-  ): Promise<FastifyReply> {
+  ): Promise<string> {
     const context = new Context(app, request, reply)
     const { task_id } = await enqueueInput(resource, name, input, context)
-    return sendJson(envelope.successText(JSON.stringify({ task_id }), request), reply)
+    return toSend(envelope.successText(JSON.stringify({ task_id }), request), reply)
   }
 }
 
