@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { errors } from '../src/errors.ts'
-import { loadService } from './_service.ts'
+import { stay } from './_stay.ts'
 
 export interface Address {
   /** Default: HOST. */
@@ -16,21 +16,10 @@ export interface Address {
  * @throws {PlinthError} PORT_IN_USE, ADDRESS_UNUSABLE, and what `createApp` throws
  */
 export async function serve(script: string, { host, port }: Address = {}): Promise<void> {
-  const { service, root } = await loadService(script)
-  const { createApp } = await import('../src/service.ts')
-  const app = (await createApp(service, { root })) as unknown as FastifyInstance
-  const { endGracefully } = await import('../src/process/shutdown.ts')
-  // Before it listens: from the first request on, a signal must not end it at once.
-  const letGo = endGracefully(app)
-  try {
-    await app.ready()
+  await stay(script, async (app) => {
     const { HOST, PORT } = app.config
     await listen(app, host ?? HOST, port ?? PORT)
-  } catch (error) {
-    letGo()
-    await app.close()
-    throw error
-  }
+  })
 }
 
 async function listen(app: FastifyInstance, host: string, port: number): Promise<void> {

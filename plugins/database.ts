@@ -17,6 +17,7 @@ import {
   type OpenDatabase,
 } from '../src/database/types.ts'
 import { type MysqlTarget, parseDatabaseUrl } from '../src/database/url.ts'
+import type { ReadinessCheck } from '../src/process/readiness.ts'
 import { currentContext } from '../src/resource/context.ts'
 
 declare module 'fastify' {
@@ -39,8 +40,6 @@ export interface DatabaseOptions extends Partial<DatabaseLimits> {
   actor?: () => string | undefined
 }
 
-type Check = (signal: AbortSignal) => Promise<void>
-
 /**
  * Attaches a database, opened when this is done and closed with the app.
  *
@@ -60,7 +59,7 @@ async function database(app: FastifyInstance, options: DatabaseOptions): Promise
   app.addHook('onClose', close)
   app.decorate('db', db)
   if (app.hasDecorator('readiness')) {
-    app.getDecorator<Map<string, Check>>('readiness').set('database', async (signal) => {
+    app.getDecorator<Map<string, ReadinessCheck>>('readiness').set('database', async (signal) => {
       await sql`select 1`.execute(db, { signal })
     })
   }

@@ -8,13 +8,12 @@ import {
   type RedisLimits,
   requestConnection,
 } from '../src/config/redis-connection.ts'
+import type { ReadinessCheck } from '../src/process/readiness.ts'
 
 export interface RedisPluginOptions extends Partial<RedisLimits> {
   /** `redis://user:password@host:6379/0`, `rediss://` for TLS. */
   url: string
 }
-
-type Check = ((signal: AbortSignal) => Promise<void>) & { optional?: boolean }
 
 /** Milliseconds that giving the connection back may take. */
 const GOODBYE = 500
@@ -37,11 +36,11 @@ async function redis(app: FastifyInstance, options: RedisPluginOptions): Promise
   client.status = 'wait'
   app.addHook('onClose', () => close(client))
   if (app.hasDecorator('readiness')) {
-    const check: Check = async () => {
+    const check: ReadinessCheck = async () => {
       await client.ping()
     }
     check.optional = true
-    app.getDecorator<Map<string, Check>>('readiness').set('redis', check)
+    app.getDecorator<Map<string, ReadinessCheck>>('readiness').set('redis', check)
   }
   await client.connect().catch(() => {})
 }

@@ -35,8 +35,7 @@ export async function checkService(loaded: {
       { check: 'app', level: 'ok', message: `${app.resourceNames.size} resources can be served` },
       ...(await checkAttached(app)),
       ...(await checkMigrations(app, loaded.root)),
-      ...checkProduction(app),
-      ...(await checkRedis(app)),
+      ...(await checkProduction(app)),
     ]
   } catch (error) {
     return [failed('app', error)]
@@ -86,10 +85,18 @@ async function lintFolder(directory: string, names?: readonly string[]): Promise
   }
 }
 
+/** What is unwise in production. */
+async function checkProduction(app: FastifyInstance): Promise<Finding[]> {
+  if (app.config.NODE_ENV !== 'production') return []
+  return [...checkConfiguration(app), ...(await checkRedis(app))]
+}
+
+function warn(message: string): Finding {
+  return { check: 'production', level: 'warning', message }
+}
+
 /** Whether what the service caches and enqueues is kept, and for all processes. */
 async function checkRedis({ config, redis, resourceNames }: FastifyInstance): Promise<Finding[]> {
-  if (config.NODE_ENV !== 'production') return []
-  const warn = (message: string): Finding => ({ check: 'production', level: 'warning', message })
   if (!config.REDIS_URL) {
     const uses = Array.from(resourceNames.keys(), ({ definition }) => definition)
     if (!uses.some(({ cache, task, schedule }) => cache || task || schedule)) return []
@@ -111,9 +118,7 @@ async function checkRedis({ config, redis, resourceNames }: FastifyInstance): Pr
   ]
 }
 
-function checkProduction({ config }: FastifyInstance): Finding[] {
-  if (config.NODE_ENV !== 'production') return []
-  const warn = (message: string): Finding => ({ check: 'production', level: 'warning', message })
+function checkConfiguration({ config }: FastifyInstance): Finding[] {
   return [
     ...(config.DATABASE_URL?.startsWith('sqlite:')
       ? [warn('the database is a SQLite file: it is not shared between machines')]

@@ -1,6 +1,6 @@
 import type { ScheduleInfo } from '../../src/task/schedule-control.ts'
 import { BaseCommand } from '../_base.ts'
-import { sharedTasks } from '../_tasks.ts'
+import { sharedSchedules } from '../_tasks.ts'
 
 export default class ScheduleList extends BaseCommand {
   static override summary = 'List the schedules and when they come next'
@@ -14,8 +14,7 @@ export default class ScheduleList extends BaseCommand {
     await this.parse(ScheduleList)
     return await this.withApp(async (app) => {
       const { formatTable } = await import('../_print.ts')
-      await sharedTasks(app)
-      const list = await (await app.tasks.schedules()).list()
+      const list = await (await sharedSchedules(app)).list()
       const titles = ['schedule', 'cron', 'timezone', 'next', 'last', '']
       const rows = list.map(({ name, cron, timezone, next, last, paused }) => {
         return [name, cron, timezone, next, last ?? '-', paused ? 'paused' : '']

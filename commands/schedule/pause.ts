@@ -1,6 +1,6 @@
 import * as Args from '@oclif/core/args'
 import { BaseCommand } from '../_base.ts'
-import { sharedTasks } from '../_tasks.ts'
+import { sharedSchedules } from '../_tasks.ts'
 
 export default class SchedulePause extends BaseCommand {
   static override summary = 'Pause a schedule'
@@ -14,8 +14,7 @@ export default class SchedulePause extends BaseCommand {
   async run(): Promise<void> {
     const { args } = await this.parse(SchedulePause)
     await this.withApp(async (app) => {
-      await sharedTasks(app)
-      const schedules = await app.tasks.schedules()
+      const schedules = await sharedSchedules(app)
       await schedules.pause(args.name)
       this.log(`paused ${args.name}`)
     })

@@ -1,6 +1,6 @@
 import * as Args from '@oclif/core/args'
 import { BaseCommand } from '../_base.ts'
-import { sharedTasks } from '../_tasks.ts'
+import { sharedSchedules } from '../_tasks.ts'
 
 export default class ScheduleResume extends BaseCommand {
   static override summary = 'Resume a schedule'
@@ -13,8 +13,7 @@ export default class ScheduleResume extends BaseCommand {
   async run(): Promise<void> {
     const { args } = await this.parse(ScheduleResume)
     await this.withApp(async (app) => {
-      await sharedTasks(app)
-      const schedules = await app.tasks.schedules()
+      const schedules = await sharedSchedules(app)
       await schedules.resume(args.name)
       this.log(`resumed ${args.name}`)
     })

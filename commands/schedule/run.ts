@@ -1,6 +1,6 @@
 import * as Args from '@oclif/core/args'
 import { BaseCommand } from '../_base.ts'
-import { sharedTasks } from '../_tasks.ts'
+import { sharedSchedules } from '../_tasks.ts'
 
 export default class ScheduleRun extends BaseCommand {
   static override summary = 'Run a schedule now'
@@ -14,8 +14,7 @@ export default class ScheduleRun extends BaseCommand {
   async run(): Promise<void> {
     const { args } = await this.parse(ScheduleRun)
     await this.withApp(async (app) => {
-      await sharedTasks(app)
-      const schedules = await app.tasks.schedules()
+      const schedules = await sharedSchedules(app)
       this.log(await schedules.runNow(args.name))
     })
   }

@@ -1,9 +1,8 @@
 import * as Args from '@oclif/core/args'
-import { CLIError } from '@oclif/core/errors'
 import * as Flags from '@oclif/core/flags'
 import { confirmLoss } from '../_ask.ts'
 import { BaseCommand } from '../_base.ts'
-import { sharedTasks } from '../_tasks.ts'
+import { changeEach, sharedTasks } from '../_tasks.ts'
 
 const LOSS = 'tasks that are removed do not run, and nothing of them is kept'
 
@@ -24,19 +23,15 @@ export default class TasksRemove extends BaseCommand {
   async run(): Promise<{ removed: number }> {
     const { argv, flags } = await this.parse(TasksRemove)
     const ids = argv as string[]
-    if (ids.length === 0) throw new CLIError('name at least one task', { exit: 2 })
     return await this.withApp(async (app) => {
       const driver = await sharedTasks(app)
       this.refuseInProduction(app, LOSS, flags.force)
       if (!flags.yes) await confirmLoss(`Remove ${ids.length} tasks?`, LOSS)
-      let removed = 0
-      for (const id of ids) {
-        const { state } = await app.tasks.find(id)
-        if (await driver.remove(id)) removed++
-        else this.logToStderr(`${id} is ${state} and stays`)
-      }
+      const remove = (id: string) => driver.remove(id)
+      const removed = await changeEach(app, ids, remove, ({ id, state }) =>
+        this.logToStderr(`${id} is ${state} and stays`),
+      )
       this.log(`removed ${removed} of ${ids.length}`)
-      if (removed < ids.length) process.exitCode = 1
       return { removed }
     })
   }

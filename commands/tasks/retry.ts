@@ -3,7 +3,7 @@ import { CLIError } from '@oclif/core/errors'
 import * as Flags from '@oclif/core/flags'
 import type { TaskDriver } from '../../src/task/types.ts'
 import { BaseCommand } from '../_base.ts'
-import { sharedTasks } from '../_tasks.ts'
+import { changeEach, sharedTasks } from '../_tasks.ts'
 
 const PAGE = 500
 
@@ -30,14 +30,11 @@ export default class TasksRetry extends BaseCommand {
     return await this.withApp(async (app) => {
       const driver = await sharedTasks(app)
       const ids = flags.all ? await failed(driver, flags.queue) : (argv as string[])
-      let retried = 0
-      for (const id of ids) {
-        const { state } = await app.tasks.find(id)
-        if (await driver.retry(id)) retried++
-        else this.logToStderr(`${id} is ${state}: only what has failed is run again`)
-      }
+      const retry = (id: string) => driver.retry(id)
+      const retried = await changeEach(app, ids, retry, ({ id, state }) =>
+        this.logToStderr(`${id} is ${state}: only what has failed is run again`),
+      )
       this.log(`put back ${retried} of ${ids.length}`)
-      if (retried < ids.length) process.exitCode = 1
       return { retried }
     })
   }

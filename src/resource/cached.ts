@@ -3,6 +3,7 @@ import type { EntryOptions } from '../cache/types.ts'
 import { errors, PlinthError } from '../errors.ts'
 import { type CacheSlot, ownerOf, policyFor, tagsOf } from './cache-policy.ts'
 import { type Context, runInContext, type User } from './context.ts'
+import { aborted } from './deadline.ts'
 import type { AnyResource } from './resource.ts'
 import { fingerprint, toText } from './text.ts'
 
@@ -136,7 +137,7 @@ async function performDetached({
   const timer = timeout > 0 ? setTimeout(expire, timeout, late, timeout) : undefined
   try {
     const work = runInContext(inner, resource.definition.perform, input, inner)
-    const response = await (timer ? Promise.race([work, rejection(late.signal)]) : work)
+    const response = await (timer ? Promise.race([work, aborted(late.signal)]) : work)
     check?.(response)
     return toText(context.app, resource, response)
   } finally {
@@ -146,12 +147,6 @@ async function performDetached({
 
 function expire(late: AbortController, timeout: number): void {
   late.abort(errors.DEADLINE_EXCEEDED(timeout))
-}
-
-function rejection(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
-  })
 }
 
 /** Takes away what is cached for `input`, and that there was nothing. */

@@ -4,6 +4,7 @@ import { errors } from '../errors.ts'
 import type { CacheMode } from './cache-policy.ts'
 import { cachedText, cacheSlot, forget } from './cached.ts'
 import { type Context, currentContext, runInContext } from './context.ts'
+import { aborted } from './deadline.ts'
 import type { AnyResource, CallOptions } from './resource.ts'
 import { boundNumbers, closeSchema, hasDefaults } from './schema.ts'
 import { assertResponse } from './strict.ts'
@@ -134,12 +135,4 @@ async function withDeadline(
   } finally {
     clearTimeout(timer)
   }
-}
-
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    const onAbort = () => reject(signal.reason)
-    if (signal.aborted) onAbort()
-    else signal.addEventListener('abort', onAbort, { once: true })
-  })
 }

@@ -46,7 +46,6 @@ export class Context {
   #log: FastifyBaseLogger | undefined
   #caller: Caller | undefined
   #requestId: string | undefined
-  #traceparent: string | undefined
   #signal: AbortSignal | undefined
   readonly #end: End | undefined
 
@@ -75,7 +74,7 @@ export class Context {
 
   /** The id of the request that started the work; outside of requests a new UUID. */
   get requestId(): string {
-    this.#requestId ??= this.request?.id ?? randomUUID()
+    this.#requestId ??= this.#caller?.requestId ?? this.request?.id ?? randomUUID()
     return this.#requestId
   }
 
@@ -102,7 +101,7 @@ export class Context {
   /** The header of W3C Trace Context that came with the request. */
   get traceparent(): string | undefined {
     const header = this.request?.headers.traceparent
-    return this.#traceparent ?? (typeof header === 'string' ? header : undefined)
+    return this.#caller?.traceparent ?? (typeof header === 'string' ? header : undefined)
   }
 
   /** Aborted when the client has gone, the deadline has passed or the caller gave up: hand it to what waits. */
@@ -121,33 +120,26 @@ export class Context {
   withSignal(signal: AbortSignal): Context {
     const child = new Context(this.app, this.request, this.reply, undefined, this.task)
     child.#signal = AbortSignal.any([this.signal, signal])
-    child.#take(this)
-    return child
+    return child.#for(this)
   }
 
   /** The same caller without the request: for work that others wait for, too, and that must not end with this one. */
   detach(signal: AbortSignal): Context {
     const child = new Context(this.app)
     child.#signal = signal
-    child.#take(this)
-    return child
+    return child.#for(this)
   }
 
-  #take({ user, requestId, log, traceparent }: Caller): void {
-    this.#traceparent = traceparent
-    this.#user = user
-    this.#requestId = requestId
-    this.#log = log
+  // Its user as of now, the rest when it is asked for.
+  #for(caller: Caller): this {
+    this.#caller = caller
+    this.#user = caller.user
+    return this
   }
 
   /** The context of a task: its request id is that of the call that enqueued it. */
   static ofTask(app: FastifyInstance, task: TaskContext, caller: Caller, end: End): Context {
-    const context = new Context(app, undefined, undefined, end, task)
-    context.#caller = caller
-    context.#user = caller.user
-    context.#requestId = caller.requestId
-    context.#traceparent = caller.traceparent
-    return context
+    return new Context(app, undefined, undefined, end, task).#for(caller)
   }
 }
 

@@ -67,3 +67,12 @@ export class Deadline {
 function expire(deadline: Deadline, timeout: number): void {
   deadline.expire(timeout)
 }
+
+/** Rejects with the reason of `signal` when that aborts. */
+export function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const onAbort = () => reject(signal.reason)
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
+  })
+}

@@ -4,7 +4,7 @@ import type { Place } from '../task/bullmq/connection.ts'
 import type { Relay } from '../task/relay.ts'
 import type { ScheduleStore } from '../task/schedule.ts'
 import type { ScheduleControl } from '../task/schedule-control.ts'
-import type { Scheduler } from '../task/scheduler.ts'
+import type { Scheduler, SchedulerOptions } from '../task/scheduler.ts'
 import type { WorkWanted } from '../task/tasks.ts'
 import type { TaskDriver, Working, WorkOptions } from '../task/types.ts'
 import { createPerform, resourcesOf } from './perform-task.ts'
@@ -25,13 +25,16 @@ export interface TaskProcessOptions<DB> {
   stopTimeout: number
 }
 
+/** The schedules of a service, and what is known of them. */
+type Scheduled = Required<Pick<SchedulerOptions, 'schedules' | 'store' | 'toTask'>>
+
 /** What one process of a service does for its tasks: begun when it is needed, ended with the app. */
 export class TaskProcess<DB> {
   readonly #options: TaskProcessOptions<DB>
   readonly #working: Working[] = []
   readonly #schedulers: Scheduler[] = []
   #driver: Promise<TaskDriver> | undefined
-  #store: Promise<ScheduleStore> | undefined
+  #schedules: Promise<Scheduled> | undefined
   #relay: Promise<Relay> | undefined
 
   constructor(options: TaskProcessOptions<DB>) {
@@ -69,9 +72,7 @@ export class TaskProcess<DB> {
 
   /** @throws {PlinthError} SCHEDULE_INVALID */
   async check(): Promise<void> {
-    const { app } = this.#options
-    const some = Array.from(resourcesOf(app).keys())
-    if (some.some(({ definition }) => definition.schedule !== undefined)) await this.#scheduled()
+    if (this.#hasSchedules()) await this.#scheduled()
   }
 
   /** A server that keeps its own tasks runs its own schedules; any takes what an earlier process has left behind. */
@@ -116,20 +117,30 @@ export class TaskProcess<DB> {
   }
 
   async #startSchedules(): Promise<void> {
-    const { schedules, ...how } = await this.#scheduled()
-    if (schedules.length === 0) return
+    if (!this.#hasSchedules()) return
     const { startScheduler } = await import('../task/scheduler.ts')
     const driver = await this.driver()
-    this.#schedulers.push(startScheduler({ schedules, driver, log: this.#options.app.log, ...how }))
+    const { log } = this.#options.app
+    this.#schedulers.push(startScheduler({ ...(await this.#scheduled()), driver, log }))
   }
 
-  async #scheduled() {
+  // Asked first: who has none need not load what reads them.
+  #hasSchedules(): boolean {
+    const all = Array.from(resourcesOf(this.#options.app).keys())
+    return all.some(({ definition }) => definition.schedule !== undefined)
+  }
+
+  #scheduled(): Promise<Scheduled> {
+    this.#schedules ??= this.#readSchedules()
+    return this.#schedules
+  }
+
+  async #readSchedules(): Promise<Scheduled> {
     const { app, payloadLimit } = this.#options
     const { collectSchedules, scheduledTasks } = await import('./task-schedules.ts')
-    this.#store ??= this.#openStore()
     return {
       schedules: collectSchedules(app),
-      store: await this.#store,
+      store: await this.#openStore(),
       toTask: scheduledTasks(app, payloadLimit),
     }
   }

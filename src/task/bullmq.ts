@@ -16,6 +16,7 @@ import { Queues } from './bullmq/queues.ts'
 import { type TaskJob, toRecord } from './bullmq/record.ts'
 import { Workers } from './bullmq/workers.ts'
 import { queueOf } from './id.ts'
+import { hasEnded } from './state.ts'
 import type {
   NewTask,
   QueueCounts,
@@ -179,14 +180,14 @@ class BullmqDriver implements TaskDriver {
 
   async finished(id: string, signal?: AbortSignal): Promise<TaskRecord> {
     const found = await this.#get(id)
-    if (ENDS.includes(found.state)) return found
+    if (hasEnded(found.state)) return found
     const signals = [this.#closing.signal, ...(signal ? [signal] : [])]
     return await this.#endings.wait(
       found.queue,
       id,
       async () => {
         const record = await this.#get(id).catch(ignoreOutage)
-        return record && ENDS.includes(record.state) ? record : undefined
+        return record && hasEnded(record.state) ? record : undefined
       },
       AbortSignal.any(signals),
     )
@@ -269,5 +270,4 @@ function ignoreOutage(error: unknown): undefined {
   if (!PlinthError.is(error) || error.code !== errors.TASKS_UNAVAILABLE.code) throw error
 }
 
-const ENDS: readonly TaskState[] = ['succeeded', 'failed', 'cancelled']
 const NONE = { waiting: 0, delayed: 0, running: 0, succeeded: 0, failed: 0, paused: false }

@@ -27,6 +27,11 @@ export class WorkerEnding extends Error {
   }
 }
 
+/** Whether tasks cannot be kept right now, though they could later. */
+export function isUnavailable(error: unknown): boolean {
+  return PlinthError.is(error) && error.code === errors.TASKS_UNAVAILABLE.code
+}
+
 export interface Failure {
   code: string
   message: string

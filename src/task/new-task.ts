@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto'
 import { errors } from '../errors.ts'
-import { newTaskId } from './id.ts'
+import { derivedTaskId, digest, newTaskId } from './id.ts'
 import type { EnqueueOptions, NewTask, TaskData } from './types.ts'
 
 const QUEUE = /^[a-z0-9-]{1,40}$/
@@ -29,7 +28,7 @@ export function createTask(
     id:
       key === undefined
         ? newTaskId(queue)
-        : `${queue}.${digest(data.resource, data.user ?? '', key)}`,
+        : derivedTaskId(queue, data.resource, data.user ?? '', key),
     queue,
     data,
     options: {
@@ -74,8 +73,4 @@ function problemOf(options: EnqueueOptions): string | undefined {
 
 function isBetween(value: number, least: number, most: number): boolean {
   return Number.isSafeInteger(value) && value >= least && value <= most
-}
-
-function digest(...parts: readonly string[]): string {
-  return createHash('sha256').update(parts.join('\0')).digest('base64url')
 }

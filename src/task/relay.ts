@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { errors, PlinthError } from '../errors.ts'
+import { PlinthError } from '../errors.ts'
 import { type Clock, systemClock } from './clock.ts'
+import { isUnavailable } from './errors.ts'
 import { Outage } from './outage.ts'
 import type { TaskLog } from './types.ts'
 import { settles } from './within.ts'
@@ -193,8 +194,4 @@ class RunningRelay implements Relay {
     if (!final) return
     this.#options.log.error({ err, id }, 'A message of the outbox cannot be delivered, and is kept')
   }
-}
-
-function isUnavailable(error: unknown): boolean {
-  return PlinthError.is(error) && error.code === errors.TASKS_UNAVAILABLE.code
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { errors } from '../errors.ts'
 import { type Ticks, ticksOf } from './cron.ts'
+import { derivedTaskId, digest } from './id.ts'
 import type { NewTask, Schedule as ScheduleOptions } from './types.ts'
 import { offsetOf } from './zone.ts'
 
@@ -101,7 +102,7 @@ function isJson(input: unknown): boolean {
  * @param tick its instant; or a text of its own, for a run that is none
  */
 export function scheduledId(queue: string, name: string, tick: number | string): string {
-  return `${queue}.${digest('schedule', name, String(tick))}`
+  return derivedTaskId(queue, 'schedule', name, String(tick))
 }
 
 /** How much later than its tick a task may run: all processes come to the same. */
@@ -131,8 +132,4 @@ export function scheduledTask(
   const task = toTask(schedule, `schedule-${schedule.name}-${time.replaceAll(':', '')}`)
   const id = scheduledId(task.queue, schedule.name, tick)
   return { ...task, id, options: { ...task.options, delay } }
-}
-
-function digest(...parts: readonly string[]): string {
-  return createHash('sha256').update(parts.join('\0')).digest('base64url')
 }

@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { errors, PlinthError } from '../errors.ts'
+import { errors } from '../errors.ts'
+import { isUnavailable } from './errors.ts'
 import type { ScheduleControl } from './schedule-control.ts'
+import { hasEnded } from './state.ts'
 import type { TaskDriver, TaskRecord, TaskResult, TaskTree, Working } from './types.ts'
 
 /** What a transaction adds is kept here until it has committed, and what Redis cannot take until it can. */
@@ -144,17 +146,11 @@ export async function deliver(driver: TaskDriver, tree: TaskTree): Promise<strin
   return tree.id
 }
 
-function isUnavailable(error: unknown): boolean {
-  return PlinthError.is(error) && error.code === errors.TASKS_UNAVAILABLE.code
-}
-
 /** A task in the original's form. */
 export function toResult({ id, state, progress, failure, result }: TaskRecord): TaskResult {
-  const task = { task_id: id, is_completed: ENDS.includes(state) }
+  const task = { task_id: id, is_completed: hasEnded(state) }
   if (state === 'succeeded') return { ...task, state, message: null, data: result }
   if (failure) return { ...task, state, message: failure.message, data: null }
   const { state: told = state, message = null, data = null } = progress ?? {}
   return { ...task, state: task.is_completed ? state : (told ?? state), message, data }
 }
-
-const ENDS: readonly string[] = ['succeeded', 'failed', 'cancelled']
