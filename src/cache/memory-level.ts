@@ -15,10 +15,13 @@ const OVERHEAD = 300
 
 /** Level 1: the entries of this process, those that were used last. */
 export class MemoryLevel {
+  /** Whether it holds any. */
+  readonly keeps: boolean
   readonly #items: LRUCache<string, Item>
   readonly #tagged = new Map<string, Set<string>>()
 
   constructor({ maxEntries, maxBytes }: MemoryLimits) {
+    this.keeps = maxBytes > 0
     this.#items = new LRUCache<string, Item>({
       max: maxEntries,
       // 0 would be no limit: with one byte nothing fits.

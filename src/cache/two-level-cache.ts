@@ -26,6 +26,7 @@ export interface Levels {
 
 /** Level 1 in this process, level 2, if there is one, in Redis. */
 export class TwoLevelCache implements Cache {
+  readonly keeps: boolean
   readonly counts: CacheCounts
   readonly #memory: MemoryLevel
   readonly #redis: RedisLevel | undefined
@@ -34,6 +35,7 @@ export class TwoLevelCache implements Cache {
   readonly #loader: Loader
 
   constructor({ memory, redis, loader, locks, counts, shared }: Levels) {
+    this.keeps = memory.keeps || redis !== undefined
     this.#memory = memory
     this.#redis = redis
     this.#loader = loader

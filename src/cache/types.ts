@@ -118,6 +118,8 @@ export interface Cache {
     options: LoadOptions,
   ): Promise<string | undefined>
 
+  /** Whether anything is kept: with no level 1 and no Redis one can as well do without it. */
+  readonly keeps: boolean
   /** Of this process. */
   readonly counts: Readonly<CacheCounts>
   /** For operators: it goes through everything that is stored. */

@@ -7,15 +7,16 @@ import { aborted } from './deadline.ts'
 import type { AnyResource } from './resource.ts'
 import { fingerprint, toText } from './text.ts'
 
-/** Where the result for `input` is kept; `undefined`: it is not cached for this user, or there is no cache. */
+/** Where the result for `input` is kept; `undefined`: none, for this user or at all. */
 export function cacheSlot(
   resource: AnyResource,
   name: string,
   input: unknown,
   { app, user }: Pick<Context, 'app'> & { user: User | undefined },
 ): CacheSlot | undefined {
+  if (!app.cache?.keeps) return undefined
   const policy = policyFor(resource, user)
-  if (!policy || !app.cache) return undefined
+  if (!policy) return undefined
   const key = canonicalKey(policy.key ? policy.key(input) : input)
   // What an earlier release has stored may not fit the schema of this one.
   const owner = `${name}:${ownerOf(policy, { user })}`

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
-import cache from '../../plugins/cache.ts'
+import cache, { type CacheOptions } from '../../plugins/cache.ts'
 import redis from '../../plugins/redis.ts'
 import tasks, { type TasksPluginOptions } from '../../plugins/tasks.ts'
 import type { ResourceTable } from '../../src/resource/module.ts'
@@ -20,6 +20,7 @@ const REDIS: Attached = { name: 'redis', url: redisUrl() }
 export interface AttachedOptions extends TestAppOptions {
   /** Apps with one prefix share cache and tasks; default: one of its own. */
   prefix?: string
+  cache?: CacheOptions
   tasks?: TasksPluginOptions
   /** Work on these queues, where nothing does it by itself; default: `default`. */
   queues?: readonly string[]
@@ -47,7 +48,7 @@ export async function serve(
       identify(app)
       options.plugin?.(app)
       if (url) app.register(redis, { url })
-      app.register(cache, { prefix })
+      app.register(cache, { prefix, ...options.cache })
       app.register(tasks, { prefix: `{${prefix}}`, ...options.tasks })
     },
   })

@@ -34,6 +34,16 @@ onEach(t, 'a call in process runs once for equal requests', async (t, attached) 
   t.strictSame(await ask(1), { id: 1, runs: 1 }, 'what a caller does with its result is its own')
 })
 
+t.test('a cache that keeps nothing is not asked', async (t) => {
+  const counted = counting()
+  const app = await serve(t, { url: undefined }, { counted }, { cache: { maxBytes: 0 } })
+  t.strictSame((await app.inject('/things/1')).json().data, { id: 1, runs: 1 })
+  t.strictSame(await app.run(() => counted({ id: 1 })), { id: 1, runs: 2 })
+  t.strictSame(await app.run(() => counted.refresh({ id: 1 })), { id: 1, runs: 3 })
+  await app.run(() => counted.invalidate({ id: 1 }))
+  t.equal(app.cache.counts.misses, 0)
+})
+
 onEach(t, 'HTTP and process share results, over all processes', async (t, attached) => {
   const prefix = t.fullname.replaceAll(/\W/g, '-') + process.pid
   const counted = counting()
