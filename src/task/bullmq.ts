@@ -1,4 +1,3 @@
-import type { Queue } from 'bullmq'
 import { errors, PlinthError } from '../errors.ts'
 import { cancelJob } from './bullmq/cancel.ts'
 import {
@@ -13,14 +12,13 @@ import { KEEP, type Keep, queuesOf, toFlow, toJob } from './bullmq/jobs.ts'
 import { listTasks } from './bullmq/list.ts'
 import { Outages } from './bullmq/outages.ts'
 import { Queues } from './bullmq/queues.ts'
-import { type TaskJob, toRecord } from './bullmq/record.ts'
+import { type TaskJob, type TaskQueue, toRecord } from './bullmq/record.ts'
 import { Workers } from './bullmq/workers.ts'
 import { queueOf } from './id.ts'
 import { hasEnded } from './state.ts'
 import type {
   NewTask,
   QueueCounts,
-  TaskData,
   TaskDriver,
   TaskLog,
   TaskRecord,
@@ -228,7 +226,7 @@ class BullmqDriver implements TaskDriver {
   }
 
   /** Does something in a queue; `undefined` when there is none of this name. */
-  async #in<T>(name: string, work: (queue: Queue<TaskData>) => Promise<T>): Promise<T | undefined> {
+  async #in<T>(name: string, work: (queue: TaskQueue) => Promise<T>): Promise<T | undefined> {
     return await this.#line.use(async () => {
       const queue = await this.#queues.find(name)
       return queue && (await work(queue))
@@ -238,7 +236,7 @@ class BullmqDriver implements TaskDriver {
   /** Does something with a task; `undefined` when there is none. */
   async #on<T>(
     id: string,
-    work: (job: TaskJob, queue: Queue<TaskData>) => T | Promise<T>,
+    work: (job: TaskJob, queue: TaskQueue) => T | Promise<T>,
   ): Promise<T | undefined> {
     const name = queueOf(id)
     if (name === undefined) return undefined

@@ -1,11 +1,11 @@
-import { createHash, randomUUID } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 
-// A UUID, or a digest of 43 characters where the id follows from something.
-const ID = /^([a-z0-9-]{1,40})\.(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[\w-]{43})$/
+// 128 random bits, or a digest where the id follows from something. Redis keeps an id in many places: it is short.
+const ID = /^([a-z0-9-]{1,40})\.(?:[\w-]{22}|[\w-]{43})$/
 
-/** `QUEUE.UUID`: who has the id finds the task in one step. */
+/** `QUEUE.RANDOM`: who has the id finds the task in one step. */
 export function newTaskId(queue: string): string {
-  return `${queue}.${randomUUID()}`
+  return `${queue}.${randomBytes(16).toString('base64url')}`
 }
 
 /** The id that is always the same for the same parts: adding its task twice is adding it once. */

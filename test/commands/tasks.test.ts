@@ -1,5 +1,5 @@
-import { randomUUID } from 'node:crypto'
 import t from 'tap'
+import { newTaskId } from '../../src/task/id.ts'
 import { manage } from '../helpers/manage.ts'
 import { writeService } from '../helpers/service.ts'
 import { until } from '../suites/task-fixture.ts'
@@ -82,7 +82,7 @@ t.test('runs all that have failed again', async (t) => {
 
 t.test('an id that is none is told, and removing in production is refused', async (t) => {
   const jobs = await createJobs(t)
-  for (const id of ['x', `default.${randomUUID()}`]) {
+  for (const id of ['x', newTaskId('default')]) {
     for (const command of ['show', 'cancel', 'retry', 'remove']) {
       const yes = command === 'remove' ? ['--yes'] : []
       const { code, stderr } = await jobs.run('tasks', command, id, ...yes)

@@ -7,6 +7,7 @@ import resources from '../../plugins/resources.ts'
 import tasks from '../../plugins/tasks.ts'
 import { defineModule } from '../../src/resource/module.ts'
 import { defineResource } from '../../src/resource/resource.ts'
+import { newTaskId } from '../../src/task/id.ts'
 import { createService, failure } from '../helpers/app.ts'
 import { redisUrl } from '../helpers/drivers.ts'
 import { until } from '../suites/task-fixture.ts'
@@ -38,7 +39,7 @@ for (const url of [undefined, redisUrl()]) {
     if (url) await app.register(redis, { url })
     app.register(tasks, { prefix: `{${randomUUID()}}` })
     await app.listen({ host: '127.0.0.1', port: 0 })
-    const none = await app.inject(`/tasks/default.${randomUUID()}`)
+    const none = await app.inject(`/tasks/${newTaskId('default')}`)
     t.strictSame([none.statusCode, none.json().code], [404, 'TASK_NOT_FOUND'])
     t.equal((await app.tasks.driver()).kind, name)
   })

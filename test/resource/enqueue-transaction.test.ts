@@ -4,6 +4,7 @@ import { Type } from 'typebox'
 import database from '../../plugins/database.ts'
 import { chain } from '../../src/resource/flow.ts'
 import { defineResource } from '../../src/resource/resource.ts'
+import { newTaskId } from '../../src/task/id.ts'
 import { createGate, failure } from '../helpers/app.ts'
 import { type DatabaseDriver, databaseDrivers, redisUrl } from '../helpers/drivers.ts'
 import { ownRedis } from '../helpers/own-redis.ts'
@@ -141,5 +142,5 @@ t.test('without a database and without Redis it is told', async (t) => {
     headers: { 'x-async-task': '1' },
   })
   t.strictSame([response.statusCode, response.json().code], [503, 'TASKS_UNAVAILABLE'])
-  t.equal((await app.inject(`/tasks/default.${randomUUID()}`)).statusCode, 503)
+  t.equal((await app.inject(`/tasks/${newTaskId('default')}`)).statusCode, 503)
 })

@@ -18,7 +18,7 @@ const add = defineResource({
 onEach(t, 'a task runs, and its result is waited for', async (t, attached) => {
   const app = await serve(t, attached, { add })
   const task = await app.run(() => add.enqueue({ a: 1, b: 2 }))
-  t.match(task.task_id, /^default\.[-0-9a-f]{36}$/)
+  t.match(task.task_id, /^default\.[\w-]{22}$/)
   t.equal(await task.result(), 3)
   t.strictSame(await task.status(), {
     task_id: task.task_id,

@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { type Queue, UnrecoverableError } from 'bullmq'
+import { UnrecoverableError } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { cancelled } from '../errors.ts'
-import type { TaskData } from '../types.ts'
-import { failureText, type TaskJob } from './record.ts'
+import { failureText, type TaskJob, type TaskQueue } from './record.ts'
 
 /** On which the workers hear of running tasks that are to be aborted. */
 export function cancelChannel(prefix: string): string {
@@ -34,7 +33,7 @@ const STATES = ['wait', 'prioritized', 'delayed', 'waiting-children', 'active']
 /** Ends a task that does not run yet, or lets its worker abort it. Whether it was one of them. */
 export async function cancelJob(
   client: Redis,
-  queue: Queue<TaskData>,
+  queue: TaskQueue,
   job: TaskJob,
   prefix: string,
 ): Promise<boolean> {

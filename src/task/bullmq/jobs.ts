@@ -1,6 +1,7 @@
 import type { FlowJob, JobsOptions, KeepJobs } from 'bullmq'
 import { JITTER } from '../backoff.ts'
 import type { NewTask, TaskTree } from '../types.ts'
+import { toJobData } from './record.ts'
 
 /** What is kept of tasks that have ended, of each queue: `age` in s, `count` at most. */
 export interface Keep {
@@ -33,17 +34,19 @@ function jobOptions({ id, options }: NewTask, keep: Keep): JobsOptions {
 
 /** A task in BullMQ's form. */
 export function toJob(task: NewTask, keep: Keep) {
-  return { name: task.data.resource, data: task.data, opts: jobOptions(task, keep) }
+  const { data } = task
+  return { name: data.resource, data: toJobData(data), opts: jobOptions(task, keep) }
 }
 
 /** A tree in BullMQ's form; a child that fails lets its parent fail. */
 export function toFlow(tree: TaskTree, keep: Keep, isChild = false): FlowJob {
   const { children, data, queue } = tree
+  const kept = toJobData(data)
   const { deduplication: _, ...options } = jobOptions(tree, keep)
   return {
     name: data.resource,
     queueName: queue,
-    data: children.length > 0 ? { ...data, children: children.map(({ id }) => id) } : data,
+    data: children.length > 0 ? { ...kept, children: children.map(({ id }) => id) } : kept,
     opts: { ...options, ...(isChild && { failParentOnFailure: true }) },
     children: children.map((child) => toFlow(child, keep, true)),
   }

@@ -1,6 +1,6 @@
-import type { JobType, Queue } from 'bullmq'
-import type { TaskData, TaskRecord, TaskState } from '../types.ts'
-import { type TaskJob, toRecord } from './record.ts'
+import type { JobType } from 'bullmq'
+import type { TaskRecord, TaskState } from '../types.ts'
+import { type TaskJob, type TaskQueue, toRecord } from './record.ts'
 
 /** BullMQ's states by ours. */
 const TYPES: Record<TaskState, JobType[]> = {
@@ -16,7 +16,7 @@ const PAGE = 500
 
 /** See `list` of {@link TaskDriver}. */
 export async function listTasks(
-  queue: Queue<TaskData>,
+  queue: TaskQueue,
   state: TaskState,
   start: number,
   end: number,
@@ -30,7 +30,7 @@ export async function listTasks(
 }
 
 async function read(
-  queue: Queue<TaskData>,
+  queue: TaskQueue,
   [type]: JobType[],
   state: TaskState,
   start: number,
@@ -43,7 +43,7 @@ async function read(
 
 /** BullMQ has those that failed and those that were cancelled in one list; as many of it are kept as options say. */
 async function sift(
-  queue: Queue<TaskData>,
+  queue: TaskQueue,
   state: TaskState,
   start: number,
   end: number,

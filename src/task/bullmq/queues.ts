@@ -1,14 +1,14 @@
 import type { EventEmitter } from 'node:events'
 import { FlowProducer, Queue } from 'bullmq'
-import type { TaskData } from '../types.ts'
 import type { Line } from './connection.ts'
+import type { JobData, TaskQueue } from './record.ts'
 
 /** The queues that there are, each opened when it is needed. */
 export class Queues {
   readonly #line: Line
   readonly #prefix: string
   readonly #onError: (error: unknown) => void
-  readonly #open = new Map<string, Promise<Queue<TaskData> | FlowProducer>>()
+  readonly #open = new Map<string, Promise<TaskQueue | FlowProducer>>()
   // Written down since the connection was made: Redis may have lost it with the one before.
   #announced = new Set<string>()
 
@@ -27,7 +27,7 @@ export class Queues {
   }
 
   /** A queue to look something up in; `undefined` where there is none: names come from outside. */
-  async find(name: string): Promise<Queue<TaskData> | undefined> {
+  async find(name: string): Promise<TaskQueue | undefined> {
     if (this.#announced.has(name)) return await this.open(name)
     if (!(await this.#line.client.sismember(this.#key, name))) return undefined
     this.#announced.add(name)
@@ -35,7 +35,7 @@ export class Queues {
   }
 
   /** A queue to put something into. */
-  async ensure(name: string): Promise<Queue<TaskData>> {
+  async ensure(name: string): Promise<TaskQueue> {
     if (!this.#announced.has(name)) {
       await this.#line.client.sadd(this.#key, name)
       this.#announced.add(name)
@@ -43,8 +43,8 @@ export class Queues {
     return await this.open(name)
   }
 
-  open(name: string): Promise<Queue<TaskData>> {
-    return this.#once(name, () => new Queue<TaskData>(name, this.#options))
+  open(name: string): Promise<TaskQueue> {
+    return this.#once(name, () => new Queue<JobData>(name, this.#options))
   }
 
   async flow(): Promise<FlowProducer> {

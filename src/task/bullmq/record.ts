@@ -1,9 +1,20 @@
-import type { Job } from 'bullmq'
+import type { Job, Queue } from 'bullmq'
 import { errors } from '../../errors.ts'
 import { childFailed, type Failure } from '../errors.ts'
 import type { Progress, TaskData, TaskRecord, TaskState } from '../types.ts'
 
-export type TaskJob = Job<TaskData>
+/** The data of a task as a job has it: its name is the job's, and what is not there takes no place. */
+export type JobData = Omit<TaskData, 'resource' | 'user'> & { user?: string }
+export type TaskJob = Job<JobData>
+export type TaskQueue = Queue<JobData>
+
+export function toJobData({ resource: _, user, ...data }: TaskData): JobData {
+  return user === null ? data : { ...data, user }
+}
+
+export function readJobData({ name, data }: TaskJob): TaskData {
+  return { user: null, ...data, resource: name }
+}
 
 /** Our states by BullMQ's; one that was cancelled has failed there. */
 const STATES: Record<string, TaskState> = {
@@ -23,7 +34,7 @@ export function toRecord(job: TaskJob, state: string): TaskRecord {
   return {
     id: job.id as string,
     queue: job.queueName,
-    data: job.data,
+    data: readJobData(job),
     state: failure?.code === errors.TASK_CANCELLED.code ? 'cancelled' : ours,
     progress: typeof job.progress === 'object' ? (job.progress as Progress) : null,
     result: ours === 'succeeded' ? (job.returnvalue ?? null) : null,

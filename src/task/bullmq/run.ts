@@ -1,13 +1,14 @@
 import { errors } from '../../errors.ts'
 import { WorkerEnding } from '../errors.ts'
 import type { Progress, Run, TaskData } from '../types.ts'
-import type { TaskJob } from './record.ts'
+import { readJobData, type TaskJob } from './record.ts'
 
 /** A task that this process runs. */
 export class JobRun implements Run {
   readonly job: TaskJob
   readonly token: string
   readonly attempt: number
+  readonly data: TaskData
   /** Why it is aborted. */
   ending?: 'cancelled' | 'handed back'
   // Made when asked for: most tasks never look.
@@ -18,14 +19,11 @@ export class JobRun implements Run {
     this.job = job
     this.token = token
     this.attempt = job.attemptsMade + 1
+    this.data = readJobData(job)
   }
 
   get id(): string {
     return this.job.id as string
-  }
-
-  get data(): TaskData {
-    return this.job.data
   }
 
   get attempts(): number {

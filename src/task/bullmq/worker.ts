@@ -2,11 +2,11 @@ import { setImmediate } from 'node:timers/promises'
 import { UnrecoverableError, WaitingChildrenError, WaitingError, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { failureOf, TaskFinal, TaskRetry } from '../errors.ts'
-import type { TaskData, WorkOptions } from '../types.ts'
+import type { WorkOptions } from '../types.ts'
 import { settles } from '../within.ts'
 import { cancelledError } from './cancel.ts'
 import { disconnectForGood } from './connection.ts'
-import { failureText, type TaskJob } from './record.ts'
+import { failureText, type JobData, type TaskJob } from './record.ts'
 import { JobRun } from './run.ts'
 
 export interface WorkerSettings {
@@ -29,7 +29,7 @@ const ON_THE_WAY = 5000
 
 /** Runs the tasks of one queue. */
 export class QueueWorker {
-  readonly #worker: Worker<TaskData>
+  readonly #worker: Worker<JobData>
   readonly #perform: WorkOptions['perform']
   readonly #onError: WorkerSettings['onError']
   readonly #connection: Redis
@@ -43,7 +43,7 @@ export class QueueWorker {
     this.#perform = options.perform
     this.#onError = onError
     this.#connection = settings.connection
-    this.#worker = new Worker<TaskData>(queue, (job, token) => this.#run(job, token as string), {
+    this.#worker = new Worker<JobData>(queue, (job, token) => this.#run(job, token as string), {
       ...settings,
       concurrency: options.concurrency,
       maxStalledCount: MAX_STALLED,
