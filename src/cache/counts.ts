@@ -2,8 +2,6 @@ import type { Redis } from 'ioredis'
 import type { RedisLink } from './redis-link.ts'
 import type { CacheCounts } from './types.ts'
 
-const PERIOD = 5000
-
 export const noCounts = (): CacheCounts => ({
   hits_memory: 0,
   hits_redis: 0,
@@ -19,18 +17,21 @@ export class CountsShare {
   readonly #link: RedisLink
   readonly #name: string
   readonly #counts: CacheCounts
+  readonly #period: number
   #told: CacheCounts = noCounts()
   #timer: NodeJS.Timeout | undefined
 
-  constructor(link: RedisLink, name: string, counts: CacheCounts) {
+  /** @param period milliseconds */
+  constructor(link: RedisLink, name: string, counts: CacheCounts, period = 5000) {
     this.#link = link
     this.#name = name
     this.#counts = counts
+    this.#period = period
   }
 
   start(): void {
     // What is not told is missing in the sum: no reason to end.
-    this.#timer ??= setInterval(() => this.#tell().catch(() => {}), PERIOD).unref()
+    this.#timer ??= setInterval(() => this.#tell().catch(() => {}), this.#period).unref()
   }
 
   /** What all processes have counted; `undefined` where Redis is away. */

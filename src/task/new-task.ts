@@ -23,7 +23,8 @@ export function createTask(
   if (problem) throw errors.TASK_INVALID(data.resource, problem)
   const { queue = 'default', key, unique } = options
   const text = toJson(data)
-  if (Buffer.byteLength(text) > limit) throw errors.PAYLOAD_TOO_LARGE(limit)
+  // At most three bytes for each unit of UTF-16.
+  if (text.length * 3 > limit && Buffer.byteLength(text) > limit) throw errors.PAYLOAD_TOO_LARGE(limit)
   return {
     id:
       key === undefined
