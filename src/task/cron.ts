@@ -1,4 +1,4 @@
-import { CronExpressionParser } from 'cron-parser'
+import { CronDate, CronPattern } from 'croner'
 import { type Offset, offsetOf, transitionIn } from './zone.ts'
 
 /** The ticks of a cron expression, in milliseconds since 1970. */
@@ -15,25 +15,29 @@ const SHORTEST_PEACE = 7 * 86_400_000
 
 /**
  * The ticks of `cron` by the clocks of `timezone`. Which instants they are does not depend on where one begins to count,
- * so that all processes mean the same; those of cron-parser do, in the hour after clocks were set. So it only counts by a
- * clock that nobody sets here, and where one is set the rules are its own: a time that does not exist is as much later as
- * the clock was set forward; one that comes twice counts the first time; both do not hold where every hour counts.
+ * so that all processes mean the same. So croner only counts by a clock that nobody sets, and where one is set the rules
+ * are our own: a time that does not exist is as much later as the clock was set forward; one that comes twice counts the
+ * first time; both do not hold where every hour counts.
  *
- * @param seed from it comes what `H` in the expression stands for
  * @throws {Error} where it is not valid
  */
-export function ticksOf(cron: string, timezone: string, seed: string): Ticks {
-  const expression = CronExpressionParser.parse(cron, { tz: 'UTC', hashSeed: seed })
+export function ticksOf(cron: string, timezone: string): Ticks {
+  // Not croner's Cron: it takes `Jan 1, 2027 00:00:00 GMT` for a date, where five fields are wanted.
+  const pattern = new CronPattern(cron)
   const counting: Counting = {
-    everyHour: expression.fields.hour.values.length === 24,
+    everyHour: pattern.hour.every((counts) => counts),
     offset: offsetOf(timezone),
-    byClock(from) {
-      expression.reset(new Date(from - 1))
-      return expression.next().getTime()
-    },
+    byClock: (from) => firstByClock(pattern, from),
   }
   const next = (after: number) => firstTick(counting, after + 1)
   return { next, newest: (after, until) => newestTick(next, after, until) }
+}
+
+/** An offset of 0 minutes from UTC, other than the name of a zone, needs no Intl, which takes megabytes. */
+function firstByClock(pattern: CronPattern, from: number): number {
+  const first = new CronDate(new Date(from - 1), 0).increment(pattern, {}, false)
+  if (!first) throw new Error('there is no such day')
+  return first.getTime()
 }
 
 interface Counting {

@@ -24,7 +24,8 @@ export function createTask(
   const { queue = 'default', key, unique } = options
   const text = toJson(data)
   // At most three bytes for each unit of UTF-16.
-  if (text.length * 3 > limit && Buffer.byteLength(text) > limit) throw errors.PAYLOAD_TOO_LARGE(limit)
+  if (text.length * 3 > limit && Buffer.byteLength(text) > limit)
+    throw errors.PAYLOAD_TOO_LARGE(limit)
   return {
     id:
       key === undefined

@@ -52,7 +52,7 @@ export function parseSchedule(name: string, given: string | ScheduleOptions): Sc
   const problem = problemOf({ cron, timezone, jitter, missed, input })
   if (problem) throw errors.SCHEDULE_INVALID(name, problem)
   try {
-    const ticks = ticksOf(cron, timezone, name)
+    const ticks = ticksOf(cron, timezone)
     ticks.next(Date.now())
     const version = digest(cron, timezone).slice(0, 8)
     return { name, version, cron, timezone, jitter, missed, input, ...ticks }

@@ -33,7 +33,13 @@ t.test('refuses what is none', async (t) => {
     ['a b c d e', /it never comes, or is none/],
     ['*/0 * * * *', /it never comes, or is none/],
     ['0 0 30 2 *', /it never comes, or is none/],
-    ['0 0 31 2,4 *', /it never comes, or is none/],
+    ['0 0 31 2,4 *', /it never comes, or is none \(there is no such day\)$/],
+    ['H * * * *', /it never comes, or is none \(.*illegal characters.*\)$/],
+    ['0 22-2 * * *', /it never comes, or is none/],
+    ['* * @daily * *', /it never comes, or is none/],
+    ['2027-01-01T00:00:00 * * * *', /it never comes, or is none/],
+    ['Jan 1, 2027 00:00:00 GMT', /it never comes, or is none/],
+    ['Fri, 01 Jan 2027 00:00:00 GMT', /it never comes, or is none/],
     [{ timezone: 'Mars/Olympus' }, /^timezone is "Mars\/Olympus"; expected a name such as Europe/],
     [{ timezone: '' }, /^timezone is "";/],
     [{ timezone: 'local' }, /^timezone is "local";/],
@@ -81,11 +87,60 @@ t.test('ticks', async (t) => {
     t.equal(next(5000), 10_000)
   })
 
-  t.test('have an hour of their own for H, the same in all processes', async (t) => {
-    const minute = (name: string) => new Date(parseSchedule(name, 'H * * * *').next(0)).getMinutes()
-    t.equal(minute('stats.a'), minute('stats.a'))
-    const minutes = ['a', 'b', 'c', 'd', 'e', 'f'].map((name) => minute(`stats.${name}`))
-    t.ok(new Set(minutes).size > 1)
+  t.test('are those that other crons have', async (t) => {
+    // 1 January 2026 is a Thursday; what is shown are days of months.
+    const days: [fields: string, expected: string[]][] = [
+      ['13 * 5', ['01-02', '01-09', '01-13', '01-16']],
+      ['13 * FRI', ['01-02', '01-09', '01-13', '01-16']],
+      ['13 * +FRI', ['02-13', '03-13', '11-13']],
+      ['*/10 * 1', ['01-01', '01-05', '01-11', '01-12']],
+      ['* * 7', ['01-04', '01-11']],
+      ['* * 0', ['01-04', '01-11']],
+      ['* * SAT-SUN', ['01-03', '01-04', '01-10']],
+      ['* * 5-7', ['01-02', '01-03', '01-04', '01-09']],
+      ['* * mon-fri/2', ['01-02', '01-05', '01-07', '01-09']],
+      ['1 JAN,apr-SEP/3 *', ['01-01', '04-01', '07-01', '01-01']],
+      ['10-20/5 * *', ['01-10', '01-15', '01-20', '02-10']],
+      ['L * *', ['01-31', '02-28', '03-31']],
+      ['15,L * *', ['01-15', '01-31', '02-15', '02-28']],
+      ['* * 5L', ['01-30', '02-27']],
+      ['* * FRI#2', ['01-09', '02-13']],
+      ['? * MON', ['01-05', '01-12']],
+    ]
+    for (const [fields, expected] of days) {
+      const found = times(`0 0 ${fields}`, 'UTC', '2025-12-31T23:59Z', expected.length)
+      t.strictSame(
+        found.map((time) => time.slice(5, 10)),
+        expected,
+        fields,
+      )
+    }
+    const clock = times('30 5-9/2 8,20 * * *', 'UTC', '2026-01-01T00:00Z', 4)
+    t.strictSame(clock, [
+      '2026-01-01T08:05',
+      '2026-01-01T08:07',
+      '2026-01-01T08:09',
+      '2026-01-01T20:05',
+    ])
+  })
+
+  t.test('are found however rare they are', async (t) => {
+    t.strictSame(times('0 0 29 2 +MON', 'UTC', '2026-01-01T00:00Z', 2), [
+      '2044-02-29T00:00',
+      '2072-02-29T00:00',
+    ])
+    t.strictSame(times('0 0 29 2 *', 'Asia/Tokyo', '2096-03-01T00:00Z', 1), ['2104-02-28T15:00'])
+  })
+
+  t.test('in UTC need no Intl', async (t) => {
+    const made = t.capture(Intl, 'DateTimeFormat', Intl.DateTimeFormat)
+    for (const timezone of ['UTC', 'Etc/UTC']) {
+      const { next, newest } = parseSchedule('stats', { cron: '0 3 * * *', timezone })
+      t.equal(newest(0, next(0)), 3 * 3_600_000)
+    }
+    t.strictSame(made(), [])
+    parseSchedule('stats', { cron: '0 3 * * *', timezone: 'Asia/Tokyo' })
+    t.not(made().length, 0)
   })
 
   t.test('that do not exist when clocks are set forward come as much later', async (t) => {
