@@ -65,8 +65,8 @@ export function readConfig<T>(
 
 /** The options with which @fastify/env and env-schema read `data`; of several sources the last wins. */
 export function readerOptions(schema: TObject, data: EnvSchemaOpt['data'] & object): EnvSchemaOpt {
-  // Through a function: an Ajv of another copy is refused that way, and silently left out otherwise.
-  return { schema, data, env: false, dotenv: false, ajv: { customOptions: () => ajv } }
+  // One of another copy would be left out; then `secret` is refused, which only ours knows.
+  return { schema, data, env: false, dotenv: false, ajv }
 }
 
 function validate<T>(schema: TObject, layers: Layers): T {

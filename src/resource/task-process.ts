@@ -119,7 +119,10 @@ export class TaskProcess<DB> {
   async #startSchedules(): Promise<void> {
     if (!this.#hasSchedules()) return
     const { startScheduler } = await import('../task/scheduler.ts')
-    const driver = await this.driver()
+    // Opened when the first is due.
+    const driver: Pick<TaskDriver, 'add'> = {
+      add: async (tasks) => (await this.driver()).add(tasks),
+    }
     const { log } = this.#options.app
     this.#schedulers.push(startScheduler({ ...(await this.#scheduled()), driver, log }))
   }

@@ -7,6 +7,7 @@ import { userOf } from './context.ts'
 import type { Envelope } from './envelope.ts'
 import { createErrorHandler } from './failure.ts'
 import type { JsonSchema } from './schema.ts'
+import { compileCoercing } from './validate.ts'
 
 const Id = Type.Object({
   id: Type.String({ maxLength: 200, description: 'As the enqueuing call told' }),
@@ -32,6 +33,8 @@ export async function serveTasks(
   { envelope }: { envelope: Envelope },
 ): Promise<void> {
   app.setErrorHandler(createErrorHandler(envelope))
+  // Fastify's own would make another Ajv for these two routes.
+  app.setValidatorCompiler(({ schema }) => compileCoercing(schema as JsonSchema))
 
   app.get('/tasks/:id', { schema: schema('retrieve', 'Where a task is') }, async (request) =>
     envelope.success(toResult(await find(request as TaskRequest)), request),

@@ -16,24 +16,46 @@ const OPTIONS: Options = {
   validateSchema: false,
 }
 
-function createAjv(coerceTypes: Options['coerceTypes']): Ajv2019 {
-  const ajv = new Ajv2019({ ...OPTIONS, coerceTypes: coerceTypes ?? false })
+type Coercion = false | 'array'
+
+function createAjv(coerceTypes: Coercion): Ajv2019 {
+  const ajv = new Ajv2019({ ...OPTIONS, coerceTypes })
   addFormats.default(ajv)
   return ajv
 }
 
-let exact: Ajv2019 | undefined
-let coercing: Ajv2019 | undefined
+/** Compiles schemas, equal ones once: those of paths and queries are often the same. */
+class Compiler {
+  readonly #coerceTypes: Coercion
+  readonly #known = new Map<string, ValidateFunction>()
+  #ajv: Ajv2019 | undefined
+
+  constructor(coerceTypes: Coercion) {
+    this.#coerceTypes = coerceTypes
+  }
+
+  compile(schema: JsonSchema): ValidateFunction {
+    const text = JSON.stringify(schema)
+    let known = this.#known.get(text)
+    if (!known) {
+      this.#ajv ??= createAjv(this.#coerceTypes)
+      known = this.#ajv.compile(schema)
+      this.#known.set(text, known)
+    }
+    return known
+  }
+}
+
+const exact = new Compiler(false)
+const coercing = new Compiler('array')
 
 /** Compiles a validator that takes values as they are: for JSON bodies, calls in process and responses. */
 export function compileExact(schema: JsonSchema): ValidateFunction {
-  exact ??= createAjv(false)
   return exact.compile(schema)
 }
 
 /** Compiles a validator for what arrives as text (path, query): `'1'` becomes 1, a lone value a list. */
 export function compileCoercing(schema: JsonSchema): ValidateFunction {
-  coercing ??= createAjv('array')
   return coercing.compile(schema)
 }
 
