@@ -1,4 +1,4 @@
-import { createMigrator } from '../src/database/migrator.ts'
+import { createMigrator, type MigrationEvent } from '../src/database/migrator.ts'
 import { PlinthError } from '../src/errors.ts'
 import { withDatabase } from './migrations.ts'
 
@@ -8,6 +8,9 @@ export interface Order {
   url: string
   directory: string
 }
+
+/** That it has opened the database, and that the first migration starts. */
+export type Notice = 'begun' | 'started'
 
 export type Answer = { applied: string[] } | { failed: string }
 
@@ -20,12 +23,21 @@ process.send?.('ready')
 async function migrate(url: string, directory: string): Promise<Answer> {
   try {
     return await withDatabase(url, async (db) => {
-      process.send?.('begun')
-      const results = await createMigrator({ db, directory }).migrate({ lockTimeout: 120 })
+      tell('begun')
+      let started = false
+      const on = ({ type }: MigrationEvent) => {
+        if (type === 'start' && !started) tell('started')
+        started ||= type === 'start'
+      }
+      const results = await createMigrator({ db, directory }).migrate({ lockTimeout: 120, on })
       return { applied: results.map(({ name }) => name) }
     })
   } catch (error) {
     const code = PlinthError.is(error) ? error.code : 'none'
     return { failed: `${code}: ${(error as Error).message}` }
   }
+}
+
+function tell(notice: Notice): void {
+  process.send?.(notice)
 }

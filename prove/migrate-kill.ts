@@ -2,49 +2,47 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createMigrator, type MigrationEvent } from '../src/database/migrator.ts'
+import { createMigrator, type MigrationStatus } from '../src/database/migrator.ts'
 import { readSchema } from '../src/database/schema/read.ts'
 import { seeded } from '../test/helpers/random-schema.ts'
-import type { Order } from './migrate-child.ts'
+import type { Answer, Notice, Order } from './migrate-child.ts'
+import { MANY, TEN } from './migrate-steps.ts'
 import { type AnyDatabase, withDatabase, writeMigrations } from './migrations.ts'
 import { assertSame, type Proof, type ProofOptions } from './proof.ts'
 
 export const proof: Proof = {
-  summary: 'A migration of ten statements that is killed at any moment is finished by the next run',
+  summary:
+    'Migrations that are killed at any moment are finished by the next run: one of ten steps, many of one',
   drivers: ['mysql', 'sqlite'],
   size: { full: 100, short: 2 },
   prove,
 }
 
-const ROWS = Array.from({ length: 500 }, (_, i) => ({ n: i, note: `row ${i}` }))
-const OPERATIONS = `
-  m.createTable('city', { columns: { n: { type: 'integer' }, note: { type: 'varchar(40)' } }, primaryKey: ['n'] }),
-  m.runData({ up: (db) => db.insertInto('city').values(${JSON.stringify(ROWS)}).execute() }),
-  m.addColumn('city', 'kind', { type: 'varchar(8)', values: ['town', 'city'], default: 'city' }),
-  m.addIndex('city', { name: 'city_note_idx', columns: ['note'] }),
-  m.runData({ up: (db) => db.updateTable('city').set(({ eb }) => ({ n: eb('n', '+', 1000) })).execute() }),
-  m.renameColumn('city', 'note', 'name'),
-  m.createTable('visit', { columns: { n: { type: 'integer' } }, primaryKey: ['n'] }),
-  m.addForeignKey('visit', { name: 'visit_n_fkey', columns: ['n'], table: 'city', references: ['n'] }),
-  m.alterColumn('city', 'name', { from: { type: 'varchar(40)' }, to: { type: 'varchar(80)', nullable: true } }),
-  m.renameTable('visit', 'stay'),
-`
-
 async function prove(options: ProofOptions): Promise<Record<string, number>> {
-  const directory = join(options.folder, 'migrations')
-  writeMigrations(directory, { '0001_ten': OPERATIONS })
-  const whole = await migrateWhole(options, directory)
+  const sets = [await write(options, 'ten', TEN), await write(options, 'many', MANY)]
   const random = seeded(options.seed)
-  const counts = { kills: 0, 'not begun': 0, resumed: 0, 'finished before': 0, 'by hand': 0 }
+  const counts = { kills: 0, ...STATES, 'by hand': 0 }
   while (counts.kills < options.size) {
+    const { directory, durations, outcome } = sets[counts.kills % sets.length] as MigrationSet
     const url = await options.createDatabase()
-    // A little longer than it takes: the end is a moment, too.
-    await killAfter(random() * whole.duration * 1.1, { url, directory })
-    counts[await finish(url, directory, whole.outcome)] += 1
+    // Most of them while statements run; a little longer than it takes: the end is a moment, too.
+    const since = random() < 0.2 ? 'begun' : 'started'
+    const { moments, kill } = start({ url, directory })
+    await moments[since]
+    await Promise.race([sleep(random() * durations[since] * 1.1), moments.ended])
+    await kill()
+    counts[await finish(url, directory, outcome)] += 1
     counts.kills += 1
     options.tell(counts.kills)
   }
   return counts
+}
+
+interface MigrationSet {
+  directory: string
+  /** Milliseconds that a process that has just been started takes from then on to the end. */
+  durations: Record<Notice, number>
+  outcome: Outcome
 }
 
 interface Outcome {
@@ -52,11 +50,50 @@ interface Outcome {
   rows: unknown
 }
 
-async function migrateWhole({ createDatabase }: ProofOptions, directory: string) {
-  const url = await createDatabase()
-  // As the killed ones do it: in a process that has just been started.
-  const duration = await killAfter(Number.POSITIVE_INFINITY, { url, directory })
-  return { duration, outcome: await withDatabase(url, outcomeOf) }
+async function write(
+  { folder, createDatabase }: ProofOptions,
+  name: string,
+  migrations: readonly string[],
+): Promise<MigrationSet> {
+  const directory = join(folder, name)
+  const named = migrations.map((text, i) => [`${String(i + 1).padStart(4, '0')}_step`, text])
+  writeMigrations(directory, Object.fromEntries(named))
+  const whole = async () => {
+    const url = await createDatabase()
+    const { moments, kill } = start({ url, directory })
+    const { begun, started, ended } = moments
+    const [first, second, last] = await Promise.all([begun, started, ended])
+    await kill()
+    const durations = { begun: last - first, started: last - second }
+    return { directory, durations, outcome: await withDatabase(url, outcomeOf) }
+  }
+  // The first run has the files read and compiled: it takes longer.
+  await whole()
+  return await whole()
+}
+
+/** Starts a process that migrates, and notes when it tells what. */
+function start(order: Order) {
+  const child = fork(join(import.meta.dirname, 'migrate-child.ts'))
+  const exited = once(child, 'exit')
+  const begun = Promise.withResolvers<number>()
+  const started = Promise.withResolvers<number>()
+  const ended = Promise.withResolvers<number>()
+  child.on('message', (message: 'ready' | Notice | Answer) => {
+    if (message === 'ready') child.send(order)
+    else if (message === 'begun') begun.resolve(performance.now())
+    else if (message === 'started') started.resolve(performance.now())
+    else {
+      if ('failed' in message) started.reject(new Error(message.failed))
+      ended.resolve(performance.now())
+    }
+  })
+  const kill = async () => {
+    child.kill('SIGKILL')
+    await exited
+  }
+  const moments = { begun: begun.promise, started: started.promise, ended: ended.promise }
+  return { moments, kill }
 }
 
 async function outcomeOf(db: AnyDatabase): Promise<Outcome> {
@@ -65,36 +102,36 @@ async function outcomeOf(db: AnyDatabase): Promise<Outcome> {
   return { schema, rows }
 }
 
-/**
- * Lets a process migrate, and kills it some time after it has begun.
- *
- * @returns milliseconds that it was at it
- */
-async function killAfter(milliseconds: number, order: Order): Promise<number> {
-  const child = fork(join(import.meta.dirname, 'migrate-child.ts'))
-  await once(child, 'message')
-  child.send(order)
-  await once(child, 'message')
-  const began = performance.now()
-  const exited = once(child, 'exit')
-  const answered = once(child, 'message').catch(() => {})
-  const finite = Number.isFinite(milliseconds)
-  await (finite ? Promise.race([sleep(milliseconds), answered]) : answered)
-  const duration = performance.now() - began
-  child.kill('SIGKILL')
-  await exited
-  return duration
+/** Where a process may have been when it was killed. */
+const STATES = {
+  'not begun': 0,
+  'between two': 0,
+  'in one': 0,
+  'in a window': 0,
+  'finished before': 0,
 }
 
 /** Runs it again as an operator would, and compares what has become of the database. */
-async function finish(url: string, directory: string, wanted: Outcome) {
+async function finish(
+  url: string,
+  directory: string,
+  wanted: Outcome,
+): Promise<keyof typeof STATES> {
   return await withDatabase(url, async (db) => {
-    const events: MigrationEvent[] = []
     const migrator = createMigrator({ db, directory })
-    const results = await migrator.migrate({ on: (event) => events.push(event) })
+    const place = placeOf(await migrator.status())
+    await migrator.migrate()
     assertSame(await outcomeOf(db), wanted, 'the database after the next run')
     assertSame(await migrator.pending(), [], 'what is pending after it')
-    if (results.length === 0) return 'finished before'
-    return events.some(({ type }) => type === 'resume') ? 'resumed' : 'not begun'
+    return place
   })
+}
+
+function placeOf(migrations: readonly MigrationStatus[]): keyof typeof STATES {
+  const all = (wanted: MigrationStatus['state']) =>
+    migrations.every(({ state }) => state === wanted)
+  if (all('pending')) return 'not begun'
+  if (all('applied')) return 'finished before'
+  const doubtful = migrations.filter(({ state }) => state === 'interrupted').length
+  return doubtful > 1 ? 'in a window' : doubtful === 1 ? 'in one' : 'between two'
 }

@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import type { Answer, Order } from './migrate-child.ts'
+import type { Answer, Notice, Order } from './migrate-child.ts'
 import { withDatabase, writeMigrations } from './migrations.ts'
 import { assertSame, type Proof, type ProofOptions } from './proof.ts'
 
@@ -87,8 +87,8 @@ async function runRound(order: Order, children: readonly ChildProcess[], names: 
 function ask(child: ChildProcess, order: Order): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error('a process hangs')), PATIENCE)
-    child.on('message', function take(message: Answer | 'begun') {
-      if (message === 'begun') return
+    child.on('message', function take(message: Answer | Notice) {
+      if (typeof message === 'string') return
       child.off('message', take)
       clearTimeout(timer)
       resolve(message)

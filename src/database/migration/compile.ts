@@ -23,7 +23,15 @@ export function compileOperation(
   before: SchemaState,
   dialect: DialectName,
 ): CompiledStep[] {
-  const after = replay(before, operation)
+  return stepsOf(operation, before, replay(before, operation), dialect)
+}
+
+function stepsOf(
+  operation: Operation,
+  before: SchemaState,
+  after: SchemaState,
+  dialect: DialectName,
+): CompiledStep[] {
   if (operation.type === 'runData') return [{ data: operation.up }]
   if (operation.type === 'runSql') return statementsOf(operation.up, dialect)
   refuseMisfit(operation, before)
@@ -43,17 +51,31 @@ export function compileOperations(
   before: SchemaState,
   dialect: DialectName,
 ): CompiledStep[] {
-  let state = before
-  return operations.flatMap((operation, index) => {
+  return compileAll(operations, before, dialect).steps
+}
+
+/**
+ * The same, and the state of the schema that they lead to.
+ *
+ * @throws {Error} as `compileOperations`
+ */
+export function compileAll(
+  operations: readonly Operation[],
+  before: SchemaState,
+  dialect: DialectName,
+): { steps: CompiledStep[]; after: SchemaState } {
+  let after = before
+  const steps = operations.flatMap((operation, index) => {
     try {
-      const steps = compileOperation(operation, state, dialect)
-      state = replay(state, operation)
-      return steps
+      const state = after
+      after = replay(state, operation)
+      return stepsOf(operation, state, after, dialect)
     } catch (cause) {
       const problem = cause instanceof Error ? cause.message : String(cause)
       throw new Error(`operation ${index + 1} (${operation.type}): ${problem}`, { cause })
     }
   })
+  return { steps, after }
 }
 
 function statementsOf(step: SqlStatements, dialect: DialectName): CompiledStep[] {

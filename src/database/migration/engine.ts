@@ -2,7 +2,8 @@ import type { Kysely } from 'kysely'
 import { supportsTransactionalDdl } from '../portable.ts'
 import type { Chosen } from './choose.ts'
 import type { MigrationResult, OnMigration } from './events.ts'
-import { readJournal, type Settlement } from './journal.ts'
+import type { Settlement } from './in-doubt.ts'
+import { readJournal } from './journal.ts'
 import type { MigrationFile } from './load.ts'
 import { underLock } from './lock.ts'
 import type { LockKind } from './lock-options.ts'
@@ -12,6 +13,7 @@ import {
   prepareRecords,
   readRecords,
 } from './record.ts'
+import { recover } from './recover.ts'
 import { runJournaled } from './run-journaled.ts'
 import { runTransactional } from './run-transactional.ts'
 import type { Task } from './task.ts'
@@ -60,14 +62,25 @@ async function withJournal(
 ): Promise<MigrationResult[]> {
   await prepareRecords(db)
   return await underLock(db, { timeout: lockTimeout, kind: lock, on }, async (pinned, guard) => {
-    const run = async (chosen: Chosen) =>
-      runJournaled(pinned, await compile(chosen), { guard, settlement, fake, on })
-    const chosen = choose(await readRecords(pinned), 0)
-    // What was interrupted comes before a file with a lower number that has been added since.
-    const interrupted = await interruptedOf(pinned, chosen)
-    if (!interrupted) return await run(chosen)
-    const results = await run({ ...chosen, todo: [interrupted] })
-    return [...results, ...(await run(choose(await readRecords(pinned), results.length)))]
+    const results: MigrationResult[] = []
+    const next = async () => choose(await readRecords(pinned), results.length)
+    const run = async (chosen: Chosen) => {
+      const options = { guard, settlement, fake, on }
+      results.push(...(await runJournaled(pinned, await compile(chosen), options)))
+    }
+    let chosen = await next()
+    if (!fake) {
+      results.push(...(await recover(pinned, chosen, { compile, guard, on })))
+      if (results.length > 0) chosen = await next()
+      // What was interrupted comes before a file with a lower number that has been added since.
+      const interrupted = await interruptedOf(pinned, chosen)
+      if (interrupted) {
+        await run({ ...chosen, todo: [interrupted] })
+        chosen = await next()
+      }
+    }
+    await run(chosen)
+    return results
   })
 }
 
@@ -75,7 +88,7 @@ async function interruptedOf(
   db: Kysely<MigrationTables>,
   { todo }: Chosen,
 ): Promise<MigrationFile | undefined> {
-  const entry = await readJournal(db)
+  const [entry] = await readJournal(db)
   return todo.find(({ name }, i) => i > 0 && name === entry?.migration)
 }
 

@@ -1,30 +1,38 @@
 import { createHash } from 'node:crypto'
 import { type Insertable, type Kysely, sql } from 'kysely'
-import { errors } from '../../errors.ts'
+import { quoteText } from '../schema/sql.ts'
 import { inTransaction } from '../transaction.ts'
-import type { CompiledStep, Statement } from './compile.ts'
+import type { CompiledStep } from './compile.ts'
 import { appliedRow, type MigrationTables, recordTask } from './record.ts'
 import { describeStep, type Task } from './task.ts'
 
 const TABLE = 'plinth_migration'
 
-/** Where a migration is that was interrupted. */
+/** Where a migration is that is under way, or that was when its process ended. */
 export interface Entry {
   migration: string
+  /** Of its file. */
+  checksum: string
   direction: Task['direction']
+  /** How many of its statements have happened for sure. */
   position: number
-  state: 'begun' | 'idle'
+  /** `begun`: the one behind them has, too, perhaps. `idle`: it has not. `ahead`: any number of them, perhaps. */
+  state: 'begun' | 'idle' | 'ahead'
+  /** SHA-256 of the statements that have happened, perhaps. */
   prefix: string
 }
 
-/** Where an interrupted migration is; `undefined` where none was, or nothing of it has happened. */
-export async function readJournal(db: Kysely<MigrationTables>): Promise<Entry | undefined> {
-  const entry = await db
+/**
+ * The migrations of which something has happened, perhaps, by name: all of them `ahead`, or a single one that is not.
+ */
+export async function readJournal(db: Kysely<MigrationTables>): Promise<Entry[]> {
+  const entries = await db
     .selectFrom(TABLE)
-    .select(['name as migration', 'direction', 'position', 'state', 'prefix'])
-    .where(({ eb, or }) => or([eb('state', '=', 'begun'), eb('position', '>', 0)]))
-    .executeTakeFirst()
-  return entry as Entry | undefined
+    .select(['name as migration', 'checksum', 'direction', 'position', 'state', 'prefix'])
+    .where(({ eb, or }) => or([eb('state', 'in', ['begun', 'ahead']), eb('position', '>', 0)]))
+    .orderBy('name')
+    .execute()
+  return entries as Entry[]
 }
 
 /** A task that is done. */
@@ -37,120 +45,111 @@ export interface Finished {
 /**
  * Says that `position` statements of a task have happened, and the next is begun or not.
  *
- * @param finished a task to record together with that, in one statement as far as possible: it commits once
+ * @param finished tasks to record together with that, in one statement as far as possible: it commits once
  */
 export async function writeJournal(
   db: Kysely<MigrationTables>,
   task: Task,
   position: number,
   state: Entry['state'],
-  finished?: Finished,
+  finished: readonly Finished[] = [],
 ): Promise<void> {
-  const { name, checksum, direction, steps } = task
-  const place = { direction, position, state, prefix: hashOf(steps, position, state) }
-  if (direction === 'up') {
-    const row = { name, checksum, applied_at: null, duration_ms: null, ...place }
-    return await upsert(db, finished ? [appliedRow(finished.task, finished.duration), row] : [row])
-  }
+  if (task.direction === 'up') return await upsert(db, finished, [rowOf(task, position, state)])
   // Until it is taken back, it is applied.
   await inTransaction(db, async (transaction) => {
-    if (finished) await recordTask(transaction, finished.task, finished.duration)
-    await transaction.updateTable(TABLE).set(place).where('name', '=', name).execute()
+    await recordAll(transaction, finished)
+    const place = placeOf(task, position, state)
+    await transaction.updateTable(TABLE).set(place).where('name', '=', task.name).execute()
   })
 }
 
-/** Records a task that is done; nothing is under way then. */
-export async function writeFinished(
+/** Says of tasks that are to be applied that each may have happened from now on; records others together with that. */
+export async function writeAhead(
   db: Kysely<MigrationTables>,
-  finished: Finished,
+  tasks: readonly Task[],
+  finished: readonly Finished[],
 ): Promise<void> {
-  if (finished.task.direction === 'up')
-    return await upsert(db, [appliedRow(finished.task, finished.duration)])
-  await inTransaction(db, (transaction) =>
-    recordTask(transaction, finished.task, finished.duration),
-  )
+  const rows = tasks.map((task) => rowOf(task, 0, 'ahead'))
+  await upsert(db, finished, rows)
 }
 
-/** Forgets how far a migration is that was being applied. */
+/** Says what has happened of tasks that were ahead: some are finished, one is at `position`, and none of the others. */
+export async function settleAhead(
+  db: Kysely<MigrationTables>,
+  finished: readonly Finished[],
+  at?: { task: Task; position: number; state: Entry['state'] },
+): Promise<void> {
+  const rows = at ? [rowOf(at.task, at.position, at.state)] : []
+  await inTransaction(db, async (transaction) => {
+    await upsert(transaction, finished, rows)
+    await transaction.deleteFrom(TABLE).where('state', '=', 'ahead').execute()
+  })
+}
+
+/** Records tasks that are done; nothing is under way then. */
+export async function writeFinished(
+  db: Kysely<MigrationTables>,
+  finished: readonly Finished[],
+): Promise<void> {
+  if (finished[0]?.task.direction === 'up') return await upsert(db, finished, [])
+  await inTransaction(db, (transaction) => recordAll(transaction, finished))
+}
+
+/** Forgets how far migrations are that were being applied. */
 export async function clearJournal(db: Kysely<MigrationTables>): Promise<void> {
   await db.deleteFrom(TABLE).where('applied_at', 'is', null).execute()
 }
 
+/**
+ * What is kept of the steps that have happened, perhaps, so that nobody goes on with others.
+ *
+ * @returns SHA-256 in hexadecimal
+ */
+export function hashOf(
+  steps: readonly CompiledStep[],
+  position: number,
+  state: Entry['state'],
+): string {
+  const count = { idle: position, begun: position + 1, ahead: steps.length }[state]
+  const hash = createHash('sha256')
+  for (const step of steps.slice(0, count)) hash.update(`${describeStep(step)}\0`)
+  return hash.digest('hex')
+}
+
+async function recordAll(
+  db: Kysely<MigrationTables>,
+  finished: readonly Finished[],
+): Promise<void> {
+  for (const { task, duration } of finished) await recordTask(db, task, duration)
+}
+
 type Row = Insertable<MigrationTables['plinth_migration']>
 
-async function upsert(db: Kysely<MigrationTables>, rows: Row[]): Promise<void> {
-  const columns = Object.keys(rows[0] ?? {}).filter((name) => name !== 'name')
-  const given = columns.map((name) => [name, sql`values(${sql.ref(name)})`])
-  await db.insertInto(TABLE).values(rows).onDuplicateKeyUpdate(Object.fromEntries(given)).execute()
+function rowOf(task: Task, position: number, state: Entry['state']): Row {
+  const { name, checksum } = task
+  return { name, checksum, applied_at: null, duration_ms: null, ...placeOf(task, position, state) }
 }
 
-/** How the operator settles what nobody else can know: the statement is run again, or counts as done. */
-export type Settlement = 'again' | 'done'
+function placeOf({ direction, steps }: Task, position: number, state: Entry['state']) {
+  return { direction, position, state, prefix: hashOf(steps, position, state) }
+}
 
-/**
- * Where to go on with an interrupted task: how many of its steps have happened.
- *
- * @throws {PlinthError} MIGRATION_INTERRUPTED where that cannot be known, or the file says something else by now
- */
-export async function resumeAt(
+async function upsert(
   db: Kysely<MigrationTables>,
-  task: Task,
-  entry: Entry,
-  settlement?: Settlement,
-): Promise<number> {
-  const { position, state, prefix } = entry
-  if (hashOf(task.steps, position, state) !== prefix)
-    throw interrupted(task, entry, 'Its file has other statements in their place now; restore it')
-  const step = task.steps[position]
-  if (state === 'idle' || !step || !('sql' in step) || step.repeatable) return position
-  if (step.happened) return position + ((await hasHappened(db, step)) ? 1 : 0)
-  if (settlement) return position + (settlement === 'done' ? 1 : 0)
-  throw interrupted(task, entry, UNKNOWN[task.direction])
+  finished: readonly Finished[],
+  under: readonly Row[],
+): Promise<void> {
+  const rows = [...finished.map(({ task, duration }) => appliedRow(task, duration)), ...under]
+  const columns = Object.keys(rows[0] ?? {}) as (keyof Row)[]
+  if (rows.length === 0) return
+  // With a thousand parameters the driver would be longer at it than the server.
+  const values = rows.map((row) => `(${columns.map((name) => literal(row[name])).join(', ')})`)
+  const given = columns.map((name) => `${name} = values(${name})`)
+  const insert = `insert into ${TABLE} (${columns.join(', ')}) values ${values.join(', ')}`
+  await sql.raw(`${insert} on duplicate key update ${given.join(', ')}`).execute(db)
 }
 
-/**
- * Lets an interrupted migration be finished before anything else is done.
- *
- * @throws {PlinthError} MIGRATION_INTERRUPTED
- */
-export function refuseOther(entry: Entry, next: Task | undefined): void {
-  if (next && next.name === entry.migration && next.direction === entry.direction) return
-  const { migration, direction } = entry
-  const what = direction === 'up' ? migration : `${migration} (down)`
-  throw errors.MIGRATION_INTERRUPTED(what, FINISH[direction])
-}
-
-const FINISH = {
-  up: 'It has to be finished before anything else; run manage migrate, with its file in migrations/',
-  down: 'It has to be taken back completely before anything else; run manage migrate rollback, with its file in migrations/',
-} as const
-const LOOK = 'Look whether the one marked ? has happened, then run manage migrate'
-const SETTLE = '--resume (it has not: run it) or --mark-applied (it has: go on behind it)'
-const UNKNOWN = { up: `${LOOK} ${SETTLE}`, down: `${LOOK} rollback ${SETTLE}` } as const
-
-function interrupted({ name, steps }: Task, { direction, position, state }: Entry, remedy: string) {
-  const marks = steps.map((step, i) => {
-    const mark = i < position ? 'x' : i === position && state === 'begun' ? '?' : ' '
-    return `  [${mark}] ${describeStep(step)}`
-  })
-  const what = direction === 'up' ? name : `${name} (down)`
-  return errors.MIGRATION_INTERRUPTED(what, `\n${marks.join('\n')}\n${remedy}`)
-}
-
-/** Whether a statement has happened, as far as the database can tell. */
-export async function hasHappened(
-  db: Kysely<MigrationTables>,
-  { happened }: Statement,
-): Promise<boolean> {
-  if (!happened) return false
-  const { rows } = await sql.raw<Record<string, unknown>>(happened).execute(db)
-  return Number(Object.values(rows[0] ?? {})[0]) === 1
-}
-
-/** A statement that is begun counts: it has happened, perhaps. */
-function hashOf(steps: readonly CompiledStep[], position: number, state: Entry['state']): string {
-  const hash = createHash('sha256')
-  for (const step of steps.slice(0, state === 'begun' ? position + 1 : position))
-    hash.update(`${describeStep(step)}\0`)
-  return hash.digest('hex')
+function literal(value: Row[keyof Row]): string {
+  if (value instanceof Date) return quoteText(value.toISOString().slice(0, -1), 'mysql')
+  return typeof value === 'string' ? quoteText(value, 'mysql') : String(value ?? null)
 }

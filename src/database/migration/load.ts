@@ -7,6 +7,7 @@ import type { SchemaState } from '../schema/state.ts'
 import type { Migration, Operation } from './operations.ts'
 import { acceptChecksum, type MigrationTables } from './record.ts'
 import { replayAll } from './replay.ts'
+import { resolveOnce } from './resolve-once.ts'
 
 /** A file of `migrations/` that has not been loaded. */
 export interface MigrationFile extends NumberedFile {
@@ -34,7 +35,13 @@ export async function listMigrations(directory: string): Promise<MigrationFile[]
  * @throws {PlinthError} MIGRATION_INVALID where one cannot be loaded or is no migration
  */
 export async function loadMigrations(files: readonly MigrationFile[]): Promise<LoadedMigration[]> {
-  return await Promise.all(files.map(loadMigration))
+  if (files.length === 0) return []
+  const end = await resolveOnce(files.map(({ path }) => path))
+  try {
+    return await Promise.all(files.map(loadMigration))
+  } finally {
+    end()
+  }
 }
 
 async function loadMigration(file: MigrationFile): Promise<LoadedMigration> {

@@ -7,8 +7,8 @@ import { type MigrationTables, readRecords, recordTables } from './record.ts'
 export interface MigrationStatus {
   name: string
   /**
-   * `changed`: applied, but its file is another now. `missing`: applied, but its file is gone. `interrupted`: some of
-   * its statements have happened, or have been taken back.
+   * `changed`: applied, but its file is another now. `missing`: applied, but its file is gone. `interrupted`: it is
+   * being applied or taken back, or that was cut short; any of its statements may have happened.
    */
   state: 'applied' | 'pending' | 'changed' | 'missing' | 'interrupted'
   /** ISO 8601; `null` while it is pending. */
@@ -24,7 +24,7 @@ export async function readStatus(
   const files = new Map((await listMigrations(directory)).map((file) => [file.name, file]))
   const exists = (await recordTables(db)).has('plinth_migration')
   const records = exists ? await readRecords(db) : []
-  const entry = exists ? await readJournal(db) : undefined
+  const underWay = exists ? await readJournal(db) : []
   const all = new Map<string, MigrationStatus>()
   for (const name of files.keys()) {
     all.set(name, { name, state: 'pending', applied_at: null, duration_ms: null })
@@ -34,8 +34,7 @@ export async function readStatus(
     const state = file ? (file.checksum === checksum ? 'applied' : 'changed') : 'missing'
     all.set(row.name, { ...row, state })
   }
-  if (entry) {
-    const { migration: name } = entry
+  for (const { migration: name } of underWay) {
     const row = all.get(name) ?? { name, applied_at: null, duration_ms: null }
     all.set(name, { ...row, state: 'interrupted' })
   }

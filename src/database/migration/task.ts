@@ -1,7 +1,7 @@
 import { errors } from '../../errors.ts'
 import type { DialectName, SchemaState } from '../schema/state.ts'
 import type { Chosen } from './choose.ts'
-import { type CompiledStep, compileOperations } from './compile.ts'
+import { type CompiledStep, compileAll } from './compile.ts'
 import { type LoadedMigration, loadMigrations, schemaAfter } from './load.ts'
 import { reverseAll } from './reverse.ts'
 
@@ -24,8 +24,8 @@ export async function tasksUp(chosen: Chosen, dialect: DialectName): Promise<Tas
   const { applied, todo } = await load(chosen)
   let before = schemaAfter(applied)
   return todo.map((migration) => {
-    const task = taskOf(migration, 'up', migration.operations, before, dialect)
-    before = schemaAfter([migration], before)
+    const { task, after } = taskOf(migration, 'up', migration.operations, before, dialect)
+    before = after
     return task
   })
 }
@@ -42,7 +42,7 @@ export async function tasksDown(chosen: Chosen, dialect: DialectName): Promise<T
     if (!back)
       throw errors.MIGRATION_INVALID(migration.path, 'it has a step without a way back (down)')
     const before = schemaAfter(applied.slice(0, applied.length - i))
-    return taskOf(migration, 'down', back, before, dialect)
+    return taskOf(migration, 'down', back, before, dialect).task
   })
 }
 
@@ -58,9 +58,10 @@ function taskOf(
   operations: LoadedMigration['operations'],
   before: SchemaState,
   dialect: DialectName,
-): Task {
+): { task: Task; after: SchemaState } {
   try {
-    return { name, checksum, direction, steps: compileOperations(operations, before, dialect) }
+    const { steps, after } = compileAll(operations, before, dialect)
+    return { task: { name, checksum, direction, steps }, after }
   } catch (cause) {
     throw errors.MIGRATION_INVALID.with({ cause }, path, (cause as Error).message)
   }

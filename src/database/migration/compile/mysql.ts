@@ -9,6 +9,13 @@ import { createTableSql } from './table.ts'
 
 /** The statements of MySQL and MariaDB for an operation, each atomic for itself. */
 export function compileMysql(operation: SchemaOperation, before: SchemaState): Statement[] {
+  // Not those that a foreign key refers to: it is looked for on its own table alone.
+  const tables =
+    operation.type === 'renameTable' ? [operation.from, operation.to] : [operation.table]
+  return statementsOf(operation, before).map((one) => ({ ...one, tables }))
+}
+
+function statementsOf(operation: SchemaOperation, before: SchemaState): Statement[] {
   switch (operation.type) {
     case 'createTable':
       return [

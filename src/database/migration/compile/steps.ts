@@ -8,6 +8,8 @@ export interface Statement {
    * a crash may leave that open; missing where the statement is `repeatable` or nobody knows (hand-written SQL).
    */
   happened?: string
+  /** The tables whose answers to such queries it changes; where there is such a query. */
+  tables?: readonly string[]
   /** It does no harm to run it twice: what it says is the same afterwards. */
   repeatable?: true
 }

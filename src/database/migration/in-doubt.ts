@@ -1,0 +1,82 @@
+import { type Kysely, sql } from 'kysely'
+import { errors } from '../../errors.ts'
+import type { Statement } from './compile.ts'
+import { type Entry, hashOf } from './journal.ts'
+import type { MigrationTables } from './record.ts'
+import { describeStep, type Task } from './task.ts'
+
+/** How the operator settles what nobody else can know: the statement is run again, or counts as done. */
+export type Settlement = 'again' | 'done'
+
+/**
+ * Where to go on with an interrupted task: how many of its steps have happened.
+ *
+ * @throws {PlinthError} MIGRATION_INTERRUPTED where that cannot be known, or the file says something else by now
+ */
+export async function resumeAt(
+  db: Kysely<MigrationTables>,
+  task: Task,
+  entry: Entry,
+  settlement?: Settlement,
+): Promise<number> {
+  const { position, state } = entry
+  refuseOtherSteps(task, entry)
+  const step = task.steps[position]
+  if (state === 'idle' || !step || !('sql' in step) || step.repeatable) return position
+  if (step.happened) return position + ((await hasHappened(db, step)) ? 1 : 0)
+  if (settlement) return position + (settlement === 'done' ? 1 : 0)
+  throw interrupted(task, entry, UNKNOWN[task.direction])
+}
+
+/**
+ * Goes on only with the steps that were begun.
+ *
+ * @throws {PlinthError} MIGRATION_INTERRUPTED
+ */
+export function refuseOtherSteps(task: Task, entry: Entry): void {
+  if (hashOf(task.steps, entry.position, entry.state) === entry.prefix) return
+  throw interrupted(task, entry, 'Its file has other statements in their place now; restore it')
+}
+
+/**
+ * Lets an interrupted migration be finished before anything else is done.
+ *
+ * @throws {PlinthError} MIGRATION_INTERRUPTED
+ */
+export function refuseOther(entry: Entry, next: Task | undefined): void {
+  if (next && next.name === entry.migration && next.direction === entry.direction) return
+  throw unfinished(entry)
+}
+
+/** The error where an interrupted migration would have to be finished first. */
+export function unfinished({ migration, direction }: Entry) {
+  const what = direction === 'up' ? migration : `${migration} (down)`
+  return errors.MIGRATION_INTERRUPTED(what, FINISH[direction])
+}
+
+const FINISH = {
+  up: 'It has to be finished before anything else; run manage migrate, with its file in migrations/',
+  down: 'It has to be taken back completely before anything else; run manage migrate rollback, with its file in migrations/',
+} as const
+const LOOK = 'Look whether the one marked ? has happened, then run manage migrate'
+const SETTLE = '--resume (it has not: run it) or --mark-applied (it has: go on behind it)'
+const UNKNOWN = { up: `${LOOK} ${SETTLE}`, down: `${LOOK} rollback ${SETTLE}` } as const
+
+function interrupted({ name, steps }: Task, { direction, position, state }: Entry, remedy: string) {
+  const marks = steps.map((step, i) => {
+    const doubtful = state === 'ahead' || (state === 'begun' && i === position)
+    return `  [${i < position ? 'x' : doubtful ? '?' : ' '}] ${describeStep(step)}`
+  })
+  const what = direction === 'up' ? name : `${name} (down)`
+  return errors.MIGRATION_INTERRUPTED(what, `\n${marks.join('\n')}\n${remedy}`)
+}
+
+/** Whether a statement has happened, as far as the database can tell. */
+export async function hasHappened(
+  db: Kysely<MigrationTables>,
+  { happened }: Statement,
+): Promise<boolean> {
+  if (!happened) return false
+  const { rows } = await sql.raw<Record<string, unknown>>(happened).execute(db)
+  return Number(Object.values(rows[0] ?? {})[0]) === 1
+}
