@@ -15,13 +15,24 @@ export interface Connections {
   closeIdle(): void
 }
 
-/** Watches the connections that `server` gets from now on. */
+/**
+ * Watches the connections that `server` gets from now on. Those on which an answer is still being sent are none that
+ * `closeIdleConnections` closes then, whoever calls it: Node.js takes an answer that has been written for one that has
+ * arrived, and would cut it off.
+ */
 export function watchConnections(server: Server): Connections {
   const sockets = new Set<HttpSocket>()
   server.on('connection', (socket: HttpSocket) => {
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
   })
+  const closeIdle = server.closeIdleConnections.bind(server)
+  server.closeIdleConnections = () => {
+    const onTheirWay = Array.from(sockets, (socket) => socket._httpMessage).filter(isOnItsWay)
+    for (const message of onTheirWay) message.finished = false
+    closeIdle()
+    for (const message of onTheirWay) message.finished = true
+  }
   return {
     hangUp() {
       for (const { _httpMessage } of sockets) if (_httpMessage) makeLast(_httpMessage)
@@ -33,6 +44,11 @@ export function watchConnections(server: Server): Connections {
       for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
     },
   }
+}
+
+/** Written, and not sent: what `finished` means to Node.js is that it was written. */
+function isOnItsWay(message: ServerResponse | null | undefined): message is ServerResponse {
+  return message?.writableEnded === true && !message.writableFinished
 }
 
 function makeLast(response: ServerResponse): void {

@@ -1,6 +1,8 @@
 import { once } from 'node:events'
+import type { ServerResponse } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
+import { Type } from 'typebox'
 import { watchConnections } from '../../src/process/connections.ts'
 import { closeGracefully } from '../../src/process/shutdown.ts'
 import { defineResource } from '../../src/resource/resource.ts'
@@ -56,6 +58,29 @@ t.test('requests in flight finish, then the pools close', async (t) => {
   t.equal(parse(received()).status, 200)
   t.equal(parse(received()).headers.connection, 'close', 'and the client is told')
   t.strictSame(steps, ['performed', 'pools closed', 'closed'])
+})
+
+t.test('an answer that is on its way arrives whole', async (t) => {
+  // More than the system takes at once from a server whose client does not read.
+  const text = 'x'.repeat(32 * 1024 * 1024)
+  const { app } = await createService(t, {
+    large: defineResource({ summary: 'Large', response: Type.String(), perform: () => text }),
+  })
+  const connections = watchConnections(app.server)
+  const { socket, received } = await open(await listen(app))
+  const ended = once(socket, 'end')
+  socket.pause()
+  const asked = once(app.server, 'request')
+  socket.write('GET /things HTTP/1.1\r\nHost: x\r\n\r\n')
+  const [, response] = (await asked) as [unknown, ServerResponse]
+  while (!response.writableEnded) await new Promise(setImmediate)
+  t.notOk(response.writableFinished)
+  const closed = closeGracefully(app, connections, 0)
+  for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate)
+  socket.resume()
+  await ended
+  await closed
+  t.ok(received().includes(text))
 })
 
 t.test('connections that are kept alive are closed, new ones refused', async (t) => {
