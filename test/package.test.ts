@@ -1,7 +1,16 @@
 import { type ExecFileOptions, execFile } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
@@ -22,6 +31,7 @@ const FILES = {
   'tsconfig.json': JSON.stringify({
     compilerOptions: {
       target: 'es2024',
+      lib: ['es2024'],
       module: 'nodenext',
       types: ['node'],
       strict: true,
@@ -136,12 +146,24 @@ async function install(): Promise<string[]> {
     cpSync(join(ROOT, part), join(copy, part), { recursive: true })
   }
   symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'))
+  if (existsSync(join(ROOT, 'dist/.tsbuildinfo'))) takeBuilt(copy)
   const options = { cwd: copy, env: PLAIN, maxBuffer: 2 ** 26 }
   await run('npm', ['pack', '--pack-destination', folder], options)
   const tarball = join(folder, `plinth-${kit().version}.tgz`)
   mkdirSync(installed, { recursive: true })
   await run('tar', ['-xzf', tarball, '--strip-components=1', '-C', installed])
   return (await run('tar', ['-tzf', tarball])).stdout.trim().split('\n')
+}
+
+/** Takes along what has been built: the compiler looks which sources have changed, and builds those only. */
+function takeBuilt(copy: string): void {
+  const [from, to] = [join(ROOT, 'dist'), join(copy, 'dist')]
+  cpSync(from, to, { recursive: true, preserveTimestamps: true })
+  const info = join(to, '.tsbuildinfo')
+  // A link to a folder counts as that folder.
+  const modules = relative(to, join(ROOT, 'node_modules'))
+  const text = readFileSync(info, 'utf8').replaceAll('"../node_modules/', `"${modules}/`)
+  writeFileSync(info, text)
 }
 
 /** Links what npm would install beside it, and nothing more. */
@@ -191,8 +213,11 @@ t.test('the packed package, installed in a project', async (t) => {
 
   await t.test('its types resolve, and refuse what is wrong', async (t) => {
     const tsc = join(ROOT, 'node_modules/.bin/tsc')
-    const told = await run(tsc, ['-p', '.'], { cwd: project, env: PLAIN }).catch((error) => error)
+    // Several checkers would each check most of the packages' types.
+    const args = ['-p', '.', '--checkers', '1']
+    const told = await run(tsc, args, { cwd: project, env: PLAIN }).catch((error) => error)
     t.equal(told.stdout, '')
+    t.notOk(told instanceof Error)
   })
 
   await t.test('its commands work', async (t) => {

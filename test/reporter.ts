@@ -1,7 +1,9 @@
 import { Transform, type TransformCallback } from 'node:stream'
 
-// Inside a file's own results, what passed: `    ok 1 - …`, `    # Subtest: …`, plans, times, empty lines.
-const PASSED = /^( +(ok \d|# Subtest|# time|1\.\.\d)|\s*$|# Subtest|TAP version)/
+/** A file that passed, whichever process it ran in. */
+const FILE = /^ *ok \d+ - \S+\.test\.ts # time=/
+// What else passed: `    ok 1 - …`, `    # Subtest: …`, plans, times, empty lines.
+const PASSED = /^( *(ok \d|# Subtest|1\.\.\d)| +# time|\s*$|TAP version)/
 
 /**
  * Tap's own format, without what passed: one line for each file and everything about each failure.
@@ -26,6 +28,7 @@ export default class Reporter extends Transform {
 
   #take(line: string): void {
     if (line.startsWith('# { total:')) this.#counts = line
+    else if (FILE.test(line)) this.push(`${line.trimStart()}\n`)
     else if (!PASSED.test(line)) this.push(`${line}\n`)
   }
 }

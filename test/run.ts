@@ -1,8 +1,10 @@
 import { once } from 'node:events'
+import { existsSync, writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
+import { folderOf, groups } from './groups.ts'
 import { attach } from './servers/attach.ts'
 import { chromium } from './servers/chromium.ts'
 import { mysql } from './servers/mysql.ts'
@@ -19,7 +21,8 @@ const codeOf = (signal: NodeJS.Signals): number => 128 + constants.signals[signa
 
 async function run(): Promise<number> {
   const variables = await attach([mysql, redis, chromium], sandbox)
-  const options = `${process.env.NODE_OPTIONS ?? ''} --conditions=plinth-source`.trim()
+  const unrecorded = new URL('unrecorded.ts', import.meta.url)
+  const options = [process.env.NODE_OPTIONS, '--conditions=plinth-source', `--import=${unrecorded}`]
   const tap = sandbox.spawn(process.execPath, tapArguments(), {
     stdio: ['ignore', 'inherit', 'inherit'],
     // A hundred processes load the same sources: they are compiled once.
@@ -27,7 +30,7 @@ async function run(): Promise<number> {
       NODE_COMPILE_CACHE: join(sandbox.folder, 'compiled'),
       ...process.env,
       ...variables,
-      NODE_OPTIONS: options,
+      NODE_OPTIONS: options.filter(Boolean).join(' '),
     },
   })
   const [code, signal] = await once(tap, 'exit')
@@ -37,7 +40,18 @@ async function run(): Promise<number> {
 function tapArguments(): string[] {
   const bin = fileURLToPath(new URL('../node_modules/.bin/tap', import.meta.url))
   const reporter = process.stdout.isTTY && !process.env.CI ? ['--reporter=base'] : []
-  return [bin, 'run', ...reporter, ...process.argv.slice(2)]
+  const given = process.argv.slice(2)
+  const areNamed = given.some((one) => one.endsWith('.ts') || existsSync(one))
+  return [bin, 'run', ...reporter, ...given, ...(areNamed ? [] : groups().map(writeGroup))]
+}
+
+/** Writes what runs a group: tap wants a file for each process, and takes them by their names. */
+function writeGroup(files: readonly string[], index: number): string {
+  const name = `${index + 10}-${basename(folderOf(files[0] as string), '.test.ts')}.ts`
+  const together = new URL('together.ts', import.meta.url)
+  const text = `import { together } from '${together}'\ntogether(${JSON.stringify(files)})\n`
+  writeFileSync(join(sandbox.folder, name), text)
+  return join(sandbox.folder, name)
 }
 
 /** Resolves with the exit code when a signal wants us to end. A second one ends us without waiting. */

@@ -4,7 +4,8 @@ import { writeService } from '../helpers/service.ts'
 
 function caller(t: Test) {
   const service = writeService(t)
-  return (args: string[], input = '') => manage(t, ['call', ...args], { service, input })
+  return (args: string[], input?: string) =>
+    manage(t, ['call', ...args], { service, ...(input !== undefined && { input }) })
 }
 
 t.test('the result is all that is on stdout, as JSON', async (t) => {

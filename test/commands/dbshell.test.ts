@@ -30,8 +30,10 @@ function dbshell(t: Test, programs: readonly string[], files: Record<string, str
   mkdirSync(join(service, 'folders/mysql'), { recursive: true })
   writeFileSync(join(service, 'folders/mariadb'), 'a text')
   const PATH = `${join(service, 'folders')}:${bin}`
-  const run = (args: string[], DATABASE_URL?: string, input = '') =>
-    manage(t, ['dbshell', ...args], { service, input, env: { PATH, DATABASE_URL } })
+  const run = (args: string[], DATABASE_URL?: string, input?: string) => {
+    const env = { PATH, DATABASE_URL }
+    return manage(t, ['dbshell', ...args], { service, env, ...(input !== undefined && { input }) })
+  }
   return { service, run }
 }
 

@@ -1,4 +1,4 @@
-import { registerHooks } from 'node:module'
+import module, { type ResolveFnOutput, syncBuiltinESMExports } from 'node:module'
 import { main } from '../../commands/_main.ts'
 import { selected } from '../../commands/_selected.ts'
 import { END, type Job } from './manage-hosted.ts'
@@ -9,14 +9,18 @@ let runs = 0
 let folder: string | undefined
 let exit: number | undefined
 
-// A service's files may have changed since the last run, and would be loaded again by a process of its own.
-registerHooks({
-  resolve(specifier, context, next) {
-    const found = next(specifier, context)
-    const own = folder !== undefined && found.url.startsWith(`file://${folder}/`)
-    return own ? { ...found, url: `${found.url}?run=${runs}` } : found
-  },
-})
+/** A service's files may have changed since the last run, and would be loaded again by a process of its own. */
+function anew(found: ResolveFnOutput): ResolveFnOutput {
+  const own = folder !== undefined && found.url.startsWith(`file://${folder}/`)
+  return own ? { ...found, url: `${found.url.replace(/\?run=.*/, '')}?run=${runs}` } : found
+}
+
+const { registerHooks } = module
+registerHooks({ resolve: (specifier, context, next) => anew(next(specifier, context)) })
+// Those of the kit come before it.
+module.registerHooks = ({ resolve, ...hooks }) =>
+  registerHooks({ ...hooks, resolve: (...args) => anew((resolve ?? args[2])(...args)) })
+syncBuiltinESMExports()
 
 // The first one counts: what oclif does after it, nobody would see.
 process.exit = ((code: number = 0) => {

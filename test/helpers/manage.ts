@@ -102,7 +102,7 @@ export async function manageAlone(
 // They take over the process: its signals, its terminal.
 function takesOver([command, ...args]: readonly string[]): boolean {
   if (command === 'shell') return !/^(-e|--execute)$/.test(args[0] ?? '')
-  return command === 'serve' || command === 'dbshell'
+  return command === 'serve'
 }
 
 async function hosted(

@@ -5,6 +5,9 @@ import type { TaskDriver } from '../../src/task/types.ts'
 import { ownRedis } from '../helpers/own-redis.ts'
 import { gate, task, until, work } from '../suites/task-fixture.ts'
 
+// Each waits for a Redis of its own.
+t.jobs = 4
+
 const UNAVAILABLE = { code: 'TASKS_UNAVAILABLE', statusCode: 503 }
 
 function open(t: Test, url: string): { driver: TaskDriver; lines: string[] } {

@@ -1,0 +1,41 @@
+import { registerHooks } from 'node:module'
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import tap, { type Test } from 'tap'
+
+// Several test files in one process, one after another: most of what a small one takes is loading tap and the kit.
+
+/** Milliseconds that a file has, unless it sets its own time; as where it runs alone. */
+const TIMEOUT = Number(process.env.TAP_TIMEOUT ?? 30) * 1000
+/** More than any file sets. */
+const LONGEST = 200_000
+const ROOT = process.cwd()
+
+/** Runs test files, each as a test by its path, which is what it gets by `import t from 'tap'`. */
+export function together(files: readonly string[]): void {
+  for (const file of files) tap.test(file, { timeout: TIMEOUT, at: null }, (t) => load(t, file))
+}
+
+async function load(t: Test, file: string): Promise<void> {
+  // As where it runs alone.
+  process.chdir(ROOT)
+  tap.setTimeout(LONGEST)
+  t.testdirName = resolve('.tap/fixtures', file.replaceAll('/', '-'))
+  replaceTap(t, file)
+  await import(pathToFileURL(resolve(file)).href)
+}
+
+/** What together-tap.ts gives to the file that is being loaded. */
+export let takeTest: () => Test
+
+function replaceTap(t: Test, file: string): void {
+  const own = `${new URL('together-tap.ts', import.meta.url)}?${encodeURIComponent(file)}`
+  const hooks = registerHooks({
+    resolve: (specifier, context, next) => next(specifier === 'tap' ? own : specifier, context),
+  })
+  takeTest = () => {
+    // Everything that the file imports has been found, and none of its tests has begun.
+    hooks.deregister()
+    return t
+  }
+}
