@@ -6,9 +6,9 @@ const SIZE = 10
 const FIRST = [
   'test/prove.test.ts',
   'test/package.test.ts',
-  'test/docs.test.ts',
   'test/bin',
   'test/servers',
+  'test/docs.test.ts',
 ]
 
 /**

@@ -248,7 +248,10 @@ t.test('the packed package, installed in a project', async (t) => {
     t.match(await get('/things/2'), { result: false, code: 'NOT_FOUND' })
     t.match(await get('/openapi.json'), { openapi: /^3\.1/, paths: { '/things/{id}': {} } })
     t.match(await (await fetch(`${url}/docs`)).text(), '<html')
-    t.equal((await fetch(`${url}/docs/scalar.js`)).status, 200)
+    const script = await fetch(`${url}/docs/scalar.js`)
+    t.equal(script.status, 200)
+    // A server waits for answers that are on their way.
+    await script.text()
     child.kill('SIGTERM')
     t.match(await ended, { code: 0, stderr: '' })
   })

@@ -25,7 +25,7 @@ async function run(): Promise<number> {
   const options = [process.env.NODE_OPTIONS, '--conditions=plinth-source', `--import=${unrecorded}`]
   const tap = sandbox.spawn(process.execPath, tapArguments(), {
     stdio: ['ignore', 'inherit', 'inherit'],
-    // A hundred processes load the same sources: they are compiled once.
+    // Hundreds of processes load the same sources: they are compiled once.
     env: {
       NODE_COMPILE_CACHE: join(sandbox.folder, 'compiled'),
       ...process.env,
