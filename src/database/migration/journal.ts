@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { type Insertable, type Kysely, sql } from 'kysely'
 import { quoteText } from '../schema/sql.ts'
 import { inTransaction } from '../transaction.ts'
@@ -111,9 +111,8 @@ export function hashOf(
   state: Entry['state'],
 ): string {
   const count = { idle: position, begun: position + 1, ahead: steps.length }[state]
-  const hash = createHash('sha256')
-  for (const step of steps.slice(0, count)) hash.update(`${describeStep(step)}\0`)
-  return hash.digest('hex')
+  const texts = steps.slice(0, count).map((step) => `${describeStep(step)}\0`)
+  return hash('sha256', texts.join(''))
 }
 
 async function recordAll(

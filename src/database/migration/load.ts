@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { hash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import type { Kysely } from 'kysely'
 import { errors } from '../../errors.ts'
 import { importNumbered, listNumbered, type NumberedFile } from '../numbered.ts'
@@ -24,9 +24,8 @@ export interface LoadedMigration extends MigrationFile, Migration {}
  */
 export async function listMigrations(directory: string): Promise<MigrationFile[]> {
   const files = await listNumbered(directory, 4, errors.MIGRATION_INVALID)
-  return await Promise.all(
-    files.map(async (file) => ({ ...file, checksum: checksum(await readFile(file.path, 'utf8')) })),
-  )
+  // Many small files: to wait for each takes longer than to read them.
+  return files.map((file) => ({ ...file, checksum: checksum(readFileSync(file.path, 'utf8')) }))
 }
 
 /**
@@ -96,5 +95,5 @@ export async function acceptFiles(
 }
 
 function checksum(text: string): string {
-  return createHash('sha256').update(text.replaceAll('\r\n', '\n')).digest('hex')
+  return hash('sha256', text.replaceAll('\r\n', '\n'))
 }
