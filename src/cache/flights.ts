@@ -34,6 +34,7 @@ export class Flights<T> {
 
   /** Those that `is` true for go on for who waits already; who comes now begins another. */
   end(is: (flight: Flight<T>) => boolean): void {
+    if (this.#flights.size === 0) return
     for (const flight of this.#flights.values()) {
       if (!is(flight)) continue
       flight.current = false

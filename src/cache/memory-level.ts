@@ -51,7 +51,11 @@ export class MemoryLevel {
   }
 
   invalidate(tags: readonly string[]): void {
-    for (const tag of tags) this.delete([...(this.#tagged.get(tag) ?? [])])
+    if (!this.keeps) return
+    for (const tag of tags) {
+      const keys = this.#tagged.get(tag)
+      if (keys) this.delete([...keys])
+    }
   }
 
   /** Returns how many there were. */

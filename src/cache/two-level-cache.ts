@@ -133,7 +133,8 @@ export class TwoLevelCache implements Cache {
   // Before, so that nothing old is served here meanwhile; after, as it may have been read again meanwhile.
   async #change(change: Change): Promise<void> {
     this.#loader.forget(change)
-    await this.#redis?.change(change)
+    if (!this.#redis) return
+    await this.#redis.change(change)
     this.#loader.forget(change)
   }
 }

@@ -115,13 +115,22 @@ function copyData(value: unknown): unknown {
 }
 
 /** Runs `work`, and gives it up (its signal aborts, the promise rejects) when its time is over. */
-async function withDeadline(
+function withDeadline(
   { definition }: AnyResource,
   context: Context,
   { signal, timeout = definition.timeout }: CallOptions,
   work: (context: Context) => unknown,
-): Promise<unknown> {
+): unknown {
+  // Most have none: no promise is made for them.
   if (signal === undefined && timeout === undefined) return work(context)
+  return race(context, { signal, timeout }, work)
+}
+
+async function race(
+  context: Context,
+  { signal, timeout }: { signal: AbortSignal | undefined; timeout: number | undefined },
+  work: (context: Context) => unknown,
+): Promise<unknown> {
   const late = new AbortController()
   const inner = context.withSignal(signal ? AbortSignal.any([signal, late.signal]) : late.signal)
   inner.signal.throwIfAborted()

@@ -161,5 +161,6 @@ export function currentContext(): Context | undefined {
 
 /** Calls `fn(a, b)` so that it and all it awaits see `context`. */
 export function runInContext<A, B, R>(context: Context, fn: (a: A, b: B) => R, a: A, b: B): R {
-  return storage.run(context, fn, a, b)
+  // A resource that calls another mostly hands on what it has: there is nothing to be set then.
+  return storage.getStore() === context ? fn(a, b) : storage.run(context, fn, a, b)
 }

@@ -62,6 +62,23 @@ t.test(
   },
 )
 
+t.test('what is checked is what will be JSON, and it is left as it is', async (t) => {
+  class Row {
+    id = 1
+    get name() {
+      return 'of the class, which JSON does not see'
+    }
+  }
+  const { development } = await answers(t, City, new Row())
+  t.match(development.errors, [{ path: '/name', message: 'is required' }])
+  const Default = Type.Object({ id: Type.Integer(), name: Type.String({ default: 'x' }) })
+  const row = Object.freeze({ id: 1, name: 'y' })
+  t.strictSame((await answers(t, Default, row)).development.data, row)
+  const optional = Type.Object({ id: Type.Integer(), name: Type.Optional(Type.String()) })
+  const given = { id: 1, name: undefined }
+  t.strictSame((await answers(t, optional, given)).development.data, { id: 1 })
+})
+
 t.test('of a union the member that fits is written, not the first that fits half', async (t) => {
   const Town = Type.Object({ name: Type.String(), at: Type.String({ format: 'date-time' }) })
   const Capital = Type.Object({ ...Town.properties, of: Type.String() })

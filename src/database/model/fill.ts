@@ -23,35 +23,28 @@ export interface Stamp {
   now: Date
 }
 
-/** Makes the value of a column for one row. */
-type Fill = readonly [column: string, make: () => unknown]
-
 /**
  * Adds to an insert what a model fills in and the statement does not say.
  *
  * @throws {TypeError} for rows that come from something that no value can be added to
  */
 export function fillInsert(node: InsertQueryNode, model: Model, stamp: Stamp): InsertQueryNode {
-  const fills: Fill[] = [
-    ...model.audit.map((name): Fill => [name, () => stampOf(name, stamp)]),
-    ...model.uuids.map((name): Fill => [name, () => uuidv7()]),
-  ]
-  const said = (node.columns ?? []).map(({ column }) => column.name)
-  const missing = fills.filter(([name]) => !said.includes(name))
-  const given = said.map((name) => fills.find(([fill]) => fill === name)?.[1])
+  const said = node.columns?.map(({ column }) => column.name) ?? []
+  const missing = [...model.audit, ...model.uuids].filter((name) => !said.includes(name))
   const { defaultValues: _, ...rest } = node
   return {
     ...rest,
-    columns: [...(node.columns ?? []), ...missing.map(([name]) => ColumnNode.create(name))],
-    values: fillValues(node.values, { missing, given, table: model.table }),
+    columns: [...(node.columns ?? []), ...missing.map(ColumnNode.create)],
+    values: fillValues(node.values, { model, stamp, said, missing }),
   }
 }
 
 interface Task {
-  missing: readonly Fill[]
-  /** What fills a column that the statement names, by its position. */
-  given: readonly ((() => unknown) | undefined)[]
-  table: string
+  model: Model
+  stamp: Stamp
+  /** The columns that the statement names. */
+  said: readonly string[]
+  missing: readonly string[]
 }
 
 function fillValues(values: OperationNode | undefined, task: Task): OperationNode {
@@ -59,38 +52,50 @@ function fillValues(values: OperationNode | undefined, task: Task): OperationNod
   if (ValuesNode.is(values)) {
     return ValuesNode.create(values.values.map((row) => fillRow(row, task)))
   }
-  if (SelectQueryNode.is(values) && !values.setOperations && task.given.length > 0) {
+  if (SelectQueryNode.is(values) && !values.setOperations && task.said.length > 0) {
     return fillSelect(values, task)
   }
   throw new TypeError(
-    `The insert into ${task.table} takes its rows from a query that ${task.missing.map(([name]) => name).join(', ')} ` +
+    `The insert into ${task.model.table} takes its rows from a query that ${task.missing.join(', ')} ` +
       'cannot be added to: name its columns, and select from one query without union, or say these columns, too',
   )
 }
 
 function fillRow(
   row: ValueListNode | PrimitiveValueListNode,
-  { missing, given }: Task,
+  task: Task,
 ): ValueListNode | PrimitiveValueListNode {
-  const added = missing.map(([, make]) => make())
+  const added = task.missing.map((name) => makeValue(name, task))
   if (PrimitiveValueListNode.is(row)) {
     return PrimitiveValueListNode.create([...row.values, ...added])
   }
   // Kysely says DEFAULT where another row has the column and this one has not.
   const values = row.values.map((value, i) => {
-    const make = value.kind === 'DefaultInsertValueNode' ? given[i] : undefined
-    return make ? ValueNode.create(make()) : value
+    const name = value.kind === 'DefaultInsertValueNode' ? task.said[i] : undefined
+    return name && isFilled(name, task.model) ? ValueNode.create(makeValue(name, task)) : value
   })
-  return ValueListNode.create([...values, ...added.map((value) => ValueNode.create(value))])
+  return ValueListNode.create([...values, ...added.map(ValueNode.create)])
 }
 
-function fillSelect(query: SelectQueryNode, { missing, table }: Task): SelectQueryNode {
-  if (missing.some(([name]) => !name.includes('_at') && !name.includes('_by')))
+function isFilled(name: string, { audit, uuids }: Model): boolean {
+  return uuids.includes(name) || (audit as readonly string[]).includes(name)
+}
+
+/** What fills a column of one row. */
+function makeValue(name: string, { model, stamp }: Task): unknown {
+  return model.uuids.includes(name) ? uuidv7() : stampOf(name, stamp)
+}
+
+function fillSelect(query: SelectQueryNode, task: Task): SelectQueryNode {
+  const { model, missing } = task
+  if (missing.some((name) => model.uuids.includes(name)))
     throw new TypeError(
-      `The insert into ${table} selects rows without ${missing.map(([name]) => name).join(', ')}, and one value cannot be theirs: say it in the query`,
+      `The insert into ${model.table} selects rows without ${missing.join(', ')}, and one value cannot be theirs: say it in the query`,
     )
-  const added = missing.map(([name, make]) =>
-    SelectionNode.create(AliasNode.create(ValueNode.create(make()), IdentifierNode.create(name))),
+  const added = missing.map((name) =>
+    SelectionNode.create(
+      AliasNode.create(ValueNode.create(makeValue(name, task)), IdentifierNode.create(name)),
+    ),
   )
   return SelectQueryNode.cloneWithSelections(query, added)
 }

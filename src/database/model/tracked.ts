@@ -34,12 +34,15 @@ export function useOf(node: OperationNode | undefined, tables: TrackedTables): U
 /**
  * Whether a statement names a tracked table anywhere. It is asked of every statement, so it only looks; to
  * change one is to copy it.
+ *
+ * @param except a part of the statement that is not looked at
  */
-export function concerns(node: OperationNode, tables: TrackedTables): boolean {
+export function concerns(node: OperationNode, tables: TrackedTables, except?: string): boolean {
   if (node.kind === 'TableNode') return tables.has((node as TableNode).table.identifier.name)
   // Values: of a bulk insert there are thousands.
   if (LEAVES.has(node.kind)) return false
   for (const key in node) {
+    if (key === except) continue
     const part: unknown = node[key as keyof OperationNode]
     if (typeof part !== 'object' || part === null) continue
     if (Array.isArray(part)) {

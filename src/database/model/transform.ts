@@ -15,8 +15,8 @@ import {
 import { addedUpdates, fillInsert, type Stamp } from './fill.ts'
 import { derive, hide, joinsBackwards } from './hide.ts'
 import { type Mode, modeOf } from './mode.ts'
-import { DELETED_AT } from './model.ts'
-import { type TrackedTables, useOf } from './tracked.ts'
+import { DELETED_AT, type Model } from './model.ts'
+import { concerns, type TrackedTables, useOf } from './tracked.ts'
 
 /** Changes one statement, and the queries in it: fills in who and when, hides flagged rows, flags instead of deleting. */
 export class ModelTransformer extends OperationNodeTransformer {
@@ -60,33 +60,18 @@ export class ModelTransformer extends OperationNodeTransformer {
 
   protected override transformInsertQuery(node: InsertQueryNode): InsertQueryNode {
     return this.#within(node, () => {
-      const query = super.transformInsertQuery(node)
+      // To go through it is to copy it, which most need not: they have no other query inside.
+      const query = concerns(node, this.#all, 'into') ? super.transformInsertQuery(node) : node
       const model = useOf(query.into, this.#tables)?.model
       if (!model || this.#mode === 'plain') return query
       const filled = fillInsert(query, model, this.#stamp)
-      const { onConflict, onDuplicateKey } = filled
-      const task = { model, stamp: this.#stamp }
-      return {
-        ...filled,
-        ...(onConflict?.updates && {
-          onConflict: {
-            ...onConflict,
-            updates: [...onConflict.updates, ...addedUpdates(onConflict.updates, task)],
-          },
-        }),
-        ...(onDuplicateKey && {
-          onDuplicateKey: {
-            ...onDuplicateKey,
-            updates: [...onDuplicateKey.updates, ...addedUpdates(onDuplicateKey.updates, task)],
-          },
-        }),
-      }
+      return query.onConflict || query.onDuplicateKey ? this.#fillUpsert(filled, model) : filled
     })
   }
 
   protected override transformUpdateQuery(node: UpdateQueryNode): UpdateQueryNode {
     return this.#within(node, () => {
-      const query = super.transformUpdateQuery(node)
+      const query = concerns(node, this.#all, 'table') ? super.transformUpdateQuery(node) : node
       if (this.#mode === 'plain') return query
       const targets = itemsOf(query.table)
       const filled = this.#fill(query, targets)
@@ -101,6 +86,27 @@ export class ModelTransformer extends OperationNodeTransformer {
       if (this.#mode !== 'hide') return query
       return hide(query, [...query.from.froms, ...(query.using?.tables ?? [])], this.#tables)
     })
+  }
+
+  /** What an insert changes where there is such a row. */
+  #fillUpsert(query: InsertQueryNode, model: Model): InsertQueryNode {
+    const { onConflict, onDuplicateKey } = query
+    const task = { model, stamp: this.#stamp }
+    return {
+      ...query,
+      ...(onConflict?.updates && {
+        onConflict: {
+          ...onConflict,
+          updates: [...onConflict.updates, ...addedUpdates(onConflict.updates, task)],
+        },
+      }),
+      ...(onDuplicateKey && {
+        onDuplicateKey: {
+          ...onDuplicateKey,
+          updates: [...onDuplicateKey.updates, ...addedUpdates(onDuplicateKey.updates, task)],
+        },
+      }),
+    }
   }
 
   #fill(query: UpdateQueryNode, targets: readonly OperationNode[]): UpdateQueryNode {
