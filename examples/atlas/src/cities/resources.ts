@@ -48,10 +48,7 @@ export const retrieve = defineResource({
   response: City.schema,
   examples: { request: { id: example.id }, response: example },
   cache: { ttl: 60, stale: 300, negative: 5, perUser: false, tags: ({ id }) => [`city:${id}`] },
-  async perform({ id }, { db }) {
-    const found = await db.selectFrom('city').selectAll().where('id', '=', id).executeTakeFirst()
-    return found ?? notFound('city', id)
-  },
+  perform: ({ id }, { db }) => find(db, id),
 })
 
 export const create = defineResource({
@@ -66,7 +63,7 @@ export const create = defineResource({
     const { insertId } = await db.insertInto('city').values(city).executeTakeFirstOrThrow()
     const id = Number(insertId)
     await cache.invalidate(`city:${id}`, `country:${city.country}`)
-    return await retrieve.cacheless({ id })
+    return await find(db, id)
   },
 })
 
@@ -99,7 +96,7 @@ export const remove = defineResource({
   path: '/:id',
   request: byId,
   async perform({ id }, { db, cache }) {
-    const { country } = await retrieve.cacheless({ id })
+    const { country } = await find(db, id)
     await db.deleteFrom('city').where('id', '=', id).execute()
     await cache.invalidate(`city:${id}`, `country:${country}`)
     return null
@@ -110,13 +107,19 @@ type Database = Context['db']
 
 async function change(id: number, city: Static<typeof City.patch>, { db, cache }: Context) {
   if (city.country !== undefined) await assertCountry(db, city.country)
-  const before = await retrieve.cacheless({ id })
+  const before = await find(db, id)
   if (Object.keys(city).length > 0)
     await db.updateTable('city').set(city).where('id', '=', id).execute()
-  const after = await retrieve.cacheless({ id })
+  const after = await find(db, id)
   // Both: it may have moved from one to the other.
   await cache.invalidate(`city:${id}`, `country:${before.country}`, `country:${after.country}`)
   return after
+}
+
+/** As it is in the database: who changes a city must not see what the cache still has. */
+async function find(db: Database, id: number) {
+  const found = await db.selectFrom('city').selectAll().where('id', '=', id).executeTakeFirst()
+  return found ?? notFound('city', id)
 }
 
 async function assertCountry(db: Database, code: string): Promise<void> {
