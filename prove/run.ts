@@ -16,31 +16,56 @@ const USAGE = `npm run prove -- NAME [flags]
   NAME             one of ${Object.keys(proofs).join(', ')}
   --seed N         the same seed does the same again; default: another one each time
   --size N         how large; each proof has its own default
-  --driver NAME    sqlite, mysql or redis; default: all that it is about`
+  --driver NAME    sqlite, mysql or redis; default: all that it is about
+  --help           this
+
+Example: npm run prove -- migrate-race --size 50 --driver mysql`
+
+class UsageError extends Error {}
 
 const code = await main(process.argv.slice(2)).catch((error: Error) => {
+  if (error instanceof UsageError) {
+    console.error(`${error.message}\n${USAGE}`)
+    return 2
+  }
   progress(error instanceof SetupError ? error.message : (error.stack ?? String(error)))
   return 1
 })
 process.exit(code)
 
 async function main(argv: string[]): Promise<number> {
-  const { values, positionals } = parseArgs({
-    args: argv,
-    allowPositionals: true,
-    options: { seed: { type: 'string' }, size: { type: 'string' }, driver: { type: 'string' } },
-  })
-  const load = proofs[positionals[0] ?? '']
-  const numbers = [values.seed, values.size].filter((text) => text !== undefined).map(Number)
-  if (!load || !numbers.every((number) => Number.isInteger(number) && number > 0)) {
-    console.error(USAGE)
-    return 2
+  const { values, positionals } = parse(argv)
+  if (values.help) {
+    console.log(USAGE)
+    return 0
   }
+  const [name = '', ...more] = positionals
+  const load = proofs[name]
+  if (!load || more.length > 0)
+    throw new UsageError(`${positionals.join(' ') || 'Nothing'} is no proof`)
   const { proof } = await load()
-  const seed = Number(values.seed ?? 1 + Math.floor(Math.random() * 1e9))
-  const size = Number(values.size ?? proof.size.full)
+  const seed = count('seed', values.seed) ?? 1 + Math.floor(Math.random() * 1e9)
+  const size = count('size', values.size) ?? proof.size.full
   const drivers = proof.drivers.filter((driver) => !values.driver || driver === values.driver)
+  if (drivers.length === 0)
+    throw new UsageError(`${name} is not about ${values.driver}, but ${proof.drivers.join(', ')}`)
   return await withServers(drivers, (folder) => prove(proof, { drivers, seed, size, folder }))
+}
+
+function parse(args: string[]) {
+  const text = { type: 'string' } as const
+  const options = { seed: text, size: text, driver: text, help: { type: 'boolean' } } as const
+  try {
+    return parseArgs({ args, allowPositionals: true, options })
+  } catch (error) {
+    throw new UsageError((error as Error).message)
+  }
+}
+
+function count(name: string, text: string | undefined): number | undefined {
+  const number = text === undefined ? undefined : Number(text)
+  if (number === undefined || (Number.isInteger(number) && number > 0)) return number
+  throw new UsageError(`--${name} is ${text}; expected a positive integer`)
 }
 
 interface Wanted {

@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
 import t from 'tap'
 import { Databases } from '../prove/databases.ts'
 import { linkKit } from '../prove/migrations.ts'
@@ -31,3 +33,20 @@ for (const [name, load] of Object.entries(proofs)) {
     }
   })
 }
+
+t.test('what cannot be proved is told, and is no success', async (t) => {
+  const prove = (...args: string[]) => {
+    const script = join(import.meta.dirname, '../prove/run.ts')
+    const node = ['--conditions=plinth-source', script, ...args]
+    const { status, stdout, stderr } = spawnSync(process.execPath, node, { encoding: 'utf8' })
+    return { status, stdout, stderr: stderr.split('\n', 1)[0] }
+  }
+  t.match(prove('--help'), { status: 0, stdout: /^npm run prove -- NAME/ })
+  t.match(prove('nope'), { status: 2, stderr: 'nope is no proof' })
+  t.match(prove('schedule', '--driver', 'mysql'), {
+    status: 2,
+    stderr: /not about mysql, but redis/,
+  })
+  t.match(prove('schedule', '--size', '0'), { status: 2, stderr: /--size is 0; expected/ })
+  t.match(prove('schedule', '--sise', '1'), { status: 2, stderr: /Unknown option '--sise'/ })
+})
