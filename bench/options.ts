@@ -28,10 +28,10 @@ const USAGE = `npm run bench -- [flags]
   --boots N    starts of each server (6)
   --slices N   slices of load per start and route (4)
   --slice N    milliseconds of a slice (400)
-  --warm N     seconds of a server's CPU for each route beforehand (4)
+  --warm N     seconds of a server's CPU for each route beforehand (8)
   --pairs N    pairs of timed starts (15)
   --tasks N    tasks that each side enqueues and runs (100000)
-  --budget N   seconds for the load: on a slow machine there are fewer starts (400)
+  --budget N   seconds for the load: on a slow machine there are fewer starts (600)
   --only NAME  only this: ${[...routes.keys()].join(', ')}, cached, startup, help, migrations or
                tasks; may be given again
   --no-build   use dist/ as it is
@@ -43,7 +43,7 @@ export function readOptions(args: readonly string[]): Options {
   if (values.help) throw new SetupError(USAGE)
   const initial = values.quick
     ? { boots: 3, slices: 1, slice: 300, warm: 1, pairs: 5, tasks: 9000, budget: 50 }
-    : { boots: 6, slices: 4, slice: 400, warm: 4, pairs: 15, tasks: 100_000, budget: 400 }
+    : { boots: 6, slices: 4, slice: 400, warm: 8, pairs: 15, tasks: 100_000, budget: 600 }
   const count = (name: keyof typeof initial) => {
     const value = Number(values[name] ?? initial[name])
     if (Number.isInteger(value) && value > 0) return value
