@@ -13,7 +13,7 @@ export interface BoardOptions {
   redis: Redis
   /** Of BullMQ's keys. */
   prefix: string
-  /** The queues there are, asked for again with each visit. */
+  /** The queues there are, asked for again whenever the page asks. */
   queues: () => Promise<readonly string[]>
 }
 
@@ -30,7 +30,9 @@ export async function openBoard(options: BoardOptions): Promise<FastifyInstance>
     options: { uiConfig: { boardTitle: title } },
   })
   const app = Fastify({ logger: false })
-  app.addHook('onRequest', async () => {
+  app.addHook('onRequest', async ({ url }) => {
+    // Scripts and styles are there also when Redis is late: the page asks for the rest again.
+    if (!url.startsWith(`${path}/api/`)) return
     for (const name of await options.queues()) {
       if (known.has(name)) continue
       const queue = new Queue(name, { connection, prefix, skipMetasUpdate: true })

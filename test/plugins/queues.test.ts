@@ -65,6 +65,19 @@ t.test('in a browser: a task that failed is shown and tried again', async (t) =>
   )
 })
 
+t.test('the page itself is there also when the queues cannot be asked for', async (t) => {
+  const { app } = await create(t)
+  t.equal((await app.inject('/_/queues/api/queues')).statusCode, 200)
+  const driver = await app.tasks.driver()
+  driver.queues = () => Promise.reject(new Error('Redis is late'))
+  t.equal((await app.inject('/_/queues/api/queues')).statusCode, 500)
+  const page = await app.inject('/_/queues')
+  t.equal(page.statusCode, 200)
+  const script = /src="([^"]+\.js)"/.exec(page.body)?.[1] ?? 'none'
+  const { pathname } = new URL(script, 'http://localhost/_/queues/')
+  t.equal((await app.inject(pathname)).statusCode, 200, pathname)
+})
+
 t.test('the page is refused to strangers', async (t) => {
   const { app } = await create(t, {
     protected: true,
@@ -133,7 +146,7 @@ async function openPage(t: Test, app: FastifyInstance, path: string) {
   const asked: string[] = []
   const refused: string[] = []
   const said: string[] = []
-  page.setDefaultTimeout(10_000)
+  page.setDefaultTimeout(20_000)
   page.on('request', (request) => asked.push(request.url()))
   page.on('requestfailed', (request) => {
     if (request.failure()?.errorText === 'csp') refused.push(request.url())
