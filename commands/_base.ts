@@ -61,7 +61,7 @@ export abstract class BaseCommand extends Command {
     options: AppOptions,
   ): Promise<T> {
     const { createApp } = await import('../src/service.ts')
-    const { logFormat } = await import('../src/process/server-options.ts')
+    const { logFormat } = await import('../src/process/log.ts')
     const app = (await createApp(service, {
       root: loaded.root,
       logger: { ...logFormat(loaded.service.name), level: 'warn', stream: process.stderr },

@@ -5,6 +5,7 @@ import type { KitConfig } from '../config/schema.ts'
 import type { Envelope } from '../resource/envelope.ts'
 import { createErrorHandler } from '../resource/failure.ts'
 import { createClientErrorHandler } from './client-error.ts'
+import { loggerOptions } from './log.ts'
 
 const REQUEST_ID = /^[\w.:/+=-]{1,128}$/
 
@@ -44,23 +45,4 @@ export async function serverOptions(
 function requestIdOf(request: Pick<IncomingMessage, 'headers'>): string {
   const given = request.headers['x-request-id']
   return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID()
-}
-
-async function loggerOptions(name: string, level: string): Promise<FastifyServerOptions['logger']> {
-  if (!process.stdout.isTTY) return { ...logFormat(name), level }
-  const { default: pretty } = await import('pino-pretty')
-  return { level, stream: pretty({ sync: true, ignore: 'pid,hostname,name' }) }
-}
-
-/** How a log line looks: the service, the level by its name, the time as ISO 8601. */
-export function logFormat(name: string) {
-  return { name, timestamp: isoTime, formatters: { level: levelName } }
-}
-
-function isoTime(): string {
-  return `,"time":"${new Date().toISOString()}"`
-}
-
-function levelName(level: string): { level: string } {
-  return { level }
 }

@@ -35,6 +35,51 @@ t.test('the log: one JSON object a line, without query and secrets', async (t) =
   t.match(of('nowhere').at(-1), { msg: 'request', path: '/nothing', status: 404 })
 })
 
+// The log is written by a thread of Node.js' pool, and here there is only one.
+const BUSY = `
+import { pbkdf2 } from 'node:crypto'
+import { defineModule, defineResource, Type } from 'plinth'
+
+const occupy = defineResource({
+  summary: 'Occupy the only thread',
+  path: '/occupy',
+  response: Type.String(),
+  perform(_, { log }) {
+    pbkdf2('', '', 500_000, 64, 'sha512', () => {})
+    log.info('occupied')
+    return 'occupied'
+  },
+})
+
+export const things = defineModule({ prefix: '/things', resources: { occupy } })
+`
+
+t.test('what was logged last is written, and in its order', async (t) => {
+  const service = writeService(t, { 'src/things.ts': BUSY })
+  const env = { ...BARE, UV_THREADPOOL_SIZE: '1' }
+  const { url, process: child, ended } = await startServe(t, { service, env })
+  await fetch(`${url}/things/occupy`)
+  child.kill('SIGTERM')
+  const { code, stdout } = await ended
+  t.equal(code, 0)
+  t.strictSame(
+    logLines(stdout).map(({ msg }) => msg),
+    [`Server listening at ${url}`, 'occupied', 'request', 'the process ends'],
+  )
+})
+
+t.test('a log that nobody reads any more does not keep the process', async (t) => {
+  const {
+    url,
+    process: child,
+    ended,
+  } = await startServe(t, { service: writeService(t), env: BARE })
+  child.stdout.destroy()
+  t.ok((await fetch(`${url}/things/1`)).ok)
+  child.kill('SIGTERM')
+  t.match(await ended, { code: 0, stderr: '' })
+})
+
 t.test('LOG_LEVEL leaves out what is below it', async (t) => {
   const service = writeService(t)
   const port = await freePort(t)

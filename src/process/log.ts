@@ -1,0 +1,44 @@
+import { once } from 'node:events'
+import type { Writable } from 'node:stream'
+import type { FastifyBaseLogger, FastifyServerOptions } from 'fastify'
+import { type destination, symbols } from 'pino'
+
+/** How a service logs to stdout: a JSON object a line; pretty on a terminal. */
+export async function loggerOptions(
+  name: string,
+  level: string,
+): Promise<FastifyServerOptions['logger']> {
+  if (!process.stdout.isTTY) return { ...logFormat(name), level }
+  const { default: pretty } = await import('pino-pretty')
+  return { level, stream: pretty({ sync: true, ignore: 'pid,hostname,name' }) }
+}
+
+/** How a log line looks: the service, the level by its name, the time as ISO 8601. */
+export function logFormat(name: string) {
+  return { name, timestamp: isoTime, formatters: { level: levelName } }
+}
+
+/**
+ * Waits until what `log` was told is written, at most for three seconds: its reader may be gone. The lines are written
+ * by a thread; when a process exits, those that wait for it are written by the main thread, before the ones that it has
+ * in hand.
+ */
+export async function logWritten(log: FastifyBaseLogger): Promise<void> {
+  const { [symbols.streamSym]: stream } = log as {
+    [symbols.streamSym]?: ReturnType<typeof destination> | Writable
+  }
+  // On a terminal the main thread writes.
+  if (!stream || !('flushSync' in stream)) return
+  const drained = once(stream, 'drain', { signal: AbortSignal.timeout(3000) })
+  // It says nothing when it has nothing to write.
+  stream.write('')
+  await drained.catch(() => {})
+}
+
+function isoTime(): string {
+  return `,"time":"${new Date().toISOString()}"`
+}
+
+function levelName(level: string): { level: string } {
+  return { level }
+}
