@@ -1,6 +1,6 @@
 import { Queue, Worker } from 'bullmq'
 import { createApp, defineModule, defineResource, defineService } from '../src/index.ts'
-import { KEEP } from '../src/task/bullmq/jobs.ts'
+import { KEEP, keepOptions } from '../src/task/bullmq/keep.ts'
 
 // A process that enqueues empty tasks and runs them, with the kit or with BullMQ alone, as many as it is told, and says
 // how long that took.
@@ -38,14 +38,14 @@ async function startBare(): Promise<() => Promise<unknown>> {
   const { hostname: host, port } = new URL(url)
   const connection = { host, port: Number(port) }
   const queue = new Queue('default', { connection, prefix: `{${prefix}}` })
-  const options = { removeOnComplete: KEEP.succeeded, removeOnFail: KEEP.failed }
   const worker = new Worker('default', async () => perform(), {
     connection: { ...connection, maxRetriesPerRequest: null },
     prefix: `{${prefix}}`,
     concurrency,
+    ...keepOptions(KEEP),
   })
   await Promise.all([queue.waitUntilReady(), worker.waitUntilReady()])
-  return () => queue.add('empty', {}, options)
+  return () => queue.add('empty', {})
 }
 
 export interface Took {

@@ -1,6 +1,6 @@
 import { Queue } from 'bullmq'
 import { createApp } from '../src/service.ts'
-import { KEEP } from '../src/task/bullmq/jobs.ts'
+import { KEEP } from '../src/task/bullmq/keep.ts'
 import service from './tasks-service.ts'
 
 /** Who enqueues, and whose workers run: the kit, or BullMQ alone. */

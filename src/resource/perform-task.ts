@@ -1,8 +1,8 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { TaskFinal, TaskRetry } from '../task/errors.ts'
 import type { Perform, Progress, Run } from '../task/types.ts'
 import { assertData, validateRequest } from './call.ts'
-import { Context, runInContext } from './context.ts'
+import { Context, runInContext, type User } from './context.ts'
 import { toPlinthError } from './failure.ts'
 import type { AnyResource } from './resource.ts'
 import { toText } from './text.ts'
@@ -19,55 +19,72 @@ export function resourcesOf(app: FastifyInstance): FastifyInstance['resourceName
 export function createPerform(app: FastifyInstance): Perform {
   const byName = new Map(Array.from(resourcesOf(app), ([resource, name]) => [name, resource]))
   return async function performTask(run) {
-    const { id, data } = run
-    const fields = { task_id: id, resource: data.resource, request_id: data.requestId }
-    const resource = byName.get(data.resource)
+    const resource = byName.get(run.data.resource)
     if (!resource) {
       app.log.warn(
-        fields,
+        fieldsOf(run),
         'this release has no such resource: the task is handed back for one that has',
       )
       throw new TaskRetry(UNKNOWN_DELAY)
     }
     const began = performance.now()
     try {
-      const result = await perform(app, resource, run, fields)
+      const response = await perform(app, resource, run)
+      assertData(resource, run.data.resource, response)
+      const result = response == null ? null : JSON.parse(toText(app, resource, response))
       const duration_ms = Math.round(performance.now() - began)
-      app.log.info({ ...fields, duration_ms }, 'task done')
+      app.log.info({ ...fieldsOf(run), duration_ms }, 'task done')
       return result
     } catch (error) {
-      throw toFailure(error, run, app.log.child(fields))
+      throw toFailure(error, run, app.log.child(fieldsOf(run)))
     }
   }
 }
 
-async function perform(
-  app: FastifyInstance,
-  resource: AnyResource,
-  run: Run,
-  fields: object,
-): Promise<unknown> {
-  const { resource: name, input, user, requestId, traceparent } = run.data
+/** What log lines say of a task. */
+function fieldsOf({ id, data }: Run): object {
+  return { task_id: id, resource: data.resource, request_id: data.requestId }
+}
+
+function perform(app: FastifyInstance, resource: AnyResource, run: Run): unknown {
+  const { resource: name, input } = run.data
   const task = {
     id: run.id,
     attempt: run.attempt,
     progress: (progress: Progress) => run.progress(progress),
     childResults: () => run.childResults(),
   }
-  const caller = {
-    user: user === null ? undefined : { name: user },
-    requestId,
-    traceparent,
-    // Made for those that log.
-    get log() {
-      return app.log.child(fields)
-    },
-  }
-  const context = Context.ofTask(app, task, caller, new RunEnd(run))
+  const context = Context.ofTask(app, task, new Enqueuer(app, run), new RunEnd(run))
   const valid = validateRequest(resource, name, input)
-  const response = await runInContext(context, resource.definition.perform, valid, context)
-  assertData(resource, name, response)
-  return response == null ? null : JSON.parse(toText(app, resource, response))
+  return runInContext(context, resource.definition.perform, valid, context)
+}
+
+/** On whose behalf a task runs: whoever enqueued it. */
+class Enqueuer {
+  readonly #app: FastifyInstance
+  readonly #run: Run
+
+  constructor(app: FastifyInstance, run: Run) {
+    this.#app = app
+    this.#run = run
+  }
+
+  get user(): User | undefined {
+    const { user } = this.#run.data
+    return user === null ? undefined : { name: user }
+  }
+
+  get requestId(): string {
+    return this.#run.data.requestId
+  }
+
+  get traceparent(): string | undefined {
+    return this.#run.data.traceparent
+  }
+
+  get log(): FastifyBaseLogger {
+    return this.#app.log.child(fieldsOf(this.#run))
+  }
 }
 
 /** When a run has to end: its signal is made for those that ask for it. */

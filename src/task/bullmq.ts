@@ -8,7 +8,8 @@ import {
   patientModel,
 } from './bullmq/connection.ts'
 import { Endings } from './bullmq/finished.ts'
-import { KEEP, type Keep, queuesOf, toFlow, toJob } from './bullmq/jobs.ts'
+import { queuesOf, toFlow, toJob } from './bullmq/jobs.ts'
+import { KEEP, type Keep, keepOptions } from './bullmq/keep.ts'
 import { listTasks } from './bullmq/list.ts'
 import { Outages } from './bullmq/outages.ts'
 import { Queues } from './bullmq/queues.ts'
@@ -87,7 +88,7 @@ class BullmqDriver implements TaskDriver {
     await this.#line.use(async () => {
       for (const queue of queuesOf(tree)) await this.#queues.ensure(queue)
       const flow = await this.#queues.flow()
-      await flow.add(toFlow(tree, this.#keep))
+      await flow.add(toFlow(tree))
     })
   }
 
@@ -103,9 +104,12 @@ class BullmqDriver implements TaskDriver {
 
   async cancel(id: string): Promise<boolean> {
     const { client } = this.#line
-    const cancelled = await this.#on(id, (job, queue) =>
-      job.finishedOn ? false : cancelJob(client, queue, job, this.#options.prefix),
-    )
+    const cancelled = await this.#on(id, (job, queue) => {
+      if (job.finishedOn) return false
+      // It is no worker that ends it.
+      Object.assign(job.opts, keepOptions(this.#keep))
+      return cancelJob(client, queue, job, this.#options.prefix)
+    })
     return cancelled ?? false
   }
 
@@ -169,6 +173,7 @@ class BullmqDriver implements TaskDriver {
         prefix,
         lockDuration,
         stalledInterval,
+        ...keepOptions(this.#keep),
         onError: this.#onError,
       },
       this.#connect(),
@@ -211,7 +216,7 @@ class BullmqDriver implements TaskDriver {
 
   async #addOne(task: NewTask): Promise<string> {
     const queue = await this.#queues.ensure(task.queue)
-    const { name, data, opts } = toJob(task, this.#keep)
+    const { name, data, opts } = toJob(task)
     return (await queue.add(name, data, opts)).id as string
   }
 
@@ -219,7 +224,7 @@ class BullmqDriver implements TaskDriver {
     const ids = new Map<NewTask, string>()
     for (const [name, ofQueue] of Map.groupBy(tasks, ({ queue }) => queue)) {
       const queue = await this.#queues.ensure(name)
-      const added = await queue.addBulk(ofQueue.map((task) => toJob(task, this.#keep)))
+      const added = await queue.addBulk(ofQueue.map((task) => toJob(task)))
       for (const [index, task] of ofQueue.entries()) ids.set(task, added[index]?.id ?? task.id)
     }
     return tasks.map((task) => ids.get(task) ?? task.id)

@@ -52,27 +52,21 @@ function toJson(data: TaskData): string {
 }
 
 function problemOf(options: EnqueueOptions): string | undefined {
-  const {
-    delay = 0,
-    attempts = 1,
-    backoff = BACKOFF,
-    priority = 1,
-    queue = 'default',
-    key = '-',
-  } = options
-  const bounds: [name: string, value: number, least: number, most: number][] = [
-    ['delay', delay, 0, Number.MAX_SAFE_INTEGER],
-    ['attempts', attempts, 1, 1_000_000],
-    ['backoff.delay', backoff.delay, 0, Number.MAX_SAFE_INTEGER],
-    ['priority', priority, 1, MAX_PRIORITY],
-  ]
-  const bad = bounds.find(([, value, ...[least, most]]) => !isBetween(value, least, most))
-  if (bad) return `${bad[0]} is ${bad[1]}; expected a whole number from ${bad[2]} to ${bad[3]}`
-  if (!QUEUE.test(queue)) return `queue is ${JSON.stringify(queue)}; expected ${QUEUE.source}`
-  if (key.length < 1 || key.length > 200) return 'key has to have 1 to 200 characters'
-  return undefined
+  const { delay = 0, attempts = 1, backoff = BACKOFF, priority = 1 } = options
+  const { queue = 'default', key = '-' } = options
+  return (
+    outOf('delay', delay, 0, Number.MAX_SAFE_INTEGER) ??
+    outOf('attempts', attempts, 1, 1_000_000) ??
+    outOf('backoff.delay', backoff.delay, 0, Number.MAX_SAFE_INTEGER) ??
+    outOf('priority', priority, 1, MAX_PRIORITY) ??
+    (QUEUE.test(queue)
+      ? undefined
+      : `queue is ${JSON.stringify(queue)}; expected ${QUEUE.source}`) ??
+    (key.length < 1 || key.length > 200 ? 'key has to have 1 to 200 characters' : undefined)
+  )
 }
 
-function isBetween(value: number, least: number, most: number): boolean {
-  return Number.isSafeInteger(value) && value >= least && value <= most
+function outOf(name: string, value: number, least: number, most: number): string | undefined {
+  if (Number.isSafeInteger(value) && value >= least && value <= most) return undefined
+  return `${name} is ${value}; expected a whole number from ${least} to ${most}`
 }

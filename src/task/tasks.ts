@@ -66,7 +66,10 @@ export class Tasks {
       return tree.id
     }
     try {
-      return await deliver(await this.driver(), tree)
+      const driver = await this.driver()
+      if (tree.children.length === 0) return (await driver.add([tree]))[0] ?? tree.id
+      await driver.addTree(tree)
+      return tree.id
     } catch (error) {
       if (!this.#outbox || !isUnavailable(error)) throw error
       await this.#outbox.add(tree)
@@ -135,16 +138,6 @@ const WAITING = {
   started_at: null,
   finished_at: null,
 } as const
-
-/** Gives a task to a driver. */
-export async function deliver(driver: TaskDriver, tree: TaskTree): Promise<string> {
-  if (tree.children.length === 0) {
-    const [id = tree.id] = await driver.add([tree])
-    return id
-  }
-  await driver.addTree(tree)
-  return tree.id
-}
 
 /** A task in the original's form. */
 export function toResult({ id, state, progress, failure, result }: TaskRecord): TaskResult {

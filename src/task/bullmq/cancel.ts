@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { UnrecoverableError } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { cancelled } from '../errors.ts'
-import { failureText, type TaskJob, type TaskQueue } from './record.ts'
+import { type TaskJob, type TaskQueue, toThrow } from './record.ts'
 
 /** On which the workers hear of running tasks that are to be aborted. */
 export function cancelChannel(prefix: string): string {
@@ -53,5 +52,5 @@ export async function cancelJob(
 }
 
 export function cancelledError(id: string): Error {
-  return new UnrecoverableError(failureText(cancelled(id)))
+  return toThrow(cancelled(id), { final: true })
 }

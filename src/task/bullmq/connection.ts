@@ -1,6 +1,7 @@
-import { Redis, type RedisOptions } from 'ioredis'
+import type { Redis, RedisOptions } from 'ioredis'
 import { errors } from '../../errors.ts'
 import { settles, TooLate, within } from '../within.ts'
+import { Client } from './client.ts'
 import { type Outages, problemOf } from './outages.ts'
 
 /** After so long without a word from Redis it cannot be used, in ms. */
@@ -20,7 +21,7 @@ export type Place = string | RedisOptions
 
 function connect(place: Place, options: Omit<RedisOptions, 'replyMapping'>): Redis {
   const all = { ...COMMON, ...options }
-  return typeof place === 'string' ? new Redis(place, all) : new Redis({ ...place, ...all })
+  return typeof place === 'string' ? new Client(place, all) : new Client({ ...place, ...all })
 }
 
 /** For workers: commands wait for as long as Redis is away, then go on. */

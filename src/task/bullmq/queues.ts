@@ -35,11 +35,13 @@ export class Queues {
   }
 
   /** A queue to put something into. */
-  async ensure(name: string): Promise<TaskQueue> {
-    if (!this.#announced.has(name)) {
-      await this.#line.client.sadd(this.#key, name)
-      this.#announced.add(name)
-    }
+  ensure(name: string): Promise<TaskQueue> {
+    return this.#announced.has(name) ? this.open(name) : this.#announce(name)
+  }
+
+  async #announce(name: string): Promise<TaskQueue> {
+    await this.#line.client.sadd(this.#key, name)
+    this.#announced.add(name)
     return await this.open(name)
   }
 
@@ -51,16 +53,16 @@ export class Queues {
     return await this.#once('', () => new FlowProducer(this.#options))
   }
 
-  async #once<T extends Queue | FlowProducer>(key: string, make: () => T): Promise<T> {
+  #once<T extends Queue | FlowProducer>(key: string, make: () => T): Promise<T> {
     const open = this.#open.get(key) as Promise<T> | undefined
-    if (open) return await open
+    if (open) return open
     const made = make()
     ;(made as EventEmitter).on('error', this.#onError)
     const ready = made.waitUntilReady().then(() => made)
     this.#open.set(key, ready)
     // One whose connection was lost while it was made would stay useless.
     ready.catch(() => this.#open.delete(key))
-    return await ready
+    return ready
   }
 
   get #key(): string {

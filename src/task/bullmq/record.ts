@@ -1,4 +1,4 @@
-import type { Job, Queue } from 'bullmq'
+import { type Job, type Queue, UnrecoverableError } from 'bullmq'
 import { errors } from '../../errors.ts'
 import { childFailed, type Failure } from '../errors.ts'
 import type { Progress, TaskData, TaskRecord, TaskState } from '../types.ts'
@@ -13,7 +13,7 @@ export function toJobData({ resource: _, user, ...data }: TaskData): JobData {
 }
 
 export function readJobData({ name, data }: TaskJob): TaskData {
-  return { user: null, ...data, resource: name }
+  return { ...data, user: data.user ?? null, resource: name }
 }
 
 /** Our states by BullMQ's; one that was cancelled has failed there. */
@@ -39,7 +39,7 @@ export function toRecord(job: TaskJob, state: string): TaskRecord {
     progress: typeof job.progress === 'object' ? (job.progress as Progress) : null,
     result: ours === 'succeeded' ? (job.returnvalue ?? null) : null,
     failure,
-    attempts: job.opts.attempts ?? 1,
+    attempts: job.opts.attempts || 1,
     // BullMQ counts the cancelling of one that has never run.
     attempts_made: job.processedOn ? job.attemptsMade : 0,
     enqueued_at: toIso(job.timestamp),
@@ -52,9 +52,13 @@ function toIso(milliseconds: number): string {
   return new Date(milliseconds).toISOString()
 }
 
-/** How a failure is kept: BullMQ keeps the message of an error. */
-export function failureText({ code, message }: Failure): string {
-  return JSON.stringify({ code, message })
+/** How BullMQ is told of a failure; `final`: whatever tries are left. */
+export function toThrow({ code, message }: Failure, { final }: { final: boolean }): Error {
+  const text = JSON.stringify({ code, message })
+  const error = final ? new UnrecoverableError(text) : new Error(text)
+  // BullMQ would keep it. It is in the log of the worker.
+  error.stack = ''
+  return error
 }
 
 function readFailure(text = ''): Failure {

@@ -27,7 +27,7 @@ export class JobRun implements Run {
   }
 
   get attempts(): number {
-    return this.job.opts.attempts ?? 1
+    return this.job.opts.attempts || 1
   }
 
   get signal(): AbortSignal {

@@ -1,15 +1,16 @@
 import { setImmediate } from 'node:timers/promises'
-import { UnrecoverableError, WaitingChildrenError, WaitingError, Worker } from 'bullmq'
+import { WaitingChildrenError, WaitingError, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { failureOf, TaskFinal, TaskRetry } from '../errors.ts'
 import type { WorkOptions } from '../types.ts'
 import { settles } from '../within.ts'
 import { cancelledError } from './cancel.ts'
 import { disconnectForGood } from './connection.ts'
-import { failureText, type JobData, type TaskJob } from './record.ts'
+import type { keepOptions } from './keep.ts'
+import { type JobData, type TaskJob, toThrow } from './record.ts'
 import { JobRun } from './run.ts'
 
-export interface WorkerSettings {
+export interface WorkerSettings extends ReturnType<typeof keepOptions> {
   connection: Redis
   prefix: string
   /** How long a task is ours without a sign of life, in ms. */
@@ -117,8 +118,7 @@ export class QueueWorker {
     if (run.ending === 'cancelled') return cancelledError(run.job.id as string)
     if (run.ending === 'handed back') return await this.#giveBack(run)
     if (error instanceof TaskRetry) return await this.#giveBack(run, error.delay)
-    const text = failureText(failureOf(error))
-    return error instanceof TaskFinal ? new UnrecoverableError(text) : new Error(text)
+    return toThrow(failureOf(error), { final: error instanceof TaskFinal })
   }
 
   async #giveBack(run: JobRun, delay = 0): Promise<Error> {

@@ -1,0 +1,41 @@
+import { randomUUID } from 'node:crypto'
+import { Redis } from 'ioredis'
+import t from 'tap'
+import { task, until, work } from '../suites/task-fixture.ts'
+import { redisDrivers, redisUrl } from './redis-fixture.ts'
+
+const AGE = 3600
+const PREFIX = `test-${randomUUID()}`
+
+t.test('of what has ended the last ones are kept, whoever ended it', async (t) => {
+  const keep = { succeeded: { age: AGE, count: 2 }, failed: { age: AGE, count: 1 } }
+  const driver = redisDrivers(t, { keep })()
+  const cancelled = [task(), task(), task()]
+  await driver.add(cancelled)
+  for (const { id } of cancelled) t.ok(await driver.cancel(id))
+  t.match(await driver.counts('default'), { failed: 1, waiting: 0 })
+
+  const done = [task(), task(), task(), task()]
+  await driver.add(done)
+  await work(t, driver, async () => null, { concurrency: 1 })
+  await until(async () => (await driver.counts('default')).waiting === 0)
+  await driver.finished((done.at(-1) as (typeof done)[number]).id)
+  t.match(await driver.counts('default'), { succeeded: 2, failed: 1 })
+})
+
+t.test('a failure is kept without where it came from', async (t) => {
+  const driver = redisDrivers(t, { prefix: PREFIX })()
+  const fails = task({ attempts: 1 })
+  await driver.add([fails])
+  await work(t, driver, async () => {
+    throw new Error('the password is hunter2')
+  })
+  const record = await driver.finished(fails.id)
+  t.match(record, { state: 'failed', failure: { code: 'INTERNAL' }, attempts: 1, attempts_made: 1 })
+  const client = new Redis(redisUrl())
+  t.teardown(() => client.disconnect())
+  const kept = await client.hgetall(`${PREFIX}:default:${fails.id}`)
+  t.match(kept.failedReason, /INTERNAL/)
+  t.equal(kept.stacktrace, '[]')
+  t.notMatch(JSON.stringify(kept), /hunter2|\.ts:/)
+})
