@@ -111,8 +111,12 @@ function thoseWith(route: Route, servers: readonly Running[]): readonly Running[
   return servers.filter(({ side }) => side !== 'raw' || route.readsCities)
 }
 
-/** The same in an order that begins one further each round: none has a better place, or two turns in a row. */
+/**
+ * The same in an order that begins one further each round, and turns round when each has begun: none has a better place,
+ * always the same one before it, or two turns in a row.
+ */
 export function rotate<T>(all: readonly T[], round: number): T[] {
   const first = round % all.length
-  return [...all.slice(first), ...all.slice(0, first)]
+  const line = Math.floor(round / all.length) % 2 === 0 ? all : all.toReversed()
+  return [...line.slice(first), ...line.slice(0, first)]
 }

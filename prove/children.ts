@@ -14,6 +14,7 @@ export interface Child {
   ask<T>(order: string, value?: unknown): Promise<T>
   /** At once, and waits until it has ended. */
   kill(): Promise<void>
+  readonly pid: number
   /** Resolves when it has ended. */
   readonly ended: Promise<unknown>
 }
@@ -44,7 +45,7 @@ export async function startChild(
   }
   teardown(kill)
   await Promise.race([once(child, 'message'), failure(ended, name)])
-  return { ask: asker(child, failure(ended, name)), kill, ended }
+  return { ask: asker(child, failure(ended, name)), pid: child.pid as number, kill, ended }
 }
 
 async function failure(ended: Promise<unknown[]>, name: string): Promise<never> {

@@ -1,10 +1,12 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 
-/** What tasks have written down: the number of each, once for every time that it has run to its end. */
+/** What tasks have written down: the number of each and the process, once for every time that it has run to its end. */
 export class Runs {
   readonly #file: number
-  readonly #seen = new Set<string>()
-  #total = 0
+  /** The process that has run a task last. */
+  readonly #ran = new Map<string, number>()
+  /** The processes whose tasks have run again, once for each. */
+  readonly #repeated: number[] = []
   #rest = ''
 
   /** @param path a file of lines that others append to */
@@ -15,13 +17,13 @@ export class Runs {
   /** How many tasks have run. */
   get tasks(): number {
     this.#read()
-    return this.#seen.size
+    return this.#ran.size
   }
 
-  /** How many runs were not the first of their task. */
-  get repeated(): number {
+  /** How many tasks ran again that one of these processes had run; default: any. */
+  repeated(processes?: ReadonlySet<number>): number {
     this.#read()
-    return this.#total - this.#seen.size
+    return this.#repeated.filter((pid) => processes?.has(pid) ?? true).length
   }
 
   close(): void {
@@ -34,8 +36,14 @@ export class Runs {
       size = readSync(this.#file, buffer)
       const lines = (this.#rest + buffer.toString('latin1', 0, size)).split('\n')
       this.#rest = lines.pop() as string
-      this.#total += lines.length
-      for (const line of lines) this.#seen.add(line)
+      for (const line of lines) this.#add(line)
     }
+  }
+
+  #add(line: string): void {
+    const [task = '', pid] = line.split(' ')
+    const before = this.#ran.get(task)
+    if (before !== undefined) this.#repeated.push(before)
+    this.#ran.set(task, Number(pid))
   }
 }

@@ -9,10 +9,10 @@ const file = RECORD ? openSync(RECORD, 'a') : 0
 /** Resolves when this process has run a task. */
 export const worked = Promise.withResolvers<void>()
 
-/** Works a little, not all of them equally long, and writes down, outside of Redis, that it has: processes append whole lines. */
+/** Works a little, not all of them equally long, and writes down, outside of Redis, who has: processes append whole lines. */
 export async function work(n: number): Promise<void> {
   await sleep(1 + (n % 9))
-  writeSync(file, `${n}\n`)
+  writeSync(file, `${n} ${process.pid}\n`)
   worked.resolve()
 }
 

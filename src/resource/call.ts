@@ -1,14 +1,13 @@
 import { Readable } from 'node:stream'
-import type { ValidateFunction } from 'ajv'
 import { errors } from '../errors.ts'
 import type { CacheMode } from './cache-policy.ts'
 import { cachedText, cacheSlot, forget } from './cached.ts'
 import { type Context, currentContext, runInContext } from './context.ts'
 import { aborted } from './deadline.ts'
 import type { AnyResource, CallOptions } from './resource.ts'
-import { boundNumbers, closeSchema, hasDefaults } from './schema.ts'
+import { boundNumbers, closeSchema } from './schema.ts'
 import { assertResponse } from './strict.ts'
-import { compileExact, toDetails } from './validate.ts'
+import { dataValidators, toDetails } from './validate.ts'
 
 /**
  * Calls a resource in process: validate, perform, validate. The context is the caller's, except for what is cached:
@@ -80,29 +79,16 @@ function nameOf(resource: AnyResource, { app }: Context): string {
   return app.resourceNames?.get(resource) ?? resource.definition.summary
 }
 
-interface RequestValidator {
-  validate: ValidateFunction
-  /** Defaults are written into the value: into a copy then, never into the caller's. */
-  copies: boolean
-}
-
-const validators = new WeakMap<AnyResource, RequestValidator>()
+const validatorOf = dataValidators(({ request }) => boundNumbers(closeSchema(request)))
 
 /** @throws {PlinthError} INVALID_REQUEST */
 export function validateRequest(resource: AnyResource, name: string, request: unknown): unknown {
-  let validator = validators.get(resource)
-  if (!validator) {
-    const schema = resource.request
-    validator = {
-      validate: compileExact(boundNumbers(closeSchema(schema))),
-      copies: hasDefaults(schema),
-    }
-    validators.set(resource, validator)
-  }
+  const { validate, copies } = validatorOf(resource)
   const given = request === undefined ? {} : request
-  const input = validator.copies ? copyData(given) : given
-  if (validator.validate(input)) return input
-  throw errors.INVALID_REQUEST.with({ errors: toDetails(validator.validate.errors) }, name)
+  // Never into the caller's own.
+  const input = copies ? copyData(given) : given
+  if (validate(input)) return input
+  throw errors.INVALID_REQUEST.with({ errors: toDetails(validate.errors) }, name)
 }
 
 /** Copies lists and plain objects; what no schema can write into is shared. */

@@ -1,16 +1,9 @@
-import type { ValidateFunction } from 'ajv'
 import { errors } from '../errors.ts'
 import type { AnyResource } from './resource.ts'
-import { closeSchema, hasDefaults } from './schema.ts'
-import { compileExact, toDetails } from './validate.ts'
+import { closeSchema } from './schema.ts'
+import { dataValidators, toDetails } from './validate.ts'
 
-interface ResponseValidator {
-  validate: ValidateFunction
-  /** Defaults are written into the value: into a copy then. */
-  copies: boolean
-}
-
-const validators = new WeakMap<AnyResource, ResponseValidator>()
+const validatorOf = dataValidators(({ response }) => closeSchema(response))
 
 /**
  * Checks that `response` is what the schema says, and that the schema would not drop a field of it.
@@ -18,13 +11,7 @@ const validators = new WeakMap<AnyResource, ResponseValidator>()
  * @throws {PlinthError} INVALID_RESPONSE, naming each field
  */
 export function assertResponse(resource: AnyResource, name: string, response: unknown): void {
-  let validator = validators.get(resource)
-  if (!validator) {
-    const schema = resource.response
-    validator = { validate: compileExact(closeSchema(schema)), copies: hasDefaults(schema) }
-    validators.set(resource, validator)
-  }
-  const { validate, copies } = validator
+  const { validate, copies } = validatorOf(resource)
   if (validate(toJson(response, copies))) return
   throw errors.INVALID_RESPONSE.with({ errors: toDetails(validate.errors) }, name)
 }

@@ -1,7 +1,8 @@
 import { Ajv2019, type ErrorObject, type Options, type ValidateFunction } from 'ajv/dist/2019.js'
 import addFormats from 'ajv-formats'
 import type { ErrorDetail } from '../errors.ts'
-import type { JsonSchema } from './schema.ts'
+import type { AnyResource } from './resource.ts'
+import { hasDefaults, type JsonSchema } from './schema.ts'
 
 // Past this many the rest says nothing new, and a body of a million bad items would answer with as many.
 const MAX_DETAILS = 100
@@ -57,6 +58,28 @@ export function compileExact(schema: JsonSchema): ValidateFunction {
 /** Compiles a validator for what arrives as text (path, query): `'1'` becomes 1, a lone value a list. */
 export function compileCoercing(schema: JsonSchema): ValidateFunction {
   return coercing.compile(schema)
+}
+
+export interface DataValidator {
+  validate: ValidateFunction
+  /** Defaults are written into the value: into a copy then. */
+  copies: boolean
+}
+
+/** Validators of data that is not text: one for each resource, compiled when it is first asked for. */
+export function dataValidators(
+  schemaOf: (resource: AnyResource) => JsonSchema,
+): (resource: AnyResource) => DataValidator {
+  const made = new WeakMap<AnyResource, DataValidator>()
+  return (resource) => {
+    let validator = made.get(resource)
+    if (!validator) {
+      const schema = schemaOf(resource)
+      validator = { validate: compileExact(schema), copies: hasDefaults(schema) }
+      made.set(resource, validator)
+    }
+    return validator
+  }
 }
 
 /** What was wrong, place by place, in words for the caller. */

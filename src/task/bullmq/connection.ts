@@ -1,7 +1,7 @@
-import type { Redis, RedisOptions } from 'ioredis'
+import { Redis, type RedisOptions } from 'ioredis'
 import { errors } from '../../errors.ts'
 import { settles, TooLate, within } from '../within.ts'
-import { Client } from './client.ts'
+import { BatchingClient } from './batching-client.ts'
 import { type Outages, problemOf } from './outages.ts'
 
 /** After so long without a word from Redis it cannot be used, in ms. */
@@ -19,9 +19,13 @@ const COMMON = {
 /** `redis://…`, or options of ioredis. */
 export type Place = string | RedisOptions
 
-function connect(place: Place, options: Omit<RedisOptions, 'replyMapping'>): Redis {
+function connect(
+  place: Place,
+  options: Omit<RedisOptions, 'replyMapping'>,
+  Kind: typeof Redis = Redis,
+): Redis {
   const all = { ...COMMON, ...options }
-  return typeof place === 'string' ? new Client(place, all) : new Client({ ...place, ...all })
+  return typeof place === 'string' ? new Kind(place, all) : new Kind({ ...place, ...all })
 }
 
 /** For workers: commands wait for as long as Redis is away, then go on. */
@@ -45,13 +49,17 @@ export class Line {
 
   constructor(place: Place, outages: Outages) {
     this.client = outages.watch(
-      connect(place, {
-        // However long a command takes: Redis is there as long as it answers any of them.
-        socketTimeout: PATIENCE,
-        enableOfflineQueue: false,
-        autoResendUnfulfilledCommands: false,
-        maxRetriesPerRequest: 0,
-      }),
+      connect(
+        place,
+        {
+          // However long a command takes: Redis is there as long as it answers any of them.
+          socketTimeout: PATIENCE,
+          enableOfflineQueue: false,
+          autoResendUnfulfilledCommands: false,
+          maxRetriesPerRequest: 0,
+        },
+        BatchingClient,
+      ),
     )
     this.client.on('ready', () => {
       this.#isOpen = true

@@ -6,9 +6,10 @@ const TOGETHER = 8
 
 /**
  * A client that sends up to {@link TOGETHER} commands of one turn of the event loop in one write, the dearest part of a
- * command. With `enableAutoPipelining` they would wait until those before have been answered.
+ * command. With `enableAutoPipelining` they would wait until those before have been answered. Not for workers: what they
+ * have to say of a task that has run, nobody should hear later.
  */
-export class Client extends Redis {
+export class BatchingClient extends Redis {
   #held = 0
 
   override sendCommand(...[command, stream]: Parameters<Redis['sendCommand']>): unknown {

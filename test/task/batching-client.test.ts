@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
 import t from 'tap'
-import { Client } from '../../src/task/bullmq/client.ts'
+import { BatchingClient } from '../../src/task/bullmq/batching-client.ts'
 import { redisUrl } from './redis-fixture.ts'
 
 const KEY = 'test-client'
@@ -12,7 +12,7 @@ async function reads(client: Redis): Promise<number> {
 }
 
 t.test('commands of one turn share writes, and keep their order', async (t) => {
-  const client = new Client(redisUrl(), { replyMapping: 'legacy' })
+  const client = new BatchingClient(redisUrl(), { replyMapping: 'legacy' })
   t.teardown(() => client.disconnect())
   await client.del(KEY)
   const before = await reads(client)
