@@ -79,7 +79,7 @@ export class Line {
         const left = this.#since + PATIENCE - Date.now()
         await within(left, this.#open.promise, 'Redis is not reachable')
       }
-      return await this.#whileOpen(work)
+      return await work()
     } catch (cause) {
       const problem = problemOf(cause)
       if (problem === undefined) throw cause
@@ -87,7 +87,8 @@ export class Line {
     }
   }
 
-  #whileOpen<T>(work: () => Promise<T>): Promise<T> {
+  /** Does `work`, which would wait for Redis longer than a command does, and fails as soon as the connection is lost. */
+  whileOpen<T>(work: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const fail = (error: unknown) => {
         this.#underWay.delete(fail)

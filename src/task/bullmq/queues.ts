@@ -58,7 +58,7 @@ export class Queues {
     if (open) return open
     const made = make()
     ;(made as EventEmitter).on('error', this.#onError)
-    const ready = made.waitUntilReady().then(() => made)
+    const ready = this.#line.whileOpen(() => made.waitUntilReady()).then(() => made)
     this.#open.set(key, ready)
     // One whose connection was lost while it was made would stay useless.
     ready.catch(() => this.#open.delete(key))
