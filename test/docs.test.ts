@@ -44,7 +44,10 @@ function write(t: Test, folder = t.testdir()): string {
   return folder
 }
 
-t.test('the examples compile', { timeout: 120_000 }, async (t) => {
+// It runs the compiler, and whole services.
+t.setTimeout(180_000)
+
+t.test('the examples compile', async (t) => {
   const folder = write(t)
   const config = { extends: join(root, 'tsconfig.json'), include: ['**/*.ts'] }
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config))
