@@ -1,4 +1,5 @@
 import type { TObject } from 'typebox'
+import { quoteValue } from './dotenv.ts'
 import { describeExpected } from './expected.ts'
 import type { ConfigOwner } from './join.ts'
 import { type VariableSchema, variablesOf } from './secret.ts'
@@ -20,13 +21,18 @@ export function renderExample(owners: readonly ConfigOwner[]): string {
 function renderVariable({ required }: TObject) {
   return ([name, variable]: [string, VariableSchema]) => {
     const needed = required?.includes(name) && !hasFallback(variable)
-    const value = variable.secret ? '' : quote(variable.default)
+    const value = variable.secret ? undefined : quoteValue(String(variable.default ?? ''))
+    const rule = needed ? 'Required' : `Default: ${describeDefault(variable)}`
     return [
-      ...(variable.description ? [`# ${variable.description}`] : []),
-      `# Expected: ${describeExpected(variable)}. ${needed ? 'Required.' : `Default: ${describeDefault(variable)}.`}`,
-      `${needed ? '' : '# '}${name}=${value}`,
+      ...(variable.description ? [asComment(variable.description)] : []),
+      asComment(`Expected: ${describeExpected(variable)}. ${rule}.`),
+      `${needed ? '' : '# '}${name}=${value ?? ''}`,
     ].join('\n')
   }
+}
+
+function asComment(text: string): string {
+  return text.replaceAll(/^/gm, '# ')
 }
 
 /** The variables as a Markdown table. */
@@ -54,12 +60,4 @@ function describeDefault({ default: value, derived, secret }: VariableSchema): s
   if (derived !== undefined) return derived
   if (value === undefined) return 'none'
   return secret ? 'not shown' : String(value)
-}
-
-// Quoted so that `util.parseEnv` reads the same text back.
-function quote(value: unknown): string {
-  const text = value === undefined ? '' : String(value)
-  if (!/[\s#"'`]/.test(text)) return text
-  const mark = ['"', "'", '`'].find((each) => !text.includes(each)) ?? '"'
-  return `${mark}${text}${mark}`
 }

@@ -47,11 +47,14 @@ function describeProblem(name: string, variable: VariableSchema, layers: Layers)
 }
 
 function describeGot(name: string, variable: VariableSchema, layers: Layers): string {
-  const { environment, dotenv } = layers
+  const { environment, dotenv, lines } = layers
   const value = environment[name] ?? dotenv[name]
   if (value === undefined) return 'not set'
-  const origin = environment[name] === undefined ? '.env' : 'the environment'
-  return `got ${variable.secret ? 'a value that is not shown' : quote(value)} from ${origin}`
+  const isFromFile = environment[name] === undefined
+  // Of several lines, where a quote is closed too late: then they are meant for other variables.
+  const isHidden = variable.secret || (isFromFile && value.includes('\n'))
+  const origin = isFromFile ? `line ${lines[name]} of .env` : 'the environment'
+  return `got ${isHidden ? 'a value that is not shown' : quote(value)} from ${origin}`
 }
 
 function quote(value: string): string {

@@ -1,9 +1,10 @@
+import { isUtf8 } from 'node:buffer'
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { parseEnv } from 'node:util'
 import type { TObject } from 'typebox'
-import { errors } from '../errors.ts'
+import { errors, type PlinthError } from '../errors.ts'
 import { derive, type RawValues } from './derive.ts'
+import { type Dotenv, parseDotenv } from './dotenv.ts'
 import { type VariableSchema, variablesOf } from './secret.ts'
 
 export interface ConfigSources {
@@ -17,6 +18,8 @@ export interface ConfigSources {
 export interface Layers {
   environment: RawValues
   dotenv: RawValues
+  /** The line of .env on which a variable stands, by its name. */
+  lines: Readonly<Record<string, number>>
   derived: RawValues
   /** Variables that must be set because another one is. */
   missing: readonly string[]
@@ -25,14 +28,16 @@ export interface Layers {
 /**
  * Reads the sources without judging their values.
  *
- * @throws {PlinthError} CONFIG_INVALID when there is a .env that cannot be read
+ * @throws {PlinthError} CONFIG_INVALID when there is a .env that cannot be read, or only by a guess
  */
 export function readLayers(
   schema: TObject,
   { env = process.env, dotenv = '.env' }: ConfigSources,
 ): Layers {
   const environment = pick(schema, env)
-  const file = pick(schema, dotenv === false ? {} : readDotenv(resolve(dotenv)))
+  const isDeclared = (name: string) => Object.hasOwn(schema.properties, name)
+  const found = [...(dotenv === false ? [] : readDotenv(resolve(dotenv), isDeclared))]
+  const file = pick(schema, Object.fromEntries(found.map(([name, { value }]) => [name, value])))
   const { values, missing } = derive({ ...file, ...environment })
   const derivable = new Set(
     variablesOf(schema).flatMap(([name, { derived }]) => (derived ? [name] : [])),
@@ -43,6 +48,7 @@ export function readLayers(
   return {
     environment,
     dotenv: file,
+    lines: Object.fromEntries(found.map(([name, { line }]) => [name, line])),
     derived: Object.fromEntries(derived),
     missing: derivable.has('DATABASE_URL') ? missing : [],
   }
@@ -66,17 +72,47 @@ function isPlainText(variable: VariableSchema): boolean {
   return variable.type === 'string' && !limits.some((keyword) => keyword in variable)
 }
 
-function readDotenv(path: string): RawValues {
+function readDotenv(path: string, isDeclared: (name: string) => boolean): Dotenv['variables'] {
+  const bytes = readBytes(path)
+  const encoding = foreignEncoding(bytes)
+  if (encoding) throw unreadable(path, encoding, 'a text file in UTF-8')
+  // Some editors put a byte order mark in front, which would become part of the first name.
+  const text = bytes.toString('utf8').replace(/^\uFEFF/, '')
+  const { variables, problems } = parseDotenv(text, isDeclared)
+  if (problems.length === 0) return variables
+  const lines = problems.map(({ line, message }) => `  ${path}, line ${line}: ${message}`)
+  throw errors.CONFIG_INVALID(lines.join('\n'))
+}
+
+function readBytes(path: string): Buffer {
   try {
-    // Some editors put a byte order mark in front, which would become part of the first name.
-    return parseEnv(readFileSync(path, 'utf8').replace(/^\uFEFF/, ''))
+    return readFileSync(path)
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT') return {}
-    const problem = code === 'EISDIR' ? 'it is a folder' : (code ?? message)
-    throw errors.CONFIG_INVALID.with(
-      { cause: error },
-      `  ${path}: cannot be read (${problem}), expected a text file, or none`,
+    if (code === 'ENOENT') return Buffer.alloc(0)
+    throw unreadable(
+      path,
+      code === 'EISDIR' ? 'it is a folder' : (code ?? message),
+      'a text file, or none',
+      error,
     )
   }
+}
+
+/** What the file is in, where it is not UTF-8. */
+function foreignEncoding(bytes: Buffer): string | undefined {
+  const mark = bytes.toString('latin1', 0, 2)
+  if (mark === '\xFF\xFE' || mark === '\xFE\xFF' || bytes.includes(0))
+    return 'it is UTF-16, or no text'
+  if (isUtf8(bytes)) return undefined
+  const line = bytes
+    .toString('latin1')
+    .split('\n')
+    .findIndex((row) => !isUtf8(Buffer.from(row, 'latin1')))
+  return `line ${line + 1} is not UTF-8`
+}
+
+function unreadable(path: string, problem: string, expected: string, cause?: unknown): PlinthError {
+  const text = `  ${path}: cannot be read (${problem}), expected ${expected}`
+  return errors.CONFIG_INVALID.with({ cause }, text)
 }

@@ -1,9 +1,16 @@
-import { parseEnv } from 'node:util'
 import t from 'tap'
 import Type from 'typebox'
+import { parseDotenv } from '../../src/config/dotenv.ts'
 import { renderExample, renderTable } from '../../src/config/example.ts'
 import { readConfig } from '../../src/config/read.ts'
 import { kitOwner, secret } from '../../src/config/schema.ts'
+
+/** The values of a .env file. */
+function parse(text: string): Record<string, string> {
+  const { variables, problems } = parseDotenv(text, () => true)
+  if (problems.length > 0) throw new Error(JSON.stringify(problems))
+  return Object.fromEntries(Array.from(variables, ([name, { value }]) => [name, value]))
+}
 
 const shop = {
   owner: 'shop',
@@ -45,17 +52,35 @@ TOKEN=
 
 t.test('.env.example with every line open says the same as no file at all', async (t) => {
   const open = renderExample([kitOwner]).replaceAll(/^# ([A-Z_]+=.)/gm, '$1')
-  const env = parseEnv(open)
+  const env = parse(open)
   t.ok(Object.keys(env).length > 5)
   const read = (env: NodeJS.ProcessEnv) => ({
     ...readConfig<object>([kitOwner], { env, dotenv: false }).values,
   })
   t.strictSame(read(env), read({}))
   t.equal(
-    parseEnv(renderExample([shop]).replaceAll('# GREETING', 'GREETING')).GREETING,
+    parse(renderExample([shop]).replaceAll('# GREETING', 'GREETING')).GREETING,
     `it's "5 | #1"`,
   )
 })
+
+t.test(
+  'texts of several lines stay comments; what no quotes can hold is left to the reader',
+  async (t) => {
+    const schema = Type.Object({
+      KEY: Type.String({ description: 'One.\nTwo.', default: '-\n-' }),
+      ALL: Type.String({ default: `"'\`` }),
+      PATH: Type.String({ default: 'C:\\new folder\\' }),
+    })
+    const text = renderExample([{ owner: 'shop', schema }])
+    t.strictSame(parse(text), {})
+    t.strictSame(parse(text.replaceAll(/^# (?=[A-Z]+=)/gm, '')), {
+      KEY: '-\n-',
+      ALL: '',
+      PATH: 'C:\\new folder\\',
+    })
+  },
+)
 
 t.test('the table has a row for each variable', async (t) => {
   t.equal(

@@ -90,13 +90,13 @@ t.test('every bad variable is listed at once, in the order of the schema', async
       'The configuration is not valid:',
       '  SEATS: not set, expected an integer from 1 to 500',
       '  RATE: got "0" from the environment, expected a number above 0',
-      '  OPEN: got "yes" from .env, expected true or false',
+      '  OPEN: got "yes" from line 1 of .env, expected true or false',
       '  SITE: got "nowhere" from the environment, expected a URL',
     ].join('\n'),
     errors: [
       { path: '/SEATS', message: 'not set, expected an integer from 1 to 500' },
       { path: '/RATE', message: 'got "0" from the environment, expected a number above 0' },
-      { path: '/OPEN', message: 'got "yes" from .env, expected true or false' },
+      { path: '/OPEN', message: 'got "yes" from line 1 of .env, expected true or false' },
       { path: '/SITE', message: 'got "nowhere" from the environment, expected a URL' },
     ],
   })
