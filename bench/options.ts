@@ -17,7 +17,7 @@ export interface Options {
   tasks: number
   /** Seconds for the load; where the machine is slow, there are fewer starts. */
   budget: number
-  /** What is measured: routes by name, `cached`, `startup`, `help`, `migrations`, `tasks`. */
+  /** What is measured: routes by name, `bare`, `cached`, `startup`, `help`, `migrations`, `tasks`. */
   only: ReadonlySet<string>
   build: boolean
   json: boolean
@@ -32,8 +32,8 @@ const USAGE = `npm run bench -- [flags]
   --pairs N    pairs of timed starts (15)
   --tasks N    tasks that each side enqueues and runs (100000)
   --budget N   seconds for the load: on a slow machine there are fewer starts (600)
-  --only NAME  only this: ${[...routes.keys()].join(', ')}, cached, startup, help, migrations or
-               tasks; may be given again
+  --only NAME  only this: ${[...routes.keys()].join(', ')}, bare, cached, startup, help,
+               migrations or tasks; may be given again
   --no-build   use dist/ as it is
   --json       print everything as JSON`
 
@@ -49,7 +49,7 @@ export function readOptions(args: readonly string[]): Options {
     if (Number.isInteger(value) && value > 0) return value
     throw new SetupError(`--${name} is ${values[name]}; expected a positive integer`)
   }
-  const known = [...routes.keys(), 'cached', 'startup', 'help', 'migrations', 'tasks']
+  const known = [...routes.keys(), 'bare', 'cached', 'startup', 'help', 'migrations', 'tasks']
   const only = values.only ?? known
   const unknown = only.find((name) => !known.includes(name))
   if (unknown) throw new SetupError(`--only ${unknown} is not known\n${USAGE}`)

@@ -1,3 +1,4 @@
+import type { BareRatio } from './bare.ts'
 import type { CachedRatio } from './cached.ts'
 import type { Comparison, Throughput } from './compare.ts'
 import type { Timed } from './startup.ts'
@@ -5,6 +6,7 @@ import { type Ratio, verdict } from './statistics.ts'
 
 export interface Results {
   throughput?: Throughput
+  bare?: BareRatio[]
   cached?: CachedRatio[]
   startup?: Timed[]
   help?: Timed[]
@@ -13,9 +15,18 @@ export interface Results {
 }
 
 /** The results as Markdown tables. */
-export function report({ throughput, cached, startup, help, migrations, tasks }: Results): string {
+export function report({
+  throughput,
+  bare,
+  cached,
+  startup,
+  help,
+  migrations,
+  tasks,
+}: Results): string {
   const parts = [
     ...(throughput ? reportThroughput(throughput) : []),
+    ...(bare ? ['Microseconds of CPU for a request, beside bare Fastify', bareTable(bare)] : []),
     ...(cached ? ['Cached results', cachedTable(cached)] : []),
     ...(startup ? ['Start-up until the first answer', timedTable(startup)] : []),
     ...(help ? ['Commands', timedTable(help)] : []),
@@ -47,6 +58,18 @@ function reportThroughput({ boots, by, memory }: Throughput): string[] {
       ]),
     ),
   ]
+}
+
+function bareTable(routes: readonly BareRatio[]): string {
+  return table(
+    ['route', 'bare', 'plinth', 'ratio', '95 %', 'control', '95 %', 'verdict'],
+    routes.map(({ route, bare, plinth, ratio, control }) => [
+      route,
+      bare.toFixed(1),
+      plinth.toFixed(1),
+      ...compared(ratio, control),
+    ]),
+  )
 }
 
 function cachedTable(cached: readonly CachedRatio[]): string {

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { SetupError } from '../test/servers/ready.ts'
 import { Sandbox } from '../test/servers/sandbox.ts'
+import { measureBare } from './bare.ts'
 import { measureCached } from './cached.ts'
 import { compareSamples } from './compare.ts'
 import { findLoader } from './load.ts'
@@ -41,6 +42,7 @@ async function measure(options: Options): Promise<Results> {
     const loads = [...routes.keys()].some((route) => only.has(route))
     return {
       ...(loads && { throughput: compareSamples(await measureLoad(place, options)) }),
+      ...(only.has('bare') && { bare: await measureBare(place, options) }),
       ...(only.has('cached') && { cached: await measureCached(place, options) }),
       ...(only.has('startup') && { startup: await measureStartup(place, pairs) }),
       ...(only.has('help') && { help: await measureHelp(pairs + 5) }),

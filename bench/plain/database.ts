@@ -37,7 +37,8 @@ export function databaseOf(app: FastifyInstance): Database {
 /** `-population,name` as columns and directions; the key breaks ties. */
 export function parseOrder(order: string | undefined, key: string): [string, 'asc' | 'desc'][] {
   const columns = order?.split(',') ?? []
-  if (!columns.some((column) => column === key || column === `-${key}`)) columns.push(key)
+  const sign = columns.at(-1)?.startsWith('-') ? '-' : ''
+  if (!columns.some((column) => column === key || column === `-${key}`)) columns.push(sign + key)
   return columns.map((column) =>
     column.startsWith('-') ? [column.slice(1), 'desc'] : [column, 'asc'],
   )

@@ -105,5 +105,7 @@ function parseOrder(order: string | undefined, key: readonly string[]): [string,
     column.startsWith('-') ? [column.slice(1), 'desc'] : [column, 'asc'],
   )
   const missing = key.filter((column) => !named.some(([name]) => name === column))
-  return [...named, ...missing.map((column): [string, 'asc'] => [column, 'asc'])]
+  // In the direction of the last one: an index on it, which holds the key too, then gives the rows in order.
+  const direction = named.at(-1)?.[1] ?? 'asc'
+  return [...named, ...missing.map((column): [string, 'asc' | 'desc'] => [column, direction])]
 }
