@@ -1,6 +1,9 @@
 import { execFile } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { readCities } from '../examples/atlas/src/data/cities.ts'
 import { attach } from '../test/servers/attach.ts'
 import { execute, mysql } from '../test/servers/mysql.ts'
 import { progress } from '../test/servers/ready.ts'
@@ -32,14 +35,25 @@ interface BareRoute extends Route {
   side?: Side
 }
 
-const routes: ReadonlyMap<string, BareRoute> = new Map<string, BareRoute>([
-  ['ping', { path: '/ping' }],
-  ['echo', { path: '/echo', script: fileURLToPath(new URL('bare/echo.lua', import.meta.url)) }],
-  ['list', { path: '/cities?country=FR&order=-population' }],
-  ['one', { path: `/cities/${CITY}` }],
-  ['cached in Redis', { path: `/cached/${CITY}` }],
-  ['cached in process', { path: `/cached/${CITY}`, side: 'memory' }],
-])
+/** @param sandbox where the script is written that asks for cached cities */
+function createRoutes(sandbox: Sandbox): ReadonlyMap<string, BareRoute> {
+  const echo = fileURLToPath(new URL('bare/echo.lua', import.meta.url))
+  const cached = join(sandbox.folder, 'cached.lua')
+  // A thousand in turns: one alone would be read once for all connections that ask for it at a time.
+  const paths = [...readCities()].slice(0, 1000).map(({ id }) => `"/cached/${id}"`)
+  writeFileSync(
+    cached,
+    `local paths = {${paths}}\nlocal i = 0\nfunction request()\n  i = i % #paths + 1\n  return wrk.format("GET", paths[i])\nend\n`,
+  )
+  return new Map<string, BareRoute>([
+    ['ping', { path: '/ping' }],
+    ['echo', { path: '/echo', script: echo }],
+    ['list', { path: '/cities?country=FR&order=-population' }],
+    ['one', { path: `/cities/${CITY}` }],
+    ['cached in Redis', { path: '/', script: cached }],
+    ['cached in process', { path: '/', script: cached, side: 'memory' }],
+  ])
+}
 
 /** Plinth beside the bare service, by the time on a CPU that a request takes. */
 export interface BareRatio {
@@ -66,6 +80,7 @@ export async function measureBare(
 ): Promise<BareRatio[]> {
   const { sandbox, wrk } = place
   const env = await fillServers(sandbox)
+  const routes = createRoutes(sandbox)
   const samples: Sample[] = []
   const slice = options.slice * LONGER
   for (let boot = 0; boot < options.boots; boot++) {
