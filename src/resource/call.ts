@@ -3,7 +3,7 @@ import { errors } from '../errors.ts'
 import type { CacheMode } from './cache-policy.ts'
 import { cachedText, cacheSlot, forget } from './cached.ts'
 import { type Context, currentContext, runInContext } from './context.ts'
-import { aborted } from './deadline.ts'
+import { aborted, follow } from './deadline.ts'
 import type { AnyResource, CallOptions } from './resource.ts'
 import { boundNumbers, closeSchema } from './schema.ts'
 import { assertResponse } from './strict.ts'
@@ -117,17 +117,18 @@ async function race(
   { signal, timeout }: { signal: AbortSignal | undefined; timeout: number | undefined },
   work: (context: Context) => unknown,
 ): Promise<unknown> {
-  const late = new AbortController()
-  const inner = context.withSignal(signal ? AbortSignal.any([signal, late.signal]) : late.signal)
-  inner.signal.throwIfAborted()
+  const end = new AbortController()
+  const leave = follow(end, signal ? [context.signal, signal] : [context.signal])
   const timer =
     timeout === undefined
       ? undefined
-      : setTimeout(() => late.abort(errors.DEADLINE_EXCEEDED(timeout)), timeout)
+      : setTimeout(() => end.abort(errors.DEADLINE_EXCEEDED(timeout)), timeout)
   try {
+    end.signal.throwIfAborted()
     // `work` first: where it throws at once there must be no second promise whose rejection nobody sees.
-    return await Promise.race([work(inner), aborted(inner.signal)])
+    return await Promise.race([work(context.withSignal(end.signal)), aborted(end.signal)])
   } finally {
     clearTimeout(timer)
+    leave()
   }
 }

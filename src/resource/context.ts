@@ -116,10 +116,10 @@ export class Context {
     source?.throwIfAborted()
   }
 
-  /** This context with a signal that aborts with this one's or with `signal`, whichever is first. */
+  /** This context with another signal. */
   withSignal(signal: AbortSignal): Context {
     const child = new Context(this.app, this.request, this.reply, undefined, this.task)
-    child.#signal = AbortSignal.any([this.signal, signal])
+    child.#signal = signal
     return child.#for(this)
   }
 

@@ -192,7 +192,7 @@ class BullmqDriver implements TaskDriver {
         const record = await this.#get(id).catch(ignoreOutage)
         return record && hasEnded(record.state) ? record : undefined
       },
-      AbortSignal.any(signals),
+      signals,
     )
   }
 

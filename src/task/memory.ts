@@ -14,7 +14,7 @@ import type {
   Working,
   WorkOptions,
 } from './types.ts'
-import { settles } from './within.ts'
+import { settles, unlessAborted } from './within.ts'
 
 /** How many that have ended are kept. */
 const KEPT = 10_000
@@ -135,10 +135,7 @@ class MemoryDriver implements TaskDriver {
   async finished(id: string, signal?: AbortSignal): Promise<TaskRecord> {
     const task = this.#tasks.get(id)
     if (!task) throw errors.TASK_NOT_FOUND(id)
-    await unlessAborted(
-      task.over,
-      AbortSignal.any([this.#closing.signal, ...(signal ? [signal] : [])]),
-    )
+    await unlessAborted(task.over, [this.#closing.signal, ...(signal ? [signal] : [])])
     if (!task.hasEnded) throw errors.TASK_NOT_FOUND(id)
     return task.copy()
   }
@@ -320,14 +317,4 @@ function waitsForOthers({ missing, hasEnded }: MemoryTask): boolean {
 
 function uniqueKey({ queue, options }: Pick<NewTask, 'queue' | 'options'>): string {
   return JSON.stringify([queue, options.unique])
-}
-
-async function unlessAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted()
-  const aborted = Promise.withResolvers<void>()
-  const abort = () => aborted.reject(signal.reason)
-  signal.addEventListener('abort', abort)
-  await Promise.race([promise, aborted.promise]).finally(() =>
-    signal.removeEventListener('abort', abort),
-  )
 }

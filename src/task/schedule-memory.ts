@@ -9,7 +9,7 @@ export function memorySchedules(now: () => number = Date.now): ScheduleStore {
   const states = new Map<string, Omit<ScheduleState, 'paused'>>()
   const paused = new Set<string>()
 
-  function stateOf({ name, version }: ScheduleKey, start = now()) {
+  function stateOf({ name, version }: ScheduleKey, start: number) {
     const key = `${name} ${version}`
     const state = states.get(key) ?? { done: start, last: null }
     states.set(key, state)
@@ -18,7 +18,9 @@ export function memorySchedules(now: () => number = Date.now): ScheduleStore {
 
   return {
     async open(key, start) {
-      return { ...stateOf(key, start), paused: paused.has(key.name), now: now() }
+      // Read once: what begins now has `done` and `now` alike.
+      const time = now()
+      return { ...stateOf(key, start ?? time), paused: paused.has(key.name), now: time }
     },
     async advance(key, done, last) {
       const state = stateOf(key, done)
@@ -30,8 +32,9 @@ export function memorySchedules(now: () => number = Date.now): ScheduleStore {
         paused.add(key.name)
         return
       }
-      const state = stateOf(key)
-      if (paused.delete(key.name)) state.done = Math.max(state.done, now())
+      const time = now()
+      const state = stateOf(key, time)
+      if (paused.delete(key.name)) state.done = Math.max(state.done, time)
     },
   }
 }

@@ -1,3 +1,5 @@
+import { getEventListeners } from 'node:events'
+import { types } from 'node:util'
 import t from 'tap'
 import { Type } from 'typebox'
 import type { Context } from '../../src/resource/context.ts'
@@ -138,4 +140,37 @@ t.test('an answer in time is the answer, and leaves no timer', async (t) => {
     process.getActiveResourcesInfo().filter((name) => name === 'Timeout'),
     timers,
   )
+})
+
+/** How much hangs on a signal: its listeners, and the signals that `AbortSignal.any` has made of it. */
+function hangingOn(signal: AbortSignal): number {
+  const own = Object.getOwnPropertySymbols(signal).map((symbol): unknown =>
+    Reflect.get(signal, symbol),
+  )
+  const derived = own.filter(types.isSet)
+  return (
+    getEventListeners(signal, 'abort').length + derived.reduce((sum, { size }) => sum + size, 0)
+  )
+}
+
+t.test('a call that has ended leaves nothing on the signals of those that called it', async (t) => {
+  const { slow } = createSlow(Promise.resolve())
+  const stuck = createSlow(never).slow
+  const controller = new AbortController()
+  const { signal } = controller
+  const counts: number[] = []
+  const outer = defineResource({
+    summary: 'Outer',
+    path: '/outer',
+    async perform(_, context) {
+      for (let i = 0; i < 20; i++) await slow({}, { timeout: 60_000, signal })
+      await failure(stuck({}, { timeout: 5, signal }))
+      counts.push(hangingOn(context.signal), hangingOn(signal))
+      return null
+    },
+  })
+  const app = await serveThings(t, { slow, outer })
+  await app.run(() => outer())
+  t.strictSame(counts, [0, 0])
+  controller.abort()
 })

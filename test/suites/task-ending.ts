@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { WorkerEnding } from '../../src/task/errors.ts'
@@ -251,8 +252,14 @@ export async function taskWaitedFor(t: Test, { open }: DriverUnderTest) {
   await t.rejects(driver.finished(one.id, AbortSignal.abort(new Error('never'))), {
     message: 'never',
   })
-  const left = driver.finished(one.id)
+  const ended = task()
+  await work(t, driver, async () => 'done')
+  await driver.add([ended])
+  const patient = new AbortController().signal
+  await driver.finished(ended.id, patient)
+  t.strictSame(getEventListeners(patient, 'abort'), [], 'and nothing is left on a signal')
+  const left = t.rejects(driver.finished(one.id), { code: 'TASKS_UNAVAILABLE' })
   await driver.close()
-  await t.rejects(left, { code: 'TASKS_UNAVAILABLE' })
+  await left
   await driver.close()
 }

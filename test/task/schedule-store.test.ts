@@ -17,6 +17,17 @@ t.test('memory', async (t) => {
   })
 })
 
+t.test(
+  'memory reads its clock once: a schedule that begins now is done with up to now',
+  async (t) => {
+    let time = 1000
+    // It goes on between any two readings.
+    const store = memorySchedules(() => time++)
+    const { done, now } = await store.open({ name: 'stats.nightly', version: 'a' })
+    t.equal(done, now)
+  },
+)
+
 t.test('redis', async (t) => {
   await scheduleStoreSuite(t, (t) => {
     const { client, prefix } = redis(t)

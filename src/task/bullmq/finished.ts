@@ -32,34 +32,34 @@ export class Endings {
   /**
    * Asks `look` when the task seems to have ended, and now and then, until it answers with something.
    *
-   * @throws the reason of `signal`, and what `look` throws
+   * @throws the reason of one of `signals`, and what `look` throws
    */
   async wait<T>(
     queue: string,
     id: string,
     look: () => Promise<T | undefined>,
-    signal: AbortSignal,
+    signals: readonly AbortSignal[],
   ): Promise<T> {
-    signal.throwIfAborted()
+    for (const signal of signals) signal.throwIfAborted()
     const stream = this.#open(queue)
     let wake = Promise.withResolvers<void>()
     const onEnd = () => wake.resolve()
     const names = ['completed', 'failed'].map((event) => `${event}:${id}`)
     for (const name of names) stream.events.on(name as 'completed', onEnd)
-    signal.addEventListener('abort', onEnd)
+    for (const signal of signals) signal.addEventListener('abort', onEnd)
     try {
       for (let delay = POLL.first; ; delay = Math.min(delay * 2, POLL.most)) {
         const timer = setTimeout(onEnd, delay)
         await wake.promise
         clearTimeout(timer)
         wake = Promise.withResolvers()
-        signal.throwIfAborted()
+        for (const signal of signals) signal.throwIfAborted()
         const found = await look()
         if (found !== undefined) return found
       }
     } finally {
       for (const name of names) stream.events.off(name as 'completed', onEnd)
-      signal.removeEventListener('abort', onEnd)
+      for (const signal of signals) signal.removeEventListener('abort', onEnd)
       this.#leave(queue, stream)
     }
   }
