@@ -28,6 +28,11 @@ export interface TasksPluginOptions {
   concurrency?: number
   /** Milliseconds that running tasks may take to finish when the app closes; default 8000. */
   stopTimeout?: number
+  /**
+   * Milliseconds that a task whose time is over may take to end once its signal was aborted; then the try has failed,
+   * whatever it still does. Default 10,000.
+   */
+  abortGrace?: number
 }
 
 /**
@@ -36,10 +41,10 @@ export interface TasksPluginOptions {
  */
 async function registerTasks(app: FastifyInstance, options: TasksPluginOptions): Promise<void> {
   const { prefix = '{plinth}:tasks', payloadLimit = 1_048_576, concurrency = 10 } = options
-  const { stopTimeout = 8000 } = options
+  const { stopTimeout = 8000, abortGrace = 10_000 } = options
   const redis = app.hasDecorator('redis') ? app.getDecorator<Redis>('redis') : undefined
   const outbox = app.hasDecorator('db') ? new DatabaseOutbox(app.db, () => own.poke()) : undefined
-  const bounds = { payloadLimit, concurrency, stopTimeout, limits: options.limits }
+  const bounds = { payloadLimit, concurrency, stopTimeout, abortGrace, limits: options.limits }
   const own = new TaskProcess({ app, redis, outbox, prefix, ...bounds })
   const { driver, work, schedules } = own
   const tasks = new Tasks({ driver, work, schedules, outbox, payloadLimit })

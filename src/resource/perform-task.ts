@@ -5,6 +5,8 @@ import { assertData, validateRequest } from './call.ts'
 import { Context, runInContext, type User } from './context.ts'
 import { toPlinthError } from './failure.ts'
 import type { AnyResource } from './resource.ts'
+import { TaskEnd } from './task-end.ts'
+import { taskTimeoutOf } from './task-options.ts'
 import { toText } from './text.ts'
 
 /** Milliseconds after which a task is looked at again that a newer release has enqueued. */
@@ -15,8 +17,12 @@ export function resourcesOf(app: FastifyInstance): FastifyInstance['resourceName
   return app.resourceNames ?? new Map()
 }
 
-/** What a worker of `app` does with a task: it calls the resource that the task names. */
-export function createPerform(app: FastifyInstance): Perform {
+/**
+ * What a worker of `app` does with a task: it calls the resource that the task names.
+ *
+ * @param grace milliseconds that a task whose time is over may take to end once its signal was aborted
+ */
+export function createPerform(app: FastifyInstance, grace: number): Perform {
   const byName = new Map(Array.from(resourcesOf(app), ([resource, name]) => [name, resource]))
   return async function performTask(run) {
     const resource = byName.get(run.data.resource)
@@ -29,7 +35,7 @@ export function createPerform(app: FastifyInstance): Perform {
     }
     const began = performance.now()
     try {
-      const response = await perform(app, resource, run)
+      const response = await perform(app, resource, run, grace)
       assertData(resource, run.data.resource, response)
       const result = response == null ? null : JSON.parse(toText(app, resource, response))
       const duration_ms = Math.round(performance.now() - began)
@@ -46,17 +52,25 @@ function fieldsOf({ id, data }: Run): object {
   return { task_id: id, resource: data.resource, request_id: data.requestId }
 }
 
-function perform(app: FastifyInstance, resource: AnyResource, run: Run): unknown {
+function perform(
+  app: FastifyInstance,
+  resource: AnyResource,
+  run: Run,
+  grace: number,
+): Promise<unknown> {
   const { resource: name, input } = run.data
+  const end = new TaskEnd(run, taskTimeoutOf(resource), grace)
   const task = {
     id: run.id,
     attempt: run.attempt,
-    progress: (progress: Progress) => run.progress(progress),
+    progress: async (progress: Progress) => {
+      if (!end.isOver) await run.progress(progress)
+    },
     childResults: () => run.childResults(),
   }
-  const context = Context.ofTask(app, task, new Enqueuer(app, run), new RunEnd(run))
+  const context = Context.ofTask(app, task, new Enqueuer(app, run), end)
   const valid = validateRequest(resource, name, input)
-  return runInContext(context, resource.definition.perform, valid, context)
+  return end.bound(() => runInContext(context, resource.definition.perform, valid, context))
 }
 
 /** On whose behalf a task runs: whoever enqueued it. */
@@ -84,23 +98,6 @@ class Enqueuer {
 
   get log(): FastifyBaseLogger {
     return this.#app.log.child(fieldsOf(this.#run))
-  }
-}
-
-/** When a run has to end: its signal is made for those that ask for it. */
-class RunEnd {
-  readonly #run: Run
-
-  constructor(run: Run) {
-    this.#run = run
-  }
-
-  get signal(): AbortSignal {
-    return this.#run.signal
-  }
-
-  throwIfAborted(): void {
-    this.signal.throwIfAborted()
   }
 }
 

@@ -9,6 +9,16 @@ import type { TaskPlan } from './flow.ts'
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
+/** How a resource runs as a task. */
+export interface TaskOptions
+  extends Pick<EnqueueOptions, 'attempts' | 'backoff' | 'priority' | 'queue'> {
+  /**
+   * Milliseconds that one try may take: then its signal aborts, and ten seconds later the try has failed, whatever it
+   * still does. 0: as long as it takes. Default: the resource's `timeout`, else 15 minutes.
+   */
+  timeout?: number
+}
+
 /** What a resource is: `request` goes in, `response` comes out, `perform` is the business logic between. */
 export interface ResourceDefinition<Req extends TSchema, Res extends TSchema> {
   /** A few words for lists and the API document. */
@@ -39,7 +49,7 @@ export interface ResourceDefinition<Req extends TSchema, Res extends TSchema> {
   /** How its results are cached; default: not at all. Calls that change something are `invalidate`d by tags. */
   cache?: ResourceCache<Static<Req>, Static<Res>>
   /** How it runs as a task, where the caller says nothing else. */
-  task?: Pick<EnqueueOptions, 'attempts' | 'backoff' | 'priority' | 'queue'>
+  task?: TaskOptions
   /** When it runs by itself, as a task: cron, in five fields or six with seconds first. */
   schedule?: string | Schedule
   /** Shown in the API document. */

@@ -8,6 +8,7 @@ import type { Scheduler, SchedulerOptions } from '../task/scheduler.ts'
 import type { WorkWanted } from '../task/tasks.ts'
 import type { TaskDriver, Working, WorkOptions } from '../task/types.ts'
 import { createPerform, resourcesOf } from './perform-task.ts'
+import { assertTaskOptions } from './task-options.ts'
 import type { DatabaseOutbox } from './task-outbox.ts'
 
 export interface TaskProcessOptions<DB> {
@@ -23,6 +24,8 @@ export interface TaskProcessOptions<DB> {
   concurrency: number
   /** Milliseconds. */
   stopTimeout: number
+  /** Milliseconds. */
+  abortGrace: number
 }
 
 /** The schedules of a service, and what is known of them. */
@@ -49,9 +52,10 @@ export class TaskProcess<DB> {
 
   /** Works on tasks until it is stopped, at the latest with the app. */
   work = async ({ schedules, ...wanted }: WorkWanted): Promise<Working> => {
-    const { app, limits = {} } = this.#options
+    const { app, limits = {}, abortGrace } = this.#options
     const driver = await this.driver()
-    const working = await driver.work({ ...wanted, limits, perform: createPerform(app) })
+    const perform = createPerform(app, abortGrace)
+    const working = await driver.work({ ...wanted, limits, perform })
     this.#working.push(working)
     this.poke()
     if (schedules) await this.#startSchedules()
@@ -70,8 +74,10 @@ export class TaskProcess<DB> {
     void this.#relay.then((relay) => relay.poke())
   }
 
-  /** @throws {PlinthError} SCHEDULE_INVALID */
+  /** @throws {PlinthError} RESOURCE_INVALID, SCHEDULE_INVALID */
   async check(): Promise<void> {
+    const { app } = this.#options
+    for (const [resource, name] of resourcesOf(app)) assertTaskOptions(name, resource.definition)
     if (this.#hasSchedules()) await this.#scheduled()
   }
 

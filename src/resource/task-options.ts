@@ -1,0 +1,20 @@
+import { errors } from '../errors.ts'
+import type { AnyResource } from './resource.ts'
+
+/** Milliseconds that a try of a task may take where nothing says how long. */
+const TIMEOUT = 15 * 60_000
+// No timer can be set for longer, in ms.
+const LONGEST = 2 ** 31 - 1
+
+/** Milliseconds that a try may take; 0: as long as it takes. */
+export function taskTimeoutOf({ definition }: AnyResource): number {
+  return definition.task?.timeout ?? definition.timeout ?? TIMEOUT
+}
+
+/** @throws {PlinthError} RESOURCE_INVALID */
+export function assertTaskOptions(name: string, { task }: AnyResource['definition']): void {
+  const { timeout = 0 } = task ?? {}
+  if (Number.isSafeInteger(timeout) && timeout >= 0 && timeout <= LONGEST) return
+  const expected = `expected whole milliseconds up to ${LONGEST}, 0 for no end`
+  throw errors.RESOURCE_INVALID(name, `timeout of its task is ${timeout}; ${expected}`)
+}
