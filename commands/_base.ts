@@ -1,10 +1,15 @@
 import { Command } from '@oclif/core/command'
+import type { Input, ParserOutput } from '@oclif/core/interfaces'
 import type { FastifyInstance } from 'fastify'
-import { errors, PlinthError } from '../src/errors.ts'
+import { errors } from '../src/errors.ts'
 import { locateService, type ServiceLocation } from '../src/process/locate.ts'
 import type { AppOptions, ServiceDefinition } from '../src/service.ts'
-import { describeError } from './_describe.ts'
+import { describeError, errorJson, type OclifError } from './_describe.ts'
+import { formatJson } from './_print.ts'
 import { type LoadedService, loadService } from './_service.ts'
+
+/** Flags or arguments by their names. */
+type Named = Record<string, unknown>
 
 /**
  * What every command of the kit and of services extends. Results go to stdout (`this.log`), talk goes to
@@ -84,19 +89,40 @@ export abstract class BaseCommand extends Command {
     if (app.config.NODE_ENV === 'production' && !force) throw errors.PRODUCTION_REFUSED(action)
   }
 
+  /** Takes no argument from stdin, as oclif does where one is missing and a line is there in time. */
+  protected override parse<F extends Named, B extends Named, A extends Named>(
+    options: Input<F, B, A> = this.ctor as Input<F, B, A>,
+    argv?: string[],
+  ): Promise<ParserOutput<F, B, A>> {
+    const args = Object.entries(options.args ?? {}).map(([name, arg]) => [
+      name,
+      { ...arg, ignoreStdin: true },
+    ])
+    return super.parse({ ...options, args: Object.fromEntries(args) }, argv)
+  }
+
+  // oclif prints no result that is empty, 0 or false.
+  protected override async _run<T>(): Promise<T> {
+    const result = await super._run<T>()
+    if (!result && this.jsonEnabled()) this.logJson(this.toSuccessJson(result))
+    return result
+  }
+
+  override logJson(json: unknown): void {
+    console.log(formatJson(json))
+  }
+
   protected override async catch(error: unknown): Promise<unknown> {
-    // Wrong usage: oclif says what and exits with 2.
-    if (error instanceof Error && 'oclif' in error) throw error
+    const { code, oclif } = error as OclifError
+    // _main.ts says what is wrong with the arguments, also where it is said as JSON.
+    if (code === 'EEXIT' || oclif?.exit === 2) throw error
     if (this.jsonEnabled()) this.logJson(this.toErrorJson(error))
+    else if (oclif) throw error
     else this.logToStderr(describeError(error))
-    return this.exit(1)
+    return this.exit(oclif?.exit || 1)
   }
 
   protected override toErrorJson(error: unknown): unknown {
-    if (!PlinthError.is(error)) {
-      return { error: { message: error instanceof Error ? error.message : String(error) } }
-    }
-    const { code, message, errors: details } = error
-    return { error: { code, message, ...(details && { errors: details }) } }
+    return errorJson(error)
   }
 }

@@ -6,23 +6,32 @@ import { importDefault } from '../src/process/load.ts'
 import { locateService } from '../src/process/locate.ts'
 import { type CommandEntry, commands } from './_table.ts'
 
-/** A service's own commands: `commands/reindex.ts` is `reindex`, `commands/city/merge.ts` is `city:merge`. */
-export function serviceCommands(script: string): Record<string, { file: string }> {
+type Loadable = Pick<CommandEntry, 'load'>
+
+/**
+ * A service's own commands: `commands/reindex.ts` is `reindex`, `commands/city/merge.ts` is `city:merge`.
+ *
+ * @throws {PlinthError} SERVICE_BROKEN where one begins with all the words of a command of the kit
+ */
+export function serviceCommands(script: string): Record<string, Loadable> {
   const root = serviceRoot(script)
   if (!root) return {}
   const files = globSync('commands/**/*.ts', { cwd: root }).filter((file) => !/(^|\/)_/.test(file))
-  return Object.fromEntries(
-    files.sort().map((file) => {
-      const id = file
-        .replace(/^commands\//, '')
-        .replace(/\.ts$/, '')
-        .replaceAll('/', ':')
-      const word = id.split(':')[0] as string
-      if (commands[word])
-        throw errors.SERVICE_BROKEN(join(root, file), `${word} is a command of the kit`)
-      return [id, { file: join(root, file) }]
-    }),
-  )
+  return Object.fromEntries(files.sort().map((name) => serviceCommand(root, name)))
+}
+
+function serviceCommand(root: string, name: string): [id: string, command: Loadable] {
+  const file = join(root, name)
+  const words = name.slice('commands/'.length, -'.ts'.length).split('/')
+  const taken = ['help', ...Object.keys(commands)].find((id) => beginsWith(words, id))
+  if (taken !== undefined) {
+    throw errors.SERVICE_BROKEN(file, `${taken.replaceAll(':', ' ')} is a command of the kit`)
+  }
+  const what = 'a class that extends BaseCommand'
+  const load = async () => ({
+    default: await importDefault<typeof Command>(file, what, 'function'),
+  })
+  return [words.join(':'), { load }]
 }
 
 // Outside of a service the kit's own commands can still be listed.
@@ -36,44 +45,40 @@ function serviceRoot(script: string): string | undefined {
 }
 
 /**
- * The classes of every command whose id begins with `word`, by id. Where there is none it says so on
- * stderr, with the nearest, and returns `undefined`.
+ * The classes of the command that `words` name and of all below it; where they name none, of all that begin with the
+ * first word. Where they name one of the kit, the service is not looked at.
+ *
+ * @throws {PlinthError} USAGE_INVALID where there is none, with the nearest; SERVICE_BROKEN
  */
 export async function findCommands(
   script: string,
-  word: string,
-): Promise<Record<string, typeof Command> | undefined> {
-  const own = commandsOf(commands, word)
-  const table = own.length > 0 ? {} : serviceCommands(script)
-  const files = commandsOf(table, word)
-  if (own.length + files.length === 0) {
-    reportUnknown(word, [...Object.keys(commands), ...Object.keys(table)])
-    return undefined
-  }
-  const classes = [
-    ...own.map(async ([id, entry]) => [id, (await entry.load()).default] as const),
-    ...files.map(async ([id, { file }]) => [id, await importCommand(file)] as const),
-  ]
+  words: readonly string[],
+): Promise<Record<string, typeof Command>> {
+  const [word = ''] = words
+  const own = longest(commands, words)
+  const table = own === undefined ? { ...commands, ...serviceCommands(script) } : commands
+  const start = own ?? longest(table, words) ?? word
+  const found = Object.entries<Loadable>(table).filter(([id]) => beginsWith(id.split(':'), start))
+  if (found.length === 0) throw unknown(word, Object.keys(table))
+  const classes = found.map(async ([id, { load }]) => [id, (await load()).default] as const)
   return Object.fromEntries(await Promise.all(classes))
 }
 
-/** @throws {PlinthError} SERVICE_BROKEN */
-export function importCommand(file: string): Promise<typeof Command> {
-  return importDefault(file, 'a class that extends BaseCommand', 'function')
+/** The id with the most words among those that `words` begin with. */
+function longest(table: Record<string, unknown>, words: readonly string[]): string | undefined {
+  const ids = Object.keys(table).filter((id) => beginsWith(words, id))
+  return ids.sort((a, b) => a.length - b.length).at(-1)
 }
 
-function commandsOf<T extends CommandEntry | { file: string }>(
-  table: Readonly<Record<string, T>>,
-  word: string,
-): [string, T][] {
-  return Object.entries(table).filter(([id]) => id === word || id.startsWith(`${word}:`))
+function beginsWith(words: readonly string[], id: string): boolean {
+  return id.split(':').every((word, i) => words[i] === word)
 }
 
-function reportUnknown(word: string, ids: readonly string[]): void {
+function unknown(word: string, ids: readonly string[]): PlinthError {
   const words = [...new Set(ids.map((id) => id.split(':')[0] as string))]
   const near = words.filter((known) => distance(known, word) <= 2)
   const hint = near.length > 0 ? `; did you mean ${near.join(' or ')}?` : ''
-  console.error(`${word} is not a command of manage${hint}\nSee manage --help`)
+  return errors.USAGE_INVALID(`${word} is not a command of manage${hint}\nSee manage --help`)
 }
 
 /** The edit distance (Levenshtein) of two words. */

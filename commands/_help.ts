@@ -1,13 +1,13 @@
-import { importCommand, serviceCommands } from './_find.ts'
+import { serviceCommands } from './_find.ts'
 import { commands } from './_table.ts'
 
 /** Prints the list of commands. A command of the service that cannot be loaded is named on stderr, and fails. */
 export async function printHelp(script: string): Promise<void> {
   const own = Object.entries(commands).map(([id, { summary }]) => [id, summary] as const)
   const theirs: [string, string][] = []
-  for (const [id, { file }] of Object.entries(serviceCommands(script))) {
+  for (const [id, { load }] of Object.entries(serviceCommands(script))) {
     try {
-      theirs.push([id, (await importCommand(file)).summary ?? ''])
+      theirs.push([id, (await load()).default.summary ?? ''])
     } catch (error) {
       console.error((error as Error).message)
       process.exitCode = 1

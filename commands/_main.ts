@@ -1,5 +1,7 @@
 import { fileURLToPath } from 'node:url'
+import { errors, PlinthError } from '../src/errors.ts'
 import { kit } from '../src/process/kit.ts'
+import type { OclifError } from './_describe.ts'
 import { findCommands } from './_find.ts'
 import { printHelp } from './_help.ts'
 import { selected } from './_selected.ts'
@@ -17,10 +19,18 @@ export async function main(script: string, argv: readonly string[]): Promise<voi
   try {
     await dispatch(script, argv)
   } catch (error) {
-    const { describeError } = await import('./_describe.ts')
-    console.error(describeError(error))
-    process.exitCode = 1
+    const { describeError, errorJson } = await import('./_describe.ts')
+    const isUsage = PlinthError.is(error) && error.code === errors.USAGE_INVALID.code
+    if (asksJson(argv)) console.log(JSON.stringify(errorJson(error), null, 2))
+    else console.error(isUsage ? error.message : describeError(error))
+    process.exitCode = isUsage ? 2 : 1
   }
+}
+
+/** Whether `--json` is among the flags, also of a command that has none of that name. */
+function asksJson(argv: readonly string[]): boolean {
+  const end = argv.indexOf('--')
+  return (end < 0 ? argv : argv.slice(0, end)).includes('--json')
 }
 
 async function dispatch(script: string, argv: readonly string[]): Promise<void> {
@@ -42,18 +52,15 @@ async function dispatch(script: string, argv: readonly string[]): Promise<void> 
     await serve(script)
     return
   }
-  const found = await findCommands(script, words[0] as string)
-  if (!found) {
-    process.exitCode = 2
-    return
-  }
-  Object.assign(selected, found)
+  Object.assign(selected, await findCommands(script, words))
   await runWithOclif(script, version, words)
 }
 
 async function runWithOclif(script: string, version: string, argv: readonly string[]) {
   const { settings } = await import('@oclif/core/settings')
   settings.enableAutoTranspile = false
+  // A flag that reads stdin waits for it, instead of 10 ms.
+  process.env.OCLIF_STDIN_TIMEOUT_MS ??= String(2 ** 31 - 1)
   const { run } = await import('@oclif/core/run')
   const oclif = {
     bin: 'manage',
@@ -73,6 +80,8 @@ async function runWithOclif(script: string, version: string, argv: readonly stri
     // Not `execute`: it waits until stdout is read, for ever where the reader has gone (`| head`).
     await run([...argv], { root: ROOT, pjson } as never)
   } catch (error) {
+    const { message, code, oclif: told } = error as OclifError
+    if (told?.exit === 2 && code !== 'EEXIT' && asksJson(argv)) throw errors.USAGE_INVALID(message)
     const { handle } = await import('@oclif/core/handle')
     await handle(error as Error)
   }

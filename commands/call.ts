@@ -1,6 +1,7 @@
 import * as Args from '@oclif/core/args'
 import { CLIError } from '@oclif/core/errors'
 import { BaseCommand } from './_base.ts'
+import { formatJson } from './_print.ts'
 
 export default class Call extends BaseCommand {
   static override summary = 'Call a resource'
@@ -10,26 +11,24 @@ export default class Call extends BaseCommand {
     `<%= config.bin %> call cities.retrieve '{"id": 2988507}'`,
     `echo '{"country": "FR"}' | <%= config.bin %> call cities.list -`,
   ]
+  static override enableJsonFlag = true
   static override args = {
     resource: Args.string({
       required: true,
-      ignoreStdin: true,
       description: 'MODULE.NAME; manage resources lists them',
     }),
-    // Left alone, oclif takes a line of stdin for an argument that is not there.
-    request: Args.string({
-      description: 'the request as JSON, - reads stdin; default {}',
-      ignoreStdin: true,
-    }),
+    request: Args.string({ description: 'the request as JSON, - reads stdin; default {}' }),
   }
 
-  async run(): Promise<void> {
+  async run(): Promise<unknown> {
     const { args } = await this.parse(Call)
     const request = parseJson(args.request === '-' ? await readStdin() : (args.request ?? '{}'))
-    await this.withApp(async (app) => {
+    return await this.withApp(async (app) => {
       const { findResource } = await import('../src/resource/find.ts')
       const resource = findResource(app.resources, args.resource)
-      this.log(JSON.stringify(await resource(request), null, 2))
+      const response = await resource(request)
+      this.log(formatJson(response))
+      return response
     })
   }
 }

@@ -4,7 +4,7 @@ import { BaseCommand } from './_base.ts'
 export default class Dbshell extends BaseCommand {
   static override summary = "Open the database's own shell"
   static override description =
-    'Starts sqlite3, or mariadb or mysql, on the database of DATABASE_URL. What follows -- goes to that program.'
+    'Starts sqlite3, or mariadb or mysql, on the database of DATABASE_URL. What follows -- goes to that program, and so does stdin.'
   static override examples = [
     '<%= config.bin %> dbshell',
     '<%= config.bin %> dbshell -- "select count(*) from city"',

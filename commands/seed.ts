@@ -25,7 +25,6 @@ export default class Seed extends BaseCommand {
   static override args = {
     names: Args.string({
       multiple: true,
-      ignoreStdin: true,
       description: 'only these seeds, as 02_cities or cities; default: all',
     }),
   }

@@ -241,6 +241,7 @@ export const errors = {
     500,
     'There is no resource %s; %s',
   ),
+  USAGE_INVALID: defineError<[problem: string]>('USAGE_INVALID', 500, '%s'),
   SERVICE_NOT_FOUND: defineError<[start: string]>(
     'SERVICE_NOT_FOUND',
     500,

@@ -95,3 +95,32 @@ t.test('what a resource throws is told, with exit code 1', async (t) => {
   t.same({ code, stdout }, { code: 1, stdout: '' })
   t.match(stderr, /^error NOT_FOUND: There is no thing 9$/m)
 })
+
+t.test('bigints, dates and nothing are printed as HTTP answers them', async (t) => {
+  const service = writeService(t, {
+    'src/things.ts': `
+      import { defineModule, defineResource, Type } from 'plinth'
+      const response = Type.Object({ id: Type.Integer(), at: Type.String({ format: 'date-time' }) })
+      const id = 9007199254740993n as never as number
+      const at = new Date(0) as never as string
+      const big = defineResource({ summary: 'Big', response, perform: () => ({ id, at }) })
+      const none = defineResource({ summary: 'None', path: '/none', response: Type.Null(), perform: () => {} })
+      export const things = defineModule({ prefix: '/things', resources: { big, none } })`,
+  })
+  const big = '{\n  "id": 9007199254740993,\n  "at": "1970-01-01T00:00:00.000Z"\n}\n'
+  for (const more of [[], ['--json']]) {
+    const run = (name: string) => manage(t, ['call', name, ...more], { service })
+    t.strictSame(await run('things.big'), { code: 0, signal: null, stdout: big, stderr: '' })
+    t.match(await run('things.none'), { code: 0, stdout: 'null\n', stderr: '' })
+  }
+  const shell = await manage(t, ['shell', '-e', 'resources.things.big()'], { service })
+  t.match(shell, { code: 0, stdout: '{ id: 9007199254740993n, at: 1970-01-01T00:00:00.000Z }\n' })
+})
+
+t.test('with --json what is refused is JSON on stdout', async (t) => {
+  const call = caller(t)
+  const { code, stdout, stderr } = await call(['things.retrieve', '{"id": 9}', '--json'])
+  t.equal(code, 1)
+  t.strictSame(JSON.parse(stdout), { error: { code: 'NOT_FOUND', message: 'There is no thing 9' } })
+  t.match(logLines(stderr), [{ msg: 'looked for 9' }])
+})

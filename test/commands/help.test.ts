@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import { commands } from '../../commands/_table.ts'
 import { kit } from '../../src/process/kit.ts'
 import { MANAGE, type ManageOptions, manage, manageAlone } from '../helpers/manage.ts'
-import { writeService } from '../helpers/service.ts'
+import { BARE, writeService } from '../helpers/service.ts'
 
 // Every command is a process of its own.
 t.setTimeout(150_000)
@@ -141,12 +141,41 @@ t.test('a command that cannot be loaded is named with its place; the others work
   t.equal(run.stderr, `error SERVICE_BROKEN: ${broken}\n`)
 })
 
+t.test("a service's command beside those of a word of the kit", async (t) => {
+  const service = writeService(t, {
+    'commands/db/anonymize.ts': command('Anonymize', 'this.log("anonymized")'),
+    'commands/tasks/purge/all.ts': command('Purge', 'this.log("purged")'),
+    'commands/cache.ts': command('Everything of the cache', 'this.log("all")'),
+    'commands/db/broken.ts': 'const = 1',
+  })
+  const run = (...args: string[]) => manage(t, args, { service, env: BARE })
+  t.match(await run(), { code: 1, stdout: /^ {2}db anonymize +Anonymize$/m, stderr: /broken\.ts/ })
+  t.match(await run('db', 'anonymize'), { code: 0, stdout: 'anonymized\n', stderr: '' })
+  t.match(await run('tasks', 'purge', 'all'), { code: 0, stdout: 'purged\n', stderr: '' })
+  t.match(await run('cache'), { code: 0, stdout: 'all\n', stderr: '' })
+  t.match(await run('db', 'anonymize', '--help'), { code: 0, stdout: /^Anonymize\n/ })
+  t.match(await run('tasks', '--help'), { code: 0, stdout: /^ {2}tasks purge +Purge$/m })
+  t.match(await run('help', 'tasks'), { code: 0, stdout: /^ {2}tasks list +List tasks/m })
+  // Those of the kit need none of them.
+  t.match(await run('db', 'dump', '--help'), { code: 0, stdout: /^Write the database/, stderr: '' })
+  t.match(await run('db', 'broken'), { code: 1, stderr: /^error SERVICE_BROKEN: .*broken\.ts/ })
+})
+
 t.test("a command may not have the name of one of the kit's", async (t) => {
-  for (const file of ['serve.ts', 'migrate/undo.ts']) {
+  for (const file of [
+    'serve.ts',
+    'migrate/undo.ts',
+    'db/drop.ts',
+    'tasks/list/all.ts',
+    'help.ts',
+  ]) {
     const service = writeService(t, { [`commands/${file}`]: command('Mine') })
     for (const args of [[], ['mine']]) {
       const { code, stdout, stderr } = await manage(t, args, { service })
-      const word = file.split(/\W/)[0]
+      const word = file
+        .split('.')[0]
+        ?.replace(/\/(undo|all)$/, '')
+        .replace('/', ' ')
       t.same({ code, stdout }, { code: 1, stdout: '' })
       t.equal(
         stderr,
