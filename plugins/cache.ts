@@ -12,6 +12,7 @@ import fp from 'fastify-plugin'
 import type { Redis } from 'ioredis'
 import type { CacheOptions as OpenOptions } from '../src/cache/open.ts'
 import type { Cache, Lock, LockOptions } from '../src/cache/types.ts'
+import { afterEveryCommit, isInTransaction } from '../src/database/current-transaction.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -37,18 +38,24 @@ declare module 'fastify/types/route.js' {
   }
 }
 
-export type CacheOptions = Omit<OpenOptions, 'client' | 'log'>
+export type CacheOptions = Omit<OpenOptions, 'client' | 'log' | 'transactions'>
 
 /**
  * A cache in memory, with Redis behind it where `app.redis` is there already. A Redis that fails, hangs or is
- * full fails no call.
+ * full fails no call. In a transaction of `app.db`, or of any database of plinth/plugins/database, it changes with the commit.
  *
  * @throws {TypeError} where an option is not usable
  */
 async function cache(app: FastifyInstance, options: CacheOptions): Promise<void> {
   const { openCache } = await import('../src/cache/open.ts')
   const client = app.hasDecorator('redis') ? app.getDecorator<Redis>('redis') : undefined
-  const cache = openCache({ ...options, client, log: app.log })
+  const onError = (err: unknown) =>
+    app.log.error({ err }, 'the cache was not changed after a commit')
+  const transactions = {
+    active: isInTransaction,
+    afterCommit: (work: () => Promise<unknown>) => afterEveryCommit(work, onError),
+  }
+  const cache = openCache({ ...options, client, transactions, log: app.log })
   app.decorate('cache', cache)
   const lock = (name: string, options: LockOptions) => cache.lock(name, options)
   app.decorate('lock', lock as never)

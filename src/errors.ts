@@ -191,6 +191,11 @@ export const errors = {
     500,
     'No database is attached: set DATABASE_URL, or register plinth/plugins/database',
   ),
+  TRANSACTION_BYPASSED: defineError(
+    'TRANSACTION_BYPASSED',
+    500,
+    'A query on the database itself was made within a transaction of it, and SQLite has one connection, which the transaction holds: use context.db or what the transaction was handed as, or wait for its end',
+  ),
   CONTEXT_MISSING: defineError<[resource: string]>(
     'CONTEXT_MISSING',
     500,

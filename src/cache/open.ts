@@ -6,7 +6,7 @@ import { MEMORY_LIMITS, MemoryLevel, type MemoryLimits } from './memory-level.ts
 import { RedisLevel } from './redis-level.ts'
 import type { Log } from './redis-link.ts'
 import { TwoLevelCache } from './two-level-cache.ts'
-import type { Cache } from './types.ts'
+import type { Cache, Transactions } from './types.ts'
 
 export interface CacheOptions extends Partial<MemoryLimits> {
   /** A connection to Redis, which stays the caller's; without one everything is in memory. */
@@ -15,6 +15,8 @@ export interface CacheOptions extends Partial<MemoryLimits> {
   prefix?: string
   /** Milliseconds after which the cache goes on without an answer of Redis; default 250. */
   commandTimeout?: number
+  /** Default: there are none. */
+  transactions?: Transactions
   log: Log
 }
 
@@ -24,7 +26,7 @@ export interface CacheOptions extends Partial<MemoryLimits> {
  * @throws {TypeError} where the prefix or a limit is not usable
  */
 export function openCache(options: CacheOptions): Cache {
-  const { client, prefix = 'plinth', commandTimeout: timeout = 250, log } = options
+  const { client, prefix = 'plinth', commandTimeout: timeout = 250, log, transactions } = options
   const { maxEntries = MEMORY_LIMITS.maxEntries, maxBytes = MEMORY_LIMITS.maxBytes } = options
   const memory = new MemoryLevel({ maxEntries, maxBytes })
   const counts = noCounts()
@@ -42,5 +44,5 @@ export function openCache(options: CacheOptions): Cache {
   const loader = new Loader(memory, redis, counts)
   const locks = redis ? new RedisLocks(redis.link, redis.names) : new MemoryLocks()
   const shared = redis && new CountsShare(redis.link, redis.names.counts, counts)
-  return new TwoLevelCache({ memory, redis, loader, locks, counts, shared })
+  return new TwoLevelCache({ memory, redis, loader, locks, counts, shared, transactions })
 }

@@ -13,6 +13,7 @@ import type {
   LoadOptions,
   Lock,
   LockOptions,
+  Transactions,
 } from './types.ts'
 
 export interface Levels {
@@ -22,6 +23,7 @@ export interface Levels {
   locks: LockPlace
   counts: CacheCounts
   shared: CountsShare | undefined
+  transactions: Transactions | undefined
 }
 
 /** Level 1 in this process, level 2, if there is one, in Redis. */
@@ -33,12 +35,14 @@ export class TwoLevelCache implements Cache {
   readonly #locks: LockPlace
   readonly #shared: CountsShare | undefined
   readonly #loader: Loader
+  readonly #transactions: Transactions | undefined
 
-  constructor({ memory, redis, loader, locks, counts, shared }: Levels) {
+  constructor({ memory, redis, loader, locks, counts, shared, transactions }: Levels) {
     this.keeps = memory.keeps || redis !== undefined
     this.#memory = memory
     this.#redis = redis
     this.#loader = loader
+    this.#transactions = transactions
     this.#locks = locks
     this.counts = counts
     this.#shared = shared
@@ -52,6 +56,7 @@ export class TwoLevelCache implements Cache {
   }
 
   async text(key: string, load: Load, options: LoadOptions): Promise<string | undefined> {
+    if (this.#transactions?.active()) return await load()
     const item = this.#memory.get(key)
     const now = Date.now()
     if (item !== undefined && now < item.fresh) {
@@ -72,6 +77,11 @@ export class TwoLevelCache implements Cache {
 
   async refresh(key: string, load: Load, options: LoadOptions): Promise<string | undefined> {
     assertTimes(options)
+    if (this.#transactions?.active()) {
+      const text = await load()
+      await this.delete(key)
+      return text
+    }
     return (await this.#loader.refresh(key, load, options)).text
   }
 
@@ -89,18 +99,26 @@ export class TwoLevelCache implements Cache {
     assertTimes(options)
     const text = toJson(key, value)
     if (text === undefined) return await this.delete(key)
-    await this.#loader.put(key, toItem(text, options), options)
+    await this.#change(() => this.#loader.put(key, toItem(text, options), options))
   }
 
   async delete(...keys: string[]): Promise<void> {
-    if (keys.length > 0) await this.#change(['key', ...keys])
+    if (keys.length > 0) await this.#change(() => this.#forget(['key', ...keys]))
   }
 
   async invalidate(...tags: string[]): Promise<void> {
-    if (tags.length > 0) await this.#change(['tag', ...tags])
+    if (tags.length > 0) await this.#change(() => this.#forget(['tag', ...tags]))
   }
 
   async clear(prefix = ''): Promise<number> {
+    let cleared = 0
+    await this.#change(async () => {
+      cleared = await this.#clear(prefix)
+    })
+    return cleared
+  }
+
+  async #clear(prefix: string): Promise<number> {
     const here = this.#loader.forget(['prefix', prefix])
     const there = await this.#redis?.change(['prefix', prefix])
     this.#loader.forget(['prefix', prefix])
@@ -130,8 +148,14 @@ export class TwoLevelCache implements Cache {
     return fresh ? item.text : undefined
   }
 
+  // What others can read before the commit is the old, which would be stored again.
+  async #change(make: () => Promise<unknown>): Promise<void> {
+    if (this.#transactions?.active()) this.#transactions.afterCommit(make)
+    else await make()
+  }
+
   // Before, so that nothing old is served here meanwhile; after, as it may have been read again meanwhile.
-  async #change(change: Change): Promise<void> {
+  async #forget(change: Change): Promise<void> {
     this.#loader.forget(change)
     if (!this.#redis) return
     await this.#redis.change(change)

@@ -77,7 +77,21 @@ export interface LockOptions {
   signal?: AbortSignal
 }
 
-/** What both drivers do: in memory for one process, on Redis for any number of them. */
+/** What a cache has to know of the transactions of databases. */
+export interface Transactions {
+  /** Whether the code under way is in one. */
+  active(): boolean
+  /** Runs `work` when it has been committed, never when it is rolled back. */
+  afterCommit(work: () => Promise<unknown>): void
+}
+
+/**
+ * What both drivers do: in memory for one process, on Redis for any number of them.
+ *
+ * Within a transaction others shall see none of it: what is loaded is neither read from the cache nor stored, and what
+ * is changed here changes with the commit. The promise of a change is fulfilled at once then; the change is made before
+ * the transaction's `execute()` returns.
+ */
 export interface Cache {
   /**
    * The value under `key`; where there is none it is loaded, once for all who ask at that time, in every process.
@@ -94,7 +108,10 @@ export interface Cache {
   delete(...keys: string[]): Promise<void>
   /** Takes away every entry that has one of these tags, and keeps those from being stored that are being loaded. */
   invalidate(...tags: string[]): Promise<void>
-  /** Takes away every entry whose key begins with `prefix`, all without one; how many Redis, else this process, had. */
+  /**
+   * Takes away every entry whose key begins with `prefix`, all without one; how many Redis, else this process, had. Within
+   * a transaction that is not known yet: 0.
+   */
   clear(prefix?: string): Promise<number>
   /** @throws {PlinthError} LOCK_HELD where another holder keeps it longer than `wait`, CACHE_UNAVAILABLE */
   lock(name: string, options: LockOptions): Promise<Lock>

@@ -1,16 +1,54 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { ConnectionBuilder, Kysely, type Transaction, TransactionBuilder } from 'kysely'
+import type { DialectAdapter, Kysely, Transaction } from 'kysely'
 
-/** What runs within one `db.transaction().execute(fn)`. */
-interface Scope {
-  readonly transaction: Transaction<unknown>
+/** What code runs in: a transaction, one that is nested in it as a savepoint, or a connection of its own. */
+export interface Scope {
+  readonly adapter: DialectAdapter
+  /** Undefined of a connection. */
+  readonly transaction: Transaction<unknown> | undefined
   readonly afterCommit: (() => Promise<void>)[]
-  /** The transaction that this one was begun within: another one, on a connection of its own. */
+  /** What it was begun within. */
   readonly outer: Scope | undefined
+  /** The transaction that it is nested in. */
+  readonly parent: Scope | undefined
+  /** From 1. */
+  readonly depth: number
+  /** Settled when no transaction is open that is nested in it: there is one at a time. */
+  nested: Promise<unknown>
+  /** Set when the database has undone all of it: it cannot be committed. */
+  undone: { readonly reason: unknown } | undefined
   ended: boolean
 }
 
 const scopes = new AsyncLocalStorage<Scope>()
+
+/** A scope within the one that the code under way is in. */
+export function createScope<DB>(
+  adapter: DialectAdapter,
+  transaction?: Transaction<DB>,
+  parent?: Scope,
+): Scope {
+  return {
+    adapter,
+    transaction: transaction as Transaction<unknown> | undefined,
+    parent,
+    depth: (parent?.depth ?? 0) + 1,
+    outer: scopes.getStore(),
+    afterCommit: [],
+    nested: Promise.resolve(),
+    undone: undefined,
+    ended: false,
+  }
+}
+
+/** Runs `work` in `scope`, which has ended then. */
+export async function runInScope<T>(scope: Scope, work: () => Promise<T>): Promise<T> {
+  try {
+    return await scopes.run(scope, work)
+  } finally {
+    scope.ended = true
+  }
+}
 
 /**
  * The transaction of `db` that the code under way is in: `db.transaction().execute(fn)` runs `fn`, and whatever it calls
@@ -18,14 +56,44 @@ const scopes = new AsyncLocalStorage<Scope>()
  * no such code, and are not known here.
  *
  * @param db in any form: with plugins, a schema, or itself a transaction
+ * @returns in the form of `db`, in whatever form it was begun
  */
 export function currentTransaction<DB>(db: Kysely<DB>): Transaction<DB> | undefined {
-  return scopeOf(db)?.transaction as Transaction<DB> | undefined
+  const transaction = scopeOf(db)?.transaction as Transaction<DB> | undefined
+  return transaction && inFormOf(db, transaction)
+}
+
+function inFormOf<DB>(db: Kysely<DB>, transaction: Transaction<DB>): Transaction<DB> {
+  const { plugins } = db.getExecutor()
+  const own = transaction.getExecutor().plugins
+  const same = own.length === plugins.length && own.every((plugin, i) => plugin === plugins[i])
+  if (same) return transaction
+  return plugins.reduce((form, plugin) => form.withPlugin(plugin), transaction.withoutPlugins())
+}
+
+/** Whether the code under way is in a transaction of any database. */
+export function isInTransaction(): boolean {
+  if (scopes.getStore() === undefined) return false
+  return [...openScopes()].some(({ transaction }) => transaction !== undefined)
+}
+
+/** Whether the code under way is in a transaction, or has a connection, of the database with this adapter. */
+export function holdsConnection(adapter: DialectAdapter): boolean {
+  if (scopes.getStore() === undefined) return false
+  return [...openScopes()].some((scope) => scope.adapter === adapter)
+}
+
+/** The innermost scope that the code under way is in and that is nested in `scope`, at any depth; else `scope` itself. */
+export function innermostOf(scope: Scope): Scope {
+  const root = rootOf(scope)
+  for (const open of openScopes()) if (rootOf(open) === root) return open
+  return scope
 }
 
 /**
- * Runs `work` once the current transaction of `db` has been committed, before its `execute()` returns; never when it is
- * rolled back. Outside of a transaction there is nothing to wait for: it runs at once.
+ * Runs `work` once the current transaction of `db` has been committed, before its `execute()` returns; never when it, or
+ * the savepoint that this is called in, is rolled back. Outside of a transaction there is nothing to wait for: it runs at
+ * once.
  *
  * @param onError gets what `work` throws, which is no failure of the transaction
  */
@@ -34,101 +102,51 @@ export function afterCommit<DB>(
   work: () => unknown,
   onError: (error: unknown) => void,
 ): void {
-  const guarded = async () => {
+  const scope = scopeOf(db)
+  const guarded = guard(work, onError)
+  if (scope) scope.afterCommit.push(guarded)
+  else void guarded()
+}
+
+/** The same for code that knows no database: `work` runs after the commit of each that the code under way is in. */
+export function afterEveryCommit(work: () => unknown, onError: (error: unknown) => void): void {
+  const guarded = guard(work, onError)
+  const roots = new Set<Scope>()
+  for (const scope of openScopes()) {
+    const root = rootOf(scope)
+    if (scope.transaction === undefined || roots.has(root)) continue
+    roots.add(root)
+    scope.afterCommit.push(guarded)
+  }
+  if (roots.size === 0) void guarded()
+}
+
+function guard(work: () => unknown, onError: (error: unknown) => void): () => Promise<void> {
+  return async () => {
     try {
       await work()
     } catch (error) {
       onError(error)
     }
   }
-  const scope = scopeOf(db)
-  if (scope) scope.afterCommit.push(guarded)
-  else void guarded()
 }
 
-/** The same database, whose transactions `currentTransaction` tells of. */
-export function trackTransactions<DB>(db: Kysely<DB>): Kysely<DB> {
-  return become(db, TrackedKysely)
+function* openScopes(): Generator<Scope> {
+  for (let scope = scopes.getStore(); scope; scope = scope.outer) if (!scope.ended) yield scope
+}
+
+function rootOf(scope: Scope): Scope {
+  let root = scope
+  while (root.parent) root = root.parent
+  return root
 }
 
 // Every form of a Kysely instance has the adapter of the first.
 function scopeOf<DB>(db: Kysely<DB>): Scope | undefined {
+  if (scopes.getStore() === undefined) return undefined
   const { adapter } = db.getExecutor()
-  let scope = scopes.getStore()
-  while (scope && (scope.ended || scope.transaction.getExecutor().adapter !== adapter)) {
-    scope = scope.outer
+  for (const scope of openScopes()) {
+    if (scope.transaction !== undefined && scope.adapter === adapter) return scope
   }
-  return scope
-}
-
-// Kysely makes its copies (`withPlugin` …) by its own class and keeps what they need private, so that a subclass cannot
-// make them: they become instances of it instead.
-function become<T extends object>(object: T, { prototype }: { prototype: object }): T {
-  return Object.setPrototypeOf(object, prototype)
-}
-
-class TrackedKysely<DB> extends Kysely<DB> {
-  override transaction(): TransactionBuilder<DB> {
-    return become(super.transaction(), TrackedTransactionBuilder)
-  }
-
-  override connection(): ConnectionBuilder<DB> {
-    return become(super.connection(), TrackedConnectionBuilder)
-  }
-}
-
-const COPIES = [
-  'withPlugin',
-  'withoutPlugins',
-  'withSchema',
-  'withTables',
-  '$extendTables',
-  '$omitTables',
-  '$pickTables',
-] as const
-
-for (const name of COPIES) {
-  const copy: (...args: never[]) => Kysely<unknown> = Kysely.prototype[name]
-  Object.defineProperty(TrackedKysely.prototype, name, {
-    value(this: Kysely<unknown>, ...args: never[]) {
-      return trackTransactions(copy.apply(this, args))
-    },
-  })
-}
-
-class TrackedConnectionBuilder<DB> extends ConnectionBuilder<DB> {
-  override execute<T>(...[callback, options]: Parameters<ConnectionBuilder<DB>['execute']>) {
-    const within = (db: Kysely<DB>) => callback(trackTransactions(db))
-    return super.execute(within, options) as Promise<T>
-  }
-}
-
-class TrackedTransactionBuilder<DB> extends TransactionBuilder<DB> {
-  override setAccessMode(...args: Parameters<TransactionBuilder<DB>['setAccessMode']>) {
-    return become(super.setAccessMode(...args), TrackedTransactionBuilder)
-  }
-
-  override setIsolationLevel(...args: Parameters<TransactionBuilder<DB>['setIsolationLevel']>) {
-    return become(super.setIsolationLevel(...args), TrackedTransactionBuilder)
-  }
-
-  override async execute<T>(callback: (transaction: Transaction<DB>) => Promise<T>): Promise<T> {
-    let scope: Scope | undefined
-    let result: T
-    try {
-      result = await super.execute((transaction) => {
-        scope = {
-          transaction: transaction as Transaction<unknown>,
-          afterCommit: [],
-          outer: scopes.getStore(),
-          ended: false,
-        }
-        return scopes.run(scope, callback, transaction)
-      })
-    } finally {
-      if (scope) scope.ended = true
-    }
-    for (const work of scope?.afterCommit ?? []) await work()
-    return result
-  }
+  return undefined
 }

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Kysely } from 'kysely'
 import type { Cache } from '../cache/types.ts'
+import { currentTransaction } from '../database/current-transaction.ts'
 import type { DatabaseTables } from '../database/types.ts'
 import { errors } from '../errors.ts'
 import type { Progress } from '../task/types.ts'
@@ -93,9 +94,14 @@ export class Context {
     return async (progress) => await this.task?.progress(progress)
   }
 
-  /** @throws {PlinthError} DATABASE_MISSING where the app has none */
+  /**
+   * The transaction of `app.db` that the code under way is in, else `app.db`.
+   *
+   * @throws {PlinthError} DATABASE_MISSING where the app has none
+   */
   get db(): Kysely<DatabaseTables> {
-    return this.app.db ?? raise(errors.DATABASE_MISSING)
+    const db = this.app.db ?? raise(errors.DATABASE_MISSING)
+    return currentTransaction(db) ?? db
   }
 
   /** The header of W3C Trace Context that came with the request. */

@@ -1,4 +1,5 @@
 import { type Static, type TNull, type TObject, type TSchema, Type } from 'typebox'
+import { isInTransaction } from '../database/current-transaction.ts'
 import type { EnqueueOptions, Schedule } from '../task/types.ts'
 import { type BulkOptions, type BulkSettled, bulk } from './bulk.ts'
 import type { CacheMode, ResourceCache } from './cache-policy.ts'
@@ -107,7 +108,7 @@ export interface Resource<Req extends TSchema = TSchema, Res extends TSchema = T
   readonly response: Res
   /**
    * Runs many calls, a bounded number at once; results keep the order of `requests`.
-   * All finish before the first failure by position is thrown.
+   * All finish before the first failure by position is thrown. Within a transaction they run one after the other.
    */
   bulk(
     requests: readonly Static<Req>[],
@@ -140,7 +141,9 @@ export function defineResource<
     invalidate: (request?: unknown) => invalidate(resource, request),
     enqueue: (request?: unknown, options?: EnqueueOptions) => enqueue(resource, request, options),
     task: (request?: unknown, options: EnqueueOptions = {}) => ({ resource, request, options }),
-    bulk: (requests: readonly unknown[], options?: BulkOptions) => bulk(call, requests, options),
+    // A transaction has one connection, and what one call undoes must not take along what another has done meanwhile.
+    bulk: (requests: readonly unknown[], options?: BulkOptions) =>
+      bulk(call, requests, isInTransaction() ? { ...options, concurrency: 1 } : options),
   }) as unknown as Resource<Req, Res>
   return resource
 }

@@ -24,7 +24,8 @@ onEveryDatabase(t, 'code knows the transaction it is in', async (t, { db }) => {
     t.equal(await Promise.resolve().then(deep), transaction)
     await currentTransaction(db)?.insertInto('item').values({ n: 1 }).execute()
     t.equal(currentTransaction(transaction), transaction)
-    t.equal(await inTransaction(transaction, deep), transaction)
+    t.not(await inTransaction(transaction, deep), transaction)
+    t.equal(currentTransaction(db), transaction)
     return 7
   })
   t.equal(returned, 7)
@@ -63,17 +64,28 @@ onEveryDatabase(t, 'however the database was reached', async (t, { db }) => {
     picked: db.$pickTables<string>(),
     several: withoutModels(withDeleted(db).withTables<never>()) as unknown as AnyDatabase,
   }
-  for (const [name, form] of Object.entries(forms))
+  await createItems(db)
+  for (const [name, form] of Object.entries(forms)) {
     await form.transaction().execute(async (transaction) => {
-      t.equal(currentTransaction(db), transaction, name)
       t.equal(currentTransaction(form), transaction, name)
-      t.equal(currentTransaction(withoutModels(transaction)), transaction, name)
+      const plugins = (one: AnyDatabase | undefined) => one?.getExecutor().plugins
+      t.strictSame(plugins(currentTransaction(db)), [], `${name}: in the form that is asked for`)
+      const other = withoutModels(transaction)
+      t.strictSame(plugins(currentTransaction(other)), plugins(other), name)
+      await currentTransaction(db)?.deleteFrom('item').execute()
+      await currentTransaction(db)?.insertInto('item').values({ n: 1 }).execute()
+      const plain = transaction.withoutPlugins() as unknown as AnyDatabase
+      t.strictSame(await numbers(plain), [1], `${name}: it is the same transaction`)
     })
+  }
   await db.connection().execute(async (connection) => {
     t.equal(currentTransaction(db), undefined, 'a connection is no transaction')
     await withoutModels(connection)
       .transaction()
-      .execute(async (transaction) => t.equal(currentTransaction(db), transaction))
+      .execute(async (transaction) => {
+        t.equal(currentTransaction(withoutModels(db).withoutPlugins())?.isTransaction, true)
+        t.equal(currentTransaction(transaction), transaction)
+      })
   })
   await db
     .transaction()

@@ -1,6 +1,6 @@
 import { type Dialect, Kysely, MysqlDialect } from 'kysely'
 import type { Pool } from 'mysql2'
-import { trackTransactions } from '../current-transaction.ts'
+import { trackTransactions } from '../transaction.ts'
 import type { DatabaseLimits, DatabaseTables, OpenDatabase } from '../types.ts'
 import { BoundedPool } from './pool.ts'
 import { prepareSessions, sessionSql } from './session.ts'

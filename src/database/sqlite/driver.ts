@@ -3,15 +3,30 @@ import {
   CompiledQuery,
   type DatabaseConnection,
   type Driver,
+  SqliteAdapter,
   type TransactionSettings,
 } from 'kysely'
 import { errors } from '../../errors.ts'
+import { holdsConnection } from '../current-transaction.ts'
 import type { DatabaseLimits } from '../types.ts'
 import { SqliteConnection } from './connection.ts'
 import { Mutex } from './mutex.ts'
 
+// Migrations are locked by the kit's migrator, not by the adapter.
+class Adapter extends SqliteAdapter {
+  /** Our driver has the mutex, with a bounded queue. */
+  override get supportsMultipleConnections(): boolean {
+    return true
+  }
+
+  override get supportsTransactionalDdl(): boolean {
+    return true
+  }
+}
+
 /** Kysely's driver of a process's one connection, which whoever acquires it has alone until it is released. */
 export class SqliteDriver implements Driver {
+  readonly adapter = new Adapter()
   readonly #database: DatabaseSync
   readonly #connection: SqliteConnection
   readonly #mutex: Mutex
@@ -27,6 +42,7 @@ export class SqliteDriver implements Driver {
 
   async acquireConnection(): Promise<SqliteConnection> {
     if (this.#closed) throw errors.DATABASE_UNAVAILABLE('it has been closed')
+    if (holdsConnection(this.adapter)) throw errors.TRANSACTION_BYPASSED()
     await this.#mutex.acquire()
     return this.#connection
   }

@@ -70,13 +70,11 @@ t.test('gives up on another process after the time to acquire', async (t) => {
 t.test('bounds the queue and the wait for the connection', async (t) => {
   const { db } = await withOther(t, { acquireTimeout: 30, queueLimit: 2 })
   const query = () => sql`select 1 as one`.execute(db)
-  await db.transaction().execute(async () => {
-    const queued = [query(), query()]
-    await t.rejects(query(), { code: 'DATABASE_BUSY', message: /within 0 ms/ })
-    // Whoever forgets to use `trx` within a transaction would wait for himself.
-    for (const one of queued)
-      await t.rejects(one, { code: 'DATABASE_BUSY', message: /within 30 ms/ })
-  })
+  const other = await db.startTransaction().execute()
+  const queued = [query(), query()]
+  await t.rejects(query(), { code: 'DATABASE_BUSY', message: /within 0 ms/ })
+  for (const one of queued) await t.rejects(one, { code: 'DATABASE_BUSY', message: /within 30 ms/ })
+  await other.rollback().execute()
   t.strictSame((await query()).rows, [{ one: 1 }])
 })
 
