@@ -17,6 +17,9 @@ export interface Attached {
 const MEMORY: Attached = { name: 'memory', url: undefined }
 const REDIS: Attached = { name: 'redis', url: redisUrl() }
 
+// Milliseconds for Redis on a busy machine: done without it, a call would show nothing of what is tested.
+const PATIENCE = 10_000
+
 export interface AttachedOptions extends TestAppOptions {
   /** Apps with one prefix share cache and tasks; default: one of its own. */
   prefix?: string
@@ -47,8 +50,8 @@ export async function serve(
     plugin(app) {
       identify(app)
       options.plugin?.(app)
-      if (url) app.register(redis, { url })
-      app.register(cache, { prefix, ...options.cache })
+      if (url) app.register(redis, { url, commandTimeout: PATIENCE })
+      app.register(cache, { prefix, commandTimeout: PATIENCE, ...options.cache })
       app.register(tasks, { prefix: `{${prefix}}`, ...options.tasks })
     },
   })
