@@ -116,6 +116,11 @@ export const errors = {
     415,
     'The content type %s is not read here; send application/json',
   ),
+  TOO_MANY_REQUESTS: defineError(
+    'TOO_MANY_REQUESTS',
+    429,
+    'There were too many requests; try again when Retry-After says, or later',
+  ),
   HEADERS_TOO_LARGE: defineError(
     'HEADERS_TOO_LARGE',
     431,

@@ -130,26 +130,6 @@ t.test('the cause of an error is logged, not sent', async (t) => {
   t.match(logs[0]?.err, { stack: /caused by: Error: deeper/ })
 })
 
-t.test('errors of other plugins that name a client status keep their message', async (t) => {
-  const named = (status: number, code?: unknown) =>
-    Object.assign(new Error('in its own words'), {
-      statusCode: status,
-      ...(code !== undefined && { code }),
-    })
-  for (const [status, given, code] of [
-    [401, 'FST_JWT_NO_AUTHORIZATION_IN_HEADER', 'FST_JWT_NO_AUTHORIZATION_IN_HEADER'],
-    [403, undefined, 'FORBIDDEN'],
-    [409, undefined, 'CONFLICT'],
-    [418, undefined, 'BAD_REQUEST'],
-    [400, 23, 'BAD_REQUEST'],
-  ] as const) {
-    const { response, body } = await answerTo(t, named(status, given))
-    t.equal(response.statusCode, status)
-    t.match(body, { code, message: 'in its own words', errors: null })
-  }
-  t.match((await answerTo(t, named(503))).body, { code: 'INTERNAL' }, 'those of a server do not')
-})
-
 t.test('errors of hooks are answered alike', async (t) => {
   const get = defineResource({ summary: 'Get', response: Type.Null(), perform: () => null })
   for (const hook of ['onRequest', 'preValidation', 'preHandler'] as const) {

@@ -1,32 +1,125 @@
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { errors, PlinthError } from '../errors.ts'
 import type { Envelope } from './envelope.ts'
 import { toDetails } from './validate.ts'
 
-/** What a client is told of `error`, whatever it was: its own words only where they are meant for clients. */
-export function toPlinthError(error: unknown, request?: FastifyRequest): PlinthError {
+// An import would read every export, the lazy ones too: with them comes undici, 5 MB that nobody here needs.
+const { STATUS_CODES } = process.getBuiltinModule('node:http')
+
+/**
+ * What a client is told of `error`. Its own words only where they are meant for clients: those of the kit, of
+ * Fastify and its official plugins, and of `app.httpErrors`. An error of an upstream or a library that names a status
+ * does not mean our client.
+ *
+ * @param reply where it is answered by HTTP: the status that it has been given is kept
+ */
+export function toPlinthError(
+  error: unknown,
+  app: FastifyInstance,
+  reply?: FastifyReply,
+): PlinthError {
   if (PlinthError.is(error)) return error
-  if (!(error instanceof Error)) return errors.INTERNAL.with({ cause: error })
-  const fastifyError = error as Partial<FastifyError>
-  if (fastifyError.validation) return invalidRequest(fastifyError, request)
-  const translate = FASTIFY_ERRORS[fastifyError.code ?? '']
+  return (
+    ofFastify(error, reply?.request) ??
+    ofSensible(error, app) ??
+    (reply && ofReply(error, reply)) ??
+    errors.INTERNAL.with({ cause: error })
+  )
+}
+
+function ofFastify(error: unknown, request?: FastifyRequest): PlinthError | undefined {
+  if (isValidation(error)) return invalidRequest(error, request)
+  if (!isFastifyError(error)) return undefined
+  const { code, statusCode = 500, message } = error
+  const translate = FASTIFY_ERRORS[code]
   if (translate) return translate(error, request)
-  // Errors of other plugins that name a client's status (`http-errors`, `@fastify/error`) speak to clients.
-  const status = fastifyError.statusCode
-  if (status !== undefined && status >= 400 && status < 500) {
-    return new PlinthError(codeOf(error, status), status, error.message, { cause: error })
-  }
-  return errors.INTERNAL.with({ cause: error })
+  return statusCode === 500
+    ? undefined
+    : new PlinthError(code, statusCode, message, { cause: error })
 }
 
-function codeOf(error: Error, status: number): string {
-  const { code } = error as { code?: unknown }
-  if (typeof code === 'string') return code
-  const kind = Object.values(errors).find(({ statusCode }) => statusCode === status)
-  return kind?.code ?? errors.BAD_REQUEST.code
+type ValidationError = FastifyError & Required<Pick<FastifyError, 'validation'>>
+
+function isValidation(error: unknown): error is ValidationError {
+  const { code, validation, validationContext } = (error ?? {}) as Partial<FastifyError>
+  return code === 'FST_ERR_VALIDATION' && !!validation && validationContext !== undefined
 }
 
-type Translate = (error: Error, request: FastifyRequest | undefined) => PlinthError
+/** Whether it is made by Fastify or one of its plugins, and does not only look like it: an upstream may be one, too. */
+function isFastifyError(error: unknown): error is FastifyError {
+  if (!(error instanceof Error && Symbol.for('fastify-error-generic') in error)) return false
+  return /^(FST|FAST_JWT)_/.test((error as FastifyError).code)
+}
+
+interface HttpError extends Error {
+  status: number
+  /** Whether the message is for clients. */
+  expose: boolean
+  headers?: Record<string, string>
+}
+
+/** What @fastify/sensible adds. */
+interface Sensible {
+  httpErrors?: { HttpError: abstract new () => HttpError }
+}
+
+function isHttpError(error: unknown, app: FastifyInstance): error is HttpError {
+  const { httpErrors } = app as Sensible
+  return httpErrors !== undefined && error instanceof httpErrors.HttpError
+}
+
+function ofSensible(error: unknown, app: FastifyInstance): PlinthError | undefined {
+  if (!isHttpError(error, app)) return undefined
+  return ofStatus(error.status, error, error.expose ? error.message : undefined)
+}
+
+/** The status that the reply was given by whoever throws, or that a header of it announces. */
+function ofReply(error: unknown, reply: FastifyReply): PlinthError | undefined {
+  const { statusCode, status = statusCode } = (error ?? {}) as Record<string, unknown>
+  const named = Number(status)
+  // Diagnostics channels have given it the status of the error.
+  if (reply.statusCode >= 400 && reply.statusCode !== named)
+    return ofStatus(reply.statusCode, error)
+  const header = ANNOUNCED_BY[named]
+  return header && reply.hasHeader(header) ? ofStatus(named, error) : undefined
+}
+
+// Plugins whose errors have no class: the one who authenticates, the one who limits (403: who is banned).
+const ANNOUNCED_BY: Readonly<Record<number, string>> = {
+  401: 'www-authenticate',
+  403: 'retry-after',
+  407: 'proxy-authenticate',
+  429: 'retry-after',
+  503: 'retry-after',
+}
+
+const CODES = new Map(
+  [
+    errors.BAD_REQUEST,
+    errors.UNAUTHENTICATED,
+    errors.FORBIDDEN,
+    errors.NOT_FOUND,
+    errors.METHOD_NOT_ALLOWED,
+    errors.REQUEST_TIMEOUT,
+    errors.CONFLICT,
+    errors.PRECONDITION_FAILED,
+    errors.PAYLOAD_TOO_LARGE,
+    errors.UNSUPPORTED_MEDIA_TYPE,
+    errors.TOO_MANY_REQUESTS,
+    errors.HEADERS_TOO_LARGE,
+  ].map(({ statusCode, code }) => [statusCode, code]),
+)
+
+/** An error of which only the status is known: its code is the catalogue's, else the name of the status. */
+function ofStatus(status: number, cause: unknown, message?: string): PlinthError | undefined {
+  if (status === 500) return undefined
+  const name = STATUS_CODES[status]
+  const code = CODES.get(status) ?? name?.replaceAll("'", '').replaceAll(/\W+/g, '_').toUpperCase()
+  const fallback = status < 500 ? errors.BAD_REQUEST.code : errors.INTERNAL.code
+  return new PlinthError(code ?? fallback, status, message ?? name ?? 'Refused', { cause })
+}
+
+type Translate = (error: FastifyError, request: FastifyRequest | undefined) => PlinthError
 
 const badRequest: Translate = (cause) => errors.BAD_REQUEST.with({ cause }, cause.message)
 
@@ -36,8 +129,8 @@ const FASTIFY_ERRORS: Record<string, Translate> = {
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: badRequest,
   FST_ERR_BAD_URL: (cause) =>
     errors.BAD_REQUEST.with({ cause }, 'the URL is not properly percent-encoded'),
-  FST_ERR_MAX_PARAM_LENGTH: (cause) =>
-    errors.BAD_REQUEST.with({ cause }, 'a part of the path is too long'),
+  FST_ERR_MAX_PARAM_LENGTH: (cause, request) =>
+    errors.BAD_REQUEST.with({ cause }, tooLongPart(request)),
   FST_ERR_CTP_INVALID_MEDIA_TYPE: (cause, request) =>
     errors.UNSUPPORTED_MEDIA_TYPE.with({ cause }, request?.headers['content-type'] ?? '(none)'),
   FST_ERR_CTP_BODY_TOO_LARGE: (cause, request) =>
@@ -49,7 +142,12 @@ const FASTIFY_ERRORS: Record<string, Translate> = {
       : errors.DEADLINE_EXCEEDED.with({ cause }, request?.routeOptions.handlerTimeout ?? 0),
 }
 
-function invalidRequest(error: Partial<FastifyError>, request?: FastifyRequest): PlinthError {
+function tooLongPart(request?: FastifyRequest): string {
+  const { routerOptions } = request?.server.initialConfig ?? {}
+  return `a part of the path is longer than ${routerOptions?.maxParamLength} characters`
+}
+
+function invalidRequest(error: ValidationError, request?: FastifyRequest): PlinthError {
   const inQuery = error.validationContext === 'querystring'
   const found = (error.validation as Violation[]).map((one) =>
     inQuery ? onQuery(one, request) : one,
@@ -73,9 +171,12 @@ const CLOSING = [408, 413, 503]
 /** A Fastify error handler that answers in `envelope` and logs what is the service's own fault. */
 export function createErrorHandler(envelope: Envelope) {
   return function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply) {
-    const told = toPlinthError(error, request)
+    const told = toPlinthError(error, reply.server, reply)
+    // What is not told to the client is told here.
+    const err = PlinthError.is(error) || isFastifyError(error) ? {} : { err: error }
     if (told.statusCode >= 500) request.log.error({ err: error, code: told.code }, told.message)
-    else request.log.info({ code: told.code, errors: told.errors }, told.message)
+    else request.log.info({ ...err, code: told.code, errors: told.errors }, told.message)
+    if (isHttpError(error, reply.server) && error.headers) reply.headers(error.headers)
     if (CLOSING.includes(told.statusCode)) reply.header('connection', 'close')
     return reply
       .code(told.statusCode)

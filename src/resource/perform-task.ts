@@ -42,7 +42,7 @@ export function createPerform(app: FastifyInstance, grace: number): Perform {
       app.log.info({ ...fieldsOf(run), duration_ms }, 'task done')
       return result
     } catch (error) {
-      throw toFailure(error, run, app.log.child(fieldsOf(run)))
+      throw toFailure(error, run, app)
     }
   }
 }
@@ -102,14 +102,12 @@ class Enqueuer {
 }
 
 /** What the driver is told: errors that another try would not mend are final. */
-function toFailure(
-  error: unknown,
-  { signal, attempt, attempts }: Run,
-  log: FastifyInstance['log'],
-) {
+function toFailure(error: unknown, run: Run, app: FastifyInstance) {
+  const { signal, attempt, attempts } = run
   if (error instanceof TaskRetry || signal.aborted) return error
-  const told = toPlinthError(error)
+  const told = toPlinthError(error, app)
   const last = told.statusCode < 500 || attempt >= attempts
+  const log = app.log.child(fieldsOf(run))
   log[last ? 'error' : 'warn']({ err: error, code: told.code, attempt }, 'task failed')
   return told.statusCode < 500 ? new TaskFinal(told) : told
 }
