@@ -7,6 +7,9 @@ import { createErrorHandler } from '../resource/failure.ts'
 import { createClientErrorHandler } from './client-error.ts'
 import { loggerOptions } from './log.ts'
 
+// An import would read every export, the lazy ones too.
+const { maxHeaderSize } = process.getBuiltinModule('node:http')
+
 const REQUEST_ID = /^[\w.:/+=-]{1,128}$/
 
 /** The options of the Fastify instance that follow from the configuration. */
@@ -34,7 +37,8 @@ export async function serverOptions(
     },
     // A balancer goes on sending for a moment after readiness fails: those requests are served.
     return503OnClosing: false,
-    routerOptions: { ignoreTrailingSlash: true },
+    // Schemas say how long a part of the path may be; no URL is longer than the headers of a request may be.
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: maxHeaderSize },
     // What the router refuses before there is a route: a URL that cannot be decoded.
     frameworkErrors: createErrorHandler(envelope),
     clientErrorHandler: createClientErrorHandler(envelope),

@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors } from '../errors.ts'
 import type { AnyResource } from './resource.ts'
 import { closeSchema, type JsonSchema, pickProperties } from './schema.ts'
@@ -42,6 +42,20 @@ export function splitRequest(resource: AnyResource, name: string, url: string): 
     // An empty one is kept: it refuses query parameters that nothing reads.
     querystring: pickProperties(schema, query),
     ...(hasBody(resource) && rest.length > 0 && { body: pickProperties(schema, rest) }),
+  }
+}
+
+/**
+ * Warns of parameters of the route `url` that `app`'s router cuts off before their schema does: Fastify answers what is
+ * longer itself, with 414, because there is no route yet.
+ */
+export function warnOfLongParameters(app: FastifyInstance, url: string, params: JsonSchema): void {
+  const limit = app.initialConfig.routerOptions?.maxParamLength ?? 100
+  for (const [name, { maxLength }] of Object.entries(params.properties ?? {})) {
+    if (typeof maxLength !== 'number' || maxLength <= limit) continue
+    app.log.warn(
+      `${url}: ${name} may have ${maxLength} characters, and the router takes ${limit}; raise it: Fastify({ routerOptions: { maxParamLength: ${maxLength} } })`,
+    )
   }
 }
 

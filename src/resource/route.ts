@@ -9,7 +9,13 @@ import { Deadline } from './deadline.ts'
 import { enqueueInput } from './enqueue.ts'
 import { asJson, type Envelope, toSend } from './envelope.ts'
 import { evaluatePreconditions } from './precondition.ts'
-import { createMerge, hasBody, type RequestParts, splitRequest } from './request.ts'
+import {
+  createMerge,
+  hasBody,
+  type RequestParts,
+  splitRequest,
+  warnOfLongParameters,
+} from './request.ts'
 import type { AnyResource } from './resource.ts'
 import { boundNumbers, type JsonSchema } from './schema.ts'
 import { compileSerializer, type SharedSchemas } from './serialize.ts'
@@ -44,7 +50,9 @@ export function createRoute(
   const { definition } = resource
   const url = definition.path ?? '/'
   assertCachePolicy(name, definition.cache)
-  const parts = splitRequest(resource, name, `${settings.app.prefix}${url}`)
+  const { app } = settings
+  const parts = splitRequest(resource, name, `${app.prefix}${url}`)
+  if (parts.params) warnOfLongParameters(app, `${app.prefix}${url}`, parts.params)
   return {
     method: definition.method ?? 'GET',
     url,
@@ -52,7 +60,7 @@ export function createRoute(
     schema: createRouteSchema(name, resource, parts, settings),
     validatorCompiler: ({ schema, httpPart }) => compilePart(schema as JsonSchema, httpPart),
     serializerCompiler: ({ schema }) =>
-      compileSerializer(schema as JsonSchema, settings.app.getSchemas() as SharedSchemas),
+      compileSerializer(schema as JsonSchema, app.getSchemas() as SharedSchemas),
     ...(hasBody(resource) && { preValidation: createBodyCheck(name, parts.body) }),
     handler: createHandler(name, resource, createMerge(parts), settings),
   }

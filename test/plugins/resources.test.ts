@@ -52,6 +52,35 @@ t.test('is strict unless NODE_ENV is production', async (t) => {
   }
 })
 
+t.test(
+  'in an app of its own the router ends parameters: it is told where a schema takes longer ones',
+  async (t) => {
+    const request = Type.Object({ id: Type.String({ maxLength: 150 }), part: Type.String() })
+    const read = defineResource({
+      summary: 'Read',
+      path: '/:id/:part',
+      request,
+      response: request,
+      perform: (request) => request,
+    })
+    const modules = { books: defineModule({ prefix: '/books', resources: { read } }) }
+    const url = `/books/${'x'.repeat(150)}/y`
+    const warned: string[] = []
+    const stream = { write: (line: string) => void warned.push(JSON.parse(line).msg) }
+    const logger = { level: 'warn', stream }
+    const short = await createBareApp(t, modules, { server: { logger } })
+    t.equal((await short.inject(url)).statusCode, 414)
+    t.strictSame(warned.splice(0), [
+      '/books/:id/:part: id may have 150 characters, and the router takes 100; raise it: Fastify({ routerOptions: { maxParamLength: 150 } })',
+    ])
+    const long = await createBareApp(t, modules, {
+      server: { logger, routerOptions: { maxParamLength: 150 } },
+    })
+    t.equal((await long.inject(url)).statusCode, 200)
+    t.strictSame(warned, [])
+  },
+)
+
 t.test('tells the full names of resources', async (t) => {
   const app = await createBareApp(t, { cities })
   t.strictSame(
