@@ -110,6 +110,8 @@ export async function findInOutbox<DB>(
   kind: string,
   id: string,
 ): Promise<string | undefined> {
+  // MySQL does not compare another text with a column of ASCII, but fails.
+  if (/[^\0-\x7f]/.test(id)) return undefined
   const row = await anyTables(currentTransaction(db) ?? db)
     .selectFrom(TABLE)
     .select('payload')

@@ -1,6 +1,7 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { errors, PlinthError } from '../errors.ts'
 import type { Envelope } from './envelope.ts'
+import { explainStatement } from './model-failures.ts'
 import { toDetails } from './validate.ts'
 
 // An import would read every export, the lazy ones too: with them comes undici, 5 MB that nobody here needs.
@@ -23,6 +24,7 @@ export function toPlinthError(
     ofFastify(error, reply?.request) ??
     ofSensible(error, app) ??
     (reply && ofReply(error, reply)) ??
+    ofStatement(error, reply?.request) ??
     errors.INTERNAL.with({ cause: error })
   )
 }
@@ -36,6 +38,13 @@ function ofFastify(error: unknown, request?: FastifyRequest): PlinthError | unde
   return statusCode === 500
     ? undefined
     : new PlinthError(code, statusCode, message, { cause: error })
+}
+
+function ofStatement(error: unknown, request?: FastifyRequest): PlinthError | undefined {
+  const told = explainStatement(error, nameOf(request))
+  // It may be the service's own fault, too: that it has not checked what a client says.
+  if (told) request?.log.warn({ err: error }, told.message)
+  return told
 }
 
 type ValidationError = FastifyError & Required<Pick<FastifyError, 'validation'>>
@@ -152,8 +161,11 @@ function invalidRequest(error: ValidationError, request?: FastifyRequest): Plint
   const found = (error.validation as Violation[]).map((one) =>
     inQuery ? onQuery(one, request) : one,
   )
-  const name = request?.routeOptions.config.resource ?? request?.routeOptions.url ?? 'this route'
-  return errors.INVALID_REQUEST.with({ errors: toDetails(found) }, name)
+  return errors.INVALID_REQUEST.with({ errors: toDetails(found) }, nameOf(request))
+}
+
+function nameOf(request?: FastifyRequest): string {
+  return request?.routeOptions.config.resource ?? request?.routeOptions.url ?? 'this route'
 }
 
 type Violation = NonNullable<Parameters<typeof toDetails>[0]>[number]

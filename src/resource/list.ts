@@ -13,6 +13,7 @@ import {
 } from 'typebox'
 import { type Core, partsOf } from '../database/model/nullable.ts'
 import { errors } from '../errors.ts'
+import { columnRule } from './column-value.ts'
 import { type ColumnFilter, type FilterOperator, type PageInput, selectPage } from './page.ts'
 
 /** On the column of the filter's own name, or on the one it names. */
@@ -120,12 +121,13 @@ export function defineList<
   const { maxPageSize = 1000, order, search = [], fields = [] } = options
   const key = [options.key].flat()
   const pageSize = Math.min(options.pageSize ?? 100, maxPageSize)
+  const ruleOf = (column: string) => columnRule(row.properties[column] as TSchema)
   const filters = Object.entries(options.filters ?? {}).map(([name, filter]) => {
     const { column, operator } =
       typeof filter === 'string' ? { column: name, operator: filter } : filter
-    const { format } = partsOf(row.properties[column] as TSchema).core as { format?: string }
-    return { name, column, operator, instant: format === 'date-time' }
+    return { name, column, operator, rule: ruleOf(column) }
   })
+  const searched = search.map((column) => ({ column, rule: ruleOf(column) }))
   const parameters = [...PARAMETERS, search.length > 0 && 'search', fields.length > 0 && 'fields']
   const taken = filters.find(({ name }) => parameters.includes(name))
   if (taken) throw errors.RESOURCE_INVALID('list', `a filter cannot be called ${taken.name}`)
@@ -154,7 +156,7 @@ export function defineList<
       selectPage(query as never, {
         input: input as PageInput,
         filters,
-        search,
+        search: searched,
         key,
         pageSize,
       }) as Promise<never>,

@@ -1,8 +1,8 @@
 import type { Model } from '../database/model/model.ts'
 import { withoutModels } from '../database/model/soft-delete.ts'
-import { isForeignKeyViolation } from '../database/model/violation.ts'
-import { isUniqueViolation } from '../database/violations.ts'
-import { type ErrorDetail, errors } from '../errors.ts'
+import { checkName } from '../database/schema/names.ts'
+import { type Violation, violationOf } from '../database/violations.ts'
+import { type ErrorDetail, errors, type PlinthError } from '../errors.ts'
 import type { AnyTables, Values } from './model-write.ts'
 
 /** What was to be written, for a message about what stands against it. */
@@ -12,32 +12,83 @@ export interface Attempt {
   /** What a row is called. */
   noun: string
   rows: readonly Values[]
-  /** Whether the request is a list of rows. */
-  many?: boolean
+  /** Where the request is a list of rows: the keys of those that were inserted before the statement that failed. */
+  inserted?: readonly Values[]
 }
 
 /**
- * Runs `write`, and says of a broken key what it means to the client.
+ * Runs `write`, and says of what the database refuses what it means to the client.
  *
  * @throws {PlinthError} CONFLICT where a unique key is taken, or the row is still referred to; INVALID_REQUEST
- *   where it refers to a row that is not there
+ *   where it refers to a row that is not there, or has a value that its column does not take
  */
-export async function explainKeys<T>(attempt: Attempt, write: () => Promise<T>): Promise<T> {
+export async function explainRefusal<T>(attempt: Attempt, write: () => Promise<T>): Promise<T> {
   try {
     return await write()
   } catch (cause) {
-    if (isUniqueViolation(cause)) throw taken(attempt, cause as Error)
-    if (isForeignKeyViolation(cause)) throw await broken(attempt, cause as Error)
-    throw cause
+    const violation = violationOf(cause)
+    if (!violation) throw cause
+    if (violation.kind === 'unique') throw taken(attempt, cause as Error)
+    if (violation.kind === 'value') throw refused(attempt, violation, cause as Error)
+    throw await broken(attempt, cause as Error)
   }
 }
 
-function taken({ model, noun, many }: Attempt, cause: Error): Error {
+/**
+ * What a client is told of a statement that a service has written itself, and that the database has refused for what it
+ * said; undefined where it failed for another reason.
+ *
+ * @param resource that was called
+ */
+export function explainStatement(error: unknown, resource: string): PlinthError | undefined {
+  const { kind, column, problem } = violationOf(error) ?? {}
+  switch (kind) {
+    case undefined:
+      return undefined
+    case 'unique':
+      return errors.CONFLICT.with({ cause: error }, 'There is one with the same key already')
+    case 'referred':
+      return errors.CONFLICT.with(
+        { cause: error },
+        'It is still referred to; change or delete what refers to it first',
+      )
+    case 'missing':
+      return invalid(error, resource, { path: '', message: 'refers to what is not there' })
+    case 'value': {
+      const place = column === undefined ? 'a value' : `the value for ${column}`
+      return invalid(error, resource, { path: '', message: `${place} ${problem}` })
+    }
+  }
+}
+
+function invalid(cause: unknown, resource: string, detail: ErrorDetail): PlinthError {
+  return errors.INVALID_REQUEST.with({ cause, errors: [detail] }, resource)
+}
+
+function refused({ model, noun, inserted }: Attempt, violation: Violation, cause: Error): Error {
+  const { column = checked(model, cause.message), row = 1, problem = '' } = violation
+  const list = inserted ? `/${inserted.length + row - 1}` : ''
+  // Where it does not say which row, it may have been any.
+  const place = inserted && violation.row === undefined ? '' : list
+  const path = column === undefined ? place : `${place}/${column}`
+  return invalid(cause, noun, { path, message: problem })
+}
+
+/** The column whose check an error names. MariaDB calls that of a column `city.kind`. */
+function checked({ table, state }: Model, message: string): string | undefined {
+  return Object.keys(state.columns).find(
+    (name) => message.includes(checkName(table, name)) || message.includes(`\`${table}.${name}\``),
+  )
+}
+
+function taken({ model, noun, inserted }: Attempt, cause: Error): Error {
   const columns = columnsOf(model, cause.message)
   const message = 'is taken already'
   return errors.CONFLICT.with(
     // Which row of many it was, the database does not say.
-    many ? { cause } : { cause, errors: columns.map((name) => ({ path: `/${name}`, message })) },
+    inserted
+      ? { cause }
+      : { cause, errors: columns.map((name) => ({ path: `/${name}`, message })) },
     `There is another ${noun} with the same ${columns.join(' and ')}; choose another, or change that one`,
   )
 }
@@ -54,7 +105,7 @@ function columnsOf({ table, state }: Model, message: string): readonly string[] 
 
 async function broken(attempt: Attempt, cause: Error): Promise<Error> {
   const detail = await findMissing(attempt)
-  if (detail) return errors.INVALID_REQUEST.with({ cause, errors: [detail] }, attempt.noun)
+  if (detail) return invalid(cause, attempt.noun, detail)
   return errors.CONFLICT.with(
     { cause },
     `The ${attempt.noun} is still referred to; change or delete what refers to it first`,
@@ -63,7 +114,7 @@ async function broken(attempt: Attempt, cause: Error): Promise<Error> {
 
 /** The first reference to a row that is not there. Only asked when something has failed. */
 async function findMissing(attempt: Attempt): Promise<ErrorDetail | undefined> {
-  const { db, model, rows, many } = attempt
+  const { db, model, rows, inserted } = attempt
   const known = new Set<string>()
   for (const [index, row] of rows.entries()) {
     for (const { columns, table, references } of model.state.foreignKeys ?? []) {
@@ -77,7 +128,7 @@ async function findMissing(attempt: Attempt): Promise<ErrorDetail | undefined> {
       for (const [i, reference] of references.entries())
         query = query.where(reference, '=', values[i])
       if (await query.executeTakeFirst()) continue
-      const place = many ? `/${index}/${columns[0]}` : `/${columns[0]}`
+      const place = inserted ? `/${index}/${columns[0]}` : `/${columns[0]}`
       return { path: place, message: `there is no ${table} ${values.join(', ')}` }
     }
   }

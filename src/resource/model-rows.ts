@@ -1,23 +1,18 @@
-import { type TObject, Type } from 'typebox'
+import { type TObject, type TSchema, Type } from 'typebox'
 import type { Model } from '../database/model/model.ts'
 import { inTransaction } from '../database/transaction.ts'
 import type { Database } from '../database/types.ts'
 import { notFound } from '../errors.ts'
-import { type Attempt, explainKeys } from './model-failures.ts'
-import {
-  type AnyTables,
-  fallbacks,
-  insertRows,
-  pick,
-  toColumns,
-  type Values,
-} from './model-write.ts'
+import { type ColumnRule, canHave, columnRule, toColumn } from './column-value.ts'
+import { type Attempt, explainRefusal } from './model-failures.ts'
+import { type AnyTables, fallbacks, insertRows, pick, type Values } from './model-write.ts'
 
 /** Reads and writes the rows of a model by their primary keys. */
 export class ModelRows {
   readonly #model: Model
   readonly #noun: string
   readonly #columns: readonly string[]
+  readonly #rules: ReadonlyMap<string, ColumnRule>
   /** The primary key, as a request and an answer have it. */
   readonly request: TObject
   /** The path of one row: `/:id`. */
@@ -27,7 +22,11 @@ export class ModelRows {
     const { primaryKey } = model.state
     this.#model = model
     this.#noun = noun
-    this.#columns = Object.keys(model.schema.properties)
+    const { properties } = model.schema
+    this.#columns = Object.keys(properties)
+    this.#rules = new Map(
+      this.#columns.map((name) => [name, columnRule(properties[name] as TSchema)]),
+    )
     this.request = Type.Pick(model.schema, [...primaryKey])
     this.path = primaryKey.map((name) => `/:${name}`).join('')
   }
@@ -43,7 +42,7 @@ export class ModelRows {
   }
 
   async create(db: Database, row: Values): Promise<Values> {
-    const values = toColumns(this.#model, row)
+    const values = this.#toColumns(row)
     const [key = {}] = await this.#write(db, { rows: [values] }, () =>
       insertRows(anyTables(db), this.#model, [values]),
     )
@@ -52,9 +51,10 @@ export class ModelRows {
 
   /** Inserts all or none; returns their keys. */
   async createMany(db: Database, list: readonly Values[]): Promise<Values[]> {
-    const rows = list.map((row, index) => toColumns(this.#model, row, `/${index}`))
-    const insert = (trx: AnyTables) => insertRows(trx, this.#model, rows)
-    return await this.#write(db, { rows, many: true }, () => inTransaction(anyTables(db), insert))
+    const rows = list.map((row, index) => this.#toColumns(row, `/${index}`))
+    const inserted: Values[] = []
+    const insert = (trx: AnyTables) => insertRows(trx, this.#model, rows, inserted)
+    return await this.#write(db, { rows, inserted }, () => inTransaction(anyTables(db), insert))
   }
 
   /** What the row does not say is as in a new one. */
@@ -65,7 +65,7 @@ export class ModelRows {
   async update(db: Database, row: Values): Promise<Values> {
     const { table, state } = this.#model
     const said = Object.entries(row).filter(([name]) => !state.primaryKey.includes(name))
-    const values = toColumns(this.#model, Object.fromEntries(said))
+    const values = this.#toColumns(Object.fromEntries(said))
     if (said.length > 0) {
       await this.#write(db, { rows: [values] }, () =>
         anyTables(db)
@@ -89,13 +89,31 @@ export class ModelRows {
     return numDeletedRows > 0n ? null : this.#missing(key)
   }
 
-  #write<T>(db: Database, what: Pick<Attempt, 'rows' | 'many'>, write: () => Promise<T>) {
+  #write<T>(db: Database, what: Pick<Attempt, 'rows' | 'inserted'>, write: () => Promise<T>) {
     const attempt = { ...what, db: anyTables(db), model: this.#model, noun: this.#noun }
-    return explainKeys(attempt, write)
+    return explainRefusal(attempt, write)
   }
 
+  /**
+   * The key of a row, to find it by.
+   *
+   * @throws {PlinthError} NOT_FOUND for one that its columns cannot have
+   */
   #keyOf(row: Values): Values {
-    return toColumns(this.#model, pick(row, this.#model.state.primaryKey))
+    const key = pick(row, this.#model.state.primaryKey)
+    for (const [name, value] of Object.entries(key)) {
+      const rule = this.#rules.get(name)
+      if (rule && !canHave(rule, value)) this.#missing(row)
+    }
+    return this.#toColumns(key)
+  }
+
+  #toColumns(input: Values, path = ''): Values {
+    const entries = Object.entries(input).map(([name, value]) => {
+      const rule = this.#rules.get(name)
+      return [name, rule ? toColumn(rule, value, `${path}/${name}`, this.#model.table) : value]
+    })
+    return Object.fromEntries(entries)
   }
 
   #missing(key: Values): never {

@@ -2,28 +2,11 @@ import { type Kysely, sql } from 'kysely'
 import { inBatches, MAX_PARAMETERS } from '../database/insert.ts'
 import type { Model } from '../database/model/model.ts'
 import { uuidv7 } from '../database/model/uuid.ts'
-import { toInstant } from './page.ts'
 
 /** A database of which only the model knows the tables. */
 export type AnyTables = Kysely<Record<string, Record<string, unknown>>>
 
 export type Values = Record<string, unknown>
-
-/**
- * What a request says of a row, as its columns take it.
- *
- * @throws {PlinthError} INVALID_REQUEST for a time that no column takes
- */
-export function toColumns({ table, state }: Model, input: Values, path = ''): Values {
-  const entries = Object.entries(input).map(([name, value]) => {
-    const type = state.columns[name]?.type
-    if (value === null || value === undefined) return [name, value]
-    if (type === 'datetime') return [name, toInstant(`${path}/${name}`, String(value), table)]
-    // A text or a number is JSON, too.
-    return [name, type === 'json' ? JSON.stringify(value) : value]
-  })
-  return Object.fromEntries(entries)
-}
 
 /** What a row has for columns that nobody says: so that every row of an insert says the same ones. */
 export function fallbacks({ state, input }: Model): Values {
@@ -41,11 +24,17 @@ export function fallbacks({ state, input }: Model): Values {
 /**
  * Inserts rows and tells their primary keys, in the order of the rows. To be called in a transaction where there
  * are many.
+ *
+ * @param keys where they are put, also of what was inserted before a statement fails
  */
-export async function insertRows(db: AnyTables, model: Model, rows: readonly Values[]) {
+export async function insertRows(
+  db: AnyTables,
+  model: Model,
+  rows: readonly Values[],
+  keys: Values[] = [],
+) {
   const all = rows.map((row) => ({ ...fallbacks(model), ...newUuids(model), ...row }))
   const size = Math.floor(MAX_PARAMETERS / Object.keys(model.state.columns).length)
-  const keys: Values[] = []
   for (const alike of groupAlike(all)) {
     for (const batch of inBatches(alike, size)) keys.push(...(await insertBatch(db, model, batch)))
   }

@@ -1,5 +1,5 @@
 import { type RawBuilder, type SelectQueryBuilder, sql } from 'kysely'
-import { errors } from '../errors.ts'
+import { type ColumnRule, canHave, toColumn } from './column-value.ts'
 
 /** How a filter's value is compared with its column. `contains` takes part of a text; `from` and `to` include the value. */
 export type FilterOperator = 'equals' | 'contains' | 'from' | 'to'
@@ -9,8 +9,7 @@ export interface ColumnFilter {
   name: string
   column: string
   operator: FilterOperator
-  /** The column holds points in time, which are compared as a `Date`. */
-  instant: boolean
+  rule: ColumnRule
 }
 
 /** A valid request for a page. */
@@ -27,7 +26,7 @@ export interface PageTask {
   input: PageInput
   filters: readonly ColumnFilter[]
   /** The columns that `search` looks into. */
-  search: readonly string[]
+  search: readonly Pick<ColumnFilter, 'column' | 'rule'>[]
   /** The unique columns that break ties. */
   key: readonly string[]
   /** Where the input has none. */
@@ -43,10 +42,10 @@ export async function selectPage(query: AnyQuery, task: PageTask) {
   let filtered = query
   for (const filter of filters) {
     const value = input[filter.name]
-    if (value !== undefined) filtered = filtered.where(condition(filter, value))
+    if (value !== undefined) filtered = filtered.where(condition(filter, value, query))
   }
   if (search !== undefined && task.search.length > 0) {
-    const found = task.search.map((column) => contains(sql.ref(column), search))
+    const found = task.search.map((column) => contains(column, search))
     filtered = filtered.where(sql<boolean>`(${sql.join(found, sql` or `)})`)
   }
   const { total } = await filtered
@@ -65,9 +64,16 @@ export async function selectPage(query: AnyQuery, task: PageTask) {
   return { page, num_pages: Math.max(1, Math.ceil(total / page_size)), total, results }
 }
 
-function condition({ name, column, operator, instant }: ColumnFilter, given: unknown) {
+// Of a text that the column cannot have, and that MySQL would refuse to compare with it.
+const NO_ROW = sql<boolean>`1 = 0`
+
+function condition(filter: ColumnFilter, given: unknown, query: AnyQuery): RawBuilder<boolean> {
+  const { name, column, operator, rule } = filter
+  if (operator === 'contains') return contains(filter, String(given))
+  if (!canHave(rule, given)) return NO_ROW
+  const value = toColumn(rule, given, `/${name}`, 'the list')
   const ref = sql.ref(column)
-  const value = instant ? toInstant(`/${name}`, String(given), 'the list') : given
+  if (value instanceof Date && !isMysql(query)) return compareStored(ref, operator, value)
   switch (operator) {
     case 'equals':
       return sql<boolean>`${ref} = ${value}`
@@ -75,28 +81,48 @@ function condition({ name, column, operator, instant }: ColumnFilter, given: unk
       return sql<boolean>`${ref} >= ${value}`
     case 'to':
       return sql<boolean>`${ref} <= ${value}`
-    case 'contains':
-      return contains(ref, String(value))
   }
 }
 
-function contains(ref: RawBuilder<unknown>, text: string): RawBuilder<boolean> {
-  // Not the backslash: MySQL takes it for an escape in the text of the pattern, too.
-  return sql<boolean>`${ref} like ${`%${text.replace(/[!%_]/g, '!$&')}%`} escape '!'`
-}
+// A query does not tell its database, but quotes its names as it does.
+const isMysql = (query: AnyQuery) => /^[^"`]*`/.test(query.compile().sql)
 
 /**
- * A valid `date-time`, refused where it is what no column takes: a leap second, a time zone that leads out of the years.
- *
- * @param path where the text stands in the request to `resource`
- * @throws {PlinthError} INVALID_REQUEST
+ * In SQLite points in time are texts: the kit's own `2026-11-22T10:00:00.000Z`, and `2026-11-22 10:00:00[.0…]` of
+ * others. Of one day the latter sort before the former, so they are compared for themselves. Not as what a function makes of
+ * the column, which no index would be used for.
  */
-export function toInstant(path: string, text: string, resource: string): Date {
-  const date = new Date(text)
-  const year = date.getUTCFullYear()
-  if (year >= 0 && year <= 9999) return date
-  const message = 'must be a time that exists, of the years 0 to 9999'
-  throw errors.INVALID_REQUEST.with({ errors: [{ path, message }] }, resource)
+function compareStored(
+  ref: RawBuilder<unknown>,
+  operator: Exclude<FilterOperator, 'contains'>,
+  value: Date,
+): RawBuilder<boolean> {
+  const iso = value.toISOString()
+  const noon = `${iso.slice(0, 10)}T`
+  // The first and the last text that means the same.
+  const least = iso
+    .slice(0, -1)
+    .replace('T', ' ')
+    .replace(/\.?0*$/, '')
+  const most = `${iso.slice(0, -1).replace('T', ' ')}000000`
+  switch (operator) {
+    case 'equals':
+      return sql<boolean>`(${ref} = ${iso} or ${ref} between ${least} and ${most})`
+    case 'from':
+      return sql<boolean>`(${ref} >= ${iso} or (${ref} >= ${least} and ${ref} < ${noon}))`
+    case 'to':
+      return sql<boolean>`(${ref} <= ${iso} and not (${ref} > ${most} and ${ref} < ${noon}))`
+  }
+}
+
+function contains(
+  { column, rule }: Pick<ColumnFilter, 'column' | 'rule'>,
+  text: string,
+): RawBuilder<boolean> {
+  if (!canHave(rule, text)) return NO_ROW
+  // Not the backslash: MySQL takes it for an escape in the text of the pattern, too.
+  const pattern = `%${text.replace(/[!%_]/g, '!$&')}%`
+  return sql<boolean>`${sql.ref(column)} like ${pattern} escape '!'`
 }
 
 function parseOrder(order: string | undefined, key: readonly string[]): [string, 'asc' | 'desc'][] {

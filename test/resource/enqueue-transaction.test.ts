@@ -144,3 +144,12 @@ t.test('without a database and without Redis it is told', async (t) => {
   t.strictSame([response.statusCode, response.json().code], [503, 'TASKS_UNAVAILABLE'])
   t.equal((await app.inject(`/tasks/${newTaskId('default')}`)).statusCode, 503)
 })
+
+onEachPlace('no task is found by an id that none has', async (t, place) => {
+  const { app, within, note } = await create(t, place)
+  await within(() => note.enqueue({ text: 'a' }))
+  for (const id of ['é', '你', '😀', '%', "'"]) {
+    const { statusCode } = await app.inject(`/tasks/${encodeURIComponent(id)}`)
+    t.equal(statusCode, 404, id)
+  }
+})

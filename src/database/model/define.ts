@@ -62,7 +62,7 @@ function createModel(table: string, definition: AnyDefinition): Model {
     state,
     schema: rowSchema(columns, audit),
     input: inputSchema(said, state.columns),
-    patch: patchSchema(said),
+    patch: patchSchema(said, state.columns),
     audit,
     softDelete,
     uuids: generated.filter((name) => state.columns[name]?.type === 'uuid'),

@@ -7,15 +7,21 @@ export type IndexDefinition<Column extends string> =
   | readonly Column[]
   | { readonly name: string; readonly columns: readonly Column[] }
 
-export interface ForeignKeyDefinition<Column extends string> {
-  readonly columns: readonly Column[]
-  /** The table, and its columns: the primary key or unique ones. */
-  readonly references: readonly [table: string, columns: readonly string[]]
+/** What a foreign key refers to: a table and its columns, the primary key or unique ones. */
+export type Reference = `${string}.${string}` | readonly [table: string, columns: readonly string[]]
+
+/** A foreign key in full, where the column is said elsewhere. */
+export interface ReferenceDefinition {
+  readonly references: Reference
   /** Default: `restrict`. */
   readonly onDelete?: ReferenceAction
   /** Default: `restrict`. */
   readonly onUpdate?: ReferenceAction
   readonly name?: string
+}
+
+export interface ForeignKeyDefinition<Column extends string> extends ReferenceDefinition {
+  readonly columns: readonly Column[]
 }
 
 export interface ModelDefinition<
@@ -33,9 +39,9 @@ export interface ModelDefinition<
   readonly primaryKey?: readonly Key[]
   readonly indexes?: readonly IndexDefinition<AnyColumn<Columns>>[]
   readonly unique?: readonly IndexDefinition<AnyColumn<Columns>>[]
-  /** `{ country: 'country.code' }`, or in full. */
+  /** By column, `{ country: 'country.code' }` or `{ country: { references: 'country.code', … } }`, or a list of them. */
   readonly foreignKeys?:
-    | { readonly [Name in keyof Columns & string]?: `${string}.${string}` }
+    | { readonly [Name in keyof Columns & string]?: `${string}.${string}` | ReferenceDefinition }
     | readonly ForeignKeyDefinition<keyof Columns & string>[]
   /** Columns with who made and changed a row, and when: filled in on every insert and update. */
   readonly audit?: Audit

@@ -1,6 +1,7 @@
+import { errors } from '../../errors.ts'
 import { foreignKeyName, indexName, uniqueName } from '../schema/names.ts'
 import type { ForeignKeyState, IndexState } from '../schema/state.ts'
-import type { AnyDefinition, IndexDefinition } from './definition.ts'
+import type { AnyDefinition, IndexDefinition, Reference } from './definition.ts'
 
 /** The primary key, indexes and foreign keys of a table. */
 export interface TableKeys {
@@ -45,23 +46,40 @@ function foreignKeysOf(
   table: string,
   given: NonNullable<AnyDefinition['foreignKeys']>,
 ): ForeignKeyState[] {
-  if (!isList(given)) return Object.entries(given).map((entry) => ofShort(table, entry))
-  return given.map(({ references: [to, references], columns, name, ...actions }) => ({
-    name: name ?? foreignKeyName(table, columns),
-    columns,
-    table: to,
-    references,
-    ...actions,
-  }))
+  const all = isList(given)
+    ? given
+    : Object.entries(given).map(([column, key]) => ({
+        ...(typeof key === 'string' ? { references: key } : key),
+        columns: [column],
+      }))
+  return all.map(({ references, columns, name, onDelete, onUpdate }) => {
+    const [to, others] = targetOf(table, columns, references)
+    return {
+      name: name ?? foreignKeyName(table, columns),
+      columns,
+      table: to,
+      references: others,
+      ...(onDelete && { onDelete }),
+      ...(onUpdate && { onUpdate }),
+    }
+  })
 }
 
-function ofShort(
+/** @throws {PlinthError} MODEL_INVALID where TypeScript has not been asked */
+function targetOf(
   table: string,
-  [column, target = '']: [string, string | undefined],
-): ForeignKeyState {
-  const [to = '', reference = ''] = target.split('.')
-  const columns = [column]
-  return { name: foreignKeyName(table, columns), columns, table: to, references: [reference] }
+  columns: readonly string[],
+  references: Reference | undefined,
+): readonly [table: string, columns: readonly string[]] {
+  if (typeof references === 'string') {
+    const [to = '', column = ''] = references.split('.')
+    return [to, [column]]
+  }
+  if (references && isList(references) && isList(references[1])) return references
+  throw errors.MODEL_INVALID(
+    table,
+    `the foreign key of ${columns} does not say what it refers to; use { country: 'country.code' }, { country: { references: 'country.code', onDelete: 'cascade' } } or [{ columns: ['country'], references: ['country', ['code']] }]`,
+  )
 }
 
 // `Array.isArray` does not know of readonly arrays.

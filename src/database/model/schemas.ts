@@ -24,7 +24,7 @@ const TIME = '^([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(\\.\\d{1,3})?$'
 /** A row as the API shows it. No defaults: a serializer would add what `fields` left out. */
 export function rowSchema(columns: TProperties, audit: readonly AuditColumn[]): TObject {
   return Type.Object({
-    ...mapProperties(columns, withoutDefault),
+    ...mapProperties(columns, (schema) => withoutDefault(schema)),
     ...Object.fromEntries(audit.map((name) => [name, AUDIT[name]])),
   })
 }
@@ -38,14 +38,20 @@ export function inputSchema(
     mapProperties(columns, (schema, name) => {
       const state = states[name]
       const left = state?.nullable || state?.default !== undefined || 'default' in schema
-      return left ? Type.Optional(whole(schema)) : whole(schema)
+      const fitting = whole(schema, state)
+      return left ? Type.Optional(fitting) : fitting
     }),
   )
 }
 
 /** What a client says to change a row. No defaults: what it does not say stays as it is. */
-export function patchSchema(columns: TProperties): TObject {
-  return Type.Object(mapProperties(columns, (schema) => Type.Optional(withoutDefault(schema))))
+export function patchSchema(
+  columns: TProperties,
+  states: Readonly<Record<string, ColumnState>>,
+): TObject {
+  return Type.Object(
+    mapProperties(columns, (schema, name) => Type.Optional(withoutDefault(schema, states[name]))),
+  )
 }
 
 function mapProperties(
@@ -57,19 +63,37 @@ function mapProperties(
   )
 }
 
-function withoutDefault(schema: TSchema): TSchema {
-  return copySchema(whole(schema), { default: undefined })
+function withoutDefault(schema: TSchema, state?: ColumnState): TSchema {
+  return copySchema(whole(schema, state), { default: undefined })
 }
 
-function whole(schema: TSchema): TSchema {
+/** @param state the column that the value has to fit */
+function whole(schema: TSchema, state?: ColumnState): TSchema {
   const { core, nullable } = partsOf(schema)
-  const { format } = core as { format?: string }
-  const exact =
-    format === 'time'
-      ? copySchema(core, { format: undefined, pattern: TIME })
-      : // Without a limit it could begin with `urn:uuid:`.
-        format === 'uuid'
-        ? copySchema(core, { maxLength: 36 })
-        : core
+  const exact = copySchema(core, { ...boundsOf(core, state?.type), ...formOf(core) })
   return nullable ? Type.Union([exact, Type.Null()]) : exact
+}
+
+function formOf({ format }: { format?: string }) {
+  if (format === 'time') return { format: undefined, pattern: TIME }
+  // Without a limit it could begin with `urn:uuid:`.
+  return format === 'uuid' ? { maxLength: 36 } : {}
+}
+
+const BITS: Readonly<Record<string, number>> = { tinyint: 8, smallint: 16, integer: 32 }
+
+/** What a column that was given a type of its own does not take, though its schema would: SQLite takes everything. */
+function boundsOf(
+  schema: TSchema,
+  column: ColumnState['type'] | undefined,
+): Readonly<Record<string, unknown>> {
+  const { type, minimum, maximum, maxLength } = schema as Record<string, unknown>
+  if (typeof column !== 'string') return {}
+  const bits = BITS[column]
+  if (type === 'integer' && bits !== undefined) {
+    const top = 2 ** (bits - 1)
+    return { minimum: minimum ?? -top, maximum: maximum ?? top - 1 }
+  }
+  const length = /^(?:var)?char\((\d+)\)$/.exec(column)?.[1]
+  return type === 'string' && length ? { maxLength: maxLength ?? Number(length) } : {}
 }

@@ -359,6 +359,55 @@ t.test('what no database would take is refused, with place and remedy', async (t
   t.doesNotThrow(() => defineModel('select', { columns: { id, order: id, group: code } }))
 })
 
+t.test('a foreign key is said in short, by column in full, or in a list', async (t) => {
+  const keyOf = (foreignKeys: object) =>
+    defineModel('thing', { columns: { id, code }, foreignKeys } as never).state.foreignKeys
+  const plain = { name: 'thing_code_fkey', columns: ['code'], table: 'x', references: ['y'] }
+  for (const foreignKeys of [
+    { code: 'x.y' },
+    { code: { references: 'x.y' } },
+    { code: { references: ['x', ['y']] } },
+    [{ columns: ['code'], references: 'x.y' }],
+    [{ columns: ['code'], references: ['x', ['y']] }],
+  ])
+    t.strictSame(keyOf(foreignKeys), [plain])
+  const actions = { onDelete: 'cascade', onUpdate: 'cascade' }
+  t.strictSame(keyOf({ code: { references: 'x.y', name: 'own', ...actions } }), [
+    { ...plain, name: 'own', ...actions },
+  ])
+  for (const foreignKeys of [
+    { code: 1 },
+    { code: {} },
+    { code: null },
+    { code: { references: ['x', 'y'] } },
+    { code: { table: 'x', columns: ['y'] } },
+    { columns: ['code'], references: ['x', ['y']] },
+    [{ columns: ['code'] }],
+  ])
+    t.throws(() => keyOf(foreignKeys), {
+      code: 'MODEL_INVALID',
+      message:
+        /^The model thing cannot be used: the foreign key of \w+ does not say what it refers/,
+    })
+})
+
+t.test('what a client says fits a column with a type of its own', async (t) => {
+  const { schema, input, patch } = defineModel('thing', {
+    columns: {
+      id,
+      small: column(Type.Integer(), { type: 'smallint' }),
+      positive: column(Type.Integer({ minimum: 0 }), { type: 'tinyint' }),
+      short: column(Type.Optional(Type.String()), { type: 'char(3)' }),
+    },
+  })
+  for (const { properties } of [input, patch]) {
+    t.match(properties.small, { minimum: -32_768, maximum: 32_767 })
+    t.match(properties.positive, { minimum: 0, maximum: 127 })
+    t.match(properties.short, { anyOf: [{ maxLength: 3 }, { type: 'null' }] })
+  }
+  t.notOk('maximum' in schema.properties.small, 'what is there can be read')
+})
+
 t.test('tables are checked against one another', async (t) => {
   const Country = defineModel('country', {
     columns: { code: Type.String({ maxLength: 2 }), name: code, n: id },

@@ -1,6 +1,7 @@
 import { type TSchema, Type } from 'typebox'
 import { column, decimal, timestamp } from '../../model/column.ts'
 import { columnState } from '../../model/column-state.ts'
+import { charactersOf } from '../charset.ts'
 import { quoteText } from '../sql.ts'
 import type { ColumnState } from '../state.ts'
 import { call, type Piece } from './source.ts'
@@ -40,7 +41,7 @@ function sayable({ type, default: value }: ColumnState): ColumnState['default'] 
 function integer(bits: number, unsigned = false): Piece<TSchema> {
   const top = unsigned ? bits : bits - 1
   const bounds = { minimum: unsigned ? 0 : -(2 ** top), maximum: 2 ** top - 1 }
-  return call('Type.Integer', (given: typeof bounds): TSchema => Type.Integer(given), bounds)
+  return bounded(Type.Integer, 'Type.Integer', bounds)
 }
 
 const string = (options?: { format?: string; maxLength?: number; pattern?: string }) =>
@@ -85,28 +86,86 @@ function ofType(type: string): Piece<TSchema> {
 
 const BITS: Readonly<Record<string, number>> = { tiny: 8, small: 16, medium: 24, '': 32 }
 
+// So many bytes, and a character has at least one: what is too long in bytes only is the server's to refuse.
+const TEXTS: Readonly<Record<string, number>> = {
+  tiny: 2 ** 8 - 1,
+  '': 2 ** 16 - 1,
+  medium: 2 ** 24 - 1,
+}
+
+const MAX_FLOAT = 3.402823466e38
+
+// MySQL's TIME is a duration, too: up to 838 hours, either way.
+const DURATION = '^-?([0-7]?\\d?\\d|8[0-2]\\d|83[0-8]):[0-5]\\d:[0-5]\\d(\\.\\d{1,6})?$'
+
 /** The nearest schema of a type that only a database knows. */
 function ofSql(type: string, sql: string): Piece<TSchema> {
-  const whole = /^(tiny|small|medium|big|)int\b/.exec(type)?.[1]
   const unsigned = type.includes('unsigned')
-  if (whole === 'big') {
-    return unsigned
-      ? call('Type.Integer', (o: { minimum: number }): TSchema => Type.Integer(o), { minimum: 0 })
-      : ofType('bigint')
-  }
-  if (whole !== undefined) return integer(BITS[whole] ?? 32, unsigned)
-  if (/^year/.test(type)) return integer(16, true)
-  if (/^(float|double|real)/.test(type)) return number()
-  const listed = /^enum\(/.test(type) ? tokenize(sql, { backslashes: true }) : []
-  const values = listed.filter(({ kind }) => kind === 'string').map(({ text }) => text)
-  if (values.length > 0) return string({ pattern: `^(?:${values.map(escaped).join('|')})$` })
-  const size = /^(?:var)?char\((\d+)\)/.exec(type)?.[1]
-  if (size) return string({ maxLength: Number(size) })
+  const whole = /^(tiny|small|medium|big|)int\b/.exec(type)?.[1]
+  if (whole !== undefined) return ofWhole(whole, unsigned)
+  // 0 is a year, too.
+  if (/^year/.test(type))
+    return bounded(Type.Integer, 'Type.Integer', { minimum: 0, maximum: 2155 })
+  if (/^(float|double|real)/.test(type)) return ofFloat(type.startsWith('float'), unsigned)
+  const values = /^(enum|set)\(/.test(type) ? valuesOf(sql) : []
+  if (values.length > 0) return ofValues(values, type.startsWith('set'))
   if (/^(datetime|timestamp)/.test(type)) return ofType('datetime')
-  if (/^date/.test(type)) return string({ format: 'date' })
-  const digits = /^decimal\(\d+,\d+\)/.exec(type)?.[0]
-  if (digits) return ofType(digits)
-  return /^(decimal|numeric|set|time|.*text)/.test(type) ? string() : unknown()
+  const format = /^(date|uuid|inet4|inet6)\b/.exec(type)?.[1]
+  if (format) return string({ format: format.replace('inet', 'ipv') })
+  if (/^time\b/.test(type)) return string({ pattern: DURATION })
+  const [decimals, precision = 0, scale = 0] =
+    /^(?:decimal|numeric)\((\d+),(\d+)\)/.exec(type) ?? []
+  if (decimals) return ofDecimal(Number(precision), Number(scale), unsigned)
+  return ofText(type)
+}
+
+function ofWhole(size: string, unsigned: boolean): Piece<TSchema> {
+  if (size !== 'big') return integer(BITS[size] ?? 32, unsigned)
+  return unsigned ? bounded(Type.Integer, 'Type.Integer', { minimum: 0 }) : ofType('bigint')
+}
+
+function ofFloat(isSingle: boolean, unsigned: boolean): Piece<TSchema> {
+  if (!isSingle) return unsigned ? bounded(Type.Number, 'Type.Number', { minimum: 0 }) : number()
+  const bounds = { minimum: unsigned ? 0 : -MAX_FLOAT, maximum: MAX_FLOAT }
+  return bounded(Type.Number, 'Type.Number', bounds)
+}
+
+function ofDecimal(precision: number, scale: number, unsigned: boolean): Piece<TSchema> {
+  if (!unsigned) return ofType(`decimal(${precision},${scale})`)
+  const { pattern } = decimal(precision, scale) as { pattern?: string }
+  const plain = { pattern: String(pattern).replace('-?', '') }
+  const make = (p: number, s: number, o: typeof plain): TSchema => decimal(p, s, o)
+  return call('decimal', make, precision, scale, plain)
+}
+
+/** One of the texts; of a set any of them, joined by commas. */
+function ofValues(values: readonly string[], isSet: boolean): Piece<TSchema> {
+  const one = `(?:${values.map(escaped).join('|')})`
+  return string({ pattern: isSet ? `^(?:${one}(?:,${one})*)?$` : `^${one}$` })
+}
+
+function valuesOf(sql: string): string[] {
+  const tokens = tokenize(sql, { backslashes: true })
+  return tokens.filter(({ kind }) => kind === 'string').map(({ text }) => text)
+}
+
+function ofText(type: string): Piece<TSchema> {
+  const size = /^(?:var)?char\((\d+)\)/.exec(type)?.[1]
+  const long = /^(tiny|medium|)text\b/.exec(type)?.[1]
+  if (!size && !/^(decimal|numeric|.*text)/.test(type)) return unknown()
+  const maxLength = size ? Number(size) : TEXTS[long ?? 'long']
+  const pattern = charactersOf({ mysql: type, sqlite: type })
+  if (maxLength === undefined && pattern === undefined) return string()
+  return string({
+    ...(maxLength !== undefined && { maxLength }),
+    ...(pattern !== undefined && { pattern }),
+  })
+}
+
+type Bounds = { minimum?: number; maximum?: number }
+
+function bounded(make: (bounds: Bounds) => TSchema, name: string, bounds: Bounds): Piece<TSchema> {
+  return call(name, (given: Bounds): TSchema => make(given), bounds)
 }
 
 function escaped(text: string): string {

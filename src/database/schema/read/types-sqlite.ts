@@ -71,5 +71,6 @@ function mysqlType(type: string, portable: PortableType | undefined): string {
   const text = /(?:var)?char\(\d+\)$/.exec(type)
   if (text) return text[0]
   if (/char|clob|text/.test(type)) return 'longtext'
+  if (/^(datetime|timestamp)/.test(type)) return 'datetime(3)'
   return type === '' || /blob/.test(type) ? 'longblob' : 'double'
 }
