@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Test } from 'tap'
 import { type App, createApp } from '../../src/service.ts'
-import { redisUrl } from '../helpers/drivers.ts'
+import { PATIENT, redisUrl } from '../helpers/drivers.ts'
 import { type ManageOptions, manage, startManage } from '../helpers/manage.ts'
 import { writeService } from '../helpers/service.ts'
 
@@ -80,7 +80,13 @@ export interface Jobs {
 export async function createJobs(t: Test): Promise<Jobs> {
   const name = `jobs-${randomUUID()}`
   const root = writeService(t, { 'src/service.ts': service(name), 'src/jobs.ts': JOBS })
-  const env = { REDIS_URL: redisUrl(), DATABASE_URL: '', NODE_ENV: 'test', LOG_LEVEL: 'info' }
+  const env = {
+    REDIS_URL: redisUrl(),
+    REDIS_TIMEOUT: `${PATIENT.commandTimeout}`,
+    DATABASE_URL: '',
+    NODE_ENV: 'test',
+    LOG_LEVEL: 'info',
+  }
   const options = (more = {}): ManageOptions => ({ service: root, env: { ...env, ...more } })
   const { default: definition } = await import(`${root}/src/service.ts`)
   const app = (await createApp(definition, { root, env, logger: false })) as App

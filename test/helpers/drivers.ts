@@ -34,6 +34,9 @@ export const databaseDrivers: readonly DatabaseDriver[] = [
 /** The URL of the Redis server that all tests share: keep to keys of your own. */
 export const redisUrl = (): string => variable('TEST_REDIS_URL')
 
+/** For what is not about a Redis that is late: on a busy machine each of them is, now and then. */
+export const PATIENT = { commandTimeout: 10_000 }
+
 function variable(name: string): string {
   const value = process.env[name]
   if (value) return value

@@ -3,7 +3,7 @@ import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import cache, { type CacheOptions } from '../../plugins/cache.ts'
 import redis from '../../plugins/redis.ts'
-import { redisUrl } from '../helpers/drivers.ts'
+import { PATIENT, redisUrl } from '../helpers/drivers.ts'
 import { ownRedis } from '../helpers/own-redis.ts'
 import { freePort } from '../servers/ready.ts'
 import { until } from '../suites/cache-fixture.ts'
@@ -12,7 +12,7 @@ async function create(t: Test, options: CacheOptions & { url?: string } = {}) {
   const { url, ...rest } = options
   const app = Fastify()
   t.teardown(() => app.close())
-  if (url) await app.register(redis, { url })
+  if (url) await app.register(redis, { url, ...PATIENT })
   await app.register(cache, rest)
   return app
 }
@@ -32,7 +32,7 @@ t.test('works alone in a Fastify app, in memory', async (t) => {
 })
 
 t.test('apps with one Redis and prefix share a cache, others do not', async (t) => {
-  const options = { url: redisUrl(), prefix: randomUUID() }
+  const options = { url: redisUrl(), ...PATIENT, prefix: randomUUID() }
   const [a, b] = [await create(t, options), await create(t, options)]
   const stranger = await create(t, { ...options, prefix: randomUUID() })
   await a.cache.set('key', 'value', HOUR)
@@ -48,7 +48,7 @@ t.test('apps with one Redis and prefix share a cache, others do not', async (t) 
 })
 
 t.test('closes before Redis does, and tells what it has counted', async (t) => {
-  const options = { url: redisUrl(), prefix: randomUUID() }
+  const options = { url: redisUrl(), ...PATIENT, prefix: randomUUID() }
   const app = await create(t, options)
   await app.cache.getOrSet('key', () => 1, HOUR)
   await app.close()

@@ -11,7 +11,7 @@ import { errors } from '../../src/errors.ts'
 import { defineModule } from '../../src/resource/module.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { createService, failure } from '../helpers/app.ts'
-import { redisUrl } from '../helpers/drivers.ts'
+import { PATIENT, redisUrl } from '../helpers/drivers.ts'
 import { until } from '../suites/task-fixture.ts'
 
 /** A plain app with a resource that fails until `mend` is called. */
@@ -28,7 +28,7 @@ async function create(t: Test, options: QueuesOptions = {}) {
       return 'printed'
     },
   })
-  app.register(redis, { url: redisUrl() })
+  app.register(redis, { url: redisUrl(), ...PATIENT })
   app.register(tasks, { prefix })
   app.register(queues, { prefix, ...options })
   const modules = { printer: defineModule({ prefix: '/printer', resources: { work } }) }

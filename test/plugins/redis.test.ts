@@ -7,7 +7,7 @@ import t, { type Test } from 'tap'
 import health from '../../plugins/health.ts'
 import redis, { type RedisPluginOptions } from '../../plugins/redis.ts'
 import type { LogLine } from '../helpers/app.ts'
-import { redisUrl } from '../helpers/drivers.ts'
+import { PATIENT, redisUrl } from '../helpers/drivers.ts'
 import { ownRedis } from '../helpers/own-redis.ts'
 import { freePort } from '../servers/ready.ts'
 import { until } from '../suites/cache-fixture.ts'
@@ -33,7 +33,7 @@ const BACK = [30, 'Redis can be used again']
 
 t.test('works alone in a Fastify app, and ends with it', async (t) => {
   const app = Fastify()
-  await app.register(redis, { url: redisUrl() })
+  await app.register(redis, { url: redisUrl(), ...PATIENT })
   app.get('/', async () => await app.redis.ping())
   t.equal((await app.inject('/')).body, 'PONG')
   t.ok(app.hasPlugin('@fastify/redis'))
@@ -43,7 +43,7 @@ t.test('works alone in a Fastify app, and ends with it', async (t) => {
 })
 
 t.test('is ready when the app is', async (t) => {
-  const { app, logs } = await create(t, { url: redisUrl() })
+  const { app, logs } = await create(t, { url: redisUrl(), ...PATIENT })
   t.equal(app.redis.status, 'ready')
   t.match((await app.inject('/readyz')).json().data.checks, { redis: { ok: true, optional: true } })
   t.strictSame(lines(logs), [])

@@ -9,7 +9,7 @@ import { defineModule } from '../../src/resource/module.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { newTaskId } from '../../src/task/id.ts'
 import { createService, failure } from '../helpers/app.ts'
-import { redisUrl } from '../helpers/drivers.ts'
+import { PATIENT, redisUrl } from '../helpers/drivers.ts'
 import { until } from '../suites/task-fixture.ts'
 
 function ticking(schedule: unknown, ran: unknown[] = []) {
@@ -36,7 +36,7 @@ for (const url of [undefined, redisUrl()]) {
 
   t.test(`works alone in a Fastify app (${name})`, async (t) => {
     const app = bare(t)
-    if (url) await app.register(redis, { url })
+    if (url) await app.register(redis, { url, ...PATIENT })
     app.register(tasks, { prefix: `{${randomUUID()}}` })
     await app.listen({ host: '127.0.0.1', port: 0 })
     const none = await app.inject(`/tasks/${newTaskId('default')}`)
@@ -46,7 +46,7 @@ for (const url of [undefined, redisUrl()]) {
 
   t.test(`with resources it runs them (${name})`, async (t) => {
     const app = bare(t)
-    if (url) await app.register(redis, { url })
+    if (url) await app.register(redis, { url, ...PATIENT })
     const add = defineResource({ summary: 'x', response: Type.Integer(), perform: () => 5 })
     const modules = { things: defineModule({ prefix: '/things', resources: { add } }) }
     app.register(tasks, { prefix: `{${randomUUID()}}` })

@@ -6,7 +6,7 @@ import redis from '../../plugins/redis.ts'
 import tasks, { type TasksPluginOptions } from '../../plugins/tasks.ts'
 import type { ResourceTable } from '../../src/resource/module.ts'
 import { type LogLine, serveThings, type TestAppOptions } from '../helpers/app.ts'
-import { redisUrl } from '../helpers/drivers.ts'
+import { PATIENT, redisUrl } from '../helpers/drivers.ts'
 
 /** What an app has attached: nothing, or a Redis. */
 export interface Attached {
@@ -16,9 +16,6 @@ export interface Attached {
 
 const MEMORY: Attached = { name: 'memory', url: undefined }
 const REDIS: Attached = { name: 'redis', url: redisUrl() }
-
-// Milliseconds for Redis on a busy machine: done without it, a call would show nothing of what is tested.
-const PATIENCE = 10_000
 
 export interface AttachedOptions extends TestAppOptions {
   /** Apps with one prefix share cache and tasks; default: one of its own. */
@@ -50,8 +47,8 @@ export async function serve(
     plugin(app) {
       identify(app)
       options.plugin?.(app)
-      if (url) app.register(redis, { url, commandTimeout: PATIENCE })
-      app.register(cache, { prefix, commandTimeout: PATIENCE, ...options.cache })
+      if (url) app.register(redis, { url, ...PATIENT })
+      app.register(cache, { prefix, ...PATIENT, ...options.cache })
       app.register(tasks, { prefix: `{${prefix}}`, ...options.tasks })
     },
   })

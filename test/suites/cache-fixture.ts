@@ -5,7 +5,7 @@ import type { Test } from 'tap'
 import { type CacheOptions, openCache } from '../../src/cache/open.ts'
 import type { Cache } from '../../src/cache/types.ts'
 import { REDIS_LIMITS, requestConnection } from '../../src/config/redis-connection.ts'
-import { redisUrl } from '../helpers/drivers.ts'
+import { PATIENT, redisUrl } from '../helpers/drivers.ts'
 
 export interface CacheDriver {
   readonly name: 'memory' | 'redis'
@@ -33,14 +33,14 @@ export const cacheDrivers: readonly CacheDriver[] = [
 
 /** A cache as another process would have it. */
 export function openOn(client: Redis, t: Test, options: Partial<CacheOptions>): Cache {
-  const cache = openCache({ client, log: silent, ...options })
+  const cache = openCache({ client, log: silent, ...PATIENT, ...options })
   t.teardown(() => cache.close())
   return cache
 }
 
-/** A connection as plinth/plugins/redis makes it, ready. */
+/** A connection as plinth/plugins/redis makes it, ready, that waits as long as a busy machine needs. */
 export async function connect(t: Test, url: string): Promise<Redis> {
-  const client = new Redis(requestConnection(url, REDIS_LIMITS))
+  const client = new Redis(requestConnection(url, { ...REDIS_LIMITS, ...PATIENT }))
   client.on('error', () => {})
   t.teardown(() => client.disconnect())
   await client.connect()

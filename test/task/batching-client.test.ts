@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import t from 'tap'
 import { BatchingClient } from '../../src/task/bullmq/batching-client.ts'
-import { redisUrl } from './redis-fixture.ts'
+import { redisUrl } from '../helpers/drivers.ts'
 
 const KEY = 'test-batching-client'
 

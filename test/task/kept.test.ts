@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
 import t from 'tap'
+import { redisUrl } from '../helpers/drivers.ts'
 import { task, until, work } from '../suites/task-fixture.ts'
-import { redisDrivers, redisUrl } from './redis-fixture.ts'
+import { redisDrivers } from './redis-fixture.ts'
 
 const AGE = 3600
 const PREFIX = `test-${randomUUID()}`

@@ -4,9 +4,10 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { redisUrl } from '../helpers/drivers.ts'
 import { ENV, nodeOptions } from '../helpers/manage.ts'
 import { task, work } from '../suites/task-fixture.ts'
-import { redisDrivers, redisUrl } from './redis-fixture.ts'
+import { redisDrivers } from './redis-fixture.ts'
 
 const CHILD = fileURLToPath(new URL('./worker-child.ts', import.meta.url))
 

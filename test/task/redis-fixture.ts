@@ -3,14 +3,9 @@ import { Redis } from 'ioredis'
 import type { Test } from 'tap'
 import { type BullmqOptions, openBullmq } from '../../src/task/bullmq.ts'
 import type { TaskDriver } from '../../src/task/types.ts'
+import { redisUrl } from '../helpers/drivers.ts'
 
 const QUIET = { info() {}, warn() {}, error() {} }
-
-export function redisUrl(): string {
-  const url = process.env.TEST_REDIS_URL
-  if (!url) throw new Error('npm test starts a Redis and sets TEST_REDIS_URL')
-  return url
-}
 
 /** Opens drivers with the same tasks; the last thing that happens in the test is that these are gone. */
 export function redisDrivers(t: Test, options: Partial<BullmqOptions> = {}): () => TaskDriver {
