@@ -6,7 +6,6 @@ import type { TaskRecord } from '../task/types.ts'
 import { userOf } from './context.ts'
 import type { Envelope } from './envelope.ts'
 import { createErrorHandler } from './failure.ts'
-import { warnOfLongParameters } from './request.ts'
 import type { JsonSchema } from './schema.ts'
 import { compileCoercing } from './validate.ts'
 
@@ -36,7 +35,6 @@ export async function serveTasks(
   app.setErrorHandler(createErrorHandler(envelope))
   // Fastify's own would make another Ajv for these two routes.
   app.setValidatorCompiler(({ schema }) => compileCoercing(schema as JsonSchema))
-  warnOfLongParameters(app, '/tasks/:id', Id as TSchema as JsonSchema)
 
   app.get('/tasks/:id', { schema: schema('retrieve', 'Where a task is') }, async (request) =>
     envelope.success(toResult(await find(request as TaskRequest)), request),
