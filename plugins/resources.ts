@@ -2,14 +2,16 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { type BoundResources, bindResources } from '../src/resource/bind.ts'
 import { useStrictJson } from '../src/resource/body.ts'
+import { assertCachePolicy } from '../src/resource/cache-policy.ts'
 import { Context, currentContext, runInContext } from '../src/resource/context.ts'
 import { type EnvelopeName, envelopes } from '../src/resource/envelope.ts'
 import { createErrorHandler } from '../src/resource/failure.ts'
 import {
   assertDistinctRoutes,
-  eachResource,
+  isExposed,
   type Module,
   type ModuleTable,
+  namesOf,
 } from '../src/resource/module.ts'
 import type { AnyResource } from '../src/resource/resource.ts'
 import { createRoute } from '../src/resource/route.ts'
@@ -18,7 +20,7 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Every resource by module and name, callable from anywhere: a call within a call shares its context. */
     resources: BoundResources<ModuleTable>
-    /** The full name of each resource that the app serves. */
+    /** The full name of each resource of the app, exposed or not. */
     resourceNames: ReadonlyMap<AnyResource, string>
     /** Runs `fn` in a context of this app, so that resources can be called in it. */
     run<T>(fn: () => T): T
@@ -47,8 +49,7 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
   const { handlerTimeout = 0 } = app.initialConfig as { handlerTimeout?: number }
   const { timeout = handlerTimeout } = options
   assertDistinctRoutes(modules)
-  const names = new Map<AnyResource, string>()
-  for (const { name, resource } of eachResource(modules)) names.set(resource, name)
+  const names = namesOf(modules)
   const run = <T>(fn: () => T): T => runInContext(new Context(app), fn, undefined, undefined)
   app.decorate('resourceNames', names)
   app.decorate('run', run)
@@ -67,9 +68,12 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
     const { tags, resources: table } = served.module
     useStrictJson(scope)
     scope.setErrorHandler(createErrorHandler(envelope))
-    for (const [name, resource] of Object.entries(table)) {
+    for (const [key, resource] of Object.entries(table)) {
+      const name = `${served.moduleName}.${key}`
+      assertCachePolicy(name, resource.definition.cache)
+      if (!isExposed(resource, served.module)) continue
       const settings = { app: scope, envelope, strict, timeout, ...(tags && { tags }) }
-      scope.route(createRoute(`${served.moduleName}.${name}`, resource, settings))
+      scope.route(createRoute(name, resource, settings))
     }
   }
 }

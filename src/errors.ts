@@ -211,6 +211,11 @@ export const errors = {
     500,
     'The resource %s cannot be served: %s',
   ),
+  RESOURCE_UNLISTED: defineError<[summary: string]>(
+    'RESOURCE_UNLISTED',
+    500,
+    'The resource "%s" is in no module of this app, so it has no name here: list it in defineModule({ resources }); with expose: false it has no route',
+  ),
   QUEUES_UNPROTECTED: defineError(
     'QUEUES_UNPROTECTED',
     500,

@@ -75,8 +75,11 @@ function notData(name: string, stream: Readable): Error {
   return errors.INVALID_RESPONSE.with({ errors: [{ path: '', message }] }, name)
 }
 
+/** The name that is its own in this app: what is cached and enqueued is found by it. @throws {PlinthError} RESOURCE_UNLISTED */
 function nameOf(resource: AnyResource, { app }: Context): string {
-  return app.resourceNames?.get(resource) ?? resource.definition.summary
+  const name = app.resourceNames?.get(resource)
+  if (name === undefined) throw errors.RESOURCE_UNLISTED(resource.definition.summary)
+  return name
 }
 
 const validatorOf = dataValidators(({ request }) => boundNumbers(closeSchema(request)))

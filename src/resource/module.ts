@@ -9,6 +9,8 @@ export interface Module<Resources extends ResourceTable = ResourceTable> {
   readonly prefix: string
   /** Groups its operations in the API document. */
   readonly tags?: readonly string[]
+  /** Whether its resources have a route, where they do not say it themselves; default true. */
+  readonly expose?: boolean
   readonly resources: Resources
 }
 
@@ -37,6 +39,27 @@ export function* eachResource(
   }
 }
 
+/** Whether `resource` has a route: it says so, else its module. */
+export function isExposed({ definition }: AnyResource, { expose = true }: Module): boolean {
+  return definition.expose ?? expose
+}
+
+/**
+ * The full name of every resource of `modules`.
+ *
+ * @throws {PlinthError} RESOURCE_INVALID where one has two
+ */
+export function namesOf(modules: ModuleTable): Map<AnyResource, string> {
+  const names = new Map<AnyResource, string>()
+  for (const { name, resource } of eachResource(modules)) {
+    const other = names.get(resource)
+    if (other !== undefined)
+      throw errors.RESOURCE_INVALID(name, `it is ${other} already; define it once for each name`)
+    names.set(resource, name)
+  }
+  return names
+}
+
 /**
  * Checks that no two resources answer the same requests, whatever their path parameters are called.
  *
@@ -45,6 +68,7 @@ export function* eachResource(
 export function assertDistinctRoutes(modules: ModuleTable): void {
   const taken = new Map<string, string>()
   for (const { name, resource, module } of eachResource(modules)) {
+    if (!isExposed(resource, module)) continue
     const { method = 'GET', path = '/' } = resource.definition
     const route = `${method} ${module.prefix}${path}`
     const key = route.replaceAll(/:\w+/g, ':').replace(/\/+$/, '')

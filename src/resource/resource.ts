@@ -49,6 +49,8 @@ export interface ResourceDefinition<Req extends TSchema, Res extends TSchema> {
   ): Promise<Date | undefined> | Date | undefined
   /** How its results are cached; default: not at all. Calls that change something are `invalidate`d by tags. */
   cache?: ResourceCache<Static<Req>, Static<Res>>
+  /** Whether it has a route, and is in the API document; default: as its module says, else true. It can be called in process anyway. */
+  expose?: boolean
   /** How it runs as a task, where the caller says nothing else. */
   task?: TaskOptions
   /** When it runs by itself, as a task: cron, in five fields or six with seconds first. */

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { assertReadableUrl, createBodyCheck } from './body.ts'
-import { assertCachePolicy, type CacheSlot } from './cache-policy.ts'
+import type { CacheSlot } from './cache-policy.ts'
 import { cachedText, cacheSlot } from './cached.ts'
 import { assertData, assertNoStream } from './call.ts'
 import { Context, runInContext, userOf } from './context.ts'
@@ -49,7 +49,6 @@ export function createRoute(
 ): RouteOptions {
   const { definition } = resource
   const url = definition.path ?? '/'
-  assertCachePolicy(name, definition.cache)
   const { app } = settings
   const parts = splitRequest(resource, name, `${app.prefix}${url}`)
   if (parts.params) warnOfLongParameters(app, `${app.prefix}${url}`, parts.params)

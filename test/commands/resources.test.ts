@@ -35,3 +35,20 @@ t.test('nothing is connected: bad configuration and a dead database do not matte
   t.equal(code, 0)
   t.strictSame(JSON.parse(stdout), RESOURCES)
 })
+
+const HIDDEN = `
+import { defineModule, defineResource } from 'plinth'
+const hidden = defineResource({ summary: 'Hidden', expose: false, perform: () => null })
+export const things = defineModule({ prefix: '/things', resources: { hidden } })
+`
+
+t.test('what is not exposed has no route', async (t) => {
+  const service = writeService(t, { 'src/things.ts': HIDDEN })
+  const text = await manage(t, ['resources'], { service })
+  t.equal(text.stdout, 'things.hidden  -  -  Hidden\n')
+  const { stdout } = await manage(t, ['resources', '--json'], { service })
+  const hidden = { name: 'things.hidden', method: null, path: null, summary: 'Hidden' }
+  t.strictSame(JSON.parse(stdout), [hidden])
+  t.notMatch((await manage(t, ['routes'], { service })).stdout, /things/)
+  t.match(await manage(t, ['call', 'things.hidden'], { service }), { code: 0, stdout: 'null\n' })
+})

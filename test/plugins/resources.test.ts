@@ -2,9 +2,10 @@ import Fastify from 'fastify'
 import t from 'tap'
 import { Type } from 'typebox'
 import resources from '../../plugins/resources.ts'
+import { chain } from '../../src/resource/flow.ts'
 import { defineModule } from '../../src/resource/module.ts'
 import { defineResource } from '../../src/resource/resource.ts'
-import { createBareApp } from '../helpers/app.ts'
+import { createBareApp, createService, failure } from '../helpers/app.ts'
 
 const City = Type.Object({ id: Type.Integer() })
 const retrieve = defineResource({
@@ -123,4 +124,107 @@ t.test('serves below the prefix that it is registered with', async (t) => {
     { prefix: '/v1' },
   )
   t.strictSame((await app.inject('/v1/cities/3')).json().data, { id: 3 })
+})
+
+const Hidden = { summary: 'Hidden', path: '/hidden', response: Type.String() } as const
+
+t.test('what is not exposed has no route, and is called like any other', async (t) => {
+  const hidden = defineResource({ ...Hidden, expose: false, perform: () => 'hidden' })
+  const shown = defineResource({
+    summary: 'Shown',
+    expose: true,
+    response: Type.String(),
+    perform: () => hidden(),
+  })
+  const nightly = defineResource({
+    summary: 'Nightly',
+    // Neither could be served.
+    request: Type.Array(Type.Integer()),
+    path: '/:nothing',
+    schedule: { cron: '0 3 * * *', input: [1, 2] },
+    response: Type.Integer(),
+    perform: (numbers) => numbers.length,
+  })
+  const modules = {
+    things: defineModule({ prefix: '/things', resources: { hidden } }),
+    jobs: defineModule({ prefix: '/jobs', expose: false, resources: { nightly, shown } }),
+  }
+  const { app } = await createService(t, {}, { modules })
+  for (const method of ['GET', 'POST'] as const)
+    for (const url of ['/things/hidden', '/things', '/jobs/1'])
+      t.equal((await app.inject({ method, url })).statusCode, 404, `${method} ${url}`)
+  t.equal((await app.inject('/jobs')).json().data, 'hidden')
+  const { paths } = (await app.inject('/openapi.json')).json()
+  t.strictSame(
+    Object.keys(paths).filter((path) => !/tasks|ping|healthz|readyz/.test(path)),
+    ['/jobs'],
+  )
+  t.equal(await app.resources.things?.hidden?.(), 'hidden')
+  t.equal(await (await app.run(() => hidden.enqueue())).result(), 'hidden')
+  t.equal(await app.tasks.result(await (await app.tasks.schedules()).runNow('jobs.nightly')), 2)
+})
+
+t.test('its cache is checked all the same, its path takes nothing away', async (t) => {
+  const hidden = defineResource({ ...Hidden, expose: false, perform: () => 'hidden' })
+  const shown = defineResource({ ...Hidden, perform: () => 'shown' })
+  const app = await createBareApp(t, {
+    things: defineModule({ prefix: '/things', resources: { hidden, shown } }),
+  })
+  t.equal((await app.inject('/things/hidden')).json().data, 'shown')
+  const bad = defineResource({ ...hidden.definition, cache: { ttl: 0 } })
+  const things = defineModule({ prefix: '/things', resources: { bad } })
+  t.match(await failure(createBareApp(t, { things })), {
+    code: 'RESOURCE_INVALID',
+    message: /^The resource things\.bad .* ttl is 0/,
+  })
+})
+
+t.test('a resource has one name', async (t) => {
+  const one = defineResource({ ...Hidden, perform: () => 'one' })
+  const a = defineModule({ prefix: '/a', resources: { one } })
+  const wrong = [
+    { a, b: defineModule({ prefix: '/b', resources: { two: one } }) },
+    { a: defineModule({ prefix: '/a', expose: false, resources: { one, two: one } }) },
+  ]
+  for (const modules of wrong)
+    t.match(await failure(createBareApp(t, modules)), {
+      code: 'RESOURCE_INVALID',
+      message: /^The resource \w\.two cannot be served: it is a\.one already/,
+    })
+})
+
+t.test('a resource in no module is refused, however it is called', async (t) => {
+  const cached = { response: Type.String(), cache: { ttl: 3600 } }
+  // To what is found by its summary they would be one.
+  const one = defineResource({ summary: 'Same', ...cached, perform: () => 'one' })
+  const two = defineResource({ summary: 'Same', ...cached, perform: () => 'two' })
+  const { app } = await createService(t, {})
+  const calls: (() => Promise<unknown>)[] = [
+    () => one(),
+    () => two(),
+    () => one.refresh(),
+    () => one.cacheless(),
+    () => one.invalidate(),
+    () => one.enqueue(),
+    () => chain(one.task()),
+  ]
+  for (const call of calls)
+    t.match(await failure(app.run(call)), {
+      code: 'RESOURCE_UNLISTED',
+      message: /^The resource "Same" is in no module of this app/,
+    })
+  t.match(await failure(app.run(() => one.bulk([{}, {}]))), { code: 'RESOURCE_UNLISTED' })
+  t.strictSame(await (await app.tasks.driver()).queues(), [])
+  const known = await createService(t, {
+    one,
+    two: defineResource({ ...two.definition, path: '/two' }),
+  })
+  const answers = ['/things', '/things/two', '/things', '/things/two'].map(
+    async (url) => (await known.app.inject(url)).json().data,
+  )
+  t.strictSame(
+    await Promise.all(answers),
+    ['one', 'two', 'one', 'two'],
+    'equal summaries are no matter',
+  )
 })

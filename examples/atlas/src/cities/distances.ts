@@ -10,8 +10,7 @@ const CHUNK = 500
 /** One part of the work: some of the cities. */
 export const measure = defineResource({
   summary: 'The distances from a city to some others',
-  method: 'POST',
-  path: '/distances/part',
+  expose: false,
   request: Request,
   response: Type.Array(Distance),
   async perform({ from, to }, { db }) {
@@ -32,8 +31,7 @@ export const measure = defineResource({
 /** What the parts have found, in one list. */
 export const collect = defineResource({
   summary: 'Put the parts of a task together',
-  method: 'POST',
-  path: '/distances/whole',
+  expose: false,
   response: Type.Array(Distance),
   async perform(_, { task }) {
     const parts = (await task?.childResults()) ?? []

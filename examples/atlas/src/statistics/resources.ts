@@ -13,7 +13,7 @@ export const list = defineResource({
 /** Runs every night; another time on the same day, it replaces what was found. */
 export const compute = defineResource({
   summary: 'Compute the statistics of today',
-  method: 'POST',
+  expose: false,
   response: Statistic.schema,
   schedule: { cron: '0 3 * * *', jitter: 60_000, missed: 'once' },
   task: { attempts: 5 },
