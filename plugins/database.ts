@@ -18,7 +18,7 @@ import {
 } from '../src/database/types.ts'
 import { type MysqlTarget, parseDatabaseUrl } from '../src/database/url.ts'
 import type { ReadinessCheck } from '../src/process/readiness.ts'
-import { currentContext } from '../src/resource/context.ts'
+import { currentContext, giveContext } from '../src/resource/context.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -36,7 +36,7 @@ export interface DatabaseOptions extends Partial<DatabaseLimits> {
   root?: string
   /** The tables whose rows `db` fills in with who and when, or flags instead of deleting. */
   models?: readonly Model[]
-  /** The name of who makes a change outside of requests; within one it is the request's user. */
+  /** The id of who makes a change where no user is known: outside of requests, and in those of nobody. */
   actor?: () => string | undefined
 }
 
@@ -50,7 +50,7 @@ async function database(app: FastifyInstance, options: DatabaseOptions): Promise
   assertModels(models)
   const target = parseDatabaseUrl(url, root)
   const limits: DatabaseLimits = { ...DEFAULT_LIMITS, ...given }
-  const user = () => currentContext()?.user?.name ?? actor?.()
+  const user = () => currentContext()?.user?.id ?? actor?.()
   const adapt = (dialect: Dialect) => modelDialect(dialect, { models, user })
   const { db, close } =
     target.kind === 'mysql'
@@ -58,6 +58,7 @@ async function database(app: FastifyInstance, options: DatabaseOptions): Promise
       : await openSqlite(target.file, limits, adapt)
   app.addHook('onClose', close)
   app.decorate('db', db)
+  giveContext(app)
   if (app.hasDecorator('readiness')) {
     app.getDecorator<Map<string, ReadinessCheck>>('readiness').set('database', async (signal) => {
       await sql`select 1`.execute(db, { signal })

@@ -3,7 +3,14 @@ import fp from 'fastify-plugin'
 import { type BoundResources, bindResources } from '../src/resource/bind.ts'
 import { useStrictJson } from '../src/resource/body.ts'
 import { assertCachePolicy } from '../src/resource/cache-policy.ts'
-import { Context, currentContext, runInContext } from '../src/resource/context.ts'
+import {
+  Context,
+  currentContext,
+  giveContext,
+  type Identify,
+  makeOwnContext,
+  runInContext,
+} from '../src/resource/context.ts'
 import { type EnvelopeName, envelopes } from '../src/resource/envelope.ts'
 import { createErrorHandler } from '../src/resource/failure.ts'
 import {
@@ -41,10 +48,16 @@ export interface ResourcesOptions {
    * Default: the server's `handlerTimeout`, else 0.
    */
   timeout?: number
+  /**
+   * Who makes a request, for the whole app. Default: `request.user`, as a hook has put it there, with its `id`, else its `sub`.
+   */
+  identify?: Identify
+  /** Whether clients may have resources run as tasks, where neither they nor their module say it; default false. */
+  async?: boolean
 }
 
 async function resources(app: FastifyInstance, options: ResourcesOptions): Promise<void> {
-  const { modules, strict = process.env.NODE_ENV !== 'production' } = options
+  const { modules, identify, strict = process.env.NODE_ENV !== 'production' } = options
   const envelope = envelopes[options.envelope ?? 'standard']
   const { handlerTimeout = 0 } = app.initialConfig as { handlerTimeout?: number }
   const { timeout = handlerTimeout } = options
@@ -52,6 +65,8 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
   const names = namesOf(modules)
   const run = <T>(fn: () => T): T => runInContext(new Context(app), fn, undefined, undefined)
   app.decorate('resourceNames', names)
+  if (identify) app.decorate('identify', identify)
+  giveContext(app)
   app.decorate('run', run)
   const share = <T>(fn: () => T): T =>
     currentContext()?.app.resourceNames === names ? fn() : run(fn)
@@ -65,14 +80,15 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
     scope: FastifyInstance,
     served: { moduleName: string; module: Module },
   ) {
-    const { tags, resources: table } = served.module
+    const { tags, resources: table, async = options.async ?? false } = served.module
     useStrictJson(scope)
+    makeOwnContext(scope)
     scope.setErrorHandler(createErrorHandler(envelope))
     for (const [key, resource] of Object.entries(table)) {
       const name = `${served.moduleName}.${key}`
       assertCachePolicy(name, resource.definition.cache)
       if (!isExposed(resource, served.module)) continue
-      const settings = { app: scope, envelope, strict, timeout, ...(tags && { tags }) }
+      const settings = { app: scope, envelope, strict, timeout, async, ...(tags && { tags }) }
       scope.route(createRoute(name, resource, settings))
     }
   }

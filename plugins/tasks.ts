@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Redis } from 'ioredis'
+import type { LoadUser } from '../src/resource/context.ts'
 import { type EnvelopeName, envelopes } from '../src/resource/envelope.ts'
 import { DatabaseOutbox } from '../src/resource/task-outbox.ts'
 import { TaskProcess } from '../src/resource/task-process.ts'
@@ -33,6 +34,8 @@ export interface TasksPluginOptions {
    * whatever it still does. Default 10,000.
    */
   abortGrace?: number
+  /** Makes the user of a task where it runs; without it none can be enqueued for a user. */
+  loadUser?: LoadUser
 }
 
 /**
@@ -41,15 +44,16 @@ export interface TasksPluginOptions {
  */
 async function registerTasks(app: FastifyInstance, options: TasksPluginOptions): Promise<void> {
   const { prefix = '{plinth}:tasks', payloadLimit = 1_048_576, concurrency = 10 } = options
-  const { stopTimeout = 8000, abortGrace = 10_000 } = options
+  const { stopTimeout = 8000, abortGrace = 10_000, loadUser } = options
   const redis = app.hasDecorator('redis') ? app.getDecorator<Redis>('redis') : undefined
   const outbox = app.hasDecorator('db') ? new DatabaseOutbox(app.db, () => own.poke()) : undefined
   const bounds = { payloadLimit, concurrency, stopTimeout, abortGrace, limits: options.limits }
-  const own = new TaskProcess({ app, redis, outbox, prefix, ...bounds })
+  const own = new TaskProcess({ app, redis, outbox, prefix, loadUser, ...bounds })
   const { driver, work, schedules } = own
-  const tasks = new Tasks({ driver, work, schedules, outbox, payloadLimit })
+  const loadsUsers = loadUser !== undefined
+  const tasks = new Tasks({ driver, work, schedules, outbox, payloadLimit, loadsUsers })
   app.decorate('tasks', tasks)
-  app.register(serveTasks, { envelope: envelopes[options.envelope ?? 'standard'] })
+  serveTasks(app, envelopes[options.envelope ?? 'standard'])
   app.addHook('onReady', () => own.check())
   app.addHook('onListen', () => own.serve())
   app.addHook('onClose', () => own.close())

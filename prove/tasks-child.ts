@@ -20,7 +20,7 @@ async function workAsManage(): Promise<void> {
   await app.ready()
   const log = { info() {}, warn() {}, error() {} }
   const driver = openBullmq({ redis: url, prefix: '{prove}:tasks', log, ...LOCKS })
-  const perform = createPerform(app as never, 10_000)
+  const perform = createPerform(app as never, { grace: 10_000 })
   await driver.work({ queues: ['default'], concurrency, perform })
 }
 

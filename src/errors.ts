@@ -76,6 +76,11 @@ export const errors = {
     400,
     'The request to %s is not valid; see errors',
   ),
+  TASK_REFUSED: defineError<[resource: string, problem: string]>(
+    'TASK_REFUSED',
+    400,
+    'This call of %s cannot become a task: %s; send it without the header X-Async-Task',
+  ),
   UNAUTHENTICATED: defineError('UNAUTHENTICATED', 401, 'This needs a user: authenticate first'),
   FORBIDDEN: defineError('FORBIDDEN', 403, 'The user may not do this'),
   NOT_FOUND: defineError<[what: string, key: unknown]>('NOT_FOUND', 404, 'There is no %s %s'),
@@ -101,6 +106,11 @@ export const errors = {
     'The lock %s was not free within %s s; try again later',
   ),
   TASK_NOT_FOUND: defineError<[id: string]>('TASK_NOT_FOUND', 404, 'There is no task %s'),
+  USER_UNKNOWN: defineError<[id: string, problem: string]>(
+    'USER_UNKNOWN',
+    403,
+    'The task cannot run for the user %s: %s',
+  ),
   PRECONDITION_FAILED: defineError(
     'PRECONDITION_FAILED',
     412,
@@ -137,6 +147,16 @@ export const errors = {
     'INVALID_RESPONSE',
     500,
     'What %s returned does not fit its response schema; see errors',
+  ),
+  USER_INVALID: defineError(
+    'USER_INVALID',
+    500,
+    'It cannot be told who asks: a user needs an id that is a text and not empty; the log of the service tells what there is, and identify of the service is where to mend it',
+  ),
+  USER_UNAVAILABLE: defineError(
+    'USER_UNAVAILABLE',
+    503,
+    'The user that the task runs for could not be loaded; the log of the service tells why',
   ),
   DATABASE_UNAVAILABLE: defineError<[problem: string]>(
     'DATABASE_UNAVAILABLE',

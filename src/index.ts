@@ -14,7 +14,13 @@ export { inTransaction } from './database/transaction.ts'
 export type { DatabaseTables, Timestamp } from './database/types.ts'
 export { isForeignKeyViolation, isUniqueViolation } from './database/violations.ts'
 export { defineError, errors, notFound, PlinthError } from './errors.ts'
-export { Context, currentContext, type User } from './resource/context.ts'
+export {
+  Context,
+  currentContext,
+  type Identify,
+  type LoadUser,
+  type User,
+} from './resource/context.ts'
 export type { Task } from './resource/enqueue.ts'
 export { chain, group } from './resource/flow.ts'
 export { defineList, type PageSchema } from './resource/list.ts'

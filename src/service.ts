@@ -10,6 +10,7 @@ import type { TObject } from 'typebox'
 import { type Config, type ConfigOwner, readConfig } from './config/read.ts'
 import { type KitConfig, kitOwner } from './config/schema.ts'
 import type { Model } from './database/model/model.ts'
+import type { Identify, LoadUser } from './resource/context.ts'
 import { type EnvelopeName, envelopes } from './resource/envelope.ts'
 import type { ModuleTable, Resources } from './resource/module.ts'
 
@@ -25,8 +26,17 @@ export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> {
   modules: Modules
   /** Its tables: what `manage makemigrations` compares with the migrations, and `app.db` knows of. */
   models?: readonly Model[]
-  /** The name that audit columns get outside of requests; within one it is the user's. */
+  /** The id that audit columns get where no user is known: outside of requests, and in those of nobody. */
   actor?: () => string | undefined
+  /**
+   * Who makes a request. Default: `request.user`, as a hook of the service has put it there, with its `id`, else its `sub`
+   * (`@fastify/jwt`'s claims). Where ids are unique only within a tenant, the tenant has to be in them.
+   */
+  identify?: Identify
+  /** Makes the user of a task in the worker; without it no task can be enqueued for a user. */
+  loadUser?: LoadUser
+  /** Whether clients may have any resource run as a task, where neither it nor its module says it; default false. */
+  async?: boolean
   /** The service's own Fastify plugins, registered before the modules. */
   plugins?: readonly (FastifyPluginAsync | FastifyPluginCallback)[]
   /** The form of every answer; default `standard`. */
@@ -115,7 +125,7 @@ async function registerPlugins(
   root: string,
 ): Promise<void> {
   const { values } = read
-  const { modules, envelope = 'standard' } = service
+  const { modules, identify, async = false, envelope = 'standard' } = service
   app.register(await plugin(import('../plugins/config.ts')), { config: read })
   app.register(await plugin(import('../plugins/envelope.ts')), { envelope })
   app.register(await plugin(import('../plugins/request-log.ts')))
@@ -143,6 +153,7 @@ async function registerPlugins(
     payloadLimit: values.TASK_PAYLOAD_LIMIT,
     concurrency: values.TASK_CONCURRENCY,
     ...(service.limits && { limits: service.limits }),
+    ...(service.loadUser && { loadUser: service.loadUser }),
     // The rest is for the connections.
     stopTimeout: values.SHUTDOWN_TIMEOUT * 0.8,
   })
@@ -158,6 +169,8 @@ async function registerPlugins(
     envelope,
     strict,
     timeout,
+    async,
+    ...(identify && { identify }),
   })
 }
 

@@ -110,6 +110,17 @@ t.test('the examples of tasks run', async (t) => {
   )
   t.equal(ids[0], ids[1], 'one task, by its key')
   t.strictSame(await app.tasks.result(ids[0]), { length: 5 })
+  const { default: known, sendFor, users } = await load('users.ts')
+  const options = { root: folder, env: { NODE_ENV: 'test' }, logger: false } as const
+  const other = (await createApp(known, options)) as unknown as FastifyInstance
+  t.teardown(() => other.close())
+  await other.ready()
+  const sendAs = async (user: string | null) => (await other.run(() => sendFor(user))).result()
+  t.strictSame(await sendAs('ann'), { length: 3 })
+  t.strictSame(await sendAs(null), { length: 3 })
+  users.clear()
+  await t.rejects(sendAs('ann'), { code: 'TASK_FAILED', message: /loadUser knows none/ })
+  sent.length = 4
   const { order } = await load('order.ts')
   const within = (fail: boolean) => app.run(() => order({ db: app.db }, fail))
   await t.rejects(within(true), { message: 'out of stock' })
@@ -145,6 +156,15 @@ t.test('the examples of resources run', async (t) => {
   t.teardown(() => plain.close())
   t.strictSame((await plain.inject('/cities/1')).json().data, paris)
   t.equal((await plain.inject({ method: 'POST', url: '/cities/1' })).statusCode, 405)
+
+  const { default: tenants } = await load('src/tenants.ts')
+  const user = { sub: 'ann', tenant: 'a', role: 'admin' }
+  const prepare = (one: FastifyInstance) =>
+    one.addHook('onRequest', async (request) => Object.assign(request, { user }))
+  const options = { root: folder, env: { NODE_ENV: 'test' }, logger: false, prepare } as const
+  const many = (await createApp(tenants, options)) as unknown as FastifyInstance
+  t.teardown(() => many.close())
+  t.strictSame((await many.inject('/me')).json().data, { id: 'a/ann', role: 'admin' })
 
   const { read } = await load('src/cities/conditional.ts')
   t.equal(await app.run(() => read.definition.etag({ id: 1 })), 'population-2138551')

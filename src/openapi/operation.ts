@@ -21,6 +21,7 @@ export function completeOperation(
     operation.responses[status] = failureOf(status)
   }
   if (isConditional(definition)) addConditions(operation, definition)
+  if (served.route.config?.async) addTask(operation, envelope)
 }
 
 function completeRequest(
@@ -91,4 +92,30 @@ function addConditions(operation: Operation, definition: Definition): void {
     description: 'It is as the client knows it',
     headers: { ...headers },
   }
+}
+
+const Task: JsonSchema = {
+  type: 'object',
+  properties: { task_id: { type: 'string', description: 'For `GET /tasks/{id}`' } },
+  required: ['task_id'],
+}
+
+function addTask(operation: Operation, envelope: Envelope): void {
+  const description =
+    'Whatever it says: it is done as a task, and the answer is 200 with the id of that'
+  const header = {
+    name: 'X-Async-Task',
+    in: 'header',
+    description,
+    schema: { type: 'string' },
+  } as const
+  operation.parameters = [...(operation.parameters ?? []), header]
+  const schema = envelope.successSchema(Task)
+  const success = operation.responses[200] as ResponseObject | undefined
+  if (success) json(success).schema = { anyOf: [json(success).schema, schema] }
+  else
+    operation.responses[200] = {
+      description: 'With `X-Async-Task`: the task',
+      content: { 'application/json': { schema } },
+    }
 }

@@ -1,3 +1,4 @@
+import { canonicalKey } from '../cache/key.ts'
 import type { Cache } from '../cache/types.ts'
 import { errors } from '../errors.ts'
 import type { Context, User } from './context.ts'
@@ -11,7 +12,7 @@ export interface CachePolicy<Req = unknown, Res = unknown> {
   stale?: number
   /** How long it is remembered that there is nothing (404); default 0. */
   negative?: number
-  /** Whether each user has results of its own; default true. */
+  /** Whether each user has results of its own; default true. False: they are computed for nobody, without a user. */
   perUser?: boolean
   /** What a result depends on, for `app.cache.invalidate`. */
   tags?: readonly string[] | ((request: Req) => readonly string[])
@@ -54,9 +55,14 @@ export function tagsOf({ tags = [] }: CachePolicy, input: unknown): readonly str
 }
 
 /** Whose results they are, in the key of an entry. */
-export function ownerOf({ perUser = true }: CachePolicy, { user }: Pick<Context, 'user'>): string {
-  // No user has a name without a letter.
-  return perUser && user ? `@${user.name}` : '-'
+export function ownerOf(policy: CachePolicy, { user }: Pick<Context, 'user'>): string {
+  // An id may look like anything: written like this it says itself where it ends.
+  return user && !isShared(policy) ? `@${canonicalKey(user.id)}` : '-'
+}
+
+/** Whether all users have one result. */
+export function isShared({ perUser = true }: CachePolicy): boolean {
+  return !perUser
 }
 
 /** @throws {PlinthError} RESOURCE_INVALID where a time is none */

@@ -1,7 +1,7 @@
 import { canonicalKey } from '../cache/key.ts'
 import type { EntryOptions } from '../cache/types.ts'
 import { errors, PlinthError } from '../errors.ts'
-import { type CacheSlot, ownerOf, policyFor, tagsOf } from './cache-policy.ts'
+import { type CacheSlot, isShared, ownerOf, policyFor, tagsOf } from './cache-policy.ts'
 import { type Context, runInContext, type User } from './context.ts'
 import { aborted } from './deadline.ts'
 import type { AnyResource } from './resource.ts'
@@ -56,7 +56,7 @@ export async function cachedText(
   const slot = { cache, policy, key }
   const run = ending(
     slot,
-    negative(slot, options, () => performDetached(load), anew),
+    negative(slot, options, () => performDetached(load, isShared(policy)), anew),
     anew,
   )
   const wanted = when && ((text: string) => when(JSON.parse(text)))
@@ -126,15 +126,12 @@ function ending(
 const FINAL: readonly number[] = [401, 403, 404, 410]
 
 /** Runs `perform` in a context that does not end with the request: others wait for the result, too. */
-async function performDetached({
-  resource,
-  input,
-  context,
-  timeout,
-  check,
-}: Load): Promise<string> {
+async function performDetached(
+  { resource, input, context, timeout, check }: Load,
+  shared: boolean,
+): Promise<string> {
   const late = new AbortController()
-  const inner = context.detach(late.signal)
+  const inner = context.detach(late.signal, shared)
   const timer = timeout > 0 ? setTimeout(expire, timeout, late, timeout) : undefined
   try {
     const work = runInContext(inner, resource.definition.perform, input, inner)

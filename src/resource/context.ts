@@ -11,8 +11,29 @@ import type { Deadline } from './deadline.ts'
 
 /** Who makes the call; a service adds its own fields with `declare module 'plinth'`. */
 export interface User {
-  /** The name that logs and records carry. */
-  name: string
+  /** Who it is: what is cached, enqueued or written down for one id is another's for no other. Never empty. */
+  id: string
+  /** For people to read; nothing depends on it. */
+  name?: string
+}
+
+/** Finds out who makes a request, `undefined` or null where nobody has authenticated. */
+export type Identify = (request: FastifyRequest) => User | null | undefined
+
+/**
+ * Makes the user of a task in the worker that runs it; `undefined` or null where there is none any more. It is called in the
+ * context of the task, which has no user yet.
+ */
+export type LoadUser = (
+  id: string,
+  context: Context,
+) => Promise<User | null | undefined> | User | null | undefined
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Who makes a request of this app; where there is none, {@link defaultIdentify} tells. */
+    identify: Identify
+  }
 }
 
 /** What a resource that runs as a task may know of that. */
@@ -28,8 +49,8 @@ export interface TaskContext {
 /** When the work has to end. */
 type End = Pick<Deadline, 'signal' | 'throwIfAborted'>
 
-/** On whose behalf something is done, and where that is told. */
-type Caller = Pick<Context, 'user' | 'requestId' | 'traceparent' | 'log'>
+/** For which call something is done, and where that is told. */
+type Caller = Pick<Context, 'requestId' | 'traceparent' | 'log'>
 
 /**
  * What a resource may use beside its input: the attached resources, the request it serves and who asks.
@@ -43,7 +64,8 @@ export class Context {
   readonly reply: FastifyReply | undefined
   /** Only where it runs as a task. */
   readonly task: TaskContext | undefined
-  #user: User | undefined
+  // Null: it is set that there is none.
+  #user: User | null | undefined
   #log: FastifyBaseLogger | undefined
   #caller: Caller | undefined
   #requestId: string | undefined
@@ -64,13 +86,18 @@ export class Context {
     this.#end = end
   }
 
-  /** Who asks: as set here, else what a hook has put into `request.user`. */
+  /**
+   * Who asks: as set here, else as `identify` finds it.
+   *
+   * @throws {PlinthError} USER_INVALID where it is a user without an id
+   */
   get user(): User | undefined {
-    return this.#user ?? userOf(this.request)
+    if (this.#user === undefined && this.request) this.#user = userOf(this.app, this.request)
+    return this.#user ?? undefined
   }
 
   set user(user: User | undefined) {
-    this.#user = user
+    this.#user = user === undefined ? null : assertUser(user)
   }
 
   /** The id of the request that started the work; outside of requests a new UUID. */
@@ -129,23 +156,44 @@ export class Context {
     return child.#for(this)
   }
 
-  /** The same caller without the request: for work that others wait for, too, and that must not end with this one. */
-  detach(signal: AbortSignal): Context {
+  /**
+   * The same caller without the request: for work that others wait for, too, and that must not end with this one.
+   *
+   * @param shared whether those others are other users: then it is done for none of them
+   */
+  detach(signal: AbortSignal, shared: boolean): Context {
     const child = new Context(this.app)
     child.#signal = signal
-    return child.#for(this)
+    child.#for(this)
+    if (shared) child.#user = null
+    return child
   }
 
   // Its user as of now, the rest when it is asked for.
-  #for(caller: Caller): this {
+  #for(caller: Context): this {
     this.#caller = caller
-    this.#user = caller.user
+    this.#user = caller.user ?? null
     return this
   }
 
-  /** The context of a task: its request id is that of the call that enqueued it. */
+  /** The context of a request whose user is known. */
+  static ofRequest(
+    app: FastifyInstance,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    user: User | undefined,
+    end?: End,
+  ): Context {
+    const context = new Context(app, request, reply, end)
+    context.#user = user
+    return context
+  }
+
+  /** The context of a task: its request id is that of the call that enqueued it; its user has to be set. */
   static ofTask(app: FastifyInstance, task: TaskContext, caller: Caller, end: End): Context {
-    return new Context(app, undefined, undefined, end, task).#for(caller)
+    const context = new Context(app, undefined, undefined, end, task)
+    context.#caller = caller
+    return context
   }
 }
 
@@ -153,9 +201,37 @@ function raise(error: () => Error): never {
   throw error()
 }
 
-/** The user that a hook of the service has found out, `@fastify/jwt`'s for one. */
-export function userOf(request: FastifyRequest | undefined): User | undefined {
-  return (request as { user?: User } | undefined)?.user
+/**
+ * Who makes `request`: the one place that asks.
+ *
+ * @throws {PlinthError} USER_INVALID
+ */
+export function userOf(app: FastifyInstance, request: FastifyRequest): User | undefined {
+  const user = (app.identify ?? defaultIdentify)(request)
+  return user === undefined || user === null ? undefined : assertUser(user)
+}
+
+/** What a hook of the service has put into `request.user`; the claims of a token have their `sub` as id (RFC 7519, 4.1.2). */
+export const defaultIdentify: Identify = (request) => {
+  const { user } = request as { user?: (User & { sub?: unknown }) | null }
+  if (user === undefined || user === null || isId(user.id) || !isId(user.sub)) return user
+  return { ...user, id: user.sub }
+}
+
+function isId(id: unknown): id is string {
+  return typeof id === 'string' && id !== ''
+}
+
+/** @throws {PlinthError} USER_INVALID, whose cause names what there is: never its values, which may be secrets */
+export function assertUser(user: User): User {
+  if (isId(user.id)) return user
+  const what =
+    typeof user === 'object'
+      ? `has ${Object.keys(user).join(', ') || 'nothing'}`
+      : `is a ${typeof user}`
+  throw errors.USER_INVALID.with({
+    cause: new TypeError(`what was found out about the user ${what}`),
+  })
 }
 
 const storage = new AsyncLocalStorage<Context>()
@@ -169,4 +245,28 @@ export function currentContext(): Context | undefined {
 export function runInContext<A, B, R>(context: Context, fn: (a: A, b: B) => R, a: A, b: B): R {
   // A resource that calls another mostly hands on what it has: there is nothing to be set then.
   return storage.getStore() === context ? fn(a, b) : storage.run(context, fn, a, b)
+}
+
+/** True where routes get a context, false where they make their own. */
+const GIVEN = Symbol('plinth.context')
+
+type Marked = FastifyInstance & { [GIVEN]?: boolean }
+
+/**
+ * Gives every route of `app` a context, from its `preHandler` hooks on: what it does in the database is done by the
+ * request's user, and the resources that it calls see that user, too. Where that is so already, nothing happens.
+ */
+export function giveContext(app: FastifyInstance): void {
+  if ((app as Marked)[GIVEN] !== undefined) return
+  app.decorate(GIVEN, true)
+  // Not onRequest: what reads the body runs what follows outside of it.
+  app.addHook('preHandler', function enterContext(this: Marked, request, reply, done) {
+    if (this[GIVEN]) storage.run(new Context(this, request, reply), done)
+    else done()
+  })
+}
+
+/** Leaves the routes of `scope` alone: they make their own context, when they need it. */
+export function makeOwnContext(scope: FastifyInstance): void {
+  scope.decorate(GIVEN, false)
 }

@@ -59,18 +59,17 @@ export function toTask(
   context: Context,
   options: EnqueueOptions,
 ): NewTask {
-  const { requestId, user, traceparent } = context
-  const data = {
-    resource: name,
-    input,
-    user: options.user === undefined ? (user?.name ?? null) : options.user,
-    requestId,
-    ...(traceparent && { traceparent }),
-  }
-  const limit = tasksOf(context).payloadLimit
+  const { requestId, traceparent } = context
+  const { payloadLimit: limit, loadsUsers } = tasksOf(context)
+  const user = options.user === undefined ? (context.user?.id ?? null) : options.user
+  if (user !== null && !loadsUsers) throw errors.TASK_INVALID(name, NO_USERS)
+  const data = { resource: name, input, user, requestId, ...(traceparent && { traceparent }) }
   const key = options.unique ? canonicalKey(input) : ''
   return createTask(data, { ...definition.task, ...options }, limit, key)
 }
+
+const NO_USERS =
+  'nothing makes its user where it runs; give the service loadUser(id), or enqueue it with { user: null }'
 
 export function handleOf(id: string, tasks: Tasks): Task {
   return {

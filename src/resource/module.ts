@@ -11,6 +11,8 @@ export interface Module<Resources extends ResourceTable = ResourceTable> {
   readonly tags?: readonly string[]
   /** Whether its resources have a route, where they do not say it themselves; default true. */
   readonly expose?: boolean
+  /** Whether clients may have its resources run as tasks, where they do not say it themselves; default: as the service says. */
+  readonly async?: boolean
   readonly resources: Resources
 }
 

@@ -1,8 +1,9 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import { errors, PlinthError } from '../errors.ts'
 import { TaskFinal, TaskRetry } from '../task/errors.ts'
 import type { Perform, Progress, Run } from '../task/types.ts'
 import { assertData, validateRequest } from './call.ts'
-import { Context, runInContext, type User } from './context.ts'
+import { assertUser, Context, type LoadUser, runInContext, type User } from './context.ts'
 import { toPlinthError } from './failure.ts'
 import type { AnyResource } from './resource.ts'
 import { TaskEnd } from './task-end.ts'
@@ -17,12 +18,15 @@ export function resourcesOf(app: FastifyInstance): FastifyInstance['resourceName
   return app.resourceNames ?? new Map()
 }
 
-/**
- * What a worker of `app` does with a task: it calls the resource that the task names.
- *
- * @param grace milliseconds that a task whose time is over may take to end once its signal was aborted
- */
-export function createPerform(app: FastifyInstance, grace: number): Perform {
+export interface PerformOptions {
+  /** Milliseconds that a task whose time is over may take to end once its signal was aborted. */
+  grace: number
+  /** Makes the user of a task; without it those of users fail. */
+  loadUser?: LoadUser | undefined
+}
+
+/** What a worker of `app` does with a task: it calls the resource that the task names. */
+export function createPerform(app: FastifyInstance, options: PerformOptions): Perform {
   const byName = new Map(Array.from(resourcesOf(app), ([resource, name]) => [name, resource]))
   return async function performTask(run) {
     const resource = byName.get(run.data.resource)
@@ -35,7 +39,7 @@ export function createPerform(app: FastifyInstance, grace: number): Perform {
     }
     const began = performance.now()
     try {
-      const response = await perform(app, resource, run, grace)
+      const response = await perform(app, resource, run, options)
       assertData(resource, run.data.resource, response)
       const result = response == null ? null : JSON.parse(toText(app, resource, response))
       const duration_ms = Math.round(performance.now() - began)
@@ -56,9 +60,9 @@ function perform(
   app: FastifyInstance,
   resource: AnyResource,
   run: Run,
-  grace: number,
+  { grace, loadUser }: PerformOptions,
 ): Promise<unknown> {
-  const { resource: name, input } = run.data
+  const { resource: name, input, user } = run.data
   const end = new TaskEnd(run, taskTimeoutOf(resource), grace)
   const task = {
     id: run.id,
@@ -70,10 +74,35 @@ function perform(
   }
   const context = Context.ofTask(app, task, new Enqueuer(app, run), end)
   const valid = validateRequest(resource, name, input)
-  return end.bound(() => runInContext(context, resource.definition.perform, valid, context))
+  return end.bound(async () => {
+    if (user !== null)
+      context.user = await runInContext(context, findUser, user, { context, loadUser })
+    return runInContext(context, resource.definition.perform, valid, context)
+  })
 }
 
-/** On whose behalf a task runs: whoever enqueued it. */
+/**
+ * Whole, or not at all: half a user may be allowed more.
+ *
+ * @throws {PlinthError} USER_UNKNOWN, USER_UNAVAILABLE, USER_INVALID
+ */
+async function findUser(
+  id: string,
+  { context, loadUser }: { context: Context } & Pick<PerformOptions, 'loadUser'>,
+): Promise<User> {
+  if (!loadUser) throw errors.USER_UNKNOWN(id, 'this service has no loadUser')
+  let user: User | null | undefined
+  try {
+    user = await loadUser(id, context)
+  } catch (cause) {
+    throw PlinthError.is(cause) ? cause : errors.USER_UNAVAILABLE.with({ cause })
+  }
+  if (!user) throw errors.USER_UNKNOWN(id, 'loadUser knows none')
+  if (assertUser(user).id !== id) throw errors.USER_UNKNOWN(id, 'loadUser gave another one')
+  return user
+}
+
+/** The call that has enqueued a task. */
 class Enqueuer {
   readonly #app: FastifyInstance
   readonly #run: Run
@@ -81,11 +110,6 @@ class Enqueuer {
   constructor(app: FastifyInstance, run: Run) {
     this.#app = app
     this.#run = run
-  }
-
-  get user(): User | undefined {
-    const { user } = this.#run.data
-    return user === null ? undefined : { name: user }
   }
 
   get requestId(): string {

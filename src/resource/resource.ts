@@ -51,6 +51,12 @@ export interface ResourceDefinition<Req extends TSchema, Res extends TSchema> {
   cache?: ResourceCache<Static<Req>, Static<Res>>
   /** Whether it has a route, and is in the API document; default: as its module says, else true. It can be called in process anyway. */
   expose?: boolean
+  /**
+   * Whether clients may have it run as a task (header `X-Async-Task`); default: as its module says, else the service, else
+   * not. Request and result are kept in Redis then: where one of them has a secret, only `true` here would do, and that
+   * is refused.
+   */
+  async?: boolean
   /** How it runs as a task, where the caller says nothing else. */
   task?: TaskOptions
   /** When it runs by itself, as a task: cron, in five fields or six with seconds first. */

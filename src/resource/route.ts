@@ -1,10 +1,11 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import { errors } from '../errors.ts'
 import { assertReadableUrl, createBodyCheck } from './body.ts'
 import type { CacheSlot } from './cache-policy.ts'
 import { cachedText, cacheSlot } from './cached.ts'
 import { assertData, assertNoStream } from './call.ts'
-import { Context, runInContext, userOf } from './context.ts'
+import { Context, runInContext, type User, userOf } from './context.ts'
 import { Deadline } from './deadline.ts'
 import { enqueueInput } from './enqueue.ts'
 import { asJson, type Envelope, toSend } from './envelope.ts'
@@ -17,7 +18,7 @@ import {
   warnOfLongParameters,
 } from './request.ts'
 import type { AnyResource } from './resource.ts'
-import { boundNumbers, type JsonSchema } from './schema.ts'
+import { boundNumbers, hasSecrets, type JsonSchema } from './schema.ts'
 import { compileSerializer, type SharedSchemas } from './serialize.ts'
 import { assertResponse } from './strict.ts'
 import { compileCoercing, compileExact } from './validate.ts'
@@ -28,6 +29,8 @@ declare module 'fastify' {
     resource?: string
     /** What that resource is, for what looks at routes: the API document. */
     definition?: AnyResource['definition']
+    /** Whether the header `X-Async-Task` makes a call of it a task. */
+    async?: boolean
   }
 }
 
@@ -38,6 +41,8 @@ export interface RouteSettings {
   strict: boolean
   /** Milliseconds that a resource without a `timeout` of its own may take; 0: as long as it takes. */
   timeout: number
+  /** Whether clients may have a resource run as a task that does not say it itself. */
+  async: boolean
   tags?: readonly string[]
 }
 
@@ -52,16 +57,18 @@ export function createRoute(
   const { app } = settings
   const parts = splitRequest(resource, name, `${app.prefix}${url}`)
   if (parts.params) warnOfLongParameters(app, `${app.prefix}${url}`, parts.params)
+  const async = allowsTasks(name, resource, settings.async)
+  const deadline = definition.timeout ?? settings.timeout
   return {
     method: definition.method ?? 'GET',
     url,
-    config: { resource: name, definition, deadline: definition.timeout ?? settings.timeout },
+    config: { resource: name, definition, deadline, async },
     schema: createRouteSchema(name, resource, parts, settings),
     validatorCompiler: ({ schema, httpPart }) => compilePart(schema as JsonSchema, httpPart),
     serializerCompiler: ({ schema }) =>
       compileSerializer(schema as JsonSchema, app.getSchemas() as SharedSchemas),
     ...(hasBody(resource) && { preValidation: createBodyCheck(name, parts.body) }),
-    handler: createHandler(name, resource, createMerge(parts), settings),
+    handler: createHandler(name, resource, createMerge(parts), { ...settings, async }),
   }
 }
 
@@ -93,7 +100,7 @@ function createHandler(
   name: string,
   resource: AnyResource,
   merge: (request: FastifyRequest) => unknown,
-  { app, envelope, strict, ...settings }: RouteSettings,
+  { app, envelope, strict, async, ...settings }: RouteSettings,
 ): Handler {
   const { definition } = resource
   const { perform, status = 200 } = definition
@@ -102,22 +109,24 @@ function createHandler(
   // Not async: what is cached is answered without a promise.
   return function serveResource(request, reply) {
     assertReadableUrl(request)
+    const user = userOf(app, request)
     const input = merge(request)
-    if (request.headers[ASYNC] !== undefined) return answerTask(input, request, reply)
-    const slot = definition.cache && slotOf(input, request)
+    if (request.headers[ASYNC] !== undefined) return addTask(input, user, request, reply)
+    const slot = definition.cache && cacheSlot(resource, name, input, { app, user })
     const hit = conditional ? undefined : slot?.cache.peek(slot.key)
     if (hit !== undefined) return answerText(hit, request, reply)
-    return work(input, slot, request, reply)
+    return work(input, slot, user, request, reply)
   }
 
   async function work(
     input: unknown,
     slot: CacheSlot | undefined,
+    user: User | undefined,
     request: FastifyRequest,
     reply: FastifyReply,
   ): Promise<unknown> {
     const deadline = new Deadline(reply, timeout)
-    const context = new Context(app, request, reply, deadline)
+    const context = Context.ofRequest(app, request, reply, user, deadline)
     let data: unknown
     try {
       if (conditional && (await runInContext(context, check, input, context))) return reply.send()
@@ -141,10 +150,6 @@ function createHandler(
     return evaluatePreconditions(resource, input, context)
   }
 
-  function slotOf(input: unknown, request: FastifyRequest): CacheSlot | undefined {
-    return cacheSlot(resource, name, input, { app, user: userOf(request) })
-  }
-
   function checkLoaded(response: unknown): void {
     if (strict) assertData(resource, name, response)
     else assertNoStream(name, response)
@@ -154,16 +159,56 @@ function createHandler(
     return toSend(envelope.successText(json, request), reply.code(status))
   }
 
-  async function answerTask(
+  async function addTask(
     input: unknown,
+    user: User | undefined,
     request: FastifyRequest,
     reply: FastifyReply,
-  ): Promise<string> {
-    const context = new Context(app, request, reply)
-    const { task_id } = await enqueueInput(resource, name, input, context)
-    return toSend(envelope.successText(JSON.stringify({ task_id }), request), reply)
+  ): Promise<unknown> {
+    const problem = async
+      ? problemOf(request)
+      : 'neither it nor its module or service says async: true'
+    if (problem) throw errors.TASK_REFUSED(name, problem)
+    const deadline = new Deadline(reply, timeout)
+    const context = Context.ofRequest(app, request, reply, user, deadline)
+    try {
+      if (conditional && (await runInContext(context, check, input, context))) return reply.send()
+      const { task_id } = await enqueueInput(resource, name, input, context)
+      // They are those of what the task will find.
+      reply.removeHeader('etag').removeHeader('last-modified')
+      return toSend(envelope.successText(JSON.stringify({ task_id }), request), reply)
+    } finally {
+      deadline.end()
+    }
   }
 }
 
 /** With this header, whatever it says, a request is not answered but becomes a task. */
 const ASYNC = 'x-async-task'
+
+/**
+ * Whether requests for `resource` may become tasks.
+ *
+ * @param inherited what its module or service says
+ * @throws {PlinthError} RESOURCE_INVALID where it says so itself and has a secret, which would be kept in Redis
+ */
+function allowsTasks(name: string, resource: AnyResource, inherited: boolean): boolean {
+  const { async = inherited } = resource.definition
+  if (!async || !hasSecrets([resource.request, resource.response])) return async
+  if (resource.definition.async)
+    throw errors.RESOURCE_INVALID(
+      name,
+      'it is async: true and has a secret, which Redis would keep',
+    )
+  return false
+}
+
+/** Why `request` cannot be repeated elsewhere: all of it has to be in what the task keeps. */
+function problemOf({ method, headers }: FastifyRequest): string | undefined {
+  if (method === 'HEAD') return 'HEAD has no answer to tell its id in'
+  const { 'content-type': type = '', 'content-length': length = '0' } = headers
+  const hasBody = length !== '0' || headers['transfer-encoding'] !== undefined
+  return hasBody && !JSON_TYPE.test(type) ? 'its body is not application/json' : undefined
+}
+
+const JSON_TYPE = /^application\/json\s*(;|$)/i

@@ -85,9 +85,22 @@ export function boundNumbers(schema: JsonSchema): JsonSchema {
 
 /** Whether validating against `schema` can write a default into the value. */
 export function hasDefaults(schema: TSchema): boolean {
+  return hasPart(schema, (part) => part.default !== undefined)
+}
+
+/** Whether something in `schemas` is marked as secret: by `secret()`, `writeOnly` or `format: 'password'`. */
+export function hasSecrets(schemas: readonly TSchema[]): boolean {
+  return schemas.some((schema) =>
+    hasPart(schema, ({ secret, writeOnly, format }) => {
+      return Boolean(secret) || writeOnly === true || format === 'password'
+    }),
+  )
+}
+
+function hasPart(schema: TSchema, test: (part: JsonSchema) => boolean): boolean {
   let found = false
   mapSchema(schema as JsonSchema, (part) => {
-    found ||= part.default !== undefined
+    found ||= test(part)
     return part
   })
   return found

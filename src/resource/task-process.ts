@@ -7,6 +7,7 @@ import type { ScheduleControl } from '../task/schedule-control.ts'
 import type { Scheduler, SchedulerOptions } from '../task/scheduler.ts'
 import type { WorkWanted } from '../task/tasks.ts'
 import type { TaskDriver, Working, WorkOptions } from '../task/types.ts'
+import type { LoadUser } from './context.ts'
 import { createPerform, resourcesOf } from './perform-task.ts'
 import { assertTaskOptions } from './task-options.ts'
 import type { DatabaseOutbox } from './task-outbox.ts'
@@ -26,6 +27,7 @@ export interface TaskProcessOptions<DB> {
   stopTimeout: number
   /** Milliseconds. */
   abortGrace: number
+  loadUser: LoadUser | undefined
 }
 
 /** The schedules of a service, and what is known of them. */
@@ -52,9 +54,9 @@ export class TaskProcess<DB> {
 
   /** Works on tasks until it is stopped, at the latest with the app. */
   work = async ({ schedules, ...wanted }: WorkWanted): Promise<Working> => {
-    const { app, limits = {}, abortGrace } = this.#options
+    const { app, limits = {}, abortGrace, loadUser } = this.#options
     const driver = await this.driver()
-    const perform = createPerform(app, abortGrace)
+    const perform = createPerform(app, { grace: abortGrace, loadUser })
     const working = await driver.work({ ...wanted, limits, perform })
     this.#working.push(working)
     this.poke()

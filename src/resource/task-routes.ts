@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import { type TSchema, Type } from 'typebox'
 import { errors } from '../errors.ts'
+import { isRandomId } from '../task/id.ts'
 import { toResult } from '../task/tasks.ts'
 import type { TaskRecord } from '../task/types.ts'
 import { userOf } from './context.ts'
@@ -27,30 +28,34 @@ const Result = Type.Object({
 
 type TaskRequest = FastifyRequest<{ Params: { id: string } }>
 
-/** `GET /tasks/:id` tells where a task is, `DELETE /tasks/:id` cancels it. Those of other users and of schedules are not there. */
-export async function serveTasks(
-  app: FastifyInstance,
-  { envelope }: { envelope: Envelope },
-): Promise<void> {
-  app.setErrorHandler(createErrorHandler(envelope))
-  // Fastify's own would make another Ajv for these two routes.
-  app.setValidatorCompiler(({ schema }) => compileCoercing(schema as JsonSchema))
-
-  app.get('/tasks/:id', { schema: schema('retrieve', 'Where a task is') }, async (request) =>
+/**
+ * `GET /tasks/:id` tells where a task is, `DELETE /tasks/:id` cancels it. Those of other users are not there, nor are those of
+ * nobody whose ids can be worked out.
+ */
+export function serveTasks(app: FastifyInstance, envelope: Envelope): void {
+  // On the app itself, not in a context of their own: hooks that are added later find out who asks here, too.
+  const own = {
+    errorHandler: createErrorHandler(envelope),
+    // Fastify's own would make another Ajv for these two routes.
+    validatorCompiler: ({ schema }: { schema: unknown }) => compileCoercing(schema as JsonSchema),
+  }
+  const retrieve = { ...own, schema: schema('retrieve', 'Where a task is') }
+  app.get('/tasks/:id', retrieve, async (request) =>
     envelope.success(toResult(await find(request as TaskRequest)), request),
   )
-  app.delete('/tasks/:id', { schema: schema('cancel', 'Cancel a task') }, async (request) => {
+  const cancel = { ...own, schema: schema('cancel', 'Cancel a task') }
+  app.delete('/tasks/:id', cancel, async (request) => {
     const { id } = await find(request as TaskRequest)
     await app.tasks.cancel(id)
     return envelope.success(await app.tasks.status(id), request)
   })
 
   async function find(request: TaskRequest): Promise<TaskRecord> {
+    const asks = userOf(app, request)
     const record = await app.tasks.find(request.params.id)
     const { user, scheduled } = record.data
-    const foreign = user !== null && user !== userOf(request)?.name
-    // The ids of scheduled tasks can be worked out.
-    if (foreign || scheduled) throw errors.TASK_NOT_FOUND(record.id)
+    const isOurs = user === null ? !scheduled && isRandomId(record.id) : user === asks?.id
+    if (!isOurs) throw errors.TASK_NOT_FOUND(record.id)
     return record
   }
 

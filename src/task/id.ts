@@ -18,14 +18,19 @@ const BYTES = 16
 const pool = Buffer.alloc(256 * BYTES)
 let used = pool.length
 
+/** Whether nobody can have worked out `id`, a task's, from what they know. */
+export function isRandomId(id: string): boolean {
+  return id.length - id.lastIndexOf('.') - 1 === 22
+}
+
 /** The id that is always the same for the same parts: adding its task twice is adding it once. */
 export function derivedTaskId(queue: string, ...parts: readonly string[]): string {
   return `${queue}.${digest(...parts)}`
 }
 
-/** 43 characters of `A-Z a-z 0-9 _ -` (SHA-256). */
+/** 43 characters of `A-Z a-z 0-9 _ -` (SHA-256), others for every other list of parts, whatever is in them. */
 export function digest(...parts: readonly string[]): string {
-  return createHash('sha256').update(parts.join('\0')).digest('base64url')
+  return createHash('sha256').update(JSON.stringify(parts)).digest('base64url')
 }
 
 /** The queue of a task; `undefined` when `id` is no id of a task. */

@@ -38,7 +38,7 @@ export function createTask(
       backoff: options.backoff ?? BACKOFF,
       delay: options.delay ?? 0,
       ...(options.priority !== undefined && { priority: options.priority }),
-      ...(unique && { unique: digest(data.resource, inputKey) }),
+      ...(unique && { unique: digest(data.resource, data.user ?? '', inputKey) }),
     },
   }
 }
@@ -59,6 +59,7 @@ function problemOf(options: EnqueueOptions): string | undefined {
     outOf('attempts', attempts, 1, 1_000_000) ??
     outOf('backoff.delay', backoff.delay, 0, Number.MAX_SAFE_INTEGER) ??
     outOf('priority', priority, 1, MAX_PRIORITY) ??
+    (options.user === '' ? 'user is empty; expected the id of one, or null' : undefined) ??
     (QUEUE.test(queue)
       ? undefined
       : `queue is ${JSON.stringify(queue)}; expected ${QUEUE.source}`) ??

@@ -24,6 +24,8 @@ export interface TasksOptions {
   outbox?: TaskOutbox | undefined
   /** How many bytes the data of a task may have. */
   payloadLimit: number
+  /** Whether a task can run for a user. */
+  loadsUsers: boolean
 }
 
 /** What a process does of the tasks of its service. */
@@ -38,6 +40,7 @@ export interface WorkWanted {
 /** The tasks of an app. */
 export class Tasks {
   readonly payloadLimit: number
+  readonly loadsUsers: boolean
   /** What keeps them. */
   readonly driver: () => Promise<TaskDriver>
   /** Runs tasks in this process until it is stopped, at the latest with the app. */
@@ -45,11 +48,12 @@ export class Tasks {
   readonly schedules: () => Promise<ScheduleControl>
   readonly #outbox: TaskOutbox | undefined
 
-  constructor({ driver, work, schedules, outbox, payloadLimit }: TasksOptions) {
+  constructor({ driver, work, schedules, outbox, payloadLimit, loadsUsers }: TasksOptions) {
     this.driver = driver
     this.work = work
     this.schedules = schedules
     this.payloadLimit = payloadLimit
+    this.loadsUsers = loadsUsers
     this.#outbox = outbox
   }
 

@@ -33,11 +33,11 @@ export interface EnqueueOptions {
   priority?: number
   /** Idempotency: where there is a task with this key, of this resource and user, that one is meant and none is added. */
   key?: string
-  /** While a task of this resource with an equal input has not ended, that one is meant and none is added. */
+  /** While a task of this resource and user with an equal input has not ended, that one is meant and none is added. */
   unique?: boolean
   /** Default `default`. */
   queue?: string
-  /** The name of the user it runs for; default: the caller's. */
+  /** The id of the user it runs for, null for nobody; default: the caller's. */
   user?: string | null
 }
 
@@ -60,6 +60,7 @@ export interface TaskData {
   /** Full name, `cities.importAll`. */
   resource: string
   input: unknown
+  /** The id of the one that it runs for. */
   user: string | null
   requestId: string
   traceparent?: string

@@ -12,6 +12,8 @@ export interface TestAppOptions {
   /** Default true; false is what production does. */
   strict?: boolean
   server?: FastifyServerOptions
+  /** Other options of plinth/plugins/resources. */
+  resources?: Pick<ResourcesOptions, 'async' | 'identify'>
   /** Registered before the resources. */
   plugin?: (app: FastifyInstance) => void
 }
@@ -30,7 +32,7 @@ export async function createBareApp(
   t.teardown(() => app.close())
   app.register(envelopePlugin, { envelope })
   options.plugin?.(app)
-  app.register(resourcesPlugin, { modules, envelope, strict } satisfies ResourcesOptions)
+  app.register(resourcesPlugin, { modules, envelope, strict, ...options.resources })
   await app.ready()
   return app
 }

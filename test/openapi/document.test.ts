@@ -5,10 +5,11 @@ import t, { type Test } from 'tap'
 import { Type } from 'typebox'
 import docs from '../../plugins/docs.ts'
 import resources from '../../plugins/resources.ts'
+import tasks from '../../plugins/tasks.ts'
 import type { EnvelopeName } from '../../src/resource/envelope.ts'
 import { defineModule } from '../../src/resource/module.ts'
 import { defineResource } from '../../src/resource/resource.ts'
-import { follow, readOperations } from './contract.ts'
+import { differences, follow, type Listed, readOperations } from './contract.ts'
 import { createFixture } from './fixture.ts'
 
 async function readFixture(
@@ -206,3 +207,40 @@ t.test('with problem details errors have their media type and bodies are bare', 
     },
   })
 })
+
+for (const envelope of ['standard', 'problem'] satisfies EnvelopeName[]) {
+  t.test(`${envelope}: a call that may become a task is answered as documented`, async (t) => {
+    const sum = {
+      summary: 'Sum',
+      method: 'POST',
+      request: Type.Object({ a: Type.Integer() }),
+      response: Type.Object({ sum: Type.Integer() }),
+      perform: ({ a }: { a: number }) => ({ sum: a }),
+    } as const
+    const app = Fastify()
+    app.register(docs, { title: 'x', version: '1', envelope })
+    app.register(tasks, { envelope })
+    const once = defineResource({ ...sum, async: true })
+    const created = defineResource({ ...sum, async: true, path: '/created', status: 201 })
+    const never = defineResource({ ...sum, path: '/never' })
+    const all = defineModule({ prefix: '/all', resources: { once, created, never } })
+    app.register(resources, { modules: { all }, envelope })
+    t.teardown(() => app.close())
+    const { document, operations } = await readOperations(app)
+    const find = (id: string) =>
+      operations.find(({ operation }) => operation.operationId === id) as Listed
+    const [header] = find('all.once').operation.parameters ?? []
+    t.match(header, { name: 'X-Async-Task', in: 'header', schema: { type: 'string' } })
+    t.equal(find('all.never').operation.parameters, undefined)
+    for (const [id, url, status] of [
+      ['all.once', '/all', 200],
+      ['all.created', '/all/created', 201],
+    ] as const) {
+      for (const headers of [{}, { 'x-async-task': '1' }]) {
+        const response = await app.inject({ method: 'POST', url, headers, payload: { a: 1 } })
+        t.equal(response.statusCode, 'x-async-task' in headers ? 200 : status)
+        t.strictSame(differences(document, find(id), response), [])
+      }
+    }
+  })
+}

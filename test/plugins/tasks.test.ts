@@ -50,7 +50,7 @@ for (const url of [undefined, redisUrl()]) {
     const add = defineResource({ summary: 'x', response: Type.Integer(), perform: () => 5 })
     const modules = { things: defineModule({ prefix: '/things', resources: { add } }) }
     app.register(tasks, { prefix: `{${randomUUID()}}` })
-    app.register(resources, { modules })
+    app.register(resources, { modules, async: true })
     await app.ready()
     const task = await app.run(() => add.enqueue())
     if (url) {

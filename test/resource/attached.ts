@@ -49,7 +49,8 @@ export async function serve(
       options.plugin?.(app)
       if (url) app.register(redis, { url, ...PATIENT })
       app.register(cache, { prefix, ...PATIENT, ...options.cache })
-      app.register(tasks, { prefix: `{${prefix}}`, ...options.tasks })
+      const loadUser = (id: string) => ({ id, name: `${id}, loaded` })
+      app.register(tasks, { prefix: `{${prefix}}`, loadUser, ...options.tasks })
     },
   })
   if (url && queues.length > 0) await app.tasks.work({ queues, concurrency: 5, schedules: false })
@@ -59,8 +60,8 @@ export async function serve(
 function identify(app: FastifyInstance): void {
   app.decorateRequest('user', undefined as never)
   app.addHook('onRequest', async (request) => {
-    const name = request.headers['x-user']
-    if (typeof name === 'string') Object.assign(request, { user: { name } })
+    const id = request.headers['x-user']
+    if (typeof id === 'string') Object.assign(request, { user: { id } })
   })
 }
 

@@ -243,7 +243,7 @@ onEach(t, 'a load knows who asks, and has no request', async (t, attached) => {
   const response = await app.inject({ url: '/things', headers: { 'x-user': 'ann', traceparent } })
   t.strictSame(seen, [
     {
-      user: { name: 'ann' },
+      user: { id: 'ann' },
       request: undefined,
       reply: undefined,
       requestId: response.json().request_id,

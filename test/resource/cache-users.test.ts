@@ -11,15 +11,15 @@ function greeting(cache: ResourceCache) {
     summary: 'Who asks',
     response: Type.String(),
     cache,
-    perform: (_, { user }) => `${user?.name ?? 'nobody'} ${++runs}`,
+    perform: (_, { user }) => `${user?.id ?? 'nobody'} ${++runs}`,
   })
 }
 
-/** What the users `names` are answered, one after the other; '': nobody asks. */
-async function ask(app: Awaited<ReturnType<typeof serve>>, ...names: string[]) {
+/** What the users `ids` are answered, one after the other; '': nobody asks. */
+async function ask(app: Awaited<ReturnType<typeof serve>>, ...ids: string[]) {
   const told: string[] = []
-  for (const name of names) {
-    const headers = name ? { 'x-user': name } : {}
+  for (const id of ids) {
+    const headers = id ? { 'x-user': id } : {}
     told.push((await app.inject({ url: '/things', headers })).json().data)
   }
   return told
@@ -36,13 +36,13 @@ onEach(t, 'each user has results of its own', async (t, attached) => {
     'bob 2',
     'nobody 3',
   ])
-  // A name may look like anything that is a part of keys.
+  // An id may look like anything that is a part of keys.
   t.strictSame(await ask(app, '-', '@ann', 'ann:', 'ann'), ['- 4', '@ann 5', 'ann: 6', 'ann 1'])
 })
 
 onEach(t, 'unless told otherwise', async (t, attached) => {
   const app = await serve(t, attached, { hello: greeting({ ttl: 3600, perUser: false }) })
-  t.strictSame(await ask(app, 'ann', 'bob', ''), ['ann 1', 'ann 1', 'ann 1'])
+  t.strictSame(await ask(app, 'ann', 'bob', ''), ['nobody 1', 'nobody 1', 'nobody 1'])
 })
 
 onEach(t, 'invalidate is of the caller, tags are of all', async (t, attached) => {

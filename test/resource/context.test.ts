@@ -8,7 +8,7 @@ const inner = defineResource({
   summary: 'Who asks',
   path: '/inner',
   response: Type.Unknown(),
-  perform: (_, { requestId, user }) => ({ requestId, user: user?.name ?? null }),
+  perform: (_, { requestId, user }) => ({ requestId, user: user?.id ?? null }),
 })
 
 t.test('a call within a request has its id, user, log and signal', async (t) => {
@@ -25,7 +25,7 @@ t.test('a call within a request has its id, user, log and signal', async (t) => 
     summary: 'Outer',
     path: '/outer',
     async perform(_, context) {
-      context.user = { name: 'ada' }
+      context.user = { id: 'ada' }
       await look()
       await look.bulk([{}])
       await context.app.resources.things?.look?.()
@@ -37,7 +37,7 @@ t.test('a call within a request has its id, user, log and signal', async (t) => 
   t.strictSame(
     seen.map(({ requestId, user, log, request }) => [
       requestId,
-      user?.name,
+      user?.id,
       log === request?.log,
       request?.url,
     ]),
@@ -57,7 +57,7 @@ t.test('requests at the same time do not mix', async (t) => {
     request: Type.Object({ name: Type.String() }),
     response: Type.Unknown(),
     async perform({ name }, context) {
-      context.user = { name }
+      context.user = { id: name }
       arrived += 1
       if (arrived === 2) both.open()
       await both.opened

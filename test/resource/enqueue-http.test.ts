@@ -7,6 +7,8 @@ import { createGate } from '../helpers/app.ts'
 import { until } from '../suites/task-fixture.ts'
 import { onEach, serve } from './attached.ts'
 
+const OPTED_IN = { resources: { async: true } }
+
 type App = Awaited<ReturnType<typeof serve>>
 
 const edit = defineResource({
@@ -33,7 +35,7 @@ async function ended(app: App, id: string, headers = {}) {
 }
 
 onEach(t, 'the header X-Async-Task makes any call a task', async (t, attached) => {
-  const app = await serve(t, attached, { edit })
+  const app = await serve(t, attached, { edit }, OPTED_IN)
   for (const value of ['1', 'false', '']) {
     const response = await app.inject({
       method: 'PUT',
@@ -56,7 +58,7 @@ onEach(t, 'the header X-Async-Task makes any call a task', async (t, attached) =
 })
 
 onEach(t, 'what is not valid is refused at once', async (t, attached) => {
-  const app = await serve(t, attached, { edit })
+  const app = await serve(t, attached, { edit }, OPTED_IN)
   const call = { method: 'PUT', headers: { 'x-async-task': '1' } } as const
   const bad = [
     { url: '/things/x', payload: { tags: [] } },
@@ -73,7 +75,7 @@ onEach(t, 'what is not valid is refused at once', async (t, attached) => {
 
 onEach(t, 'in the envelope of problems the answers are bare', async (t, attached) => {
   const options = { envelope: 'problem' } as const
-  const app = await serve(t, attached, { edit }, { ...options, tasks: options })
+  const app = await serve(t, attached, { edit }, { ...options, tasks: options, ...OPTED_IN })
   const response = await app.inject({
     method: 'PUT',
     url: '/things/0',
@@ -180,7 +182,7 @@ onEach(t, 'DELETE cancels what waits and what runs', async (t, attached) => {
 })
 
 onEach(t, 'tasks of another user, and what is none, are not there', async (t, attached) => {
-  const app = await serve(t, attached, { edit })
+  const app = await serve(t, attached, { edit }, OPTED_IN)
   const asked = await app.inject({
     method: 'PUT',
     url: '/things/1',

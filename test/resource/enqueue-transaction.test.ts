@@ -133,7 +133,7 @@ t.test('without a database and without Redis it is told', async (t) => {
   const { note } = noting()
   const url = `redis://127.0.0.1:${await freePort()}`
   const prefix = randomUUID()
-  const app = await serve(t, { url }, { note }, { queues: [], prefix })
+  const app = await serve(t, { url }, { note }, { queues: [], prefix, resources: { async: true } })
   const told = await failure(app.run(() => note.enqueue({ text: 'x' })))
   t.equal(told.code, 'TASKS_UNAVAILABLE')
   t.notMatch(told.message, url)

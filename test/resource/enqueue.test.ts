@@ -104,6 +104,7 @@ onEach(t, 'what cannot be a task is refused', async (t, attached) => {
     [{ queue: 'a:b' }, /queue is "a:b"/],
     [{ queue: 'x'.repeat(41) }, /queue is "x+"/],
     [{ key: '' }, /key has to have 1 to 200 characters/],
+    [{ user: '' }, /user is empty; expected the id of one, or null/],
     [{ key: 'x'.repeat(201) }, /key has to have 1 to 200 characters/],
   ]
   for (const [options, message] of bounds)
@@ -148,10 +149,10 @@ onEach(t, 'user, request id and trace are those of the caller', async (t, attach
   for (const id of ids) await app.tasks.result(id)
   const told = { requestId: request_id, traceparent, attempt: 1 }
   const rest = { request: undefined, reply: undefined }
-  const byUser = (name: string | undefined) =>
-    seen.filter((one) => (one as { user?: { name: string } }).user?.name === name)
-  t.strictSame(byUser('ann'), [{ user: { name: 'ann' }, ...told, ...rest }])
-  t.strictSame(byUser('cid'), [{ user: { name: 'cid' }, ...told, ...rest }])
+  const byUser = (id: string | undefined) =>
+    seen.filter((one) => (one as { user?: { id: string } }).user?.id === id)
+  t.strictSame(byUser('ann'), [{ user: { id: 'ann', name: 'ann, loaded' }, ...told, ...rest }])
+  t.strictSame(byUser('cid'), [{ user: { id: 'cid', name: 'cid, loaded' }, ...told, ...rest }])
   t.strictSame(byUser(undefined), [{ user: undefined, ...told, ...rest }])
   const lines = logs.filter(({ msg }) => msg === 'from the task')
   t.equal(lines.length, 3)
@@ -267,7 +268,7 @@ onEach(t, 'a task of a resource that this release has not is handed back', async
 })
 
 t.test('without the plugin it is told what is missing', async (t) => {
-  const app = await serveThings(t, { add })
+  const app = await serveThings(t, { add }, { resources: { async: true } })
   const { code } = await failure(app.run(() => add.enqueue({ a: 1, b: 2 })))
   t.equal(code, 'TASKS_MISSING')
   const { chain, group } = await import('../../src/resource/flow.ts')

@@ -15,7 +15,7 @@ function create() {
     request: Type.Object({ n: Type.Integer() }),
     response: Type.Integer(),
     async perform({ n }, { task, user }) {
-      ran.push(`${n} ${user?.name ?? '-'}`)
+      ran.push(`${n} ${user?.id ?? '-'}`)
       if (n < 0) throw errors.CONFLICT('below zero')
       const before = (await task?.childResults()) as number[]
       return before.reduce((sum, one) => sum + one, n)

@@ -232,7 +232,7 @@ onEveryDatabase(t, 'a row that is deleted is gone, and its key is taken', async 
 onEveryDatabase(t, 'a row has the user of the request', async (t, send, app) => {
   await app.run(async () => {
     const context = currentContext()
-    if (context) context.user = { name: 'ann' }
+    if (context) context.user = { id: 'ann' }
     await cities.create({ ...whole, name: 'Bonn', country: 'DE', kind: 'city' })
   })
   const [bonn] = ((await send('GET', '/cities')).data as { results: { id: number }[] }).results

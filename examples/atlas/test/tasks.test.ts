@@ -65,3 +65,17 @@ onEveryDatabase(t, 'measures distances as a group of tasks', async (t, app) => {
   t.ok(Math.abs(of(4) - 878) < 2, `${of(4)} km to Berlin`)
   t.equal(of(1), 0)
 })
+
+onEveryDatabase(t, 'what is for tasks alone is not for the network', async (t, app) => {
+  const calls = [
+    ['/statistics', 405],
+    ['/cities/distances/part', 404],
+    ['/cities/distances/whole', 404],
+  ] as const
+  for (const [url, status] of calls) {
+    const response = await app.inject({ method: 'POST', url, payload: { from: 1, to: [2] } })
+    t.equal(response.statusCode, status, url)
+  }
+  const headers = { 'x-async-task': '1' }
+  t.match((await app.inject({ url: '/cities', headers })).json(), { code: 'TASK_REFUSED' })
+})

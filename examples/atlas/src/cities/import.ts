@@ -13,6 +13,7 @@ export const importAll = defineResource({
   path: '/import',
   request: Type.Object({ country: Type.Optional(Country.schema.properties.code) }),
   response: Type.Object({ read: Type.Integer(), added: Type.Integer() }),
+  async: true,
   task: { attempts: 3 },
   timeout: 600_000,
   async perform({ country }, { db, cache, signal, progress }) {
