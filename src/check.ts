@@ -6,11 +6,12 @@ import { readMigrations } from './database/migration/snapshot.ts'
 import { createMigrator } from './database/migrator.ts'
 import { PlinthError } from './errors.ts'
 import { checkReadiness } from './process/readiness.ts'
+import { findCostly } from './resource/costly.ts'
 import { createApp, type ServiceDefinition } from './service.ts'
 
 /** One thing that was looked at. */
 export interface Finding {
-  check: 'configuration' | 'app' | 'attached' | 'migrations' | 'lint' | 'production'
+  check: 'configuration' | 'app' | 'attached' | 'migrations' | 'lint' | 'requests' | 'production'
   level: 'ok' | 'warning' | 'error'
   message: string
 }
@@ -33,6 +34,7 @@ export async function checkService(loaded: {
     return [
       { check: 'configuration', level: 'ok', message: 'every variable is valid' },
       { check: 'app', level: 'ok', message: `${app.resourceNames.size} resources can be served` },
+      ...checkRequests(app),
       ...(await checkAttached(app)),
       ...(await checkMigrations(app, loaded.root)),
       ...(await checkProduction(app)),
@@ -47,6 +49,17 @@ export async function checkService(loaded: {
 function failed(check: Finding['check'], error: unknown): Finding {
   const code = PlinthError.is(error) ? `${error.code}: ` : ''
   return { check, level: 'error', message: `${code}${(error as Error).message}` }
+}
+
+/** What a client may make the service work on for long. */
+function checkRequests({ resourceNames }: FastifyInstance): Finding[] {
+  return Array.from(resourceNames).flatMap(([resource, name]) =>
+    findCostly(resource).map(({ path, problem }) => ({
+      check: 'requests',
+      level: 'warning',
+      message: `${name}: ${path || 'the request'}: ${problem}`,
+    })),
+  )
 }
 
 async function checkAttached(app: FastifyInstance): Promise<Finding[]> {

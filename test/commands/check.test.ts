@@ -62,6 +62,18 @@ t.test('a service without a database or migrations', async (t) => {
   t.strictSame(JSON.parse(stdout), [OK.configuration, OK.app])
 })
 
+t.test('what a client may make the service work on for long is a warning', async (t) => {
+  const tags = 'tags: Type.Optional(Type.Array(Type.String(), { uniqueItems: true })), token:'
+  const service = writeService(t, { 'src/things.ts': THINGS.replace('token:', tags) })
+  const { code, stdout } = await manage(t, ['check'], { service })
+  t.equal(code, 0)
+  t.match(
+    stdout.split('\n')[2],
+    'warning requests: things.retrieve: /tags: any number of items is compared (uniqueItems); give it maxItems',
+  )
+  t.match(await manage(t, ['check', '--strict'], { service }), { code: 1 })
+})
+
 t.test('production: what is unwise is a warning, exit code 0', async (t) => {
   const service = writeService(t)
   const env = { ...BARE, NODE_ENV: 'production', DOCS: 'true', LOG_LEVEL: 'debug' }
