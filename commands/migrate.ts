@@ -11,7 +11,7 @@ import { lockFlags, migratorOf, runOptions, settlementFlags, tellMigration } fro
 export default class Migrate extends BaseCommand {
   static override summary = 'Apply the migrations that are pending'
   static override description =
-    'Any number of processes may do so at once: each migration runs once. Where one fails, those before it stay applied. One that was interrupted goes on where it stopped.'
+    'Any number of processes may do so at once: each migration runs once. Where one fails, those before it stay applied. One that was interrupted goes on where it stopped, or is applied again where it was being taken back.'
   static override examples = [
     '<%= config.bin %> migrate',
     '<%= config.bin %> migrate --plan',

@@ -9,7 +9,7 @@ const LOSS = 'a rollback drops tables and columns with their data'
 export default class MigrateRollback extends BaseCommand {
   static override summary = 'Take back the last migrations'
   static override description =
-    'The newest first. What was stored in the tables and columns they drop is lost, so it asks on a terminal.'
+    'The newest first; one that was interrupted comes before all others. What was stored in the tables and columns they drop is lost, so it asks on a terminal.'
   static override examples = [
     '<%= config.bin %> migrate rollback',
     '<%= config.bin %> migrate rollback --steps 3',
@@ -18,6 +18,9 @@ export default class MigrateRollback extends BaseCommand {
   static override enableJsonFlag = true
   static override flags = {
     steps: Flags.integer({ min: 1, default: 1, description: 'how many migrations' }),
+    fake: Flags.boolean({
+      description: 'forget them without running anything: what they made is gone already',
+    }),
     yes: Flags.boolean({ char: 'y', description: 'do not ask' }),
     force: Flags.boolean({ description: 'also in production' }),
     ...settlementFlags,
@@ -33,10 +36,14 @@ export default class MigrateRollback extends BaseCommand {
       if (!flags.yes) await confirmLoss(question, LOSS)
       const results = await migrator.rollback({
         steps: flags.steps,
+        fake: flags.fake,
         ...runOptions(flags),
         on: (event) => {
           tellMigration(event, (line) => this.logToStderr(line))
-          if (event.type === 'done') this.log(`took back ${event.name} (${event.duration_ms} ms)`)
+          if (event.type !== 'done') return
+          // What was interrupted while it was applied may turn out to be applied.
+          const verb = event.direction === 'up' ? 'applied' : flags.fake ? 'forgot' : 'took back'
+          this.log(`${verb} ${event.name} (${event.duration_ms} ms)`)
         },
       })
       if (results.length === 0) this.log('nothing to take back')

@@ -2,6 +2,11 @@ import type { MigrationStatus } from '../../src/database/migrator.ts'
 import { BaseCommand } from '../_base.ts'
 import { migratorOf } from '../_database.ts'
 
+function interrupted({ name, direction, position, remedy }: MigrationStatus): string {
+  const was = direction === 'up' ? 'applied' : 'taken back'
+  return `${name} is being ${was}, or that was interrupted; ${position} of its statements have happened for sure. If no process is at it, ${remedy}`
+}
+
 export default class MigrateStatus extends BaseCommand {
   static override summary = 'List the migrations and which are applied'
   static override description =
@@ -19,6 +24,7 @@ export default class MigrateStatus extends BaseCommand {
       const status = await (await migratorOf(app, root)).status()
       const rows = status.map(({ name, state, applied_at }) => [state, name, applied_at ?? ''])
       this.log(rows.length > 0 ? formatTable(rows) : 'there are no migrations')
+      for (const one of status) if (one.remedy) this.logToStderr(interrupted(one))
       return status
     })
   }

@@ -1,11 +1,11 @@
 import type { Kysely } from 'kysely'
 import { type ChooseUp, chooseDown, chooseUp } from './migration/choose.ts'
-import { type RunOptions, runTasks } from './migration/engine.ts'
+import { type Compile, type RunOptions, runTasks } from './migration/engine.ts'
 import type { MigrationResult } from './migration/events.ts'
 import { acceptFiles, listMigrations } from './migration/load.ts'
 import { type MigrationTables, recorded } from './migration/record.ts'
 import { type MigrationStatus, readStatus } from './migration/status.ts'
-import { describeStep, tasksDown, tasksUp } from './migration/task.ts'
+import { describeStep, tasksDown, tasksUp, unseen } from './migration/task.ts'
 import { dialectOf } from './portable.ts'
 
 export type { MigrationEvent, MigrationResult } from './migration/events.ts'
@@ -27,6 +27,8 @@ export interface MigrateOptions extends RunOptions, ChooseUp {
 export interface RollbackOptions extends RunOptions {
   /** How many. */
   steps: number
+  /** Forget them without running anything. Default false. */
+  fake?: boolean
 }
 
 /** A migration that is to be applied, and its SQL for this database. */
@@ -44,14 +46,15 @@ export interface Migrator {
   plan(options?: ChooseUp): Promise<PlannedMigration[]>
   /**
    * Applies what is pending, in order of name; `[]` where there is nothing to do. Any number of processes
-   * may do so at once: each migration runs once, and all of them return when everything is applied.
+   * may do so at once: each migration runs once, and all of them return when everything is applied. What was taken back in
+   * part is applied again.
    *
    * @throws {PlinthError} before anything is applied MIGRATION_INVALID, MIGRATION_CHANGED, MIGRATION_OUT_OF_ORDER,
    *   DATABASE_NEWER, MIGRATION_UNKNOWN, MIGRATION_LOCKED, MIGRATION_INTERRUPTED; MIGRATION_FAILED
    */
   migrate(options?: MigrateOptions): Promise<MigrationResult[]>
   /**
-   * Takes back the last `steps` migrations, the newest first.
+   * Takes back the last `steps` migrations, the newest first. One that was applied in part is the first of them.
    *
    * @throws {PlinthError} as `migrate`
    */
@@ -70,17 +73,29 @@ export function createMigrator<DB>({ directory, ...options }: MigratorOptions<DB
     return tasks.map(({ name, steps }) => ({ name, statements: steps.map(describeStep) }))
   }
 
+  function compiling(fake = false): Compile {
+    return {
+      async up(chosen) {
+        const tasks = await tasksUp(chosen, dialect)
+        return fake ? tasks.map((task) => unseen(task, 'up')) : tasks
+      },
+      down: async (chosen, interrupted) =>
+        fake
+          ? chosen.todo.map((file) => unseen(file, 'down'))
+          : await tasksDown(chosen, dialect, interrupted),
+    }
+  }
+
   async function migrate(wanted: MigrateOptions = {}): Promise<MigrationResult[]> {
     const { fake = false, acceptChanged = [] } = wanted
     const files = await list()
     await acceptFiles(db, files, acceptChanged)
     return await runTasks(db, {
       ...wanted,
+      direction: 'up',
+      files,
       choose: (records) => chooseUp(directory, files, records, wanted),
-      compile: async (chosen) => {
-        const tasks = await tasksUp(chosen, dialect)
-        return fake ? tasks.map((task) => ({ ...task, steps: [] })) : tasks
-      },
+      compile: compiling(fake),
     })
   }
 
@@ -88,8 +103,10 @@ export function createMigrator<DB>({ directory, ...options }: MigratorOptions<DB
     const files = await list()
     return await runTasks(db, {
       ...wanted,
-      choose: (records, done) => chooseDown(directory, files, records, steps - done),
-      compile: (chosen) => tasksDown(chosen, dialect),
+      direction: 'down',
+      files,
+      choose: (records, done) => chooseDown(directory, files, records, Math.max(0, steps - done)),
+      compile: compiling(wanted.fake),
     })
   }
 

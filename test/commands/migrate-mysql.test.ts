@@ -22,7 +22,12 @@ async function killed(
   const steps = statements.map((sql) => ({ sql }))
   const db = await open(t, url)
   const tables = db as unknown as Parameters<typeof writeJournal>[0]
-  await writeJournal(tables, { name, checksum: '', direction, steps }, 0, 'begun')
+  await writeJournal(
+    tables,
+    { name, checksum: '', direction, steps, ends: steps.map((_, i) => i + 1) },
+    0,
+    'begun',
+  )
   return db
 }
 
@@ -37,6 +42,8 @@ for (const [flag, rows] of [
     t.match(await run('migrate', 'status'), {
       code: 0,
       stdout: /^applied {6}0001_item .*\ninterrupted {2}0002_rows\n$/,
+      stderr:
+        '0002_rows is being applied, or that was interrupted; 0 of its statements have happened for sure. If no process is at it, run manage migrate to finish it, or manage migrate rollback to take it back\n',
     })
     t.match(await run('migrate'), {
       code: 1,

@@ -20,7 +20,7 @@ onEveryDatabase(t, 'says where a migration failed and what stays of it', async (
   const mysql = dialectOf(db) === 'mysql'
   const exists = mysql ? "Table 'b' already exists" : 'table "b" already exists'
   const stays = mysql
-    ? 'What came before that stays, because this database commits each statement at once; mend the rest of the migration and run this again: it goes on where it stopped'
+    ? 'What came before that stays, because this database commits each statement at once; mend the rest of the migration and run this again: it goes on where it stopped. Or run manage migrate rollback, which takes it back'
     : 'Nothing of it stays; mend it and run this again'
   await t.rejects(migrator.migrate(), {
     code: 'MIGRATION_FAILED',
@@ -55,21 +55,24 @@ onEveryDatabase(t, 'goes on with the rest of a migration that was mended', async
 })
 
 // On SQLite there is no half of a migration.
-onMysql(t, 'does nothing else before a half migration is finished', async (t, { db }) => {
+onMysql(t, 'does nothing else before a half migration is ended', async (t, { db }) => {
   const migrator = createMigrator({ db, directory: folder(t, files) })
   await createTable(db, 'b')
   await t.rejects(migrator.migrate(), { code: 'MIGRATION_FAILED' })
-  await t.rejects(migrator.rollback({ steps: 1 }), {
-    code: 'MIGRATION_INTERRUPTED',
-    message:
-      'The migration 0002_half was interrupted. It has to be finished before anything else; run manage migrate, with its file in migrations/',
-  })
   const directory = folder(t, { ...files, '0002_half.ts': creating('x', 'b', 'c') }, 'other')
   await t.rejects(createMigrator({ db, directory }).migrate(), {
     code: 'MIGRATION_INTERRUPTED',
     message: /\n {2}\[x\] create table `x`(.|\n)*Its file has other statements in their place now/,
   })
+  await t.rejects(migrator.migrate({ to: '0001' }), {
+    code: 'MIGRATION_INTERRUPTED',
+    message:
+      'The migration 0002_half was interrupted. It has to be ended before anything else, with its file in migrations/: run manage migrate to finish it, or manage migrate rollback to take it back. Where neither is possible, end it by hand and say so: manage migrate --fake (all of it has happened), or manage migrate rollback --fake (nothing of it has)',
+  })
   t.strictSame(await tablesOf(db), ['a', 'b', 'one'])
+  t.match(await migrator.rollback({ steps: 1 }), [{ name: '0002_half', direction: 'down' }])
+  t.strictSame(await tablesOf(db), ['b', 'one'])
+  t.strictSame(await migrator.pending(), ['0002_half'])
 })
 
 onMysql(t, 'finishes a half migration before a file that came later', async (t, { db }) => {

@@ -9,7 +9,14 @@ const two = { '0001_one.ts': creating('one'), '0002_two.ts': creating('two') }
 
 onEveryDatabase(t, 'applies what is pending, in order, and records it', async (t, { db }) => {
   const migrator = createMigrator({ db, directory: folder(t, { ...two, 'README.md': '' }) })
-  const pending = { state: 'pending', applied_at: null, duration_ms: null }
+  const pending = {
+    state: 'pending',
+    applied_at: null,
+    duration_ms: null,
+    direction: null,
+    position: null,
+    remedy: null,
+  }
   t.strictSame(await migrator.status(), [
     { name: '0001_one', ...pending },
     { name: '0002_two', ...pending },

@@ -60,9 +60,10 @@ function matchRecords(
 ): MigrationFile[] {
   const named = new Map(files.map((file) => [file.name, file]))
   refuseMissing(directory, files, records)
-  return records.map(({ name, checksum }) => {
+  return records.map(({ name, checksum, underWay }) => {
     const file = named.get(name) as MigrationFile
-    if (file.checksum !== checksum) throw errors.MIGRATION_CHANGED(file.path, name)
+    // Of what is under way the journal knows which part of the file has to be as it was: the rest may be mended.
+    if (file.checksum !== checksum && !underWay) throw errors.MIGRATION_CHANGED(file.path, name)
     return file
   })
 }

@@ -51,11 +51,11 @@ export function compileOperations(
   before: SchemaState,
   dialect: DialectName,
 ): CompiledStep[] {
-  return compileAll(operations, before, dialect).steps
+  return compileAll(operations, before, dialect).steps.flat()
 }
 
 /**
- * The same, and the state of the schema that they lead to.
+ * The same for each operation by itself, and the state of the schema that they lead to.
  *
  * @throws {Error} as `compileOperations`
  */
@@ -63,9 +63,9 @@ export function compileAll(
   operations: readonly Operation[],
   before: SchemaState,
   dialect: DialectName,
-): { steps: CompiledStep[]; after: SchemaState } {
+): { steps: CompiledStep[][]; after: SchemaState } {
   let after = before
-  const steps = operations.flatMap((operation, index) => {
+  const steps = operations.map((operation, index) => {
     try {
       const state = after
       after = replay(state, operation)

@@ -20,10 +20,15 @@ export function failureOf(
     direction === 'up' ? name : `${name} (down)`,
     `${place}, ${problem}${step ? ` (${shorten(describeStep(step))})` : ''}`,
     stays && position > 0
-      ? `What came before that stays, because this database commits each statement at once; mend the rest of the migration and run this again: it goes on where it stopped`
+      ? `What came before that stays, because this database commits each statement at once; mend the rest of the migration and run this again: it goes on where it stopped. Or ${BACK[direction]}`
       : 'Nothing of it stays; mend it and run this again',
   )
 }
+
+const BACK = {
+  up: 'run manage migrate rollback, which takes it back',
+  down: 'run manage migrate, which applies it again',
+} as const
 
 function shorten(text: string): string {
   const line = text.replaceAll(/\s+/g, ' ')

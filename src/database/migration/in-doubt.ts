@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely'
-import { errors } from '../../errors.ts'
+import { errors, type PlinthError } from '../../errors.ts'
 import type { Statement } from './compile.ts'
 import { type Entry, hashOf } from './journal.ts'
 import type { MigrationTables } from './record.ts'
@@ -54,13 +54,49 @@ export function unfinished({ migration, direction }: Entry) {
   return errors.MIGRATION_INTERRUPTED(what, FINISH[direction])
 }
 
-const FINISH = {
-  up: 'It has to be finished before anything else; run manage migrate, with its file in migrations/',
-  down: 'It has to be taken back completely before anything else; run manage migrate rollback, with its file in migrations/',
+const COMMANDS = { up: 'manage migrate', down: 'manage migrate rollback' } as const
+const OTHER = { up: 'down', down: 'up' } as const
+const VERBS = {
+  up: ['finish it', 'take it back'],
+  down: ['take back the rest of it', 'apply it again'],
 } as const
-const LOOK = 'Look whether the one marked ? has happened, then run manage migrate'
-const SETTLE = '--resume (it has not: run it) or --mark-applied (it has: go on behind it)'
-const UNKNOWN = { up: `${LOOK} ${SETTLE}`, down: `${LOOK} rollback ${SETTLE}` } as const
+
+/** How a migration that was interrupted is ended, either way. */
+export function waysOut(direction: Task['direction']): string {
+  const [on, back] = VERBS[direction]
+  return `run ${COMMANDS[direction]} to ${on}, or ${COMMANDS[OTHER[direction]]} to ${back}`
+}
+
+const FINISH = {
+  up: finish('up'),
+  down: finish('down'),
+} as const
+
+function finish(direction: Task['direction']): string {
+  return `It has to be ended before anything else, with its file in migrations/: ${waysOut(direction)}. Where neither is possible, end it by hand and say so: manage migrate --fake (all of it has happened), or manage migrate rollback --fake (nothing of it has)`
+}
+
+const UNKNOWN = {
+  up: unknown('up'),
+  down: unknown('down'),
+} as const
+
+function unknown(direction: Task['direction']): string {
+  return `Look whether the one marked ? has happened, then run ${COMMANDS[direction]} --resume (it has not: run it) or --mark-applied (it has: go on behind it)`
+}
+
+/** The error of a task that is to be turned round within SQL that was written by hand. */
+export function doubtful(task: Task, entry: Entry): PlinthError {
+  const [again, done] =
+    entry.direction === 'up'
+      ? ['its down is run', 'nothing of it is left']
+      : ['all of it is run again', 'all of it is applied']
+  return interrupted(
+    task,
+    entry,
+    `Nobody knows what has happened of that step in SQL. Look, then run ${COMMANDS[OTHER[entry.direction]]} --resume (${again}) or --mark-applied (${done})`,
+  )
+}
 
 function interrupted({ name, steps }: Task, { direction, position, state }: Entry, remedy: string) {
   const marks = steps.map((step, i) => {

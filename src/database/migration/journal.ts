@@ -95,9 +95,28 @@ export async function writeFinished(
   await inTransaction(db, (transaction) => recordAll(transaction, finished))
 }
 
-/** Forgets how far migrations are that were being applied. */
-export async function clearJournal(db: Kysely<MigrationTables>): Promise<void> {
-  await db.deleteFrom(TABLE).where('applied_at', 'is', null).execute()
+/**
+ * Says how far a task is that goes the other way now.
+ *
+ * @param position 0: all of it has happened, and nothing is undone; else the steps before it are behind us
+ */
+export async function writeTurn(
+  db: Kysely<MigrationTables>,
+  task: Task,
+  position: number,
+): Promise<void> {
+  const applied_at = task.direction === 'up' ? null : new Date()
+  const row = { ...rowOf(task, position, 'idle'), applied_at, duration_ms: applied_at && 0 }
+  const { name, ...place } = row
+  await db.updateTable(TABLE).set(place).where('name', '=', name).execute()
+}
+
+/** Forgets migrations, however far they are. */
+export async function forgetMigrations(
+  db: Kysely<MigrationTables>,
+  names: readonly string[],
+): Promise<void> {
+  if (names.length > 0) await db.deleteFrom(TABLE).where('name', 'in', names).execute()
 }
 
 /**

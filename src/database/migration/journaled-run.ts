@@ -72,6 +72,16 @@ export class JournaledRun {
     this.#tell()
   }
 
+  /**
+   * Runs some steps of a task for themselves; the journal tells how far it is.
+   *
+   * @throws {PlinthError} MIGRATION_FAILED
+   */
+  async runSteps(task: Task, first: number, end: number): Promise<void> {
+    const run: RunStatement = (position, statement) => this.#runStatement(task, position, statement)
+    await this.#runSteps(task, first, end, run)
+  }
+
   async #runOne(task: Task): Promise<Finished> {
     const first = await this.#firstPosition(task)
     const finished = await this.#run(task, first, (position, statement) =>
@@ -103,11 +113,20 @@ export class JournaledRun {
         ? { type: 'resume', name, direction, position: first }
         : { type: 'start', name, direction },
     )
-    for (let position = first; position < task.steps.length; position++) {
+    await this.#runSteps(task, first, task.steps.length, runStatement)
+    return { task, duration: Math.round(performance.now() - began) }
+  }
+
+  async #runSteps(
+    task: Task,
+    first: number,
+    end: number,
+    runStatement: RunStatement,
+  ): Promise<void> {
+    for (let position = first; position < end; position++) {
       this.#options.guard()
       await this.#runStep(task, position, runStatement)
     }
-    return { task, duration: Math.round(performance.now() - began) }
   }
 
   async #firstPosition(task: Task): Promise<number> {
@@ -124,6 +143,7 @@ export class JournaledRun {
     const step = task.steps[position]
     if (!step || 'rebuild' in step)
       throw new Error('A rebuild needs a database with DDL in transactions')
+    if ('noWayBack' in step) throw new Error('An operation without a way back is never reached')
     try {
       if ('data' in step) await this.#runData(task, position, step.data)
       else await runStatement(position, step)

@@ -44,6 +44,8 @@ export interface MigrationRecord {
   /** ISO 8601. */
   applied_at: string
   duration_ms: number
+  /** Whether it is being taken back: what has happened of that the journal knows. */
+  underWay: boolean
 }
 
 const TABLE = 'plinth_migration'
@@ -115,11 +117,13 @@ export async function recorded(db: Kysely<MigrationTables>): Promise<MigrationRe
 export async function readRecords(db: Kysely<MigrationTables>): Promise<MigrationRecord[]> {
   const rows = await db
     .selectFrom(TABLE)
-    .select(['name', 'checksum', 'applied_at', 'duration_ms'])
+    .select(['name', 'checksum', 'applied_at', 'duration_ms', 'position', 'state'])
     .where('applied_at', 'is not', null)
     .orderBy('name')
     .execute()
-  return rows as MigrationRecord[]
+  return rows.map(({ position, state, ...row }) => {
+    return { ...(row as MigrationRecord), underWay: state === 'begun' || Number(position) > 0 }
+  })
 }
 
 // Of a row, where its migration is not under way.

@@ -1,15 +1,10 @@
 import type { Kysely } from 'kysely'
 import type { MigrationResult } from './events.ts'
-import { refuseOther, unfinished } from './in-doubt.ts'
-import { clearJournal, type Entry, readJournal } from './journal.ts'
+import { refuseOther } from './in-doubt.ts'
+import { readJournal } from './journal.ts'
 import { JournaledRun, type JournaledRunOptions } from './journaled-run.ts'
 import type { MigrationTables } from './record.ts'
 import type { Task } from './task.ts'
-
-export interface JournaledOptions extends JournaledRunOptions {
-  /** The tasks have no steps: they are recorded only. */
-  fake: boolean
-}
 
 /**
  * Runs tasks on a pinned connection to a database that commits each statement of DDL at once (MySQL). What was ahead
@@ -20,12 +15,11 @@ export interface JournaledOptions extends JournaledRunOptions {
 export async function runJournaled(
   db: Kysely<MigrationTables>,
   tasks: readonly Task[],
-  options: JournaledOptions,
+  options: JournaledRunOptions,
 ): Promise<MigrationResult[]> {
-  const entries = await readJournal(db)
-  if (options.fake) await forget(db, tasks, entries)
-  else if (entries[0]) refuseOther(entries[0], tasks[0])
-  const run = new JournaledRun(db, options, options.fake ? undefined : entries[0])
+  const [entry] = await readJournal(db)
+  if (entry) refuseOther(entry, tasks[0])
+  const run = new JournaledRun(db, options, entry)
   const results: MigrationResult[] = []
   try {
     while (results.length < tasks.length)
@@ -37,15 +31,4 @@ export async function runJournaled(
   }
   await run.end()
   return results
-}
-
-/** Forgets how far migrations are that are recorded now, whatever has happened of them. */
-async function forget(
-  db: Kysely<MigrationTables>,
-  tasks: readonly Task[],
-  entries: readonly Entry[],
-): Promise<void> {
-  const other = entries.find(({ migration }) => !tasks.some(({ name }) => name === migration))
-  if (other) throw unfinished(other)
-  await clearJournal(db)
 }

@@ -78,7 +78,8 @@ async function runTask(transaction: Kysely<MigrationTables>, task: Task): Promis
 async function runStep(db: Kysely<MigrationTables>, step: CompiledStep): Promise<void> {
   if ('rebuild' in step) return await runRebuild(db, step)
   if ('data' in step) return await runDataStep(step.data, db, 'sqlite')
-  await sql.raw(step.sql).execute(db)
+  // Nothing is ever taken back in part here.
+  if ('sql' in step) await sql.raw(step.sql).execute(db)
 }
 
 function rebuilds({ steps }: Task): boolean {

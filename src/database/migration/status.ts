@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely'
+import { waysOut } from './in-doubt.ts'
 import { readJournal } from './journal.ts'
 import { listMigrations } from './load.ts'
 import { type MigrationTables, readRecords, recordTables } from './record.ts'
@@ -14,7 +15,15 @@ export interface MigrationStatus {
   /** ISO 8601; `null` while it is pending. */
   applied_at: string | null
   duration_ms: number | null
+  /** Which way it is under way, where it is interrupted. */
+  direction: 'up' | 'down' | null
+  /** How many of its statements have happened for sure, where it is interrupted. */
+  position: number | null
+  /** The commands that end it, where it is interrupted. */
+  remedy: string | null
 }
+
+const NOT_UNDER_WAY = { direction: null, position: null, remedy: null } as const
 
 /** Every migration, by name; changes nothing and runs no code of migrations. */
 export async function readStatus(
@@ -27,16 +36,17 @@ export async function readStatus(
   const underWay = exists ? await readJournal(db) : []
   const all = new Map<string, MigrationStatus>()
   for (const name of files.keys()) {
-    all.set(name, { name, state: 'pending', applied_at: null, duration_ms: null })
+    all.set(name, { name, state: 'pending', applied_at: null, duration_ms: null, ...NOT_UNDER_WAY })
   }
-  for (const { checksum, ...row } of records) {
+  for (const { checksum, underWay: _, ...row } of records) {
     const file = files.get(row.name)
     const state = file ? (file.checksum === checksum ? 'applied' : 'changed') : 'missing'
-    all.set(row.name, { ...row, state })
+    all.set(row.name, { ...row, state, ...NOT_UNDER_WAY })
   }
-  for (const { migration: name } of underWay) {
+  for (const { migration: name, direction, position } of underWay) {
     const row = all.get(name) ?? { name, applied_at: null, duration_ms: null }
-    all.set(name, { ...row, state: 'interrupted' })
+    const remedy = waysOut(direction)
+    all.set(name, { ...row, state: 'interrupted', direction, position, remedy })
   }
   return [...all.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
 }

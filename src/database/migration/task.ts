@@ -3,7 +3,8 @@ import type { DialectName, SchemaState } from '../schema/state.ts'
 import type { Chosen } from './choose.ts'
 import { type CompiledStep, compileAll } from './compile.ts'
 import { type LoadedMigration, loadMigrations, schemaAfter } from './load.ts'
-import { reverseAll } from './reverse.ts'
+import type { Operation } from './operations.ts'
+import { reverse, reverseAll } from './reverse.ts'
 
 export type Direction = 'up' | 'down'
 
@@ -13,6 +14,8 @@ export interface Task {
   checksum: string
   direction: Direction
   steps: readonly CompiledStep[]
+  /** For each of its operations how many steps there are up to and with it. */
+  ends: readonly number[]
 }
 
 /**
@@ -33,17 +36,40 @@ export async function tasksUp(chosen: Chosen, dialect: DialectName): Promise<Tas
 /**
  * What it takes to take migrations back, one after the other.
  *
+ * @param interrupted the one of which only a part has happened, perhaps: its operations without a way back are steps
  * @throws {PlinthError} MIGRATION_INVALID where one cannot be taken back
  */
-export async function tasksDown(chosen: Chosen, dialect: DialectName): Promise<Task[]> {
+export async function tasksDown(
+  chosen: Chosen,
+  dialect: DialectName,
+  interrupted?: string,
+): Promise<Task[]> {
   const { applied, todo } = await load(chosen)
   return todo.map((migration, i) => {
-    const back = reverseAll(migration.operations)
-    if (!back)
-      throw errors.MIGRATION_INVALID(migration.path, 'it has a step without a way back (down)')
     const before = schemaAfter(applied.slice(0, applied.length - i))
-    return taskOf(migration, 'down', back, before, dialect).task
+    const back = reverseAll(migration.operations)
+    if (back) return taskOf(migration, 'down', back, before, dialect).task
+    if (migration.name !== interrupted)
+      throw errors.MIGRATION_INVALID(migration.path, 'it has a step without a way back (down)')
+    return partDown(migration, before, dialect)
   })
+}
+
+function partDown(migration: LoadedMigration, before: SchemaState, dialect: DialectName): Task {
+  const back = migration.operations.toReversed().map((one) => reverse(one) ?? withoutWay(one))
+  const { task } = taskOf(migration, 'down', back, before, dialect)
+  const steps = back.map((_, i) => {
+    const noWayBack = back.length - i
+    const hasWay = reverse(migration.operations[noWayBack - 1] as Operation)
+    return hasWay ? task.steps.slice(task.ends[i - 1] ?? 0, task.ends[i]) : [{ noWayBack }]
+  })
+  return { ...task, ...joined(steps) }
+}
+
+/** What it has done to the schema is undone; what is to be done for that nobody says. */
+function withoutWay(operation: Operation): Operation {
+  const state = operation.type === 'runSql' ? reverseAll(operation.state ?? []) : undefined
+  return { type: 'runSql', up: [], state: state ?? [] }
 }
 
 /** Where there is nothing to do, nothing is loaded: most processes that start find it so. */
@@ -61,15 +87,29 @@ function taskOf(
 ): { task: Task; after: SchemaState } {
   try {
     const { steps, after } = compileAll(operations, before, dialect)
-    return { task: { name, checksum, direction, steps }, after }
+    return { task: { name, checksum, direction, ...joined(steps) }, after }
   } catch (cause) {
     throw errors.MIGRATION_INVALID.with({ cause }, path, (cause as Error).message)
   }
+}
+
+function joined(steps: readonly (readonly CompiledStep[])[]): Pick<Task, 'steps' | 'ends'> {
+  let end = 0
+  return { steps: steps.flat(), ends: steps.map(({ length }) => (end += length)) }
+}
+
+/** A task that is recorded only. */
+export function unseen(
+  { name, checksum }: Pick<Task, 'name' | 'checksum'>,
+  direction: Direction,
+): Task {
+  return { name, checksum, direction, steps: [], ends: [] }
 }
 
 /** A step as people read it. */
 export function describeStep(step: CompiledStep): string {
   if ('sql' in step) return step.sql
   if ('rebuild' in step) return step.statements.join(';\n')
+  if ('noWayBack' in step) return `-- operation ${step.noWayBack} has no way back`
   return `-- code: ${step.data.name || 'a function'} changes rows`
 }

@@ -22,6 +22,7 @@ const task = (name: string, steps: readonly CompiledStep[]): Task => ({
   checksum: '',
   direction: 'up',
   steps,
+  ends: [steps.length],
 })
 
 /** The names, from 1, of the tasks that make the first window of migrations of these operations. */

@@ -30,5 +30,11 @@ export interface Rebuild {
   statements: readonly string[]
 }
 
+/** Stands for an operation without a way back, where it has not happened and only those before it are taken back. */
+export interface NoWayBack {
+  /** Its place in the migration, from 1. */
+  noWayBack: number
+}
+
 /** What an operation is to a database. */
-export type CompiledStep = Statement | DataTask | Rebuild
+export type CompiledStep = Statement | DataTask | Rebuild | NoWayBack
