@@ -3,10 +3,18 @@
  * ends this process.
  *
  * @param env added to the environment; default: nothing
+ * @param stdio default: this process' own
  * @returns its exit code; rejects when it cannot be started
  */
 export function superviseChild(
   command: string,
   args: readonly string[],
   env?: Readonly<Record<string, string>>,
+  stdio?: 'inherit' | ('inherit' | 'ipc')[],
 ): Promise<number>
+
+/** What a `manage` is started with that ends where this process does, however that ends. */
+export const tie: { env: Readonly<Record<string, string>>; stdio: ('inherit' | 'ipc')[] }
+
+/** Ends this process by SIGTERM when the one that has started it with `tie` is gone. */
+export function endWithParent(): void

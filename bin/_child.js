@@ -5,7 +5,7 @@ import { isatty } from 'node:tty'
 const SIGNALS = ['SIGTERM', 'SIGHUP', 'SIGUSR2', 'SIGQUIT', 'SIGINT']
 const FROM_KEYBOARD = ['SIGINT', 'SIGQUIT']
 
-export function superviseChild(command, args, env = {}) {
+export function superviseChild(command, args, env = {}, stdio = 'inherit') {
   let child
   const forward = (signal) => {
     // A terminal sends Ctrl-C to both processes: passed on as well, it would count as a second one.
@@ -13,7 +13,7 @@ export function superviseChild(command, args, env = {}) {
   }
   // Before it starts: a signal that came between would end this process and leave the child alone.
   for (const signal of SIGNALS) process.on(signal, forward)
-  child = spawn(command, args, { stdio: 'inherit', env: { ...process.env, ...env } })
+  child = spawn(command, args, { stdio, env: { ...process.env, ...env } })
   return new Promise((resolve, reject) => {
     child.on('error', reject)
     child.on('exit', (code, signal) => {
@@ -22,4 +22,20 @@ export function superviseChild(command, args, env = {}) {
       resolve(code ?? 1)
     })
   })
+}
+
+export const tie = {
+  env: { PLINTH_TIED: '1' },
+  stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+}
+
+export function endWithParent() {
+  if (!process.env.PLINTH_TIED) return
+  // Not for what this process starts.
+  delete process.env.PLINTH_TIED
+  const end = () => process.kill(process.pid, 'SIGTERM')
+  if (!process.connected) return end()
+  process.once('disconnect', end)
+  // Nothing to stay for.
+  process.channel.unref()
 }

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
-import { superviseChild } from './_child.js'
+import { superviseChild, tie } from './_child.js'
 
 const WANTED = readFileSync(new URL('../package.json', import.meta.url), 'utf8').match(
   /"node": ">=([\d.]+)"/,
@@ -23,7 +23,8 @@ export async function handOver(script, args) {
     )
     process.exit(1)
   }
-  process.exit(await superviseChild(node, [...process.execArgv, script, ...args]))
+  const argv = [...process.execArgv, script, ...args]
+  process.exit(await superviseChild(node, argv, tie.env, tie.stdio))
 }
 
 function findPinned(script) {

@@ -32,6 +32,10 @@ export default class Serve extends BaseCommand {
     const { root } = this.locate()
     const { runAndWatch } = await import('../src/process/watch.ts')
     const argv = process.argv.slice(1).filter((word) => word !== '--watch')
-    process.exitCode = await runAndWatch(root, process.execPath, [...process.execArgv, ...argv])
+    const { tie } = await import('#child')
+    process.exitCode = await runAndWatch(root, process.execPath, [...process.execArgv, ...argv], {
+      stdio: tie.stdio,
+      env: { ...process.env, ...tie.env },
+    })
   }
 }

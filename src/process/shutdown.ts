@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isatty } from 'node:tty'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
 import { type Connections, watchConnections } from './connections.ts'
@@ -15,12 +16,38 @@ export function endGracefully(app: FastifyInstance): () => void {
   const { SHUTDOWN_TIMEOUT, DRAIN_DELAY } = app.config
   const delay = DRAIN_DELAY + SHUTDOWN_TIMEOUT
   const connections = watchConnections(app.server)
-  const { uninstall } = closeWithGrace({ delay, logger: app.log }, async ({ err, signal }) => {
+  const unmerge = mergeInterrupts()
+  const options = { delay, logger: app.log, ...(unmerge && { skip: ['SIGINT' as const] }) }
+  const { uninstall } = closeWithGrace(options, async ({ err, signal }) => {
     if (err) app.log.fatal({ err }, 'the process ends because of an error that nobody caught')
     else app.log.info({ signal }, 'the process ends')
     await closeGracefully(app, connections, DRAIN_DELAY).finally(() => logWritten(app.log))
   })
-  return uninstall
+  return () => {
+    uninstall()
+    unmerge?.()
+  }
+}
+
+// npm passes a Ctrl-C on that the terminal has sent to this process as well: a moment later, it is the same one.
+const SAME_INTERRUPT = 500
+
+/**
+ * Makes one signal of the two that come to a script of npm on a terminal, if this process is one.
+ *
+ * @returns takes that back
+ */
+function mergeInterrupts(): (() => void) | undefined {
+  if (!process.env.npm_lifecycle_event || ![0, 1].some(isatty)) return undefined
+  let last = Number.NEGATIVE_INFINITY
+  const onInterrupt = () => {
+    const now = performance.now()
+    if (now - last < SAME_INTERRUPT) return
+    last = now
+    process.emit('SIGTERM', 'SIGINT')
+  }
+  process.on('SIGINT', onInterrupt)
+  return () => process.off('SIGINT', onInterrupt)
 }
 
 /** Closes `app` without failing a request: see {@link endGracefully}. */

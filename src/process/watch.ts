@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { existsSync, watch } from 'node:fs'
 import { join } from 'node:path'
 import { isatty } from 'node:tty'
@@ -14,12 +14,14 @@ const SETTLED = 100
  * `plugins` or `commands` of `root` changes, or `.env` does. A signal ends both. Node.js' own watch mode loses track
  * of files where a start fails.
  *
+ * @param options how the program is started
  * @returns the program's exit code, when a signal has ended it
  */
 export async function runAndWatch(
   root: string,
   command: string,
   args: readonly string[],
+  options: SpawnOptions,
 ): Promise<number> {
   const ended = Promise.withResolvers<number>()
   let child: ChildProcess | undefined
@@ -27,7 +29,7 @@ export async function runAndWatch(
 
   const start = () => {
     next = 'wait'
-    child = spawn(command, args, { stdio: 'inherit' })
+    child = spawn(command, args, options)
     child.once('error', ended.reject)
     child.once('exit', (code) => {
       child = undefined

@@ -36,7 +36,7 @@ const pretended = {
 
 const require = createRequire(import.meta.url)
 const { version: PINNED }: { version: string } = require('node/package.json')
-const SIGNALS = ['SIGTERM', 'SIGINT'] as const
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 
 /** Every old Node.js of PATH that can start `manage`, beside the pretended one. */
 const olds = [pretended, ...realOlds().map((node) => ({ env: {}, program: [node] }))]
@@ -152,6 +152,20 @@ for (const { env, program } of olds) {
         t.match(stdout, `"signal":"${signal}"`)
       })
     }
+
+    t.test('where it is killed, the newer one answers what it has begun, and ends', async (t) => {
+      const service = writeService(t)
+      const gate = join(service, 'gate')
+      const running = await startServe(t, { ...old, service, env: { ...env, GATE: gate } })
+      const answer = fetch(`${running.url}/things/wait`)
+      await running.until('stdout', /waiting/)
+      running.process.kill('SIGKILL')
+      await running.until('stdout', /the process ends/)
+      writeFileSync(gate, '')
+      t.equal((await answer).status, 200)
+      // The newer one holds stdout open for as long as it runs.
+      t.match(await running.ended, { code: null, signal: 'SIGKILL' })
+    })
 
     t.test('where a signal ends the newer one, the same ends the old one', async (t) => {
       const service = writeService(t, {

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { startManage } from '../helpers/manage.ts'
+import { startManage, startServe } from '../helpers/manage.ts'
 import { freePort, isListening, poll } from '../helpers/network.ts'
 import { BARE, THINGS, writeService } from '../helpers/service.ts'
 
@@ -41,3 +41,14 @@ t.test(
     t.throws(() => process.kill(-(running.process.pid as number), 0), { code: 'ESRCH' })
   },
 )
+
+for (const signal of ['SIGKILL', 'SIGQUIT', 'SIGHUP'] as const) {
+  t.test(`--watch leaves no server behind when ${signal} ends it`, async (t) => {
+    const service = writeService(t)
+    const args = ['--watch', '--port', '0']
+    const running = await startServe(t, { service, env: BARE, args })
+    running.process.kill(signal)
+    // The server holds stdout open for as long as it runs.
+    t.match((await running.ended).stdout, /"msg":"the process ends"/)
+  })
+}
