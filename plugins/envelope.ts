@@ -2,18 +2,28 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import FindMyWay, { type HTTPMethod, type HTTPVersion, type Instance } from 'find-my-way'
 import { errors } from '../src/errors.ts'
-import { useStrictJson } from '../src/resource/body.ts'
 import { type EnvelopeName, envelopes } from '../src/resource/envelope.ts'
 import { createErrorHandler } from '../src/resource/failure.ts'
+import { problemOfHead } from '../src/resource/head.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Answers what no route does: 405 where another method would have one, else 404. */
+    answerNotFound(request: FastifyRequest, reply: FastifyReply): never
+  }
+}
 
 export interface EnvelopeOptions {
   /** Default `standard`. */
   envelope?: EnvelopeName
+  /** Sets the handler of what no route answers; default true. False: the app does, it has `app.answerNotFound`. */
+  notFound?: boolean
 }
 
 interface Served {
   method: HTTPMethod
   url: string
+  constraints: Record<string, unknown>
 }
 
 /**
@@ -22,27 +32,39 @@ interface Served {
  */
 async function envelope(app: FastifyInstance, options: EnvelopeOptions): Promise<void> {
   const served: Served[] = []
-  app.addHook('onRoute', ({ method, url }) => {
-    for (const one of [method].flat()) served.push({ method: one as HTTPMethod, url })
+  app.addHook('onRoute', ({ method, url, constraints = {} }) => {
+    for (const one of [method].flat() as HTTPMethod[]) {
+      // `OPTIONS *` answers whatever is asked before a request of another origin: it makes no path one that exists.
+      if (one !== 'OPTIONS' || !url.endsWith('*')) served.push({ method: one, url, constraints })
+    }
   })
-  app.addHook('onRequest', function echoRequestId(request, reply, done) {
+  app.addHook('onRequest', function readHead(request, reply, done) {
     reply.header('x-request-id', request.id)
-    done()
+    const problem = problemOfHead(request.raw)
+    if (problem) reply.header('connection', 'close')
+    done(problem)
   })
-  useStrictJson(app)
+  // Node.js would answer it alone, without a word.
+  app.server.on('checkExpectation', (request, response) => {
+    app.server.emit('request', request, response)
+  })
   app.setErrorHandler(createErrorHandler(envelopes[options.envelope ?? 'standard']))
 
   let router: Instance<HTTPVersion.V1> | undefined
-  app.setNotFoundHandler(function answerNotFound(request: FastifyRequest, reply: FastifyReply) {
+  const answerNotFound = (request: FastifyRequest, reply: FastifyReply) => {
     router ??= createRouter(app, served)
     const path = request.url.split('?', 1)[0] as string
-    const allowed = allowedMethods(router, served, path)
+    const allowed = allowedMethods(router, served, path, request)
     if (allowed.length === 0) throw errors.ROUTE_NOT_FOUND(request.method, path)
     const allow = allowed.join(', ')
     reply.header('allow', allow)
     throw errors.METHOD_NOT_ALLOWED(request.method, path, allow)
-  })
+  }
+  app.decorate('answerNotFound', answerNotFound)
+  if (options.notFound ?? true) app.setNotFoundHandler(answerNotFound)
 }
+
+const CONSTRAINTS = ['host', 'version']
 
 // Fastify's router answers for one method at a time and is not public: a second one, made when the first
 // request has found no route, tells which methods would have had one.
@@ -50,9 +72,13 @@ function createRouter(
   { initialConfig }: FastifyInstance,
   served: readonly Served[],
 ): Instance<HTTPVersion.V1> {
-  const router = FindMyWay(initialConfig.routerOptions)
-  for (const { method, url } of served) {
-    if (!router.hasRoute(method, url)) router.on(method, url, () => {})
+  const { constraints: _, ...options } = initialConfig.routerOptions ?? {}
+  const router = FindMyWay({ ...options, defaultRoute: () => false })
+  for (const { method, url, constraints } of served) {
+    // How an app's own constraints are told is not public either: such a route is no reason for a 405.
+    const isKnown = Object.keys(constraints).every((name) => CONSTRAINTS.includes(name))
+    if (!isKnown || router.hasRoute(method, url, constraints)) continue
+    router.on(method, url, { constraints }, () => true)
   }
   return router
 }
@@ -60,10 +86,14 @@ function createRouter(
 function allowedMethods(
   router: Instance<HTTPVersion.V1>,
   served: readonly Served[],
-  path: string,
+  url: string,
+  { raw }: FastifyRequest,
 ): string[] {
   const methods = [...new Set(served.map(({ method }) => method))]
-  return methods.filter((method) => router.find(method, path) !== null).sort()
+  const { headers } = raw
+  return methods
+    .filter((method) => router.lookup({ method, url, headers } as typeof raw, undefined as never))
+    .sort()
 }
 
 export default fp(envelope, { name: 'plinth-envelope', fastify: '5.x' })

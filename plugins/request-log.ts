@@ -1,24 +1,19 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { watchRequest } from '../src/resource/request-line.ts'
 
-/** Logs one line for each request when it has been answered; the query is left out, it may hold secrets. */
+/**
+ * Logs one line for each request, whatever becomes of it: its status or that the client has left, the bytes sent, and
+ * why it failed. Register it before what may answer in a hook. To have it tell why a stream was cut off, and to have no
+ * lines of Fastify's own beside it, give Fastify `logController: new RequestLogController()`.
+ */
 async function requestLog(app: FastifyInstance): Promise<void> {
-  app.addHook('onResponse', function logRequest(request, reply, done) {
-    // Once: each access makes an object.
-    const { url, config } = request.routeOptions
-    request.log.info(
-      {
-        method: request.method,
-        path: request.url.split('?', 1)[0],
-        route: url,
-        resource: config.resource,
-        status: reply.statusCode,
-        duration_ms: Math.round(reply.elapsedTime * 100) / 100,
-      },
-      'request',
-    )
+  app.decorateReply('failure', null)
+  app.addHook('onRequest', function logRequest(request, reply, done) {
+    watchRequest(request, reply)
     done()
   })
 }
 
+export { RequestLogController } from '../src/process/log.ts'
 export default fp(requestLog, { name: 'plinth-request-log', fastify: '5.x' })

@@ -82,6 +82,8 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
   ) {
     const { tags, resources: table, async = options.async ?? false } = served.module
     useStrictJson(scope)
+    // Fastify reads it, and no resource takes it.
+    scope.removeContentTypeParser('text/plain')
     makeOwnContext(scope)
     scope.setErrorHandler(createErrorHandler(envelope))
     for (const [key, resource] of Object.entries(table)) {

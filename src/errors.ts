@@ -126,6 +126,16 @@ export const errors = {
     415,
     'The content type %s is not read here; send application/json',
   ),
+  UNSUPPORTED_ENCODING: defineError<[got: string]>(
+    'UNSUPPORTED_ENCODING',
+    415,
+    'The content encoding %s is not read here; send the body in one that Accept-Encoding of this answer names',
+  ),
+  EXPECTATION_FAILED: defineError<[got: string]>(
+    'EXPECTATION_FAILED',
+    417,
+    'The expectation %s cannot be met; send no Expect, or 100-continue',
+  ),
   TOO_MANY_REQUESTS: defineError(
     'TOO_MANY_REQUESTS',
     429,

@@ -10,7 +10,9 @@ import type { TObject } from 'typebox'
 import { type Config, type ConfigOwner, readConfig } from './config/read.ts'
 import { type KitConfig, kitOwner } from './config/schema.ts'
 import type { Model } from './database/model/model.ts'
+import { useStrictJson } from './resource/body.ts'
 import type { Identify, LoadUser } from './resource/context.ts'
+import type { Encoding } from './resource/decompress.ts'
 import { type EnvelopeName, envelopes } from './resource/envelope.ts'
 import type { ModuleTable, Resources } from './resource/module.ts'
 
@@ -41,6 +43,8 @@ export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> {
   plugins?: readonly (FastifyPluginAsync | FastifyPluginCallback)[]
   /** The form of every answer; default `standard`. */
   envelope?: EnvelopeName
+  /** Reads compressed bodies, up to BODY_LIMIT bytes of what comes out; default: they are answered with 415. */
+  decompress?: true | readonly Encoding[]
   /** `/_/queues`, which QUEUES turns on: in production only behind a hook that refuses strangers. */
   queues?: { protect: onRequestAsyncHookHandler }
   /** How many tasks of a queue start at most in how many ms, in all processes together. */
@@ -127,8 +131,14 @@ async function registerPlugins(
   const { values } = read
   const { modules, identify, async = false, envelope = 'standard' } = service
   app.register(await plugin(import('../plugins/config.ts')), { config: read })
-  app.register(await plugin(import('../plugins/envelope.ts')), { envelope })
   app.register(await plugin(import('../plugins/request-log.ts')))
+  app.register(await plugin(import('../plugins/envelope.ts')), { envelope, notFound: false })
+  useStrictJson(app)
+  const { decompress } = service
+  if (decompress) {
+    const options = decompress === true ? {} : { encodings: decompress }
+    app.register(await plugin(import('../plugins/decompress.ts')), options)
+  }
   // Before all that has routes: it describes what comes after it.
   if (values.DOCS) app.register(await plugin(import('../plugins/docs.ts')), documentInfo(service))
   app.register(await plugin(import('../plugins/health.ts')), { envelope })
@@ -172,6 +182,15 @@ async function registerPlugins(
     async,
     ...(identify && { identify }),
   })
+  app.after(() => answerNotFound(app))
+}
+
+function answerNotFound(app: FastifyInstance): void {
+  try {
+    app.setNotFoundHandler(app.answerNotFound)
+  } catch {
+    // A plugin of the service answers what is not found: the one reason for which this throws.
+  }
 }
 
 async function plugin<T>(module: Promise<{ default: T }>): Promise<T> {

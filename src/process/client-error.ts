@@ -4,6 +4,8 @@ import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { errors, type PlinthError } from '../errors.ts'
 import type { Envelope } from '../resource/envelope.ts'
+import { endRequest, replyOn } from '../resource/request-line.ts'
+import { isLingering, linger } from './server-response.ts'
 
 interface ClientError extends Error {
   code?: string
@@ -16,15 +18,29 @@ interface ClientError extends Error {
 export function createClientErrorHandler(envelope: Envelope) {
   return function answerClientError(this: FastifyInstance, error: ClientError, socket: Socket) {
     if (error.code === 'ECONNRESET' || socket.destroyed) return
-    const told = translate(error)
-    const request = { id: randomUUID(), url: '', headers: {} }
-    // Not the error itself: it carries the raw bytes, with whatever secrets were in them.
-    this.log.info({ code: told.code, reason: error.code, request_id: request.id }, told.message)
-    if (socket.writable && !isAnswering(socket)) {
-      const body = JSON.stringify(envelope.failure(told, request))
-      socket.write(response(told.statusCode, { body, id: request.id, type: envelope.errorType }))
+    if (isLingering(socket)) {
+      // The rest of a request that has been answered need be none.
+      if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') socket.destroy()
+      return
     }
-    socket.destroy(error)
+    const told = translate(error)
+    // Not the error itself: it carries the raw bytes, with whatever secrets were in them.
+    const failure = { code: told.code, reason: `${told.message} (${error.code})` }
+    const reply = replyOn(socket)
+    const { id, url, headers } = reply?.request ?? { id: randomUUID(), url: '', headers: {} }
+    let bytes = 0
+    if (socket.writable && !isAnswering(socket)) {
+      const body = JSON.stringify(envelope.failure(told, { id, url, headers }))
+      const text = response(told.statusCode, { body, id, type: envelope.errorType })
+      bytes = Buffer.byteLength(text)
+      socket.write(text)
+    }
+    const status = bytes > 0 ? told.statusCode : undefined
+    if (reply && status) endRequest(reply, { ...failure, status })
+    else if (reply) reply.failure = failure
+    else this.log.info({ request_id: id, status, bytes, ...failure }, 'request')
+    if (bytes > 0) linger(socket)
+    else socket.destroy(error)
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { isLingering } from './server-response.ts'
 
 // Node.js keeps there what it is answering on a connection.
 type HttpSocket = Socket & { _httpMessage?: ServerResponse | null }
@@ -41,7 +42,9 @@ export function watchConnections(server: Server): Connections {
     closeIdle() {
       server.closeIdleConnections()
       // To Node.js 22 a connection is not idle before its first request.
-      for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
+      for (const socket of sockets) {
+        if (socket.bytesRead === 0 || isLingering(socket)) socket.destroy()
+      }
     },
   }
 }

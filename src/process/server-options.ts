@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import { type FastifyServerOptions, LogController } from 'fastify'
+import type { FastifyReply, FastifyRequest, FastifyServerOptions } from 'fastify'
 import type { KitConfig } from '../config/schema.ts'
 import type { Envelope } from '../resource/envelope.ts'
 import { createErrorHandler } from '../resource/failure.ts'
+import { watchRequest } from '../resource/request-line.ts'
 import { createClientErrorHandler } from './client-error.ts'
-import { loggerOptions } from './log.ts'
+import { loggerOptions, RequestLogController } from './log.ts'
+import { Response } from './server-response.ts'
 
 // An import would read every export, the lazy ones too.
 const { maxHeaderSize } = process.getBuiltinModule('node:http')
@@ -19,12 +21,10 @@ export async function serverOptions(
   envelope: Envelope,
   logger?: FastifyServerOptions['logger'],
 ): Promise<FastifyServerOptions> {
+  const answerError = createErrorHandler(envelope)
   return {
     logger: logger ?? (await loggerOptions(name, config.LOG_LEVEL)),
-    logController: new LogController({
-      disableRequestLogging: true,
-      requestIdLogLabel: 'request_id',
-    }),
+    logController: new RequestLogController(),
     genReqId: requestIdOf,
     bodyLimit: config.BODY_LIMIT,
     trustProxy: config.TRUST_PROXY,
@@ -32,6 +32,9 @@ export async function serverOptions(
     // for late ones at an interval that is an option of the server of its own.
     requestTimeout: config.REQUEST_TIMEOUT,
     http: {
+      ServerResponse: Response,
+      // The plugin `envelope` refuses its absence, in the form of every error.
+      requireHostHeader: false,
       connectionsCheckingInterval: 1000,
       headersTimeout: Math.min(config.REQUEST_TIMEOUT, 60_000),
     },
@@ -40,7 +43,11 @@ export async function serverOptions(
     // Schemas say how long a part of the path may be; no URL is longer than the headers of a request may be.
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: maxHeaderSize },
     // What the router refuses before there is a route: a URL that cannot be decoded.
-    frameworkErrors: createErrorHandler(envelope),
+    frameworkErrors(error: unknown, request: FastifyRequest, reply: FastifyReply) {
+      // No hook is called for it.
+      watchRequest(request, reply)
+      answerError(error, request, reply)
+    },
     clientErrorHandler: createClientErrorHandler(envelope),
   } as FastifyServerOptions
 }

@@ -3,6 +3,9 @@ import type { FastifyInstance, FastifyRequest, preValidationHookHandler } from '
 import { errors, type PlinthError } from '../errors.ts'
 import type { JsonSchema } from './schema.ts'
 
+// By its name a parser could not be added again, in a scope of its own, by who reads webhooks as they come.
+const JSON_TYPE = /^application\/json(?:;|$)/
+
 /**
  * Reads JSON bodies of `app` strictly: what is no UTF-8, and text that no database can keep (NUL, half a
  * surrogate pair), is refused instead of being replaced. `__proto__` and `constructor.prototype` are
@@ -10,15 +13,19 @@ import type { JsonSchema } from './schema.ts'
  */
 export function useStrictJson(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error')
-  // Fastify reads text/plain, too, which no resource takes.
-  app.removeContentTypeParser(['application/json', 'text/plain'])
+  app.removeContentTypeParser(['application/json', JSON_TYPE])
   app.addContentTypeParser(
-    'application/json',
+    JSON_TYPE,
     { parseAs: 'buffer' },
     function parseJson(request, body, done) {
       // Many clients name a content type although they send nothing.
       if (body.length === 0) {
         done(null, undefined)
+        return
+      }
+      const encoded = problemOfEncoding(request)
+      if (encoded) {
+        done(encoded)
         return
       }
       if (!isUtf8(body as Buffer)) {
@@ -33,6 +40,13 @@ export function useStrictJson(app: FastifyInstance): void {
       parse(request, text, done)
     },
   )
+}
+
+/** An encoding that nothing has decoded on the way here. */
+function problemOfEncoding({ headers }: FastifyRequest): PlinthError | undefined {
+  const encoding = headers['content-encoding']
+  if (encoding === undefined || /^(?:identity)?$/i.test(encoding)) return undefined
+  return errors.UNSUPPORTED_ENCODING(encoding)
 }
 
 function hasUnstorableEscape(text: string): boolean {
@@ -66,10 +80,12 @@ export function assertReadableUrl(request: FastifyRequest): void {
 export function createBodyCheck(name: string, schema?: JsonSchema): preValidationHookHandler {
   const optional = schema?.type === 'object' && (schema.required ?? []).length === 0
   return function checkBody(request, _reply, done) {
+    const encoded = problemOfEncoding(request)
     if (request.body === undefined && optional) request.body = {}
     const refused = request.body !== undefined && !schema && !isEmpty(request.body)
     const missing = request.body === undefined && schema
-    if (refused) done(refuseBody(name, 'is not taken: send no body'))
+    if (encoded) done(encoded)
+    else if (refused) done(refuseBody(name, 'is not taken: send no body'))
     else if (missing) done(refuseBody(name, 'is missing: send a JSON body'))
     else done()
   }

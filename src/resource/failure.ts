@@ -2,6 +2,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { errors, PlinthError } from '../errors.ts'
 import type { Envelope } from './envelope.ts'
 import { explainStatement } from './model-failures.ts'
+import { logCut, logFailure } from './request-line.ts'
 import { toDetails } from './validate.ts'
 
 // An import would read every export, the lazy ones too: with them comes undici, 5 MB that nobody here needs.
@@ -23,6 +24,7 @@ export function toPlinthError(
   return (
     ofFastify(error, reply?.request) ??
     ofSensible(error, app) ??
+    (reply && ofMultipart(error, reply.request)) ??
     (reply && ofReply(error, reply)) ??
     ofStatement(error, reply?.request) ??
     errors.INTERNAL.with({ cause: error })
@@ -80,6 +82,19 @@ function isHttpError(error: unknown, app: FastifyInstance): error is HttpError {
 function ofSensible(error: unknown, app: FastifyInstance): PlinthError | undefined {
   if (!isHttpError(error, app)) return undefined
   return ofStatus(error.status, error, error.expose ? error.message : undefined)
+}
+
+// The words of the parser of @fastify/multipart, whose errors have neither class nor code. A needle is a boundary.
+const BROKEN_MULTIPART =
+  /unexpected end of multipart data|^Multipart: Boundary not found|^The needle cannot/i
+
+function ofMultipart(error: unknown, { headers }: FastifyRequest): PlinthError | undefined {
+  if (!/^multipart\//i.test(headers['content-type'] ?? '') || !(error instanceof Error))
+    return undefined
+  if (!BROKEN_MULTIPART.test(error.message)) return undefined
+  const problem =
+    'the multipart body is not complete, or not divided by the boundary of its Content-Type'
+  return errors.BAD_REQUEST.with({ cause: error }, problem)
 }
 
 /** The status that the reply was given by whoever throws, or that a header of it announces. */
@@ -183,12 +198,19 @@ const CLOSING = [408, 413, 503]
 /** A Fastify error handler that answers in `envelope` and logs what is the service's own fault. */
 export function createErrorHandler(envelope: Envelope) {
   return function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply) {
+    if (reply.raw.headersSent) {
+      // Nothing else can tell the client now.
+      logCut(error, reply)
+      reply.raw.destroy()
+      return
+    }
     const told = toPlinthError(error, reply.server, reply)
     // What is not told to the client is told here.
-    const err = PlinthError.is(error) || isFastifyError(error) ? {} : { err: error }
-    if (told.statusCode >= 500) request.log.error({ err: error, code: told.code }, told.message)
-    else request.log.info({ ...err, code: told.code, errors: told.errors }, told.message)
+    const isTold = PlinthError.is(error) || isFastifyError(error)
+    logFailure(error, told, reply, told.statusCode >= 500 || !isTold)
     if (isHttpError(error, reply.server) && error.headers) reply.headers(error.headers)
+    if (told.code === errors.UNSUPPORTED_ENCODING.code && !reply.hasHeader('accept-encoding'))
+      reply.header('accept-encoding', 'identity')
     if (CLOSING.includes(told.statusCode)) reply.header('connection', 'close')
     return reply
       .code(told.statusCode)

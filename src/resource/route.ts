@@ -137,7 +137,7 @@ function createHandler(
       deadline.end()
     }
     // A reply that `perform` has sent itself: to wait for it is to wait until it has been sent.
-    if (reply.sent) return reply
+    if (reply.sent || reply.raw.headersSent) return reply
     if (slot) return answerText(data as string, request, reply)
     if (data instanceof Readable) return data
     if (strict) assertResponse(resource, name, data)

@@ -241,3 +241,143 @@ t.test('works alone, for routes that are no resources', async (t) => {
   })
   t.equal((await app.inject({ method: 'POST', url: '/mine' })).statusCode, 405)
 })
+
+t.test('what answers every OPTIONS makes no path one that exists', async (t) => {
+  const app = await createPlain(t, (app) => {
+    app.options('*', async (_, reply) => reply.code(204).send())
+    app.get('/mine', async () => null)
+  })
+  const nope = await app.inject({ method: 'POST', url: '/nope' })
+  t.match(nope.json(), { code: 'ROUTE_NOT_FOUND' })
+  t.notOk('allow' in nope.headers)
+  t.equal((await app.inject({ method: 'POST', url: '/mine' })).headers.allow, 'GET, HEAD')
+  t.equal((await app.inject({ method: 'OPTIONS', url: '/nope' })).statusCode, 204)
+})
+
+t.test('a method counts where its route has the constraints of the request', async (t) => {
+  const app = await createPlain(t, (app) => {
+    app.get('/by-version', { constraints: { version: '1.2.0' } }, async () => null)
+    app.get('/by-host', { constraints: { host: /\.example$/ } }, async () => null)
+    app.put('/by-host', { constraints: { host: 'other' } }, async () => null)
+    app.delete('/both', { constraints: { host: 'other' } }, async () => null)
+    app.get('/both', async () => null)
+  })
+  const ask = async (method: 'GET' | 'POST', url: string, headers: Record<string, string> = {}) => {
+    const { statusCode, headers: got } = await app.inject({ method, url, headers })
+    return [statusCode, got.allow]
+  }
+  t.strictSame(await ask('GET', '/by-version'), [404, undefined])
+  t.strictSame(await ask('GET', '/by-version', { 'accept-version': '2.x' }), [404, undefined])
+  t.strictSame(await ask('GET', '/by-version', { 'accept-version': '1.x' }), [200, undefined])
+  t.strictSame(await ask('POST', '/by-version', { 'accept-version': '1.x' }), [405, 'GET, HEAD'])
+  t.strictSame(await ask('GET', '/by-host'), [404, undefined])
+  t.strictSame(await ask('POST', '/by-host', { host: 'a.example' }), [405, 'GET, HEAD'])
+  t.strictSame(await ask('GET', '/by-host', { host: 'other' }), [405, 'PUT'])
+  t.strictSame(await ask('POST', '/both'), [405, 'GET, HEAD'])
+  t.strictSame(await ask('POST', '/both', { host: 'other' }), [405, 'DELETE, GET, HEAD'])
+})
+
+for (const [title, byOptions] of [
+  ['given to Fastify', true],
+  ['added', false],
+] as const) {
+  t.test(`a constraint strategy of the app, ${title}: 404, not 500`, async (t) => {
+    const secret = {
+      name: 'secret',
+      storage: () => {
+        const handlers = new Map()
+        return {
+          get: (key: string) => handlers.get(key) ?? null,
+          set: (key: string, handler: unknown) => void handlers.set(key, handler),
+          del: (key: string) => void handlers.delete(key),
+          empty: () => handlers.clear(),
+        }
+      },
+      deriveConstraint: (request: { headers: Record<string, unknown> }) =>
+        request.headers['x-secret'],
+    }
+    const app = Fastify(byOptions ? ({ routerOptions: { constraints: { secret } } } as object) : {})
+    t.teardown(() => app.close())
+    if (!byOptions) app.addConstraintStrategy(secret as never)
+    await app.register(envelopePlugin)
+    app.get('/mine', { constraints: { secret: 'alpha' } }, async () => 'mine')
+    app.get('/other', async () => null)
+    const right = await app.inject({ url: '/mine', headers: { 'x-secret': 'alpha' } })
+    t.equal(right.body, 'mine')
+    t.match((await app.inject('/mine')).json(), { code: 'ROUTE_NOT_FOUND' })
+    t.match((await app.inject('/nope')).json(), { code: 'ROUTE_NOT_FOUND' })
+    t.equal((await app.inject({ method: 'POST', url: '/other' })).statusCode, 405)
+  })
+}
+
+t.test('an app with the envelope reads bodies as it did', async (t) => {
+  const app = await createPlain(t, (app) => {
+    app.post('/text', async ({ body }) => ({ body }))
+  })
+  const headers = { 'content-type': 'text/plain' }
+  const text = await app.inject({ method: 'POST', url: '/text', headers, payload: 'so' })
+  t.strictSame(text.json(), { body: 'so' })
+})
+
+t.test('a webhook reads JSON as it comes, in its scope; resources read it strictly', async (t) => {
+  const create = defineResource({
+    summary: 'Create',
+    method: 'POST',
+    request: Type.Object({ name: Type.String() }),
+    perform: () => null,
+  })
+  const webhook = async (app: FastifyInstance) => {
+    app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_, body, done) =>
+      done(null, body),
+    )
+    app.post('/hook', async ({ body }) => (body as Buffer).toString())
+  }
+  const text = async (app: FastifyInstance) => {
+    app.post('/text', async ({ body }) => body)
+  }
+  const { app } = await createService(t, { create }, { plugins: [webhook, text] })
+  const payload = '{ "name":\t"x" }'
+  for (const type of ['application/json', 'application/json; charset=utf-8']) {
+    const headers = { 'content-type': type }
+    t.equal((await app.inject({ method: 'POST', url: '/hook', headers, payload })).body, payload)
+    const strict = {
+      method: 'POST',
+      url: '/things',
+      headers,
+      payload: '{"name":"\\u0000"}',
+    } as const
+    t.equal((await app.inject(strict)).statusCode, 400)
+  }
+  const headers = { 'content-type': 'text/plain' }
+  t.equal((await app.inject({ method: 'POST', url: '/text', headers, payload: 'so' })).body, 'so')
+  t.equal(
+    (await app.inject({ method: 'POST', url: '/things', headers, payload: 'so' })).statusCode,
+    415,
+  )
+})
+
+t.test('a single-page app answers what is not found, under its prefix or everywhere', async (t) => {
+  const under = async (app: FastifyInstance) => {
+    app.register(
+      async (scope) => {
+        scope.setNotFoundHandler((_, reply) => reply.type('text/html').send('<app>'))
+      },
+      { prefix: '/app' },
+    )
+  }
+  const { app } = await createService(t, things, { plugins: [under] })
+  t.equal((await app.inject('/app/deep/link')).body, '<app>')
+  t.match((await app.inject('/nope')).json(), { code: 'ROUTE_NOT_FOUND' })
+  t.equal((await app.inject({ method: 'DELETE', url: '/things/1' })).statusCode, 405)
+
+  const everywhere = async (app: FastifyInstance) => {
+    app.setNotFoundHandler((request, reply) => {
+      if (request.headers.accept !== 'text/html') return app.answerNotFound(request, reply)
+      return reply.type('text/html').send('<app>')
+    })
+  }
+  const whole = await createService(t, things, { plugins: [everywhere] })
+  const html = { accept: 'text/html' }
+  t.equal((await whole.app.inject({ url: '/deep/link', headers: html })).body, '<app>')
+  t.match((await whole.app.inject('/nope')).json(), { code: 'ROUTE_NOT_FOUND' })
+})

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { Duplex } from 'node:stream'
 import t from 'tap'
 import { createClientErrorHandler } from '../../src/process/client-error.ts'
@@ -21,10 +22,13 @@ async function handle(code: string, properties: object = {}) {
   socket.on('error', () => {})
   const closed = new Promise((resolve) => socket.once('close', resolve))
   const error = Object.assign(new Error('parse error'), { code })
+  const ended = once(socket, 'finish')
   const log = { info: (line: object) => logged.push(line) }
   createClientErrorHandler(standardEnvelope).call({ log } as never, error, socket as never)
-  if (socket.destroyed) await closed
-  return { answer: written.join(''), logged, destroyed: socket.destroyed }
+  if (written.length > 0 || socket.destroyed) await Promise.race([closed, ended])
+  const { destroyed } = socket
+  socket.destroy()
+  return { answer: written.join(''), logged, destroyed }
 }
 
 t.test('each kind of error has its status and code', async (t) => {
@@ -38,8 +42,11 @@ t.test('each kind of error has its status and code', async (t) => {
     const { json, headers, body } = parse(answer)
     t.match(json(), { result: false, code: name, errors: null, trace_id: null })
     t.equal(headers['content-length'], String(Buffer.byteLength(body)))
-    t.match(logged, [{ reason: code, code: name, request_id: json().request_id }])
-    t.ok(destroyed)
+    const told = `${json().message} (${code})`
+    t.match(logged, [
+      { reason: told, code: name, status, bytes: answer.length, request_id: json().request_id },
+    ])
+    t.notOk(destroyed, 'its client, which may still write, reads that first')
   }
 })
 

@@ -129,6 +129,44 @@ t.test('@fastify/csrf-protection, @fastify/multipart: their statuses', async (t)
   t.strictSame([large.status, large.json().code], [413, 'FST_FILES_LIMIT'])
 })
 
+t.test('@fastify/multipart: a broken body is 400, however it is read', async (t) => {
+  const { port } = await listening(t, nothing, async (app) => {
+    app.register(async (scope) => {
+      await scope.register(multipart)
+      scope.post('/parts', async (request) => {
+        for await (const part of request.parts()) if (part.type === 'file') await part.toBuffer()
+        return null
+      })
+      scope.post('/file', async (request) => {
+        await (await request.file())?.toBuffer()
+        return null
+      })
+    })
+    app.register(async (scope) => {
+      await scope.register(multipart, { attachFieldsToBody: true })
+      scope.post('/attached', nothing)
+    })
+  })
+  const head = '--x\r\nContent-Disposition: form-data; name="a"; filename="a"\r\n\r\n'
+  const long = 'x'.repeat(300)
+  for (const path of ['/parts', '/file', '/attached']) {
+    for (const [boundary, form] of [
+      ['; boundary=x', `${head}a`],
+      ['; boundary=x', '--x\r\nContent-Dispo'],
+      ['; boundary=x', 'garbage'],
+      ['; boundary=x', `${head}a\r\n--y--\r\n`],
+      ['; boundary=', `${head}a\r\n--x--\r\n`],
+      [`; boundary=${long}`, `${head}a\r\n--x--\r\n`],
+      ['', `${head}a\r\n--x--\r\n`],
+    ] as const) {
+      const type = { 'Content-Type': `multipart/form-data${boundary}` }
+      const answer = await ask(port, `POST ${path}`, type, form)
+      t.equal(answer.status, 400, `${path} ${boundary} ${form}`)
+      t.match(answer.json(), { code: 'BAD_REQUEST', message: /multipart body is not complete/ })
+    }
+  }
+})
+
 t.test('@fastify/basic-auth: 401 with WWW-Authenticate, whoever made the error', async (t) => {
   const { port } = await listening(t, nothing, async (app) => {
     const validate = async () => {
