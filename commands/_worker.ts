@@ -1,8 +1,10 @@
+import { CLIError } from '@oclif/core/errors'
 import { stay } from './_stay.ts'
 import { sharedTasks } from './_tasks.ts'
 
 export interface Work {
-  queues: readonly string[]
+  /** Default: all that the service declares. */
+  queues: readonly string[] | undefined
   /** Default: TASK_CONCURRENCY. */
   concurrency: number | undefined
   schedules: boolean
@@ -13,11 +15,29 @@ export interface Work {
  *
  * @param script the real path of the script that was started
  * @throws {PlinthError} REDIS_MISSING, and what `createApp` throws
+ * @throws {CLIError} wrong usage: the service has no such queue
  */
-export async function work(script: string, { concurrency, ...wanted }: Work): Promise<void> {
+export async function work(
+  script: string,
+  { concurrency, schedules, ...wanted }: Work,
+): Promise<void> {
   await stay(script, async (app) => {
     await sharedTasks(app)
-    await app.tasks.work({ ...wanted, concurrency: concurrency ?? app.config.TASK_CONCURRENCY })
-    app.log.info({ queues: wanted.queues }, 'working on tasks')
+    const queues = wanted.queues ?? [...app.tasks.queues]
+    assertDeclared(queues, app.tasks.queues)
+    concurrency ??= app.config.TASK_CONCURRENCY
+    await app.tasks.work({ queues, concurrency, schedules })
+    app.log.info({ queues }, 'working on tasks')
   })
+}
+
+function assertDeclared(queues: readonly string[], declared: ReadonlySet<string>): void {
+  const unknown = queues.filter((queue) => !declared.has(queue))
+  if (unknown.length === 0) return
+  const names = (list: Iterable<string>) =>
+    Array.from(list, (name) => JSON.stringify(name)).join(', ')
+  throw new CLIError(
+    `the service has no queue ${names(unknown)}; there are ${names(declared)}. A resource names one in task.queue, the service others in taskQueues`,
+    { exit: 2 },
+  )
 }

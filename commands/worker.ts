@@ -4,17 +4,16 @@ import { BaseCommand } from './_base.ts'
 export default class Worker extends BaseCommand {
   static override summary = 'Run tasks and schedules'
   static override description =
-    'Runs until SIGTERM or SIGINT: then it takes no more tasks, those that run finish, what is left after SHUTDOWN_TIMEOUT is handed back to run elsewhere, and it exits 0. Any number of workers share the work; each time of a schedule is one task however many there are.'
+    'Works on every queue of the service. Runs until SIGTERM or SIGINT: then it takes no more tasks, those that run finish, what is left after SHUTDOWN_TIMEOUT is handed back to run elsewhere, and it exits 0. Any number of workers share the work; each time of a schedule is one task however many there are.'
   static override examples = [
     '<%= config.bin %> worker',
-    '<%= config.bin %> worker --queues default,mail --concurrency 50',
+    '<%= config.bin %> worker --queues default --concurrency 50',
     '<%= config.bin %> worker --no-schedules',
   ]
   static override flags = {
     queues: Flags.string({
       char: 'q',
-      default: 'default',
-      description: 'which queues, with commas between them',
+      description: 'which queues, with commas between them; default: all that the service declares',
     }),
     concurrency: Flags.integer({
       char: 'c',
@@ -32,7 +31,7 @@ export default class Worker extends BaseCommand {
   async run(): Promise<void> {
     const { flags } = await this.parse(Worker)
     const { work } = await import('./_worker.ts')
-    const queues = flags.queues.split(',').map((queue) => queue.trim())
+    const queues = flags.queues?.split(',').map((queue) => queue.trim())
     await work(this.script, { queues, concurrency: flags.concurrency, schedules: flags.schedules })
   }
 }

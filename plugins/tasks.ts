@@ -3,9 +3,12 @@ import fp from 'fastify-plugin'
 import type { Redis } from 'ioredis'
 import type { LoadUser } from '../src/resource/context.ts'
 import { type EnvelopeName, envelopes } from '../src/resource/envelope.ts'
+import { resourcesOf } from '../src/resource/perform-task.ts'
+import { declaredQueues } from '../src/resource/task-options.ts'
 import { DatabaseOutbox } from '../src/resource/task-outbox.ts'
 import { TaskProcess } from '../src/resource/task-process.ts'
 import { serveTasks } from '../src/resource/task-routes.ts'
+import { queueProblem } from '../src/task/new-task.ts'
 import { Tasks } from '../src/task/tasks.ts'
 import type { WorkOptions } from '../src/task/types.ts'
 
@@ -23,6 +26,8 @@ export interface TasksPluginOptions {
   prefix?: string
   /** The largest request of a task, in bytes; default 1 MiB. */
   payloadLimit?: number
+  /** Queues beside `default`, those of `limits` and those that resources name in `task.queue`. */
+  queues?: readonly string[]
   /** By queue: at most `max` tasks start in `duration` ms, in all processes together. */
   limits?: WorkOptions['limits']
   /** Without Redis: how many tasks of each queue run at once; default 10. */
@@ -41,17 +46,25 @@ export interface TasksPluginOptions {
 /**
  * Tasks: in Redis where `app.redis` is there already, else in this process, which runs them then; within transactions of
  * `app.db`, where that is there, through an outbox. Serves `GET` and `DELETE /tasks/:id`.
+ *
+ * @throws {TypeError} where a queue cannot be called so
  */
 async function registerTasks(app: FastifyInstance, options: TasksPluginOptions): Promise<void> {
   const { prefix = '{plinth}:tasks', payloadLimit = 1_048_576, concurrency = 10 } = options
-  const { stopTimeout = 8000, abortGrace = 10_000, loadUser } = options
+  const { stopTimeout = 8000, abortGrace = 10_000, limits, loadUser } = options
+  const more = [...(options.queues ?? []), ...Object.keys(limits ?? {})]
+  for (const queue of more) {
+    const problem = queueProblem(queue)
+    if (problem) throw new TypeError(`Of the tasks a ${problem}`)
+  }
   const redis = app.hasDecorator('redis') ? app.getDecorator<Redis>('redis') : undefined
   const outbox = app.hasDecorator('db') ? new DatabaseOutbox(app.db, () => own.poke()) : undefined
-  const bounds = { payloadLimit, concurrency, stopTimeout, abortGrace, limits: options.limits }
+  const bounds = { payloadLimit, concurrency, stopTimeout, abortGrace, limits }
   const own = new TaskProcess({ app, redis, outbox, prefix, loadUser, ...bounds })
   const { driver, work, schedules } = own
   const loadsUsers = loadUser !== undefined
-  const tasks = new Tasks({ driver, work, schedules, outbox, payloadLimit, loadsUsers })
+  const queues = () => declaredQueues(resourcesOf(app).keys(), more)
+  const tasks = new Tasks({ driver, work, schedules, outbox, payloadLimit, loadsUsers, queues })
   app.decorate('tasks', tasks)
   serveTasks(app, envelopes[options.envelope ?? 'standard'])
   app.addHook('onReady', () => own.check())

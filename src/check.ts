@@ -11,7 +11,15 @@ import { createApp, type ServiceDefinition } from './service.ts'
 
 /** One thing that was looked at. */
 export interface Finding {
-  check: 'configuration' | 'app' | 'attached' | 'migrations' | 'lint' | 'requests' | 'production'
+  check:
+    | 'configuration'
+    | 'app'
+    | 'attached'
+    | 'tasks'
+    | 'migrations'
+    | 'lint'
+    | 'requests'
+    | 'production'
   level: 'ok' | 'warning' | 'error'
   message: string
 }
@@ -36,6 +44,7 @@ export async function checkService(loaded: {
       { check: 'app', level: 'ok', message: `${app.resourceNames.size} resources can be served` },
       ...checkRequests(app),
       ...(await checkAttached(app)),
+      ...(await checkQueues(app)),
       ...(await checkMigrations(app, loaded.root)),
       ...(await checkProduction(app)),
     ]
@@ -69,6 +78,24 @@ async function checkAttached(app: FastifyInstance): Promise<Finding[]> {
     level: ok ? 'ok' : optional ? 'warning' : 'error',
     message: ok ? `${name} answers in ${latency_ms} ms` : `${name}: ${problem}`,
   }))
+}
+
+/** Whether all that waits in Redis is in queues that the workers of this service work on. */
+async function checkQueues({ tasks }: FastifyInstance): Promise<Finding[]> {
+  const driver = await tasks.driver()
+  if (driver.kind === 'memory') return []
+  // A Redis that does not answer is told above.
+  const known = await driver.queues().catch(() => undefined)
+  if (!known) return []
+  const found: Finding[] = []
+  for (const queue of known.filter((name) => !tasks.queues.has(name))) {
+    const { waiting, delayed } = await driver.counts(queue)
+    if (waiting + delayed === 0) continue
+    const message = `${waiting + delayed} tasks wait in the queue ${queue}, which the service does not declare: no worker of it runs them`
+    found.push({ check: 'tasks', level: 'warning', message })
+  }
+  if (found.length > 0) return found
+  return [{ check: 'tasks', level: 'ok', message: `queues: ${[...tasks.queues].join(', ')}` }]
 }
 
 async function checkMigrations(app: FastifyInstance, root: string): Promise<Finding[]> {

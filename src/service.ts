@@ -47,6 +47,8 @@ export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> {
   decompress?: true | readonly Encoding[]
   /** `/_/queues`, which QUEUES turns on: in production only behind a hook that refuses strangers. */
   queues?: { protect: onRequestAsyncHookHandler }
+  /** Queues beside `default`, those of `limits` and those that resources name in `task.queue`. */
+  taskQueues?: readonly string[]
   /** How many tasks of a queue start at most in how many ms, in all processes together. */
   limits?: Readonly<Record<string, { max: number; duration: number }>>
 }
@@ -162,6 +164,7 @@ async function registerPlugins(
     prefix,
     payloadLimit: values.TASK_PAYLOAD_LIMIT,
     concurrency: values.TASK_CONCURRENCY,
+    ...(service.taskQueues && { queues: service.taskQueues }),
     ...(service.limits && { limits: service.limits }),
     ...(service.loadUser && { loadUser: service.loadUser }),
     // The rest is for the connections.

@@ -60,12 +60,20 @@ export function toTask(
   options: EnqueueOptions,
 ): NewTask {
   const { requestId, traceparent } = context
-  const { payloadLimit: limit, loadsUsers } = tasksOf(context)
+  const { payloadLimit, loadsUsers, queues } = tasksOf(context)
   const user = options.user === undefined ? (context.user?.id ?? null) : options.user
   if (user !== null && !loadsUsers) throw errors.TASK_INVALID(name, NO_USERS)
   const data = { resource: name, input, user, requestId, ...(traceparent && { traceparent }) }
   const key = options.unique ? canonicalKey(input) : ''
-  return createTask(data, { ...definition.task, ...options }, limit, key)
+  const task = createTask(data, { ...definition.task, ...options }, payloadLimit, key)
+  // Nobody would work on it.
+  if (!queues.has(task.queue)) throw errors.TASK_INVALID(name, undeclared(task.queue, queues))
+  return task
+}
+
+function undeclared(queue: string, queues: ReadonlySet<string>): string {
+  const known = [...queues].join(', ')
+  return `no queue is called ${queue}; there are ${known}. Declare it in taskQueues of the service`
 }
 
 const NO_USERS =

@@ -1,4 +1,5 @@
 import { errors } from '../errors.ts'
+import { DEFAULT_QUEUE, queueProblem } from '../task/new-task.ts'
 import type { AnyResource } from './resource.ts'
 
 /** Milliseconds that a try of a task may take where nothing says how long. */
@@ -11,9 +12,20 @@ export function taskTimeoutOf({ definition }: AnyResource): number {
   return definition.task?.timeout ?? definition.timeout ?? TIMEOUT
 }
 
+/** The queues of a service: `default`, those that its resources name, and `more`. */
+export function declaredQueues(
+  resources: Iterable<AnyResource>,
+  more: readonly string[],
+): ReadonlySet<string> {
+  const named = Array.from(resources, ({ definition }) => definition.task?.queue ?? DEFAULT_QUEUE)
+  return new Set([DEFAULT_QUEUE, ...named, ...more].toSorted())
+}
+
 /** @throws {PlinthError} RESOURCE_INVALID */
 export function assertTaskOptions(name: string, { task }: AnyResource['definition']): void {
-  const { timeout = 0 } = task ?? {}
+  const { timeout = 0, queue = DEFAULT_QUEUE } = task ?? {}
+  const problem = queueProblem(queue)
+  if (problem) throw errors.RESOURCE_INVALID(name, `of its task ${problem}`)
   if (Number.isSafeInteger(timeout) && timeout >= 0 && timeout <= LONGEST) return
   const expected = `expected whole milliseconds up to ${LONGEST}, 0 for no end`
   throw errors.RESOURCE_INVALID(name, `timeout of its task is ${timeout}; ${expected}`)

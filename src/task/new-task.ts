@@ -2,6 +2,8 @@ import { errors } from '../errors.ts'
 import { derivedTaskId, digest, newTaskId } from './id.ts'
 import type { EnqueueOptions, NewTask, TaskData } from './types.ts'
 
+/** Where tasks are that say nothing else. */
+export const DEFAULT_QUEUE = 'default'
 const QUEUE = /^[a-z0-9-]{1,40}$/
 const MAX_PRIORITY = 2_097_151
 const BACKOFF = { type: 'exponential', delay: 1000 } as const
@@ -21,7 +23,7 @@ export function createTask(
 ): NewTask {
   const problem = problemOf(options)
   if (problem) throw errors.TASK_INVALID(data.resource, problem)
-  const { queue = 'default', key, unique } = options
+  const { queue = DEFAULT_QUEUE, key, unique } = options
   const text = toJson(data)
   // At most three bytes for each unit of UTF-16.
   if (text.length * 3 > limit && Buffer.byteLength(text) > limit)
@@ -53,18 +55,22 @@ function toJson(data: TaskData): string {
 
 function problemOf(options: EnqueueOptions): string | undefined {
   const { delay = 0, attempts = 1, backoff = BACKOFF, priority = 1 } = options
-  const { queue = 'default', key = '-' } = options
+  const { queue = DEFAULT_QUEUE, key = '-' } = options
   return (
     outOf('delay', delay, 0, Number.MAX_SAFE_INTEGER) ??
     outOf('attempts', attempts, 1, 1_000_000) ??
     outOf('backoff.delay', backoff.delay, 0, Number.MAX_SAFE_INTEGER) ??
     outOf('priority', priority, 1, MAX_PRIORITY) ??
     (options.user === '' ? 'user is empty; expected the id of one, or null' : undefined) ??
-    (QUEUE.test(queue)
-      ? undefined
-      : `queue is ${JSON.stringify(queue)}; expected ${QUEUE.source}`) ??
+    queueProblem(queue) ??
     (key.length < 1 || key.length > 200 ? 'key has to have 1 to 200 characters' : undefined)
   )
+}
+
+/** Why a queue cannot be called so. */
+export function queueProblem(queue: string): string | undefined {
+  if (QUEUE.test(queue)) return undefined
+  return `queue is ${JSON.stringify(queue)}; expected ${QUEUE.source}`
 }
 
 function outOf(name: string, value: number, least: number, most: number): string | undefined {

@@ -26,6 +26,8 @@ export interface TasksOptions {
   payloadLimit: number
   /** Whether a task can run for a user. */
   loadsUsers: boolean
+  /** The queues of the service: asked for when it is complete. */
+  queues: () => ReadonlySet<string>
 }
 
 /** What a process does of the tasks of its service. */
@@ -47,14 +49,23 @@ export class Tasks {
   readonly work: (wanted: WorkWanted) => Promise<Working>
   readonly schedules: () => Promise<ScheduleControl>
   readonly #outbox: TaskOutbox | undefined
+  readonly #findQueues: () => ReadonlySet<string>
+  #queues: ReadonlySet<string> | undefined
 
-  constructor({ driver, work, schedules, outbox, payloadLimit, loadsUsers }: TasksOptions) {
+  constructor({ driver, work, schedules, outbox, payloadLimit, ...more }: TasksOptions) {
     this.driver = driver
     this.work = work
     this.schedules = schedules
     this.payloadLimit = payloadLimit
-    this.loadsUsers = loadsUsers
+    this.loadsUsers = more.loadsUsers
     this.#outbox = outbox
+    this.#findQueues = more.queues
+  }
+
+  /** The queues that the service declares: no task is enqueued elsewhere, and its workers work on all of them. */
+  get queues(): ReadonlySet<string> {
+    this.#queues ??= this.#findQueues()
+    return this.#queues
   }
 
   /**

@@ -1,6 +1,8 @@
 import t from 'tap'
 import { manage } from '../helpers/manage.ts'
 import { BARE, THINGS, writeService } from '../helpers/service.ts'
+import { task } from '../suites/task-fixture.ts'
+import { createJobs } from './task-service.ts'
 
 const MIGRATION = `
 import { createTable, defineMigration } from 'plinth/migration'
@@ -106,6 +108,26 @@ t.test('production: without a Redis that keeps what is enqueued there is a warni
     /^warning +production: Redis keeps no append-only file \(appendonly yes\): a restart may lose tasks$/,
   ])
   t.match(await check('redis://127.0.0.1:1'), [/^warning +attached: redis: /])
+})
+
+t.test('tasks in a queue that nobody works on are a warning', async (t) => {
+  const jobs = await createJobs(t)
+  const told = async () => {
+    const { stdout } = await jobs.run('check', '--json')
+    return JSON.parse(stdout).filter(({ check }: { check: string }) => check === 'tasks')
+  }
+  t.strictSame(await told(), [
+    { check: 'tasks', level: 'ok', message: 'queues: default, mail, news' },
+  ])
+  await jobs.enqueue('print', { text: 'a' }, { queue: 'mail' })
+  const driver = await jobs.app.tasks.driver()
+  const [waiting, delayed] = [task({ queue: 'gone' }), task({ queue: 'gone', delay: 60_000 })]
+  await driver.add([waiting, delayed])
+  t.match(await told(), [
+    { check: 'tasks', level: 'warning', message: /^2 tasks wait in the queue gone, which/ },
+  ])
+  for (const { id } of [waiting, delayed]) await driver.cancel(id)
+  t.match(await told(), [{ level: 'ok' }], 'those that have ended harm nobody')
 })
 
 t.test('what is wrong is the last thing that is told: exit code 1', async (t) => {

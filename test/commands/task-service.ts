@@ -61,7 +61,12 @@ export const jobs = defineModule({ prefix: '/jobs', resources: { print, fail, wa
 const service = (name: string) => `
 import { defineService } from 'plinth'
 import { jobs } from './jobs.ts'
-export default defineService({ name: '${name}', modules: { jobs } })
+export default defineService({
+  name: '${name}',
+  modules: { jobs },
+  taskQueues: ['mail'],
+  limits: { news: { max: 1000, duration: 1000 } },
+})
 `
 
 export interface Jobs {

@@ -61,6 +61,31 @@ t.test('works on the queues that are named', async (t) => {
   t.equal((await worker.ended).code, 0)
 })
 
+t.test('works on every queue of the service where none is named', async (t) => {
+  const jobs = await createJobs(t)
+  const worker = jobs.start({}, 'worker')
+  const queues = ['default', 'mail', 'news']
+  const ids = await Promise.all(
+    queues.map((queue) => jobs.enqueue('print', { text: queue }, { queue })),
+  )
+  const { tasks } = jobs.app
+  t.strictSame(await Promise.all(ids.map((id) => tasks.result(id))), queues)
+  worker.process.kill('SIGTERM')
+  const { code, stdout } = await worker.ended
+  t.equal(code, 0)
+  t.match(
+    logLines(stdout).find(({ msg }) => msg === 'working on tasks'),
+    { queues },
+  )
+})
+
+t.test('a queue that the service does not have is wrong usage', async (t) => {
+  const jobs = await createJobs(t)
+  const { code, stderr } = await jobs.run('worker', '--queues', 'mail,mial')
+  t.equal(code, 2)
+  t.match(stderr.replaceAll(/[\s›]+/g, ' '), /no queue "mial"; there are "default", "mail", "news"/)
+})
+
 t.test('what cannot be is told', async (t) => {
   const service = writeService(t)
   const wrong = await manage(t, ['worker', '--concurrency', '0'], { service })

@@ -29,7 +29,7 @@ async function create(t: Test, options: QueuesOptions = {}) {
     },
   })
   app.register(redis, { url: redisUrl(), ...PATIENT })
-  app.register(tasks, { prefix })
+  app.register(tasks, { prefix, queues: ['mail'] })
   app.register(queues, { prefix, ...options })
   const modules = { printer: defineModule({ prefix: '/printer', resources: { work } }) }
   app.register(resources, { modules })

@@ -99,6 +99,7 @@ onEach(t, 'what cannot be a task is refused', async (t, attached) => {
     [{ priority: 0 }, /priority is 0; expected a whole number from 1 to 2097151/],
     [{ priority: 2_097_152 }, /priority is 2097152/],
     [{ backoff: { type: 'fixed', delay: -1 } }, /backoff\.delay is -1/],
+    [{ queue: 'mail' }, /no queue is called mail; there are default\./],
     [{ queue: '' }, /queue is ""/],
     [{ queue: 'Mail' }, /queue is "Mail"/],
     [{ queue: 'a:b' }, /queue is "a:b"/],
