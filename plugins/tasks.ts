@@ -32,6 +32,8 @@ export interface TasksPluginOptions {
   limits?: WorkOptions['limits']
   /** Without Redis: how many tasks of each queue run at once; default 10. */
   concurrency?: number
+  /** With Redis: how often the process that runs a task may die before the task has failed; default 5. */
+  maxCrashes?: number
   /** Milliseconds that running tasks may take to finish when the app closes; default 8000. */
   stopTimeout?: number
   /**
@@ -51,7 +53,7 @@ export interface TasksPluginOptions {
  */
 async function registerTasks(app: FastifyInstance, options: TasksPluginOptions): Promise<void> {
   const { prefix = '{plinth}:tasks', payloadLimit = 1_048_576, concurrency = 10 } = options
-  const { stopTimeout = 8000, abortGrace = 10_000, limits, loadUser } = options
+  const { stopTimeout = 8000, abortGrace = 10_000, maxCrashes = 5, limits, loadUser } = options
   const more = [...(options.queues ?? []), ...Object.keys(limits ?? {})]
   for (const queue of more) {
     const problem = queueProblem(queue)
@@ -59,7 +61,7 @@ async function registerTasks(app: FastifyInstance, options: TasksPluginOptions):
   }
   const redis = app.hasDecorator('redis') ? app.getDecorator<Redis>('redis') : undefined
   const outbox = app.hasDecorator('db') ? new DatabaseOutbox(app.db, () => own.poke()) : undefined
-  const bounds = { payloadLimit, concurrency, stopTimeout, abortGrace, limits }
+  const bounds = { payloadLimit, concurrency, stopTimeout, abortGrace, maxCrashes, limits }
   const own = new TaskProcess({ app, redis, outbox, prefix, loadUser, ...bounds })
   const { driver, work, schedules } = own
   const loadsUsers = loadUser !== undefined

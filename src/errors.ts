@@ -198,6 +198,11 @@ export const errors = {
     500,
     'The task %s failed: %s',
   ),
+  TASK_CRASHED: defineError<[id: string, times: number]>(
+    'TASK_CRASHED',
+    500,
+    'The task %s is given up: the process that ran it has died %s times',
+  ),
   NOT_READY: defineError<[problems: string]>('NOT_READY', 503, 'This process cannot serve now: %s'),
   DEADLINE_EXCEEDED: defineError<[milliseconds: number]>(
     'DEADLINE_EXCEEDED',

@@ -164,6 +164,7 @@ async function registerPlugins(
     prefix,
     payloadLimit: values.TASK_PAYLOAD_LIMIT,
     concurrency: values.TASK_CONCURRENCY,
+    maxCrashes: values.TASK_MAX_CRASHES,
     ...(service.taskQueues && { queues: service.taskQueues }),
     ...(service.limits && { limits: service.limits }),
     ...(service.loadUser && { loadUser: service.loadUser }),

@@ -87,6 +87,10 @@ export const resourceVariables = {
     minimum: 0,
   }),
   TASK_CONCURRENCY: count('How many tasks of each queue a worker runs at once.', 10),
+  TASK_MAX_CRASHES: count(
+    'How often the process that runs a task may die before the task has failed.',
+    5,
+  ),
   TASK_PAYLOAD_LIMIT: count('The largest request of a task, in bytes.', 1_048_576),
   QUEUES: Type.Boolean({
     description: 'Serve /_/queues, where tasks can be seen and changed by anybody.',

@@ -23,6 +23,8 @@ export interface TaskProcessOptions<DB> {
   limits: WorkOptions['limits']
   /** In memory: how many tasks of each queue run at once. */
   concurrency: number
+  /** In Redis: how often the process that runs a task may die. */
+  maxCrashes: number
   /** Milliseconds. */
   stopTimeout: number
   /** Milliseconds. */
@@ -101,10 +103,10 @@ export class TaskProcess<DB> {
   }
 
   async #open(): Promise<TaskDriver> {
-    const { app, redis, prefix, concurrency } = this.#options
+    const { app, redis, prefix, concurrency, maxCrashes } = this.#options
     if (redis) {
       const { openBullmq } = await import('../task/bullmq.ts')
-      return openBullmq({ redis: lasting(redis), prefix, log: app.log })
+      return openBullmq({ redis: lasting(redis), prefix, log: app.log, maxCrashes })
     }
     const { openMemory } = await import('../task/memory.ts')
     app.log.warn('tasks are kept in memory: those that have not run when the process ends are lost')

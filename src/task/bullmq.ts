@@ -41,6 +41,8 @@ export interface BullmqOptions {
   lockDuration?: number
   /** How often tasks whose worker has died are looked for, in ms; default 30,000. */
   stalledInterval?: number
+  /** How often the process that runs a task may die before the task has failed; default 5. */
+  maxCrashes?: number
 }
 
 // So many tasks at once are sent to Redis: more would keep it from others.
@@ -114,9 +116,12 @@ class BullmqDriver implements TaskDriver {
   }
 
   async retry(id: string): Promise<boolean> {
-    const job = await this.#on(id, async (job, queue) =>
-      (await queue.getJobState(id)) === 'failed' ? job : undefined,
-    )
+    const job = await this.#on(id, async (job, queue) => {
+      if ((await queue.getJobState(id)) !== 'failed') return undefined
+      // How often processes have died of it.
+      await this.#line.client.hdel(queue.toKey(id), 'stc')
+      return job
+    })
     if (!job) return false
     for (const child of job.data.children ?? []) await this.retry(child)
     const { cancelled: _, ...data } = job.data
@@ -166,13 +171,17 @@ class BullmqDriver implements TaskDriver {
   }
 
   async work(options: WorkOptions): Promise<Working> {
-    const { prefix, lockDuration = 30_000, stalledInterval = 30_000 } = this.#options
+    const { prefix, lockDuration = 30_000, stalledInterval = 30_000, log } = this.#options
+    const { maxCrashes = 5 } = this.#options
     this.#workers ??= new Workers(
       {
         connection: this.#connect(),
         prefix,
         lockDuration,
         stalledInterval,
+        maxCrashes,
+        suspects: new Set(),
+        log,
         ...keepOptions(this.#keep),
         onError: this.#onError,
       },

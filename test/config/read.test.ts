@@ -214,6 +214,7 @@ t.test("the kit's values without any variable set", async (t) => {
       REDIS_TIMEOUT: 250,
       CACHE_MEMORY: 67_108_864,
       TASK_CONCURRENCY: 10,
+      TASK_MAX_CRASHES: 5,
       TASK_PAYLOAD_LIMIT: 1_048_576,
       QUEUES: true,
     },

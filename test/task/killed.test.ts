@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { redisUrl } from '../helpers/drivers.ts'
 import { ENV, nodeOptions } from '../helpers/manage.ts'
 import { task, work } from '../suites/task-fixture.ts'
@@ -11,31 +11,122 @@ import { redisDrivers } from './redis-fixture.ts'
 
 const CHILD = fileURLToPath(new URL('./worker-child.ts', import.meta.url))
 
-/** Kills a worker as soon as it runs `count` tasks; tells which. */
-async function runAndKill(prefix: string, count: number): Promise<string[]> {
+const TIMES = { lockDuration: 500, stalledInterval: 200 }
+
+/** A process that works on the tasks below `prefix`. */
+function startWorker(t: Test, prefix: string) {
   const options = nodeOptions('--conditions=plinth-source')
   const args = [options, process.execPath, CHILD, redisUrl(), prefix]
   const child = spawn(ENV, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const exited = once(child, 'exit')
+  const kill = async () => {
+    child.kill('SIGKILL')
+    await exited
+  }
+  t.teardown(kill)
+  return { ran: createInterface(child.stdout), kill }
+}
+
+/** Kills a worker as soon as it runs `count` tasks; tells which. */
+async function runAndKill(t: Test, prefix: string, count: number): Promise<string[]> {
+  const { ran, kill } = startWorker(t, prefix)
   const ids: string[] = []
-  for await (const line of createInterface(child.stdout)) {
-    ids.push(line)
+  for await (const id of ran) {
+    ids.push(id)
     if (ids.length === count) break
   }
-  child.kill('SIGKILL')
-  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+  await kill()
   return ids
 }
 
 t.test('tasks of workers that are killed again and again run all the same', async (t) => {
   const prefix = `test-${randomUUID()}`
-  const driver = redisDrivers(t, { prefix, lockDuration: 500, stalledInterval: 200 })()
+  const driver = redisDrivers(t, { prefix, ...TIMES })()
   const tasks = Array.from({ length: 5 }, (_, input) => task({ input }))
   await driver.add(tasks)
   const ids = tasks.map(({ id }) => id)
-  for (const _ of [1, 2, 3]) t.strictSame((await runAndKill(prefix, 5)).toSorted(), ids.toSorted())
+  for (const _ of [1, 2]) t.strictSame((await runAndKill(t, prefix, 5)).toSorted(), ids.toSorted())
+  // By now each may be what ends the processes: they run one after the other.
+  for (const _ of [3, 4]) t.ok(ids.includes((await runAndKill(t, prefix, 1))[0] ?? ''))
   await work(t, driver, async ({ attempt }) => attempt)
   for (const id of ids) {
     const record = await driver.finished(id)
-    t.match(record, { state: 'succeeded', result: 1, attempts: 1, attempts_made: 1 })
+    t.match(record, { state: 'succeeded', result: 1, attempts: 1, attempts_made: 1 }, id)
   }
 })
+
+t.test(
+  'a task that ends its process again and again fails, and takes no other with it',
+  async (t) => {
+    const prefix = `test-${randomUUID()}`
+    const driver = redisDrivers(t, { prefix, ...TIMES })()
+    const poison = task({ input: 'poison', attempts: 3 })
+    const beside = Array.from({ length: 4 }, () => task({ input: 'beside' }))
+    await driver.add([poison, ...beside])
+    const ended = driver.finished(poison.id)
+    let failed = false
+    ended.then(() => {
+      failed = true
+    })
+    let crashes = 0
+    while (!failed && crashes < 12) {
+      const { ran, kill } = startWorker(t, prefix)
+      let ids: string[] = []
+      const died = (async () => {
+        for await (const id of ran) ids.push(id)
+      })()
+      await Promise.race([died, ended])
+      if (ids.includes(poison.id)) crashes++
+      ids = []
+      await kill()
+    }
+    t.equal(crashes, 5)
+    const failure = { code: 'TASK_CRASHED', message: /5 times/ }
+    t.match(await ended, { state: 'failed', failure, attempts_made: 1 })
+    const working = await work(t, driver, async () => 'done')
+    for (const { id } of beside) t.match(await driver.finished(id), { state: 'succeeded' })
+    t.equal(await driver.retry(poison.id), true)
+    t.match(await driver.finished(poison.id), { state: 'succeeded' }, 'it begins anew')
+    await working.stop(1000)
+  },
+)
+
+t.test('what holds its process up longer than its lock lasts runs once', async (t) => {
+  const driver = redisDrivers(t, TIMES)()
+  let runs = 0
+  await work(t, driver, async ({ id }) => {
+    runs++
+    for (const end = Date.now() + 1500; Date.now() < end; );
+    // Meanwhile this very worker finds out that the lock has run out.
+    for (let i = 0; i < 50; i++) await driver.get(id)
+    return 'done'
+  })
+  const [one, other] = [task(), task({ attempts: 2 })]
+  for (const { id } of [one, other]) {
+    runs = 0
+    await driver.add([id === one.id ? one : other])
+    t.match(await driver.finished(id), { state: 'succeeded', result: 'done', attempts_made: 1 })
+    t.equal(runs, 1)
+  }
+})
+
+t.test(
+  'of two workers that run it the first to end it counts, and it does not run again',
+  async (t) => {
+    const prefix = `test-${randomUUID()}`
+    const driver = redisDrivers(t, { prefix, ...TIMES })()
+    const one = task({ input: 'block' })
+    await driver.add([one])
+    const workers = [startWorker(t, prefix), startWorker(t, prefix)]
+    const runs: string[] = []
+    for (const { ran } of workers) ran.on('line', (id) => runs.push(id))
+    const record = await driver.finished(one.id)
+    t.match(record, { state: 'succeeded', result: Number, attempts_made: 1 })
+    // The other one has ended it, too, when it runs this one.
+    const next = Array.from({ length: 2 }, () => task({ input: 'block' }))
+    await driver.add(next)
+    for (const { id } of next) await driver.finished(id)
+    t.strictSame(await driver.get(one.id), record)
+    t.ok(runs.filter((id) => id === one.id).length <= 2)
+  },
+)

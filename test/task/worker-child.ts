@@ -1,14 +1,34 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { openBullmq } from '../../src/task/bullmq.ts'
+import type { Run } from '../../src/task/types.ts'
 
-// A worker: it says which tasks it runs, and ends none of them.
+// A worker: it says which tasks it runs. What it does with them is their input.
 const [redis = '', prefix = ''] = process.argv.slice(2)
 const log = { info() {}, warn() {}, error() {} }
 const driver = openBullmq({ redis, prefix, log, lockDuration: 500, stalledInterval: 200 })
+
+const WORK: Record<string, () => unknown> = {
+  /** Ends the process, as one that takes all its memory does, when others run beside it. */
+  async poison() {
+    await delay(50)
+    process.kill(process.pid, 'SIGKILL')
+    await new Promise(() => {})
+  },
+  /** Would end, if it were let. */
+  beside: () => delay(200),
+  /** Holds the process up for longer than its lock lasts. */
+  block() {
+    for (const end = Date.now() + 2000; Date.now() < end; );
+    return process.pid
+  },
+}
+
 await driver.work({
   queues: ['default'],
   concurrency: 5,
-  perform: async ({ id }) => {
+  async perform({ id, data }: Run) {
     process.stdout.write(`${id}\n`)
-    await new Promise(() => {})
+    const work = WORK[String(data.input)]
+    return await (work ? work() : new Promise(() => {}))
   },
 })

@@ -5,29 +5,52 @@ import { readJobData, type TaskJob } from './record.ts'
 
 /** A task that this process runs. */
 export class JobRun implements Run {
-  readonly job: TaskJob
-  readonly token: string
   readonly attempt: number
   readonly data: TaskData
+  /** What it comes to, as BullMQ is told. */
+  outcome: Promise<unknown> | undefined
   /** Why it is aborted. */
   ending?: 'cancelled' | 'handed back'
+  #job: TaskJob
+  #token: string
+  #since = performance.now()
   // Made when asked for: most tasks never look.
   #controller: AbortController | undefined
   #given: Promise<unknown> | undefined
 
   constructor(job: TaskJob, token: string) {
-    this.job = job
-    this.token = token
+    this.#job = job
+    this.#token = token
     this.attempt = job.attemptsMade + 1
     this.data = readJobData(job)
   }
 
+  get job(): TaskJob {
+    return this.#job
+  }
+
+  get token(): string {
+    return this.#token
+  }
+
+  /** Milliseconds since it was given to this process. */
+  get age(): number {
+    return performance.now() - this.#since
+  }
+
+  /** It was given to this process again, which runs it still. */
+  adopt(job: TaskJob, token: string): void {
+    this.#job = job
+    this.#token = token
+    this.#since = performance.now()
+  }
+
   get id(): string {
-    return this.job.id as string
+    return this.#job.id as string
   }
 
   get attempts(): number {
-    return this.job.opts.attempts || 1
+    return this.#job.opts.attempts || 1
   }
 
   get signal(): AbortSignal {
@@ -39,13 +62,13 @@ export class JobRun implements Run {
   }
 
   async progress(progress: Progress): Promise<void> {
-    await this.job.updateProgress(progress)
+    await this.#job.updateProgress(progress)
   }
 
   async childResults(): Promise<unknown[]> {
-    const { children = [] } = this.job.data
+    const { children = [] } = this.#job.data
     if (children.length === 0) return []
-    const values = (await this.job.getChildrenValues()) ?? {}
+    const values = (await this.#job.getChildrenValues()) ?? {}
     // BullMQ has them by key, `PREFIX:QUEUE:ID`.
     const byId = new Map(Object.entries(values).map(([key, value]) => [idOf(key), value]))
     return children.map((id) => byId.get(id) ?? null)
@@ -59,9 +82,9 @@ export class JobRun implements Run {
   giveBack(delay = 0): Promise<unknown> {
     // Nobody is woken up for one with a priority that BullMQ takes back at once.
     this.#given ??=
-      delay > 0 || this.job.priority > 0
-        ? this.job.moveToDelayed(Date.now() + delay, this.token)
-        : this.job.moveToWait(this.token)
+      delay > 0 || this.#job.priority > 0
+        ? this.#job.moveToDelayed(Date.now() + delay, this.#token)
+        : this.#job.moveToWait(this.#token)
     return this.#given
   }
 
@@ -74,7 +97,7 @@ export class JobRun implements Run {
     if (!this.ending) return
     const cancelled = this.ending === 'cancelled'
     this.#controller?.abort(
-      cancelled ? errors.TASK_CANCELLED(this.job.id as string) : new WorkerEnding(),
+      cancelled ? errors.TASK_CANCELLED(this.#job.id as string) : new WorkerEnding(),
     )
   }
 }

@@ -1,11 +1,13 @@
 import { setImmediate } from 'node:timers/promises'
 import { WaitingChildrenError, WaitingError, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
+import { errors } from '../../errors.ts'
 import { failureOf, TaskFinal, TaskRetry } from '../errors.ts'
-import type { WorkOptions } from '../types.ts'
+import type { TaskLog, WorkOptions } from '../types.ts'
 import { settles } from '../within.ts'
 import { cancelledError } from './cancel.ts'
 import { disconnectForGood } from './connection.ts'
+import { holdJob } from './hold.ts'
 import type { keepOptions } from './keep.ts'
 import { type JobData, type TaskJob, toThrow } from './record.ts'
 import { JobRun } from './run.ts'
@@ -17,11 +19,20 @@ export interface WorkerSettings extends ReturnType<typeof keepOptions> {
   lockDuration: number
   /** How often tasks whose worker has died are looked for, in ms. */
   stalledInterval: number
+  /** How often the process that runs a task may die. */
+  maxCrashes: number
+  /** Those that run in this process although several have died that ran them, if any: one at most. */
+  suspects: Set<JobRun>
+  log: TaskLog
   onError: (error: unknown) => void
 }
 
-// A worker that dies is no fault of its task: BullMQ would fail it at the second time.
+// BullMQ would fail a task in words of its own.
 const MAX_STALLED = 1_000_000
+// After so many a task may be what ends processes. It runs beside no other such one then: of two it would be unknown which.
+const SUSPECT = 2
+// When it is looked at again, in ms.
+const SUSPECT_DELAY = 500
 // How long a task may take to end after its signal was aborted, and Redis to take back what is left, in ms.
 const GRACE = 500
 const PATIENCE = 2000
@@ -32,20 +43,23 @@ const ON_THE_WAY = 5000
 export class QueueWorker {
   readonly #worker: Worker<JobData>
   readonly #perform: WorkOptions['perform']
-  readonly #onError: WorkerSettings['onError']
+  readonly #own: Pick<WorkerSettings, 'maxCrashes' | 'suspects' | 'log' | 'onError'>
+  readonly #lockDuration: number
   readonly #connection: Redis
   readonly #running = new Map<string, JobRun>()
   readonly #cancelled = new Set<string>()
   #stopping = false
   #idle: PromiseWithResolvers<void> | undefined
 
-  constructor(queue: string, options: WorkOptions, { onError, ...settings }: WorkerSettings) {
+  constructor(queue: string, options: WorkOptions, settings: WorkerSettings) {
     const limiter = options.limits?.[queue]
+    const { maxCrashes, suspects, log, onError, ...bullmq } = settings
     this.#perform = options.perform
-    this.#onError = onError
-    this.#connection = settings.connection
+    this.#own = { maxCrashes, suspects, log, onError }
+    this.#lockDuration = bullmq.lockDuration
+    this.#connection = bullmq.connection
     this.#worker = new Worker<JobData>(queue, (job, token) => this.#run(job, token as string), {
-      ...settings,
+      ...bullmq,
       concurrency: options.concurrency,
       maxStalledCount: MAX_STALLED,
       runRetryDelay: 1000,
@@ -86,31 +100,87 @@ export class QueueWorker {
     await settles(this.#connection.ping(), PATIENCE)
     const blocking = this.#worker.getBackend().blockingClient
     await settles(this.#worker.close(true), PATIENCE)
-    blocking?.then((client) => disconnectForGood(client as unknown as Redis), this.#onError)
+    blocking?.then((client) => disconnectForGood(client as unknown as Redis), this.#own.onError)
   }
 
   async #run(job: TaskJob, token: string): Promise<unknown> {
     const id = job.id as string
+    const known = this.#running.get(id)
+    if (known) {
+      // Its lock had run out while this process was held up: what runs already counts.
+      known.adopt(job, token)
+      return await known.outcome
+    }
     const run = new JobRun(job, token)
     if (this.#stopping) throw await this.#giveBack(run)
     if (job.data.cancelled || (this.#cancelled.has(id) && (await this.#isCancelled(id)))) {
       throw cancelledError(id)
     }
+    if (job.stalledCounter >= this.#own.maxCrashes) throw this.#crashed(run)
     // After a retry it may have children to wait for again.
     if (job.data.children && (await job.moveToWaitingChildren(token))) {
       throw new WaitingChildrenError()
     }
+    const { suspects } = this.#own
+    const isSuspect = job.stalledCounter >= SUSPECT
+    if (isSuspect && suspects.size > 0) throw await this.#giveBack(run, SUSPECT_DELAY)
+    if (isSuspect) suspects.add(run)
     this.#running.set(id, run)
+    run.outcome = this.#settle(run).finally(() => {
+      suspects.delete(run)
+      this.#running.delete(id)
+      if (this.#running.size === 0) this.#idle?.resolve()
+    })
+    // Who has adopted it tells BullMQ what it comes to.
+    const adopted = () => {
+      if (run.job !== job) throw new WaitingError()
+    }
+    return await run.outcome.then(
+      (result) => {
+        adopted()
+        return result
+      },
+      (error) => {
+        adopted()
+        throw error
+      },
+    )
+  }
+
+  async #settle(run: JobRun): Promise<unknown> {
     try {
       const result = await this.#perform(run)
+      await this.#hold(run)
       if (run.isGivenBack || run.ending === 'cancelled') throw run.ending
       return result
     } catch (error) {
+      if (error instanceof WaitingError) throw error
+      await this.#hold(run)
       throw await this.#verdict(run, error)
-    } finally {
-      this.#running.delete(id)
-      if (this.#running.size === 0) this.#idle?.resolve()
     }
+  }
+
+  /** @throws {WaitingError} where it is ours no longer, and BullMQ is to be told nothing */
+  async #hold(run: JobRun): Promise<void> {
+    // BullMQ renews locks in half of their time, if it can.
+    while (run.age > this.#lockDuration / 2 && !run.isGivenBack) {
+      const { token } = run
+      const lock = { token, lockDuration: this.#lockDuration }
+      if (!(await holdJob(this.#connection, this.#worker, run.id, lock))) {
+        const { id, data } = run
+        const fields = { task_id: id, resource: data.resource, request_id: data.requestId }
+        this.#own.log.warn(fields, 'the result of a task is ignored: it has ended elsewhere')
+        throw new WaitingError()
+      }
+      if (run.token === token) return
+    }
+  }
+
+  #crashed({ id, data, job }: JobRun): Error {
+    const error = errors.TASK_CRASHED(id, job.stalledCounter)
+    const { resource, requestId } = data
+    this.#own.log.error({ task_id: id, resource, request_id: requestId }, error.message)
+    return toThrow(failureOf(error), { final: true })
   }
 
   /** What BullMQ is to be told. */
@@ -123,7 +193,7 @@ export class QueueWorker {
 
   async #giveBack(run: JobRun, delay = 0): Promise<Error> {
     // If it fails, the lock runs out, and others take the task then.
-    await run.giveBack(delay).catch(this.#onError)
+    await run.giveBack(delay).catch(this.#own.onError)
     return new WaitingError()
   }
 
