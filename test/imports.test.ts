@@ -17,7 +17,7 @@ const LAYERS: readonly RegExp[] = [
   /^src\/resource\//,
   /^src\/(cache|task|database|upstream|auth)\//,
   /^src\/config\//,
-  /^src\/errors\.ts$/,
+  /^src\/(abort|errors)\.ts$/,
 ]
 const ATTACHED = LAYERS[7] as RegExp
 

@@ -1,4 +1,4 @@
-import type { Entry, EntryOptions } from './types.ts'
+import type { Entry, EntryOptions, LoadTimes } from './types.ts'
 
 /** An entry as it is kept: with what `invalidate` needs. */
 export interface Item extends Entry {
@@ -6,6 +6,7 @@ export interface Item extends Entry {
 }
 
 const YEAR = 366 * 24 * 60 * 60
+const DAY = 24 * 60 * 60
 
 /**
  * What is kept of `text` from now on. Its time is up to a tenth shorter than asked for, so that what was stored
@@ -17,12 +18,15 @@ export function toItem(text: string, { ttl, stale = 0, tags = [] }: EntryOptions
 }
 
 /** @throws {RangeError} where the times of `options` cannot be */
-export function assertTimes({ ttl, stale = 0 }: EntryOptions): void {
+export function assertTimes({ ttl, stale = 0, loadTimeout = 0 }: EntryOptions & LoadTimes): void {
   if (!(ttl > 0 && ttl <= YEAR)) {
     throw new RangeError(`ttl is ${ttl}; expected seconds above 0, a year at most`)
   }
   if (!(stale >= 0 && stale <= YEAR)) {
     throw new RangeError(`stale is ${stale}; expected seconds from 0, a year at most`)
+  }
+  if (!(loadTimeout >= 0 && loadTimeout <= DAY)) {
+    throw new RangeError(`loadTimeout is ${loadTimeout}; expected seconds from 0, a day at most`)
   }
 }
 

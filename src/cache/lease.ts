@@ -7,8 +7,8 @@ import { RELEASE, RENEW, STORE } from './redis-scripts.ts'
 
 /** Milliseconds after which the lease of a process that has died is free. */
 export const LEASE = 2000
-/** Milliseconds after which others load again although the holder still does. */
-const LONGEST = 10 * 60 * 1000
+/** Milliseconds after which a lease that nobody has taken meanwhile is lost all the same. */
+export const LEASE_KEPT = 60_000
 
 export interface LeaseOptions {
   link: RedisLink
@@ -41,8 +41,7 @@ export class Lease {
     const { names, key, tags } = options
     this.#options = options
     this.#keys = keysOf(names, key, tags)
-    const began = Date.now()
-    this.#timer = setInterval(() => this.#renew(began), LEASE / 4).unref()
+    this.#timer = setInterval(() => this.#renew(), LEASE / 4).unref()
   }
 
   /**
@@ -75,12 +74,10 @@ export class Lease {
     if (done === AWAY) this.#options.onUnknown()
   }
 
-  async #renew(began: number): Promise<void> {
+  async #renew(): Promise<void> {
     const { link, key, token } = this.#options
-    if (Date.now() - began > LONGEST) return clearInterval(this.#timer)
-    const kept = await link.run((client) =>
-      RENEW.run(client, this.#keys, [token, LEASE, idOf(key)]),
-    )
+    const args = [token, LEASE, LEASE_KEPT, idOf(key)]
+    const kept = await link.run((client) => RENEW.run(client, this.#keys, args))
     if (kept === 0) clearInterval(this.#timer)
   }
 }

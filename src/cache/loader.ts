@@ -1,13 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { errors } from '../errors.ts'
 import { type Item, toItem } from './entry.ts'
 import { type Flight, Flights } from './flights.ts'
 import { Lease, type StoreOptions } from './lease.ts'
 import type { MemoryLevel } from './memory-level.ts'
 import type { Change } from './redis-bus.ts'
 import type { LeaseMode, RedisLevel } from './redis-level.ts'
-import type { CacheCounts, EntryOptions, LoadOptions } from './types.ts'
+import type { CacheCounts, EntryOptions, Load as LoadOf, LoadOptions } from './types.ts'
 
-export type Load = () => Promise<string | undefined>
+type Load = LoadOf<string | undefined>
 
 export interface Answer {
   readonly text: string | undefined
@@ -21,6 +22,8 @@ interface Loading {
   pause?: number
 }
 
+/** Seconds that a load may take. */
+const TIMEOUT = 60
 /** Milliseconds between two tries in the background of a load that failed. */
 const PAUSE = 2000
 /** The same of loads that did not fail. */
@@ -160,7 +163,7 @@ export class Loader {
       return toAnswer(lease)
     }
     try {
-      const text = await load()
+      const text = await bounded(load, options)
       if (text === undefined || options.when?.(text) === false) await lease?.release()
       else await this.#store(flight, toItem(text, options), lease, { ...options, announce })
       return { text, from: 'misses' }
@@ -189,6 +192,23 @@ export class Loader {
   #keep(key: string, item: Item): void {
     if (this.#redis?.trusted ?? true) this.#memory.set(key, item)
   }
+}
+
+/** Loads in the time that there is for it. @throws {PlinthError} DEADLINE_EXCEEDED */
+export async function bounded(
+  load: Load,
+  { loadTimeout = TIMEOUT }: LoadOptions,
+): Promise<string | undefined> {
+  const end = new AbortController()
+  if (loadTimeout === 0) return await load(end.signal)
+  const late = Promise.withResolvers<never>()
+  const milliseconds = loadTimeout * 1000
+  const timer = setTimeout(() => {
+    const error = errors.DEADLINE_EXCEEDED(milliseconds)
+    end.abort(error)
+    late.reject(error)
+  }, milliseconds)
+  return await Promise.race([load(end.signal), late.promise]).finally(() => clearTimeout(timer))
 }
 
 function toAnswer({ text, fresh }: Item): Answer {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import { type Item, lifeOf } from './entry.ts'
-import { keysOf, LEASE, Lease } from './lease.ts'
+import { keysOf, LEASE, LEASE_KEPT, Lease } from './lease.ts'
 import { Pending } from './pending.ts'
 import { decode, encode } from './record.ts'
 import { type Change, RedisBus } from './redis-bus.ts'
@@ -94,7 +94,7 @@ export class RedisLevel {
     if (this.link.away) return undefined
     const token = randomUUID()
     const keys = keysOf(this.names, key, tags)
-    const args = [token, LEASE, mode, idOf(key)]
+    const args = [token, LEASE, LEASE_KEPT, idOf(key), mode]
     const onUnknown = () => this.#orphan(this.names.lease(key), token)
     const answer = await this.link.store((client) => ACQUIRE.run(client, keys, args))
     if (answer === AWAY) {

@@ -43,44 +43,60 @@ end
 `
 
 // KEYS: entry, lease, clears, tags…
-// A lease is `token:clears`: it is lost when it is taken away, and when the cache has been cleared since.
+// A lease is `until:token:clears`: it is lost when it is taken away, and when the cache has been cleared since. After
+// \`until\` another process may take it; where none does it is still held, as by one whose event loop was blocked.
+const LEASES = `${REMEMBER}
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local clears = redis.call('GET', KEYS[3]) or '0'
+local function hold(token, life, kept, id)
+  redis.call('SET', KEYS[2], string.format('%d:%s:%s', now + life, token, clears), 'PX', kept)
+  remember(4, id, tonumber(kept))
+end
+local function read()
+  local held = redis.call('GET', KEYS[2])
+  if not held then return nil end
+  local till, token, cleared = string.match(held, '^(%d+):([^:]*):(%d+)$')
+  if not till then return { mark = held } end
+  return { till = tonumber(till), token = token, valid = cleared == clears }
+end
+`
 
-/** ARGV: token, life of the lease, mode, id. [whether it was got, what the entry is] */
-export const ACQUIRE: Script = script(`${REMEMBER}
+/** ARGV: token, life of the lease, how long it is kept, id, mode. [whether it was got, what the entry is] */
+export const ACQUIRE: Script = script(`${LEASES}
 local entry = redis.call('GET', KEYS[1])
-local held = redis.call('GET', KEYS[2])
-local clears = ':' .. (redis.call('GET', KEYS[3]) or '0')
-local lost = held and held ~= 'failed' and string.sub(held, -#clears) ~= clears
-local free = not held or lost or ARGV[3] == 'force' or (held == 'failed' and ARGV[3] == 'wait')
+local held, mode = read(), ARGV[5]
+local free = not held or mode == 'force'
+if held and held.mark then free = free or (held.mark == 'failed' and mode == 'wait')
+elseif held then free = free or not held.valid or held.till < now end
 if not free then return {0, entry} end
-redis.call('SET', KEYS[2], ARGV[1] .. clears, 'PX', ARGV[2])
-remember(4, ARGV[4], tonumber(ARGV[2]))
+hold(ARGV[1], ARGV[2], ARGV[3], ARGV[4])
 return {1, entry}
 `)
 
-/** ARGV: token, life of the lease, id. Whether the lease is still held. */
-export const RENEW: Script = script(`${REMEMBER}
-if redis.call('GET', KEYS[2]) ~= ARGV[1] .. ':' .. (redis.call('GET', KEYS[3]) or '0') then return 0 end
-redis.call('PEXPIRE', KEYS[2], ARGV[2])
-remember(4, ARGV[3], tonumber(ARGV[2]))
+/** ARGV: token, life of the lease, how long it is kept, id. Whether the lease is still held. */
+export const RENEW: Script = script(`${LEASES}
+local held = read()
+if not held or held.token ~= ARGV[1] or not held.valid then return 0 end
+hold(ARGV[1], ARGV[2], ARGV[3], ARGV[4])
 return 1
 `)
 
 /** KEYS: lease. ARGV: token, milliseconds during which nobody is to try again in the background. */
 export const RELEASE: Script = script(`
 local held = redis.call('GET', KEYS[1])
-if not held or string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ':' then return 0 end
+if not held or string.match(held, '^%d+:([^:]*):') ~= ARGV[1] then return 0 end
 if tonumber(ARGV[2]) > 0 then redis.call('SET', KEYS[1], 'failed', 'PX', ARGV[2])
 else redis.call('DEL', KEYS[1]) end
 return 1
 `)
 
 /** ARGV: token, record, its life, id, channel, message or nothing. Whether it was stored: the lease is gone in any case. */
-export const STORE: Script = script(`${REMEMBER}
-local held = redis.call('GET', KEYS[2])
-if not held or string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ':' then return 0 end
+export const STORE: Script = script(`${LEASES}
+local held = read()
+if not held or held.token ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[2])
-if held ~= ARGV[1] .. ':' .. (redis.call('GET', KEYS[3]) or '0') then return 0 end
+if not held.valid then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 remember(4, ARGV[4], tonumber(ARGV[3]))
 if ARGV[6] ~= '' then redis.call('PUBLISH', ARGV[5], ARGV[6]) end

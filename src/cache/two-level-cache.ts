@@ -1,6 +1,7 @@
+import { unlessAborted } from '../abort.ts'
 import type { CountsShare } from './counts.ts'
 import { assertTimes, toItem, toJson } from './entry.ts'
-import type { Load, Loader } from './loader.ts'
+import { bounded, type Loader } from './loader.ts'
 import { acquireLock, type LockPlace } from './lock.ts'
 import type { MemoryLevel } from './memory-level.ts'
 import type { Change } from './redis-bus.ts'
@@ -10,7 +11,9 @@ import type {
   CacheCounts,
   CacheStats,
   EntryOptions,
+  Load,
   LoadOptions,
+  LoadTimes,
   Lock,
   LockOptions,
   Transactions,
@@ -55,8 +58,12 @@ export class TwoLevelCache implements Cache {
     return item.text
   }
 
-  async text(key: string, load: Load, options: LoadOptions): Promise<string | undefined> {
-    if (this.#transactions?.active()) return await load()
+  async text(
+    key: string,
+    load: Load<string | undefined>,
+    options: LoadOptions,
+  ): Promise<string | undefined> {
+    if (this.#transactions?.active()) return await bounded(load, options)
     const item = this.#memory.get(key)
     const now = Date.now()
     if (item !== undefined && now < item.fresh) {
@@ -64,29 +71,41 @@ export class TwoLevelCache implements Cache {
       return item.text
     }
     assertTimes(options)
+    options.signal?.throwIfAborted()
     this.#shared?.start()
     if (item !== undefined && now < item.until) {
       this.#loader.reload(key, load, options)
       this.counts.stale++
       return item.text
     }
-    const answer = await this.#loader.find(key, load, options)
+    const found = this.#loader.find(key, load, options)
+    const answer = await (options.signal ? unlessAborted(found, options.signal) : found)
     this.counts[answer.from]++
     return answer.text
   }
 
-  async refresh(key: string, load: Load, options: LoadOptions): Promise<string | undefined> {
+  async refresh(
+    key: string,
+    load: Load<string | undefined>,
+    options: LoadOptions,
+  ): Promise<string | undefined> {
     assertTimes(options)
+    options.signal?.throwIfAborted()
     if (this.#transactions?.active()) {
-      const text = await load()
+      const text = await bounded(load, options)
       await this.delete(key)
       return text
     }
-    return (await this.#loader.refresh(key, load, options)).text
+    const answer = this.#loader.refresh(key, load, options)
+    return (await unlessAborted(answer, options.signal)).text
   }
 
-  async getOrSet<T>(key: string, load: () => Promise<T> | T, options: EntryOptions): Promise<T> {
-    const text = await this.text(key, async () => toJson(key, await load()), options)
+  async getOrSet<T>(
+    key: string,
+    load: (signal: AbortSignal) => Promise<T> | T,
+    options: EntryOptions & LoadTimes,
+  ): Promise<T> {
+    const text = await this.text(key, async (signal) => toJson(key, await load(signal)), options)
     return (text === undefined ? undefined : JSON.parse(text)) as T
   }
 

@@ -20,8 +20,22 @@ export interface Entry {
   readonly until: number
 }
 
+/** What computes a value that is not there: its signal aborts when its time is over. */
+export type Load<T> = (signal: AbortSignal) => Promise<T>
+
+/** How long a value is waited for. */
+export interface LoadTimes {
+  /**
+   * Seconds that loading may take, at most a day: then it has failed, and whoever asks next loads again; 0: no end.
+   * Default 60.
+   */
+  loadTimeout?: number
+  /** Who waits gives up when it aborts; the others wait on. */
+  signal?: AbortSignal
+}
+
 /** How a value is found: at once without it, with it only where nothing is stored. */
-export interface LoadOptions extends EntryOptions {
+export interface LoadOptions extends EntryOptions, LoadTimes {
   /** Whether what was loaded is stored; default: whatever is not `undefined`. */
   when?: (text: string) => boolean
 }
@@ -99,8 +113,13 @@ export interface Cache {
    * @param load its result has to be JSON; `undefined` is returned and not stored
    * @returns what JSON makes of it, a new copy each time
    * @throws what `load` throws, unless a stale entry can be served; never because of Redis
+   * @throws {PlinthError} DEADLINE_EXCEEDED where it takes longer than `loadTimeout`; the reason of `signal`
    */
-  getOrSet<T>(key: string, load: () => Promise<T> | T, options: EntryOptions): Promise<T>
+  getOrSet<T>(
+    key: string,
+    load: (signal: AbortSignal) => Promise<T> | T,
+    options: EntryOptions & LoadTimes,
+  ): Promise<T>
   /** The value under `key`, fresh ones only; `undefined`: there is none. */
   get<T>(key: string): Promise<T | undefined>
   /** `undefined` deletes. @throws {TypeError} where `value` is no JSON */
@@ -121,7 +140,7 @@ export interface Cache {
   /** As `getOrSet`, with texts: `load` gives JSON, `undefined` is not stored. */
   text(
     key: string,
-    load: () => Promise<string | undefined>,
+    load: Load<string | undefined>,
     options: LoadOptions,
   ): Promise<string | undefined>
   /**
@@ -131,7 +150,7 @@ export interface Cache {
    */
   refresh(
     key: string,
-    load: () => Promise<string | undefined>,
+    load: Load<string | undefined>,
     options: LoadOptions,
   ): Promise<string | undefined>
 

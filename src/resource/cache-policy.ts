@@ -20,6 +20,11 @@ export interface CachePolicy<Req = unknown, Res = unknown> {
   key?: (request: Req) => unknown
   /** Whether this result is stored; default: each is. */
   when?: (result: Res) => boolean
+  /**
+   * How long computing a result may take, whoever waits for it: then it has failed, and the next call computes it again;
+   * 0: no end. Default: the resource's `timeout`, else 60.
+   */
+  loadTimeout?: number
   /** Whether long results are compressed in Redis; default true. */
   compress?: boolean
 }
@@ -68,8 +73,8 @@ export function isShared({ perUser = true }: CachePolicy): boolean {
 /** @throws {PlinthError} RESOURCE_INVALID where a time is none */
 export function assertCachePolicy(name: string, cache: ResourceCache | undefined): void {
   if (!cache) return
-  const { ttl, stale = 0, negative = 0, anonymous } = cache
-  const times = { stale, negative }
+  const { ttl, stale = 0, negative = 0, loadTimeout = 0, anonymous } = cache
+  const times = { stale, negative, loadTimeout }
   if (!(Number.isFinite(ttl) && ttl > 0))
     throw invalid(name, `ttl is ${ttl}; expected seconds above 0`)
   for (const [key, value] of Object.entries(times)) {

@@ -1,9 +1,10 @@
 import { canonicalKey } from '../cache/key.ts'
-import type { EntryOptions } from '../cache/types.ts'
-import { errors, PlinthError } from '../errors.ts'
+
+import type { Load as CacheLoad, LoadOptions } from '../cache/types.ts'
+import { PlinthError } from '../errors.ts'
 import { type CacheSlot, isShared, ownerOf, policyFor, tagsOf } from './cache-policy.ts'
+
 import { type Context, runInContext, type User } from './context.ts'
-import { aborted } from './deadline.ts'
 import type { AnyResource } from './resource.ts'
 import { fingerprint, toText } from './text.ts'
 
@@ -28,8 +29,6 @@ export interface Load {
   resource: AnyResource
   input: unknown
   context: Context
-  /** Milliseconds; 0: as long as it takes. */
-  timeout: number
   /** Throws where what was loaded is not what it should be. */
   check?: ((response: unknown) => void) | undefined
 }
@@ -46,17 +45,21 @@ export async function cachedText(
   anew = false,
 ): Promise<string> {
   const { ttl, stale, when, compress } = policy
+  const { timeout } = load.resource.definition
   const tags = tagsOf(policy, load.input)
-  const options: EntryOptions = {
+  // That of the resource, whoever asks: others may wait for it longer than this one does.
+  const loadTimeout = policy.loadTimeout ?? (timeout === undefined ? undefined : timeout / 1000)
+  const options: LoadOptions = {
     ttl,
     tags,
     ...(stale !== undefined && { stale }),
     ...(compress !== undefined && { compress }),
+    ...(loadTimeout !== undefined && { loadTimeout }),
   }
   const slot = { cache, policy, key }
   const run = ending(
     slot,
-    negative(slot, options, () => performDetached(load, isShared(policy)), anew),
+    negative(slot, options, (signal) => performDetached(load, isShared(policy), signal), anew),
     anew,
   )
   const wanted = when && ((text: string) => when(JSON.parse(text)))
@@ -67,27 +70,27 @@ export async function cachedText(
 /** `load` that remembers for a while that there is nothing. */
 function negative(
   { cache, policy, key }: CacheSlot,
-  options: EntryOptions,
-  load: () => Promise<string>,
+  options: LoadOptions,
+  load: CacheLoad<string>,
   anew: boolean,
-): () => Promise<string> {
+): CacheLoad<string> {
   const { negative: ttl = 0 } = policy
   if (ttl <= 0) return load
   const place = `${key}:404`
   const how = { ...options, ttl, stale: 0 }
-  return async () => {
+  return async (signal) => {
     let found: string | undefined
     // Loaded under its own key: what is invalidated meanwhile must not be remembered.
-    const look = async () => {
+    const look = async (signal: AbortSignal) => {
       try {
-        found = await load()
+        found = await load(signal)
         return undefined
       } catch (error) {
         return nothingOf(error)
       }
     }
     const known = await (anew ? cache.refresh(place, look, how) : cache.text(place, look, how))
-    if (known === undefined) return found ?? (await load())
+    if (known === undefined) return found ?? (await load(signal))
     const { code, message } = JSON.parse(known) as Nothing
     throw new PlinthError(code, 404, message)
   }
@@ -108,14 +111,14 @@ function nothingOf(error: unknown): string {
 /** `load` that takes an old result away when it must not be served any more: it is gone, or is none of theirs. */
 function ending(
   { cache, key, policy }: CacheSlot,
-  load: () => Promise<string>,
+  load: CacheLoad<string>,
   anew: boolean,
-): () => Promise<string> {
+): CacheLoad<string> {
   // Otherwise there is none when a load begins.
   if (!anew && !policy.stale) return load
-  return async () => {
+  return async (signal) => {
     try {
-      return await load()
+      return await load(signal)
     } catch (error) {
       if (PlinthError.is(error) && FINAL.includes(error.statusCode)) await cache.delete(key)
       throw error
@@ -127,24 +130,14 @@ const FINAL: readonly number[] = [401, 403, 404, 410]
 
 /** Runs `perform` in a context that does not end with the request: others wait for the result, too. */
 async function performDetached(
-  { resource, input, context, timeout, check }: Load,
+  { resource, input, context, check }: Load,
   shared: boolean,
+  signal: AbortSignal,
 ): Promise<string> {
-  const late = new AbortController()
-  const inner = context.detach(late.signal, shared)
-  const timer = timeout > 0 ? setTimeout(expire, timeout, late, timeout) : undefined
-  try {
-    const work = runInContext(inner, resource.definition.perform, input, inner)
-    const response = await (timer ? Promise.race([work, aborted(late.signal)]) : work)
-    check?.(response)
-    return toText(context.app, resource, response)
-  } finally {
-    clearTimeout(timer)
-  }
-}
-
-function expire(late: AbortController, timeout: number): void {
-  late.abort(errors.DEADLINE_EXCEEDED(timeout))
+  const inner = context.detach(signal, shared)
+  const response = await runInContext(inner, resource.definition.perform, input, inner)
+  check?.(response)
+  return toText(context.app, resource, response)
 }
 
 /** Takes away what is cached for `input`, and that there was nothing. */

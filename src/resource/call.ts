@@ -26,9 +26,7 @@ export async function callResource(
   if (slot) {
     const text = await withDeadline(resource, context, options, () => {
       const check = (response: unknown) => assertData(resource, name, response)
-      // Not the caller's: others may wait for it longer than this one does.
-      const { timeout = 0 } = resource.definition
-      return cachedText(slot, { resource, input, context, timeout, check }, mode === 'refresh')
+      return cachedText(slot, { resource, input, context, check }, mode === 'refresh')
     })
     return JSON.parse(text as string)
   }

@@ -131,7 +131,7 @@ function createHandler(
     try {
       if (conditional && (await runInContext(context, check, input, context))) return reply.send()
       data = slot
-        ? await cachedText(slot, { resource, input, context, timeout, check: checkLoaded })
+        ? await cachedText(slot, { resource, input, context, check: checkLoaded })
         : await runInContext(context, perform, input, context)
     } finally {
       deadline.end()

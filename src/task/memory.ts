@@ -1,3 +1,4 @@
+import { unlessAborted } from '../abort.ts'
 import { errors } from '../errors.ts'
 import { backoffOf } from './backoff.ts'
 import { cancelled, childFailed, type Failure, failureOf, TaskFinal, TaskRetry } from './errors.ts'
@@ -14,7 +15,7 @@ import type {
   Working,
   WorkOptions,
 } from './types.ts'
-import { settles, unlessAborted } from './within.ts'
+import { settles } from './within.ts'
 
 /** How many that have ended are kept. */
 const KEPT = 10_000
@@ -135,7 +136,7 @@ class MemoryDriver implements TaskDriver {
   async finished(id: string, signal?: AbortSignal): Promise<TaskRecord> {
     const task = this.#tasks.get(id)
     if (!task) throw errors.TASK_NOT_FOUND(id)
-    await unlessAborted(task.over, [this.#closing.signal, ...(signal ? [signal] : [])])
+    await unlessAborted(task.over, this.#closing.signal, signal)
     if (!task.hasEnded) throw errors.TASK_NOT_FOUND(id)
     return task.copy()
   }

@@ -17,17 +17,3 @@ export async function settles(promise: Promise<unknown>, ms: number): Promise<bo
   )
   return await within(ms, settled, '').catch(() => false)
 }
-
-/** Waits for `promise`; fails with the reason of the first of `signals` that aborts. */
-export async function unlessAborted<T>(
-  promise: Promise<T>,
-  signals: readonly AbortSignal[],
-): Promise<T> {
-  for (const signal of signals) signal.throwIfAborted()
-  const aborted = Promise.withResolvers<never>()
-  const abort = (event: Event) => aborted.reject((event.target as AbortSignal).reason)
-  for (const signal of signals) signal.addEventListener('abort', abort)
-  return await Promise.race([promise, aborted.promise]).finally(() => {
-    for (const signal of signals) signal.removeEventListener('abort', abort)
-  })
-}

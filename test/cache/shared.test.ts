@@ -134,11 +134,56 @@ t.test('a load that takes long keeps its right to store', async (t) => {
   const gate = createGate<string>()
   const loading = caches[0].getOrSet('key', () => gate.opened, { ...HOUR, tags: ['tag'] })
   await until(() => redis.exists(`${base}l:key`))
-  await redis.pexpire(`${base}l:key`, 700)
-  await until(async () => (await redis.pttl(`${base}l:key`)) > 1000)
+  const heldUntil = async () => Number.parseInt((await redis.get(`${base}l:key`)) ?? '', 10)
+  const first = await heldUntil()
+  await until(async () => (await heldUntil()) > first)
   gate.open('value')
   await loading
   t.equal(await caches[1].get('key'), 'value')
+  t.equal(await redis.exists(`${base}l:key`), 0)
+})
+
+t.test('another process goes on when the load of the first hangs', async (t) => {
+  const { caches } = await openSome(t, 2)
+  const begun = createGate()
+  const hung = caches[0].getOrSet(
+    'key',
+    () => {
+      begun.open()
+      return new Promise<never>(() => {})
+    },
+    { ...HOUR, loadTimeout: 0.1 },
+  )
+  const late = t.rejects(hung, { code: 'DEADLINE_EXCEEDED' })
+  await begun.opened
+  t.equal(await caches[1].getOrSet('key', () => 'value', HOUR), 'value')
+  await late
+})
+
+t.test('a load that has held its process up for long is stored all the same', async (t) => {
+  const { caches } = await openSome(t, 2)
+  const load = () => {
+    for (const end = Date.now() + 2300; Date.now() < end; );
+    return 'value'
+  }
+  await caches[0].getOrSet('key', load, { ...HOUR, tags: ['tag'] })
+  t.equal(await caches[1].get('key'), 'value')
+  await caches[1].invalidate('tag')
+  await until(async () => (await caches[0].get('key')) === undefined)
+})
+
+t.test('what is loaded under a lease that another process has taken is not stored', async (t) => {
+  const { caches, redis, base } = await openSome(t, 2)
+  const gate = createGate<string>()
+  const loading = caches[0].getOrSet('key', () => gate.opened, HOUR)
+  await until(() => redis.exists(`${base}l:key`))
+  const held = (await redis.get(`${base}l:key`)) ?? ''
+  // As if the first had been held up for longer than it may.
+  await redis.set(`${base}l:key`, held.replace(/^\d+/, '1'), 'PX', 60_000)
+  t.equal(await caches[1].getOrSet('key', () => 'second', HOUR), 'second')
+  gate.open('first')
+  t.equal(await loading, 'first', 'who has waited for it gets it')
+  t.equal(await caches[1].get('key'), 'second')
   t.equal(await redis.exists(`${base}l:key`), 0)
 })
 

@@ -228,6 +228,26 @@ onEach(
   },
 )
 
+onEach(
+  t,
+  'one hung load does not keep a key for ever, whoever has begun it',
+  async (t, attached) => {
+    let runs = 0
+    const hanging = defineResource({
+      summary: 'Hanging',
+      response: Type.Integer(),
+      cache: { ...HOUR, loadTimeout: 0.1 },
+      perform: () => (++runs === 1 ? new Promise<never>(() => {}) : runs),
+    })
+    const app = await serve(t, attached, { hanging })
+    const impatient = await failure(app.run(() => hanging({}, { timeout: 20 })))
+    t.match(impatient, { code: 'DEADLINE_EXCEEDED', message: /20 ms/ })
+    t.match(await failure(app.run(() => hanging())), { message: /100 ms/ }, 'who waits for it')
+    t.equal(await app.run(() => hanging()), 2)
+    t.equal((await app.inject('/things')).json().data, 2)
+  },
+)
+
 onEach(t, 'a load knows who asks, and has no request', async (t, attached) => {
   const seen: unknown[] = []
   const own = defineResource({

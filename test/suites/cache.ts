@@ -1,6 +1,7 @@
 import t from 'tap'
 import { cacheChanges } from './cache-changes.ts'
 import type { CacheDriver } from './cache-fixture.ts'
+import { cacheLoads } from './cache-loads.ts'
 import { cacheLocks } from './cache-locks.ts'
 import { cacheStale } from './cache-stale.ts'
 import { cacheValues } from './cache-values.ts'
@@ -11,6 +12,7 @@ export function cacheSuite(driver: CacheDriver): void {
     await cacheValues(t, driver)
     await cacheStale(t, driver)
     await cacheChanges(t, driver)
+    await cacheLoads(t, driver)
     await cacheLocks(t, driver)
   })
 }

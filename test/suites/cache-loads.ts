@@ -1,0 +1,68 @@
+import type { Test } from 'tap'
+import { createGate } from '../helpers/app.ts'
+import { type CacheDriver, until } from './cache-fixture.ts'
+
+const HOUR = { ttl: 3600 }
+
+/** How long loads may take, and who waits for them. */
+export async function cacheLoads(t: Test, driver: CacheDriver): Promise<void> {
+  await t.test('a load that hangs fails in its time, and the next one begins', async (t) => {
+    const cache = await driver.open(t)
+    const hung = createGate<string>()
+    const signals: AbortSignal[] = []
+    const options = { ...HOUR, loadTimeout: 0.05, tags: ['tag'] }
+    const load = (signal: AbortSignal) => {
+      signals.push(signal)
+      return signals.length === 1 ? hung.opened : 'second'
+    }
+    const late = { code: 'DEADLINE_EXCEEDED', message: /deadline of 50 ms/ }
+    const asked = [1, 2, 3].map(() => t.rejects(cache.getOrSet('key', load, options), late))
+    await Promise.all(asked)
+    t.match(signals[0]?.reason, late)
+    t.match(cache.counts, { failures: 1 })
+    t.equal(await cache.getOrSet('key', load, options), 'second')
+    hung.open('first')
+    await new Promise(setImmediate)
+    t.equal(await cache.get('key'), 'second', 'what comes too late is not stored')
+    t.equal(signals[1]?.aborted, false)
+  })
+
+  await t.test('the same of one that is loaded anew, in the background too', async (t) => {
+    const cache = await driver.open(t)
+    const never = () => new Promise<never>(() => {})
+    const options = { ttl: 0.02, stale: 3600, loadTimeout: 0.05 }
+    await t.rejects(cache.refresh('key', never, options), { code: 'DEADLINE_EXCEEDED' })
+    await cache.set('key', 'old', options)
+    await until(() => cache.peek('key') === undefined)
+    t.equal(await cache.getOrSet('key', never, options), 'old')
+    await until(() => cache.counts.failures === 2)
+    t.equal(await cache.refresh('key', async () => '"new"', HOUR), '"new"')
+  })
+
+  await t.test('who waits gives up alone', async (t) => {
+    const cache = await driver.open(t)
+    const gate = createGate<string>()
+    const load = () => gate.opened
+    const controller = new AbortController()
+    const { signal } = controller
+    const patient = cache.getOrSet('key', load, HOUR)
+    const leaving = t.rejects(cache.getOrSet('key', load, { ...HOUR, signal }), new Error('enough'))
+    const first = t.rejects(cache.getOrSet('other', load, { ...HOUR, signal }), new Error('enough'))
+    controller.abort(new Error('enough'))
+    await Promise.all([leaving, first])
+    await t.rejects(cache.getOrSet('third', load, { ...HOUR, signal }), new Error('enough'))
+    gate.open('value')
+    t.equal(await patient, 'value')
+    await until(() => cache.peek('other') === '"value"')
+    t.equal(cache.peek('third'), undefined)
+  })
+
+  await t.test('refuses a time that is none', async (t) => {
+    const cache = await driver.open(t)
+    for (const loadTimeout of [-1, Number.NaN, 86_401]) {
+      const asked = cache.getOrSet('key', () => 1, { ...HOUR, loadTimeout })
+      await t.rejects(asked, { name: 'RangeError', message: /loadTimeout/ })
+    }
+    t.equal(await cache.getOrSet('key', () => 1, { ...HOUR, loadTimeout: 0 }), 1)
+  })
+}
