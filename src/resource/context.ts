@@ -211,6 +211,15 @@ export function userOf(app: FastifyInstance, request: FastifyRequest): User | un
   return user === undefined || user === null ? undefined : assertUser(user)
 }
 
+/** The id that log lines have of who makes `request`; `undefined` also where that cannot be told. */
+export function userIdOf(request: FastifyRequest): string | undefined {
+  try {
+    return userOf(request.server, request)?.id
+  } catch {
+    return undefined
+  }
+}
+
 /** What a hook of the service has put into `request.user`; the claims of a token have their `sub` as id (RFC 7519, 4.1.2). */
 export const defaultIdentify: Identify = (request) => {
   const { user } = request as { user?: (User & { sub?: unknown }) | null }

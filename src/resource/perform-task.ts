@@ -40,8 +40,7 @@ export function createPerform(app: FastifyInstance, options: PerformOptions): Pe
     const began = performance.now()
     try {
       const response = await perform(app, resource, run, options)
-      assertData(resource, run.data.resource, response)
-      const result = response == null ? null : JSON.parse(toText(app, resource, response))
+      const result = toResult(app, resource, run.data.resource, response)
       const duration_ms = Math.round(performance.now() - began)
       app.log.info({ ...fieldsOf(run), duration_ms }, 'task done')
       return result
@@ -53,7 +52,27 @@ export function createPerform(app: FastifyInstance, options: PerformOptions): Pe
 
 /** What log lines say of a task. */
 function fieldsOf({ id, data }: Run): object {
-  return { task_id: id, resource: data.resource, request_id: data.requestId }
+  const { resource, requestId: request_id, user } = data
+  return { task_id: id, resource, request_id, ...(user !== null && { user }) }
+}
+
+/**
+ * What is kept of `response`.
+ *
+ * @throws {TaskFinal} where it does not fit, or is a stream: the work is done, and another try would do it once more
+ */
+function toResult(
+  app: FastifyInstance,
+  resource: AnyResource,
+  name: string,
+  response: unknown,
+): unknown {
+  try {
+    assertData(resource, name, response)
+    return response == null ? null : JSON.parse(toText(app, resource, response))
+  } catch (error) {
+    throw new TaskFinal(error)
+  }
 }
 
 function perform(
@@ -129,9 +148,10 @@ class Enqueuer {
 function toFailure(error: unknown, run: Run, app: FastifyInstance) {
   const { signal, attempt, attempts } = run
   if (error instanceof TaskRetry || signal.aborted) return error
-  const told = toPlinthError(error, app)
-  const last = told.statusCode < 500 || attempt >= attempts
-  const log = app.log.child(fieldsOf(run))
-  log[last ? 'error' : 'warn']({ err: error, code: told.code, attempt }, 'task failed')
-  return told.statusCode < 500 ? new TaskFinal(told) : told
+  const thrown = error instanceof TaskFinal ? error.cause : error
+  const told = toPlinthError(thrown, app)
+  const final = thrown !== error || told.statusCode < 500
+  const level = final || attempt >= attempts ? 'error' : 'warn'
+  app.log.child(fieldsOf(run))[level]({ err: thrown, code: told.code, attempt }, 'task failed')
+  return final ? new TaskFinal(told) : told
 }

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ErrorDetail, PlinthError } from '../errors.ts'
+import { userIdOf } from './context.ts'
 
 /** Why a request failed, for its line in the log. */
 export interface Failure {
@@ -75,6 +76,7 @@ class Connection {
       path: request.url.split('?', 1)[0],
       route: url,
       resource: config.resource,
+      user: userIdOf(request),
       status,
       bytes: this.#countBytes(request),
       duration_ms: Math.round(reply.elapsedTime * 100) / 100,

@@ -59,3 +59,17 @@ t.test('failures are logged under the same id, and never the query', async (t) =
   t.match(logs[0]?.err, { type: 'Error', message: 'lost', stack: /request-log\.test\.ts/ })
   t.notMatch(JSON.stringify(logs), 'hunter2')
 })
+
+t.test('the line tells who asked, where that is known', async (t) => {
+  const identify = ({ headers }: { headers: Record<string, unknown> }) =>
+    headers['x-user'] === undefined ? null : { id: headers['x-user'] as string, name: 'Ann' }
+  const { app, logs } = await createService(t, { get }, { identify })
+  const users = async (headers: Record<string, string>) => {
+    logs.length = 0
+    await app.inject({ url: '/things/1', headers })
+    return logs.filter(({ msg }) => msg === 'request').map(({ user, status }) => [user, status])
+  }
+  t.strictSame(await users({ 'x-user': 'ann' }), [['ann', 200]])
+  t.strictSame(await users({}), [[undefined, 200]])
+  t.strictSame(await users({ 'x-user': '' }), [[undefined, 500]])
+})

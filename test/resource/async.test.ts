@@ -184,15 +184,34 @@ for (const [name, schemas] of Object.entries(secrets)) {
   })
 }
 
-onEach(t, 'what answers with a stream fails as a task', async (t, attached) => {
-  const stream = defineResource({
-    summary: 'Stream',
-    async: true,
-    response: Type.Unsafe<Readable>(Type.Unknown()),
-    perform: () => Readable.from(['a']),
+const done = {
+  'a stream': () => Readable.from(['a']),
+  'what does not fit': () => ({ a: 'x' }),
+  'what cannot be written': () => ({
+    get a() {
+      throw new Error('no')
+    },
+  }),
+}
+
+for (const [name, response] of Object.entries(done)) {
+  onEach(t, `a task that gives ${name} has failed, once`, async (t, attached) => {
+    let runs = 0
+    const odd = defineResource({
+      summary: 'Odd',
+      async: true,
+      response: Type.Object({ a: Type.Integer() }),
+      task: { attempts: 3, backoff: { type: 'fixed', delay: 0 } },
+      perform() {
+        runs++
+        return response() as never
+      },
+    })
+    const app = await serve(t, attached, { odd })
+    const { task_id } = (await app.inject({ url: '/things', headers: TASK })).json().data
+    const { code, message } = await failure(app.tasks.result(task_id))
+    t.equal(code, 'TASK_FAILED')
+    t.match(message, name === 'what cannot be written' ? /The service failed/ : /does not fit/)
+    t.equal(runs, 1)
   })
-  const app = await serve(t, attached, { stream })
-  const { task_id } = (await app.inject({ url: '/things', headers: TASK })).json().data
-  const { message } = await failure(app.tasks.result(task_id))
-  t.match(message, /What things\.stream returned does not fit its response schema/)
-})
+}
