@@ -1,4 +1,4 @@
-import type { FastifyInstance, onRequestHookHandler } from 'fastify'
+import type { FastifyInstance, onRequestHookHandler, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import { Deadline } from '../src/resource/deadline.ts'
 
@@ -16,17 +16,30 @@ export interface DeadlineOptions {
 
 /**
  * Answers 504 for each route added after it that is late, as Fastify's `handlerTimeout` does for those that read no
- * body. Resources count their own time, and routes with a `handlerTimeout` are left to Fastify.
+ * body, and lets the server wait for a request as long as the most patient of them. Resources count their own time, and routes with a `handlerTimeout` are left to Fastify.
  */
 async function deadline(app: FastifyInstance, { timeout }: DeadlineOptions): Promise<void> {
   app.addHook('onRoute', (route) => {
     route.config ??= {}
+    const { deadline = timeout } = route.config
+    if (takesBody(route)) waitFor(app.server, route.handlerTimeout ?? deadline)
     if (route.config.resource !== undefined || route.handlerTimeout !== undefined) return
-    route.config.deadline ??= timeout
+    route.config.deadline = deadline
     if (route.config.deadline === 0) return
     const hooks = [route.onRequest ?? []].flat()
     route.onRequest = [boundBy(route.config.deadline), ...hooks]
   })
+}
+
+function takesBody({ method }: RouteOptions): boolean {
+  return [method].flat().some((one) => one !== 'GET' && one !== 'HEAD')
+}
+
+/** The limit of the server is one for all routes: it has to be that of the most patient, each route has its own. */
+function waitFor(server: FastifyInstance['server'], time: number): void {
+  // 0 has no limit.
+  if (server.requestTimeout > 0 && (time === 0 || time > server.requestTimeout))
+    server.requestTimeout = time
 }
 
 function boundBy(timeout: number): onRequestHookHandler {

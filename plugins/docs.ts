@@ -2,11 +2,12 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { type Asset, createAsset, sendAsset } from '../src/openapi/asset.ts'
 import { loadScript, pagePolicy, paths, renderPage } from '../src/openapi/page.ts'
-import { collectOperations } from '../src/openapi/served.ts'
+import { assertKnownSchemes, collectOperations } from '../src/openapi/served.ts'
 import type { DocumentInfo } from '../src/openapi/types.ts'
 import { type EnvelopeName, envelopes } from '../src/resource/envelope.ts'
+import type { SecurityInfo } from '../src/resource/security.ts'
 
-export interface DocsOptions extends DocumentInfo {
+export interface DocsOptions extends DocumentInfo, SecurityInfo {
   /** The form of the app's errors; default `standard`. */
   envelope?: EnvelopeName
 }
@@ -16,7 +17,7 @@ export interface DocsOptions extends DocumentInfo {
  * `/docs`, a page to read and try it. Both are made at the first visit: a boot pays for neither.
  */
 async function docs(app: FastifyInstance, options: DocsOptions): Promise<void> {
-  const { envelope = 'standard', title, version, description } = options
+  const { envelope = 'standard', title, version, description, ...authentication } = options
   const info = { title, version, ...(description && { description }) }
   const operations = collectOperations(app)
   const schema = { hide: true }
@@ -26,11 +27,13 @@ async function docs(app: FastifyInstance, options: DocsOptions): Promise<void> {
     const enveloped = app.hasPlugin('plinth-envelope')
     const made = await createDocument(operations, {
       info,
+      authentication,
       envelope: envelopes[envelope],
       enveloped,
     })
     return createAsset('application/json; charset=utf-8', JSON.stringify(made))
   }
+  app.addHook('onReady', async () => assertKnownSchemes(operations, authentication))
   let document: Promise<Asset> | undefined
   app.get(paths.document, { schema }, async (request, reply) => {
     document ??= build()

@@ -67,7 +67,13 @@ function createSchemas(envelope: Envelope) {
     description,
   })
   const schema = (name: string, summary: string, response: Record<number, JsonSchema>) =>
-    ({ operationId: `health.${name}`, summary, tags: ['Health'], response }) as FastifySchema
+    ({
+      operationId: `health.${name}`,
+      summary,
+      tags: ['Health'],
+      security: [],
+      response,
+    }) as FastifySchema
   return {
     ping: schema('ping', 'Answers pong', { 200: answer('It answers', Type.Literal('pong')) }),
     healthz: schema('alive', 'Whether the process is alive', {

@@ -80,7 +80,7 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
     scope: FastifyInstance,
     served: { moduleName: string; module: Module },
   ) {
-    const { tags, resources: table, async = options.async ?? false } = served.module
+    const { tags, security, resources: table, async = options.async ?? false } = served.module
     useStrictJson(scope)
     // Fastify reads it, and no resource takes it.
     scope.removeContentTypeParser('text/plain')
@@ -90,10 +90,25 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
       const name = `${served.moduleName}.${key}`
       assertCachePolicy(name, resource.definition.cache)
       if (!isExposed(resource, served.module)) continue
-      const settings = { app: scope, envelope, strict, timeout, async, ...(tags && { tags }) }
+      for (const type of Object.keys(resource.definition.consumes ?? {})) leaveUnread(scope, type)
+      const settings = {
+        app: scope,
+        envelope,
+        strict,
+        timeout,
+        async,
+        security,
+        ...(tags && { tags }),
+      }
       scope.route(createRoute(name, resource, settings))
     }
   }
+}
+
+/** Lets bodies of that type through to the resource, unless a plugin of the app reads them. */
+function leaveUnread(scope: FastifyInstance, type: string): void {
+  if (!scope.hasContentTypeParser(type))
+    scope.addContentTypeParser(type, (_request, _payload, done) => done(null))
 }
 
 export default fp(resources, { name: 'plinth-resources', fastify: '5.x' })

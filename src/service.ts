@@ -15,9 +15,10 @@ import type { Identify, LoadUser } from './resource/context.ts'
 import type { Encoding } from './resource/decompress.ts'
 import { type EnvelopeName, envelopes } from './resource/envelope.ts'
 import type { ModuleTable, Resources } from './resource/module.ts'
+import type { SecurityInfo } from './resource/security.ts'
 
 /** What a service is made of. */
-export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> {
+export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> extends SecurityInfo {
   /** Lower case words joined by `-`; names the service in logs and in the API document. */
   name: string
   /** Shown in the API document; default `0.0.0`. */
@@ -216,8 +217,11 @@ function databaseOptions(values: KitConfig, { models, actor }: ServiceDefinition
   }
 }
 
-function documentInfo({ name, version = '0.0.0', description, envelope }: ServiceDefinition) {
+function documentInfo(service: ServiceDefinition) {
+  const { name, version = '0.0.0', description, envelope, security, securitySchemes } = service
   return {
+    ...(security && { security }),
+    ...(securitySchemes && { securitySchemes }),
     title: name,
     version,
     ...(description && { description }),

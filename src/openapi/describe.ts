@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifySchema } from 'fastify'
 import { type JsonSchema, mapSchema } from '../resource/schema.ts'
+import type { SecurityInfo } from '../resource/security.ts'
 import type { ServedOperation } from './served.ts'
 import type { Document, DocumentInfo, Operation } from './types.ts'
 
@@ -15,7 +16,7 @@ export interface Description {
  */
 export async function describeRoutes(
   operations: readonly ServedOperation[],
-  info: DocumentInfo,
+  { info, authentication }: { info: DocumentInfo; authentication: SecurityInfo },
 ): Promise<Description> {
   const { default: swagger } = await import('@fastify/swagger')
   const { default: Fastify } = await import('fastify')
@@ -23,8 +24,15 @@ export async function describeRoutes(
   app.setValidatorCompiler(() => () => true)
   app.setSerializerCompiler(() => JSON.stringify)
   // The server is the one that the document was read from; unless told, the page shows commands without a host.
-  const openapi = { openapi: '3.1.1', info, servers: [{ url: '/' }] }
-  await app.register(swagger, { openapi, convertConstToEnum: false })
+  const { security, securitySchemes } = authentication
+  const openapi = {
+    openapi: '3.1.1',
+    info,
+    servers: [{ url: '/' }],
+    ...(security && { security }),
+    ...(securitySchemes && { components: { securitySchemes } }),
+  }
+  await app.register(swagger, { openapi, convertConstToEnum: false } as object)
   const schemas = operations.map(({ scope }) => scope.getSchemas())
   for (const schema of Object.values(Object.assign({}, ...schemas))) app.addSchema(schema)
   for (const served of operations) repeat(app, served)

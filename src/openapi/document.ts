@@ -1,12 +1,14 @@
 import type { Envelope } from '../resource/envelope.ts'
+import type { SecurityInfo } from '../resource/security.ts'
 import { describeRoutes } from './describe.ts'
-import { anyOtherFailure, sharedFailures } from './failures.ts'
+import { anyOtherFailure, failureOf, sharedFailures } from './failures.ts'
 import { completeOperation } from './operation.ts'
-import type { ServedOperation } from './served.ts'
+import { type ServedOperation, securityOf } from './served.ts'
 import type { Document, DocumentInfo, Operation } from './types.ts'
 
 export interface DocumentSettings {
   info: DocumentInfo
+  authentication: SecurityInfo
   /** The form of failures. */
   envelope: Envelope
   /** Whether the whole app fails in that form and echoes the request id, not only its resources. */
@@ -21,7 +23,7 @@ export async function createDocument(
   const listed = operations.filter(
     (one, i) => operations.findIndex(({ method, url }) => is(one, method, url)) === i,
   )
-  const { document, find } = await describeRoutes(listed, settings.info)
+  const { document, find } = await describeRoutes(listed, settings)
   for (const served of listed) {
     const operation = find(served)
     if (operation) complete(operation, served, settings)
@@ -40,10 +42,14 @@ const requestIdHeader = { 'X-Request-Id': { $ref: '#/components/headers/RequestI
 function complete(
   operation: Operation,
   served: ServedOperation,
-  { envelope, enveloped }: DocumentSettings,
+  { envelope, enveloped, authentication }: DocumentSettings,
 ): void {
   const { definition } = served.route.config ?? {}
   if (definition) completeOperation(operation, served, definition, envelope)
+  const { length } = securityOf(served) ?? authentication.security ?? []
+  if (definition && length > 0) {
+    for (const status of [401, 403]) operation.responses[status] = failureOf(status)
+  }
   if (!enveloped) return
   for (const response of Object.values(operation.responses)) {
     if (!('$ref' in response)) response.headers = { ...response.headers, ...requestIdHeader }

@@ -23,6 +23,11 @@ const FAILURES: Readonly<Record<number, Failure>> = {
     description: 'The request cannot be read, or does not fit: `errors` tells where',
     example: () => errors.INVALID_REQUEST.with(wrongName, 'this operation'),
   },
+  401: {
+    description: 'It needs a user, and the request has none',
+    example: () => errors.UNAUTHENTICATED(),
+  },
+  403: { description: 'The user may not do this', example: () => errors.FORBIDDEN() },
   404: { description: 'There is no such thing', example: () => errors.NOT_FOUND('thing', 4711) },
   412: {
     description: 'It is not, or no longer, in the state that the request asks for',

@@ -25,17 +25,27 @@ export function completeOperation(
 }
 
 function completeRequest(
-  { parameters, requestBody }: Operation,
+  operation: Operation,
   { route }: ServedOperation,
-  { examples }: Definition,
+  { examples, consumes }: Definition,
 ): void {
+  const { parameters, requestBody } = operation
   if (requestBody) requestBody.required = isNeeded(route.schema?.body as JsonSchema)
+  if (consumes) operation.requestBody = withUploads(requestBody, consumes)
   const request = examples?.request as Record<string, unknown> | undefined
   if (!request) return
   for (const parameter of parameters ?? []) {
     if (parameter.name in request) parameter.example = request[parameter.name]
   }
   if (requestBody) json(requestBody).example = withoutParameters(request, parameters ?? [])
+}
+
+function withUploads(
+  body: Operation['requestBody'],
+  consumes: NonNullable<Definition['consumes']>,
+): NonNullable<Operation['requestBody']> {
+  const uploads = Object.entries(consumes).map(([type, schema]) => [type, { schema }])
+  return { required: true, content: { ...body?.content, ...Object.fromEntries(uploads) } }
 }
 
 // Fastify demands a body wherever there is a schema for one; a resource only if something in it is required.

@@ -1,5 +1,6 @@
 import type { Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { stopWork } from '../resource/deadline.ts'
 import { isLingering } from './server-response.ts'
 
 // Node.js keeps there what it is answering on a connection.
@@ -12,7 +13,7 @@ export interface Connections {
    * told so sends no further request into a connection that closes.
    */
   hangUp(): void
-  /** Closes those on which no request is under way. */
+  /** Closes those on which no request is under way, and ends event streams: by themselves they do not. */
   closeIdle(): void
 }
 
@@ -34,12 +35,20 @@ export function watchConnections(server: Server): Connections {
     closeIdle()
     for (const message of onTheirWay) message.finished = true
   }
+  const stopped = new WeakMap<ServerResponse, number>()
+  const endStreams = () => {
+    for (const { _httpMessage } of sockets) {
+      if (_httpMessage && isEventStream(_httpMessage)) endStream(_httpMessage, stopped)
+    }
+  }
   return {
     hangUp() {
+      endStreams()
       for (const { _httpMessage } of sockets) if (_httpMessage) makeLast(_httpMessage)
       server.prependListener('request', (_request, response) => makeLast(response))
     },
     closeIdle() {
+      endStreams()
       server.closeIdleConnections()
       // To Node.js 22 a connection is not idle before its first request.
       for (const socket of sockets) {
@@ -47,6 +56,23 @@ export function watchConnections(server: Server): Connections {
       }
     },
   }
+}
+
+// What was given to `writeHead` alone is nowhere else.
+function isEventStream(message: ServerResponse & { _header?: string | null }): boolean {
+  return /^content-type: *text\/event-stream/im.test(message._header ?? '')
+}
+
+/** Milliseconds that an event stream has to end by itself, once its signal has aborted. */
+const LAST_WORDS = 1000
+
+function endStream(response: ServerResponse, stopped: WeakMap<ServerResponse, number>): void {
+  const since = stopped.get(response)
+  stopped.set(response, since ?? performance.now())
+  const isWaitedFor =
+    since === undefined ? stopWork(response) : performance.now() - since < LAST_WORDS
+  // Its client connects again, then to another process.
+  if (!isWaitedFor) response.socket?.destroySoon()
 }
 
 /** Written, and not sent: what `finished` means to Node.js is that it was written. */

@@ -45,6 +45,13 @@ export class Response<
     // What has begun to read it may have stopped.
     this.req.unpipe()
     this.req.resume()
+    const late = setTimeout(() => socket.destroy(), LINGER.total)
+    const end = () => {
+      clearTimeout(late)
+      socket.off('close', end)
+    }
+    this.req.once('end', end)
+    socket.once('close', end)
     const { destroySoon } = socket
     socket.destroySoon = () => {
       socket.destroySoon = destroySoon

@@ -76,13 +76,19 @@ export function assertReadableUrl(request: FastifyRequest): void {
 /**
  * Makes the hook that looks whether there is a body where `schema` wants one, and none where there is no schema.
  * To validators an absent one looks like `null`; it is an empty one where nothing in it is required.
+ *
+ * @param isReadLater whether the resource reads one itself, where there is no schema
  */
-export function createBodyCheck(name: string, schema?: JsonSchema): preValidationHookHandler {
+export function createBodyCheck(
+  name: string,
+  schema: JsonSchema | undefined,
+  isReadLater: boolean,
+): preValidationHookHandler {
   const optional = schema?.type === 'object' && (schema.required ?? []).length === 0
   return function checkBody(request, _reply, done) {
     const encoded = problemOfEncoding(request)
     if (request.body === undefined && optional) request.body = {}
-    const refused = request.body !== undefined && !schema && !isEmpty(request.body)
+    const refused = request.body !== undefined && !schema && !isReadLater && !isEmpty(request.body)
     const missing = request.body === undefined && schema
     if (encoded) done(encoded)
     else if (refused) done(refuseBody(name, 'is not taken: send no body'))

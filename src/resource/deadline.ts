@@ -1,4 +1,5 @@
-import type { FastifyReply } from 'fastify'
+import type { ServerResponse } from 'node:http'
+import type { FastifyReply, onRequestHookHandler } from 'fastify'
 import { errors } from '../errors.ts'
 
 /**
@@ -25,6 +26,7 @@ export class Deadline {
     const reason = this.#reason()
     if (reason) this.#controller.abort(reason)
     else this.#reply.raw.once('close', () => this.#abort())
+    asked.set(this.#reply.raw, this)
     return this.#controller.signal
   }
 
@@ -51,6 +53,12 @@ export class Deadline {
     if (!reply.sent) reply.send(this.#late)
   }
 
+  /** Aborts the signal because the process ends. */
+  stop(): void {
+    this.#late ??= new DOMException('The process ends', 'AbortError')
+    this.#abort()
+  }
+
   #reason(): Error | undefined {
     const { raw } = this.#reply
     if (this.#late || !raw.destroyed || raw.writableFinished) return this.#late
@@ -61,6 +69,39 @@ export class Deadline {
     const reason = this.#reason()
     if (reason) this.#controller?.abort(reason)
   }
+}
+
+/** Those whose signal somebody has asked for, by what they bound. */
+const asked = new WeakMap<ServerResponse, Deadline>()
+
+/** Aborts the signal of the work for `response` because the process ends; false where nobody has asked for it. */
+export function stopWork(response: ServerResponse): boolean {
+  const deadline = asked.get(response)
+  deadline?.stop()
+  return deadline !== undefined
+}
+
+/**
+ * Makes the hook that answers 408 where a body has not come completely after `timeout` milliseconds, on a server that
+ * waits longer; 0: it may take as long as it takes.
+ */
+export function createBodyDeadline(timeout: number): onRequestHookHandler {
+  return function boundBody(request, reply, done) {
+    const { requestTimeout } = request.server.server
+    if (timeout > 0 && (requestTimeout === 0 || requestTimeout > timeout)) {
+      const timer = setTimeout(refuseLate, timeout, reply)
+      const end = () => clearTimeout(timer)
+      request.raw.once('close', end)
+      reply.raw.once('close', end)
+    }
+    done()
+  }
+}
+
+function refuseLate(reply: FastifyReply): void {
+  const { raw } = reply.request
+  if (raw.complete === false && !reply.sent && !reply.raw.headersSent)
+    reply.send(errors.REQUEST_TIMEOUT())
 }
 
 // A function of its own and not a closure: one object less for each request.

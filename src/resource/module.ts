@@ -1,5 +1,6 @@
 import { errors } from '../errors.ts'
 import type { AnyResource } from './resource.ts'
+import type { Security } from './security.ts'
 
 /** Resources by name: `cities.retrieve` is `{ cities: defineModule({ resources: { retrieve } }) }`. */
 export type ResourceTable = Readonly<Record<string, AnyResource>>
@@ -9,6 +10,8 @@ export interface Module<Resources extends ResourceTable = ResourceTable> {
   readonly prefix: string
   /** Groups its operations in the API document. */
   readonly tags?: readonly string[]
+  /** How its clients authenticate, for the API document; default: as the service says. It enforces nothing. */
+  readonly security?: Security
   /** Whether its resources have a route, where they do not say it themselves; default true. */
   readonly expose?: boolean
   /** Whether clients may have its resources run as tasks, where they do not say it themselves; default: as the service says. */

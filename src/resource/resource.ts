@@ -7,6 +7,7 @@ import { callResource, invalidate } from './call.ts'
 import type { Context } from './context.ts'
 import { enqueue, type Task } from './enqueue.ts'
 import type { TaskPlan } from './flow.ts'
+import type { Security } from './security.ts'
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
@@ -61,6 +62,13 @@ export interface ResourceDefinition<Req extends TSchema, Res extends TSchema> {
   task?: TaskOptions
   /** When it runs by itself, as a task: cron, in five fields or six with seconds first. */
   schedule?: string | Schedule
+  /**
+   * The bodies that `perform` reads itself, from `context.request`, by their media types: an upload of
+   * `multipart/form-data` or `application/octet-stream`. Described by these schemas, and not checked.
+   */
+  consumes?: Readonly<Record<string, TSchema>>
+  /** How its clients authenticate, for the API document; default: as its module says. It enforces nothing. */
+  security?: Security
   /** Shown in the API document. */
   examples?: { request?: Static<Req>; response?: Static<Res> }
   perform(request: Static<Req>, context: Context): Promise<Static<Res>> | Static<Res>

@@ -6,7 +6,7 @@ import type { CacheSlot } from './cache-policy.ts'
 import { cachedText, cacheSlot } from './cached.ts'
 import { assertData, assertNoStream } from './call.ts'
 import { Context, runInContext, type User, userOf } from './context.ts'
-import { Deadline } from './deadline.ts'
+import { createBodyDeadline, Deadline } from './deadline.ts'
 import { enqueueInput } from './enqueue.ts'
 import { asJson, type Envelope, toSend } from './envelope.ts'
 import { evaluatePreconditions } from './precondition.ts'
@@ -19,6 +19,7 @@ import {
 } from './request.ts'
 import type { AnyResource } from './resource.ts'
 import { boundNumbers, hasSecrets, type JsonSchema } from './schema.ts'
+import type { Security } from './security.ts'
 import { compileSerializer, type SharedSchemas } from './serialize.ts'
 import { assertResponse } from './strict.ts'
 import { compileCoercing, compileExact } from './validate.ts'
@@ -44,6 +45,8 @@ export interface RouteSettings {
   /** Whether clients may have a resource run as a task that does not say it itself. */
   async: boolean
   tags?: readonly string[]
+  /** Of resources that say nothing of their own. */
+  security?: Security | undefined
 }
 
 /** The Fastify route that serves `resource` at its path. */
@@ -67,7 +70,10 @@ export function createRoute(
     validatorCompiler: ({ schema, httpPart }) => compilePart(schema as JsonSchema, httpPart),
     serializerCompiler: ({ schema }) =>
       compileSerializer(schema as JsonSchema, app.getSchemas() as SharedSchemas),
-    ...(hasBody(resource) && { preValidation: createBodyCheck(name, parts.body) }),
+    ...(hasBody(resource) && {
+      onRequest: createBodyDeadline(definition.timeout ?? settings.timeout),
+      preValidation: createBodyCheck(name, parts.body, definition.consumes !== undefined),
+    }),
     handler: createHandler(name, resource, createMerge(parts), { ...settings, async }),
   }
 }
@@ -76,13 +82,15 @@ function createRouteSchema(
   name: string,
   { definition, response }: AnyResource,
   parts: RequestParts,
-  { envelope, tags }: RouteSettings,
+  { envelope, tags, ...settings }: RouteSettings,
 ) {
+  const { security = settings.security } = definition
   return {
     operationId: name,
     summary: definition.summary,
     ...(definition.description && { description: definition.description }),
     ...(tags && { tags }),
+    ...(security && { security }),
     ...parts,
     response: { [definition.status ?? 200]: envelope.successSchema(response as JsonSchema) },
   }

@@ -126,3 +126,32 @@ t.test('during DRAIN_DELAY /readyz fails while others are served', async (t) => 
   t.equal(other.status, 200)
   t.match(await ended, { code: 0 })
 })
+
+const EVENTS = `
+async function events(app) {
+  app.get('/events', (_, reply) => {
+    reply.hijack()
+    reply.raw.writeHead(200, { 'Content-Type': 'text/event-stream' })
+    reply.raw.write('data: first\\n\\n')
+  })
+}
+export default { name: 'shop', modules: {}, plugins: [events] }`
+
+t.test('an event stream does not hold it up: exit code 0', async (t) => {
+  const {
+    url,
+    process: child,
+    ended,
+  } = await startServe(t, {
+    service: writeService(t, { 'src/service.ts': EVENTS }),
+    env: { ...BARE, SHUTDOWN_TIMEOUT: '20000' },
+  })
+  const { body } = await fetch(`${url}/events`)
+  const reader = (body as ReadableStream).getReader()
+  await reader.read()
+  const began = performance.now()
+  child.kill('SIGTERM')
+  t.match(await ended, { code: 0, signal: null })
+  t.ok(performance.now() - began < 10_000)
+  await reader.read().catch(() => {})
+})
