@@ -47,6 +47,7 @@ export default class MakeMigrations extends BaseCommand {
       description: 'what was renamed: city=town, or city.inhabitants=city.population',
     }),
     'no-rename': Flags.boolean({ description: 'nothing else was renamed; ask nothing' }),
+    'allow-drop': Flags.boolean({ description: 'also write what drops tables' }),
     rebuild: Flags.boolean({
       description: 'write migrations/schema.json anew from the migrations',
       exclusive: ['empty', 'dry-run'],
@@ -72,6 +73,7 @@ export default class MakeMigrations extends BaseCommand {
       ? make.emptyMigration(recorded, flags.name)
       : await this.draft(recorded, service, file, flags)
     const written = draft !== undefined && !flags.check && !flags['dry-run']
+    if (written && !flags['allow-drop']) make.refuseDrops(draft)
     if (written) await make.writeMigration(recorded, draft)
     return await this.report(recorded, draft, { ...flags, written })
   }

@@ -382,6 +382,11 @@ export const errors = {
     500,
     'This may have been renamed, or dropped and added:\n%s\nAdd those flags for what was renamed, and --no-rename for the rest',
   ),
+  MIGRATION_DROPS: defineError<[tables: string]>(
+    'MIGRATION_DROPS',
+    500,
+    'No model describes what the migrations have made: %s. The migration would drop that with all its rows: add --allow-drop where it shall, else bring the model back',
+  ),
   SCHEMA_STALE: defineError<[file: string, problem: string]>(
     'SCHEMA_STALE',
     500,

@@ -152,3 +152,23 @@ t.test('without a database', async (t) => {
     stderr: /^error DATABASE_MISSING: /,
   })
 })
+
+atEveryPlace(t, 'a table without a model stays, whatever is migrated', files, async (t, place) => {
+  const { service, run, url } = place
+  const db = await open(t, url)
+  await runAll(db, [
+    'create table city (id bigint not null primary key, name varchar(20) not null)',
+    'create table loose (n int)',
+    'insert into loose values (1)',
+  ])
+  t.match(await run(`inspectdb --table city --out ${service}/src`), { code: 0 })
+  t.match(await run('inspectdb --baseline'), { code: 0, stderr: /loose.+has no primary key/ })
+  const baseline = readFileSync(join(service, 'migrations/0001_initial.ts'), 'utf8')
+  t.match(baseline, /createTable\('city'/)
+  t.notMatch(baseline, /loose/)
+  writeFileSync(join(service, 'src/service.ts'), USING)
+  t.match(await run('makemigrations'), { ...ok, stdout: 'no changes\n' })
+  t.match(await run('migrate --fake'), { code: 0 })
+  t.match(await run('migrate'), { ...ok, stdout: 'nothing to apply\n' })
+  t.strictSame(await db.selectFrom('loose').selectAll().execute(), [{ n: 1 }])
+})

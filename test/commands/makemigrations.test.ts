@@ -260,3 +260,23 @@ t.test('manage check looks at what is not applied yet', async (t) => {
   t.equal(code, 0)
   t.notMatch(stdout, 'warning')
 })
+
+t.test('it drops no table unless it is told to', async (t) => {
+  const { make, files, setTables, read } = shop(t, { city: { size: SIZE }, log: {} })
+  await make()
+  const before = files()
+  setTables({ city: {} })
+  t.match(await make(), {
+    code: 1,
+    stdout: '',
+    stderr: /^error MIGRATION_DROPS: No model describes what the migrations have made: log\. /,
+  })
+  t.strictSame(files(), before)
+  t.match(await make('--check'), { code: 1, stdout: '- table log\n- column city.size\n' })
+  t.match(await make('--dry-run'), { code: 0, stdout: /dropTable\('log'/ })
+  t.match(await make('--allow-drop', '--name', 'tidy'), {
+    code: 0,
+    stdout: /wrote .+0002_tidy\.ts/,
+  })
+  t.match(read('0002_tidy.ts'), /dropTable\('log'/)
+})

@@ -1,5 +1,6 @@
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { errors } from '../../errors.ts'
 import type { SchemaState } from '../schema/state.ts'
 import { diff, type SchemaOperation } from './diff.ts'
 import { nameFor, nextNumber } from './file-name.ts'
@@ -46,6 +47,16 @@ export function draftMigration(
 export function emptyMigration({ migrations, schema }: Recorded, name = 'by_hand'): Draft {
   const number = nextNumber(migrations.map((one) => one.name))
   return { name: `${number}_${name}`, text: EMPTY_MIGRATION, operations: [], schema }
+}
+
+/**
+ * Tables that no model describes may be another's, or one whose model was taken out by mistake.
+ *
+ * @throws {PlinthError} MIGRATION_DROPS
+ */
+export function refuseDrops({ operations }: Draft): void {
+  const tables = operations.flatMap((one) => (one.type === 'dropTable' ? [one.table] : []))
+  if (tables.length > 0) throw errors.MIGRATION_DROPS(tables.join(', '))
 }
 
 /** Writes a migration and the snapshot; when it fails, neither is half-written. */

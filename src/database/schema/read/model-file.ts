@@ -31,7 +31,10 @@ export function inspect(read: ReadSchema, dialect: DialectName): Inspected {
     text: inOne(models, read),
     files: inFiles(models, read),
     notes: notesOf(models, read),
-    tables: Object.fromEntries(models.map(({ table, state }) => [table, state])),
+    // Without its model the next migration would drop the table.
+    tables: Object.fromEntries(
+      models.flatMap(({ table, state, model }) => (model ? [[table, state]] : [])),
+    ),
   }
 }
 
