@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely'
-import type { Statement } from './compile.ts'
+import { keeping, type Statement } from './compile.ts'
 import { runDataStep } from './data-step.ts'
 import type { MigrationResult, OnMigration } from './events.ts'
 import { failureOf } from './failure.ts'
@@ -155,7 +155,7 @@ export class JournaledRun {
   async #runStatement(task: Task, position: number, statement: Statement): Promise<void> {
     await this.#enter(task, position, 'begun')
     try {
-      await sql.raw(statement.sql).execute(this.#db)
+      await this.#execute(statement)
     } catch (error) {
       // Under a lease the server may still have been at it for a process that was killed.
       if (position === this.#inDoubt && (await hasHappened(this.#db, statement))) return
@@ -164,9 +164,13 @@ export class JournaledRun {
     }
   }
 
+  async #execute({ sql: text, modified }: Statement): Promise<void> {
+    await sql.raw(modified ? await keeping(this.#db, modified) : text).execute(this.#db)
+  }
+
   async #runAhead(task: Task, position: number, statement: Statement): Promise<void> {
     try {
-      await sql.raw(statement.sql).execute(this.#db)
+      await this.#execute(statement)
     } catch (error) {
       await this.#afterFailure(async () => {
         await settleAhead(this.#db, this.#finished, { task, position, state: 'idle' })

@@ -42,19 +42,19 @@ export function alterColumn(
   { table, column, to }: Of<'alterColumn'>,
   from: ColumnState,
 ): Statement {
-  const modify = `modify column ${columnSql(column, to, 'mysql')}`
-  if (isDeepStrictEqual(from.values, to.values)) {
-    return { sql: alter(table, modify), repeatable: true }
-  }
-  const sql = alter(
-    table,
-    ...dropCheck(table, column, from),
-    modify,
-    ...addCheck(table, column, to),
-  )
-  if (from.values && to.values) return { sql, repeatable: true }
+  const isSame = isDeepStrictEqual(from.values, to.values)
+  const sql = (words: string) =>
+    alter(
+      table,
+      ...(isSame ? [] : dropCheck(table, column, from)),
+      `modify column ${columnSql(column, to, 'mysql')}${words}`,
+      ...(isSame ? [] : addCheck(table, column, to)),
+    )
+  const known = typeof from.type === 'object' ? from.type.mysql : ''
+  const modified = { table, column, known, sql }
+  if (isSame || (from.values && to.values)) return { sql: sql(''), modified, repeatable: true }
   const check = checkExists(table, column)
-  return statement(sql, to.values ? check : not(check))
+  return { ...statement(sql(''), to.values ? check : not(check)), modified }
 }
 
 export function renameColumn(

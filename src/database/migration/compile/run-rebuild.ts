@@ -1,15 +1,17 @@
 import { type Kysely, sql } from 'kysely'
+import { readSqlite } from '../../schema/read/sqlite.ts'
 import type { Rebuild } from './steps.ts'
 
 /**
  * Runs a rebuild of a table of SQLite, in the transaction of its migration, on a connection without
  * `pragma foreign_keys`. Triggers and indexes of the table that no operation knows are made anew; views stay.
  *
- * @throws {Error} where the table has other columns than the recorded state says, or a trigger or view would be broken
+ * @throws {Error} where the table has other columns than the recorded state says, or what no state says, or a trigger or view would be broken
  */
 export async function runRebuild<DB>(db: Kysely<DB>, rebuild: Rebuild): Promise<void> {
   await refuseForeignKeys(db)
   await refuseOtherColumns(db, rebuild)
+  await refuseLosses(db, rebuild)
   const more = await othersOn(db, rebuild)
   try {
     for (const statement of rebuild.statements) await run(db, statement)
@@ -54,6 +56,16 @@ function differs(table: string, has: string, columns: readonly string[], so: str
       : ['knows of', 'add them by hand, or drop them in a migration first']
   return new Error(
     `SQLite has to rebuild the table ${table}, which ${has} columns that the recorded state of the schema ${state}: ${columns.join(', ')}. ${so}; ${remedy}`,
+  )
+}
+
+/** What a schema does not know of would be gone with the old table. */
+async function refuseLosses<DB>(db: Kysely<DB>, { rebuild: table }: Rebuild): Promise<void> {
+  const { notes } = await readSqlite(db as Kysely<unknown>, (name) => name === table)
+  const lost = notes.filter((note) => /: (the check .* is left out|.* is not kept)$/s.test(note))
+  if (lost.length === 0) return
+  throw new Error(
+    `SQLite has to rebuild the table ${table} and would drop what the recorded schema does not know of (${lost.join('; ')}); make this change with runSql as https://sqlite.org/lang_altertable.html says, and tell it in its state`,
   )
 }
 
