@@ -1,13 +1,15 @@
-import type {
-  CompiledQuery,
-  Insertable,
-  InsertQueryBuilder,
-  InsertResult,
-  Kysely,
-  QueryResult,
+import {
+  type CompiledQuery,
+  type Insertable,
+  type InsertQueryBuilder,
+  type InsertResult,
+  type Kysely,
+  type QueryResult,
+  sql,
 } from 'kysely'
 import { withDeleted } from './model/soft-delete.ts'
 import { inTransaction } from './transaction.ts'
+import { isUniqueViolation } from './violations.ts'
 
 /** Of one insert. SQLite takes 32,766 in a statement; fewer do with less memory and are as fast. */
 export const MAX_PARAMETERS = 8000
@@ -16,12 +18,12 @@ const MAX_ROWS = 4000
 
 /**
  * Inserts the rows whose key does not exist yet and leaves those that exist as they are; all in one
- * transaction. Any other problem (a value that does not fit, a broken reference) is an error, as with a plain
- * insert.
+ * transaction, which is a part of the one that `db` is. Any other problem (another unique key that is taken, a value that
+ * does not fit, a broken reference) is an error, as with a plain insert.
  *
  * @param rows all with the same columns, of plain values
  * @param key the column with the primary or a unique key that decides
- * @returns how many were new; on MySQL a row that another connection inserts meanwhile may be counted too
+ * @returns how many were new
  */
 export async function insertMissing<DB, T extends keyof DB & string>(
   db: Kysely<DB>,
@@ -29,15 +31,18 @@ export async function insertMissing<DB, T extends keyof DB & string>(
   rows: readonly Insertable<DB[T]>[],
   key: keyof DB[T] & string,
 ): Promise<number> {
-  const write = db.getExecutor().adapter.supportsReturning ? onConflict : onDuplicateKey
   const fitting = Math.floor(MAX_PARAMETERS / Object.keys(rows[0] ?? key).length)
   const size = Math.min(MAX_ROWS, Math.max(1, fitting))
-  return await inTransaction(db as unknown as Kysely<Tables>, async (db) => {
+  const write = async (db: Kysely<Tables>) => {
     const target: Target = { db, table, key, compiled: new Map() }
     let added = 0
-    for (const batch of inBatches(rows as readonly Row[], size)) added += await write(target, batch)
+    for (const batch of inBatches(rows as readonly Row[], size))
+      added += await insertBatch(target, batch)
     return added
-  })
+  }
+  const tables = db as unknown as Kysely<Tables>
+  // One row is all or nothing by itself.
+  return rows.length > 1 ? await inTransaction(tables, write) : await write(tables)
 }
 
 /** Cuts `rows` into arrays of `size`, the last one shorter, and passes over the first `skip` rows. */
@@ -64,7 +69,12 @@ interface Target {
   compiled: Map<number, CompiledQuery>
 }
 
-/** For SQLite (Kysely's adapter tells it by `returning`, which MySQL does not have). */
+function insertBatch(target: Target, rows: Row[]): Promise<number> {
+  // Kysely's adapter tells SQLite by `returning`, which MySQL does not have.
+  if (target.db.getExecutor().adapter.supportsReturning) return onConflict(target, rows)
+  return rows.length === 1 ? insertOne(target, rows) : onDuplicateKey(target, rows)
+}
+
 async function onConflict(target: Target, rows: Row[]): Promise<number> {
   const { numAffectedRows } = await insert(target, rows, (query) =>
     query.onConflict((on) => on.column(target.key).doNothing()),
@@ -73,21 +83,49 @@ async function onConflict(target: Target, rows: Row[]): Promise<number> {
 }
 
 /**
- * For MySQL. Not `insert ignore`, which turns every error into a warning. The driver's count of affected
- * rows has those that were there already in it, so these are counted before.
+ * For MySQL, which cannot be told whose duplicate is to be passed over (and `insert ignore` turns every error into a
+ * warning), and whose count of affected rows has those that were there already in it. So they are counted before and after:
+ * where some are missing then, their duplicate may have been of another key, and each row is tried by itself.
  */
 async function onDuplicateKey(target: Target, rows: Row[]): Promise<number> {
-  const { db, table, key } = target
-  const keys = [...new Set(rows.map((row) => row[key]))]
+  const keys = [...new Set(rows.map((row) => row[target.key]))]
+  const before = await countKeys(target, keys)
+  await insert(target, rows, (query) =>
+    query.onDuplicateKeyUpdate(({ ref }) => ({ [target.key]: ref(target.key) })),
+  )
+  const after = await countKeys(target, keys)
+  let added = after - before
+  if (after < keys.length) for (const row of rows) added += await insertOne(target, [row])
+  return added
+}
+
+async function countKeys({ db, table, key }: Target, keys: readonly unknown[]): Promise<number> {
   const { there } = await withDeleted(db)
     .selectFrom(table)
     .select(({ fn }) => fn.countAll<number>().as('there'))
     .where(key, 'in', keys)
     .executeTakeFirstOrThrow()
-  await insert(target, rows, (query) =>
-    query.onDuplicateKeyUpdate(({ ref }) => ({ [key]: ref(key) })),
-  )
-  return keys.length - there
+  return there
+}
+
+/** Whether it was new. @throws where a duplicate is of another key */
+async function insertOne(target: Target, rows: [Row] | Row[]): Promise<0 | 1> {
+  try {
+    await insert(target, rows, (query) => query)
+    return 1
+  } catch (error) {
+    if (!isUniqueViolation(error)) throw error
+    const { db, table, key } = target
+    // Locked: read as of now, and not as of the transaction's beginning.
+    const there = await withDeleted(db)
+      .selectFrom(table)
+      .select(key)
+      .where(key, '=', rows[0]?.[key])
+      .modifyEnd(sql`lock in share mode`)
+      .executeTakeFirst()
+    if (!there) throw error
+    return 0
+  }
 }
 
 type Insert = InsertQueryBuilder<Tables, string, InsertResult>

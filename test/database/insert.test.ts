@@ -1,6 +1,7 @@
 import t from 'tap'
 import { inBatches, insertMissing } from '../../src/database/insert.ts'
 import { portable } from '../../src/database/portable.ts'
+import { isUniqueViolation } from '../../src/database/violations.ts'
 import { type AnyDatabase, onEveryDatabase } from './fixture.ts'
 
 t.test('cuts rows into batches', async (t) => {
@@ -59,6 +60,76 @@ onEveryDatabase(t, 'is part of the transaction it is called in', async (t, { db 
   )
   t.equal(await count(db), 0)
 })
+
+onEveryDatabase(t, 'passes over duplicates of its key alone', async (t, { db }) => {
+  await createUsers(db)
+  const user = (id: string, email: string) => ({ id, email })
+  t.equal(await insertMissing(db, 'user', [user('a', 'a@x')], 'id'), 1)
+  const taken = [user('b', 'b@x'), user('c', 'a@x'), user('d', 'd@x')]
+  for (const rows of [
+    taken,
+    taken.slice(1, 2),
+    [...taken, ...taken],
+    [user('c', 'a@x'), user('a', 'a@x')],
+  ]) {
+    const error = await insertMissing(db, 'user', rows, 'id').catch((error) => error)
+    t.ok(isUniqueViolation(error), `${rows.length}: ${error}`)
+    t.match(error.message, /email/)
+    t.strictSame(await usersOf(db), [user('a', 'a@x')], 'and nothing has been written')
+  }
+  t.equal(await insertMissing(db, 'user', [user('a', 'other'), user('b', 'b@x')], 'id'), 1)
+  t.equal(await insertMissing(db, 'user', [user('other', 'a@x'), user('c', 'c@x')], 'email'), 1)
+  t.equal(await insertMissing(db, 'user', [user('a', 'a@x')], 'id'), 0)
+  t.strictSame(await usersOf(db), [user('a', 'a@x'), user('b', 'b@x'), user('c', 'c@x')])
+  await t.rejects(insertMissing(db, 'user', [user('c', 'new@x'), user('a', 'z@x')], 'email'))
+})
+
+onEveryDatabase(t, 'counts by what the database takes for equal', async (t, { db, driver }) => {
+  await createUsers(db)
+  const rows = ['a', 'A', 'b', 'a'].map((id, index) => ({ id, email: `${index}@x` }))
+  // MySQL's usual collations do not tell capitals from small letters.
+  const equal = driver.name === 'mysql' ? 2 : 3
+  t.equal(await insertMissing(db, 'user', rows, 'id'), equal)
+  t.equal(await insertMissing(db, 'user', rows, 'id'), 0)
+  t.equal((await usersOf(db)).length, equal)
+})
+
+onEveryDatabase(t, 'adds a row once, whoever else adds it', async (t, { db }) => {
+  await createItems(db)
+  const all = Array.from({ length: 8 }, (_, n) =>
+    insertMissing(db, 'item', items(n + 1, n + 8), 'id'),
+  )
+  const added = await Promise.all(all)
+  t.equal(
+    added.reduce((sum, n) => sum + n),
+    15,
+  )
+  t.equal(await count(db), 15)
+  const one = await Promise.all(
+    Array.from({ length: 8 }, () => insertMissing(db, 'item', items(99, 99), 'id')),
+  )
+  t.strictSame(one.sort(), [0, 0, 0, 0, 0, 0, 0, 1])
+})
+
+onEveryDatabase(t, 'is all or nothing in a transaction, too', async (t, { db }) => {
+  await createItems(db)
+  await db.transaction().execute(async (trx) => {
+    const broken = [...items(1, 10_000), { id: 10_001, name: null }]
+    await t.rejects(insertMissing(trx, 'item', broken, 'id'), /null/i)
+    await insertMissing(trx, 'item', items(1, 2), 'id')
+  })
+  t.equal(await count(db), 2)
+})
+
+async function createUsers(db: AnyDatabase): Promise<void> {
+  await portable(db)
+    .createTable('user')
+    .addColumn('id', 'varchar(20)', (id) => id.primaryKey())
+    .addColumn('email', 'varchar(20)', (email) => email.notNull().unique())
+    .execute()
+}
+
+const usersOf = (db: AnyDatabase) => db.selectFrom('user').selectAll().orderBy('id').execute()
 
 async function createItems(db: AnyDatabase): Promise<void> {
   const { createTable, types } = portable(db)
