@@ -1,7 +1,7 @@
 import mysql, { type MySQLPool } from '@fastify/mysql'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { type Dialect, sql } from 'kysely'
+import { createPool } from 'mysql2'
 import { assertModels } from '../src/database/model/check-models.ts'
 import { modelDialect } from '../src/database/model/dialect.ts'
 import type { Model } from '../src/database/model/model.ts'
@@ -15,6 +15,7 @@ import {
   type DatabaseLimits,
   DEFAULT_LIMITS,
   type OpenDatabase,
+  type OpenOptions,
 } from '../src/database/types.ts'
 import { type MysqlTarget, parseDatabaseUrl } from '../src/database/url.ts'
 import type { ReadinessCheck } from '../src/process/readiness.ts'
@@ -51,32 +52,35 @@ async function database(app: FastifyInstance, options: DatabaseOptions): Promise
   const target = parseDatabaseUrl(url, root)
   const limits: DatabaseLimits = { ...DEFAULT_LIMITS, ...given }
   const user = () => currentContext()?.user?.id ?? actor?.()
-  const adapt = (dialect: Dialect) => modelDialect(dialect, { models, user })
-  const { db, close } =
+  const opening: OpenOptions = {
+    limits,
+    adapt: (dialect) => modelDialect(dialect, { models, user }),
+    timeLeft: () => (currentContext()?.expires ?? Number.POSITIVE_INFINITY) - performance.now(),
+  }
+  const { db, check, close } =
     target.kind === 'mysql'
-      ? await attachMysql(app, target, limits, adapt)
-      : await openSqlite(target.file, limits, adapt)
+      ? await attachMysql(app, target, opening)
+      : await openSqlite(target.file, opening)
   app.addHook('onClose', close)
   app.decorate('db', db)
   giveContext(app)
   if (app.hasDecorator('readiness')) {
-    app.getDecorator<Map<string, ReadinessCheck>>('readiness').set('database', async (signal) => {
-      await sql`select 1`.execute(db, { signal })
-    })
+    app.getDecorator<Map<string, ReadinessCheck>>('readiness').set('database', check)
   }
 }
 
 async function attachMysql(
   app: FastifyInstance,
   target: MysqlTarget,
-  limits: DatabaseLimits,
-  adapt: (dialect: Dialect) => Dialect,
+  opening: OpenOptions,
 ): Promise<OpenDatabase> {
   const sockets = new Sockets()
   try {
-    await app.register(mysql, poolOptions(target, limits, sockets))
+    const options = poolOptions(target, opening.limits, sockets)
+    await app.register(mysql, { ...options })
     const { pool } = app.getDecorator<MySQLPool>('mysql')
-    return await openMysql(pool, limits, sockets, adapt)
+    const probe = createPool({ ...options, connectionLimit: 1, queueLimit: 0 })
+    return await openMysql(pool, probe, sockets, opening)
   } catch (error) {
     // @fastify/mysql forgets a pool whose first query fails.
     sockets.destroy()

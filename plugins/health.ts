@@ -9,6 +9,7 @@ import {
   readinessSchema,
 } from '../src/process/readiness.ts'
 import { asJson, type Envelope, type EnvelopeName, envelopes } from '../src/resource/envelope.ts'
+import { RETRY_AFTER } from '../src/resource/failure.ts'
 import type { JsonSchema } from '../src/resource/schema.ts'
 
 declare module 'fastify' {
@@ -50,7 +51,10 @@ async function health(app: FastifyInstance, options: HealthOptions): Promise<voi
     const readiness = await checkReadiness(checks, draining.since !== null, timeout, logFailure)
     if (readiness.ready) return envelope.success(readiness, request)
     const failure = envelope.failure(errors.NOT_READY(whyNot(readiness)), request)
-    return reply.code(503).send({ ...(failure as object), data: readiness })
+    return reply
+      .code(503)
+      .header('retry-after', RETRY_AFTER)
+      .send({ ...(failure as object), data: readiness })
   })
 }
 

@@ -24,6 +24,8 @@ export function derive(raw: RawValues): Derived {
     HOST: production ? '0.0.0.0' : '127.0.0.1',
     DOCS: String(!production),
     QUEUES: String(!production),
+    // Balancers ask every few seconds, and send requests until they have heard.
+    DRAIN_DELAY: production ? '5000' : '0',
     DATABASE_URL: mysqlUrl(raw) ?? LOCAL_DATABASES[mode],
     REDIS_URL: redisUrl(raw),
   }

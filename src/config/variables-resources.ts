@@ -60,7 +60,7 @@ export const resourceVariables = {
   DATABASE_POOL_SIZE: count('The most connections to MySQL that one process opens.', 10),
   DATABASE_QUEUE_LIMIT: count(
     'The most queries that wait for a connection; more are refused.',
-    100,
+    10_000,
   ),
   DATABASE_CONNECT_TIMEOUT: milliseconds('How long connecting to MySQL may take, in ms.', 5000),
   DATABASE_ACQUIRE_TIMEOUT: milliseconds('How long a query waits for a connection, in ms.', 5000),

@@ -47,11 +47,12 @@ export const serverVariables = {
     minimum: 1,
   }),
   REQUEST_TIMEOUT: milliseconds('The deadline of a request, in ms.', 30_000),
-  DRAIN_DELAY: milliseconds(
-    'How long readiness fails before the server closes when it stops, in ms.',
-    0,
-    0,
-  ),
+  DRAIN_DELAY: Type.Integer({
+    description: 'How long readiness fails before the server closes when it stops, in ms.',
+    derived: '5000 in production, otherwise 0',
+    minimum: 0,
+    maximum: MAX_TIMEOUT,
+  }),
   SHUTDOWN_TIMEOUT: milliseconds(
     'How long requests in flight may take to finish when the server stops, in ms.',
     10_000,

@@ -24,7 +24,7 @@ export async function createDatabase(target: DatabaseTarget): Promise<boolean> {
     return await changes(target, `create database if not exists ${name} character set utf8mb4`)
   }
   const isNew = !existsSync(target.file)
-  await (await openSqlite(target.file, DEFAULT_LIMITS)).close()
+  await (await openSqlite(target.file, { limits: DEFAULT_LIMITS })).close()
   return isNew
 }
 

@@ -1,4 +1,4 @@
-import type { ColumnType, Kysely } from 'kysely'
+import type { ColumnType, Dialect, Kysely } from 'kysely'
 
 /**
  * The tables of a service and the types of their rows, as Kysely wants them. A service adds its own:
@@ -20,7 +20,10 @@ export type Timestamp = ColumnType<string, Date, Date>
 export interface DatabaseLimits {
   /** MySQL: how many connections at most, per process. Default 10. */
   poolSize: number
-  /** How many may wait for a connection; whoever comes after is refused at once. Default 100. */
+  /**
+   * How many may wait for a connection; whoever comes after is refused at once. A bound of memory: it is
+   * `acquireTimeout` that bounds the waiting. Default 10,000.
+   */
   queueLimit: number
   /** MySQL: how long a connection may take to be made. Default 5000. */
   connectTimeout: number
@@ -35,7 +38,7 @@ export interface DatabaseLimits {
 
 export const DEFAULT_LIMITS: DatabaseLimits = {
   poolSize: 10,
-  queueLimit: 100,
+  queueLimit: 10_000,
   connectTimeout: 5000,
   acquireTimeout: 5000,
   queryTimeout: 30_000,
@@ -47,9 +50,28 @@ export type Row = Record<string, unknown>
 /** Makes a column's value, never null, from what the driver has read. */
 export type Convert = (value: unknown) => unknown
 
+/** What a database is opened with. */
+export interface OpenOptions {
+  limits: DatabaseLimits
+  /** May change how statements are compiled. */
+  adapt?: (dialect: Dialect) => Dialect
+  /** How many milliseconds the work that is under way may still take; default: as many as it wants. */
+  timeLeft?: TimeLeft
+}
+
+export type TimeLeft = () => number
+
+export const FOREVER: TimeLeft = () => Number.POSITIVE_INFINITY
+
 /** A database that has been opened. */
 export interface OpenDatabase {
   db: Database
+  /**
+   * Whether it is there, on a connection of its own: one that is busy is there, too.
+   *
+   * @throws {PlinthError} DATABASE_UNAVAILABLE
+   */
+  check(): Promise<void>
   /** Waits for what is running, then closes it. May be called again. */
   close(): Promise<void>
 }

@@ -58,7 +58,8 @@ export async function closeGracefully(
 ): Promise<void> {
   app.draining.since = new Date()
   connections.hangUp()
-  if (drainDelay > 0) await sleep(drainDelay)
+  // Without a server nobody sends anything to it.
+  if (drainDelay > 0 && app.server.listening) await sleep(drainDelay)
   // Keep-alive connections become idle one by one, as their last request is answered.
   const reaper = setInterval(() => connections.closeIdle(), 50)
   try {

@@ -127,7 +127,7 @@ async function race(
   try {
     end.signal.throwIfAborted()
     // `work` first: where it throws at once there must be no second promise whose rejection nobody sees.
-    return await Promise.race([work(context.withSignal(end.signal)), aborted(end.signal)])
+    return await Promise.race([work(context.withSignal(end.signal, timeout)), aborted(end.signal)])
   } finally {
     clearTimeout(timer)
     leave()

@@ -47,7 +47,7 @@ export interface TaskContext {
 }
 
 /** When the work has to end. */
-type End = Pick<Deadline, 'signal' | 'throwIfAborted'>
+type End = Pick<Deadline, 'signal' | 'throwIfAborted'> & Partial<Pick<Deadline, 'expires'>>
 
 /** For which call something is done, and where that is told. */
 type Caller = Pick<Context, 'requestId' | 'traceparent' | 'log'>
@@ -70,6 +70,7 @@ export class Context {
   #caller: Caller | undefined
   #requestId: string | undefined
   #signal: AbortSignal | undefined
+  #expires: number | undefined
   readonly #end: End | undefined
 
   constructor(
@@ -149,10 +150,16 @@ export class Context {
     source?.throwIfAborted()
   }
 
-  /** This context with another signal. */
-  withSignal(signal: AbortSignal): Context {
+  /** When the time of the work is over, as `performance.now()` counts: nothing waits longer for a database. */
+  get expires(): number {
+    return this.#expires ?? this.#end?.expires ?? Number.POSITIVE_INFINITY
+  }
+
+  /** This context with another signal, and `timeout` ms at most. */
+  withSignal(signal: AbortSignal, timeout = Number.POSITIVE_INFINITY): Context {
     const child = new Context(this.app, this.request, this.reply, undefined, this.task)
     child.#signal = signal
+    child.#expires = Math.min(this.expires, performance.now() + timeout)
     return child.#for(this)
   }
 

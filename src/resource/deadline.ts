@@ -12,11 +12,19 @@ export class Deadline {
   // Made when somebody asks for the signal: it costs more than all the rest, and most never do.
   #controller: AbortController | undefined
   #late: Error | undefined
+  #expires = Number.POSITIVE_INFINITY
 
   /** @param timeout milliseconds; 0: as long as it takes */
   constructor(reply: FastifyReply, timeout: number) {
     this.#reply = reply
-    if (timeout > 0) this.#timer = setTimeout(expire, timeout, this, timeout)
+    if (timeout === 0) return
+    this.#timer = setTimeout(expire, timeout, this, timeout)
+    this.#expires = performance.now() + timeout
+  }
+
+  /** When the time is over, as `performance.now()` counts; never, once the work is done. */
+  get expires(): number {
+    return this.#expires
   }
 
   /** Aborted when the client has gone or the time is over. */
@@ -39,6 +47,7 @@ export class Deadline {
   /** To be called when the work is done: the time is not counted further. */
   end(): void {
     clearTimeout(this.#timer)
+    this.#expires = Number.POSITIVE_INFINITY
   }
 
   /** Answers 504, or 408 where it is the client that is late. */

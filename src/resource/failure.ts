@@ -195,6 +195,9 @@ function onQuery(one: Violation, request?: FastifyRequest): Violation {
 // After these the rest of the request is not read, or another process had better be asked.
 const CLOSING = [408, 413, 503]
 
+/** Seconds after which a client had better ask again what has been answered with 503: the header `retry-after`. */
+export const RETRY_AFTER = 1
+
 /** A Fastify error handler that answers in `envelope` and logs what is the service's own fault. */
 export function createErrorHandler(envelope: Envelope) {
   return function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply) {
@@ -212,6 +215,8 @@ export function createErrorHandler(envelope: Envelope) {
     if (told.code === errors.UNSUPPORTED_ENCODING.code && !reply.hasHeader('accept-encoding'))
       reply.header('accept-encoding', 'identity')
     if (CLOSING.includes(told.statusCode)) reply.header('connection', 'close')
+    if (told.statusCode === 503 && !reply.hasHeader('retry-after'))
+      reply.header('retry-after', RETRY_AFTER)
     return reply
       .code(told.statusCode)
       .header('x-request-id', request.id)

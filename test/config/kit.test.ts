@@ -74,6 +74,14 @@ t.test('HOST, DOCS and DATABASE_URL follow the mode, and are told as derived', a
   })
 })
 
+t.test('DRAIN_DELAY leaves a balancer in production the time to hear of it', async (t) => {
+  t.equal(read({}).DRAIN_DELAY, 0)
+  t.equal(read({ NODE_ENV: 'test' }).DRAIN_DELAY, 0)
+  t.equal(read({ NODE_ENV: 'production' }).DRAIN_DELAY, 5000)
+  t.equal(read({ BKPAAS_ENVIRONMENT: 'stag' }).DRAIN_DELAY, 5000)
+  t.equal(read({ NODE_ENV: 'production', DRAIN_DELAY: '0' }).DRAIN_DELAY, 0)
+})
+
 t.test('DATABASE_URL is made of the parts of MySQL, whatever they contain', async (t) => {
   t.equal(url(parts), 'mysql://joe:pw@db:3306/shop')
   t.equal(url({ ...parts, NODE_ENV: 'production' }), 'mysql://joe:pw@db:3306/shop')

@@ -207,7 +207,7 @@ t.test("the kit's values without any variable set", async (t) => {
       SHUTDOWN_TIMEOUT: 10_000,
       DATABASE_URL: 'sqlite:./data/dev.db',
       DATABASE_POOL_SIZE: 10,
-      DATABASE_QUEUE_LIMIT: 100,
+      DATABASE_QUEUE_LIMIT: 10_000,
       DATABASE_CONNECT_TIMEOUT: 5000,
       DATABASE_ACQUIRE_TIMEOUT: 5000,
       DATABASE_QUERY_TIMEOUT: 30_000,

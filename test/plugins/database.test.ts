@@ -24,15 +24,21 @@ for (const { name, url } of databaseDrivers) {
   t.test(`reports whether ${name} is ready`, async (t) => {
     const app = Fastify()
     t.teardown(() => app.close())
-    const readiness = new Map<string, (signal: AbortSignal) => Promise<void>>()
+    const readiness = new Map<string, () => Promise<void>>()
     app.decorate('readiness', readiness as never)
-    await app.register(database, { url: await url(t) })
+    await app.register(database, { url: await url(t), poolSize: 1, queueLimit: 1 })
     t.strictSame([...readiness.keys()], ['database'])
-    const check = readiness.get('database') as (signal: AbortSignal) => Promise<void>
-    t.equal(await check(AbortSignal.timeout(5000)), undefined)
-    await t.rejects(check(AbortSignal.abort(new Error('too late'))), { message: 'too late' })
+    const check = readiness.get('database') as () => Promise<void>
+    t.equal(await check(), undefined)
+    const other = await app.db.startTransaction().execute()
+    const queued = sql`select 1`.execute(app.db)
+    await t.rejects(sql`select 1`.execute(app.db), { code: 'DATABASE_BUSY' })
+    const checks = Array.from({ length: 20 }, check)
+    t.strictSame(await Promise.all(checks), Array(20), 'one that is busy is there')
+    await other.rollback().execute()
+    await queued
     await app.close()
-    await t.rejects(check(AbortSignal.timeout(5000)), { code: 'DATABASE_UNAVAILABLE' })
+    await t.rejects(check(), { code: 'DATABASE_UNAVAILABLE' })
   })
 }
 

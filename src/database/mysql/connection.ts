@@ -1,10 +1,11 @@
 import type { Duplex } from 'node:stream'
 import type { MysqlPoolConnection, MysqlQueryResult } from 'kysely'
 import type { PoolConnection } from 'mysql2'
+import { errors } from '../../errors.ts'
 import { bindable } from '../parameters.ts'
-import type { Row } from '../types.ts'
+import type { Row, TimeLeft } from '../types.ts'
 import { conversionsOf, convertRow, type Field } from './columns.ts'
-import { endsConnection, type MysqlError, ofQuery } from './failure.ts'
+import { endsConnection, isSilence, type MysqlError, ofQuery } from './failure.ts'
 import { streamRows } from './stream.ts'
 
 // Milliseconds that a server has to end a statement by itself before we take it for dead.
@@ -12,19 +13,30 @@ const GRACE = 1000
 
 const toMysql = (date: Date) => date.toISOString().replace('T', ' ').slice(0, -1)
 
+// What ends a transaction, or a part of it, is done however late it is.
+const ENDS = /^(?:commit|rollback|release)\b/
+
 type Answer = (error: unknown, result: MysqlQueryResult) => void
+
+export interface ConnectionOptions {
+  /** Milliseconds; 0: none. */
+  queryTimeout: number
+  timeLeft: TimeLeft
+  /** Called each time that it goes back to the pool. */
+  released: () => void
+  /** Called when it was destroyed while the server may still be at work for it. */
+  givenUp: (threadId: number) => void
+}
 
 /** A connection of the pool as Kysely sees it: with our types, our errors and an end to every wait. */
 export class BoundedConnection implements MysqlPoolConnection {
   readonly #connection: PoolConnection
-  readonly #queryTimeout: number
-  readonly #released: () => void
+  readonly #options: ConnectionOptions
+  #destroyed = false
 
-  /** @param released called each time that it goes back to the pool */
-  constructor(connection: PoolConnection, queryTimeout: number, released: () => void) {
+  constructor(connection: PoolConnection, options: ConnectionOptions) {
     this.#connection = connection
-    this.#queryTimeout = queryTimeout
-    this.#released = released
+    this.#options = options
   }
 
   get config(): object {
@@ -47,11 +59,20 @@ export class BoundedConnection implements MysqlPoolConnection {
 
   release(): void {
     this.#connection.release()
-    this.#released()
+    this.#options.released()
+  }
+
+  /** Ends another connection of the server, and goes back to the pool. */
+  kill(threadId: number): void {
+    this.#connection.query({ sql: `kill ${threadId}`, timeout: GRACE }, (error) => {
+      if (error && endsConnection(error)) this.destroy()
+      this.release()
+    })
   }
 
   /** Takes it out of the pool and ends it at once, without waiting for the server; its query fails. */
   destroy(): void {
+    this.#destroyed = true
     this.#connection.destroy()
     this.#socket.destroy(new Error('The connection was given up'))
   }
@@ -62,9 +83,18 @@ export class BoundedConnection implements MysqlPoolConnection {
   }
 
   #run(sql: string, values: unknown[], answer: Answer): void {
-    const timeout = this.#patience
-    this.#connection.query({ sql, values, timeout }, (error, result, fields) => {
-      if (error) return answer(this.#failed(error), [])
+    const left = ENDS.test(sql) ? Number.POSITIVE_INFINITY : this.#options.timeLeft()
+    // The server has undone what was begun on it; why it was destroyed is what the caller should see.
+    if (this.#destroyed && sql === 'rollback') answer(null, [])
+    else if (left > 0) this.#send(sql, values, left, answer)
+    else answer(errors.DEADLINE_EXCEEDED(0), [])
+  }
+
+  #send(sql: string, values: unknown[], left: number, answer: Answer): void {
+    const patience = this.#patience
+    const late = left < (patience || Number.POSITIVE_INFINITY) ? Math.ceil(left) : undefined
+    this.#connection.query({ sql, values, timeout: late ?? patience }, (error, result, fields) => {
+      if (error) return answer(this.#failed(error, late), [])
       answer(null, convert(result, fields as unknown as Field[] | undefined))
     })
   }
@@ -82,12 +112,16 @@ export class BoundedConnection implements MysqlPoolConnection {
   }
 
   get #patience(): number {
-    return this.#queryTimeout && this.#queryTimeout + GRACE
+    const { queryTimeout } = this.#options
+    return queryTimeout && queryTimeout + GRACE
   }
 
-  #failed(error: MysqlError): Error {
+  /** @param late how many milliseconds it had, where that was less than the server has */
+  #failed(error: MysqlError, late?: number): Error {
     if (endsConnection(error)) this.destroy()
-    return ofQuery(error, this.#queryTimeout)
+    if (late === undefined || !isSilence(error)) return ofQuery(error, this.#options.queryTimeout)
+    this.#options.givenUp(this.threadId)
+    return errors.DEADLINE_EXCEEDED.with({ cause: error }, late)
   }
 }
 

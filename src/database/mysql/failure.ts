@@ -18,7 +18,8 @@ const USELESS = new Set<unknown>([1053, 1927, 4031, 1290, 1836])
 // The code of mysql2 when its own timer of a query has run out
 const SILENCE = 'PROTOCOL_SEQUENCE_TIMEOUT'
 
-const isSilence = ({ code }: MysqlError): boolean => code === SILENCE
+/** Whether it is that of mysql2's own timer. */
+export const isSilence = ({ code }: MysqlError): boolean => code === SILENCE
 
 /** For a stream, where mysql2 says neither: the server is silent, the connection is lost. */
 export const silent = (): MysqlError => Object.assign(new Error('No row came'), { code: SILENCE })

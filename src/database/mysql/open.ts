@@ -1,7 +1,7 @@
-import { type Dialect, Kysely, MysqlDialect } from 'kysely'
+import { Kysely, MysqlDialect } from 'kysely'
 import type { Pool } from 'mysql2'
 import { trackTransactions } from '../transaction.ts'
-import type { DatabaseLimits, DatabaseTables, OpenDatabase } from '../types.ts'
+import type { DatabaseTables, OpenDatabase, OpenOptions } from '../types.ts'
 import { BoundedPool } from './pool.ts'
 import { prepareSessions, sessionSql } from './session.ts'
 import type { Sockets } from './sockets.ts'
@@ -9,25 +9,43 @@ import type { Sockets } from './sockets.ts'
 // Milliseconds for a server to hang up after we have said goodbye.
 const GOODBYE = 1000
 
+// Milliseconds that a server has to show that it is there.
+const PROBE = { acquireTimeout: 2000, queryTimeout: 1000 }
+
 /**
  * Kysely on a pool that was made with `poolOptions`. Closing it leaves the pool to its maker.
  *
- * @param adapt may change how statements are compiled
+ * @param probe another such pool, of one connection, for `check` alone: it connects when that is called first
  * @throws {Error} mysql2's, when the sessions cannot be prepared
  */
 export async function openMysql(
   pool: Pool,
-  limits: DatabaseLimits,
+  probe: Pool,
   sockets: Sockets,
-  adapt = (dialect: Dialect): Dialect => dialect,
+  { limits, adapt = (dialect) => dialect, timeLeft }: OpenOptions,
 ): Promise<OpenDatabase> {
   await prepareSessions(pool, sessionSql(limits.queryTimeout))
-  const bounded = new BoundedPool(pool, limits)
+  const bounded = new BoundedPool(pool, limits, timeLeft)
   const dialect = adapt(new MysqlDialect({ pool: bounded }))
   const db = trackTransactions(new Kysely<DatabaseTables>({ dialect }))
+  const checks = new BoundedPool(probe, { ...limits, ...PROBE })
   const close = async () => {
-    await bounded.drain()
+    await Promise.all([bounded.drain(), checks.drain()])
+    probe.end(() => {})
     sockets.destroyAfter(GOODBYE)
   }
-  return { db, close }
+  return { db, check: () => ping(checks), close }
+}
+
+function ping(pool: BoundedPool): Promise<void> {
+  return new Promise((resolve, reject) => {
+    pool.getConnection((error, connection) => {
+      if (error) return reject(error)
+      connection.query('select 1', [], (error) => {
+        connection.release()
+        if (error) reject(error)
+        else resolve()
+      })
+    })
+  })
 }

@@ -1,7 +1,7 @@
 import type { MysqlPool } from 'kysely'
 import type { Pool, PoolConnection } from 'mysql2'
 import { errors } from '../../errors.ts'
-import type { DatabaseLimits } from '../types.ts'
+import { type DatabaseLimits, FOREVER, type TimeLeft } from '../types.ts'
 import { BoundedConnection } from './connection.ts'
 import { ofConnecting } from './failure.ts'
 
@@ -11,25 +11,31 @@ type Take = (error: unknown, connection: BoundedConnection) => void
 const NONE = undefined as never
 
 // The longest time that a timer knows.
-const FOREVER = 2 ** 31 - 1
+const MAX_TIMEOUT = 2 ** 31 - 1
 
-/** mysql2's pool as Kysely sees it: nobody waits for a connection longer than `acquireTimeout`. */
+/** mysql2's pool as Kysely sees it: nobody waits for a connection longer than `acquireTimeout`, or than his work may take. */
 export class BoundedPool implements MysqlPool {
   readonly #pool: Pool
   readonly #limits: DatabaseLimits
+  readonly #timeLeft: TimeLeft
   readonly #known = new WeakMap<PoolConnection, BoundedConnection>()
   readonly #inUse = new Set<BoundedConnection>()
   #waiting = 0
   #drained: PromiseWithResolvers<void> | undefined
 
-  constructor(pool: Pool, limits: DatabaseLimits) {
+  constructor(pool: Pool, limits: DatabaseLimits, timeLeft = FOREVER) {
     this.#pool = pool
     this.#limits = limits
+    this.#timeLeft = timeLeft
   }
 
   getConnection(take: Take): void {
     if (this.#drained) take(errors.DATABASE_UNAVAILABLE('it has been closed'), NONE)
-    else this.#wait(take)
+    else {
+      const left = this.#timeLeft()
+      if (left > 0) this.#wait(take, left)
+      else take(errors.DEADLINE_EXCEEDED(0), NONE)
+    }
   }
 
   /** Kysely's way to close; the pool itself is ended by its maker, @fastify/mysql. */
@@ -44,20 +50,24 @@ export class BoundedPool implements MysqlPool {
   async drain(): Promise<void> {
     this.#drained ??= Promise.withResolvers()
     this.#settle()
-    const timer = setTimeout(this.#drained.resolve, this.#limits.queryTimeout || FOREVER)
+    const timer = setTimeout(this.#drained.resolve, this.#limits.queryTimeout || MAX_TIMEOUT)
     await this.#drained.promise
     clearTimeout(timer)
     for (const connection of this.#inUse) connection.destroy()
   }
 
-  #wait(take: Take): void {
+  #wait(take: Take, left: number): void {
     const { acquireTimeout } = this.#limits
     this.#waiting++
-    let timer: NodeJS.Timeout | undefined = setTimeout(() => {
+    const giveUp = () => {
       timer = undefined
       this.#waiting--
-      take(errors.DATABASE_BUSY(acquireTimeout), NONE)
-    }, acquireTimeout)
+      const late = left < acquireTimeout
+      take((late ? errors.DEADLINE_EXCEEDED : errors.DATABASE_BUSY)(patience), NONE)
+      this.#settle()
+    }
+    const patience = Math.ceil(Math.min(acquireTimeout, left))
+    let timer: NodeJS.Timeout | undefined = setTimeout(giveUp, patience)
     this.#pool.getConnection((error, connection) => {
       // mysql2 cannot be told that somebody has given up: what comes too late goes back at once.
       if (!timer) return connection?.release()
@@ -66,6 +76,15 @@ export class BoundedPool implements MysqlPool {
       if (error) take(ofConnecting(error), NONE)
       else take(null, this.#use(connection))
     })
+  }
+
+  // The server does not notice that nobody waits for a statement any more: those would become more and more there.
+  #kill(threadId: number): void {
+    if (this.#drained) return
+    const kill: Take = (error, connection) => {
+      if (!error) connection.kill(threadId)
+    }
+    this.#wait(kill, Number.POSITIVE_INFINITY)
   }
 
   #settle(): void {
@@ -79,9 +98,14 @@ export class BoundedPool implements MysqlPool {
   }
 
   #bind(connection: PoolConnection): BoundedConnection {
-    const bound = new BoundedConnection(connection, this.#limits.queryTimeout, () => {
-      this.#inUse.delete(bound)
-      this.#settle()
+    const bound = new BoundedConnection(connection, {
+      queryTimeout: this.#limits.queryTimeout,
+      timeLeft: this.#timeLeft,
+      released: () => {
+        this.#inUse.delete(bound)
+        this.#settle()
+      },
+      givenUp: (threadId) => this.#kill(threadId),
     })
     this.#known.set(connection, bound)
     return bound

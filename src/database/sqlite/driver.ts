@@ -8,7 +8,8 @@ import {
 } from 'kysely'
 import { errors } from '../../errors.ts'
 import { holdsConnection } from '../current-transaction.ts'
-import type { DatabaseLimits } from '../types.ts'
+import type { DatabaseLimits, TimeLeft } from '../types.ts'
+import { isBusy } from './busy.ts'
 import { SqliteConnection } from './connection.ts'
 import { Mutex } from './mutex.ts'
 
@@ -32,10 +33,10 @@ export class SqliteDriver implements Driver {
   readonly #mutex: Mutex
   #closed: Promise<void> | undefined
 
-  constructor(database: DatabaseSync, limits: DatabaseLimits) {
+  constructor(database: DatabaseSync, limits: DatabaseLimits, timeLeft?: TimeLeft) {
     this.#database = database
     this.#connection = new SqliteConnection(database, limits.acquireTimeout)
-    this.#mutex = new Mutex(limits)
+    this.#mutex = new Mutex(limits, timeLeft)
   }
 
   async init(): Promise<void> {}
@@ -45,6 +46,16 @@ export class SqliteDriver implements Driver {
     if (holdsConnection(this.adapter)) throw errors.TRANSACTION_BYPASSED()
     await this.#mutex.acquire()
     return this.#connection
+  }
+
+  /** Beside whoever has the connection: it is the same process, and the file is there or not. */
+  async check(): Promise<void> {
+    if (!this.#database.isOpen) throw errors.DATABASE_UNAVAILABLE('it has been closed')
+    try {
+      this.#database.prepare('select 1 from sqlite_schema').get()
+    } catch (cause) {
+      if (!isBusy(cause)) throw errors.DATABASE_UNAVAILABLE.with({ cause }, 'it cannot be read')
+    }
   }
 
   async releaseConnection(): Promise<void> {

@@ -1,10 +1,10 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
-import { type Dialect, Kysely } from 'kysely'
+import { Kysely } from 'kysely'
 import { errors, PlinthError } from '../../errors.ts'
 import { trackTransactions } from '../transaction.ts'
-import type { DatabaseLimits, DatabaseTables, OpenDatabase } from '../types.ts'
+import type { DatabaseLimits, DatabaseTables, OpenDatabase, OpenOptions } from '../types.ts'
 import { untilFree } from './busy.ts'
 import { sqliteDialect } from './dialect.ts'
 import { SqliteDriver } from './driver.ts'
@@ -23,19 +23,17 @@ const SETTINGS = `
  * Opens a file of SQLite, which is created with its folder if it is not there.
  *
  * @param file an absolute path, or `:memory:`
- * @param adapt may change how statements are compiled
  * @throws {PlinthError} DATABASE_UNAVAILABLE with the file and the reason; DATABASE_BUSY while others lock it
  */
 export async function openSqlite(
   file: string,
-  limits: DatabaseLimits,
-  adapt = (dialect: Dialect): Dialect => dialect,
+  { limits, adapt = (dialect) => dialect, timeLeft }: OpenOptions,
 ): Promise<OpenDatabase> {
-  const driver = new SqliteDriver(await open(file, limits), limits)
+  const driver = new SqliteDriver(await open(file, limits), limits, timeLeft)
   const dialect = adapt(sqliteDialect(driver))
   const db = trackTransactions(new Kysely<DatabaseTables>({ dialect }))
   // Not `db.destroy()`, which does nothing where no query has run yet.
-  return { db, close: () => driver.destroy() }
+  return { db, check: () => driver.check(), close: () => driver.destroy() }
 }
 
 async function open(file: string, limits: DatabaseLimits): Promise<DatabaseSync> {
