@@ -18,7 +18,7 @@ export type Timestamp = ColumnType<string, Date, Date>
 
 /** The bounds of a database connection. Times are milliseconds. */
 export interface DatabaseLimits {
-  /** MySQL: how many connections at most, per process. Default 10. */
+  /** How many connections at most, per process; of SQLite how many streams are read at once. Default 10. */
   poolSize: number
   /**
    * How many may wait for a connection; whoever comes after is refused at once. A bound of memory: it is

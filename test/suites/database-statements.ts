@@ -75,6 +75,34 @@ export async function databaseStreaming(t: Test, driver: DatabaseDriver): Promis
   ])
 }
 
+/** Whoever reads a stream slowly keeps nobody else from the database; what he reads is of one moment. */
+export async function databaseSlowReader(t: Test, driver: DatabaseDriver): Promise<void> {
+  const { db } = await openWithTables(t, driver, { poolSize: 3, acquireTimeout: 1000 })
+  const rows = Array.from({ length: 5000 }, (_, index) => ({ email: `${index}`.padStart(5, '0') }))
+  await db.insertInto('owner').values(rows).execute()
+  const all = db.selectFrom('owner').select('email').orderBy('email')
+  const readers = [all.stream(100), all.stream(100)]
+  const seen = await Promise.all(readers.map(async (reader) => [(await reader.next()).value]))
+  t.equal((await all.execute()).length, 5000)
+  await db.transaction().execute(async (trx) => {
+    await trx.insertInto('owner').values({ email: 'new' }).execute()
+    // In a transaction one sees what it does.
+    let last: unknown
+    for await (const row of trx.selectFrom('owner').select('email').orderBy('id').stream())
+      last = row
+    t.strictSame(last, { email: 'new' })
+  })
+  await db.connection().execute(async (own) => {
+    for await (const row of own.selectFrom('owner').select('email').limit(2).stream()) t.ok(row)
+    t.equal((await own.selectFrom('owner').select('id').execute()).length, 5001)
+  })
+  for (const [index, reader] of readers.entries()) {
+    for await (const row of reader) seen[index]?.push(row)
+    t.strictSame(seen[index], rows)
+  }
+  t.equal((await all.execute()).length, 5001)
+}
+
 async function read(db: Db, limit: number): Promise<unknown[]> {
   const read: unknown[] = []
   for await (const row of db.selectFrom('owner').select('email').orderBy('email').stream(100)) {

@@ -5,6 +5,7 @@ import {
   databaseChangedTables,
   databaseConstraints,
   databaseResults,
+  databaseSlowReader,
   databaseStreaming,
   databaseWrongStatements,
 } from './database-statements.ts'
@@ -36,6 +37,7 @@ const BEHAVIOURS = {
   'enforces constraints and recognises uniqueness': databaseConstraints,
   'runs one statement at a time': databaseWrongStatements,
   'streams rows': databaseStreaming,
+  'serves others while a stream is read': databaseSlowReader,
   'follows changes of tables': databaseChangedTables,
   'waits for running queries when it closes': databaseClosing,
   'closes unused': databaseUnused,

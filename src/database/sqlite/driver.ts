@@ -8,10 +8,12 @@ import {
 } from 'kysely'
 import { errors } from '../../errors.ts'
 import { holdsConnection } from '../current-transaction.ts'
-import type { DatabaseLimits, TimeLeft } from '../types.ts'
+import type { OpenOptions } from '../types.ts'
 import { isBusy } from './busy.ts'
 import { SqliteConnection } from './connection.ts'
+import { Lease, type Lender } from './lease.ts'
 import { Mutex } from './mutex.ts'
+import { Streams } from './streams.ts'
 
 // Migrations are locked by the kit's migrator, not by the adapter.
 class Adapter extends SqliteAdapter {
@@ -30,22 +32,38 @@ export class SqliteDriver implements Driver {
   readonly adapter = new Adapter()
   readonly #database: DatabaseSync
   readonly #connection: SqliteConnection
+  readonly #streams: Streams | undefined
+  readonly #lender: Lender
   readonly #mutex: Mutex
   #closed: Promise<void> | undefined
 
-  constructor(database: DatabaseSync, limits: DatabaseLimits, timeLeft?: TimeLeft) {
+  /** @param reader makes a connection that only reads; of a database in memory there is no other */
+  constructor(
+    database: DatabaseSync,
+    { limits, timeLeft }: OpenOptions,
+    reader: (() => DatabaseSync) | undefined,
+  ) {
     this.#database = database
     this.#connection = new SqliteConnection(database, limits.acquireTimeout)
     this.#mutex = new Mutex(limits, timeLeft)
+    const { poolSize, acquireTimeout } = limits
+    this.#streams =
+      reader && new Streams(reader, new Mutex(limits, timeLeft, poolSize), acquireTimeout)
+    this.#lender = {
+      connection: this.#connection,
+      streams: this.#streams,
+      isHeld: () => database.isTransaction || holdsConnection(this.adapter),
+      release: () => this.#mutex.release(),
+    }
   }
 
   async init(): Promise<void> {}
 
-  async acquireConnection(): Promise<SqliteConnection> {
+  async acquireConnection(): Promise<Lease> {
     if (this.#closed) throw errors.DATABASE_UNAVAILABLE('it has been closed')
     if (holdsConnection(this.adapter)) throw errors.TRANSACTION_BYPASSED()
     await this.#mutex.acquire()
-    return this.#connection
+    return new Lease(this.#lender)
   }
 
   /** Beside whoever has the connection: it is the same process, and the file is there or not. */
@@ -58,8 +76,8 @@ export class SqliteDriver implements Driver {
     }
   }
 
-  async releaseConnection(): Promise<void> {
-    this.#mutex.release()
+  async releaseConnection(lease: Lease): Promise<void> {
+    lease.release()
   }
 
   // At once with the right to write: a transaction that reads first and writes later could not wait for another
@@ -100,7 +118,7 @@ export class SqliteDriver implements Driver {
 
   async #close(): Promise<void> {
     // Who has not let go after all that time is cut off: the file is closed, the transaction undone.
-    await this.#mutex.acquire().catch(() => {})
+    await Promise.all([this.#mutex.acquire().catch(() => {}), this.#streams?.close()])
     this.#database.close()
   }
 

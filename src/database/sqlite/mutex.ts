@@ -1,35 +1,55 @@
 import { errors } from '../../errors.ts'
 import { type DatabaseLimits, FOREVER, type TimeLeft } from '../types.ts'
 
+// Milliseconds. What the database does it does within the process, and one after the other nothing else would happen
+// meanwhile: no timer, no other request.
+const TURN = 10
+
 /**
- * Lets one in at a time, in the order of asking; a bounded number waits, for a bounded time, and no longer than their work
+ * Lets a few in at a time, in the order of asking; a bounded number waits, for a bounded time, and no longer than their work
  * may take.
  */
 export class Mutex {
   readonly #limits: Pick<DatabaseLimits, 'queueLimit' | 'acquireTimeout'>
   readonly #waiting: (() => void)[] = []
   readonly #timeLeft: TimeLeft
-  #locked = false
+  readonly #places: number
+  #free: number
+  #turnBegan = 0
 
   constructor(
     limits: Pick<DatabaseLimits, 'queueLimit' | 'acquireTimeout'>,
     timeLeft: TimeLeft = FOREVER,
+    places = 1,
   ) {
     this.#limits = limits
     this.#timeLeft = timeLeft
+    this.#places = places
+    this.#free = places
   }
 
   /** @throws {PlinthError} DATABASE_BUSY when the queue is full or the time is over, DEADLINE_EXCEEDED */
   async acquire(): Promise<void> {
-    if (this.#locked) await this.#turn()
-    this.#locked = true
+    if (this.#free > 0) this.#free--
+    else await this.#turn()
   }
 
+  /** As often as there are places. */
+  async acquireAll(): Promise<void> {
+    await Promise.all(Array.from({ length: this.#places }, () => this.acquire()))
+  }
+
+  /** The place of whoever leaves is the next one's, so that nobody slips in between. */
   release(): void {
     const next = this.#waiting.shift()
-    // With a next one it stays locked, so that nobody slips in between.
-    if (next) next()
-    else this.#locked = false
+    if (!next) this.#free++
+    else if (performance.now() - this.#turnBegan < TURN) next()
+    else setImmediate(this.#begin, next)
+  }
+
+  readonly #begin = (next: () => void): void => {
+    this.#turnBegan = performance.now()
+    next()
   }
 
   #turn(): Promise<void> {

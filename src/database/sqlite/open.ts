@@ -25,11 +25,12 @@ const SETTINGS = `
  * @param file an absolute path, or `:memory:`
  * @throws {PlinthError} DATABASE_UNAVAILABLE with the file and the reason; DATABASE_BUSY while others lock it
  */
-export async function openSqlite(
-  file: string,
-  { limits, adapt = (dialect) => dialect, timeLeft }: OpenOptions,
-): Promise<OpenDatabase> {
-  const driver = new SqliteDriver(await open(file, limits), limits, timeLeft)
+export async function openSqlite(file: string, options: OpenOptions): Promise<OpenDatabase> {
+  const { limits, adapt = (dialect) => dialect } = options
+  const { DatabaseSync } = loadSqlite()
+  const reader = () => new DatabaseSync(file, { timeout: BUSY_TIMEOUT, readOnly: true })
+  const database = await open(file, limits)
+  const driver = new SqliteDriver(database, options, file === ':memory:' ? undefined : reader)
   const dialect = adapt(sqliteDialect(driver))
   const db = trackTransactions(new Kysely<DatabaseTables>({ dialect }))
   // Not `db.destroy()`, which does nothing where no query has run yet.
