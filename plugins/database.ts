@@ -56,6 +56,7 @@ async function database(app: FastifyInstance, options: DatabaseOptions): Promise
     limits,
     adapt: (dialect) => modelDialect(dialect, { models, user }),
     timeLeft: () => (currentContext()?.expires ?? Number.POSITIVE_INFINITY) - performance.now(),
+    log: () => currentContext()?.log ?? app.log,
   }
   const { db, check, close } =
     target.kind === 'mysql'

@@ -214,6 +214,7 @@ function databaseOptions(values: KitConfig, { models, actor }: ServiceDefinition
     connectTimeout: values.DATABASE_CONNECT_TIMEOUT,
     acquireTimeout: values.DATABASE_ACQUIRE_TIMEOUT,
     queryTimeout: values.DATABASE_QUERY_TIMEOUT,
+    slowQuery: values.DATABASE_SLOW_QUERY,
   }
 }
 

@@ -69,6 +69,11 @@ export const resourceVariables = {
     30_000,
     0,
   ),
+  DATABASE_SLOW_QUERY: milliseconds(
+    'From how long on a query is logged with its plan, in ms; 0: never.',
+    500,
+    0,
+  ),
   ...mysql,
   REDIS_URL: url(
     'Redis. Where it is unset, what needs it works in memory.',

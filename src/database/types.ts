@@ -1,4 +1,5 @@
 import type { ColumnType, Dialect, Kysely } from 'kysely'
+import type { SlowLog } from './slow.ts'
 
 /**
  * The tables of a service and the types of their rows, as Kysely wants them. A service adds its own:
@@ -34,6 +35,8 @@ export interface DatabaseLimits {
    * within the process, where nothing can interrupt them.
    */
   queryTimeout: number
+  /** How long a statement takes that is logged, with its plan; 0: none is. Default 500. */
+  slowQuery: number
 }
 
 export const DEFAULT_LIMITS: DatabaseLimits = {
@@ -42,6 +45,7 @@ export const DEFAULT_LIMITS: DatabaseLimits = {
   connectTimeout: 5000,
   acquireTimeout: 5000,
   queryTimeout: 30_000,
+  slowQuery: 500,
 }
 
 /** A row, before its query says more about it. */
@@ -57,6 +61,8 @@ export interface OpenOptions {
   adapt?: (dialect: Dialect) => Dialect
   /** How many milliseconds the work that is under way may still take; default: as many as it wants. */
   timeLeft?: TimeLeft
+  /** Where statements that take long are told of; default: nowhere. */
+  log?: () => SlowLog
 }
 
 export type TimeLeft = () => number

@@ -43,6 +43,8 @@ export interface ListOptions<
   pageSize?: number
   /** The most rows of a page; default 1000. */
   maxPageSize?: number
+  /** The row that no page reaches beyond: a database goes through all before it. Default 100,000. */
+  maxDepth?: number
 }
 
 export type FilterProperties<Row extends TProperties, Filters> = {
@@ -118,7 +120,7 @@ export function defineList<
   FilterProperties<Row, Filters> & PageParameters<Search, Fields>,
   TObject<ListedRow<Row, Fields>>
 > {
-  const { maxPageSize = 1000, order, search = [], fields = [] } = options
+  const { maxPageSize = 1000, maxDepth = 100_000, order, search = [], fields = [] } = options
   const key = [options.key].flat()
   const pageSize = Math.min(options.pageSize ?? 100, maxPageSize)
   const ruleOf = (column: string) => columnRule(row.properties[column] as TSchema)
@@ -135,7 +137,9 @@ export function defineList<
     ...Object.fromEntries(
       filters.map((filter) => [filter.name, createParameter(row.properties, filter)]),
     ),
-    page: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000, default: 1 })),
+    page: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: maxDepth, default: 1, description: pageHelp(maxDepth) }),
+    ),
     page_size: Type.Optional(Type.Integer({ minimum: 1, maximum: maxPageSize, default: pageSize })),
     order: Type.Optional(
       Type.String({ pattern: orderPattern(order), description: orderHelp(order) }),
@@ -159,6 +163,7 @@ export function defineList<
         search: searched,
         key,
         pageSize,
+        maxDepth,
       }) as Promise<never>,
   }
 }
@@ -199,6 +204,10 @@ function listPattern(sign: string, columns: readonly string[]): string {
   const one = `${sign}(${columns.join('|')})`
   // Not without end: a database takes only so many terms.
   return `^${one}(,${one}){0,${columns.length - 1}}$`
+}
+
+function pageHelp(maxDepth: number): string {
+  return `From 1; page times page_size is at most ${maxDepth}.`
 }
 
 function orderHelp(columns: readonly string[]): string {

@@ -1,4 +1,5 @@
 import { type RawBuilder, type SelectQueryBuilder, sql } from 'kysely'
+import { errors } from '../errors.ts'
 import { type ColumnRule, canHave, toColumn } from './column-value.ts'
 
 /** How a filter's value is compared with its column. `contains` takes part of a text; `from` and `to` include the value. */
@@ -31,14 +32,22 @@ export interface PageTask {
   key: readonly string[]
   /** Where the input has none. */
   pageSize: number
+  /** No page reaches beyond this row. */
+  maxDepth: number
 }
 
 type AnyQuery = SelectQueryBuilder<Record<string, Record<string, unknown>>, string, object>
 
-/** Counts what `query` finds under the filters of the input, and selects the page that it asks for. */
+/**
+ * Counts what `query` finds under the filters of the input, and selects the page that it asks for. One beyond the last is
+ * empty, and costs no more than the counting.
+ *
+ * @throws {PlinthError} INVALID_REQUEST where the page is deeper than it may be
+ */
 export async function selectPage(query: AnyQuery, task: PageTask) {
-  const { input, filters, key, pageSize } = task
+  const { input, filters, key, pageSize, maxDepth } = task
   const { page = 1, page_size = pageSize, order, search, fields } = input
+  assertDepth(page, page_size, maxDepth)
   let filtered = query
   for (const filter of filters) {
     const value = input[filter.name]
@@ -52,16 +61,24 @@ export async function selectPage(query: AnyQuery, task: PageTask) {
     .clearSelect()
     .select(sql<number>`count(*)`.as('total'))
     .executeTakeFirstOrThrow()
+  const summary = { page, num_pages: Math.max(1, Math.ceil(total / page_size)), total }
+  const offset = (page - 1) * page_size
+  if (offset >= total) return { ...summary, results: [] }
   let ordered =
     fields === undefined ? filtered : filtered.clearSelect().select([...new Set(fields.split(','))])
   for (const [column, direction] of parseOrder(order, key)) {
     ordered = ordered.orderBy(sql.ref(column), direction)
   }
-  const results = await ordered
-    .limit(page_size)
-    .offset((page - 1) * page_size)
-    .execute()
-  return { page, num_pages: Math.max(1, Math.ceil(total / page_size)), total, results }
+  const results = await ordered.limit(page_size).offset(offset).execute()
+  return { ...summary, results }
+}
+
+// A database goes through all the rows before a page.
+function assertDepth(page: number, size: number, maxDepth: number): void {
+  if (page === 1 || page * size <= maxDepth) return
+  const last = Math.max(1, Math.floor(maxDepth / size))
+  const message = `must be at most ${last} for pages of ${size}: this list can be read as far as row ${maxDepth}; narrow it by a filter, or order it the other way round`
+  throw errors.INVALID_REQUEST.with({ errors: [{ path: '/page', message }] }, 'the list')
 }
 
 // Of a text that the column cannot have, and that MySQL would refuse to compare with it.

@@ -211,6 +211,7 @@ t.test("the kit's values without any variable set", async (t) => {
       DATABASE_CONNECT_TIMEOUT: 5000,
       DATABASE_ACQUIRE_TIMEOUT: 5000,
       DATABASE_QUERY_TIMEOUT: 30_000,
+      DATABASE_SLOW_QUERY: 500,
       REDIS_TIMEOUT: 250,
       CACHE_MEMORY: 67_108_864,
       TASK_CONCURRENCY: 10,

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import type { Kysely } from 'kysely'
+import { type Kysely, sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
 import database from '../../plugins/database.ts'
@@ -222,3 +222,54 @@ t.test('a page is not longer by default than it may be', async (t) => {
   const wide = defineList(Row, { order: ['id'], key: 'id' })
   t.match(wide.request.properties.page_size, { maximum: 1000, default: 100 })
 })
+
+for (const driver of databaseDrivers) {
+  t.test(`deep pages (${driver.name})`, async (t) => {
+    const statements: string[] = []
+    const few = defineList(Place, { order: ['id'], key: 'id', maxPageSize: 10, maxDepth: 40 })
+    const shallow = defineResource({
+      summary: 'Few',
+      path: '/few',
+      request: few.request,
+      response: few.response,
+      perform: (input, { db }) =>
+        few.paginate((db as unknown as Kysely<Tables>).selectFrom('place').selectAll(), input),
+    })
+    const url = await driver.url(t)
+    const stream = { write: (line: string) => void statements.push(JSON.parse(line).sql ?? '') }
+    const app = await serveThings(
+      t,
+      { shallow },
+      {
+        server: { logger: { level: 'warn', stream } },
+        // Every statement is slow, and so told of.
+        plugin: (app) => void app.register(database, { url, slowQuery: 1e-6 }),
+      },
+    )
+    await createTable(app)
+    const read = async (query: string) => {
+      statements.length = 0
+      const answer = await app.inject(`/things/few?${query}`)
+      // On the same connection, and so behind what is told of the others.
+      await sql`update place set size = 0 where id = 0`.execute(app.db)
+      return { answer, selects: statements.filter((sql) => sql.startsWith('select')).length }
+    }
+    const beyond = await read('page=3&page_size=10')
+    t.strictSame(beyond.answer.json().data, { page: 3, num_pages: 1, total: 7, results: [] })
+    t.equal(beyond.selects, 1, 'is counted, and not looked for')
+    t.equal((await read('page=1&page_size=10')).selects, 2)
+    const deep = await read('page=5&page_size=10')
+    t.equal(deep.selects, 0)
+    t.match(
+      [deep.answer.statusCode, deep.answer.json()],
+      [
+        400,
+        {
+          code: 'INVALID_REQUEST',
+          errors: [{ path: '/page', message: /^must be at most 4 .*row 40;/ }],
+        },
+      ],
+    )
+    t.equal((await read('page=1000000')).answer.statusCode, 400)
+  })
+}

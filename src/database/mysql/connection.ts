@@ -3,6 +3,7 @@ import type { MysqlPoolConnection, MysqlQueryResult } from 'kysely'
 import type { PoolConnection } from 'mysql2'
 import { errors } from '../../errors.ts'
 import { bindable } from '../parameters.ts'
+import type { SlowLog, SlowStatements } from '../slow.ts'
 import type { Row, TimeLeft } from '../types.ts'
 import { conversionsOf, convertRow, type Field } from './columns.ts'
 import { endsConnection, isSilence, type MysqlError, ofQuery } from './failure.ts'
@@ -22,10 +23,18 @@ export interface ConnectionOptions {
   /** Milliseconds; 0: none. */
   queryTimeout: number
   timeLeft: TimeLeft
+  slow: SlowStatements | undefined
   /** Called each time that it goes back to the pool. */
   released: () => void
   /** Called when it was destroyed while the server may still be at work for it. */
   givenUp: (threadId: number) => void
+}
+
+/** A statement that took so many ms. */
+interface Taken {
+  sql: string
+  values: unknown[]
+  took: number
 }
 
 /** A connection of the pool as Kysely sees it: with our types, our errors and an end to every wait. */
@@ -93,9 +102,30 @@ export class BoundedConnection implements MysqlPoolConnection {
   #send(sql: string, values: unknown[], left: number, answer: Answer): void {
     const patience = this.#patience
     const late = left < (patience || Number.POSITIVE_INFINITY) ? Math.ceil(left) : undefined
+    const { slow } = this.#options
+    const log = slow?.log
+    const began = performance.now()
     this.#connection.query({ sql, values, timeout: late ?? patience }, (error, result, fields) => {
-      if (error) return answer(this.#failed(error, late), [])
+      const told = error && this.#failed(error, late)
+      const took = performance.now() - began
+      if (log && slow?.isSlow(took)) this.#tell(slow, log, { sql, values, took })
+      if (told) return answer(told, [])
       answer(null, convert(result, fields as unknown as Field[] | undefined))
+    })
+  }
+
+  // On the same connection, before whatever its user does next: it waits for no other, and is short.
+  #tell(slow: SlowStatements, log: SlowLog, { sql, values, took }: Taken): void {
+    const tell = (plan?: unknown) => slow.tell(log, sql, took, plan)
+    if (this.#destroyed || !slow.wantsPlan(sql)) tell()
+    else this.#explain(sql, values, tell)
+  }
+
+  #explain(sql: string, values: unknown[], tell: (plan?: unknown) => void): void {
+    const timeout = GRACE
+    this.#connection.query({ sql: `explain ${sql}`, values, timeout }, (error, plan) => {
+      if (error && endsConnection(error)) this.destroy()
+      tell(error ? undefined : plan)
     })
   }
 

@@ -1,5 +1,6 @@
 import { Kysely, MysqlDialect } from 'kysely'
 import type { Pool } from 'mysql2'
+import { SlowStatements } from '../slow.ts'
 import { trackTransactions } from '../transaction.ts'
 import type { DatabaseTables, OpenDatabase, OpenOptions } from '../types.ts'
 import { BoundedPool } from './pool.ts'
@@ -22,10 +23,13 @@ export async function openMysql(
   pool: Pool,
   probe: Pool,
   sockets: Sockets,
-  { limits, adapt = (dialect) => dialect, timeLeft }: OpenOptions,
+  { limits, adapt = (dialect) => dialect, timeLeft, log }: OpenOptions,
 ): Promise<OpenDatabase> {
   await prepareSessions(pool, sessionSql(limits.queryTimeout))
-  const bounded = new BoundedPool(pool, limits, timeLeft)
+  const bounded = new BoundedPool(pool, limits, {
+    timeLeft,
+    slow: log && new SlowStatements({ threshold: limits.slowQuery, log }),
+  })
   const dialect = adapt(new MysqlDialect({ pool: bounded }))
   const db = trackTransactions(new Kysely<DatabaseTables>({ dialect }))
   const checks = new BoundedPool(probe, { ...limits, ...PROBE })

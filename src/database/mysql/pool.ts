@@ -1,6 +1,7 @@
 import type { MysqlPool } from 'kysely'
 import type { Pool, PoolConnection } from 'mysql2'
 import { errors } from '../../errors.ts'
+import type { SlowStatements } from '../slow.ts'
 import { type DatabaseLimits, FOREVER, type TimeLeft } from '../types.ts'
 import { BoundedConnection } from './connection.ts'
 import { ofConnecting } from './failure.ts'
@@ -13,20 +14,27 @@ const NONE = undefined as never
 // The longest time that a timer knows.
 const MAX_TIMEOUT = 2 ** 31 - 1
 
+export interface PoolHooks {
+  timeLeft?: TimeLeft | undefined
+  slow?: SlowStatements | undefined
+}
+
 /** mysql2's pool as Kysely sees it: nobody waits for a connection longer than `acquireTimeout`, or than his work may take. */
 export class BoundedPool implements MysqlPool {
   readonly #pool: Pool
   readonly #limits: DatabaseLimits
   readonly #timeLeft: TimeLeft
+  readonly #slow: SlowStatements | undefined
   readonly #known = new WeakMap<PoolConnection, BoundedConnection>()
   readonly #inUse = new Set<BoundedConnection>()
   #waiting = 0
   #drained: PromiseWithResolvers<void> | undefined
 
-  constructor(pool: Pool, limits: DatabaseLimits, timeLeft = FOREVER) {
+  constructor(pool: Pool, limits: DatabaseLimits, { timeLeft = FOREVER, slow }: PoolHooks = {}) {
     this.#pool = pool
     this.#limits = limits
     this.#timeLeft = timeLeft
+    this.#slow = slow
   }
 
   getConnection(take: Take): void {
@@ -101,6 +109,7 @@ export class BoundedPool implements MysqlPool {
     const bound = new BoundedConnection(connection, {
       queryTimeout: this.#limits.queryTimeout,
       timeLeft: this.#timeLeft,
+      slow: this.#slow,
       released: () => {
         this.#inUse.delete(bound)
         this.#settle()

@@ -2,6 +2,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely'
 import { errors } from '../../errors.ts'
 import { type Bindable, bindable, type FormatDate } from '../parameters.ts'
+import type { SlowStatements } from '../slow.ts'
 import { isBusy, untilFree } from './busy.ts'
 import type { Statement } from './statement.ts'
 import { Statements } from './statements.ts'
@@ -26,17 +27,25 @@ export class SqliteConnection implements DatabaseConnection {
   readonly #database: DatabaseSync
   readonly #statements: Statements
   readonly #busyTimeout: number
+  readonly #slow: SlowStatements | undefined
   readonly #toIso = rememberIso()
 
-  constructor(database: DatabaseSync, busyTimeout: number) {
+  constructor(database: DatabaseSync, busyTimeout: number, slow?: SlowStatements) {
     this.#database = database
     this.#statements = new Statements(database, PREPARED)
     this.#busyTimeout = busyTimeout
+    this.#slow = slow
   }
 
   async executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
     const values = bindable(parameters, this.#toIso)
-    const run = () => execute(this.#statements.get(sql), values) as QueryResult<R>
+    const run = () => {
+      const began = performance.now()
+      const result = execute(this.#statements.get(sql), values) as QueryResult<R>
+      const took = performance.now() - began
+      if (this.#slow?.isSlow(took)) this.#tell(this.#slow, sql, values, took)
+      return result
+    }
     try {
       return run()
     } catch (error) {
@@ -44,6 +53,21 @@ export class SqliteConnection implements DatabaseConnection {
       // Within a transaction the lock is ours, or what we have read is outdated: waiting would not help.
       if (!isBusy(error) || this.#database.isTransaction) throw error
       return await untilFree(this.#busyTimeout, run)
+    }
+  }
+
+  #tell(slow: SlowStatements, sql: string, values: readonly Bindable[], took: number): void {
+    const plan = slow.wantsPlan(sql) ? this.#explain(sql, values) : undefined
+    slow.tell(slow.log, sql, took, plan)
+  }
+
+  #explain(sql: string, values: readonly Bindable[]): unknown[] | undefined {
+    try {
+      const steps = this.#database.prepare(`explain query plan ${sql}`).all(...values)
+      return steps.map(({ detail }) => detail)
+    } catch {
+      // What was to be told is told without.
+      return undefined
     }
   }
 

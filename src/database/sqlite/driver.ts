@@ -8,6 +8,7 @@ import {
 } from 'kysely'
 import { errors } from '../../errors.ts'
 import { holdsConnection } from '../current-transaction.ts'
+import { SlowStatements } from '../slow.ts'
 import type { OpenOptions } from '../types.ts'
 import { isBusy } from './busy.ts'
 import { SqliteConnection } from './connection.ts'
@@ -40,11 +41,15 @@ export class SqliteDriver implements Driver {
   /** @param reader makes a connection that only reads; of a database in memory there is no other */
   constructor(
     database: DatabaseSync,
-    { limits, timeLeft }: OpenOptions,
+    { limits, timeLeft, log }: OpenOptions,
     reader: (() => DatabaseSync) | undefined,
   ) {
     this.#database = database
-    this.#connection = new SqliteConnection(database, limits.acquireTimeout)
+    this.#connection = new SqliteConnection(
+      database,
+      limits.acquireTimeout,
+      log && new SlowStatements({ threshold: limits.slowQuery, log }),
+    )
     this.#mutex = new Mutex(limits, timeLeft)
     const { poolSize, acquireTimeout } = limits
     this.#streams =
