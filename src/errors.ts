@@ -193,6 +193,11 @@ export const errors = {
     409,
     'The task %s was cancelled before it had finished',
   ),
+  TASK_EXISTS: defineError<[id: string]>(
+    'TASK_EXISTS',
+    409,
+    'Nothing was added: the task %s, which others were to wait for, is there already. Give it another key, or none',
+  ),
   TASK_FAILED: defineError<[id: string, problem: string]>(
     'TASK_FAILED',
     500,

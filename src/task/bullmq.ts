@@ -1,3 +1,4 @@
+import type { Redis } from 'ioredis'
 import { errors, PlinthError } from '../errors.ts'
 import { cancelJob } from './bullmq/cancel.ts'
 import {
@@ -8,12 +9,13 @@ import {
   patientModel,
 } from './bullmq/connection.ts'
 import { Endings } from './bullmq/finished.ts'
-import { queuesOf, toFlow, toJob } from './bullmq/jobs.ts'
+import { toJob } from './bullmq/jobs.ts'
 import { KEEP, type Keep, keepOptions } from './bullmq/keep.ts'
 import { listTasks } from './bullmq/list.ts'
 import { Outages } from './bullmq/outages.ts'
 import { Queues } from './bullmq/queues.ts'
 import { type TaskJob, type TaskQueue, toRecord } from './bullmq/record.ts'
+import { Trees } from './bullmq/trees.ts'
 import { Workers } from './bullmq/workers.ts'
 import { queueOf } from './id.ts'
 import { hasEnded } from './state.ts'
@@ -62,6 +64,8 @@ class BullmqDriver implements TaskDriver {
   readonly #queues: Queues
   readonly #endings: Endings
   #workers: Workers | undefined
+  #trees: Trees | undefined
+  readonly #treeClients: Redis[] = []
   #closed: Promise<void> | undefined
   readonly #closing = new AbortController()
 
@@ -87,14 +91,26 @@ class BullmqDriver implements TaskDriver {
   }
 
   async addTree(tree: TaskTree): Promise<void> {
+    // Where this connection is lost the other one need not be waited for.
     await this.#line.use(async () => {
-      for (const queue of queuesOf(tree)) await this.#queues.ensure(queue)
-      const flow = await this.#queues.flow()
-      await flow.add(toFlow(tree))
+      this.#trees ??= this.#openTrees()
+      await this.#trees.add(tree)
     })
   }
 
+  async alias(id: string, of: string): Promise<void> {
+    const { age } = this.#keep.failed
+    await this.#line.use(() => this.#line.client.set(this.#aliasKey(id), of, 'EX', age))
+  }
+
   async get(id: string): Promise<TaskRecord | undefined> {
+    const found = await this.#read(id)
+    if (found || queueOf(id) === undefined) return found
+    const other = await this.#line.use(() => this.#line.client.get(this.#aliasKey(id)))
+    return other === null ? undefined : await this.#read(other)
+  }
+
+  async #read(id: string): Promise<TaskRecord | undefined> {
     return await this.#on(id, async (job, queue) => {
       const state = await queue.getJobState(id)
       if (state === 'unknown') return undefined
@@ -196,9 +212,9 @@ class BullmqDriver implements TaskDriver {
     const signals = [this.#closing.signal, ...(signal ? [signal] : [])]
     return await this.#endings.wait(
       found.queue,
-      id,
+      found.id,
       async () => {
-        const record = await this.#get(id).catch(ignoreOutage)
+        const record = await this.#get(found.id).catch(ignoreOutage)
         return record && hasEnded(record.state) ? record : undefined
       },
       signals,
@@ -214,7 +230,7 @@ class BullmqDriver implements TaskDriver {
     this.#outages.over()
     this.#closing.abort(errors.TASKS_UNAVAILABLE('this process ends'))
     await Promise.all([this.#workers?.close(), this.#endings.close()])
-    await disconnect(this.#line.client)
+    await Promise.all([this.#line.client, ...this.#treeClients].map(disconnect))
   }
 
   async #get(id: string): Promise<TaskRecord> {
@@ -258,6 +274,18 @@ class BullmqDriver implements TaskDriver {
       const job = await queue.getJob(id)
       return job && (await work(job, queue))
     })
+  }
+
+  #openTrees(): Trees {
+    const { redis, prefix } = this.#options
+    const line = new Line(redis, this.#outages)
+    this.#treeClients.push(line.client)
+    return new Trees(line, new Queues(line, prefix, this.#onError), prefix)
+  }
+
+  // No queue is called so.
+  #aliasKey(id: string): string {
+    return `${this.#options.prefix}:same_as:${id}`
   }
 
   #connect() {

@@ -14,7 +14,12 @@ export async function deliverTasks(
 ): Promise<void> {
   const trees = messages.map((message) => toTree(message, now))
   const single = trees.filter(({ children }) => children.length === 0)
-  if (single.length > 0) await driver.add(single)
+  const ids = single.length > 0 ? await driver.add(single) : []
+  for (const [index, { id }] of single.entries()) {
+    // Its id was told when it was enqueued; by now another task is meant.
+    const other = ids[index]
+    if (other !== undefined && other !== id) await driver.alias(id, other)
+  }
   for (const tree of trees) if (tree.children.length > 0) await driver.addTree(tree)
 }
 

@@ -41,6 +41,8 @@ class MemoryDriver implements TaskDriver {
   readonly #ended = new Set<MemoryTask>()
   /** Those that have not ended, by queue and text. */
   readonly #unique = new Map<string, MemoryTask>()
+  /** Ids under which none was added, and of which tasks they are now. */
+  readonly #aliases = new Map<string, string>()
   /** Queues that have or had a task. */
   readonly #used = new Set<string>()
   readonly #closing = new AbortController()
@@ -58,11 +60,19 @@ class MemoryDriver implements TaskDriver {
   }
 
   async addTree(tree: TaskTree): Promise<void> {
-    if (!this.#tasks.has(tree.id)) this.#addTree(tree)
+    if (this.#tasks.has(tree.id)) return
+    this.#assertNew(tree.children)
+    this.#addTree(tree)
+  }
+
+  async alias(id: string, of: string): Promise<void> {
+    this.#aliases.set(id, of)
+    const [oldest] = this.#aliases.keys()
+    if (oldest !== undefined && this.#aliases.size > KEPT) this.#aliases.delete(oldest)
   }
 
   async get(id: string): Promise<TaskRecord | undefined> {
-    return this.#tasks.get(id)?.copy()
+    return this.#find(id)?.copy()
   }
 
   async cancel(id: string): Promise<boolean> {
@@ -134,7 +144,7 @@ class MemoryDriver implements TaskDriver {
   }
 
   async finished(id: string, signal?: AbortSignal): Promise<TaskRecord> {
-    const task = this.#tasks.get(id)
+    const task = this.#find(id)
     if (!task) throw errors.TASK_NOT_FOUND(id)
     await unlessAborted(task.over, this.#closing.signal, signal)
     if (!task.hasEnded) throw errors.TASK_NOT_FOUND(id)
@@ -160,6 +170,17 @@ class MemoryDriver implements TaskDriver {
     if (added.options.unique !== undefined) this.#unique.set(uniqueKey(added), task)
     this.#enter(task)
     return task
+  }
+
+  #find(id: string): MemoryTask | undefined {
+    return this.#tasks.get(id) ?? this.#tasks.get(this.#aliases.get(id) ?? '')
+  }
+
+  #assertNew(trees: readonly TaskTree[]): void {
+    for (const { id, children } of trees) {
+      if (this.#tasks.has(id)) throw errors.TASK_EXISTS(id)
+      this.#assertNew(children)
+    }
   }
 
   #addTree(tree: TaskTree, parent?: MemoryTask): void {

@@ -73,9 +73,11 @@ export class Tasks {
    * as it is back.
    *
    * @returns the id of the task that counts
-   * @throws {PlinthError} TASKS_UNAVAILABLE where nothing can keep it
+   * @throws {PlinthError} TASKS_UNAVAILABLE where nothing can keep it; TASK_EXISTS where one that it waits for is there
+   *   already
    */
   async submit(tree: TaskTree): Promise<string> {
+    assertDistinct(tree)
     if (this.#outbox?.inTransaction()) {
       await this.#outbox.add(tree)
       return tree.id
@@ -120,7 +122,9 @@ export class Tasks {
   async cancel(id: string): Promise<boolean> {
     await this.find(id)
     await this.#moved(id, AbortSignal.timeout(PATIENCE)).catch(() => {})
-    return await (await this.driver()).cancel(id)
+    // By now another task may be meant.
+    const found = await this.find(id)
+    return await (await this.driver()).cancel(found.id)
   }
 
   /** Waits until it has left the outbox. @throws the reason of `signal` */
@@ -138,6 +142,14 @@ export class Tasks {
     const tree = await this.#outbox?.get(id)
     return tree && { ...WAITING, ...tree, attempts: tree.options.attempts }
   }
+}
+
+/** @throws {PlinthError} TASK_INVALID where two tasks of a tree are one */
+function assertDistinct(tree: TaskTree, ids = new Set<string>()): void {
+  if (ids.has(tree.id))
+    throw errors.TASK_INVALID(tree.data.resource, 'another task of its group has the same key')
+  ids.add(tree.id)
+  for (const child of tree.children) assertDistinct(child, ids)
 }
 
 /** Milliseconds that one which is to be cancelled may take to leave the outbox. */

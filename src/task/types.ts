@@ -179,6 +179,8 @@ export interface TaskDriver {
   get(id: string): Promise<TaskRecord | undefined>
   /** Whether it was still to be run (it ends at once), or running (it is aborted and ends when it has settled). */
   cancel(id: string): Promise<boolean>
+  /** Lets `id`, under which no task was added, find the task `of`: for as long as those that fail are kept. */
+  alias(id: string, of: string): Promise<void>
   /** Puts one that has failed or was cancelled back, with all its tries, and those it waited for that have failed. */
   retry(id: string): Promise<boolean>
   /** Not one that runs. */

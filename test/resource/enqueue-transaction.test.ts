@@ -60,6 +60,22 @@ async function create(t: Test, { driver, url }: Place, options: AttachedOptions 
   return { app, note, ran, within }
 }
 
+onEachPlace('what is unique has an id that is real, in a transaction too', async (t, place) => {
+  const { app, note, within } = await create(t, place)
+  const unique = { unique: true, delay: 60_000 }
+  const first = await app.run(() => note.enqueue({ text: 'a' }, unique))
+  const [second, third] = await within(() =>
+    Promise.all([note.enqueue({ text: 'a' }, unique), note.enqueue({ text: 'b' }, unique)]),
+  )
+  await until(async () => (await app.tasks.find(second.task_id)).id === first.task_id)
+  t.match(await second.status(), { task_id: first.task_id, state: 'delayed' })
+  t.equal(await second.cancel(), true)
+  t.match(await first.status(), { state: 'cancelled' })
+  t.match(await failure(second.result()), { code: 'TASK_CANCELLED' })
+  await until(async () => (await third.status()).state === 'delayed')
+  t.match(await app.tasks.find(third.task_id), { id: third.task_id })
+})
+
 onEachPlace('a task of a transaction runs when that commits', async (t, place) => {
   const { note, ran, within } = await create(t, place)
   const gate = createGate()

@@ -181,6 +181,20 @@ onEach(t, 'a key makes two tasks one, also when it has ended', async (t, attache
   t.equal(await other.result(), 2, 'a key is of its resource')
 })
 
+onEach(t, 'unique is of one user: nobody is given the id of another', async (t, attached) => {
+  const app = await serve(t, attached, { add })
+  const enqueue = (user: string | null) =>
+    app.run(() => add.enqueue({ a: 1, b: 2 }, { unique: true, delay: 60_000, user }))
+  const [ann, bob, nobody, again] = [
+    await enqueue('ann'),
+    await enqueue('bob'),
+    await enqueue(null),
+    await enqueue('ann'),
+  ]
+  t.equal(new Set([ann, bob, nobody].map(({ task_id }) => task_id)).size, 3)
+  t.equal(again.task_id, ann.task_id)
+})
+
 onEach(t, 'unique adds none while an equal one has not ended', async (t, attached) => {
   const gate = createGate()
   const wait = defineResource({

@@ -12,6 +12,7 @@ import {
 } from './task-ending.ts'
 import type { DriverUnderTest } from './task-fixture.ts'
 import {
+  taskAlias,
   taskBackoff,
   taskConcurrency,
   taskFailures,
@@ -23,13 +24,20 @@ import {
   taskResults,
   taskUnique,
 } from './task-running.ts'
-import { taskTree, taskTreeCancelled, taskTreeFailing } from './task-trees.ts'
+import {
+  taskTree,
+  taskTreeCancelled,
+  taskTreeExisting,
+  taskTreeFailing,
+  taskTreeRace,
+} from './task-trees.ts'
 
 const BEHAVIOURS = {
   'runs a task and tells where it is': taskLife,
   'gives results back as JSON does': taskResults,
   'adds an id once': taskOnce,
   'adds no second one that is unique': taskUnique,
+  'finds a task by another id': taskAlias,
   'knows nothing of what is not there': taskNowhere,
   'keeps failures as clients may see them, and tries again': taskFailures,
   'waits longer from try to try': taskBackoff,
@@ -37,6 +45,8 @@ const BEHAVIOURS = {
   'runs as many at once as it may': taskConcurrency,
   'starts as many in a time as it may': taskLimits,
   'runs a parent after its children': taskTree,
+  'adds all of a tree or nothing': taskTreeExisting,
+  'adds a child to one tree, whoever else adds it': taskTreeRace,
   'fails a parent with its child, and tries both again': taskTreeFailing,
   'cancels parents and children': taskTreeCancelled,
   'cancels what does not run yet': taskCancelWaiting,

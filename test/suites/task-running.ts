@@ -133,6 +133,20 @@ export async function taskUnique(t: Test, { open }: DriverUnderTest) {
   t.strictSame(await driver.add([fifth]), [fifth.id], 'after it was removed')
 }
 
+export async function taskAlias(t: Test, { open }: DriverUnderTest) {
+  const { driver, again } = await open(t)
+  const [one, never] = [task(), task()]
+  await driver.add([one])
+  await driver.alias(never.id, one.id)
+  t.match(await again().get(never.id), { id: one.id, state: 'waiting' })
+  const ended = again().finished(never.id)
+  await work(t, driver, async () => 'done')
+  t.match(await ended, { id: one.id, state: 'succeeded', result: 'done' })
+  t.match(await driver.finished(never.id), { id: one.id })
+  await driver.remove(one.id)
+  t.equal(await driver.get(never.id), undefined)
+}
+
 export async function taskNowhere(t: Test, { open }: DriverUnderTest) {
   const { driver } = await open(t)
   await driver.add([task()])

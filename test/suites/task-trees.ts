@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import { errors } from '../../src/errors.ts'
-import type { Run } from '../../src/task/types.ts'
-import { type DriverUnderTest, stateOf, task, tree, until, work } from './task-fixture.ts'
+import type { Run, TaskTree } from '../../src/task/types.ts'
+import { type DriverUnderTest, gate, stateOf, task, tree, until, work } from './task-fixture.ts'
 
 export async function taskTree(t: Test, { open }: DriverUnderTest) {
   const { driver } = await open(t)
@@ -30,6 +30,63 @@ export async function taskTree(t: Test, { open }: DriverUnderTest) {
     inner: ['X', 'Y'],
     root: ['A', 'INNER', 'B', null],
   })
+}
+
+export async function taskTreeExisting(t: Test, { open }: DriverUnderTest) {
+  const { driver } = await open(t)
+  const gone = gate()
+  const working = await work(t, driver, async (run) => {
+    if (run.data.input === 'fails') throw errors.FORBIDDEN()
+    return run.data.input === 'runs' ? await gone.perform(run) : run.data.input
+  })
+  const [fails, ends, runs] = ['fails', 'ends', 'runs'].map((input) => tree(task({ input }))) as [
+    TaskTree,
+    TaskTree,
+    TaskTree,
+  ]
+  await driver.add([fails, ends, runs])
+  await Promise.all([driver.finished(fails.id), driver.finished(ends.id)])
+  await until(() => gone.begun.length)
+  const [delayed, child] = [tree(task({ delay: 60_000 })), tree(task({ delay: 60_000 }))]
+  await driver.add([delayed])
+  const other = tree(task(), [child])
+  await driver.addTree(other)
+  const before = await driver.counts('default')
+  for (const there of [fails, ends, runs, delayed, child, other]) {
+    const fresh = tree(task({ input: 'fresh' }))
+    const root = tree(task(), [fresh, tree(task(), [there])])
+    const refused = { code: 'TASK_EXISTS', message: new RegExp(there.id) }
+    await t.rejects(driver.addTree(root), refused)
+    t.strictSame([await driver.get(root.id), await driver.get(fresh.id)], [undefined, undefined])
+  }
+  t.strictSame(await driver.counts('default'), before, 'nothing was added')
+  const again = { ...other, children: [tree(task())] }
+  await driver.addTree(again)
+  t.strictSame(await driver.counts('default'), before, 'one that is there itself is meant')
+  gone.release()
+  await driver.finished(runs.id)
+  await working.stop(1000)
+}
+
+export async function taskTreeRace(t: Test, { open }: DriverUnderTest) {
+  const { driver, again } = await open(t)
+  const drivers = [driver, again(), again()]
+  const shared = tree(task({ input: 'shared' }))
+  const roots = Array.from({ length: 12 }, () => tree(task(), [tree(task()), shared]))
+  const adding = roots.map((root, n) => drivers[n % 3]?.addTree(root))
+  const alone = driver.add([shared])
+  const added = await Promise.allSettled(adding)
+  await alone
+  const failed = added.filter(({ status }) => status === 'rejected')
+  for (const { reason } of failed as PromiseRejectedResult[]) t.equal(reason.code, 'TASK_EXISTS')
+  t.ok(failed.length >= 11)
+  await work(t, driver, async () => null)
+  for (const [n, { status }] of added.entries()) {
+    const { id } = roots[n] as TaskTree
+    if (status === 'rejected') t.equal(await driver.get(id), undefined)
+    else t.match(await driver.finished(id), { state: 'succeeded' }, 'and it does not hang')
+  }
+  await driver.finished(shared.id)
 }
 
 export async function taskTreeFailing(t: Test, { open }: DriverUnderTest) {

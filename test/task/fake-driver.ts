@@ -19,6 +19,8 @@ export class FakeDriver {
     await this.add([tree])
   }
 
+  async alias(): Promise<void> {}
+
   /** The request ids: those of schedules tell the tick. */
   get requests(): string[] {
     return [...this.tasks.values()].map(({ data }) => data.requestId)

@@ -1,0 +1,65 @@
+import { errors } from '../../errors.ts'
+import type { TaskTree } from '../types.ts'
+import type { Line } from './connection.ts'
+import { queuesOf, toFlow } from './jobs.ts'
+import type { Queues } from './queues.ts'
+
+// So often somebody else may add one of the same tasks in the very moment.
+const TRIES = 10
+
+/**
+ * Adds trees, all of one or nothing: BullMQ would hang one whose child is there already below it, for ever. One after the
+ * other, over a connection of its own: Redis watches for the whole connection.
+ */
+export class Trees {
+  readonly #line: Line
+  readonly #queues: Queues
+  readonly #prefix: string
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(line: Line, queues: Queues, prefix: string) {
+    this.#line = line
+    this.#queues = queues
+    this.#prefix = prefix
+  }
+
+  /** @throws {PlinthError} TASK_EXISTS, TASKS_UNAVAILABLE */
+  async add(tree: TaskTree): Promise<void> {
+    const added = this.#last.then(() => this.#line.use(() => this.#add(tree)))
+    this.#last = added.catch(() => {})
+    await added
+  }
+
+  async #add(tree: TaskTree): Promise<void> {
+    for (const queue of queuesOf(tree)) await this.#queues.ensure(queue)
+    const flow = await this.#queues.flow()
+    for (let tries = 1; await this.#isNew(tree); tries++) {
+      try {
+        await flow.add(toFlow(tree))
+        return
+      } catch (error) {
+        // It has no other word for a transaction that was called off as a task that it watches was added meanwhile.
+        if (!(error instanceof TypeError) || tries === TRIES) throw error
+      }
+    }
+  }
+
+  /** Whether it is to be added; until then no task of it can be added by others. */
+  async #isNew(tree: TaskTree): Promise<boolean> {
+    const { client } = this.#line
+    const tasks = tasksOf(tree)
+    const keys = tasks.map(({ queue, id }) => `${this.#prefix}:${queue}:${id}`)
+    await client.watch(...keys)
+    const found = await Promise.all(keys.map((key) => client.exists(key)))
+    const there = tasks[found.indexOf(1)]
+    if (!there) return true
+    await client.unwatch()
+    if (there === tree) return false
+    throw errors.TASK_EXISTS(there.id)
+  }
+}
+
+/** All tasks of a tree, itself first. */
+function tasksOf(tree: TaskTree): TaskTree[] {
+  return [tree, ...tree.children.flatMap(tasksOf)]
+}
