@@ -49,7 +49,7 @@ export async function cacheStale(t: Test, driver: CacheDriver): Promise<void> {
     const load = () => {
       throw new Error('the source is away')
     }
-    await cache.set('key', 'old', { ttl: 0.02, stale: 0.4 })
+    await cache.set('key', 'old', { ttl: 0.02, stale: 1.5 })
     const seen: unknown[] = []
     await until(async () => {
       const answer = await cache.getOrSet('key', load, SHORT).catch((error) => error)
@@ -94,7 +94,7 @@ export async function cacheStale(t: Test, driver: CacheDriver): Promise<void> {
     'who asks when the old has ended waits for what is loaded in the background',
     async (t) => {
       const cache = await driver.open(t)
-      await cache.set('key', 'old', { ttl: 0.02, stale: 0.4 })
+      await cache.set('key', 'old', { ttl: 0.02, stale: 1.5 })
       await until(() => cache.peek('key') === undefined)
       const gate = createGate<string>()
       let loads = 0
@@ -102,7 +102,7 @@ export async function cacheStale(t: Test, driver: CacheDriver): Promise<void> {
         loads++
         return await gate.opened
       }
-      const ended = Date.now() + 450
+      const ended = Date.now() + 1550
       t.equal(await cache.getOrSet('key', load, { ttl: 60 }), 'old')
       await until(() => loads === 1 && Date.now() > ended)
       const asked = [1, 2].map(() => cache.getOrSet('key', load, { ttl: 60 }))
