@@ -135,7 +135,7 @@ class BullmqDriver implements TaskDriver {
     const job = await this.#on(id, async (job, queue) => {
       if ((await queue.getJobState(id)) !== 'failed') return undefined
       // How often processes have died of it.
-      await this.#line.client.hdel(queue.toKey(id), 'stc')
+      await this.#line.client.hdel(queue.toKey(id), 'stc', 'begun')
       return job
     })
     if (!job) return false

@@ -13,7 +13,7 @@ if redis.call('GET', lock) ~= token then
   if known and read.cancelled then return 0 end
   if redis.call('LREM', wait, 1, id) > 0 then redis.call('LPUSH', active, id)
   elseif not redis.call('LPOS', active, id) then return 0 end
-  redis.call('HDEL', job, 'stc')
+  redis.call('HDEL', job, 'stc', 'begun')
 end
 redis.call('SET', lock, token, 'PX', ttl)
 redis.call('SREM', stalled, id)

@@ -31,8 +31,10 @@ export interface WorkerSettings extends ReturnType<typeof keepOptions> {
 const MAX_STALLED = 1_000_000
 // After so many a task may be what ends processes. It runs beside no other such one then: of two it would be unknown which.
 const SUSPECT = 2
-// When it is looked at again, in ms.
-const SUSPECT_DELAY = 500
+// When it is looked at again, in ms, at most.
+const SUSPECT_DELAY = 1000
+// In its job: how often it has begun as a suspect without an end.
+const BEGUN = 'begun'
 // How long a task may take to end after its signal was aborted, and Redis to take back what is left, in ms.
 const GRACE = 500
 const PATIENCE = 2000
@@ -116,14 +118,18 @@ export class QueueWorker {
     if (job.data.cancelled || (this.#cancelled.has(id) && (await this.#isCancelled(id)))) {
       throw cancelledError(id)
     }
-    if (job.stalledCounter >= this.#own.maxCrashes) throw this.#crashed(run)
+    const isSuspect = job.stalledCounter >= SUSPECT
+    if (!isSuspect && job.stalledCounter >= this.#own.maxCrashes) {
+      throw toThrow(failureOf(this.#crashed(run, job.stalledCounter)), { final: true })
+    }
     // After a retry it may have children to wait for again.
     if (job.data.children && (await job.moveToWaitingChildren(token))) {
       throw new WaitingChildrenError()
     }
     const { suspects } = this.#own
-    const isSuspect = job.stalledCounter >= SUSPECT
-    if (isSuspect && suspects.size > 0) throw await this.#giveBack(run, SUSPECT_DELAY)
+    if (isSuspect && suspects.size > 0) {
+      throw await this.#giveBack(run, Math.ceil(Math.random() * SUSPECT_DELAY))
+    }
     if (isSuspect) suspects.add(run)
     this.#running.set(id, run)
     run.outcome = this.#settle(run).finally(() => {
@@ -148,7 +154,9 @@ export class QueueWorker {
   }
 
   async #settle(run: JobRun): Promise<unknown> {
+    const isSuspect = this.#own.suspects.has(run)
     try {
+      if (isSuspect) await this.#suspect(run)
       const result = await this.#perform(run)
       await this.#hold(run)
       if (run.isGivenBack || run.ending === 'cancelled') throw run.ending
@@ -157,7 +165,17 @@ export class QueueWorker {
       if (error instanceof WaitingError) throw error
       await this.#hold(run)
       throw await this.#verdict(run, error)
+    } finally {
+      // It has ended, and this process has not.
+      if (isSuspect) await this.#connection.hdel(this.#worker.toKey(run.id), 'stc', BEGUN)
     }
+  }
+
+  /** @throws {TaskFinal} where it has begun too often: BullMQ counts also those that only waited where others ran */
+  async #suspect(run: JobRun): Promise<void> {
+    const begun = await this.#connection.hincrby(this.#worker.toKey(run.id), BEGUN, 1)
+    const { maxCrashes } = this.#own
+    if (begun + SUSPECT > maxCrashes) throw new TaskFinal(this.#crashed(run, maxCrashes))
   }
 
   /** @throws {WaitingError} where it is ours no longer, and BullMQ is to be told nothing */
@@ -176,11 +194,11 @@ export class QueueWorker {
     }
   }
 
-  #crashed({ id, data, job }: JobRun): Error {
-    const error = errors.TASK_CRASHED(id, job.stalledCounter)
+  #crashed({ id, data }: JobRun, times: number): Error {
+    const error = errors.TASK_CRASHED(id, times)
     const { resource, requestId } = data
     this.#own.log.error({ task_id: id, resource, request_id: requestId }, error.message)
-    return toThrow(failureOf(error), { final: true })
+    return error
   }
 
   /** What BullMQ is to be told. */
