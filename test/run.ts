@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -7,6 +7,7 @@ import { inspect } from 'node:util'
 import { folderOf, groups } from './groups.ts'
 import { attach } from './servers/attach.ts'
 import { chromium } from './servers/chromium.ts'
+import { unexpected } from './servers/leftovers.ts'
 import { mysql } from './servers/mysql.ts'
 import { progress, SetupError } from './servers/ready.ts'
 import { redis } from './servers/redis.ts'
@@ -15,11 +16,15 @@ import { Sandbox } from './servers/sandbox.ts'
 // npm test [-- tap's arguments and files]
 // Gets the servers that tests need, runs tap, takes the servers away, ends with tap's exit code.
 
+const GROUPS = '.tap/groups'
+
 const sandbox = new Sandbox()
 
 const codeOf = (signal: NodeJS.Signals): number => 128 + constants.signals[signal]
 
+/** Runs the tests. They fail when they leave something behind, other than what .gitignore names. */
 async function run(): Promise<number> {
+  const before = unexpected()
   const variables = await attach([mysql, redis, chromium], sandbox)
   const unrecorded = new URL('unrecorded.ts', import.meta.url)
   const options = [process.env.NODE_OPTIONS, '--conditions=plinth-source', `--import=${unrecorded}`]
@@ -34,7 +39,9 @@ async function run(): Promise<number> {
     },
   })
   const [code, signal] = await once(tap, 'exit')
-  return code ?? codeOf(signal)
+  const left = unexpected().filter((path) => !before.includes(path))
+  if (left.length > 0) progress(`the tests have left behind ${left.join(', ')}`)
+  return (code ?? codeOf(signal)) || Number(left.length > 0)
 }
 
 function tapArguments(): string[] {
@@ -45,13 +52,17 @@ function tapArguments(): string[] {
   return [bin, 'run', ...reporter, ...given, ...(areNamed ? [] : groups().map(writeGroup))]
 }
 
-/** Writes what runs a group: tap wants a file for each process, and takes them by their names. */
+/**
+ * Writes what runs a group: tap wants a file for each process, and takes them by their names. In a folder of its own,
+ * because it writes its results by their paths from here: of a file elsewhere, they would go elsewhere, too.
+ */
 function writeGroup(files: readonly string[], index: number): string {
   const name = `${index + 10}-${basename(folderOf(files[0] as string), '.test.ts')}.ts`
   const together = new URL('together.ts', import.meta.url)
   const text = `import { together } from '${together}'\ntogether(${JSON.stringify(files)})\n`
-  writeFileSync(join(sandbox.folder, name), text)
-  return join(sandbox.folder, name)
+  mkdirSync(GROUPS, { recursive: true })
+  writeFileSync(join(GROUPS, name), text)
+  return join(GROUPS, name)
 }
 
 /** Resolves with the exit code when a signal wants us to end. A second one ends us without waiting. */

@@ -1,9 +1,17 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import {
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
@@ -28,6 +36,13 @@ const FAILING = `
   t.equal(1, 2)
   t.pass()`
 
+const LITTERING = `
+  import { mkdirSync, writeFileSync } from 'node:fs'
+  import t from 'tap'
+  mkdirSync('sub')
+  for (const file of ['sub/litter', '../plinth-litter']) writeFileSync(file, '')
+  t.pass()`
+
 const HANGING = `
   import t from 'tap'
   console.error('hangs')
@@ -35,13 +50,20 @@ const HANGING = `
 
 const PRIVATE = { TEST_MYSQL_URL: undefined, TEST_REDIS_URL: undefined }
 
+/** Below folders that nobody else uses either: what is written beside the project is seen there. */
+const PROJECT = 'a/b/c/project'
+const TAPRC = `type-strip-only: true\ndisable-coverage: true\nreporter: ${path('../reporter.ts')}\n`
+
 /** Runs `test/run.ts` on one test file, with a folder for temporary files that nobody else uses. */
 function run(t: Test, testFile: string, variables: NodeJS.ProcessEnv) {
-  const project = t.testdir({
-    '.taprc': `type-strip-only: true\ndisable-coverage: true\nreporter: ${path('../reporter.ts')}\n`,
-    test: { 'inner.test.ts': testFile },
-  })
-  const temporary = mkdtempSync(join(tmpdir(), 'plinth-runner-'))
+  const root = mkdtempSync(join(tmpdir(), 'plinth-runner-'))
+  const [project, temporary] = [join(root, PROJECT), join(root, 'temporary')]
+  for (const folder of [join(project, 'test'), temporary]) mkdirSync(folder, { recursive: true })
+  symlinkSync(path('../../node_modules'), join(root, 'node_modules'))
+  spawnSync('git', ['init', '-q', project])
+  writeFileSync(join(project, '.gitignore'), '.tap/\n')
+  writeFileSync(join(project, '.taprc'), TAPRC)
+  writeFileSync(join(project, 'test/inner.test.ts'), testFile)
   const outer = Object.entries(process.env).filter(([name]) => !/^_?TAP|^NODE_OPTIONS$/.test(name))
   const child = spawn(process.execPath, [path('../run.ts')], {
     cwd: project,
@@ -56,9 +78,9 @@ function run(t: Test, testFile: string, variables: NodeJS.ProcessEnv) {
   t.teardown(async () => {
     child.kill()
     await ended
-    rmSync(temporary, { recursive: true, force: true })
+    rmSync(root, { recursive: true, force: true })
   })
-  return { child, printed, temporary, ended }
+  return { child, printed, root, temporary, ended }
 }
 
 type Run = ReturnType<typeof run>
@@ -69,6 +91,11 @@ async function untilPrinted({ child, printed }: Run, pattern: RegExp): Promise<v
   while (!pattern.test(printed.stderr)) await once(child.stderr, 'data', { signal })
 }
 
+const isExpected = (file: string): boolean =>
+  ['.tap/', '.git/', '.taprc', '.gitignore', 'test/inner.test.ts'].some((expected) =>
+    file.startsWith(`${PROJECT}/${expected}`),
+  )
+
 const isOpen = (port: number): Promise<boolean> => {
   const socket = connect(port, '127.0.0.1')
   const answer = once(socket, 'connect')
@@ -78,8 +105,8 @@ const isOpen = (port: number): Promise<boolean> => {
     .finally(() => socket.destroy())
 }
 
-/** The folders and the ports of servers that a run has left behind. */
-async function leftovers({ printed, temporary }: Run) {
+/** The folders, the files outside of what .gitignore names, and the ports of servers that a run has left behind. */
+async function leftovers({ printed, root, temporary }: Run) {
   const lines = printed.stderr.matchAll(/starting .* on 127\.0\.0\.1:(\d+)/g)
   const ports = Array.from(lines, ([, port]) => Number(port))
   const open = await Promise.all(ports.map(isOpen))
@@ -87,6 +114,10 @@ async function leftovers({ printed, temporary }: Run) {
     servers: ports.length,
     open: ports.filter((_, i) => open[i]),
     folders: readdirSync(temporary),
+    files: globSync('{a,.*}/**', { cwd: root, withFileTypes: true })
+      .filter((found) => found.isFile())
+      .map((found) => relative(root, join(found.parentPath, found.name)))
+      .filter((file) => !isExpected(file)),
   }
 }
 
@@ -94,7 +125,17 @@ t.test('passes on servers of its own and leaves nothing behind', async (t) => {
   const passing = run(t, PASSING, PRIVATE)
   t.same(await passing.ended, [0, null])
   t.match(passing.printed.stdout, /\n4 passed, 0 failed\n$/)
-  t.same(await leftovers(passing), { servers: 2, open: [], folders: [] })
+  t.same(await leftovers(passing), { servers: 2, open: [], folders: [], files: [] })
+})
+
+t.test('fails where a test leaves something behind, in the checkout or beside it', async (t) => {
+  const littering = run(t, LITTERING, {})
+  t.same(await littering.ended, [1, null])
+  t.match(littering.printed.stdout, /\n1 passed, 0 failed\n$/)
+  t.match(
+    littering.printed.stderr,
+    /\nthe tests have left behind sub\/litter, \.\.\/plinth-litter\n$/,
+  )
 })
 
 t.test('fails with a failing test, on servers that were given', async (t) => {
@@ -102,7 +143,7 @@ t.test('fails with a failing test, on servers that were given', async (t) => {
   t.same(await failing.ended, [1, null])
   t.match(failing.printed.stdout, /\n1 passed, 1 failed\n$/)
   t.match(failing.printed.stderr, /using TEST_MYSQL_URL .*using TEST_REDIS_URL /s)
-  t.same(await leftovers(failing), { servers: 0, open: [], folders: [] })
+  t.same(await leftovers(failing), { servers: 0, open: [], folders: [], files: [] })
 })
 
 t.test('stops the tests and the servers on Ctrl-C', async (t) => {
@@ -110,7 +151,7 @@ t.test('stops the tests and the servers on Ctrl-C', async (t) => {
   await untilPrinted(hanging, /hangs/)
   hanging.child.kill('SIGINT')
   t.same(await hanging.ended, [130, null])
-  t.same(await leftovers(hanging), { servers: 2, open: [], folders: [] })
+  t.same(await leftovers(hanging), { servers: 2, open: [], folders: [], files: [] })
 })
 
 t.test('leaves nothing behind when it is killed', async (t) => {
@@ -125,7 +166,7 @@ t.test('leaves nothing behind when it is killed', async (t) => {
     await delay(20)
     left = await leftovers(killed)
   }
-  t.same(left, { servers: 2, open: [], folders: [] })
+  t.same(left, { servers: 2, open: [], folders: [], files: [] })
 })
 
 t.test('refuses a server that cannot be reached', async (t) => {
