@@ -46,6 +46,17 @@ const guards = async (app: FastifyInstance) => {
     })
     scope.post('/thrown', async () => null)
   })
+  app.register(async (scope) => {
+    scope.addContentTypeParser('application/octet-stream', (_request, _payload, done) => done(null))
+    scope.put('/bytes', async ({ raw }) => {
+      let size = 0
+      for await (const chunk of raw.iterator({ destroyOnReturn: false })) {
+        size += chunk.length
+        if (size > MEGABYTE.length) throw errors.PAYLOAD_TOO_LARGE(MEGABYTE.length)
+      }
+      return size
+    })
+  })
 }
 
 const MEGABYTES = 16
@@ -64,6 +75,7 @@ t.test('a client that is still writing its body reads why it is refused', async 
     ['POST /things/%ff', { ...json, ...length }, 400],
     ['POST /answered', { ...json, ...length }, 401],
     ['POST /thrown', { ...json, ...length }, 401],
+    ['PUT /bytes', { 'Content-Type': 'application/octet-stream', ...length }, 413],
   ] as const) {
     const chunked = 'Transfer-Encoding' in headers
     const answer = await writeThenRead(port, request(line, headers), MEGABYTES, chunked)
