@@ -1,3 +1,4 @@
+import { indexNameIn } from '../schema/sql.ts'
 import type {
   ColumnState,
   ForeignKeyState,
@@ -16,7 +17,10 @@ export function replay(schema: SchemaState, operation: Operation): SchemaState {
   switch (operation.type) {
     case 'createTable':
       if (schema[operation.table]) throw new Error(`there is a table ${operation.table} already`)
-      return { ...schema, [operation.table]: operation.definition }
+      return {
+        ...schema,
+        [operation.table]: distinct(schema, operation.table, operation.definition),
+      }
     case 'dropTable':
       tableOf(schema, operation.table)
       return without(schema, operation.table)
@@ -31,9 +35,38 @@ export function replay(schema: SchemaState, operation: Operation): SchemaState {
     default:
       return {
         ...schema,
-        [operation.table]: changeTable(tableOf(schema, operation.table), operation),
+        [operation.table]: distinct(
+          schema,
+          operation.table,
+          changeTable(tableOf(schema, operation.table), operation),
+        ),
       }
   }
+}
+
+/** Gives an index that is new a name of its own in SQLite, where an index of another table has its name. */
+function distinct(schema: SchemaState, name: string, table: TableState): TableState {
+  const { [name]: before, ...others } = schema
+  const known = new Set(indexesOf(before))
+  if (indexesOf(table).every((index) => known.has(index))) return table
+  const taken = new Set(
+    Object.values(others)
+      .flatMap(indexesOf)
+      .map((index) => indexNameIn(index, 'sqlite').toLowerCase()),
+  )
+  const own = (index: IndexState): IndexState =>
+    known.has(index) || !taken.has(index.name.toLowerCase())
+      ? index
+      : { ...index, sqlite: `${name}_${index.name}` }
+  return {
+    ...table,
+    ...(table.indexes && { indexes: table.indexes.map(own) }),
+    ...(table.unique && { unique: table.unique.map(own) }),
+  }
+}
+
+function indexesOf(table: TableState | undefined): IndexState[] {
+  return [...(table?.indexes ?? []), ...(table?.unique ?? [])]
 }
 
 /** The state that all of `operations` lead to, from an empty database or from `before`. */

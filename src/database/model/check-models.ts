@@ -28,7 +28,7 @@ export function assertModels(models: readonly Model[]): void {
 
 /**
  * MySQL keeps the names of all foreign keys and checks in one list, SQLite those of tables and indexes. Two tables may
- * still have indexes of one name, as existing databases of MySQL do: SQLite refuses to migrate those.
+ * still have indexes of one name, as existing databases of MySQL do: on SQLite the later one has that of its table before it.
  */
 function assertNames(models: readonly Model[]): void {
   const tables = new Map(models.map(({ table }) => [table, table]))

@@ -107,6 +107,11 @@ export function foreignKeySql(key: ForeignKeyState, dialect: DialectName): strin
   ].join(' ')
 }
 
+/** What an index is called in a database. */
+export function indexNameIn({ name, sqlite }: IndexState, dialect: DialectName): string {
+  return dialect === 'sqlite' ? (sqlite ?? name) : name
+}
+
 /** `create index`, as a statement of its own. */
 export function createIndexSql(
   table: string,
@@ -115,6 +120,6 @@ export function createIndexSql(
   unique: boolean,
 ): string {
   const columns = quoteNames(index.columns, dialect)
-  const name = quoteName(index.name, dialect)
+  const name = quoteName(indexNameIn(index, dialect), dialect)
   return `create ${unique ? 'unique ' : ''}index ${name} on ${quoteName(table, dialect)} ${columns}`
 }

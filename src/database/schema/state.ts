@@ -39,6 +39,8 @@ export interface ColumnState {
 export interface IndexState {
   readonly name: string
   readonly columns: readonly string[]
+  /** Its name in SQLite, where another table's index had that name when it was made: there all names are in one list. */
+  readonly sqlite?: string
 }
 
 export type ReferenceAction = 'cascade' | 'restrict' | 'set null' | 'no action'

@@ -1,4 +1,4 @@
-import { createIndexSql, quoteName, quoteText } from '../../schema/sql.ts'
+import { createIndexSql, indexNameIn, quoteName, quoteText } from '../../schema/sql.ts'
 import type { ColumnState, TableState } from '../../schema/state.ts'
 import type { Rebuild } from './steps.ts'
 import { createTableSql } from './table.ts'
@@ -34,7 +34,9 @@ export function rebuildTable(table: string, from: TableState, to: TableState): R
     `${LEGACY} = off`,
     ...createIndexes(table, to),
   ]
-  const indexes = [...(to.indexes ?? []), ...(to.unique ?? [])].map((index) => index.name)
+  const indexes = [...(to.indexes ?? []), ...(to.unique ?? [])].map((index) =>
+    indexNameIn(index, 'sqlite'),
+  )
   return { rebuild: table, columns: Object.keys(from.columns), indexes, statements }
 }
 

@@ -1,5 +1,5 @@
-import { checkSql, columnSql, createIndexSql, quoteName } from '../../schema/sql.ts'
-import type { ColumnState, SchemaState, TableState } from '../../schema/state.ts'
+import { checkSql, columnSql, createIndexSql, indexNameIn, quoteName } from '../../schema/sql.ts'
+import type { ColumnState, IndexState, SchemaState, TableState } from '../../schema/state.ts'
 import type { Of, SchemaOperation } from './misfit.ts'
 import { createIndexes, rebuildTable, temporaryName } from './sqlite-rebuild.ts'
 import type { CompiledStep, Rebuild, Statement } from './steps.ts'
@@ -15,7 +15,7 @@ export function compileSqlite(
     case 'createTable':
       return statements(
         createTableSql(operation.table, operation.definition, 'sqlite'),
-        ...createIndexes(operation.table, operation.definition),
+        ...createIndexes(operation.table, after[operation.table] as TableState),
       )
     case 'dropTable':
       return statements(`drop table ${name(operation.table)}`)
@@ -34,12 +34,26 @@ export function compileSqlite(
     case 'addIndex':
     case 'addUnique':
       return statements(
-        createIndexSql(operation.table, operation.index, 'sqlite', operation.type === 'addUnique'),
+        createIndexSql(
+          operation.table,
+          indexOf(operation, after),
+          'sqlite',
+          operation.type === 'addUnique',
+        ),
       )
     case 'dropIndex':
     case 'dropUnique':
-      return statements(`drop index ${name(operation.index.name)}`)
+      return statements(`drop index ${name(indexNameIn(indexOf(operation, before), 'sqlite'))}`)
   }
+}
+
+/** The index of an operation, as the table has it. */
+function indexOf(
+  { table, index }: Of<'addIndex' | 'addUnique' | 'dropIndex' | 'dropUnique'>,
+  schema: SchemaState,
+): IndexState {
+  const { indexes = [], unique = [] } = schema[table] ?? {}
+  return [...indexes, ...unique].find((one) => one.name === index.name) ?? index
 }
 
 const name = (plain: string) => quoteName(plain, 'sqlite')

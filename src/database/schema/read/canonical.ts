@@ -1,7 +1,9 @@
+import { indexNameIn } from '../sql.ts'
 import type {
   ColumnState,
   DialectName,
   ForeignKeyState,
+  IndexState,
   PerDialect,
   SchemaState,
   TableState,
@@ -32,11 +34,15 @@ function canonicalTable(table: TableState, dialect: DialectName): TableState {
       Object.entries(columns).map(([name, column]) => [name, canonicalColumn(column, dialect)]),
     ),
     primaryKey: [...primaryKey],
-    indexes: [...indexes],
-    unique: [...unique],
+    indexes: indexes.map((index) => canonicalIndex(index, dialect)),
+    unique: unique.map((index) => canonicalIndex(index, dialect)),
     foreignKeys: foreignKeys.map((key) => canonicalKey(key, dialect)),
   }
   return finished(draft)
+}
+
+function canonicalIndex(index: IndexState, dialect: DialectName): IndexState {
+  return { name: indexNameIn(index, dialect), columns: index.columns }
 }
 
 function canonicalColumn(column: ColumnState, dialect: DialectName): ColumnState {
