@@ -22,6 +22,7 @@ import {
 } from '../src/resource/module.ts'
 import type { AnyResource } from '../src/resource/resource.ts'
 import { createRoute } from '../src/resource/route.ts'
+import { ResponseCheck } from '../src/resource/strict.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -29,6 +30,8 @@ declare module 'fastify' {
     resources: BoundResources<ModuleTable>
     /** The full name of each resource of the app, exposed or not. */
     resourceNames: ReadonlyMap<AnyResource, string>
+    /** What holds responses to their schemas, and counts those that do not fit. */
+    responses: ResponseCheck
     /** Runs `fn` in a context of this app, so that resources can be called in it. */
     run<T>(fn: () => T): T
   }
@@ -39,8 +42,8 @@ export interface ResourcesOptions {
   /** Default `standard`: `{ result, code, data, message, request_id, trace_id }`; `problem`: bare bodies and RFC 9457. */
   envelope?: EnvelopeName
   /**
-   * Check each response against its schema before it is sent, and fail where a field would be dropped.
-   * Default: unless NODE_ENV is `production`.
+   * Fail where a response, of whichever way to call a resource, does not fit its schema, or has a field that this does not
+   * list; else that is left out, and counted. Default: unless NODE_ENV is `production`.
    */
   strict?: boolean
   /**
@@ -68,6 +71,7 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
   if (identify) app.decorate('identify', identify)
   giveContext(app)
   app.decorate('run', run)
+  app.decorate('responses', new ResponseCheck(strict, app.log))
   const share = <T>(fn: () => T): T =>
     currentContext()?.app.resourceNames === names ? fn() : run(fn)
   app.decorate('resources', bindResources(modules, share))
@@ -94,7 +98,6 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
       const settings = {
         app: scope,
         envelope,
-        strict,
         timeout,
         async,
         security,

@@ -27,14 +27,14 @@ export function cacheSlot(
 /** What a load needs beside its slot. */
 export interface Load {
   resource: AnyResource
+  name: string
   input: unknown
   context: Context
-  /** Throws where what was loaded is not what it should be. */
-  check?: ((response: unknown) => void) | undefined
 }
 
 /**
- * The result for `slot` as JSON: from the cache, else loaded, once for all who wait for it.
+ * The result for `slot` as JSON: from the cache, else loaded, once for all who wait for it. Nothing is stored that does
+ * not fit its schema.
  *
  * @param anew load it whatever is there
  * @throws what `perform` throws, DEADLINE_EXCEEDED
@@ -57,13 +57,17 @@ export async function cachedText(
     ...(loadTimeout !== undefined && { loadTimeout }),
   }
   const slot = { cache, policy, key }
-  const run = ending(
-    slot,
-    negative(slot, options, (signal) => performDetached(load, isShared(policy), signal), anew),
-    anew,
-  )
-  const wanted = when && ((text: string) => when(JSON.parse(text)))
-  const how = { ...options, ...(wanted && { when: wanted }) }
+  let storable = true
+  const perform = async (signal: AbortSignal) => {
+    const { app } = load.context
+    const response = await performDetached(load, isShared(policy), signal)
+    const { value, fits } = app.responses.accept(app, load.resource, load.name, response)
+    storable = fits
+    return toText(app, load.resource, value)
+  }
+  const run = ending(slot, negative(slot, options, perform, anew), anew)
+  const wanted = (text: string) => storable && (!when || when(JSON.parse(text)))
+  const how = { ...options, when: wanted }
   return (await (anew ? cache.refresh(key, run, how) : cache.text(key, run, how))) as string
 }
 
@@ -130,14 +134,12 @@ const FINAL: readonly number[] = [401, 403, 404, 410]
 
 /** Runs `perform` in a context that does not end with the request: others wait for the result, too. */
 async function performDetached(
-  { resource, input, context, check }: Load,
+  { resource, input, context }: Load,
   shared: boolean,
   signal: AbortSignal,
-): Promise<string> {
+): Promise<unknown> {
   const inner = context.detach(signal, shared)
-  const response = await runInContext(inner, resource.definition.perform, input, inner)
-  check?.(response)
-  return toText(context.app, resource, response)
+  return await runInContext(inner, resource.definition.perform, input, inner)
 }
 
 /** Takes away what is cached for `input`, and that there was nothing. */

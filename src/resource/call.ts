@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream'
 import { errors } from '../errors.ts'
 import type { CacheMode } from './cache-policy.ts'
 import { cachedText, cacheSlot, forget } from './cached.ts'
@@ -6,7 +5,6 @@ import { type Context, currentContext, runInContext } from './context.ts'
 import { aborted, follow } from './deadline.ts'
 import type { AnyResource, CallOptions } from './resource.ts'
 import { boundNumbers, closeSchema } from './schema.ts'
-import { assertResponse } from './strict.ts'
 import { dataValidators, toDetails } from './validate.ts'
 
 /**
@@ -25,16 +23,15 @@ export async function callResource(
   const slot = mode === 'cacheless' ? undefined : cacheSlot(resource, name, input, context)
   if (slot) {
     const text = await withDeadline(resource, context, options, () => {
-      const check = (response: unknown) => assertData(resource, name, response)
-      return cachedText(slot, { resource, input, context, check }, mode === 'refresh')
+      return cachedText(slot, { resource, name, input, context }, mode === 'refresh')
     })
     return JSON.parse(text as string)
   }
   const response = await withDeadline(resource, context, options, (inner) =>
     runInContext(inner, resource.definition.perform, input, inner),
   )
-  assertData(resource, name, response)
-  return response ?? null
+  const { app } = context
+  return app.responses.accept(app, resource, name, response).value
 }
 
 /** What a call in process needs, once its request is known to be valid. */
@@ -54,23 +51,6 @@ export async function invalidate(resource: AnyResource, request: unknown): Promi
   const { context, name, input } = prepareCall(resource, request)
   const slot = cacheSlot(resource, name, input, context)
   if (slot) await forget(slot)
-}
-
-/** @throws {PlinthError} INVALID_RESPONSE */
-export function assertData(resource: AnyResource, name: string, response: unknown): void {
-  assertNoStream(name, response)
-  assertResponse(resource, name, response)
-}
-
-/** @throws {PlinthError} INVALID_RESPONSE */
-export function assertNoStream(name: string, response: unknown): void {
-  if (response instanceof Readable) throw notData(name, response)
-}
-
-function notData(name: string, stream: Readable): Error {
-  stream.destroy()
-  const message = 'is a stream, which only a route can answer with'
-  return errors.INVALID_RESPONSE.with({ errors: [{ path: '', message }] }, name)
 }
 
 /** The name that is its own in this app: what is cached and enqueued is found by it. @throws {PlinthError} RESOURCE_UNLISTED */

@@ -9,14 +9,13 @@ export function createModelList(
   noun: string,
   options: Partial<ListOptions<string, Record<never, never>>>,
 ) {
-  const { table, schema, state } = model
+  const { table, schema, columns, state } = model
   const [first = '', ...others] = state.primaryKey
   const list = defineList(schema, {
     order: [first, ...others],
     ...options,
     key: state.primaryKey,
   })
-  const columns = Object.keys(schema.properties)
   return defineResource({
     summary: `Every ${noun}, page by page`,
     request: list.request,

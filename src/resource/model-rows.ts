@@ -11,7 +11,6 @@ import { type AnyTables, fallbacks, insertRows, pick, type Values } from './mode
 export class ModelRows {
   readonly #model: Model
   readonly #noun: string
-  readonly #columns: readonly string[]
   readonly #rules: ReadonlyMap<string, ColumnRule>
   /** The primary key, as a request and an answer have it. */
   readonly request: TObject
@@ -23,9 +22,8 @@ export class ModelRows {
     this.#model = model
     this.#noun = noun
     const { properties } = model.schema
-    this.#columns = Object.keys(properties)
     this.#rules = new Map(
-      this.#columns.map((name) => [name, columnRule(properties[name] as TSchema)]),
+      model.columns.map((name) => [name, columnRule(properties[name] as TSchema)]),
     )
     this.request = Type.Pick(model.schema, [...primaryKey])
     this.path = primaryKey.map((name) => `/:${name}`).join('')
@@ -35,7 +33,7 @@ export class ModelRows {
   async find(db: Database, key: Values): Promise<Values> {
     const found = await anyTables(db)
       .selectFrom(this.#model.table)
-      .select(this.#columns)
+      .select(this.#model.columns)
       .where(({ and }) => and(this.#keyOf(key)))
       .executeTakeFirst()
     return found ?? this.#missing(key)

@@ -2,7 +2,7 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { errors, PlinthError } from '../errors.ts'
 import { TaskFinal, TaskRetry } from '../task/errors.ts'
 import type { Perform, Progress, Run } from '../task/types.ts'
-import { assertData, validateRequest } from './call.ts'
+import { validateRequest } from './call.ts'
 import { assertUser, Context, type LoadUser, runInContext, type User } from './context.ts'
 import { toPlinthError } from './failure.ts'
 import type { AnyResource } from './resource.ts'
@@ -68,8 +68,8 @@ function toResult(
   response: unknown,
 ): unknown {
   try {
-    assertData(resource, name, response)
-    return response == null ? null : JSON.parse(toText(app, resource, response))
+    const { value } = app.responses.accept(app, resource, name, response)
+    return value === null ? null : JSON.parse(toText(app, resource, value))
   } catch (error) {
     throw new TaskFinal(error)
   }

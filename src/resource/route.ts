@@ -4,7 +4,6 @@ import { errors } from '../errors.ts'
 import { assertReadableUrl, createBodyCheck } from './body.ts'
 import type { CacheSlot } from './cache-policy.ts'
 import { cachedText, cacheSlot } from './cached.ts'
-import { assertData, assertNoStream } from './call.ts'
 import { Context, runInContext, type User, userOf } from './context.ts'
 import { createBodyDeadline, Deadline } from './deadline.ts'
 import { enqueueInput } from './enqueue.ts'
@@ -21,7 +20,6 @@ import type { AnyResource } from './resource.ts'
 import { boundNumbers, hasSecrets, type JsonSchema } from './schema.ts'
 import type { Security } from './security.ts'
 import { compileSerializer, type SharedSchemas } from './serialize.ts'
-import { assertResponse } from './strict.ts'
 import { compileCoercing, compileExact } from './validate.ts'
 
 declare module 'fastify' {
@@ -38,8 +36,6 @@ declare module 'fastify' {
 export interface RouteSettings {
   app: FastifyInstance
   envelope: Envelope
-  /** Check responses before they are sent: a field that the schema would drop is an error. */
-  strict: boolean
   /** Milliseconds that a resource without a `timeout` of its own may take; 0: as long as it takes. */
   timeout: number
   /** Whether clients may have a resource run as a task that does not say it itself. */
@@ -108,12 +104,14 @@ function createHandler(
   name: string,
   resource: AnyResource,
   merge: (request: FastifyRequest) => unknown,
-  { app, envelope, strict, async, ...settings }: RouteSettings,
+  { app, envelope, async, ...settings }: RouteSettings,
 ): Handler {
   const { definition } = resource
   const { perform, status = 200 } = definition
   const conditional = definition.etag !== undefined || definition.lastModified !== undefined
   const timeout = definition.timeout ?? settings.timeout
+  const { responses } = app
+  let answered = 0
   // Not async: what is cached is answered without a promise.
   return function serveResource(request, reply) {
     assertReadableUrl(request)
@@ -139,7 +137,7 @@ function createHandler(
     try {
       if (conditional && (await runInContext(context, check, input, context))) return reply.send()
       data = slot
-        ? await cachedText(slot, { resource, input, context, check: checkLoaded })
+        ? await cachedText(slot, { resource, name, input, context })
         : await runInContext(context, perform, input, context)
     } finally {
       deadline.end()
@@ -148,7 +146,7 @@ function createHandler(
     if (reply.sent || reply.raw.headersSent) return reply
     if (slot) return answerText(data as string, request, reply)
     if (data instanceof Readable) return data
-    if (strict) assertResponse(resource, name, data)
+    if (responses.strict || answered++ % LOOK === 0) responses.check(resource, name, data)
     // Always: only for this status is there a serializer, which leaves out what the schema does not list.
     reply.code(status)
     return asJson(envelope.success(data ?? null, request), reply)
@@ -156,11 +154,6 @@ function createHandler(
 
   function check(input: unknown, context: Context): Promise<boolean> {
     return evaluatePreconditions(resource, input, context)
-  }
-
-  function checkLoaded(response: unknown): void {
-    if (strict) assertData(resource, name, response)
-    else assertNoStream(name, response)
   }
 
   function answerText(json: string, request: FastifyRequest, reply: FastifyReply): string {
@@ -190,6 +183,9 @@ function createHandler(
     }
   }
 }
+
+/** Where it is not strict, the first response and each so-manieth is looked at: to look at each would slow them down. */
+const LOOK = 100
 
 /** With this header, whatever it says, a request is not answered but becomes a task. */
 const ASYNC = 'x-async-task'

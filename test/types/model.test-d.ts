@@ -159,6 +159,16 @@ is<
   }
 >()
 
+export async function rows(db: Db<typeof models>): Promise<void> {
+  const [row] = await db.selectFrom('city').select(City.columns).execute()
+  type Row = NonNullable<typeof row>
+  is<keyof Row, keyof Static<typeof City.schema>>()
+  // @ts-expect-error it is not what the API shows
+  is<Row['deleted_at'], string | null>()
+  // @ts-expect-error there is no such column
+  City.columns.includes('deleted_at')
+}
+
 export async function calls(): Promise<void> {
   const city = await cities.retrieve({ id: 1 })
   is<typeof city, Static<typeof City.schema>>()

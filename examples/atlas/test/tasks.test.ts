@@ -43,6 +43,16 @@ onEveryDatabase(t, 'computes the statistics of a day, once', async (t, app) => {
   t.strictSame((await app.inject('/statistics')).json().data.results, [last])
 })
 
+onEveryDatabase(t, 'the statistics of the largest cities that there can be', async (t, app) => {
+  const largest = { country: 'FR', population: 2_000_000_000, lat: 0, lon: 0 }
+  for (let i = 0; i < 12; i++) await app.resources.cities.create({ ...largest, name: `City ${i}` })
+  const found = await app.resources.statistics.compute()
+  t.ok(found.population > 24_000_000_000)
+  const response = await app.inject('/statistics')
+  t.equal(response.statusCode, 200)
+  t.strictSame(response.json().data.results, [found])
+})
+
 onEveryDatabase(t, 'measures distances as a group of tasks', async (t, app) => {
   const to = [...Array(600).fill(3), 4, 99, 1]
   const response = await app.inject({

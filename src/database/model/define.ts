@@ -57,10 +57,12 @@ function createModel(table: string, definition: AnyDefinition): Model {
   const said = Object.fromEntries(
     Object.entries(columns).filter(([name]) => !generated.includes(name)),
   )
+  const schema = rowSchema(columns, audit)
   return {
     table,
     state,
-    schema: rowSchema(columns, audit),
+    schema,
+    columns: Object.keys(schema.properties),
     input: inputSchema(said, state.columns),
     patch: patchSchema(said, state.columns),
     audit,

@@ -16,6 +16,8 @@ export interface Model {
   readonly state: TableState
   /** A row, as the API shows it. */
   readonly schema: TObject
+  /** The columns of `schema`, for `select(City.columns)`: `selectAll()` has `deleted_at`, too. */
+  readonly columns: readonly string[]
   /** What a client says to create a row. */
   readonly input: TObject
   /** What a client says to change a row: each of it may be left out. */
@@ -39,6 +41,7 @@ export interface ModelOf<
 > extends Model {
   readonly table: Table
   readonly schema: TObject<RowProperties<Columns, Audit>>
+  readonly columns: readonly ((keyof Columns & string) | Audit)[]
   readonly input: TObject<InputProperties<Columns, Generated>>
   readonly patch: TObject<PatchProperties<Columns, Generated>>
   /** For TypeScript alone: it is not there when the code runs. */

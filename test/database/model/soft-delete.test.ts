@@ -7,7 +7,7 @@ import {
   withDeleted,
   withoutModels,
 } from '../../../src/database/model/soft-delete.ts'
-import { type Fixture, onEveryDatabase } from './fixture.ts'
+import { City, type Fixture, onEveryDatabase } from './fixture.ts'
 
 const names = async (db: Fixture['db']) =>
   (await db.selectFrom('city').select('name').orderBy('id').execute()).map(({ name }) => name)
@@ -21,6 +21,13 @@ async function stored(db: Fixture['db']) {
 
 const deleteCity = (db: Fixture['db'], name: string) =>
   db.deleteFrom('city').where('name', '=', name).executeTakeFirstOrThrow()
+
+onEveryDatabase(t, 'the columns of a model are those of its schema', async (t, { db }) => {
+  const [row = {}] = await db.selectFrom('city').select(City.columns).execute()
+  t.strictSame(Object.keys(row), Object.keys(City.schema.properties))
+  const [whole = {}] = await db.selectFrom('city').selectAll().execute()
+  t.strictSame(new Set(Object.keys(whole)), new Set([...City.columns, 'deleted_at']))
+})
 
 onEveryDatabase(t, 'a delete flags rows and counts them', async (t, { db, actor }) => {
   const before = Date.now()

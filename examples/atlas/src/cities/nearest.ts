@@ -49,7 +49,7 @@ async function within(
   const cosine = sql<number>`sin(radians(lat)) * ${sin} + cos(radians(lat)) * ${cos} * cos(radians(lon - ${lon}))`
   const rows = await db
     .selectFrom('city')
-    .selectAll()
+    .select(City.columns)
     .where('lat', '>=', lat - degrees)
     .where('lat', '<=', lat + degrees)
     .orderBy(cosine, 'desc')

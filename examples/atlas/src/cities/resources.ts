@@ -40,7 +40,7 @@ export const list = defineResource({
   request: cityList.request,
   response: cityList.response,
   examples: { request: { country: 'FR', name: 'par', page_size: 20, order: '-population' } },
-  perform: (input, { db }) => cityList.paginate(db.selectFrom('city').selectAll(), input),
+  perform: (input, { db }) => cityList.paginate(db.selectFrom('city').select(City.columns), input),
 })
 
 export const retrieve = defineResource({
@@ -120,7 +120,11 @@ async function change(id: number, city: Static<typeof City.patch>, { db, cache }
 
 /** As it is in the database: who changes a city must not see what the cache still has. */
 async function find(db: Database, id: number) {
-  const found = await db.selectFrom('city').selectAll().where('id', '=', id).executeTakeFirst()
+  const found = await db
+    .selectFrom('city')
+    .select(City.columns)
+    .where('id', '=', id)
+    .executeTakeFirst()
   return found ?? notFound('city', id)
 }
 

@@ -13,7 +13,8 @@ export const list = defineResource({
   request: countryList.request,
   response: countryList.response,
   examples: { request: { region: 'Europe', order: 'name' } },
-  perform: (input, { db }) => countryList.paginate(db.selectFrom('country').selectAll(), input),
+  perform: (input, { db }) =>
+    countryList.paginate(db.selectFrom('country').select(Country.columns), input),
 })
 
 const byCode = Type.Object({ code: Country.schema.properties.code })
@@ -68,7 +69,7 @@ export const retrieve = defineResource({
   async perform({ code }, { db }) {
     const country = await db
       .selectFrom('country')
-      .selectAll()
+      .select(Country.columns)
       .where('code', '=', code)
       .executeTakeFirst()
     if (!country) return notFound('country', code)

@@ -6,11 +6,8 @@ export const Statistic = defineModel('statistic', {
     day: Type.String({ format: 'date' }),
     countries: Type.Integer({ minimum: 0, description: 'How many countries have a city' }),
     cities: Type.Integer({ minimum: 0 }),
-    population: Type.Integer({
-      minimum: 0,
-      maximum: 20_000_000_000,
-      description: 'How many people live in them',
-    }),
+    // No maximum: the sum of what all cities may have has none.
+    population: Type.Integer({ minimum: 0, description: 'How many people live in them' }),
     computed_at: timestamp(),
   },
   primaryKey: ['day'],

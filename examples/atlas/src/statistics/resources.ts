@@ -7,7 +7,8 @@ export const list = defineResource({
   summary: 'The statistics of each day',
   request: statistics.request,
   response: statistics.response,
-  perform: (input, { db }) => statistics.paginate(db.selectFrom('statistic').selectAll(), input),
+  perform: (input, { db }) =>
+    statistics.paginate(db.selectFrom('statistic').select(Statistic.columns), input),
 })
 
 /** Runs every night; another time on the same day, it replaces what was found. */
