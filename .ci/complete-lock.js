@@ -3,7 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 
 const FILE = new URL('../package-lock.json', import.meta.url)
-const OS = ['android', 'darwin', 'freebsd', 'linux', 'openharmony', 'win32']
+const OS = ['android', 'darwin', 'freebsd', 'linux', 'netbsd', 'openharmony', 'win32']
 const CPU = ['arm64', 'ia32', 'ppc64', 'riscv64', 's390x', 'x64', 'arm']
 
 const lock = JSON.parse(readFileSync(FILE, 'utf8'))
@@ -19,7 +19,7 @@ writeFileSync(
 )
 
 function describe(name, range, dev) {
-  const words = name.split(/[-/]/)
+  const words = name.split(/[-/.]/)
   const os = OS.filter((one) => words.includes(one))
   const cpu = CPU.filter((one) => words.includes(one))
   const musl = words.some((word) => word.startsWith('musl'))

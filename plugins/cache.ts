@@ -13,6 +13,7 @@ import type { Redis } from 'ioredis'
 import type { CacheOptions as OpenOptions } from '../src/cache/open.ts'
 import type { Cache, Lock, LockOptions } from '../src/cache/types.ts'
 import { afterEveryCommit, isInTransaction } from '../src/database/current-transaction.ts'
+import { assertOnce, assertOrder, checkOptions } from '../src/process/plugin.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -41,12 +42,21 @@ declare module 'fastify/types/route.js' {
 export type CacheOptions = Omit<OpenOptions, 'client' | 'log' | 'transactions'>
 
 /**
- * A cache in memory, with Redis behind it where `app.redis` is there already. A Redis that fails, hangs or is
+ * A cache in memory, with Redis behind it where `app.redis` is there already; one that comes later is refused. A Redis that fails, hangs or is
  * full fails no call. In a transaction of `app.db`, or of any database of plinth/plugins/database, it changes with the commit.
  *
- * @throws {TypeError} where an option is not usable
+ * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_ORDER
+ * @throws {TypeError} where a prefix or a limit is not usable
  */
 async function cache(app: FastifyInstance, options: CacheOptions): Promise<void> {
+  checkOptions<CacheOptions>('cache', options, {
+    prefix: 'text?',
+    commandTimeout: 'number?',
+    maxEntries: 'number?',
+    maxBytes: 'number?',
+  })
+  assertOnce(app, 'cache', 'cache')
+  assertOrder(app, 'cache', { plugin: 'redis', decorator: 'redis' })
   const { openCache } = await import('../src/cache/open.ts')
   const client = app.hasDecorator('redis') ? app.getDecorator<Redis>('redis') : undefined
   const onError = (err: unknown) =>

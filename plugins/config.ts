@@ -1,15 +1,9 @@
 import fastifyEnv from '@fastify/env'
 import fp from 'fastify-plugin'
 import { type Config, type ConfigOwner, readConfig, readerOptions } from '../src/config/read.ts'
-import { type KitConfig, kitOwner } from '../src/config/schema.ts'
+import { type KitConfig, kitOwner, type ServiceConfig } from '../src/config/schema.ts'
 import { protect } from '../src/config/secret.ts'
-
-/**
- * The service's own variables, for the type of `app.config`:
- * `declare module 'plinth/plugins/config' { interface ServiceConfig extends Static<typeof env> {} }`.
- */
-// biome-ignore lint/suspicious/noEmptyInterface: it is there to be extended
-export interface ServiceConfig {}
+import { assertOnce, checkOptions } from '../src/process/plugin.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -31,6 +25,10 @@ export type ConfigPluginOptions =
       dotenv?: string | false
     }
 
+type AnyOptions = {
+  [Name in keyof Exclude<ConfigPluginOptions, { config: Config<unknown> }>]?: unknown
+}
+
 /**
  * Decorates `app.config` through @fastify/env.
  *
@@ -38,6 +36,13 @@ export type ConfigPluginOptions =
  */
 export default fp<ConfigPluginOptions>(
   async function config(app, options) {
+    checkOptions<AnyOptions>('config', options, {
+      config: 'object?',
+      owners: 'owners?',
+      env: 'object?',
+      dotenv: 'dotenv?',
+    })
+    assertOnce(app, 'config', 'config')
     const { values, schema } = options.config ?? readConfig(options.owners ?? [kitOwner], options)
     await app.register(fastifyEnv, readerOptions(schema, { ...values }))
     protect(app.config, schema)

@@ -18,7 +18,8 @@ import {
   type OpenOptions,
 } from '../src/database/types.ts'
 import { type MysqlTarget, parseDatabaseUrl } from '../src/database/url.ts'
-import type { ReadinessCheck } from '../src/process/readiness.ts'
+import { assertOnce, checkOptions } from '../src/process/plugin.ts'
+import { assertNameFree, readinessOf } from '../src/process/readiness.ts'
 import { currentContext, giveContext } from '../src/resource/context.ts'
 
 declare module 'fastify' {
@@ -33,6 +34,8 @@ declare module 'fastify' {
 export interface DatabaseOptions extends Partial<DatabaseLimits> {
   /** `mysql://user:password@host:3306/name`, `sqlite:./path/to/file.db` or `sqlite::memory:`. */
   url: string
+  /** What `/readyz` calls it; default `database`. Where an app has two, each needs its own. */
+  name?: string
   /** The folder that a relative path of SQLite starts from; default: the working directory. */
   root?: string
   /** The tables whose rows `db` fills in with who and when, or flags instead of deleting. */
@@ -44,10 +47,25 @@ export interface DatabaseOptions extends Partial<DatabaseLimits> {
 /**
  * Attaches a database, opened when this is done and closed with the app.
  *
- * @throws {PlinthError} DATABASE_URL_INVALID; MODEL_INVALID; DATABASE_UNAVAILABLE with the place and the reason
+ * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_NAME_TAKEN; DATABASE_URL_INVALID; MODEL_INVALID; DATABASE_UNAVAILABLE with the place and the reason
  */
 async function database(app: FastifyInstance, options: DatabaseOptions): Promise<void> {
-  const { url, root, models = [], actor, ...given } = options
+  checkOptions<DatabaseOptions>('database', options, {
+    url: 'text',
+    name: 'text?',
+    root: 'text?',
+    models: 'models?',
+    actor: 'function?',
+    poolSize: 'count?',
+    queueLimit: 'count?',
+    connectTimeout: 'number?',
+    acquireTimeout: 'number?',
+    queryTimeout: 'number?',
+    slowQuery: 'number?',
+  })
+  assertOnce(app, 'database', 'db')
+  const { url, name = 'database', root, models = [], actor, ...given } = options
+  assertNameFree(app, 'database', name)
   assertModels(models)
   const target = parseDatabaseUrl(url, root)
   const limits: DatabaseLimits = { ...DEFAULT_LIMITS, ...given }
@@ -60,25 +78,27 @@ async function database(app: FastifyInstance, options: DatabaseOptions): Promise
   }
   const { db, check, close } =
     target.kind === 'mysql'
-      ? await attachMysql(app, target, opening)
+      ? await attachMysql(app, name, target, opening)
       : await openSqlite(target.file, opening)
   app.addHook('onClose', close)
   app.decorate('db', db)
   giveContext(app)
-  if (app.hasDecorator('readiness')) {
-    app.getDecorator<Map<string, ReadinessCheck>>('readiness').set('database', check)
-  }
+  readinessOf(app).set(name, check)
 }
 
 async function attachMysql(
   app: FastifyInstance,
+  name: string,
   target: MysqlTarget,
   opening: OpenOptions,
 ): Promise<OpenDatabase> {
   const sockets = new Sockets()
   try {
+    // Where a context around this one has a pool, @fastify/mysql wants a name for another.
+    const around = app.hasDecorator('mysql') && app.getDecorator<Record<string, MySQLPool>>('mysql')
     const options = poolOptions(target, opening.limits, sockets)
-    await app.register(mysql, { ...options })
+    await app.register(mysql, around ? { ...options, name } : { ...options })
+    if (around) app.decorate('mysql', around[name] as MySQLPool)
     const { pool } = app.getDecorator<MySQLPool>('mysql')
     const probe = createPool({ ...options, connectionLimit: 1, queueLimit: 0 })
     return await openMysql(pool, probe, sockets, opening)

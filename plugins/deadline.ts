@@ -1,5 +1,6 @@
 import type { FastifyInstance, onRequestHookHandler, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
+import { assertOnce, checkOptions } from '../src/process/plugin.ts'
 import { Deadline } from '../src/resource/deadline.ts'
 
 declare module 'fastify' {
@@ -16,9 +17,15 @@ export interface DeadlineOptions {
 
 /**
  * Answers 504 for each route added after it that is late, as Fastify's `handlerTimeout` does for those that read no
- * body, and lets the server wait for a request as long as the most patient of them. Resources count their own time, and routes with a `handlerTimeout` are left to Fastify.
+ * body, and lets the server wait for a request as long as the most patient of them. Resources count their own time, and
+ * routes with a `handlerTimeout` are left to Fastify.
+ *
+ * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE
  */
-async function deadline(app: FastifyInstance, { timeout }: DeadlineOptions): Promise<void> {
+async function deadline(app: FastifyInstance, options: DeadlineOptions): Promise<void> {
+  checkOptions<DeadlineOptions>('deadline', options, { timeout: 'number' })
+  assertOnce(app, 'deadline')
+  const { timeout } = options
   app.addHook('onRoute', (route) => {
     route.config ??= {}
     const { deadline = timeout } = route.config

@@ -4,6 +4,7 @@ import { type Asset, createAsset, sendAsset } from '../src/openapi/asset.ts'
 import { loadScript, pagePolicy, paths, renderPage } from '../src/openapi/page.ts'
 import { assertKnownSchemes, collectOperations } from '../src/openapi/served.ts'
 import type { DocumentInfo } from '../src/openapi/types.ts'
+import { assertOnce, checkOptions } from '../src/process/plugin.ts'
 import { type EnvelopeName, envelopes } from '../src/resource/envelope.ts'
 import type { SecurityInfo } from '../src/resource/security.ts'
 
@@ -15,8 +16,19 @@ export interface DocsOptions extends DocumentInfo, SecurityInfo {
 /**
  * Serves `/openapi.json`, the OpenAPI 3.1 document of every route that is registered after this plugin, and
  * `/docs`, a page to read and try it. Both are made at the first visit: a boot pays for neither.
+ *
+ * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE
  */
 async function docs(app: FastifyInstance, options: DocsOptions): Promise<void> {
+  checkOptions<DocsOptions>('docs', options, {
+    title: 'text',
+    version: 'text',
+    description: 'text?',
+    envelope: 'envelope?',
+    securitySchemes: 'object?',
+    security: 'list?',
+  })
+  assertOnce(app, 'docs')
   const { envelope = 'standard', title, version, description, ...authentication } = options
   const info = { title, version, ...(description && { description }) }
   const operations = collectOperations(app)

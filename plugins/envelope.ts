@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import FindMyWay, { type HTTPMethod, type HTTPVersion, type Instance } from 'find-my-way'
 import { errors } from '../src/errors.ts'
+import { assertOnce, checkOptions } from '../src/process/plugin.ts'
 import { type EnvelopeName, envelopes } from '../src/resource/envelope.ts'
 import { createErrorHandler } from '../src/resource/failure.ts'
 import { problemOfHead } from '../src/resource/head.ts'
@@ -31,6 +32,8 @@ interface Served {
  * route allows is known of those that are added after it: `await app.register()` before routes on `app` itself.
  */
 async function envelope(app: FastifyInstance, options: EnvelopeOptions): Promise<void> {
+  checkOptions<EnvelopeOptions>('envelope', options, { envelope: 'envelope?', notFound: 'flag?' })
+  assertOnce(app, 'envelope')
   const served: Served[] = []
   app.addHook('onRoute', ({ method, url, constraints = {} }) => {
     for (const one of [method].flat() as HTTPMethod[]) {

@@ -2,10 +2,12 @@ import type { FastifyInstance, FastifySchema } from 'fastify'
 import fp from 'fastify-plugin'
 import { type TSchema, Type } from 'typebox'
 import { errors } from '../src/errors.ts'
+import { assertOnce, checkOptions } from '../src/process/plugin.ts'
 import {
   checkReadiness,
   type Readiness,
   type ReadinessCheck,
+  readinessOf,
   readinessSchema,
 } from '../src/process/readiness.ts'
 import { asJson, type Envelope, type EnvelopeName, envelopes } from '../src/resource/envelope.ts'
@@ -30,9 +32,11 @@ export interface HealthOptions {
 
 /** `/ping` answers, `/healthz` says that the process is alive, `/readyz` whether it can serve. */
 async function health(app: FastifyInstance, options: HealthOptions): Promise<void> {
+  checkOptions<HealthOptions>('health', options, { envelope: 'envelope?', timeout: 'number?' })
+  assertOnce(app, 'health', 'readiness')
   const { timeout = 2000 } = options
   const envelope = envelopes[options.envelope ?? 'standard']
-  const checks = new Map<string, ReadinessCheck>()
+  const checks = readinessOf(app)
   const draining: { since: Date | null } = { since: null }
   app.decorate('readiness', checks)
   app.decorate('draining', draining)

@@ -1,6 +1,7 @@
 import type { FastifyInstance, onRequestAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors } from '../src/errors.ts'
+import { assertOnce, checkOptions } from '../src/process/plugin.ts'
 
 /** Where the page is. */
 const PATH = '/_/queues'
@@ -22,9 +23,16 @@ export interface QueuesOptions {
 /**
  * Serves `/_/queues`, a page where tasks can be seen, tried again and removed (bull-board), loaded at the first visit.
  *
- * @throws {PlinthError} QUEUES_UNPROTECTED
+ * @throws {PlinthError} QUEUES_UNPROTECTED; PLUGIN_OPTION_INVALID, PLUGIN_TWICE
  */
 async function queues(app: FastifyInstance, options: QueuesOptions): Promise<void> {
+  checkOptions<QueuesOptions>('queues', options, {
+    title: 'text?',
+    prefix: 'text?',
+    protect: 'function?',
+    protected: 'flag?',
+  })
+  assertOnce(app, 'queues')
   const { title = 'Tasks', prefix = '{plinth}:tasks', protect } = options
   if (!protect && (options.protected ?? process.env.NODE_ENV === 'production'))
     throw errors.QUEUES_UNPROTECTED()

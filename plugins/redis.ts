@@ -1,4 +1,4 @@
-import fastifyRedis from '@fastify/redis'
+import fastifyRedis, { type FastifyRedis } from '@fastify/redis'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Redis } from 'ioredis'
@@ -8,11 +8,17 @@ import {
   type RedisLimits,
   requestConnection,
 } from '../src/config/redis-connection.ts'
-import type { ReadinessCheck } from '../src/process/readiness.ts'
+import { assertOnce, checkOptions } from '../src/process/plugin.ts'
+import { assertNameFree, type ReadinessCheck, readinessOf } from '../src/process/readiness.ts'
+
+// The type of `app.redis`.
+export type {} from '@fastify/redis'
 
 export interface RedisPluginOptions extends Partial<RedisLimits> {
   /** `redis://user:password@host:6379/0`, `rediss://` for TLS. */
   url: string
+  /** What `/readyz` calls it; default `redis`. Where an app has two, each needs its own. */
+  name?: string
 }
 
 /** Milliseconds that giving the connection back may take. */
@@ -22,26 +28,35 @@ const GOODBYE = 500
  * Attaches a Redis as `app.redis`, for what requests need at once: a command fails where it cannot be done now.
  * The app starts without it, too, and uses it as soon as it is there. It is closed with the app.
  *
- * @throws {PlinthError} REDIS_URL_INVALID
+ * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_NAME_TAKEN; REDIS_URL_INVALID
  */
 async function redis(app: FastifyInstance, options: RedisPluginOptions): Promise<void> {
-  const { url, ...given } = options
+  checkOptions<RedisPluginOptions>('redis', options, {
+    url: 'text',
+    name: 'text?',
+    commandTimeout: 'number?',
+    connectTimeout: 'number?',
+  })
+  assertOnce(app, 'redis', 'redis')
+  const { url, name = 'redis', ...given } = options
+  assertNameFree(app, 'redis', name)
   const target = requestConnection(url, { ...REDIS_LIMITS, ...given })
   const { Redis } = await import('ioredis')
   const client = new Redis(target)
   logOutages(app, client, target)
   // @fastify/redis waits for a client that is not ready, and gives up where it never will be.
   client.status = 'ready'
-  await app.register(fastifyRedis, { client })
+  // Where a context around this one has a client, @fastify/redis wants a name for another.
+  const isSecond = app.hasDecorator('redis')
+  await app.register(fastifyRedis, isSecond ? { client, namespace: name } : { client })
+  if (isSecond) app.decorate('redis', client as FastifyRedis)
   client.status = 'wait'
   app.addHook('onClose', () => close(client))
-  if (app.hasDecorator('readiness')) {
-    const check: ReadinessCheck = async () => {
-      await client.ping()
-    }
-    check.optional = true
-    app.getDecorator<Map<string, ReadinessCheck>>('readiness').set('redis', check)
+  const check: ReadinessCheck = async () => {
+    await client.ping()
   }
+  check.optional = true
+  readinessOf(app).set(name, check)
   await client.connect().catch(() => {})
 }
 

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { assertOnce } from '../src/process/plugin.ts'
 import { watchRequest } from '../src/resource/request-line.ts'
 
 /**
@@ -8,6 +9,7 @@ import { watchRequest } from '../src/resource/request-line.ts'
  * lines of Fastify's own beside it, give Fastify `logController: new RequestLogController()`.
  */
 async function requestLog(app: FastifyInstance): Promise<void> {
+  assertOnce(app, 'request-log')
   app.decorateReply('failure', null)
   app.addHook('onRequest', function logRequest(request, reply, done) {
     watchRequest(request, reply)

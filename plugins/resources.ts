@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { assertOnce, checkOptions, invalidOption, isObject } from '../src/process/plugin.ts'
 import { type BoundResources, bindResources } from '../src/resource/bind.ts'
 import { useStrictJson } from '../src/resource/body.ts'
 import { assertCachePolicy } from '../src/resource/cache-policy.ts'
@@ -37,6 +38,9 @@ declare module 'fastify' {
   }
 }
 
+// The type of `routeOptions.config.resource`.
+export type {} from '../src/resource/route.ts'
+
 export interface ResourcesOptions {
   modules: ModuleTable
   /** Default `standard`: `{ result, code, data, message, request_id, trace_id }`; `problem`: bare bodies and RFC 9457. */
@@ -59,7 +63,21 @@ export interface ResourcesOptions {
   async?: boolean
 }
 
+/** @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE; RESOURCE_INVALID */
 async function resources(app: FastifyInstance, options: ResourcesOptions): Promise<void> {
+  checkOptions<ResourcesOptions>('resources', options, {
+    modules: 'object',
+    envelope: 'envelope?',
+    strict: 'flag?',
+    timeout: 'number?',
+    identify: 'function?',
+    async: 'flag?',
+  })
+  for (const [name, module] of Object.entries<unknown>(options.modules)) {
+    if (!isObject(module) || !isObject(module.resources))
+      throw invalidOption('resources', `modules.${name}`, module, 'a module by defineModule')
+  }
+  assertOnce(app, 'resources', 'resources')
   const { modules, identify, strict = process.env.NODE_ENV !== 'production' } = options
   const envelope = envelopes[options.envelope ?? 'standard']
   const { handlerTimeout = 0 } = app.initialConfig as { handlerTimeout?: number }

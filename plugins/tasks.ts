@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Redis } from 'ioredis'
+import { assertOnce, assertOrder, checkOptions, requirePackage } from '../src/process/plugin.ts'
 import type { LoadUser } from '../src/resource/context.ts'
 import { type EnvelopeName, envelopes } from '../src/resource/envelope.ts'
 import { resourcesOf } from '../src/resource/perform-task.ts'
@@ -49,9 +50,25 @@ export interface TasksPluginOptions {
  * Tasks: in Redis where `app.redis` is there already, else in this process, which runs them then; within transactions of
  * `app.db`, where that is there, through an outbox. Serves `GET` and `DELETE /tasks/:id`.
  *
+ * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_ORDER; PACKAGE_MISSING without `bullmq`, which tasks in Redis need
  * @throws {TypeError} where a queue cannot be called so
  */
 async function registerTasks(app: FastifyInstance, options: TasksPluginOptions): Promise<void> {
+  checkOptions<TasksPluginOptions>('tasks', options, {
+    envelope: 'envelope?',
+    prefix: 'text?',
+    payloadLimit: 'count?',
+    limits: 'object?',
+    concurrency: 'count?',
+    stopTimeout: 'number?',
+    abortGrace: 'number?',
+    loadUser: 'function?',
+    queues: 'texts?',
+    maxCrashes: 'number?',
+  })
+  assertOnce(app, 'tasks', 'tasks')
+  assertOrder(app, 'tasks', { plugin: 'redis', decorator: 'redis' })
+  assertOrder(app, 'tasks', { plugin: 'database', decorator: 'db' })
   const { prefix = '{plinth}:tasks', payloadLimit = 1_048_576, concurrency = 10 } = options
   const { stopTimeout = 8000, abortGrace = 10_000, maxCrashes = 5, limits, loadUser } = options
   const more = [...(options.queues ?? []), ...Object.keys(limits ?? {})]
@@ -60,6 +77,7 @@ async function registerTasks(app: FastifyInstance, options: TasksPluginOptions):
     if (problem) throw new TypeError(`Of the tasks a ${problem}`)
   }
   const redis = app.hasDecorator('redis') ? app.getDecorator<Redis>('redis') : undefined
+  if (redis) requirePackage('tasks', 'bullmq')
   const outbox = app.hasDecorator('db') ? new DatabaseOutbox(app.db, () => own.poke()) : undefined
   const bounds = { payloadLimit, concurrency, stopTimeout, abortGrace, maxCrashes, limits }
   const own = new TaskProcess({ app, redis, outbox, prefix, loadUser, ...bounds })

@@ -266,6 +266,33 @@ export const errors = {
     500,
     '%s of each process are in its own memory, where no other can see them; set REDIS_URL',
   ),
+  PLUGIN_OPTION_INVALID: defineError<
+    [plugin: string, option: string, got: string, expected: string]
+  >(
+    'PLUGIN_OPTION_INVALID',
+    500,
+    'plinth/plugins/%s cannot be registered: its option %s is %s, expected %s',
+  ),
+  PLUGIN_TWICE: defineError<[plugin: string]>(
+    'PLUGIN_TWICE',
+    500,
+    'plinth/plugins/%s cannot be registered here, because it, or what it adds, is there already; register a second one in a context of its own: app.register(async (scope) => …)',
+  ),
+  PLUGIN_NAME_TAKEN: defineError<[plugin: string, name: string]>(
+    'PLUGIN_NAME_TAKEN',
+    500,
+    'plinth/plugins/%s cannot be registered as %s, because the app has a readiness check of that name; give this one another with its option name',
+  ),
+  PLUGIN_ORDER: defineError<[plugin: string, other: string, first: string]>(
+    'PLUGIN_ORDER',
+    500,
+    'plinth/plugins/%s is registered before plinth/plugins/%s and would not use it; register %s first',
+  ),
+  PACKAGE_MISSING: defineError<[plugin: string, name: string, install: string]>(
+    'PACKAGE_MISSING',
+    500,
+    'plinth/plugins/%s needs the package %s here, which is not installed: npm install %s',
+  ),
   CACHE_MISSING: defineError(
     'CACHE_MISSING',
     500,

@@ -1,4 +1,5 @@
 export { type Static, Type } from 'typebox'
+export type { ServiceConfig } from './config/schema.ts'
 export { secret } from './config/secret.ts'
 export { currentTransaction } from './database/current-transaction.ts'
 export { insertMissing } from './database/insert.ts'

@@ -17,6 +17,16 @@ import { type EnvelopeName, envelopes } from './resource/envelope.ts'
 import type { ModuleTable, Resources } from './resource/module.ts'
 import type { SecurityInfo } from './resource/security.ts'
 
+// With the types of a service come those of what its app has.
+export type {} from '../plugins/cache.ts'
+export type {} from '../plugins/config.ts'
+export type {} from '../plugins/database.ts'
+export type {} from '../plugins/deadline.ts'
+export type {} from '../plugins/health.ts'
+export type {} from '../plugins/redis.ts'
+export type {} from '../plugins/resources.ts'
+export type {} from '../plugins/tasks.ts'
+
 /** What a service is made of. */
 export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> extends SecurityInfo {
   /** Lower case words joined by `-`; names the service in logs and in the API document. */

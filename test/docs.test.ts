@@ -1,65 +1,25 @@
-import { execFile } from 'node:child_process'
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { fileURLToPath, pathToFileURL } from 'node:url'
-import { promisify } from 'node:util'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { createMigrator } from '../src/database/migrator.ts'
 import { createSeeder } from '../src/database/seeder.ts'
 import { createApp, type ServiceDefinition } from '../src/service.ts'
 import { onEveryDatabase, tablesOf } from './database/fixture.ts'
-
-const root = fileURLToPath(new URL('..', import.meta.url))
-const BLOCK = /^```ts\n(?:\/\/ (\S+\.ts)\n)?([\s\S]*?)^```$/gm
-
-/** The TypeScript of a document, by the path that its first line names. */
-function examplesOf(document: string): Record<string, string> {
-  const text = readFileSync(join(root, 'docs', document), 'utf8')
-  const blocks = Array.from(text.matchAll(BLOCK), ([, path, code = ''], index) => [
-    path ?? `example-${index}.ts`,
-    code,
-  ])
-  return Object.fromEntries(blocks)
-}
-
-const documents = [
-  'cache.md',
-  'errors.md',
-  'migrations.md',
-  'models.md',
-  'resources.md',
-  'tasks.md',
-]
+import { writeExamples } from './helpers/documents.ts'
 
 /** A folder with the examples of each document in a folder of its own, next to the packages that they import. */
 function write(t: Test, folder = t.testdir()): string {
-  for (const document of documents) {
-    for (const [path, code] of Object.entries(examplesOf(document))) {
-      const file = join(folder, document, path)
-      mkdirSync(dirname(file), { recursive: true })
-      writeFileSync(file, code)
-    }
-  }
+  writeExamples(folder)
   return folder
 }
 
-// It runs the compiler, and whole services.
+// It runs whole services.
 t.setTimeout(180_000)
 
-t.test('the examples compile', async (t) => {
-  const folder = write(t)
-  const config = { extends: join(root, 'tsconfig.json'), include: ['**/*.ts'] }
-  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config))
-  const tsc = join(root, 'node_modules/typescript/bin/tsc')
-  const result = await promisify(execFile)(process.execPath, [tsc, '-p', folder]).catch(
-    (error: { stdout: string }) => error,
-  )
-  t.equal(result.stdout, '')
-})
-
 t.test('the examples of errors run', async (t) => {
-  const folder = join(write(t), 'errors.md')
+  const folder = join(write(t), 'docs/errors.md')
   const { findOpen } = await import(pathToFileURL(join(folder, 'example-0.ts')).href)
   const cities = new Map([[1, { name: 'Ys', open: false }]])
   t.throws(() => findOpen(cities, 1), { code: 'CITY_CLOSED', message: 'The city of Ys is closed' })
@@ -77,7 +37,7 @@ async function serve(t: Test, folder: string): Promise<FastifyInstance> {
 }
 
 t.test('the examples of the cache run', async (t) => {
-  const folder = join(write(t), 'cache.md')
+  const folder = join(write(t), 'docs/cache.md')
   const load = (path: string) => import(pathToFileURL(join(folder, path)).href)
   const app = await serve(t, folder)
   const { prices } = await load('src/service.ts')
@@ -99,7 +59,7 @@ t.test('the examples of the cache run', async (t) => {
 })
 
 t.test('the examples of tasks run', async (t) => {
-  const folder = join(write(t), 'tasks.md')
+  const folder = join(write(t), 'docs/tasks.md')
   const load = (path: string) => import(pathToFileURL(join(folder, path)).href)
   const app = await serve(t, folder)
   const { flows, sent } = await load('src/service.ts')
@@ -130,7 +90,7 @@ t.test('the examples of tasks run', async (t) => {
 })
 
 t.test('the examples of resources run', async (t) => {
-  const folder = join(write(t), 'resources.md')
+  const folder = join(write(t), 'docs/resources.md')
   const load = (path: string) => import(pathToFileURL(join(folder, path)).href)
 
   const { default: service } = (await load('src/service.ts')) as { default: ServiceDefinition }
@@ -176,7 +136,7 @@ onEveryDatabase(t, 'the examples of migrations and seeds run', async (t, { db })
   // `t.testdir()` is the database's.
   const files = `${t.testdirName}-docs`
   t.teardown(() => rmSync(files, { recursive: true, force: true }))
-  const folder = join(write(t, files), 'migrations.md')
+  const folder = join(write(t, files), 'docs/migrations.md')
   const migrator = createMigrator({ db, directory: join(folder, 'migrations') })
   t.match(await migrator.migrate(), { length: 3 })
   const seeder = createSeeder({ db, migrator, directory: join(folder, 'seeds') })

@@ -15,7 +15,7 @@ t.test(
       t.match(name, /^[A-Z]+(_[A-Z]+)*$/)
       t.ok(factory.statusCode >= 400 && factory.statusCode < 600, name)
       const make = factory as (...args: unknown[]) => PlinthError
-      t.notMatch(make('a', 'b', 'c').message, '%s', name)
+      t.notMatch(make('a', 'b', 'c', 'd').message, '%s', name)
     }
     t.equal(new Set(catalogue.map(([, { code }]) => code)).size, catalogue.length)
   },

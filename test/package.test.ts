@@ -1,25 +1,13 @@
-import { type ExecFileOptions, execFile } from 'node:child_process'
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join, relative } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import t from 'tap'
 import { kit } from '../src/process/kit.ts'
-import { baseEnv, ENV, manage, nodeOptions, startServe } from './helpers/manage.ts'
+import { manage, startServe } from './helpers/manage.ts'
+import { pack, run } from './helpers/pack.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
-const { NODE_OPTIONS: _, ...PLAIN } = baseEnv()
-const execute = promisify(execFile)
 
 const FILES = {
   'package.json': JSON.stringify({
@@ -122,11 +110,6 @@ export default class Add extends BaseCommand {
 `,
 }
 
-/** Runs a program without what tap gives to children. */
-function run(program: string, args: readonly string[], options: ExecFileOptions = {}) {
-  return execute(ENV, [nodeOptions(), program, ...args], { ...options, encoding: 'utf8' })
-}
-
 // It builds the package and starts a dozen processes.
 t.setTimeout(180_000)
 
@@ -138,32 +121,12 @@ const installed = join(project, 'node_modules/plinth')
 const command = { cwd: project, env: { NODE_OPTIONS: undefined } }
 const program = [join(project, 'node_modules/.bin/manage')]
 
-/** Packs a copy of the repository, which builds it, and unpacks that where npm would. */
+/** Packs the kit, and unpacks it where npm would. */
 async function install(): Promise<string[]> {
-  const copy = join(folder, 'copy')
-  const parts = 'bin src plugins commands docs package.json tsconfig.json tsconfig.build.json'
-  for (const part of [...parts.split(' '), 'CHANGELOG.md', 'LICENSE', 'README.md']) {
-    cpSync(join(ROOT, part), join(copy, part), { recursive: true })
-  }
-  symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'))
-  if (existsSync(join(ROOT, 'dist/.tsbuildinfo'))) takeBuilt(copy)
-  const options = { cwd: copy, env: PLAIN, maxBuffer: 2 ** 26 }
-  await run('npm', ['pack', '--pack-destination', folder], options)
-  const tarball = join(folder, `plinth-${kit().version}.tgz`)
+  const tarball = await pack(folder)
   mkdirSync(installed, { recursive: true })
   await run('tar', ['-xzf', tarball, '--strip-components=1', '-C', installed])
   return (await run('tar', ['-tzf', tarball])).stdout.trim().split('\n')
-}
-
-/** Takes along what has been built: the compiler looks which sources have changed, and builds those only. */
-function takeBuilt(copy: string): void {
-  const [from, to] = [join(ROOT, 'dist'), join(copy, 'dist')]
-  cpSync(from, to, { recursive: true, preserveTimestamps: true })
-  const info = join(to, '.tsbuildinfo')
-  // A link to a folder counts as that folder.
-  const modules = relative(to, join(ROOT, 'node_modules'))
-  const text = readFileSync(info, 'utf8').replaceAll('"../node_modules/', `"${modules}/`)
-  writeFileSync(info, text)
 }
 
 /** Links what npm would install beside it, and nothing more. */
@@ -215,7 +178,7 @@ t.test('the packed package, installed in a project', async (t) => {
     const tsc = join(ROOT, 'node_modules/.bin/tsc')
     // Several checkers would each check most of the packages' types.
     const args = ['-p', '.', '--checkers', '1']
-    const told = await run(tsc, args, { cwd: project, env: PLAIN }).catch((error) => error)
+    const told = await run(tsc, args, { cwd: project }).catch((error) => error)
     t.equal(told.stdout, '')
     t.notOk(told instanceof Error)
   })

@@ -10,5 +10,12 @@ export const kitConfig = Type.Object({ ...serverVariables, ...resourceVariables 
 /** The values of the kit's variables, as `app.config` holds them. */
 export type KitConfig = Static<typeof kitConfig>
 
+/**
+ * The service's own variables, for the type of `app.config`:
+ * `declare module 'plinth' { interface ServiceConfig extends Static<typeof env> {} }`.
+ */
+// biome-ignore lint/suspicious/noEmptyInterface: it is there to be extended
+export interface ServiceConfig {}
+
 /** The kit as an owner of variables, for `readConfig()`. */
 export const kitOwner = { owner: 'plinth', schema: kitConfig }

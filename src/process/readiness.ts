@@ -1,10 +1,31 @@
+import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
+import { errors } from '../errors.ts'
 
 /** Resolves when an attached resource works; must give up when `signal` aborts. */
 export interface ReadinessCheck {
   (signal: AbortSignal): Promise<void>
   /** Whether the process can serve without it, too; default false. Such a resource tells the log of itself. */
   optional?: boolean
+}
+
+// By server, which is the same in every context of an app.
+const apps = new WeakMap<object, Map<string, ReadinessCheck>>()
+
+/** The checks of an app, by name: the same in all of its contexts, and before there is plinth/plugins/health. */
+export function readinessOf({ server }: FastifyInstance): Map<string, ReadinessCheck> {
+  const checks = apps.get(server) ?? new Map<string, ReadinessCheck>()
+  apps.set(server, checks)
+  return checks
+}
+
+/**
+ * Asserts that what a plugin attaches can be told from what the app has attached already.
+ *
+ * @throws {PlinthError} PLUGIN_NAME_TAKEN
+ */
+export function assertNameFree(app: FastifyInstance, plugin: string, name: string): void {
+  if (readinessOf(app).has(name)) throw errors.PLUGIN_NAME_TAKEN(plugin, name)
 }
 
 const checkSchema = Type.Object({

@@ -101,5 +101,5 @@ t.test('fails no request while Redis goes away and comes back', async (t) => {
 
 t.test('refuses options that are not usable', async (t) => {
   await t.rejects(create(t, { url: redisUrl(), prefix: '{a}' }), { name: 'TypeError' })
-  await t.rejects(create(t, { maxEntries: -1 }), { name: 'TypeError' })
+  await t.rejects(create(t, { maxEntries: -1 }), { code: 'PLUGIN_OPTION_INVALID' })
 })

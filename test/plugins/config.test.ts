@@ -19,7 +19,7 @@ interface Compiler {
   _compileSchemaEnv(...args: unknown[]): unknown
 }
 
-declare module '../../plugins/config.ts' {
+declare module 'plinth' {
   interface ServiceConfig extends Partial<Static<typeof schema>> {}
 }
 

@@ -8,6 +8,7 @@ import Fastify from 'fastify'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import database from '../../plugins/database.ts'
+import { readinessOf } from '../../src/process/readiness.ts'
 import { databaseDrivers } from '../helpers/drivers.ts'
 import { freePort } from '../servers/ready.ts'
 
@@ -24,9 +25,8 @@ for (const { name, url } of databaseDrivers) {
   t.test(`reports whether ${name} is ready`, async (t) => {
     const app = Fastify()
     t.teardown(() => app.close())
-    const readiness = new Map<string, () => Promise<void>>()
-    app.decorate('readiness', readiness as never)
     await app.register(database, { url: await url(t), poolSize: 1, queueLimit: 1 })
+    const readiness = readinessOf(app)
     t.strictSame([...readiness.keys()], ['database'])
     const check = readiness.get('database') as () => Promise<void>
     t.equal(await check(), undefined)

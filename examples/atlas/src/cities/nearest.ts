@@ -1,5 +1,5 @@
-import { sql } from 'kysely'
 import { type Context, defineResource, type Static, Type } from 'plinth'
+import { sql } from 'plinth/sql'
 import { arc, distance, radians } from './distance.ts'
 import { City } from './model.ts'
 

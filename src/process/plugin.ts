@@ -1,0 +1,136 @@
+import type { FastifyInstance } from 'fastify'
+import { errors, type PlinthError } from '../errors.ts'
+import { envelopes } from '../resource/envelope.ts'
+
+/** What an option may have to be: in words, and how that is told. */
+const KINDS = {
+  text: { words: 'a text', fits: (value: unknown) => typeof value === 'string' && value !== '' },
+  number: {
+    words: 'a number of at least 0',
+    fits: (value: unknown) => typeof value === 'number' && value >= 0,
+  },
+  count: {
+    words: 'an integer of at least 1',
+    fits: (value: unknown) => Number.isInteger(value) && (value as number) >= 1,
+  },
+  list: { words: 'a list', fits: (value: unknown) => Array.isArray(value) },
+  texts: {
+    words: 'a list of texts',
+    fits: (value: unknown) => Array.isArray(value) && value.every((one) => typeof one === 'string'),
+  },
+  flag: { words: 'true or false', fits: (value: unknown) => typeof value === 'boolean' },
+  function: { words: 'a function', fits: (value: unknown) => typeof value === 'function' },
+  object: { words: 'an object', fits: isObject },
+  models: {
+    words: 'a list of models that defineModel has made',
+    fits: (value: unknown) =>
+      Array.isArray(value) && value.every((one) => isObject(one) && 'table' in one),
+  },
+  owners: {
+    words: 'a list of { owner, schema }, the schema by Type.Object',
+    fits: (value: unknown) => Array.isArray(value) && value.every(isOwner),
+  },
+  dotenv: {
+    words: 'a path or false',
+    fits: (value: unknown) => typeof value === 'string' || value === false,
+  },
+  envelope: {
+    words: Object.keys(envelopes).join(' or '),
+    fits: (value: unknown) => typeof value === 'string' && Object.hasOwn(envelopes, value),
+  },
+} as const
+
+type Kind = keyof typeof KINDS
+
+/** What each option of a plugin has to be; with `?` it may be left out. */
+type Expected<Options> = {
+  [Name in keyof Options]-?: Record<never, never> extends Pick<Options, Name> ? `${Kind}?` : Kind
+}
+
+/**
+ * Looks at the options of a plugin before it begins: types are not there for everybody.
+ *
+ * @throws {PlinthError} PLUGIN_OPTIONS_INVALID, with no value that may be secret
+ */
+export function checkOptions<Options extends object>(
+  plugin: string,
+  options: Options,
+  expected: Expected<Options>,
+): void {
+  for (const [name, wanted] of Object.entries<string>(expected)) {
+    const value = (options as Record<string, unknown>)[name]
+    if (value === undefined && wanted.endsWith('?')) continue
+    const { words, fits } = KINDS[wanted.replace('?', '') as Kind]
+    if (!fits(value)) throw invalidOption(plugin, name, value, words)
+  }
+}
+
+/** An error that says of an option what it is, in no more words than its type, and what it has to be. */
+export function invalidOption(
+  plugin: string,
+  name: string,
+  value: unknown,
+  expected: string,
+): PlinthError {
+  return errors.PLUGIN_OPTION_INVALID(plugin, name, describe(value), expected)
+}
+
+function describe(value: unknown): string {
+  if (value === undefined) return 'missing'
+  if (value === null || typeof value === 'number' || typeof value === 'boolean') return `${value}`
+  if (value === '') return 'empty'
+  if (typeof value === 'string') return 'another text'
+  if (Array.isArray(value)) return 'a list'
+  return typeof value === 'function' ? 'a function' : 'an object'
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isOwner(value: unknown): boolean {
+  return isObject(value) && isObject(value.schema) && isObject(value.schema.properties)
+}
+
+/**
+ * Marks a context as one that has the plugin. Contexts around it may have it, too.
+ *
+ * @param decorator what the plugin adds, which the context may have from elsewhere
+ * @throws {PlinthError} PLUGIN_TWICE
+ */
+export function assertOnce(app: FastifyInstance, plugin: string, decorator?: string): void {
+  const mark = Symbol.for(`plinth/plugins/${plugin}`)
+  if (Object.hasOwn(app, mark) || (decorator !== undefined && Object.hasOwn(app, decorator)))
+    throw errors.PLUGIN_TWICE(plugin)
+  app.decorate(mark, true)
+}
+
+/**
+ * Refuses to start where a plugin comes later whose decorator this one has not found.
+ *
+ * @throws {PlinthError} PLUGIN_ORDER, when the app gets ready
+ */
+export function assertOrder(
+  app: FastifyInstance,
+  plugin: string,
+  later: { plugin: string; decorator: string },
+): void {
+  if (app.hasDecorator(later.decorator)) return
+  app.addHook('onReady', async () => {
+    if (app.hasDecorator(later.decorator))
+      throw errors.PLUGIN_ORDER(plugin, later.plugin, later.plugin)
+  })
+}
+
+/**
+ * Asks for a package that the kit does not bring, before it is needed.
+ *
+ * @throws {PlinthError} PACKAGE_MISSING
+ */
+export function requirePackage(plugin: string, name: string): void {
+  try {
+    import.meta.resolve(name)
+  } catch {
+    throw errors.PACKAGE_MISSING(plugin, name, name)
+  }
+}

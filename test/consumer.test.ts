@@ -1,0 +1,260 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t, { type Test } from 'tap'
+import { writeExamples } from './helpers/documents.ts'
+import { pack, run } from './helpers/pack.ts'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const PNPM = join(ROOT, 'node_modules/pnpm/bin/pnpm.mjs')
+const TYPESCRIPT_7 = join(ROOT, 'node_modules/typescript')
+
+const manifest = {
+  name: 'consumer',
+  private: true,
+  type: 'module',
+  dependencies: { fastify: '^5.12.8', plinth: 'file:../plinth.tgz' },
+  devDependencies: { '@types/node': '^22.20.5' },
+}
+
+/** What a project has to say, for a service with tasks in Redis; docs/tasks.md tells users. */
+const told = (fence: string): string => {
+  const text = readFileSync(join(ROOT, 'docs/tasks.md'), 'utf8')
+  return new RegExp(`^\`\`\`${fence}\n([^\`]*msgpackr-extract[^\`]*)^\`\`\``, 'm').exec(
+    text,
+  )?.[1] as string
+}
+
+const FILES = {
+  'tsconfig.json': JSON.stringify({
+    compilerOptions: {
+      target: 'es2024',
+      lib: ['es2024', 'esnext.disposable'],
+      module: 'nodenext',
+      types: ['node'],
+      strict: true,
+      noEmit: true,
+      exactOptionalPropertyTypes: true,
+      erasableSyntaxOnly: true,
+      verbatimModuleSyntax: true,
+      allowImportingTsExtensions: true,
+      skipLibCheck: false,
+      rootDirs: ['README.md', 'docs/models.md'],
+    },
+    include: ['src', 'commands', 'docs', 'README.md'],
+  }),
+  // Nothing but `plinth` is imported, and everything that it attaches has a type.
+  'src/service.ts': `
+import { defineService } from 'plinth'
+
+export default defineService({ name: 'shop', modules: {} })
+`,
+  'commands/greet.ts': `
+import { Args, BaseCommand, Flags } from 'plinth/command'
+import { sql } from 'plinth/sql'
+
+export default class Greet extends BaseCommand {
+  static override summary = 'Greet somebody'
+  static override args = { name: Args.string({ required: true }) }
+  static override flags = { loud: Flags.boolean() }
+
+  async run(): Promise<void> {
+    const { args, flags } = await this.parse(Greet)
+    await this.withApp(async ({ db }) => {
+      const { rows } = await sql<{ name: string }>\`select \${args.name} as name\`.execute(db)
+      this.log(flags.loud ? 'HELLO %s' : 'Hello %s', rows[0]?.name)
+    })
+  }
+}
+`,
+  // Each plugin alone, with what it needs and without.
+  'plugins.cjs': `
+const Fastify = require('fastify')
+
+const load = (name) => (process.argv[2] === 'import' ? import(name) : require(name))
+const plugins = {
+  cache: {},
+  config: { env: {}, dotenv: false },
+  database: { url: 'sqlite::memory:' },
+  deadline: { timeout: 1000 },
+  docs: { title: 'ships', version: '1.0.0' },
+  envelope: {},
+  health: {},
+  redis: { url: 'redis://127.0.0.1:1' },
+  'request-log': {},
+  resources: { modules: {} },
+  tasks: {},
+}
+
+async function use(name, options) {
+  const app = Fastify()
+  app.register(load(\`plinth/plugins/\${name}\`), options)
+  const told = await app.ready().then(() => 'ready', ({ code, message }) => \`\${code} \${message}\`)
+  await app.close()
+  return \`\${name}: \${told}\`
+}
+
+async function main() {
+  for (const [name, options] of Object.entries(plugins)) console.log(await use(name, options))
+  for (const name of ['database', 'deadline', 'docs', 'redis', 'resources']) console.log(await use(name))
+}
+
+main()
+`,
+  'src/app.ts': `
+import { type App, createApp } from 'plinth'
+import service from './service.ts'
+
+const app: App = await createApp(service)
+const port: number = app.config.PORT
+const name: string | undefined = await app.run(() => app.cache.get<string>('name'))
+await app.redis.ping()
+await app.tasks.find('id')
+await app.db.selectFrom('port').select('name').execute()
+app.readiness.set('mail', async () => {})
+app.addHook('onRequest', async (request) => {
+  const { resource, deadline } = request.routeOptions.config
+  const text: string | undefined = resource
+  const milliseconds: number | undefined = deadline
+  request.log.info({ port, name, text, milliseconds, since: app.draining.since, mysql: app.mysql?.pool })
+})
+// @ts-expect-error there is no such table
+app.db.selectFrom('nothing')
+// @ts-expect-error the port is a number
+const wrong: string = app.config.PORT
+app.log.info(wrong)
+`,
+}
+
+/** A project of its own, with the examples of all documents, where no file of the repository is in reach. */
+function createProject(name: string, files: Record<string, string>): string {
+  const project = join(folder, name)
+  for (const [path, text] of Object.entries({ ...FILES, ...files })) {
+    mkdirSync(dirname(join(project, path)), { recursive: true })
+    writeFileSync(join(project, path), text)
+  }
+  writeExamples(project)
+  return project
+}
+
+const names =
+  'cache config database deadline docs envelope health redis request-log resources tasks'.split(' ')
+const READY = names.map((name) => `${name}: ready\n`).join('')
+const needed = {
+  database: 'url',
+  deadline: 'timeout',
+  docs: 'title',
+  redis: 'url',
+  resources: 'modules',
+}
+const expected = {
+  url: 'a text',
+  title: 'a text',
+  timeout: 'a number of at least 0',
+  modules: 'an object',
+}
+const MISSING = Object.entries(needed)
+  .map(
+    ([name, option]) =>
+      `${name}: PLUGIN_OPTION_INVALID plinth/plugins/${name} cannot be registered: its option ${option} is missing, expected ${expected[option as keyof typeof expected]}\n`,
+  )
+  .join('')
+
+// It asks the registry, installs packages and runs three compilers.
+t.setTimeout(600_000)
+
+const folder = mkdtempSync(join(tmpdir(), 'plinth-consumer-'))
+t.teardown(() => rmSync(folder, { recursive: true }))
+
+// All that reaching the registry takes on this machine, and nothing of the npm and the tap that run this.
+const OURS = /^(npm_(?!config_(registry|cafile|.*proxy)$)|NODE_OPTIONS$|NODE_COMPILE_CACHE$|TAP)/i
+const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !OURS.test(name)))
+
+/** Runs a program in a project: what it has printed on either stream, and whether it failed. */
+async function outcome(program: string, args: readonly string[], cwd: string, more = {}) {
+  const {
+    stdout,
+    stderr,
+    code = 0,
+  } = await run(program, args, { cwd, env: { ...env, ...more } }).catch((error) => error)
+  return { stdout, stderr, code }
+}
+
+async function compiles(t: Test, project: string, typescript: string): Promise<void> {
+  const args = [join(typescript, 'bin/tsc'), '-p', '.']
+  t.strictSame(await outcome(process.execPath, args, project), { stdout: '', stderr: '', code: 0 })
+}
+
+t.test('a project that installs the packed package', async (t) => {
+  await run('mv', [await pack(folder), join(folder, 'plinth.tgz')])
+
+  await t.test('with npm', async (t) => {
+    const project = createProject('npm', {
+      'package.json': JSON.stringify({
+        ...manifest,
+        devDependencies: {
+          ...manifest.devDependencies,
+          'typescript-5': 'npm:typescript@5.9.3',
+          'typescript-6': 'npm:typescript@6.0.3',
+        },
+      }),
+    })
+    const npm = (...args: string[]) => outcome('npm', [...args, '--prefer-offline'], project)
+    t.match(await npm('install'), { stderr: /^$/, code: 0 })
+    t.match(await npm('ci'), { stderr: /^$/, code: 0 })
+    for (const version of ['typescript-5', 'typescript-6']) {
+      await t.test(`${version} takes its types and the examples of the docs`, (t) =>
+        compiles(t, project, join(project, 'node_modules', version)),
+      )
+    }
+    await t.test('typescript 7 too', (t) => compiles(t, project, TYPESCRIPT_7))
+    for (const way of ['import', 'require']) {
+      await t.test(`each plugin works alone, by ${way}`, async (t) => {
+        const told = await outcome(process.execPath, ['plugins.cjs', way], project)
+        t.strictSame(told, { stdout: `${READY}${MISSING}`, stderr: '', code: 0 })
+      })
+    }
+    await t.test('without BullMQ it asks for it where there is a Redis', async (t) => {
+      const inRedis = { REDIS_URL: 'redis://127.0.0.1:1' }
+      const manage = (more?: object) =>
+        outcome('node_modules/.bin/manage', ['routes'], project, more)
+      t.match(await manage(), { stdout: '/ping', stderr: /^$/, code: 0 })
+      t.match(await manage(inRedis), {
+        stderr:
+          'plinth/plugins/tasks needs the package bullmq here, which is not installed: npm install bullmq',
+        code: 1,
+      })
+    })
+  })
+
+  await t.test('with pnpm, and with BullMQ', async (t) => {
+    const { dependencies } = manifest
+    const project = createProject('pnpm', {
+      'package.json': JSON.stringify({
+        ...manifest,
+        dependencies: { ...dependencies, bullmq: '^6.7.0' },
+      }),
+      'pnpm-workspace.yaml': told('yaml'),
+    })
+    const pnpm = (...args: string[]) => outcome(process.execPath, [PNPM, ...args], project)
+    t.match(await pnpm('install', '--prefer-offline'), { code: 0 })
+    t.match(await pnpm('install', '--frozen-lockfile'), { code: 0 })
+    await compiles(t, project, TYPESCRIPT_7)
+    const inRedis = { REDIS_URL: process.env.TEST_REDIS_URL as string }
+    const manage = (...args: string[]) =>
+      outcome('node_modules/.bin/manage', args, project, inRedis)
+    const greeted = { stdout: 'HELLO you\n', stderr: '', code: 0 }
+    t.strictSame(await manage('greet', 'you', '--loud'), greeted)
+    t.match(await manage('tasks', 'stats', '--json'), { stderr: '', code: 0 })
+  })
+
+  await t.test('with npm, and with BullMQ', async (t) => {
+    const project = createProject('bullmq', {
+      'package.json': JSON.stringify({ ...manifest, ...JSON.parse(`{${told('json')}}`) }),
+    })
+    const npm = (...args: string[]) => outcome('npm', [...args, '--prefer-offline'], project)
+    t.match(await npm('install', 'bullmq@^6.7.0'), { stderr: /^$/, code: 0 })
+    t.match(await npm('ci'), { stderr: /^$/, code: 0 })
+  })
+})

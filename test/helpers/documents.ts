@@ -1,0 +1,32 @@
+import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const BLOCK = /^```ts\n(?:\/\/ (\S+\.ts)\n)?([\s\S]*?)^```$/gm
+
+/** Every document that has TypeScript in it, as a path in the repository. */
+export const documents = globSync(['README.md', 'docs/**/*.md', 'examples/*/README.md'], {
+  cwd: root,
+}).filter((path) => Object.keys(examplesOf(path)).length > 0)
+
+/** The TypeScript of a document, by the path that its first line names. */
+function examplesOf(document: string): Record<string, string> {
+  const text = readFileSync(join(root, document), 'utf8')
+  const blocks = Array.from(text.matchAll(BLOCK), ([, path, code = ''], index) => [
+    path ?? `example-${index}.ts`,
+    code,
+  ])
+  return Object.fromEntries(blocks)
+}
+
+/** Writes the examples of each document into a folder of its own, `folder/docs/cache.md/src/service.ts`. */
+export function writeExamples(folder: string): void {
+  for (const document of documents) {
+    for (const [path, code] of Object.entries(examplesOf(document))) {
+      const file = join(folder, document, path)
+      mkdirSync(dirname(file), { recursive: true })
+      writeFileSync(file, code)
+    }
+  }
+}

@@ -1,0 +1,41 @@
+import { type ExecFileOptions, execFile } from 'node:child_process'
+import { cpSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { kit } from '../../src/process/kit.ts'
+import { baseEnv, ENV, nodeOptions } from './manage.ts'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const { NODE_OPTIONS: _, ...PLAIN } = baseEnv()
+const execute = promisify(execFile)
+
+/** Runs a program without what tap gives to children. */
+export function run(program: string, args: readonly string[], options: ExecFileOptions = {}) {
+  const plain = { env: PLAIN, maxBuffer: 2 ** 26, ...options, encoding: 'utf8' as const }
+  return execute(ENV, [nodeOptions(), program, ...args], plain)
+}
+
+/** Packs a copy of the repository, which builds it, into `folder`; the path of the tarball. */
+export async function pack(folder: string): Promise<string> {
+  const copy = join(folder, 'copy')
+  const parts = 'bin src plugins commands docs package.json tsconfig.json tsconfig.build.json'
+  for (const part of [...parts.split(' '), 'CHANGELOG.md', 'LICENSE', 'README.md']) {
+    cpSync(join(ROOT, part), join(copy, part), { recursive: true })
+  }
+  symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'))
+  if (existsSync(join(ROOT, 'dist/.tsbuildinfo'))) takeBuilt(copy)
+  await run('npm', ['pack', '--pack-destination', folder], { cwd: copy })
+  return join(folder, `plinth-${kit().version}.tgz`)
+}
+
+/** Takes along what has been built: the compiler looks which sources have changed, and builds those only. */
+function takeBuilt(copy: string): void {
+  const [from, to] = [join(ROOT, 'dist'), join(copy, 'dist')]
+  cpSync(from, to, { recursive: true, preserveTimestamps: true })
+  const info = join(to, '.tsbuildinfo')
+  // A link to a folder counts as that folder.
+  const modules = relative(to, join(ROOT, 'node_modules'))
+  const text = readFileSync(info, 'utf8').replaceAll('"../node_modules/', `"${modules}/`)
+  writeFileSync(info, text)
+}
