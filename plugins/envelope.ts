@@ -7,10 +7,12 @@ import { type EnvelopeName, envelopes } from '../src/resource/envelope.ts'
 import { createErrorHandler } from '../src/resource/failure.ts'
 import { problemOfHead } from '../src/resource/head.ts'
 
+/** Answers what no route does: 405 where another method would have one, else 404. */
+export type AnswerNotFound = (request: FastifyRequest, reply: FastifyReply) => never
+
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Answers what no route does: 405 where another method would have one, else 404. */
-    answerNotFound(request: FastifyRequest, reply: FastifyReply): never
+    answerNotFound: AnswerNotFound
   }
 }
 

@@ -18,4 +18,6 @@ async function requestLog(app: FastifyInstance): Promise<void> {
 }
 
 export { RequestLogController } from '../src/process/log.ts'
+// With what a reply is told of its failure.
+export type { Failure } from '../src/resource/request-line.ts'
 export default fp(requestLog, { name: 'plinth-request-log', fastify: '5.x' })

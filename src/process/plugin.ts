@@ -50,7 +50,7 @@ type Expected<Options> = {
 /**
  * Looks at the options of a plugin before it begins: types are not there for everybody.
  *
- * @throws {PlinthError} PLUGIN_OPTIONS_INVALID, with no value that may be secret
+ * @throws {PlinthError} PLUGIN_OPTION_INVALID, with no value that may be secret
  */
 export function checkOptions<Options extends object>(
   plugin: string,
