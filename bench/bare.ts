@@ -27,7 +27,7 @@ const LONGER = 5
  * What runs, in a process each: the bare service twice, the second as a control, and Plinth with a cache that keeps nothing
  * in the process, and one that does.
  */
-const SIDES = { bare: 'bare', control: 'bare', plinth: 'bareKit', memory: 'bareKit' } as const
+const SIDES = { bare: 'bare', control: 'bare', plinth: 'plinth', memory: 'plinth' } as const
 type Side = keyof typeof SIDES
 
 interface BareRoute extends Route {

@@ -16,7 +16,6 @@ export const commands = {
   plainTypeScript: ['bench/plain/main.ts'],
   raw: [join(BUILT, 'main.js'), '--raw'],
   bare: ['bench/bare/server.ts'],
-  bareKit: ['bin/manage', 'serve'],
 } as const
 
 /** Compiles the plain application, and the kit as installing it does. */

@@ -22,9 +22,9 @@ export async function callResource(
   const { context, name, input } = prepareCall(resource, request)
   const slot = mode === 'cacheless' ? undefined : cacheSlot(resource, name, input, context)
   if (slot) {
-    const text = await withDeadline(resource, context, options, () => {
-      return cachedText(slot, { resource, name, input, context }, mode === 'refresh')
-    })
+    const text = await withDeadline(resource, context, options, () =>
+      cachedText(slot, { resource, name, input, context }, mode === 'refresh'),
+    )
     return JSON.parse(text as string)
   }
   const response = await withDeadline(resource, context, options, (inner) =>

@@ -6,7 +6,7 @@ import redis from '../../plugins/redis.ts'
 import tasks, { type TasksPluginOptions } from '../../plugins/tasks.ts'
 import type { ResourceTable } from '../../src/resource/module.ts'
 import { type LogLine, serveThings, type TestAppOptions } from '../helpers/app.ts'
-import { PATIENT, redisUrl } from '../helpers/drivers.ts'
+import { type DatabaseDriver, databaseDrivers, PATIENT, redisUrl } from '../helpers/drivers.ts'
 
 /** What an app has attached: nothing, or a Redis. */
 export interface Attached {
@@ -32,6 +32,23 @@ type AttachedTest = (t: Test, attached: Attached) => Promise<void>
 export function onEach(t: Test, name: string, test: AttachedTest): void {
   for (const attached of [MEMORY, REDIS]) {
     t.test(`${name} (${attached.name})`, (t) => test(t, attached))
+  }
+}
+
+export interface Place extends Pick<Attached, 'url'> {
+  driver: DatabaseDriver
+}
+
+/** Runs `test` on every database, without and with Redis. */
+export function onEachPlace(
+  t: Test,
+  name: string,
+  test: (t: Test, place: Place) => Promise<void>,
+): void {
+  for (const driver of databaseDrivers) {
+    for (const { name: other, url } of [MEMORY, REDIS]) {
+      t.test(`${name} (${driver.name}, ${other})`, (t) => test(t, { driver, url }))
+    }
   }
 }
 

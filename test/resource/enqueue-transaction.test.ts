@@ -6,11 +6,11 @@ import { chain } from '../../src/resource/flow.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { newTaskId } from '../../src/task/id.ts'
 import { createGate, failure } from '../helpers/app.ts'
-import { type DatabaseDriver, databaseDrivers, redisUrl } from '../helpers/drivers.ts'
+import { databaseDrivers } from '../helpers/drivers.ts'
 import { ownRedis } from '../helpers/own-redis.ts'
 import { freePort } from '../servers/ready.ts'
 import { until } from '../suites/task-fixture.ts'
-import { type AttachedOptions, serve } from './attached.ts'
+import { type AttachedOptions, onEachPlace, type Place, serve } from './attached.ts'
 
 /** A resource that notes what it ran with. */
 function noting() {
@@ -26,21 +26,6 @@ function noting() {
     },
   })
   return { ran, note }
-}
-
-interface Place {
-  driver: DatabaseDriver
-  /** Of Redis; without one tasks are in memory. */
-  url: string | undefined
-}
-
-function onEachPlace(name: string, test: (t: Test, place: Place) => Promise<void>): void {
-  for (const driver of databaseDrivers) {
-    for (const url of [undefined, redisUrl()]) {
-      const title = `${name} (${driver.name}, ${url ? 'redis' : 'memory'})`
-      t.test(title, (t) => test(t, { driver, url }))
-    }
-  }
 }
 
 async function create(t: Test, { driver, url }: Place, options: AttachedOptions = {}) {
@@ -60,7 +45,7 @@ async function create(t: Test, { driver, url }: Place, options: AttachedOptions 
   return { app, note, ran, within }
 }
 
-onEachPlace('what is unique has an id that is real, in a transaction too', async (t, place) => {
+onEachPlace(t, 'what is unique has an id that is real, in a transaction too', async (t, place) => {
   const { app, note, within } = await create(t, place)
   const unique = { unique: true, delay: 60_000 }
   const first = await app.run(() => note.enqueue({ text: 'a' }, unique))
@@ -76,7 +61,7 @@ onEachPlace('what is unique has an id that is real, in a transaction too', async
   t.match(await app.tasks.find(third.task_id), { id: third.task_id })
 })
 
-onEachPlace('a task of a transaction runs when that commits', async (t, place) => {
+onEachPlace(t, 'a task of a transaction runs when that commits', async (t, place) => {
   const { note, ran, within } = await create(t, place)
   const gate = createGate()
   const added = createGate<{ result(): Promise<unknown> }>()
@@ -92,7 +77,7 @@ onEachPlace('a task of a transaction runs when that commits', async (t, place) =
   t.strictSame(ran, ['a'])
 })
 
-onEachPlace('and never where it is taken back', async (t, place) => {
+onEachPlace(t, 'and never where it is taken back', async (t, place) => {
   const { app, note, ran, within } = await create(t, place)
   let id = ''
   const taken = within(async () => {
@@ -107,7 +92,7 @@ onEachPlace('and never where it is taken back', async (t, place) => {
   await t.rejects(app.tasks.result(id), { code: 'TASK_NOT_FOUND' })
 })
 
-onEachPlace('as a chain, and in the calls of the transaction', async (t, place) => {
+onEachPlace(t, 'as a chain, and in the calls of the transaction', async (t, place) => {
   const { app, note, ran } = await create(t, place)
   const add = () => chain(note.task({ text: 'a' }), note.task({ text: 'b' }))
   const task = await app.run(() =>
@@ -117,7 +102,7 @@ onEachPlace('as a chain, and in the calls of the transaction', async (t, place) 
   t.strictSame(ran, ['a', 'a>b'])
 })
 
-onEachPlace('what is enqueued before it commits is there, waiting', async (t, place) => {
+onEachPlace(t, 'what is enqueued before it commits is there, waiting', async (t, place) => {
   const { app, note, within } = await create(t, place)
   // It is prepared with the first one.
   await (await within(() => note.enqueue({ text: 'first' }))).result()
@@ -161,7 +146,7 @@ t.test('without a database and without Redis it is told', async (t) => {
   t.equal((await app.inject(`/tasks/${newTaskId('default')}`)).statusCode, 503)
 })
 
-onEachPlace('no task is found by an id that none has', async (t, place) => {
+onEachPlace(t, 'no task is found by an id that none has', async (t, place) => {
   const { app, within, note } = await create(t, place)
   await within(() => note.enqueue({ text: 'a' }))
   for (const id of ['é', '你', '😀', '%', "'"]) {

@@ -9,8 +9,7 @@ import { notFound } from '../../src/errors.ts'
 import { type Context, currentContext } from '../../src/resource/context.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { createGate } from '../helpers/app.ts'
-import { type DatabaseDriver, databaseDrivers, redisUrl } from '../helpers/drivers.ts'
-import { serve } from './attached.ts'
+import { onEachPlace, type Place, serve } from './attached.ts'
 
 type Db = Kysely<{ item: { id: number; name: string } }>
 
@@ -61,22 +60,6 @@ const find = defineResource({
   },
 })
 
-interface Place {
-  driver: DatabaseDriver
-  /** Of Redis; without one the cache is in memory. */
-  url: string | undefined
-}
-
-function onEachPlace(name: string, test: (t: Test, place: Place) => Promise<void>): void {
-  for (const driver of databaseDrivers) {
-    for (const url of [undefined, redisUrl()]) {
-      t.test(`${name} (${driver.name}, ${url ? 'redis' : 'memory'})`, (t) =>
-        test(t, { driver, url }),
-      )
-    }
-  }
-}
-
 async function create(t: Test, { driver, url }: Place, prefix: string = randomUUID()) {
   const place = await driver.url(t)
   const resources = { add, addBoth, find }
@@ -101,7 +84,7 @@ async function create(t: Test, { driver, url }: Place, prefix: string = randomUU
   return { app, start, ids, within, get }
 }
 
-onEachPlace('what is called in a transaction is part of it', async (t, place) => {
+onEachPlace(t, 'what is called in a transaction is part of it', async (t, place) => {
   const { ids, within } = await create(t, place)
   await within(async () => {
     await add({ id: 1, name: 'a' })
@@ -120,7 +103,7 @@ onEachPlace('what is called in a transaction is part of it', async (t, place) =>
   t.strictSame(await ids(), [1, 2, 1002])
 })
 
-onEachPlace('what it undoes leaves the rest', async (t, place) => {
+onEachPlace(t, 'what it undoes leaves the rest', async (t, place) => {
   const { app, ids, within } = await create(t, place)
   await within(async () => {
     await add({ id: 1, name: 'a' })
@@ -133,7 +116,7 @@ onEachPlace('what it undoes leaves the rest', async (t, place) => {
   t.strictSame(await ids(), [1, 3])
 })
 
-onEachPlace('many at once go one after the other', async (t, place) => {
+onEachPlace(t, 'many at once go one after the other', async (t, place) => {
   const { ids, within } = await create(t, place)
   const requests = [1, 2, 3, 4, 5].map((id) => ({ id, name: id === 3 ? 'bad' : 'good' }))
   await within(async () => {
@@ -145,7 +128,7 @@ onEachPlace('many at once go one after the other', async (t, place) => {
   t.strictSame(await ids(), [1, 2, 4, 5, 6, 7, 1001, 1002, 1004, 1005, 1006, 1007])
 })
 
-onEachPlace('what goes on after the commit is in none', async (t, place) => {
+onEachPlace(t, 'what goes on after the commit is in none', async (t, place) => {
   const { app, ids, within } = await create(t, place)
   const gate = createGate()
   let later: Promise<unknown> = Promise.resolve()
@@ -161,7 +144,7 @@ onEachPlace('what goes on after the commit is in none', async (t, place) => {
   t.strictSame(await ids(), [1, 2])
 })
 
-onEachPlace('a transaction neither reads the cache nor fills it', async (t, place) => {
+onEachPlace(t, 'a transaction neither reads the cache nor fills it', async (t, place) => {
   const { within, get, app } = await create(t, place)
   await app.run(() => add({ id: 1, name: 'old' }))
   t.equal(await get(1), 'old')
@@ -198,7 +181,7 @@ const changes: Record<string, (app: FastifyInstance) => Promise<unknown>> = {
 }
 
 for (const [name, change] of Object.entries(changes)) {
-  onEachPlace(`${name} is made at the commit`, async (t, place) => {
+  onEachPlace(t, `${name} is made at the commit`, async (t, place) => {
     const { app, start, within, get } = await create(t, place)
     const other = place.url ? await start() : app
     await app.run(() => add({ id: 1, name: 'old' }))
@@ -225,7 +208,7 @@ for (const [name, change] of Object.entries(changes)) {
   })
 }
 
-onEachPlace('a value that is set or deleted changes at the commit', async (t, place) => {
+onEachPlace(t, 'a value that is set or deleted changes at the commit', async (t, place) => {
   const { app, within } = await create(t, place)
   const { cache } = app
   await cache.set('a', 1, { ttl: 60 })
