@@ -24,7 +24,7 @@ export default class Call extends BaseCommand {
     const { args } = await this.parse(Call)
     const request = parseJson(args.request === '-' ? await readStdin() : (args.request ?? '{}'))
     return await this.withApp(async (app) => {
-      const { findResource } = await import('../src/resource/find.ts')
+      const { findResource } = await import('../src/resource/registry.ts')
       const resource = findResource(app.resources, args.resource)
       const response = await resource(request)
       this.log(formatJson(response))

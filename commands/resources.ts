@@ -18,7 +18,7 @@ export default class Resources extends BaseCommand {
   async run(): Promise<Listed[]> {
     await this.parse(Resources)
     const { service } = await this.loadService()
-    const { eachResource, isExposed } = await import('../src/resource/module.ts')
+    const { eachResource, isExposed } = await import('../src/resource/registry.ts')
     const list = Array.from(eachResource(service.modules), ({ name, resource, module }) => {
       const { method = 'GET', path = '/', summary } = resource.definition
       if (!isExposed(resource, module)) return { name, method: null, path: null, summary }

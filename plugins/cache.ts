@@ -13,7 +13,7 @@ import type { Redis } from 'ioredis'
 import type { CacheOptions as OpenOptions } from '../src/cache/open.ts'
 import type { Cache, Lock, LockOptions } from '../src/cache/types.ts'
 import { afterEveryCommit, isInTransaction } from '../src/database/current-transaction.ts'
-import { assertOnce, assertOrder, checkOptions } from '../src/process/plugin.ts'
+import { assertOnce, assertOrder, checkOptions } from '../src/plugin.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -3,7 +3,7 @@ import fp from 'fastify-plugin'
 import { type Config, type ConfigOwner, readConfig, readerOptions } from '../src/config/read.ts'
 import { type KitConfig, kitOwner, type ServiceConfig } from '../src/config/schema.ts'
 import { protect } from '../src/config/secret.ts'
-import { assertOnce, checkOptions } from '../src/process/plugin.ts'
+import { assertOnce, checkOptions } from '../src/plugin.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

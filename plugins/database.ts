@@ -18,7 +18,7 @@ import {
   type OpenOptions,
 } from '../src/database/types.ts'
 import { type MysqlTarget, parseDatabaseUrl } from '../src/database/url.ts'
-import { assertOnce, checkOptions } from '../src/process/plugin.ts'
+import { assertOnce, checkOptions } from '../src/plugin.ts'
 import { assertNameFree, readinessOf } from '../src/process/readiness.ts'
 import { currentContext, giveContext } from '../src/resource/context.ts'
 

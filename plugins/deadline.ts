@@ -1,7 +1,7 @@
 import type { FastifyInstance, onRequestHookHandler, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
-import { assertOnce, checkOptions } from '../src/process/plugin.ts'
-import { Deadline } from '../src/resource/deadline.ts'
+import { Deadline } from '../src/http/deadline.ts'
+import { assertOnce, checkOptions } from '../src/plugin.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {

@@ -1,7 +1,7 @@
 import type { FastifyInstance, preParsingHookHandler, RequestPayload } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors } from '../src/errors.ts'
-import { createDecoder, ENCODINGS, type Encoding } from '../src/resource/decompress.ts'
+import { createDecoder, ENCODINGS, type Encoding } from '../src/http/decompress.ts'
 
 export interface DecompressOptions {
   /** Default: all of them. */

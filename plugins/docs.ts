@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { type EnvelopeName, envelopes } from '../src/http/envelope.ts'
 import { type Asset, createAsset, sendAsset } from '../src/openapi/asset.ts'
 import { loadScript, pagePolicy, paths, renderPage } from '../src/openapi/page.ts'
 import { assertKnownSchemes, collectOperations } from '../src/openapi/served.ts'
 import type { DocumentInfo } from '../src/openapi/types.ts'
-import { assertOnce, checkOptions } from '../src/process/plugin.ts'
-import { type EnvelopeName, envelopes } from '../src/resource/envelope.ts'
+import { assertOnce, checkOptions } from '../src/plugin.ts'
 import type { SecurityInfo } from '../src/resource/security.ts'
 
 export interface DocsOptions extends DocumentInfo, SecurityInfo {

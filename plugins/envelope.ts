@@ -2,10 +2,10 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import FindMyWay, { type HTTPMethod, type HTTPVersion, type Instance } from 'find-my-way'
 import { errors } from '../src/errors.ts'
-import { assertOnce, checkOptions } from '../src/process/plugin.ts'
-import { type EnvelopeName, envelopes } from '../src/resource/envelope.ts'
-import { createErrorHandler } from '../src/resource/failure.ts'
-import { problemOfHead } from '../src/resource/head.ts'
+import { type EnvelopeName, envelopes } from '../src/http/envelope.ts'
+import { createErrorHandler } from '../src/http/error-handler.ts'
+import { problemOfHead } from '../src/http/head.ts'
+import { assertOnce, checkOptions } from '../src/plugin.ts'
 
 /** Answers what no route does: 405 where another method would have one, else 404. */
 export type AnswerNotFound = (request: FastifyRequest, reply: FastifyReply) => never

@@ -2,7 +2,9 @@ import type { FastifyInstance, FastifySchema } from 'fastify'
 import fp from 'fastify-plugin'
 import { type TSchema, Type } from 'typebox'
 import { errors } from '../src/errors.ts'
-import { assertOnce, checkOptions } from '../src/process/plugin.ts'
+import { asJson, type Envelope, type EnvelopeName, envelopes } from '../src/http/envelope.ts'
+import { RETRY_AFTER } from '../src/http/error-handler.ts'
+import { assertOnce, checkOptions } from '../src/plugin.ts'
 import {
   checkReadiness,
   type Readiness,
@@ -10,8 +12,6 @@ import {
   readinessOf,
   readinessSchema,
 } from '../src/process/readiness.ts'
-import { asJson, type Envelope, type EnvelopeName, envelopes } from '../src/resource/envelope.ts'
-import { RETRY_AFTER } from '../src/resource/failure.ts'
 import type { JsonSchema } from '../src/resource/schema.ts'
 
 declare module 'fastify' {

@@ -1,7 +1,7 @@
 import type { FastifyInstance, onRequestAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors } from '../src/errors.ts'
-import { assertOnce, checkOptions } from '../src/process/plugin.ts'
+import { assertOnce, checkOptions } from '../src/plugin.ts'
 
 /** Where the page is. */
 const PATH = '/_/queues'

@@ -8,7 +8,7 @@ import {
   type RedisLimits,
   requestConnection,
 } from '../src/config/redis-connection.ts'
-import { assertOnce, checkOptions } from '../src/process/plugin.ts'
+import { assertOnce, checkOptions } from '../src/plugin.ts'
 import { assertNameFree, type ReadinessCheck, readinessOf } from '../src/process/readiness.ts'
 
 // The type of `app.redis`.

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { assertOnce } from '../src/process/plugin.ts'
-import { watchRequest } from '../src/resource/request-line.ts'
+import { watchRequest } from '../src/http/request-line.ts'
+import { assertOnce } from '../src/plugin.ts'
 
 /**
  * Logs one line for each request, whatever becomes of it: its status or that the client has left, the bytes sent, and
@@ -17,7 +17,7 @@ async function requestLog(app: FastifyInstance): Promise<void> {
   })
 }
 
-export { RequestLogController } from '../src/process/log.ts'
 // With what a reply is told of its failure.
-export type { Failure } from '../src/resource/request-line.ts'
+export type { Failure } from '../src/http/request-line.ts'
+export { RequestLogController } from '../src/process/log.ts'
 export default fp(requestLog, { name: 'plinth-request-log', fastify: '5.x' })

@@ -1,8 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { assertOnce, checkOptions, invalidOption, isObject } from '../src/process/plugin.ts'
-import { type BoundResources, bindResources } from '../src/resource/bind.ts'
-import { useStrictJson } from '../src/resource/body.ts'
+import { useStrictJson } from '../src/http/body.ts'
+import { type EnvelopeName, envelopes } from '../src/http/envelope.ts'
+import { createErrorHandler } from '../src/http/error-handler.ts'
+import { createRoute } from '../src/http/route.ts'
+import { assertOnce, checkOptions, invalidOption, isObject } from '../src/plugin.ts'
 import { assertCachePolicy } from '../src/resource/cache-policy.ts'
 import {
   Context,
@@ -12,25 +14,23 @@ import {
   makeOwnContext,
   runInContext,
 } from '../src/resource/context.ts'
-import { type EnvelopeName, envelopes } from '../src/resource/envelope.ts'
-import { createErrorHandler } from '../src/resource/failure.ts'
+import type { AnyDefined } from '../src/resource/contract.ts'
+import type { Module, ModuleTable } from '../src/resource/module.ts'
 import {
   assertDistinctRoutes,
+  type BoundResources,
+  bindResources,
   isExposed,
-  type Module,
-  type ModuleTable,
   namesOf,
-} from '../src/resource/module.ts'
-import type { AnyResource } from '../src/resource/resource.ts'
-import { createRoute } from '../src/resource/route.ts'
-import { ResponseCheck } from '../src/resource/strict.ts'
+} from '../src/resource/registry.ts'
+import { ResponseCheck } from '../src/resource/response-check.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** Every resource by module and name, callable from anywhere: a call within a call shares its context. */
     resources: BoundResources<ModuleTable>
     /** The full name of each resource of the app, exposed or not. */
-    resourceNames: ReadonlyMap<AnyResource, string>
+    resourceNames: ReadonlyMap<AnyDefined, string>
     /** What holds responses to their schemas, and counts those that do not fit. */
     responses: ResponseCheck
     /** Runs `fn` in a context of this app, so that resources can be called in it. */
@@ -39,7 +39,7 @@ declare module 'fastify' {
 }
 
 // The type of `routeOptions.config.resource`.
-export type {} from '../src/resource/route.ts'
+export type {} from '../src/http/route.ts'
 
 export interface ResourcesOptions {
   modules: ModuleTable

@@ -1,17 +1,19 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Redis } from 'ioredis'
-import { assertOnce, assertOrder, checkOptions, requirePackage } from '../src/process/plugin.ts'
+import { DatabaseOutbox } from '../src/database/outbox.ts'
+import type { DatabaseTables } from '../src/database/types.ts'
+import { type EnvelopeName, envelopes } from '../src/http/envelope.ts'
+import { serveTasks } from '../src/http/task-routes.ts'
+import { assertOnce, assertOrder, checkOptions, requirePackage } from '../src/plugin.ts'
 import type { LoadUser } from '../src/resource/context.ts'
-import { type EnvelopeName, envelopes } from '../src/resource/envelope.ts'
 import { resourcesOf } from '../src/resource/perform-task.ts'
-import { declaredQueues } from '../src/resource/task-options.ts'
-import { DatabaseOutbox } from '../src/resource/task-outbox.ts'
-import { TaskProcess } from '../src/resource/task-process.ts'
-import { serveTasks } from '../src/resource/task-routes.ts'
+import { taskSource } from '../src/resource/task-source.ts'
+import { declaredQueues } from '../src/task/declared.ts'
 import { queueProblem } from '../src/task/new-task.ts'
+import { TaskProcess } from '../src/task/task-process.ts'
 import { Tasks } from '../src/task/tasks.ts'
-import type { WorkOptions } from '../src/task/types.ts'
+import type { TaskTree, WorkOptions } from '../src/task/types.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -78,12 +80,19 @@ async function registerTasks(app: FastifyInstance, options: TasksPluginOptions):
   }
   const redis = app.hasDecorator('redis') ? app.getDecorator<Redis>('redis') : undefined
   if (redis) requirePackage('tasks', 'bullmq')
-  const outbox = app.hasDecorator('db') ? new DatabaseOutbox(app.db, () => own.poke()) : undefined
-  const bounds = { payloadLimit, concurrency, stopTimeout, abortGrace, maxCrashes, limits }
-  const own = new TaskProcess({ app, redis, outbox, prefix, loadUser, ...bounds })
+  const outbox = app.hasDecorator('db')
+    ? new DatabaseOutbox<DatabaseTables, TaskTree>(app.db, 'task', () => own.poke())
+    : undefined
+  const source = taskSource(app, { grace: abortGrace, loadUser, limit: payloadLimit })
+  const bounds = { concurrency, stopTimeout, maxCrashes, limits }
+  const own = new TaskProcess({ source, log: app.log, redis, outbox, prefix, ...bounds })
   const { driver, work, schedules } = own
   const loadsUsers = loadUser !== undefined
-  const queues = () => declaredQueues(resourcesOf(app).keys(), more)
+  const queues = () =>
+    declaredQueues(
+      Array.from(resourcesOf(app).keys(), ({ definition }) => definition),
+      more,
+    )
   const tasks = new Tasks({ driver, work, schedules, outbox, payloadLimit, loadsUsers, queues })
   app.decorate('tasks', tasks)
   serveTasks(app, envelopes[options.envelope ?? 'standard'])

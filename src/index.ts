@@ -1,6 +1,8 @@
 export { type Static, Type } from 'typebox'
 export type { ServiceConfig } from './config/schema.ts'
 export { secret } from './config/secret.ts'
+export { defineList, type PageSchema } from './crud/list.ts'
+export { modelResources } from './crud/model-resources.ts'
 export { currentTransaction } from './database/current-transaction.ts'
 export { insertMissing } from './database/insert.ts'
 export { instant } from './database/instant.ts'
@@ -15,6 +17,7 @@ export { inTransaction } from './database/transaction.ts'
 export type { DatabaseTables, Timestamp } from './database/types.ts'
 export { isForeignKeyViolation, isUniqueViolation } from './database/violations.ts'
 export { defineError, errors, notFound, PlinthError } from './errors.ts'
+export type { CallOptions } from './resource/call.ts'
 export {
   Context,
   currentContext,
@@ -23,9 +26,7 @@ export {
   type User,
 } from './resource/context.ts'
 export type { Task } from './resource/enqueue.ts'
-export { chain, group } from './resource/flow.ts'
-export { defineList, type PageSchema } from './resource/list.ts'
-export { modelResources } from './resource/model-resources.ts'
 export { defineModule } from './resource/module.ts'
-export { type CallOptions, defineResource, type Resource } from './resource/resource.ts'
+export { defineResource, type Resource } from './resource/resource.ts'
+export { chain, group } from './resource/task-plan.ts'
 export { type App, createApp, defineService, type ServiceDefinition } from './service.ts'

@@ -1,7 +1,7 @@
 import type { Generated, Kysely } from 'kysely'
 import { sql } from 'kysely'
 import { errors } from '../errors.ts'
-import { currentTransaction } from './current-transaction.ts'
+import { afterCommit, currentTransaction } from './current-transaction.ts'
 import { insertMissing } from './insert.ts'
 import { dialectOf, portable } from './portable.ts'
 import { inTransaction } from './transaction.ts'
@@ -211,3 +211,57 @@ async function readOldest(db: Db, kind: string, limit: number) {
 }
 
 const anyTables = <DB>(db: Kysely<DB>) => db as unknown as Db
+
+/** Messages of one kind that wait in a database: added within its transactions, sent by whoever takes them. */
+export class DatabaseOutbox<DB, Message extends { id: string }> {
+  readonly #db: Kysely<DB>
+  readonly #kind: string
+  readonly #added: () => void
+  #isPrepared = false
+
+  /** @param added called when a message has been added and committed */
+  constructor(db: Kysely<DB>, kind: string, added: () => void) {
+    this.#db = db
+    this.#kind = kind
+    this.#added = added
+  }
+
+  inTransaction(): boolean {
+    return currentTransaction(this.#db) !== undefined
+  }
+
+  /** @throws {PlinthError} OUTBOX_MISSING */
+  async add(message: Message): Promise<void> {
+    await this.prepare()
+    await addToOutbox(this.#db, [{ id: message.id, kind: this.#kind, payload: message }])
+    const committed = () => {
+      this.#isPrepared = true
+      this.#added()
+    }
+    afterCommit(this.#db, committed, () => {})
+  }
+
+  async get(id: string): Promise<Message | undefined> {
+    if (!this.#isPrepared) return undefined
+    const payload = await findInOutbox(this.#db, this.#kind, id)
+    return payload === undefined ? undefined : JSON.parse(payload)
+  }
+
+  send: (limit: number, send: Send) => Promise<number> = async (limit, send) => {
+    await this.prepare()
+    return await sendFromOutbox(this.#db, this.#kind, limit, send)
+  }
+
+  /**
+   * Makes the table where it is missing: on SQLite within the transaction at hand, as there is one connection, and DDL is
+   * taken back with it; on MySQL, where DDL would commit that transaction, on another connection.
+   *
+   * @throws {PlinthError} OUTBOX_MISSING
+   */
+  async prepare(): Promise<void> {
+    if (this.#isPrepared) return
+    const within = dialectOf(this.#db) === 'sqlite' ? currentTransaction(this.#db) : undefined
+    await prepareOutbox(within ?? this.#db)
+    this.#isPrepared = within === undefined
+  }
+}

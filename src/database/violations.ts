@@ -1,3 +1,5 @@
+import { type ErrorDetail, errors, type PlinthError } from '../errors.ts'
+
 /** Why a database did not take what a statement said. */
 export interface Violation {
   /**
@@ -104,4 +106,36 @@ export function isUniqueViolation(error: unknown): boolean {
 export function isForeignKeyViolation(error: unknown): boolean {
   const kind = violationOf(error)?.kind
   return kind === 'missing' || kind === 'referred'
+}
+
+/**
+ * What a client is told of a statement that a service has written itself, and that the database has refused for what it
+ * said; undefined where it failed for another reason.
+ *
+ * @param resource that was called
+ */
+export function explainStatement(error: unknown, resource: string): PlinthError | undefined {
+  const { kind, column, problem } = violationOf(error) ?? {}
+  switch (kind) {
+    case undefined:
+      return undefined
+    case 'unique':
+      return errors.CONFLICT.with({ cause: error }, 'There is one with the same key already')
+    case 'referred':
+      return errors.CONFLICT.with(
+        { cause: error },
+        'It is still referred to; change or delete what refers to it first',
+      )
+    case 'missing':
+      return invalid(error, resource, { path: '', message: 'refers to what is not there' })
+    case 'value': {
+      const place = column === undefined ? 'a value' : `the value for ${column}`
+      return invalid(error, resource, { path: '', message: `${place} ${problem}` })
+    }
+  }
+}
+
+/** What it was asked for cannot be, whatever the database would have said. */
+export function invalid(cause: unknown, resource: string, detail: ErrorDetail): PlinthError {
+  return errors.INVALID_REQUEST.with({ cause, errors: [detail] }, resource)
 }

@@ -1,4 +1,4 @@
-import type { Envelope } from '../resource/envelope.ts'
+import type { Envelope } from '../http/envelope.ts'
 import type { SecurityInfo } from '../resource/security.ts'
 import { describeRoutes } from './describe.ts'
 import { anyOtherFailure, failureOf, sharedFailures } from './failures.ts'

@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import { errors, type PlinthError } from '../errors.ts'
-import type { Envelope } from '../resource/envelope.ts'
+import type { Envelope } from '../http/envelope.ts'
 import type { ResponseObject, SharedResponse } from './types.ts'
 
 /** The request that examples of answers belong to. */

@@ -1,4 +1,4 @@
-import type { Envelope } from '../resource/envelope.ts'
+import type { Envelope } from '../http/envelope.ts'
 import type { AnyResource } from '../resource/resource.ts'
 import type { JsonSchema } from '../resource/schema.ts'
 import { conditionParameters, isConditional, isSafe, validatorHeaders } from './conditional.ts'

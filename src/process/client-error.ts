@@ -3,8 +3,8 @@ import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { errors, type PlinthError } from '../errors.ts'
-import type { Envelope } from '../resource/envelope.ts'
-import { endRequest, replyOn } from '../resource/request-line.ts'
+import type { Envelope } from '../http/envelope.ts'
+import { endRequest, replyOn } from '../http/request-line.ts'
 import { isLingering, linger } from './server-response.ts'
 
 interface ClientError extends Error {

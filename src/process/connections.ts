@@ -1,6 +1,6 @@
 import type { Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { stopWork } from '../resource/deadline.ts'
+import { stopWork } from '../http/deadline.ts'
 import { isLingering } from './server-response.ts'
 
 // Node.js keeps there what it is answering on a connection.

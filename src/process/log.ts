@@ -8,7 +8,7 @@ import {
   LogController,
 } from 'fastify'
 import { type destination, symbols } from 'pino'
-import { logCut } from '../resource/request-line.ts'
+import { logCut } from '../http/request-line.ts'
 
 /** How a service logs to stdout: a JSON object a line; pretty on a terminal. */
 export async function loggerOptions(

@@ -2,7 +2,6 @@ import { canonicalKey } from '../cache/key.ts'
 import type { Cache } from '../cache/types.ts'
 import { errors } from '../errors.ts'
 import type { Context, User } from './context.ts'
-import type { AnyResource } from './resource.ts'
 
 /** How the results of a resource are cached. Times are seconds. */
 export interface CachePolicy<Req = unknown, Res = unknown> {
@@ -46,10 +45,9 @@ export interface CacheSlot {
 
 /** The policy for calls of `user`, where there is one. */
 export function policyFor(
-  { definition }: AnyResource,
+  cache: ResourceCache | undefined,
   user: User | undefined,
 ): CachePolicy | undefined {
-  const { cache } = definition
   if (!cache || user || cache.anonymous === undefined) return cache
   return cache.anonymous || undefined
 }

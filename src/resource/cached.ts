@@ -5,18 +5,18 @@ import { PlinthError } from '../errors.ts'
 import { type CacheSlot, isShared, ownerOf, policyFor, tagsOf } from './cache-policy.ts'
 
 import { type Context, runInContext, type User } from './context.ts'
-import type { AnyResource } from './resource.ts'
-import { fingerprint, toText } from './text.ts'
+import type { AnyDefined } from './contract.ts'
+import { fingerprint, toText } from './serialize.ts'
 
 /** Where the result for `input` is kept; `undefined`: none, for this user or at all. */
 export function cacheSlot(
-  resource: AnyResource,
+  resource: AnyDefined,
   name: string,
   input: unknown,
   { app, user }: Pick<Context, 'app'> & { user: User | undefined },
 ): CacheSlot | undefined {
   if (!app.cache?.keeps) return undefined
-  const policy = policyFor(resource, user)
+  const policy = policyFor(resource.definition.cache, user)
   if (!policy) return undefined
   const key = canonicalKey(policy.key ? policy.key(input) : input)
   // What an earlier release has stored may not fit the schema of this one.
@@ -26,7 +26,7 @@ export function cacheSlot(
 
 /** What a load needs beside its slot. */
 export interface Load {
-  resource: AnyResource
+  resource: AnyDefined
   name: string
   input: unknown
   context: Context

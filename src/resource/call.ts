@@ -1,11 +1,19 @@
+import { aborted, follow } from '../abort.ts'
 import { errors } from '../errors.ts'
 import type { CacheMode } from './cache-policy.ts'
 import { cachedText, cacheSlot, forget } from './cached.ts'
 import { type Context, currentContext, runInContext } from './context.ts'
-import { aborted, follow } from './deadline.ts'
-import type { AnyResource, CallOptions } from './resource.ts'
+import type { AnyDefined } from './contract.ts'
 import { boundNumbers, closeSchema } from './schema.ts'
 import { dataValidators, toDetails } from './validate.ts'
+
+/** Of one call in process. */
+export interface CallOptions {
+  /** Gives the call up when it aborts. */
+  signal?: AbortSignal
+  /** Milliseconds until the call is given up; default: the definition's, else what is left of the request. */
+  timeout?: number
+}
 
 /**
  * Calls a resource in process: validate, perform, validate. The context is the caller's, except for what is cached:
@@ -14,7 +22,7 @@ import { dataValidators, toDetails } from './validate.ts'
  * @throws {PlinthError} see {@link Resource}
  */
 export async function callResource(
-  resource: AnyResource,
+  resource: AnyDefined,
   request: unknown,
   options: CallOptions = {},
   mode: CacheMode = 'cached',
@@ -36,7 +44,7 @@ export async function callResource(
 
 /** What a call in process needs, once its request is known to be valid. */
 export function prepareCall(
-  resource: AnyResource,
+  resource: AnyDefined,
   request: unknown,
 ): { context: Context; name: string; input: unknown } {
   const context = currentContext()
@@ -47,14 +55,14 @@ export function prepareCall(
 }
 
 /** Takes away what is cached for `request`. */
-export async function invalidate(resource: AnyResource, request: unknown): Promise<void> {
+export async function invalidate(resource: AnyDefined, request: unknown): Promise<void> {
   const { context, name, input } = prepareCall(resource, request)
   const slot = cacheSlot(resource, name, input, context)
   if (slot) await forget(slot)
 }
 
 /** The name that is its own in this app: what is cached and enqueued is found by it. @throws {PlinthError} RESOURCE_UNLISTED */
-function nameOf(resource: AnyResource, { app }: Context): string {
+function nameOf(resource: AnyDefined, { app }: Context): string {
   const name = app.resourceNames?.get(resource)
   if (name === undefined) throw errors.RESOURCE_UNLISTED(resource.definition.summary)
   return name
@@ -63,7 +71,7 @@ function nameOf(resource: AnyResource, { app }: Context): string {
 const validatorOf = dataValidators(({ request }) => boundNumbers(closeSchema(request)))
 
 /** @throws {PlinthError} INVALID_REQUEST */
-export function validateRequest(resource: AnyResource, name: string, request: unknown): unknown {
+export function validateRequest(resource: AnyDefined, name: string, request: unknown): unknown {
   const { validate, copies } = validatorOf(resource)
   const given = request === undefined ? {} : request
   // Never into the caller's own.
@@ -83,7 +91,7 @@ function copyData(value: unknown): unknown {
 
 /** Runs `work`, and gives it up (its signal aborts, the promise rejects) when its time is over. */
 function withDeadline(
-  { definition }: AnyResource,
+  { definition }: AnyDefined,
   context: Context,
   { signal, timeout = definition.timeout }: CallOptions,
   work: (context: Context) => unknown,

@@ -7,7 +7,6 @@ import { currentTransaction } from '../database/current-transaction.ts'
 import type { DatabaseTables } from '../database/types.ts'
 import { errors } from '../errors.ts'
 import type { Progress } from '../task/types.ts'
-import type { Deadline } from './deadline.ts'
 
 /** Who makes the call; a service adds its own fields with `declare module 'plinth'`. */
 export interface User {
@@ -47,7 +46,13 @@ export interface TaskContext {
 }
 
 /** When the work has to end. */
-type End = Pick<Deadline, 'signal' | 'throwIfAborted'> & Partial<Pick<Deadline, 'expires'>>
+interface End {
+  readonly signal: AbortSignal
+  /** @throws the reason, where the signal is or would be aborted */
+  throwIfAborted(): void
+  /** As `performance.now()` counts; default: never. */
+  readonly expires?: number
+}
 
 /** For which call something is done, and where that is told. */
 type Caller = Pick<Context, 'requestId' | 'traceparent' | 'log'>

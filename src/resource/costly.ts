@@ -1,5 +1,5 @@
 import { costOf } from './backtracking.ts'
-import type { AnyResource } from './resource.ts'
+import type { AnyDefined } from './contract.ts'
 import type { JsonSchema } from './schema.ts'
 
 /** A place of a request schema where a client may make the service work for long. */
@@ -10,7 +10,7 @@ export interface Costly {
 }
 
 /** What of the request of `resource` may take long to validate, and how that is mended. */
-export function findCostly({ request }: AnyResource): Costly[] {
+export function findCostly({ request }: AnyDefined): Costly[] {
   return Array.from(placesOf(request as JsonSchema, '', {}))
 }
 

@@ -5,7 +5,7 @@ import type { Tasks } from '../task/tasks.ts'
 import type { EnqueueOptions, NewTask, TaskResult } from '../task/types.ts'
 import { prepareCall } from './call.ts'
 import type { Context } from './context.ts'
-import type { AnyResource } from './resource.ts'
+import type { AnyDefined } from './contract.ts'
 
 /** A task that was added. As JSON it is `{ task_id }`. */
 export interface Task<T = unknown> {
@@ -24,7 +24,7 @@ export interface Task<T = unknown> {
 
 /** Adds a task that runs `resource`: see {@link Resource}. */
 export async function enqueue(
-  resource: AnyResource,
+  resource: AnyDefined,
   request: unknown,
   options: EnqueueOptions = {},
 ): Promise<Task> {
@@ -34,7 +34,7 @@ export async function enqueue(
 
 /** The same for an input that is known to be valid. */
 export async function enqueueInput(
-  resource: AnyResource,
+  resource: AnyDefined,
   name: string,
   input: unknown,
   context: Context,
@@ -53,7 +53,7 @@ export function tasksOf({ app }: Context): Tasks {
 
 /** @throws {PlinthError} TASK_INVALID, PAYLOAD_TOO_LARGE */
 export function toTask(
-  { definition }: AnyResource,
+  { definition }: AnyDefined,
   name: string,
   input: unknown,
   context: Context,

@@ -1,8 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { explainStatement } from '../database/violations.ts'
 import { errors, PlinthError } from '../errors.ts'
-import type { Envelope } from './envelope.ts'
-import { explainStatement } from './model-failures.ts'
-import { logCut, logFailure } from './request-line.ts'
 import { toDetails } from './validate.ts'
 
 // An import would read every export, the lazy ones too: with them comes undici, 5 MB that nobody here needs.
@@ -57,7 +55,7 @@ function isValidation(error: unknown): error is ValidationError {
 }
 
 /** Whether it is made by Fastify or one of its plugins, and does not only look like it: an upstream may be one, too. */
-function isFastifyError(error: unknown): error is FastifyError {
+export function isFastifyError(error: unknown): error is FastifyError {
   if (!(error instanceof Error && Symbol.for('fastify-error-generic') in error)) return false
   return /^(FST|FAST_JWT)_/.test((error as FastifyError).code)
 }
@@ -74,7 +72,7 @@ interface Sensible {
   httpErrors?: { HttpError: abstract new () => HttpError }
 }
 
-function isHttpError(error: unknown, app: FastifyInstance): error is HttpError {
+export function isHttpError(error: unknown, app: FastifyInstance): error is HttpError {
   const { httpErrors } = app as Sensible
   return httpErrors !== undefined && error instanceof httpErrors.HttpError
 }
@@ -190,38 +188,4 @@ function onQuery(one: Violation, request?: FastifyRequest): Violation {
   const value = (request?.query as Record<string, unknown> | undefined)?.[one.instancePath.slice(1)]
   const twice = one.keyword === 'type' && Array.isArray(value)
   return twice ? { ...one, message: 'is given more than once' } : one
-}
-
-// After these the rest of the request is not read, or another process had better be asked.
-const CLOSING = [408, 413, 503]
-
-/** Seconds after which a client had better ask again what has been answered with 503: the header `retry-after`. */
-export const RETRY_AFTER = 1
-
-/** A Fastify error handler that answers in `envelope` and logs what is the service's own fault. */
-export function createErrorHandler(envelope: Envelope) {
-  return function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply) {
-    if (reply.raw.headersSent) {
-      // Nothing else can tell the client now.
-      logCut(error, reply)
-      reply.raw.destroy()
-      return
-    }
-    const told = toPlinthError(error, reply.server, reply)
-    // What is not told to the client is told here.
-    const isTold = PlinthError.is(error) || isFastifyError(error)
-    logFailure(error, told, reply, told.statusCode >= 500 || !isTold)
-    if (isHttpError(error, reply.server) && error.headers) reply.headers(error.headers)
-    if (told.code === errors.UNSUPPORTED_ENCODING.code && !reply.hasHeader('accept-encoding'))
-      reply.header('accept-encoding', 'identity')
-    if (CLOSING.includes(told.statusCode)) reply.header('connection', 'close')
-    if (told.statusCode === 503 && !reply.hasHeader('retry-after'))
-      reply.header('retry-after', RETRY_AFTER)
-    return reply
-      .code(told.statusCode)
-      .header('x-request-id', request.id)
-      .type(envelope.errorType)
-      .serializer(JSON.stringify)
-      .send(envelope.failure(told, request))
-  }
 }

@@ -1,4 +1,3 @@
-import { errors } from '../errors.ts'
 import type { AnyResource } from './resource.ts'
 import type { Security } from './security.ts'
 
@@ -31,54 +30,4 @@ export function defineModule<const Resources extends ResourceTable>(
   module: Module<Resources>,
 ): Module<Resources> {
   return module
-}
-
-/** Every resource of `modules` with its full name. */
-export function* eachResource(
-  modules: ModuleTable,
-): Generator<{ name: string; resource: AnyResource; module: Module }> {
-  for (const [moduleName, module] of Object.entries(modules)) {
-    for (const [name, resource] of Object.entries(module.resources)) {
-      yield { name: `${moduleName}.${name}`, resource, module }
-    }
-  }
-}
-
-/** Whether `resource` has a route: it says so, else its module. */
-export function isExposed({ definition }: AnyResource, { expose = true }: Module): boolean {
-  return definition.expose ?? expose
-}
-
-/**
- * The full name of every resource of `modules`.
- *
- * @throws {PlinthError} RESOURCE_INVALID where one has two
- */
-export function namesOf(modules: ModuleTable): Map<AnyResource, string> {
-  const names = new Map<AnyResource, string>()
-  for (const { name, resource } of eachResource(modules)) {
-    const other = names.get(resource)
-    if (other !== undefined)
-      throw errors.RESOURCE_INVALID(name, `it is ${other} already; define it once for each name`)
-    names.set(resource, name)
-  }
-  return names
-}
-
-/**
- * Checks that no two resources answer the same requests, whatever their path parameters are called.
- *
- * @throws {PlinthError} RESOURCE_INVALID with the names of both
- */
-export function assertDistinctRoutes(modules: ModuleTable): void {
-  const taken = new Map<string, string>()
-  for (const { name, resource, module } of eachResource(modules)) {
-    if (!isExposed(resource, module)) continue
-    const { method = 'GET', path = '/' } = resource.definition
-    const route = `${method} ${module.prefix}${path}`
-    const key = route.replaceAll(/:\w+/g, ':').replace(/\/+$/, '')
-    const other = taken.get(key)
-    if (other) throw errors.RESOURCE_INVALID(name, `${other} is served at ${route} already`)
-    taken.set(key, name)
-  }
 }

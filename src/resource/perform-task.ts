@@ -1,14 +1,14 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { errors, PlinthError } from '../errors.ts'
+import { taskTimeoutOf } from '../task/declared.ts'
 import { TaskFinal, TaskRetry } from '../task/errors.ts'
+import { TryEnd } from '../task/try-end.ts'
 import type { Perform, Progress, Run } from '../task/types.ts'
 import { validateRequest } from './call.ts'
 import { assertUser, Context, type LoadUser, runInContext, type User } from './context.ts'
+import type { AnyDefined } from './contract.ts'
 import { toPlinthError } from './failure.ts'
-import type { AnyResource } from './resource.ts'
-import { TaskEnd } from './task-end.ts'
-import { taskTimeoutOf } from './task-options.ts'
-import { toText } from './text.ts'
+import { toText } from './serialize.ts'
 
 /** Milliseconds after which a task is looked at again that a newer release has enqueued. */
 const UNKNOWN_DELAY = 30_000
@@ -63,7 +63,7 @@ function fieldsOf({ id, data }: Run): object {
  */
 function toResult(
   app: FastifyInstance,
-  resource: AnyResource,
+  resource: AnyDefined,
   name: string,
   response: unknown,
 ): unknown {
@@ -77,12 +77,12 @@ function toResult(
 
 function perform(
   app: FastifyInstance,
-  resource: AnyResource,
+  resource: AnyDefined,
   run: Run,
   { grace, loadUser }: PerformOptions,
 ): Promise<unknown> {
   const { resource: name, input, user } = run.data
-  const end = new TaskEnd(run, taskTimeoutOf(resource), grace)
+  const end = new TryEnd(run, taskTimeoutOf(resource.definition), grace)
   const task = {
     id: run.id,
     attempt: run.attempt,

@@ -1,78 +1,12 @@
 import { type Static, type TNull, type TObject, type TSchema, Type } from 'typebox'
 import { isInTransaction } from '../database/current-transaction.ts'
-import type { EnqueueOptions, Schedule } from '../task/types.ts'
+import type { EnqueueOptions } from '../task/types.ts'
 import { type BulkOptions, type BulkSettled, bulk } from './bulk.ts'
-import type { CacheMode, ResourceCache } from './cache-policy.ts'
-import { callResource, invalidate } from './call.ts'
-import type { Context } from './context.ts'
+import type { CacheMode } from './cache-policy.ts'
+import { type CallOptions, callResource, invalidate } from './call.ts'
+import type { Defined, ResourceDefinition } from './contract.ts'
 import { enqueue, type Task } from './enqueue.ts'
-import type { TaskPlan } from './flow.ts'
-import type { Security } from './security.ts'
-
-export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
-
-/** How a resource runs as a task. */
-export interface TaskOptions
-  extends Pick<EnqueueOptions, 'attempts' | 'backoff' | 'priority' | 'queue'> {
-  /**
-   * Milliseconds that one try may take: then its signal aborts, and ten seconds later the try has failed, whatever it
-   * still does. 0: as long as it takes. Default: the resource's `timeout`, else 15 minutes.
-   */
-  timeout?: number
-}
-
-/** What a resource is: `request` goes in, `response` comes out, `perform` is the business logic between. */
-export interface ResourceDefinition<Req extends TSchema, Res extends TSchema> {
-  /** A few words for lists and the API document. */
-  summary: string
-  /** Markdown for the API document. */
-  description?: string
-  /** Default `GET`. */
-  method?: Method
-  /** Below the module's prefix, with `:name` for path parameters; default `/`. */
-  path?: string
-  /** An object, or for a body an array; default: nothing is taken. */
-  request?: Req
-  /** Properties of the request that come from the query although the method has a body. */
-  query?: readonly (keyof Static<Req> & string)[]
-  /** Default `null`: nothing to tell but success. */
-  response?: Res
-  /** The HTTP status of success; default 200. */
-  status?: 200 | 201 | 202
-  /** Milliseconds until the call is given up and its signal aborted; default: the app's deadline. */
-  timeout?: number
-  /** The entity tag of what the request would find, without quotes; `undefined`: it has none (RFC 9110, 8.8.3). */
-  etag?(request: Static<Req>, context: Context): Promise<string | undefined> | string | undefined
-  /** When what the request would find was last changed (RFC 9110, 8.8.2). */
-  lastModified?(
-    request: Static<Req>,
-    context: Context,
-  ): Promise<Date | undefined> | Date | undefined
-  /** How its results are cached; default: not at all. Calls that change something are `invalidate`d by tags. */
-  cache?: ResourceCache<Static<Req>, Static<Res>>
-  /** Whether it has a route, and is in the API document; default: as its module says, else true. It can be called in process anyway. */
-  expose?: boolean
-  /**
-   * Whether clients may have it run as a task (header `X-Async-Task`); default: as its module says, else the service, else
-   * not. Request and result are kept in Redis then: where one of them has a secret, only `true` here would do, and that
-   * is refused.
-   */
-  async?: boolean
-  /** How it runs as a task, where the caller says nothing else. */
-  task?: TaskOptions
-  /** When it runs by itself, as a task: cron, in five fields or six with seconds first. */
-  schedule?: string | Schedule
-  /**
-   * The bodies that `perform` reads itself, from `context.request`, by their media types: an upload of
-   * `multipart/form-data` or `application/octet-stream`. Described by these schemas, and not checked.
-   */
-  consumes?: Readonly<Record<string, TSchema>>
-  /** How its clients authenticate, for the API document; default: as its module says. It enforces nothing. */
-  security?: Security
-  /** Shown in the API document. */
-  examples?: { request?: Static<Req>; response?: Static<Res> }
-  perform(request: Static<Req>, context: Context): Promise<Static<Res>> | Static<Res>
-}
+import type { TaskPlan } from './task-plan.ts'
 
 /** The argument list of a call: the request may be left out where it has no required property. */
 export type CallArguments<Req extends TSchema, Last extends unknown[]> =
@@ -89,16 +23,9 @@ type Given<Request> = unknown extends Request
       : Request
     : never
 
-/** Of one call in process. */
-export interface CallOptions {
-  /** Gives the call up when it aborts. */
-  signal?: AbortSignal
-  /** Milliseconds until the call is given up; default: the definition's, else what is left of the request. */
-  timeout?: number
-}
-
 /** A resource: called like a function it runs in process; a module serves it over HTTP. */
-export interface Resource<Req extends TSchema = TSchema, Res extends TSchema = TSchema> {
+export interface Resource<Req extends TSchema = TSchema, Res extends TSchema = TSchema>
+  extends Defined<Req, Res> {
   /**
    * @throws {PlinthError} INVALID_REQUEST, INVALID_RESPONSE, DEADLINE_EXCEEDED, CONTEXT_MISSING
    *   (outside of a request and of `app.run`), and whatever `perform` throws
@@ -119,9 +46,6 @@ export interface Resource<Req extends TSchema = TSchema, Res extends TSchema = T
   enqueue(...args: CallArguments<Req, [options?: EnqueueOptions]>): Promise<Task<Static<Res>>>
   /** A task for `chain` and `group`. */
   task(...args: CallArguments<Req, [options?: EnqueueOptions]>): TaskPlan
-  readonly definition: ResourceDefinition<Req, Res>
-  readonly request: Req
-  readonly response: Res
   /**
    * Runs many calls, a bounded number at once; results keep the order of `requests`.
    * All finish before the first failure by position is thrown. Within a transaction they run one after the other.

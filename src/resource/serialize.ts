@@ -1,4 +1,7 @@
+import { createHash } from 'node:crypto'
 import fastJson, { type Schema } from 'fast-json-stringify'
+import type { FastifyInstance } from 'fastify'
+import type { AnyDefined } from './contract.ts'
 import { closeSchema, type JsonSchema, mapSchema } from './schema.ts'
 
 /** Schemas that others may refer to, by their `$id`. */
@@ -29,4 +32,35 @@ function sortUnion(part: JsonSchema): JsonSchema {
 
 function isStructured({ type }: JsonSchema): boolean {
   return type === undefined || type === 'object' || type === 'array'
+}
+
+interface Writer {
+  write: (data: unknown) => string
+  fingerprint: string
+}
+
+const writers = new WeakMap<AnyDefined, Writer>()
+
+function writerOf(resource: AnyDefined, app: FastifyInstance): Writer {
+  let writer = writers.get(resource)
+  if (!writer) {
+    const schema = resource.response as JsonSchema
+    const hash = createHash('sha256').update(JSON.stringify(schema))
+    writer = {
+      write: compileSerializer(schema, app.getSchemas() as SharedSchemas),
+      fingerprint: hash.digest('base64url').slice(0, 6),
+    }
+    writers.set(resource, writer)
+  }
+  return writer
+}
+
+/** A response as JSON, without what its schema does not list. */
+export function toText(app: FastifyInstance, resource: AnyDefined, response: unknown): string {
+  return writerOf(resource, app).write(response ?? null)
+}
+
+/** Six characters that change with the response schema. */
+export function fingerprint(app: FastifyInstance, resource: AnyDefined): string {
+  return writerOf(resource, app).fingerprint
 }

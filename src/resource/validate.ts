@@ -1,7 +1,7 @@
 import { Ajv2019, type ErrorObject, type Options, type ValidateFunction } from 'ajv/dist/2019.js'
 import addFormats from 'ajv-formats'
 import type { ErrorDetail } from '../errors.ts'
-import type { AnyResource } from './resource.ts'
+import type { AnyDefined } from './contract.ts'
 import { hasDefaults, type JsonSchema } from './schema.ts'
 import { checkSizesFirst, shareSizes } from './sizes.ts'
 
@@ -80,9 +80,9 @@ export interface DataValidator {
 
 /** Validators of data that is not text: one for each resource, compiled when it is first asked for. */
 export function dataValidators(
-  schemaOf: (resource: AnyResource) => JsonSchema,
-): (resource: AnyResource) => DataValidator {
-  const made = new WeakMap<AnyResource, DataValidator>()
+  schemaOf: (resource: AnyDefined) => JsonSchema,
+): (resource: AnyDefined) => DataValidator {
+  const made = new WeakMap<AnyDefined, DataValidator>()
   return (resource) => {
     let validator = made.get(resource)
     if (!validator) {

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import { Type } from 'typebox'
-import { defineList } from '../../src/resource/list.ts'
+import { defineList } from '../../src/crud/list.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { createService, type LogLine, type ServiceOptions } from '../helpers/app.ts'
 import { ask, listen } from '../helpers/wire.ts'

@@ -1,6 +1,6 @@
 import type { InjectOptions } from 'fastify'
 import t, { type Test } from 'tap'
-import type { EnvelopeName } from '../../src/resource/envelope.ts'
+import type { EnvelopeName } from '../../src/http/envelope.ts'
 import { differences, exampleRequest, type Listed, readOperations } from './contract.ts'
 import { createFixture } from './fixture.ts'
 

@@ -5,7 +5,7 @@ import envelopePlugin from '../../plugins/envelope.ts'
 import health from '../../plugins/health.ts'
 import resources from '../../plugins/resources.ts'
 import { errors, notFound } from '../../src/errors.ts'
-import type { EnvelopeName } from '../../src/resource/envelope.ts'
+import type { EnvelopeName } from '../../src/http/envelope.ts'
 import { defineModule } from '../../src/resource/module.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 

@@ -2,9 +2,9 @@ import Fastify from 'fastify'
 import t from 'tap'
 import { Type } from 'typebox'
 import resources from '../../plugins/resources.ts'
-import { chain } from '../../src/resource/flow.ts'
 import { defineModule } from '../../src/resource/module.ts'
 import { defineResource } from '../../src/resource/resource.ts'
+import { chain } from '../../src/resource/task-plan.ts'
 import { createBareApp, createService, failure } from '../helpers/app.ts'
 
 const City = Type.Object({ id: Type.Integer() })

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { Duplex } from 'node:stream'
 import t from 'tap'
+import { standardEnvelope } from '../../src/http/envelope.ts'
 import { createClientErrorHandler } from '../../src/process/client-error.ts'
-import { standardEnvelope } from '../../src/resource/envelope.ts'
 import { parse } from '../helpers/wire.ts'
 
 /** Hands an error with `code` on `socket` to the handler; returns what it wrote and logged. */

@@ -286,7 +286,7 @@ t.test('without the plugin it is told what is missing', async (t) => {
   const app = await serveThings(t, { add }, { resources: { async: true } })
   const { code } = await failure(app.run(() => add.enqueue({ a: 1, b: 2 })))
   t.equal(code, 'TASKS_MISSING')
-  const { chain, group } = await import('../../src/resource/flow.ts')
+  const { chain, group } = await import('../../src/resource/task-plan.ts')
   const plan = add.task({ a: 1, b: 2 })
   t.equal((await failure(app.run(() => chain(plan)))).code, 'TASKS_MISSING')
   t.equal((await failure(group([plan], plan))).code, 'CONTEXT_MISSING')

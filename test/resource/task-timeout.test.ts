@@ -1,6 +1,7 @@
 import t from 'tap'
 import { Type } from 'typebox'
-import { defineResource, type ResourceDefinition } from '../../src/resource/resource.ts'
+import type { ResourceDefinition } from '../../src/resource/contract.ts'
+import { defineResource } from '../../src/resource/resource.ts'
 import { createGate, failure } from '../helpers/app.ts'
 import { onEach, serve } from './attached.ts'
 

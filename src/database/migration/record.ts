@@ -3,7 +3,6 @@ import { errors, PlinthError } from '../../errors.ts'
 import { dialectOf, portable, supportsTransactionalDdl } from '../portable.ts'
 import { forgetSeeds, type SeedTables } from '../seed/record.ts'
 import type { Timestamp } from '../types.ts'
-import type { Task } from './task.ts'
 
 /** A migration that is applied, or under way. */
 export interface MigrationRow {
@@ -129,15 +128,22 @@ export async function readRecords(db: Kysely<MigrationTables>): Promise<Migratio
 // Of a row, where its migration is not under way.
 const NOT_UNDER_WAY = { direction: null, position: null, state: null, prefix: null }
 
+/** A migration that has been applied or taken back. */
+interface Done {
+  name: string
+  checksum: string
+  direction: 'up' | 'down'
+}
+
 /** The row of a migration that was applied now. */
-export function appliedRow({ name, checksum }: Task, duration: number) {
+export function appliedRow({ name, checksum }: Omit<Done, 'direction'>, duration: number) {
   return { name, checksum, applied_at: new Date(), duration_ms: duration, ...NOT_UNDER_WAY }
 }
 
 /** Keeps record of a task that is done, and that no journal knows of or that is taken back. */
 export async function recordTask(
   db: Kysely<MigrationTables>,
-  task: Task,
+  task: Done,
   duration: number,
 ): Promise<void> {
   if (task.direction === 'up') {

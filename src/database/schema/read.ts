@@ -1,15 +1,8 @@
 import type { Kysely } from 'kysely'
 import { dialectOf } from '../portable.ts'
+import type { ReadSchema } from './read/assemble.ts'
 import { readMysql } from './read/mysql.ts'
 import { readSqlite } from './read/sqlite.ts'
-import type { SchemaState } from './state.ts'
-
-/** What a database has. */
-export interface ReadSchema {
-  schema: SchemaState
-  /** What of it a schema cannot say, a sentence each: views, triggers, indexes on a part of a column. */
-  notes: string[]
-}
 
 export interface ReadOptions {
   /** Only these tables; default: all. */

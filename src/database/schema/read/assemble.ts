@@ -1,4 +1,11 @@
-import type { ColumnState, ForeignKeyState, IndexState, TableState } from '../state.ts'
+import type { ColumnState, ForeignKeyState, IndexState, SchemaState, TableState } from '../state.ts'
+
+/** What a database has. */
+export interface ReadSchema {
+  schema: SchemaState
+  /** What of it a schema cannot say, a sentence each: views, triggers, indexes on a part of a column. */
+  notes: string[]
+}
 
 /** A table while it is being read. */
 export interface Draft {

@@ -2,8 +2,8 @@ import { PlinthError } from '../../../errors.ts'
 import { isInteger } from '../../model/check-column.ts'
 import { assertModels } from '../../model/check-models.ts'
 import type { Model } from '../../model/model.ts'
-import type { ReadSchema } from '../read.ts'
 import type { DialectName, SchemaState } from '../state.ts'
+import type { ReadSchema } from './assemble.ts'
 import { type ModelSource, modelSource } from './model-source.ts'
 
 export interface ModelFile {

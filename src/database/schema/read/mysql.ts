@@ -1,7 +1,6 @@
 import type { Kysely } from 'kysely'
-import type { ReadSchema } from '../read.ts'
 import type { SchemaState } from '../state.ts'
-import { finished } from './assemble.ts'
+import { finished, type ReadSchema } from './assemble.ts'
 import { fetchCatalogue } from './mysql-catalogue.ts'
 import { MysqlTable } from './mysql-table.ts'
 

@@ -1,7 +1,6 @@
 import type { Kysely } from 'kysely'
-import type { ReadSchema } from '../read.ts'
 import type { SchemaState } from '../state.ts'
-import { byTable, finished } from './assemble.ts'
+import { byTable, finished, type ReadSchema } from './assemble.ts'
 import { parseCreateTable } from './create-table.ts'
 import { COLUMNS, ENTRIES, FOREIGN_KEYS, INDEXES } from './sqlite-catalogue.ts'
 import { SqliteTable } from './sqlite-table.ts'

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { errors } from '../errors.ts'
-import type { Context } from './context.ts'
-import type { AnyResource } from './resource.ts'
+import type { Context } from '../resource/context.ts'
+import type { AnyResource } from '../resource/resource.ts'
 
 /**
  * Sets ETag, Last-Modified and Cache-Control, and evaluates the conditions of a request in the order of

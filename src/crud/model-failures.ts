@@ -1,8 +1,8 @@
 import type { Model } from '../database/model/model.ts'
 import { withoutModels } from '../database/model/soft-delete.ts'
 import { checkName } from '../database/schema/names.ts'
-import { type Violation, violationOf } from '../database/violations.ts'
-import { type ErrorDetail, errors, type PlinthError } from '../errors.ts'
+import { invalid, type Violation, violationOf } from '../database/violations.ts'
+import { type ErrorDetail, errors } from '../errors.ts'
 import type { AnyTables, Values } from './model-write.ts'
 
 /** What was to be written, for a message about what stands against it. */
@@ -32,37 +32,6 @@ export async function explainRefusal<T>(attempt: Attempt, write: () => Promise<T
     if (violation.kind === 'value') throw refused(attempt, violation, cause as Error)
     throw await broken(attempt, cause as Error)
   }
-}
-
-/**
- * What a client is told of a statement that a service has written itself, and that the database has refused for what it
- * said; undefined where it failed for another reason.
- *
- * @param resource that was called
- */
-export function explainStatement(error: unknown, resource: string): PlinthError | undefined {
-  const { kind, column, problem } = violationOf(error) ?? {}
-  switch (kind) {
-    case undefined:
-      return undefined
-    case 'unique':
-      return errors.CONFLICT.with({ cause: error }, 'There is one with the same key already')
-    case 'referred':
-      return errors.CONFLICT.with(
-        { cause: error },
-        'It is still referred to; change or delete what refers to it first',
-      )
-    case 'missing':
-      return invalid(error, resource, { path: '', message: 'refers to what is not there' })
-    case 'value': {
-      const place = column === undefined ? 'a value' : `the value for ${column}`
-      return invalid(error, resource, { path: '', message: `${place} ${problem}` })
-    }
-  }
-}
-
-function invalid(cause: unknown, resource: string, detail: ErrorDetail): PlinthError {
-  return errors.INVALID_REQUEST.with({ cause, errors: [detail] }, resource)
 }
 
 function refused({ model, noun, inserted }: Attempt, violation: Violation, cause: Error): Error {

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ErrorDetail, PlinthError } from '../errors.ts'
-import type { JsonSchema } from './schema.ts'
+import type { JsonSchema } from '../resource/schema.ts'
 
 /** What an answer tells of the request that it answers. */
 export type Asked = Pick<FastifyRequest, 'id' | 'url' | 'headers'>

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { FastifyInstance, FastifyRequest, preValidationHookHandler } from 'fastify'
 import { errors, type PlinthError } from '../errors.ts'
-import type { JsonSchema } from './schema.ts'
+import type { JsonSchema } from '../resource/schema.ts'
 
 // By its name a parser could not be added again, in a scope of its own, by who reads webhooks as they come.
 const JSON_TYPE = /^application\/json(?:;|$)/

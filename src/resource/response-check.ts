@@ -1,15 +1,15 @@
 import { Readable } from 'node:stream'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { type ErrorDetail, errors } from '../errors.ts'
-import type { AnyResource } from './resource.ts'
+import type { AnyDefined } from './contract.ts'
 import { closeSchema } from './schema.ts'
-import { toText } from './text.ts'
+import { toText } from './serialize.ts'
 import { dataValidators, toDetails } from './validate.ts'
 
 const validatorOf = dataValidators(({ response }) => closeSchema(response))
 
 /** What is wrong with `response`, a field that the schema would drop included; undefined: it fits. */
-function problemsOf(resource: AnyResource, response: unknown): ErrorDetail[] | undefined {
+function problemsOf(resource: AnyDefined, response: unknown): ErrorDetail[] | undefined {
   const { validate, copies } = validatorOf(resource)
   return validate(toJson(response, copies)) ? undefined : toDetails(validate.errors)
 }
@@ -45,7 +45,7 @@ export class ResponseCheck {
    *
    * @throws {PlinthError} INVALID_RESPONSE where it does not, and must; a stream never does
    */
-  check(resource: AnyResource, name: string, response: unknown): boolean {
+  check(resource: AnyDefined, name: string, response: unknown): boolean {
     if (response instanceof Readable) throw notData(name, response)
     const problems = problemsOf(resource, response)
     if (!problems) return true
@@ -59,7 +59,7 @@ export class ResponseCheck {
    *
    * @throws {PlinthError} INVALID_RESPONSE as `check`; INTERNAL where nothing could be written
    */
-  accept(app: FastifyInstance, resource: AnyResource, name: string, response: unknown): Accepted {
+  accept(app: FastifyInstance, resource: AnyDefined, name: string, response: unknown): Accepted {
     if (this.check(resource, name, response)) return { value: response ?? null, fits: true }
     const value = JSON.parse(write(app, resource, response))
     return { value, fits: problemsOf(resource, value) === undefined }
@@ -82,7 +82,7 @@ function notData(name: string, stream: Readable): Error {
   return errors.INVALID_RESPONSE.with({ errors: [{ path: '', message }] }, name)
 }
 
-function write(app: FastifyInstance, resource: AnyResource, response: unknown): string {
+function write(app: FastifyInstance, resource: AnyDefined, response: unknown): string {
   try {
     return toText(app, resource, response)
   } catch (cause) {

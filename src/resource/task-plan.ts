@@ -2,12 +2,12 @@ import { errors } from '../errors.ts'
 import type { EnqueueOptions, TaskTree } from '../task/types.ts'
 import { prepareCall } from './call.ts'
 import { currentContext } from './context.ts'
+import type { AnyDefined } from './contract.ts'
 import { handleOf, type Task, tasksOf, toTask } from './enqueue.ts'
-import type { AnyResource } from './resource.ts'
 
 /** A task that is not added yet: what `resource.task(request, options)` makes. */
 export interface TaskPlan {
-  readonly resource: AnyResource
+  readonly resource: AnyDefined
   readonly request: unknown
   readonly options: EnqueueOptions
 }

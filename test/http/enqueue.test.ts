@@ -4,8 +4,8 @@ import { Type } from 'typebox'
 import { notFound } from '../../src/errors.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { createGate } from '../helpers/app.ts'
+import { onEach, serve } from '../resource/attached.ts'
 import { until } from '../suites/task-fixture.ts'
-import { onEach, serve } from './attached.ts'
 
 const OPTED_IN = { resources: { async: true } }
 

@@ -1,7 +1,7 @@
 import type { Model } from '../database/model/model.ts'
+import { defineResource } from '../resource/resource.ts'
 import { defineList, type ListOptions } from './list.ts'
 import type { AnyTables } from './model-write.ts'
-import { defineResource } from './resource.ts'
 
 /** The list resource of a model. */
 export function createModelList(

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors } from '../errors.ts'
-import type { AnyResource } from './resource.ts'
-import { closeSchema, type JsonSchema, pickProperties } from './schema.ts'
+import type { AnyResource } from '../resource/resource.ts'
+import { closeSchema, type JsonSchema, pickProperties } from '../resource/schema.ts'
 
 /** Where each part of a resource's request comes from, as Fastify names the schemas. */
 export interface RequestParts {

@@ -1,25 +1,31 @@
-import type { FastifyInstance } from 'fastify'
 import type { Redis } from 'ioredis'
-import type { Place } from '../task/bullmq/connection.ts'
-import type { Relay } from '../task/relay.ts'
-import type { ScheduleStore } from '../task/schedule.ts'
-import type { ScheduleControl } from '../task/schedule-control.ts'
-import type { Scheduler, SchedulerOptions } from '../task/scheduler.ts'
-import type { WorkWanted } from '../task/tasks.ts'
-import type { TaskDriver, Working, WorkOptions } from '../task/types.ts'
-import type { LoadUser } from './context.ts'
-import { createPerform, resourcesOf } from './perform-task.ts'
-import { assertTaskOptions } from './task-options.ts'
-import type { DatabaseOutbox } from './task-outbox.ts'
+import type { Place } from './bullmq/connection.ts'
+import type { Outbox, Relay } from './relay.ts'
+import type { ScheduleStore } from './schedule.ts'
+import type { ScheduleControl } from './schedule-control.ts'
+import type { Scheduler, SchedulerOptions } from './scheduler.ts'
+import type { TaskOutbox, WorkWanted } from './tasks.ts'
+import type { Perform, TaskDriver, TaskLog, Working, WorkOptions } from './types.ts'
 
-export interface TaskProcessOptions<DB> {
-  app: FastifyInstance
+/** What a service has that runs as a task. */
+export interface TaskSource {
+  /** How its tasks are done. */
+  perform: Perform
+  /** @throws {PlinthError} RESOURCE_INVALID where one cannot run as it says */
+  check(): void
+  hasSchedules(): boolean
+  /** @throws {PlinthError} SCHEDULE_INVALID; INVALID_REQUEST where the input of one does not fit its resource */
+  readSchedules(): Pick<Scheduled, 'schedules' | 'toTask'>
+}
+
+export interface TaskProcessOptions {
+  source: TaskSource
+  log: TaskLog
   /** Without it everything is in memory. */
   redis: Redis | undefined
-  outbox: DatabaseOutbox<DB> | undefined
+  outbox: (TaskOutbox & Outbox) | undefined
   /** What keys begin with. */
   prefix: string
-  payloadLimit: number
   limits: WorkOptions['limits']
   /** In memory: how many tasks of each queue run at once. */
   concurrency: number
@@ -27,24 +33,21 @@ export interface TaskProcessOptions<DB> {
   maxCrashes: number
   /** Milliseconds. */
   stopTimeout: number
-  /** Milliseconds. */
-  abortGrace: number
-  loadUser: LoadUser | undefined
 }
 
 /** The schedules of a service, and what is known of them. */
 type Scheduled = Required<Pick<SchedulerOptions, 'schedules' | 'store' | 'toTask'>>
 
 /** What one process of a service does for its tasks: begun when it is needed, ended with the app. */
-export class TaskProcess<DB> {
-  readonly #options: TaskProcessOptions<DB>
+export class TaskProcess {
+  readonly #options: TaskProcessOptions
   readonly #working: Working[] = []
   readonly #schedulers: Scheduler[] = []
   #driver: Promise<TaskDriver> | undefined
   #schedules: Promise<Scheduled> | undefined
   #relay: Promise<Relay> | undefined
 
-  constructor(options: TaskProcessOptions<DB>) {
+  constructor(options: TaskProcessOptions) {
     this.#options = options
   }
 
@@ -56,10 +59,9 @@ export class TaskProcess<DB> {
 
   /** Works on tasks until it is stopped, at the latest with the app. */
   work = async ({ schedules, ...wanted }: WorkWanted): Promise<Working> => {
-    const { app, limits = {}, abortGrace, loadUser } = this.#options
+    const { limits = {}, source } = this.#options
     const driver = await this.driver()
-    const perform = createPerform(app, { grace: abortGrace, loadUser })
-    const working = await driver.work({ ...wanted, limits, perform })
+    const working = await driver.work({ ...wanted, limits, perform: source.perform })
     this.#working.push(working)
     this.poke()
     if (schedules) await this.#startSchedules()
@@ -67,7 +69,7 @@ export class TaskProcess<DB> {
   }
 
   schedules = async (): Promise<ScheduleControl> => {
-    const { controlSchedules } = await import('../task/schedule-control.ts')
+    const { controlSchedules } = await import('./schedule-control.ts')
     return controlSchedules({ ...(await this.#scheduled()), driver: await this.driver() })
   }
 
@@ -80,9 +82,9 @@ export class TaskProcess<DB> {
 
   /** @throws {PlinthError} RESOURCE_INVALID, SCHEDULE_INVALID */
   async check(): Promise<void> {
-    const { app } = this.#options
-    for (const [resource, name] of resourcesOf(app)) assertTaskOptions(name, resource.definition)
-    if (this.#hasSchedules()) await this.#scheduled()
+    const { source } = this.#options
+    source.check()
+    if (source.hasSchedules()) await this.#scheduled()
   }
 
   /** A server that keeps its own tasks runs its own schedules; any takes what an earlier process has left behind. */
@@ -92,55 +94,49 @@ export class TaskProcess<DB> {
   }
 
   async close(): Promise<void> {
-    const { stopTimeout, app, redis } = this.#options
+    const { stopTimeout, log, redis } = this.#options
     await Promise.all(this.#schedulers.map((scheduler) => scheduler.stop()))
     const stopped = await Promise.all(this.#working.map((working) => working.stop(stopTimeout)))
     const left = stopped.reduce((sum, { handedBack }) => sum + handedBack, 0)
-    if (left > 0 && redis) app.log.info({ tasks: left }, 'tasks are handed back to run elsewhere')
-    else if (left > 0) app.log.warn({ tasks: left }, 'tasks are lost: without Redis none are kept')
+    if (left > 0 && redis) log.info({ tasks: left }, 'tasks are handed back to run elsewhere')
+    else if (left > 0) log.warn({ tasks: left }, 'tasks are lost: without Redis none are kept')
     await (await this.#relay)?.stop()
     await (await this.#driver)?.close()
   }
 
   async #open(): Promise<TaskDriver> {
-    const { app, redis, prefix, concurrency, maxCrashes } = this.#options
+    const { log, redis, prefix, concurrency, maxCrashes } = this.#options
     if (redis) {
-      const { openBullmq } = await import('../task/bullmq.ts')
-      return openBullmq({ redis: lasting(redis), prefix, log: app.log, maxCrashes })
+      const { openBullmq } = await import('./bullmq.ts')
+      return openBullmq({ redis: lasting(redis), prefix, log, maxCrashes })
     }
-    const { openMemory } = await import('../task/memory.ts')
-    app.log.warn('tasks are kept in memory: those that have not run when the process ends are lost')
+    const { openMemory } = await import('./memory.ts')
+    log.warn({}, 'tasks are kept in memory: those that have not run when the process ends are lost')
     return openMemory((queue) => {
       void this.work({ queues: [queue], concurrency, schedules: false })
     })
   }
 
   async #startRelay(): Promise<Relay> {
-    const { app, outbox } = this.#options
-    const { startRelay } = await import('../task/relay.ts')
-    const { deliverTasks } = await import('../task/deliver.ts')
+    const { log, outbox } = this.#options
+    const { startRelay } = await import('./relay.ts')
+    const { deliverTasks } = await import('./deliver.ts')
     return startRelay({
-      outbox: outbox as DatabaseOutbox<DB>,
+      outbox: outbox as Outbox,
       deliver: async (messages) => deliverTasks(await this.driver(), messages),
-      log: app.log,
+      log,
     })
   }
 
   async #startSchedules(): Promise<void> {
-    if (!this.#hasSchedules()) return
-    const { startScheduler } = await import('../task/scheduler.ts')
+    if (!this.#options.source.hasSchedules()) return
+    const { startScheduler } = await import('./scheduler.ts')
     // Opened when the first is due.
     const driver: Pick<TaskDriver, 'add'> = {
       add: async (tasks) => (await this.driver()).add(tasks),
     }
-    const { log } = this.#options.app
+    const { log } = this.#options
     this.#schedulers.push(startScheduler({ ...(await this.#scheduled()), driver, log }))
-  }
-
-  // Asked first: who has none need not load what reads them.
-  #hasSchedules(): boolean {
-    const all = Array.from(resourcesOf(this.#options.app).keys())
-    return all.some(({ definition }) => definition.schedule !== undefined)
   }
 
   #scheduled(): Promise<Scheduled> {
@@ -149,20 +145,14 @@ export class TaskProcess<DB> {
   }
 
   async #readSchedules(): Promise<Scheduled> {
-    const { app, payloadLimit } = this.#options
-    const { collectSchedules, scheduledTasks } = await import('./task-schedules.ts')
-    return {
-      schedules: collectSchedules(app),
-      store: await this.#openStore(),
-      toTask: scheduledTasks(app, payloadLimit),
-    }
+    const { schedules, toTask } = this.#options.source.readSchedules()
+    return { schedules, toTask, store: await this.#openStore() }
   }
 
   async #openStore(): Promise<ScheduleStore> {
     const { redis, prefix } = this.#options
-    if (redis)
-      return (await import('../task/schedule-redis.ts')).redisSchedules(redis, `${prefix}:`)
-    return (await import('../task/schedule-memory.ts')).memorySchedules()
+    if (redis) return (await import('./schedule-redis.ts')).redisSchedules(redis, `${prefix}:`)
+    return (await import('./schedule-memory.ts')).memorySchedules()
   }
 }
 

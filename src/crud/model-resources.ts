@@ -7,6 +7,7 @@ import type {
   PatchProperties,
   RowProperties,
 } from '../database/model/model.ts'
+import { defineResource, type Resource } from '../resource/resource.ts'
 import type {
   Filter,
   FilterProperties,
@@ -17,7 +18,6 @@ import type {
 } from './list.ts'
 import { createModelList } from './model-list.ts'
 import { ModelRows } from './model-rows.ts'
-import { defineResource, type Resource } from './resource.ts'
 
 /** The names of the resources of a model. */
 export type ModelAction =

@@ -1,12 +1,17 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { errors } from '../errors.ts'
+import type { CacheSlot } from '../resource/cache-policy.ts'
+import { cachedText, cacheSlot } from '../resource/cached.ts'
+import { Context, runInContext, type User, userOf } from '../resource/context.ts'
+import { enqueueInput } from '../resource/enqueue.ts'
+import type { AnyResource } from '../resource/resource.ts'
+import { boundNumbers, hasSecrets, type JsonSchema } from '../resource/schema.ts'
+import type { Security } from '../resource/security.ts'
+import { compileSerializer, type SharedSchemas } from '../resource/serialize.ts'
+import { compileCoercing, compileExact } from '../resource/validate.ts'
 import { assertReadableUrl, createBodyCheck } from './body.ts'
-import type { CacheSlot } from './cache-policy.ts'
-import { cachedText, cacheSlot } from './cached.ts'
-import { Context, runInContext, type User, userOf } from './context.ts'
 import { createBodyDeadline, Deadline } from './deadline.ts'
-import { enqueueInput } from './enqueue.ts'
 import { asJson, type Envelope, toSend } from './envelope.ts'
 import { evaluatePreconditions } from './precondition.ts'
 import {
@@ -16,11 +21,6 @@ import {
   splitRequest,
   warnOfLongParameters,
 } from './request.ts'
-import type { AnyResource } from './resource.ts'
-import { boundNumbers, hasSecrets, type JsonSchema } from './schema.ts'
-import type { Security } from './security.ts'
-import { compileSerializer, type SharedSchemas } from './serialize.ts'
-import { compileCoercing, compileExact } from './validate.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {

@@ -1,7 +1,8 @@
 import t from 'tap'
 import { type TSchema, Type } from 'typebox'
+import type { Method } from '../../src/resource/contract.ts'
 import { defineModule } from '../../src/resource/module.ts'
-import { defineResource, type Method } from '../../src/resource/resource.ts'
+import { defineResource } from '../../src/resource/resource.ts'
 import { createBareApp, serveThings } from '../helpers/app.ts'
 
 /** A resource that answers with the request it got. */

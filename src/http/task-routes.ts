@@ -1,14 +1,14 @@
 import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import { type TSchema, Type } from 'typebox'
 import { errors } from '../errors.ts'
+import { userOf } from '../resource/context.ts'
+import type { JsonSchema } from '../resource/schema.ts'
+import { compileCoercing } from '../resource/validate.ts'
 import { isRandomId } from '../task/id.ts'
 import { toResult } from '../task/tasks.ts'
 import type { TaskRecord } from '../task/types.ts'
-import { userOf } from './context.ts'
 import type { Envelope } from './envelope.ts'
-import { createErrorHandler } from './failure.ts'
-import type { JsonSchema } from './schema.ts'
-import { compileCoercing } from './validate.ts'
+import { createErrorHandler } from './error-handler.ts'
 
 const Id = Type.Object({
   id: Type.String({ maxLength: 200, description: 'As the enqueuing call told' }),

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ErrorDetail, PlinthError } from '../errors.ts'
-import { userIdOf } from './context.ts'
+import { userIdOf } from '../resource/context.ts'
 
 /** Why a request failed, for its line in the log. */
 export interface Failure {

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
-import { errors, type PlinthError } from '../errors.ts'
-import { envelopes } from '../resource/envelope.ts'
+import { errors, type PlinthError } from './errors.ts'
+import { envelopes } from './http/envelope.ts'
 
 /** What an option may have to be: in words, and how that is told. */
 const KINDS = {

@@ -1,11 +1,11 @@
+import { follow } from '../abort.ts'
 import { errors } from '../errors.ts'
-import type { Run } from '../task/types.ts'
-import { follow } from './deadline.ts'
+import type { Run } from './types.ts'
 
 /**
  * When a try has to end: when its driver says so, or its time is over. Its signal is made for those that ask for it.
  */
-export class TaskEnd {
+export class TryEnd {
   readonly #run: Run
   readonly #timeout: number
   readonly #grace: number

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
-import { defineResource, type ResourceDefinition } from '../../src/resource/resource.ts'
+import type { ResourceDefinition } from '../../src/resource/contract.ts'
+import { defineResource } from '../../src/resource/resource.ts'
 import { serveThings } from '../helpers/app.ts'
 
 const City = Type.Object({ id: Type.Integer(), name: Type.String() })

@@ -11,12 +11,13 @@ import fp from 'fastify-plugin'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
 import { errors } from '../../src/errors.ts'
-import type { EnvelopeName } from '../../src/resource/envelope.ts'
-import { defineResource, type ResourceDefinition } from '../../src/resource/resource.ts'
+import type { EnvelopeName } from '../../src/http/envelope.ts'
+import type { ResourceDefinition } from '../../src/resource/contract.ts'
+import { defineResource } from '../../src/resource/resource.ts'
 import { createService, type LogLine } from '../helpers/app.ts'
 import { ask, listen } from '../helpers/wire.ts'
+import { onEach, serve } from '../resource/attached.ts'
 import { until } from '../suites/task-fixture.ts'
-import { onEach, serve } from './attached.ts'
 
 type Perform = ResourceDefinition<
   ReturnType<typeof Type.Object>,

@@ -117,28 +117,3 @@ function refuseLate(reply: FastifyReply): void {
 function expire(deadline: Deadline, timeout: number): void {
   deadline.expire(timeout)
 }
-
-/** Rejects with the reason of `signal` when that aborts. */
-export function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    const onAbort = () => reject(signal.reason)
-    if (signal.aborted) onAbort()
-    else signal.addEventListener('abort', onAbort, { once: true })
-  })
-}
-
-/**
- * Lets `controller` abort with the first of `signals` that does, until the function that it returns is called. Unlike
- * what `AbortSignal.any` makes, it leaves nothing behind on signals that live longer.
- */
-export function follow(controller: AbortController, signals: readonly AbortSignal[]): () => void {
-  const ends = signals.map((signal) => {
-    const abort = () => controller.abort(signal.reason)
-    if (signal.aborted) abort()
-    else signal.addEventListener('abort', abort)
-    return () => signal.removeEventListener('abort', abort)
-  })
-  return () => {
-    for (const end of ends) end()
-  }
-}

@@ -1,0 +1,80 @@
+import type { Static, TSchema } from 'typebox'
+import type { EnqueueOptions, Schedule } from '../task/types.ts'
+import type { ResourceCache } from './cache-policy.ts'
+import type { Context } from './context.ts'
+import type { Security } from './security.ts'
+
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+
+/** How a resource runs as a task. */
+export interface TaskOptions
+  extends Pick<EnqueueOptions, 'attempts' | 'backoff' | 'priority' | 'queue'> {
+  /**
+   * Milliseconds that one try may take: then its signal aborts, and ten seconds later the try has failed, whatever it
+   * still does. 0: as long as it takes. Default: the resource's `timeout`, else 15 minutes.
+   */
+  timeout?: number
+}
+
+/** What a resource is: `request` goes in, `response` comes out, `perform` is the business logic between. */
+export interface ResourceDefinition<Req extends TSchema, Res extends TSchema> {
+  /** A few words for lists and the API document. */
+  summary: string
+  /** Markdown for the API document. */
+  description?: string
+  /** Default `GET`. */
+  method?: Method
+  /** Below the module's prefix, with `:name` for path parameters; default `/`. */
+  path?: string
+  /** An object, or for a body an array; default: nothing is taken. */
+  request?: Req
+  /** Properties of the request that come from the query although the method has a body. */
+  query?: readonly (keyof Static<Req> & string)[]
+  /** Default `null`: nothing to tell but success. */
+  response?: Res
+  /** The HTTP status of success; default 200. */
+  status?: 200 | 201 | 202
+  /** Milliseconds until the call is given up and its signal aborted; default: the app's deadline. */
+  timeout?: number
+  /** The entity tag of what the request would find, without quotes; `undefined`: it has none (RFC 9110, 8.8.3). */
+  etag?(request: Static<Req>, context: Context): Promise<string | undefined> | string | undefined
+  /** When what the request would find was last changed (RFC 9110, 8.8.2). */
+  lastModified?(
+    request: Static<Req>,
+    context: Context,
+  ): Promise<Date | undefined> | Date | undefined
+  /** How its results are cached; default: not at all. Calls that change something are `invalidate`d by tags. */
+  cache?: ResourceCache<Static<Req>, Static<Res>>
+  /** Whether it has a route, and is in the API document; default: as its module says, else true. It can be called in process anyway. */
+  expose?: boolean
+  /**
+   * Whether clients may have it run as a task (header `X-Async-Task`); default: as its module says, else the service, else
+   * not. Request and result are kept in Redis then: where one of them has a secret, only `true` here would do, and that
+   * is refused.
+   */
+  async?: boolean
+  /** How it runs as a task, where the caller says nothing else. */
+  task?: TaskOptions
+  /** When it runs by itself, as a task: cron, in five fields or six with seconds first. */
+  schedule?: string | Schedule
+  /**
+   * The bodies that `perform` reads itself, from `context.request`, by their media types: an upload of
+   * `multipart/form-data` or `application/octet-stream`. Described by these schemas, and not checked.
+   */
+  consumes?: Readonly<Record<string, TSchema>>
+  /** How its clients authenticate, for the API document; default: as its module says. It enforces nothing. */
+  security?: Security
+  /** Shown in the API document. */
+  examples?: { request?: Static<Req>; response?: Static<Res> }
+  perform(request: Static<Req>, context: Context): Promise<Static<Res>> | Static<Res>
+}
+
+/** What is known of a resource without calling it. */
+export interface Defined<Req extends TSchema = TSchema, Res extends TSchema = TSchema> {
+  readonly definition: ResourceDefinition<Req, Res>
+  readonly request: Req
+  readonly response: Res
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: every kind has to fit, and only `any` is both in- and output
+export type AnyDefined = Defined<any, any>
