@@ -17,7 +17,7 @@ const LAYERS: readonly RegExp[] = [
   /^src\/resource\//,
   /^src\/(cache|task|database|upstream|auth)\//,
   /^src\/config\//,
-  /^src\/(abort|errors)\.ts$/,
+  /^src\/(abort|deadlines|errors)\.ts$/,
 ]
 const ATTACHED = LAYERS[8] as RegExp
 

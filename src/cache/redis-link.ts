@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
+import { DeadlineQueue, type Timed } from '../deadlines.ts'
 import type { CacheCounts } from './types.ts'
 
 /** What a call gives that Redis did not answer. */
@@ -23,6 +24,11 @@ export interface LinkOptions {
   onBack: () => void
 }
 
+/** A call that Redis has not answered yet. */
+interface Waiting extends Timed {
+  readonly reject: (reason: Error) => void
+}
+
 type Call<T> = (client: Redis) => Promise<T>
 
 const PROBE = 100
@@ -33,12 +39,16 @@ const PROBE = 100
  */
 export class RedisLink {
   readonly #options: LinkOptions
+  readonly #waiting: DeadlineQueue<Waiting>
   #away = false
   #closed = false
   #refused = false
 
   constructor(options: LinkOptions) {
     this.#options = options
+    const { timeout } = options
+    const late = ({ reject }: Waiting) => reject(new Error(`no answer within ${timeout} ms`))
+    this.#waiting = new DeadlineQueue(timeout, late)
   }
 
   /** Whether Redis is not to be reached at the moment. */
@@ -75,18 +85,17 @@ export class RedisLink {
 
   /** @throws why there is no answer; whether Redis is away makes no difference */
   bounded<T>(call: Call<T>): Promise<T> {
-    const { client, timeout } = this.#options
+    const { client } = this.#options
     // A client of an app may queue what it cannot send.
     if (client.status !== 'ready' && client.status !== 'wait') {
       return Promise.reject(new Error('there is no connection'))
     }
     return new Promise((resolve, reject) => {
-      // Where it was this process that stood still, the answer is there, and is read first.
-      const late = () => setImmediate(reject, new Error(`no answer within ${timeout} ms`))
-      const timer = setTimeout(late, timeout)
+      const waiting: Waiting = { at: 0, earlier: undefined, later: undefined, reject }
+      this.#waiting.add(waiting)
       call(client)
         .then(resolve, reject)
-        .finally(() => clearTimeout(timer))
+        .finally(() => this.#waiting.remove(waiting))
     })
   }
 

@@ -1,0 +1,83 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+
+/** What waits in a {@link DeadlineQueue}: in one at a time, which alone writes these. */
+export interface Timed {
+  /** When its time is over, as `performance.now()` counts. */
+  at: number
+  earlier: Timed | undefined
+  later: Timed | undefined
+}
+
+/** The longest that a timer of Node.js waits. */
+const LONGEST = 2 ** 31 - 1
+
+/**
+ * What waits at most the same time, as thousands of requests and commands do: a list in the order of its deadlines, and
+ * one timer for all of it, where each would have one of its own. As with `setTimeout`, the process lives on as long as
+ * anything waits.
+ */
+export class DeadlineQueue<Entry extends Timed> {
+  readonly #timeout: number
+  readonly #expire: (entry: Entry) => void
+  // A ring: its first is the next to expire.
+  readonly #ring: Timed = { at: Number.POSITIVE_INFINITY, earlier: undefined, later: undefined }
+  // A timer keeps what it was made in, which would be the first request of many.
+  readonly #outside = AsyncLocalStorage.snapshot()
+  #timer: NodeJS.Timeout | undefined
+
+  /**
+   * @param timeout milliseconds
+   * @param expire told of each whose time is over, outside of every `AsyncLocalStorage`; it is out of the queue by then
+   */
+  constructor(timeout: number, expire: (entry: Entry) => void) {
+    this.#timeout = timeout
+    this.#expire = expire
+    this.#ring.earlier = this.#ring.later = this.#ring
+  }
+
+  /** Its time begins now. */
+  add(entry: Entry): void {
+    const ring = this.#ring
+    const last = ring.earlier as Timed
+    entry.at = performance.now() + this.#timeout
+    entry.earlier = last
+    entry.later = ring
+    last.later = ring.earlier = entry
+    if (last !== ring) return
+    if (this.#timer) this.#timer.ref()
+    else this.#arm(this.#timeout)
+  }
+
+  /** Of no effect where it is not in the queue. */
+  remove(entry: Entry): void {
+    const { earlier, later } = entry
+    if (!earlier || !later) return
+    earlier.later = later
+    later.earlier = earlier
+    entry.earlier = entry.later = undefined
+    // Kept for the next: to make one costs more than to let it find nothing.
+    if (later === earlier) this.#timer?.unref()
+  }
+
+  #arm(milliseconds: number): void {
+    const wait = Math.min(Math.ceil(milliseconds), LONGEST)
+    // Where it was this process that stood still, what has come meanwhile is read before anything is late.
+    const ring = () => setImmediate(() => this.#sweep())
+    this.#timer = this.#outside(setTimeout, ring, wait)
+  }
+
+  #sweep(): void {
+    this.#timer = undefined
+    const now = performance.now()
+    let first = this.#ring.later as Timed
+    try {
+      for (; first.at <= now; first = this.#ring.later as Timed) {
+        this.remove(first as Entry)
+        this.#expire(first as Entry)
+      }
+    } finally {
+      // One that is told may have added another.
+      if (this.#ring.later !== this.#ring && !this.#timer) this.#arm(first.at - now)
+    }
+  }
+}
