@@ -18,9 +18,10 @@ import {
   type OpenOptions,
 } from '../src/database/types.ts'
 import { type MysqlTarget, parseDatabaseUrl } from '../src/database/url.ts'
+import { giveContext } from '../src/http/request-context.ts'
 import { assertOnce, checkOptions } from '../src/plugin.ts'
 import { assertNameFree, readinessOf } from '../src/process/readiness.ts'
-import { currentContext, giveContext } from '../src/resource/context.ts'
+import { currentContext } from '../src/resource/context.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,6 +1,6 @@
-import type { FastifyInstance, onRequestHookHandler, RouteOptions } from 'fastify'
+import type { FastifyInstance, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
-import { Deadline } from '../src/http/deadline.ts'
+import { giveContext, setDeadline } from '../src/http/request-context.ts'
 import { assertOnce, checkOptions } from '../src/plugin.ts'
 
 declare module 'fastify' {
@@ -26,15 +26,17 @@ async function deadline(app: FastifyInstance, options: DeadlineOptions): Promise
   checkOptions<DeadlineOptions>('deadline', options, { timeout: 'number' })
   assertOnce(app, 'deadline')
   const { timeout } = options
+  giveContext(app)
+  app.addHook('onRequest', setDeadline(timeout))
   app.addHook('onRoute', (route) => {
     route.config ??= {}
     const { deadline = timeout } = route.config
     if (takesBody(route)) waitFor(app.server, route.handlerTimeout ?? deadline)
-    if (route.config.resource !== undefined || route.handlerTimeout !== undefined) return
-    route.config.deadline = deadline
-    if (route.config.deadline === 0) return
-    const hooks = [route.onRequest ?? []].flat()
-    route.onRequest = [boundBy(route.config.deadline), ...hooks]
+    // Fastify counts it.
+    const own = route.handlerTimeout === undefined ? deadline : 0
+    if (route.config.resource !== undefined) return
+    route.config.deadline = own
+    if (own !== timeout) route.onRequest = [setDeadline(own), ...[route.onRequest ?? []].flat()]
   })
 }
 
@@ -47,14 +49,6 @@ function waitFor(server: FastifyInstance['server'], time: number): void {
   // 0 has no limit.
   if (server.requestTimeout > 0 && (time === 0 || time > server.requestTimeout))
     server.requestTimeout = time
-}
-
-function boundBy(timeout: number): onRequestHookHandler {
-  return function startDeadline(_request, reply, done) {
-    const running = new Deadline(reply, timeout)
-    reply.raw.once('close', () => running.end())
-    done()
-  }
 }
 
 export default fp(deadline, { name: 'plinth-deadline', fastify: '5.x' })

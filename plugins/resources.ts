@@ -3,18 +3,13 @@ import fp from 'fastify-plugin'
 import { useStrictJson } from '../src/http/body.ts'
 import { type EnvelopeName, envelopes } from '../src/http/envelope.ts'
 import { createErrorHandler } from '../src/http/error-handler.ts'
+import { giveContext } from '../src/http/request-context.ts'
 import { createRoute } from '../src/http/route.ts'
 import { assertOnce, checkOptions, invalidOption, isObject } from '../src/plugin.ts'
 import { assertCachePolicy } from '../src/resource/cache-policy.ts'
-import {
-  Context,
-  currentContext,
-  giveContext,
-  type Identify,
-  makeOwnContext,
-  runInContext,
-} from '../src/resource/context.ts'
+import { Context, currentContext, type Identify, runInContext } from '../src/resource/context.ts'
 import type { AnyDefined } from '../src/resource/contract.ts'
+import type { Authorize } from '../src/resource/execute.ts'
 import type { Module, ModuleTable } from '../src/resource/module.ts'
 import {
   assertDistinctRoutes,
@@ -59,6 +54,8 @@ export interface ResourcesOptions {
    * Who makes a request, for the whole app. Default: `request.user`, as a hook has put it there, with its `id`, else its `sub`.
    */
   identify?: Identify
+  /** Decides whether a call may be made, whichever way it comes and before the cache answers; default: each may. */
+  authorize?: Authorize
   /** Whether clients may have resources run as tasks, where neither they nor their module say it; default false. */
   async?: boolean
 }
@@ -72,6 +69,7 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
     timeout: 'number?',
     identify: 'function?',
     async: 'flag?',
+    authorize: 'function?',
   })
   for (const [name, module] of Object.entries<unknown>(options.modules)) {
     if (!isObject(module) || !isObject(module.resources))
@@ -87,6 +85,7 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
   const run = <T>(fn: () => T): T => runInContext(new Context(app), fn, undefined, undefined)
   app.decorate('resourceNames', names)
   if (identify) app.decorate('identify', identify)
+  if (options.authorize) app.decorate('authorize', options.authorize)
   giveContext(app)
   app.decorate('run', run)
   app.decorate('responses', new ResponseCheck(strict, app.log))
@@ -106,7 +105,6 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
     useStrictJson(scope)
     // Fastify reads it, and no resource takes it.
     scope.removeContentTypeParser('text/plain')
-    makeOwnContext(scope)
     scope.setErrorHandler(createErrorHandler(envelope))
     for (const [key, resource] of Object.entries(table)) {
       const name = `${served.moduleName}.${key}`

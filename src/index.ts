@@ -26,7 +26,9 @@ export {
   type User,
 } from './resource/context.ts'
 export type { Task } from './resource/enqueue.ts'
+export type { Authorize } from './resource/execute.ts'
 export { defineModule } from './resource/module.ts'
 export { defineResource, type Resource } from './resource/resource.ts'
+export type { Call, StepMessage } from './resource/steps.ts'
 export { chain, group } from './resource/task-plan.ts'
 export { type App, createApp, defineService, type ServiceDefinition } from './service.ts'

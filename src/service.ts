@@ -13,7 +13,9 @@ import type { Model } from './database/model/model.ts'
 import { useStrictJson } from './http/body.ts'
 import type { Encoding } from './http/decompress.ts'
 import { type EnvelopeName, envelopes } from './http/envelope.ts'
+import { giveContext } from './http/request-context.ts'
 import type { Identify, LoadUser } from './resource/context.ts'
+import type { Authorize } from './resource/execute.ts'
 import type { ModuleTable, Resources } from './resource/module.ts'
 import type { SecurityInfo } from './resource/security.ts'
 
@@ -48,6 +50,11 @@ export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> ex
    * (`@fastify/jwt`'s claims). Where ids are unique only within a tenant, the tenant has to be in them.
    */
   identify?: Identify
+  /**
+   * Decides whether a call of a resource may be made, by its user, input and name; throws what the caller is told. It is asked
+   * first, whichever way the call comes: a route, in process, in bulk, a task when it is added and when it runs. Default: each may.
+   */
+  authorize?: Authorize
   /** Makes the user of a task in the worker; without it no task can be enqueued for a user. */
   loadUser?: LoadUser
   /** Whether clients may have any resource run as a task, where neither it nor its module says it; default false. */
@@ -124,6 +131,7 @@ export async function createApp<Modules extends ModuleTable>(
   const { default: Fastify } = await import('fastify')
   const { serverOptions } = await import('./process/server-options.ts')
   const app = Fastify(await serverOptions(service.name, read.values, envelope, options.logger))
+  giveContext(app)
   options.prepare?.(app)
   try {
     await registerPlugins(app, service, read, root)
@@ -144,7 +152,7 @@ async function registerPlugins(
   root: string,
 ): Promise<void> {
   const { values } = read
-  const { modules, identify, async = false, envelope = 'standard' } = service
+  const { modules, identify, authorize, async = false, envelope = 'standard' } = service
   app.register(await plugin(import('../plugins/config.ts')), { config: read })
   app.register(await plugin(import('../plugins/request-log.ts')))
   app.register(await plugin(import('../plugins/envelope.ts')), { envelope, notFound: false })
@@ -198,6 +206,7 @@ async function registerPlugins(
     timeout,
     async,
     ...(identify && { identify }),
+    ...(authorize && { authorize }),
   })
   app.after(() => answerNotFound(app))
 }

@@ -52,6 +52,10 @@ export class TwoLevelCache implements Cache {
   }
 
   peek(key: string): string | undefined {
+    return this.#transactions?.active() ? undefined : this.#fresh(key)
+  }
+
+  #fresh(key: string): string | undefined {
     const item = this.#memory.get(key)
     if (item === undefined || Date.now() >= item.fresh) return undefined
     this.counts.hits_memory++
@@ -110,7 +114,7 @@ export class TwoLevelCache implements Cache {
   }
 
   async get<T>(key: string): Promise<T | undefined> {
-    const text = this.peek(key) ?? (await this.#read(key))
+    const text = this.#fresh(key) ?? (await this.#read(key))
     return text === undefined ? undefined : (JSON.parse(text) as T)
   }
 

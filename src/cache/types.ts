@@ -135,7 +135,7 @@ export interface Cache {
   /** @throws {PlinthError} LOCK_HELD where another holder keeps it longer than `wait`, CACHE_UNAVAILABLE */
   lock(name: string, options: LockOptions): Promise<Lock>
 
-  /** The JSON text under `key` where level 1 has a fresh one: at once. */
+  /** The JSON text under `key` where level 1 has a fresh one: at once. Within a transaction there is none. */
   peek(key: string): string | undefined
   /** As `getOrSet`, with texts: `load` gives JSON, `undefined` is not stored. */
   text(

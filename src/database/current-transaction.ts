@@ -77,6 +77,11 @@ export function isInTransaction(): boolean {
   return [...openScopes()].some(({ transaction }) => transaction !== undefined)
 }
 
+/** Runs `work` in none of the transactions that the code under way is in. */
+export function outsideTransactions(work: () => void): void {
+  scopes.run(undefined as never, work)
+}
+
 /** Whether the code under way is in a transaction, or has a connection, of the database with this adapter. */
 export function holdsConnection(adapter: DialectAdapter): boolean {
   if (scopes.getStore() === undefined) return false

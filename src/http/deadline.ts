@@ -1,25 +1,30 @@
 import type { ServerResponse } from 'node:http'
-import type { FastifyReply, onRequestHookHandler } from 'fastify'
+import type { FastifyReply } from 'fastify'
 import { errors } from '../errors.ts'
 
 /**
- * Bounds the work for one request, and answers 504 when its time is over. In place of Fastify's `handlerTimeout` and
- * `request.signal`, which take a body that has been read for a client that has gone (fastify#6725).
+ * Bounds the work for one request, from its first hook on, and answers 504 when its time is over. In place of Fastify's
+ * `handlerTimeout` and `request.signal`, which take a body that has been read for a client that has gone (fastify#6725).
  */
 export class Deadline {
   readonly #reply: FastifyReply
-  readonly #timer: NodeJS.Timeout | undefined
+  readonly #began = performance.now()
+  #timer: NodeJS.Timeout | undefined
   // Made when somebody asks for the signal: it costs more than all the rest, and most never do.
   #controller: AbortController | undefined
   #late: Error | undefined
   #expires = Number.POSITIVE_INFINITY
 
-  /** @param timeout milliseconds; 0: as long as it takes */
-  constructor(reply: FastifyReply, timeout: number) {
+  constructor(reply: FastifyReply) {
     this.#reply = reply
+  }
+
+  /** @param timeout milliseconds since the request began, in place of those that were set before; 0: as long as it takes */
+  set(timeout: number): void {
+    this.end()
     if (timeout === 0) return
-    this.#timer = setTimeout(expire, timeout, this, timeout)
-    this.#expires = performance.now() + timeout
+    this.#expires = this.#began + timeout
+    this.#timer = setTimeout(expire, this.#expires - performance.now(), this, timeout)
   }
 
   /** When the time is over, as `performance.now()` counts; never, once the work is done. */
@@ -88,29 +93,6 @@ export function stopWork(response: ServerResponse): boolean {
   const deadline = asked.get(response)
   deadline?.stop()
   return deadline !== undefined
-}
-
-/**
- * Makes the hook that answers 408 where a body has not come completely after `timeout` milliseconds, on a server that
- * waits longer; 0: it may take as long as it takes.
- */
-export function createBodyDeadline(timeout: number): onRequestHookHandler {
-  return function boundBody(request, reply, done) {
-    const { requestTimeout } = request.server.server
-    if (timeout > 0 && (requestTimeout === 0 || requestTimeout > timeout)) {
-      const timer = setTimeout(refuseLate, timeout, reply)
-      const end = () => clearTimeout(timer)
-      request.raw.once('close', end)
-      reply.raw.once('close', end)
-    }
-    done()
-  }
-}
-
-function refuseLate(reply: FastifyReply): void {
-  const { raw } = reply.request
-  if (raw.complete === false && !reply.sent && !reply.raw.headersSent)
-    reply.send(errors.REQUEST_TIMEOUT())
 }
 
 // A function of its own and not a closure: one object less for each request.

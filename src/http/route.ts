@@ -1,17 +1,14 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { errors } from '../errors.ts'
-import type { CacheSlot } from '../resource/cache-policy.ts'
-import { cachedText, cacheSlot } from '../resource/cached.ts'
-import { Context, runInContext, type User, userOf } from '../resource/context.ts'
-import { enqueueInput } from '../resource/enqueue.ts'
+import type { Context } from '../resource/context.ts'
+import { type Answer, execute } from '../resource/execute.ts'
 import type { AnyResource } from '../resource/resource.ts'
 import { boundNumbers, hasSecrets, type JsonSchema } from '../resource/schema.ts'
 import type { Security } from '../resource/security.ts'
 import { compileSerializer, type SharedSchemas } from '../resource/serialize.ts'
 import { compileCoercing, compileExact } from '../resource/validate.ts'
 import { assertReadableUrl, createBodyCheck } from './body.ts'
-import { createBodyDeadline, Deadline } from './deadline.ts'
 import { asJson, type Envelope, toSend } from './envelope.ts'
 import { evaluatePreconditions } from './precondition.ts'
 import {
@@ -21,6 +18,7 @@ import {
   splitRequest,
   warnOfLongParameters,
 } from './request.ts'
+import { contextOf, setDeadline } from './request-context.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -57,7 +55,10 @@ export function createRoute(
   const parts = splitRequest(resource, name, `${app.prefix}${url}`)
   if (parts.params) warnOfLongParameters(app, `${app.prefix}${url}`, parts.params)
   const async = allowsTasks(name, resource, settings.async)
-  const deadline = definition.timeout ?? settings.timeout
+  const { timeout } = settings
+  // Where it is registered it has set that of all routes.
+  const own = definition.timeout ?? (app.hasPlugin('plinth-deadline') ? undefined : timeout)
+  const deadline = definition.timeout ?? timeout
   return {
     method: definition.method ?? 'GET',
     url,
@@ -66,8 +67,8 @@ export function createRoute(
     validatorCompiler: ({ schema, httpPart }) => compilePart(schema as JsonSchema, httpPart),
     serializerCompiler: ({ schema }) =>
       compileSerializer(schema as JsonSchema, app.getSchemas() as SharedSchemas),
+    ...(own !== undefined && { onRequest: setDeadline(own) }),
     ...(hasBody(resource) && {
-      onRequest: createBodyDeadline(definition.timeout ?? settings.timeout),
       preValidation: createBodyCheck(name, parts.body, definition.consumes !== undefined),
     }),
     handler: createHandler(name, resource, createMerge(parts), { ...settings, async }),
@@ -104,85 +105,71 @@ function createHandler(
   name: string,
   resource: AnyResource,
   merge: (request: FastifyRequest) => unknown,
-  { app, envelope, async, ...settings }: RouteSettings,
+  { app, envelope, async }: RouteSettings,
 ): Handler {
-  const { definition } = resource
-  const { perform, status = 200 } = definition
-  const conditional = definition.etag !== undefined || definition.lastModified !== undefined
-  const timeout = definition.timeout ?? settings.timeout
+  const { etag, lastModified, status = 200 } = resource.definition
+  const isConditional = etag !== undefined || lastModified !== undefined
   const { responses } = app
   let answered = 0
+  const answer: Answer<unknown> = {
+    text: (json, { context }) => {
+      const { request, reply } = ofRequest(context)
+      return toSend(envelope.successText(json, request), reply.code(status))
+    },
+    data(value, { context }) {
+      const { request, reply } = ofRequest(context)
+      // A reply that `perform` has sent itself: to wait for it is to wait until it has been sent.
+      if (isSent(reply)) return reply
+      if (value instanceof Readable) return value
+      // Always: only for this status is there a serializer, which leaves out what the schema does not list.
+      reply.code(status)
+      return asJson(envelope.success(value ?? null, request), reply)
+    },
+    failure(error, { context }) {
+      const { reply } = ofRequest(context)
+      // It is too late: the client has been told so.
+      if (isSent(reply)) return reply
+      throw error
+    },
+    check(value, { context }) {
+      if (value instanceof Readable || isSent(ofRequest(context).reply)) return value
+      if (responses.strict || answered++ % LOOK === 0) responses.check(resource, name, value)
+      return value
+    },
+    ...(isConditional && {
+      precondition: ({ input, context }) => evaluatePreconditions(resource, input, context),
+      unchanged: ({ context }) => ofRequest(context).reply.send(),
+    }),
+  }
+  const asTask: Answer<unknown> = {
+    ...answer,
+    data(task, { context }) {
+      const { request, reply } = ofRequest(context)
+      // They are those of what the task will find.
+      reply.removeHeader('etag').removeHeader('last-modified')
+      return toSend(envelope.successText(JSON.stringify(task), request), reply)
+    },
+  }
   // Not async: what is cached is answered without a promise.
-  return function serveResource(request, reply) {
+  return function serveResource(request) {
     assertReadableUrl(request)
-    const user = userOf(app, request)
-    const input = merge(request)
-    if (request.headers[ASYNC] !== undefined) return addTask(input, user, request, reply)
-    const slot = definition.cache && cacheSlot(resource, name, input, { app, user })
-    const hit = conditional ? undefined : slot?.cache.peek(slot.key)
-    if (hit !== undefined) return answerText(hit, request, reply)
-    return work(input, slot, user, request, reply)
-  }
-
-  async function work(
-    input: unknown,
-    slot: CacheSlot | undefined,
-    user: User | undefined,
-    request: FastifyRequest,
-    reply: FastifyReply,
-  ): Promise<unknown> {
-    const deadline = new Deadline(reply, timeout)
-    const context = Context.ofRequest(app, request, reply, user, deadline)
-    let data: unknown
-    try {
-      if (conditional && (await runInContext(context, check, input, context))) return reply.send()
-      data = slot
-        ? await cachedText(slot, { resource, name, input, context })
-        : await runInContext(context, perform, input, context)
-    } finally {
-      deadline.end()
-    }
-    // A reply that `perform` has sent itself: to wait for it is to wait until it has been sent.
-    if (reply.sent || reply.raw.headersSent) return reply
-    if (slot) return answerText(data as string, request, reply)
-    if (data instanceof Readable) return data
-    if (responses.strict || answered++ % LOOK === 0) responses.check(resource, name, data)
-    // Always: only for this status is there a serializer, which leaves out what the schema does not list.
-    reply.code(status)
-    return asJson(envelope.success(data ?? null, request), reply)
-  }
-
-  function check(input: unknown, context: Context): Promise<boolean> {
-    return evaluatePreconditions(resource, input, context)
-  }
-
-  function answerText(json: string, request: FastifyRequest, reply: FastifyReply): string {
-    return toSend(envelope.successText(json, request), reply.code(status))
-  }
-
-  async function addTask(
-    input: unknown,
-    user: User | undefined,
-    request: FastifyRequest,
-    reply: FastifyReply,
-  ): Promise<unknown> {
+    const context = contextOf(request)
+    context.settleUser()
+    const call = { resource, name, input: merge(request), context, mode: 'cached' } as const
+    if (request.headers[ASYNC] === undefined) return execute(call, answer)
     const problem = async
       ? problemOf(request)
       : 'neither it nor its module or service says async: true'
     if (problem) throw errors.TASK_REFUSED(name, problem)
-    const deadline = new Deadline(reply, timeout)
-    const context = Context.ofRequest(app, request, reply, user, deadline)
-    try {
-      if (conditional && (await runInContext(context, check, input, context))) return reply.send()
-      const { task_id } = await enqueueInput(resource, name, input, context)
-      // They are those of what the task will find.
-      reply.removeHeader('etag').removeHeader('last-modified')
-      return toSend(envelope.successText(JSON.stringify({ task_id }), request), reply)
-    } finally {
-      deadline.end()
-    }
+    return execute({ ...call, task: {} }, asTask)
   }
 }
+
+function ofRequest(context: Context): { request: FastifyRequest; reply: FastifyReply } {
+  return context as Context & { request: FastifyRequest; reply: FastifyReply }
+}
+
+const isSent = (reply: FastifyReply): boolean => reply.sent || reply.raw.headersSent
 
 /** Where it is not strict, the first response and each so-manieth is looked at: to look at each would slow them down. */
 const LOOK = 100

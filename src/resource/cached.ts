@@ -4,9 +4,10 @@ import type { Load as CacheLoad, LoadOptions } from '../cache/types.ts'
 import { PlinthError } from '../errors.ts'
 import { type CacheSlot, isShared, ownerOf, policyFor, tagsOf } from './cache-policy.ts'
 
-import { type Context, runInContext, type User } from './context.ts'
+import type { Context, User } from './context.ts'
 import type { AnyDefined } from './contract.ts'
 import { fingerprint, toText } from './serialize.ts'
+import { type Call, performed } from './steps.ts'
 
 /** Where the result for `input` is kept; `undefined`: none, for this user or at all. */
 export function cacheSlot(
@@ -24,14 +25,6 @@ export function cacheSlot(
   return { cache: app.cache, policy, key: `${owner}:${fingerprint(app, resource)}:${key}` }
 }
 
-/** What a load needs beside its slot. */
-export interface Load {
-  resource: AnyDefined
-  name: string
-  input: unknown
-  context: Context
-}
-
 /**
  * The result for `slot` as JSON: from the cache, else loaded, once for all who wait for it. Nothing is stored that does
  * not fit its schema.
@@ -41,7 +34,7 @@ export interface Load {
  */
 export async function cachedText(
   { cache, policy, key }: CacheSlot,
-  load: Load,
+  load: Call,
   anew = false,
 ): Promise<string> {
   const { ttl, stale, when, compress } = policy
@@ -133,13 +126,8 @@ function ending(
 const FINAL: readonly number[] = [401, 403, 404, 410]
 
 /** Runs `perform` in a context that does not end with the request: others wait for the result, too. */
-async function performDetached(
-  { resource, input, context }: Load,
-  shared: boolean,
-  signal: AbortSignal,
-): Promise<unknown> {
-  const inner = context.detach(signal, shared)
-  return await runInContext(inner, resource.definition.perform, input, inner)
+async function performDetached(call: Call, shared: boolean, signal: AbortSignal): Promise<unknown> {
+  return await performed({ ...call, context: call.context.detach(signal, shared) })
 }
 
 /** Takes away what is cached for `input`, and that there was nothing. */

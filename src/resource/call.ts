@@ -1,23 +1,26 @@
 import { aborted, follow } from '../abort.ts'
 import { errors } from '../errors.ts'
+import type { EnqueueOptions } from '../task/types.ts'
 import type { CacheMode } from './cache-policy.ts'
-import { cachedText, cacheSlot, forget } from './cached.ts'
-import { type Context, currentContext, runInContext } from './context.ts'
+import { cacheSlot, forget } from './cached.ts'
+import { type Context, currentContext } from './context.ts'
 import type { AnyDefined } from './contract.ts'
+import type { Task } from './enqueue.ts'
+import { type Answer, execute } from './execute.ts'
 import { boundNumbers, closeSchema } from './schema.ts'
+import type { Call } from './steps.ts'
 import { dataValidators, toDetails } from './validate.ts'
 
 /** Of one call in process. */
 export interface CallOptions {
   /** Gives the call up when it aborts. */
   signal?: AbortSignal
-  /** Milliseconds until the call is given up; default: the definition's, else what is left of the request. */
+  /** Milliseconds until the call is given up, 0: never; default: the definition's, else what is left of the request. */
   timeout?: number
 }
 
 /**
- * Calls a resource in process: validate, perform, validate. The context is the caller's, except for what is cached:
- * others may wait for that, too.
+ * Calls a resource in process. The context is the caller's, except for what is cached: others may wait for that, too.
  *
  * @throws {PlinthError} see {@link Resource}
  */
@@ -27,36 +30,57 @@ export async function callResource(
   options: CallOptions = {},
   mode: CacheMode = 'cached',
 ): Promise<unknown> {
-  const { context, name, input } = prepareCall(resource, request)
-  const slot = mode === 'cacheless' ? undefined : cacheSlot(resource, name, input, context)
-  if (slot) {
-    const text = await withDeadline(resource, context, options, () =>
-      cachedText(slot, { resource, name, input, context }, mode === 'refresh'),
-    )
-    return JSON.parse(text as string)
-  }
-  const response = await withDeadline(resource, context, options, (inner) =>
-    runInContext(inner, resource.definition.perform, input, inner),
-  )
-  const { app } = context
-  return app.responses.accept(app, resource, name, response).value
+  const call = toCall(resource, request, mode)
+  const { signal, timeout = resource.definition.timeout } = options
+  // Most have none: no promise is made for them.
+  if (signal === undefined && !timeout) return await execute(call, inProcess)
+  return await race(call, signal, timeout)
 }
 
-/** What a call in process needs, once its request is known to be valid. */
-export function prepareCall(
+/** Adds a task that runs `resource`: see {@link Resource}. */
+export async function enqueue(
   resource: AnyDefined,
   request: unknown,
-): { context: Context; name: string; input: unknown } {
+  task: EnqueueOptions = {},
+): Promise<Task> {
+  return await execute<Task>({ ...toCall(resource, request), task }, added)
+}
+
+const raise = (error: unknown): never => {
+  throw error
+}
+
+const inProcess: Answer<unknown> = {
+  text: (json) => JSON.parse(json),
+  data: (value) => value,
+  failure: raise,
+  check: (value, { resource, name, context: { app } }) =>
+    app.responses.accept(app, resource, name, value).value,
+}
+
+const added: Answer<Task> = {
+  text: raise,
+  data: (task) => task as Task,
+  failure: raise,
+  check: raise,
+}
+
+/**
+ * The call of `resource` that the code under way makes.
+ *
+ * @throws {PlinthError} CONTEXT_MISSING, RESOURCE_UNLISTED, INVALID_REQUEST; why the caller was given up
+ */
+export function toCall(resource: AnyDefined, request: unknown, mode: CacheMode = 'cached'): Call {
   const context = currentContext()
   if (!context) throw errors.CONTEXT_MISSING(resource.definition.summary)
   context.throwIfAborted()
   const name = nameOf(resource, context)
-  return { context, name, input: validateRequest(resource, name, request) }
+  return { resource, name, input: validateRequest(resource, name, request), context, mode }
 }
 
 /** Takes away what is cached for `request`. */
 export async function invalidate(resource: AnyDefined, request: unknown): Promise<void> {
-  const { context, name, input } = prepareCall(resource, request)
+  const { context, name, input } = toCall(resource, request)
   const slot = cacheSlot(resource, name, input, context)
   if (slot) await forget(slot)
 }
@@ -89,33 +113,23 @@ function copyData(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, copyData(one)]))
 }
 
-/** Runs `work`, and gives it up (its signal aborts, the promise rejects) when its time is over. */
-function withDeadline(
-  { definition }: AnyDefined,
-  context: Context,
-  { signal, timeout = definition.timeout }: CallOptions,
-  work: (context: Context) => unknown,
-): unknown {
-  // Most have none: no promise is made for them.
-  if (signal === undefined && timeout === undefined) return work(context)
-  return race(context, { signal, timeout }, work)
-}
-
+/** Gives the call up (its signal aborts, the promise rejects) when its time is over. */
 async function race(
-  context: Context,
-  { signal, timeout }: { signal: AbortSignal | undefined; timeout: number | undefined },
-  work: (context: Context) => unknown,
+  call: Call,
+  signal: AbortSignal | undefined,
+  timeout: number | undefined,
 ): Promise<unknown> {
+  const { context } = call
   const end = new AbortController()
   const leave = follow(end, signal ? [context.signal, signal] : [context.signal])
-  const timer =
-    timeout === undefined
-      ? undefined
-      : setTimeout(() => end.abort(errors.DEADLINE_EXCEEDED(timeout)), timeout)
+  const timer = timeout
+    ? setTimeout(() => end.abort(errors.DEADLINE_EXCEEDED(timeout)), timeout)
+    : undefined
   try {
     end.signal.throwIfAborted()
-    // `work` first: where it throws at once there must be no second promise whose rejection nobody sees.
-    return await Promise.race([work(context.withSignal(end.signal, timeout)), aborted(end.signal)])
+    const inner = { ...call, context: context.withSignal(end.signal, timeout || undefined) }
+    // `execute` first: where it throws at once there must be no second promise whose rejection nobody sees.
+    return await Promise.race([execute(inner, inProcess), aborted(end.signal)])
   } finally {
     clearTimeout(timer)
     leave()

@@ -93,13 +93,13 @@ export class Context {
   }
 
   /**
-   * Who asks: as set here, else as `identify` finds it.
+   * Who asks: as set here, else as `identify` finds it, which until a resource is called may still change.
    *
    * @throws {PlinthError} USER_INVALID where it is a user without an id
    */
   get user(): User | undefined {
-    if (this.#user === undefined && this.request) this.#user = userOf(this.app, this.request)
-    return this.#user ?? undefined
+    if (this.#user !== undefined) return this.#user ?? undefined
+    return this.request ? userOf(this.app, this.request) : undefined
   }
 
   set user(user: User | undefined) {
@@ -181,24 +181,16 @@ export class Context {
     return child
   }
 
+  /** From now on its user stays the one that is known now. @throws {PlinthError} USER_INVALID */
+  settleUser(): void {
+    this.#user = this.user ?? null
+  }
+
   // Its user as of now, the rest when it is asked for.
   #for(caller: Context): this {
     this.#caller = caller
     this.#user = caller.user ?? null
     return this
-  }
-
-  /** The context of a request whose user is known. */
-  static ofRequest(
-    app: FastifyInstance,
-    request: FastifyRequest,
-    reply: FastifyReply,
-    user: User | undefined,
-    end?: End,
-  ): Context {
-    const context = new Context(app, request, reply, end)
-    context.#user = user
-    return context
   }
 
   /** The context of a task: its request id is that of the call that enqueued it; its user has to be set. */
@@ -266,28 +258,4 @@ export function currentContext(): Context | undefined {
 export function runInContext<A, B, R>(context: Context, fn: (a: A, b: B) => R, a: A, b: B): R {
   // A resource that calls another mostly hands on what it has: there is nothing to be set then.
   return storage.getStore() === context ? fn(a, b) : storage.run(context, fn, a, b)
-}
-
-/** True where routes get a context, false where they make their own. */
-const GIVEN = Symbol('plinth.context')
-
-type Marked = FastifyInstance & { [GIVEN]?: boolean }
-
-/**
- * Gives every route of `app` a context, from its `preHandler` hooks on: what it does in the database is done by the
- * request's user, and the resources that it calls see that user, too. Where that is so already, nothing happens.
- */
-export function giveContext(app: FastifyInstance): void {
-  if ((app as Marked)[GIVEN] !== undefined) return
-  app.decorate(GIVEN, true)
-  // Not onRequest: what reads the body runs what follows outside of it.
-  app.addHook('preHandler', function enterContext(this: Marked, request, reply, done) {
-    if (this[GIVEN]) storage.run(new Context(this, request, reply), done)
-    else done()
-  })
-}
-
-/** Leaves the routes of `scope` alone: they make their own context, when they need it. */
-export function makeOwnContext(scope: FastifyInstance): void {
-  scope.decorate(GIVEN, false)
 }

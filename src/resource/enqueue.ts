@@ -3,9 +3,8 @@ import { errors } from '../errors.ts'
 import { createTask } from '../task/new-task.ts'
 import type { Tasks } from '../task/tasks.ts'
 import type { EnqueueOptions, NewTask, TaskResult } from '../task/types.ts'
-import { prepareCall } from './call.ts'
 import type { Context } from './context.ts'
-import type { AnyDefined } from './contract.ts'
+import type { Call } from './steps.ts'
 
 /** A task that was added. As JSON it is `{ task_id }`. */
 export interface Task<T = unknown> {
@@ -22,27 +21,10 @@ export interface Task<T = unknown> {
   cancel(): Promise<boolean>
 }
 
-/** Adds a task that runs `resource`: see {@link Resource}. */
-export async function enqueue(
-  resource: AnyDefined,
-  request: unknown,
-  options: EnqueueOptions = {},
-): Promise<Task> {
-  const { context, name, input } = prepareCall(resource, request)
-  return await enqueueInput(resource, name, input, context, options)
-}
-
-/** The same for an input that is known to be valid. */
-export async function enqueueInput(
-  resource: AnyDefined,
-  name: string,
-  input: unknown,
-  context: Context,
-  options: EnqueueOptions = {},
-): Promise<Task> {
-  const tasks = tasksOf(context)
-  const task = toTask(resource, name, input, context, options)
-  return handleOf(await tasks.submit({ ...task, children: [] }), tasks)
+/** Adds the task that performs `call`: see {@link Resource}. */
+export async function enqueueCall(call: Call, options: EnqueueOptions): Promise<Task> {
+  const tasks = tasksOf(call.context)
+  return handleOf(await tasks.submit({ ...toTask(call, options), children: [] }), tasks)
 }
 
 /** @throws {PlinthError} TASKS_MISSING */
@@ -52,20 +34,14 @@ export function tasksOf({ app }: Context): Tasks {
 }
 
 /** @throws {PlinthError} TASK_INVALID, PAYLOAD_TOO_LARGE */
-export function toTask(
-  { definition }: AnyDefined,
-  name: string,
-  input: unknown,
-  context: Context,
-  options: EnqueueOptions,
-): NewTask {
+export function toTask({ resource, name, input, context }: Call, options: EnqueueOptions): NewTask {
   const { requestId, traceparent } = context
   const { payloadLimit, loadsUsers, queues } = tasksOf(context)
   const user = options.user === undefined ? (context.user?.id ?? null) : options.user
   if (user !== null && !loadsUsers) throw errors.TASK_INVALID(name, NO_USERS)
   const data = { resource: name, input, user, requestId, ...(traceparent && { traceparent }) }
   const key = options.unique ? canonicalKey(input) : ''
-  const task = createTask(data, { ...definition.task, ...options }, payloadLimit, key)
+  const task = createTask(data, { ...resource.definition.task, ...options }, payloadLimit, key)
   // Nobody would work on it.
   if (!queues.has(task.queue)) throw errors.TASK_INVALID(name, undeclared(task.queue, queues))
   return task

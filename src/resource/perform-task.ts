@@ -7,6 +7,7 @@ import type { Perform, Progress, Run } from '../task/types.ts'
 import { validateRequest } from './call.ts'
 import { assertUser, Context, type LoadUser, runInContext, type User } from './context.ts'
 import type { AnyDefined } from './contract.ts'
+import { type Answer, execute } from './execute.ts'
 import { toPlinthError } from './failure.ts'
 import { toText } from './serialize.ts'
 
@@ -39,8 +40,7 @@ export function createPerform(app: FastifyInstance, options: PerformOptions): Pe
     }
     const began = performance.now()
     try {
-      const response = await perform(app, resource, run, options)
-      const result = toResult(app, resource, run.data.resource, response)
+      const result = await perform(app, resource, run, options)
       const duration_ms = Math.round(performance.now() - began)
       app.log.info({ ...fieldsOf(run), duration_ms }, 'task done')
       return result
@@ -56,23 +56,26 @@ function fieldsOf({ id, data }: Run): object {
   return { task_id: id, resource, request_id, ...(user !== null && { user }) }
 }
 
-/**
- * What is kept of `response`.
- *
- * @throws {TaskFinal} where it does not fit, or is a stream: the work is done, and another try would do it once more
- */
-function toResult(
-  app: FastifyInstance,
-  resource: AnyDefined,
-  name: string,
-  response: unknown,
-): unknown {
-  try {
-    const { value } = app.responses.accept(app, resource, name, response)
-    return value === null ? null : JSON.parse(toText(app, resource, value))
-  } catch (error) {
-    throw new TaskFinal(error)
-  }
+const asTask: Answer<unknown> = {
+  // Nothing is cached of what a task does.
+  text: (json) => JSON.parse(json),
+  data: (value) => value,
+  failure(error) {
+    throw error
+  },
+  /**
+   * What is kept of `response`.
+   *
+   * @throws {TaskFinal} where it does not fit, or is a stream: the work is done, and another try would do it once more
+   */
+  check(response, { resource, name, context: { app } }) {
+    try {
+      const { value } = app.responses.accept(app, resource, name, response)
+      return value === null ? null : JSON.parse(toText(app, resource, value))
+    } catch (error) {
+      throw new TaskFinal(error)
+    }
+  },
 }
 
 function perform(
@@ -96,7 +99,7 @@ function perform(
   return end.bound(async () => {
     if (user !== null)
       context.user = await runInContext(context, findUser, user, { context, loadUser })
-    return runInContext(context, resource.definition.perform, valid, context)
+    return await execute({ resource, name, input: valid, context, mode: 'cacheless' }, asTask)
   })
 }
 

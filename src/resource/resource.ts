@@ -3,9 +3,9 @@ import { isInTransaction } from '../database/current-transaction.ts'
 import type { EnqueueOptions } from '../task/types.ts'
 import { type BulkOptions, type BulkSettled, bulk } from './bulk.ts'
 import type { CacheMode } from './cache-policy.ts'
-import { type CallOptions, callResource, invalidate } from './call.ts'
+import { type CallOptions, callResource, enqueue, invalidate } from './call.ts'
 import type { Defined, ResourceDefinition } from './contract.ts'
-import { enqueue, type Task } from './enqueue.ts'
+import type { Task } from './enqueue.ts'
 import type { TaskPlan } from './task-plan.ts'
 
 /** The argument list of a call: the request may be left out where it has no required property. */

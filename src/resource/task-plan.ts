@@ -1,9 +1,10 @@
 import { errors } from '../errors.ts'
 import type { EnqueueOptions, TaskTree } from '../task/types.ts'
-import { prepareCall } from './call.ts'
+import { toCall } from './call.ts'
 import { currentContext } from './context.ts'
 import type { AnyDefined } from './contract.ts'
 import { handleOf, type Task, tasksOf, toTask } from './enqueue.ts'
+import { authorize } from './execute.ts'
 
 /** A task that is not added yet: what `resource.task(request, options)` makes. */
 export interface TaskPlan {
@@ -19,7 +20,9 @@ export interface TaskPlan {
  * @throws {PlinthError} as `enqueue`
  */
 export async function chain(first: TaskPlan, ...rest: readonly TaskPlan[]): Promise<Task> {
-  return await submit(rest.reduce((tree, plan) => toTree(plan, [tree]), toTree(first, [])))
+  let tree = await toTree(first, [])
+  for (const plan of rest) tree = await toTree(plan, [tree])
+  return await submit(tree)
 }
 
 /**
@@ -30,13 +33,17 @@ export async function chain(first: TaskPlan, ...rest: readonly TaskPlan[]): Prom
  * @throws {PlinthError} as `enqueue`
  */
 export async function group(plans: readonly TaskPlan[], then: TaskPlan): Promise<Task> {
-  const children = plans.map((plan) => toTree(plan, []))
-  return await submit(toTree(then, children))
+  const children = await Promise.all(plans.map((plan) => toTree(plan, [])))
+  return await submit(await toTree(then, children))
 }
 
-function toTree({ resource, request, options }: TaskPlan, children: TaskTree[]): TaskTree {
-  const { context, name, input } = prepareCall(resource, request)
-  return { ...toTask(resource, name, input, context, options), children }
+async function toTree(
+  { resource, request, options }: TaskPlan,
+  children: TaskTree[],
+): Promise<TaskTree> {
+  const call = toCall(resource, request)
+  await authorize(call)
+  return { ...toTask(call, options), children }
 }
 
 async function submit(tree: TaskTree): Promise<Task> {

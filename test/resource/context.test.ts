@@ -1,5 +1,7 @@
+import Fastify from 'fastify'
 import t from 'tap'
 import { Type } from 'typebox'
+import { giveContext } from '../../src/http/request-context.ts'
 import { type Context, currentContext } from '../../src/resource/context.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { createGate, serveThings } from '../helpers/app.ts'
@@ -113,4 +115,77 @@ t.test('without a database db says what to do', async (t) => {
     code: 'DATABASE_MISSING',
     message: 'No database is attached: set DATABASE_URL, or register plinth/plugins/database',
   })
+})
+
+t.test(
+  'the context of a request is there from the first hook until the answer is sent',
+  async (t) => {
+    const seen: unknown[] = []
+    const note = (where: string) => {
+      const context = currentContext()
+      seen.push([where, context?.requestId, context?.user?.id, context?.signal.aborted])
+    }
+    const app = await serveThings(
+      t,
+      { inner },
+      {
+        server: { genReqId: () => 'r-1' },
+        plugin(app) {
+          giveContext(app)
+          app.addHook('onRequest', async (request) => {
+            note('onRequest')
+            ;(request as { user?: unknown }).user = { id: 'ada' }
+          })
+          app.addHook('preHandler', async () => note('preHandler'))
+          app.addHook('onSend', async () => note('onSend'))
+          app.route({
+            method: ['GET', 'POST'],
+            url: '/plain',
+            handler: async () => {
+              note('handler')
+              return await app.resources.things?.inner?.()
+            },
+          })
+          app.post('/broken', async () => 'never')
+        },
+      },
+    )
+    const expected = (...places: string[]) => [
+      ['onRequest', 'r-1', undefined, false],
+      ...places.map((where) => [where, 'r-1', 'ada', false]),
+    ]
+    for (const method of ['GET', 'POST'] as const) {
+      seen.length = 0
+      const payload = method === 'POST' ? { payload: { a: 1 } } : {}
+      const answer = await app.inject({ method, url: '/plain', ...payload })
+      t.strictSame(answer.json(), { requestId: 'r-1', user: 'ada' }, 'the resource has its caller')
+      t.strictSame(seen, expected('preHandler', 'handler', 'onSend'))
+    }
+    seen.length = 0
+    t.equal(
+      (await app.inject({ method: 'POST', url: '/broken', body: '{', headers: json })).statusCode,
+      400,
+    )
+    t.strictSame(seen, expected('onSend'), 'where the body could not be read')
+  },
+)
+
+const json = { 'content-type': 'application/json' }
+
+t.test('error handlers of the service see the context', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  giveContext(app)
+  app.setErrorHandler((_error, _request, reply) =>
+    reply.code(418).send({ id: currentContext()?.requestId, user: currentContext()?.user?.id }),
+  )
+  app.addHook('onRequest', async (request) => {
+    ;(request as { user?: unknown }).user = { id: 'ada' }
+  })
+  app.post('/', async () => Promise.reject(new Error('failed')))
+  for (const body of ['{}', '{']) {
+    const answer = await app.inject({ method: 'POST', url: '/', headers: json, body })
+    t.match(answer.json(), { id: /^req-/, user: 'ada' })
+    t.equal(answer.statusCode, 418)
+  }
 })

@@ -1,0 +1,91 @@
+import type { CacheSlot } from './cache-policy.ts'
+import { cachedText, cacheSlot } from './cached.ts'
+import { runInContext } from './context.ts'
+import { enqueueCall } from './enqueue.ts'
+import { type Call, channels, performed, step } from './steps.ts'
+
+/** Decides whether a call may be made: throws what its caller is told, where it may not. */
+export type Authorize = (call: Call) => Promise<void> | void
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Asked before anything else for each call of this app, whichever way it comes; without it each may be made. */
+    authorize?: Authorize
+  }
+}
+
+/** What one way to call makes of the outcome. */
+export interface Answer<T> {
+  /** For a result that is JSON already: one of a resource with a cache. */
+  text(json: string, call: Call): T
+  /** For a result as `perform` has returned it and the check has passed it, or for the task that was added. */
+  data(value: unknown, call: Call): T
+  /** @throws `error`, unless nobody waits for it any more */
+  failure(error: unknown, call: Call): T
+  /** Whether the state of what the call would find speaks against it, or makes it needless: `unchanged` is the answer then. */
+  precondition?: ((call: Call) => Promise<boolean>) | undefined
+  unchanged?(call: Call): T
+  /** Lets `value` through, or something in its place. @throws {PlinthError} INVALID_RESPONSE */
+  check(value: unknown, call: Call): unknown
+}
+
+/**
+ * Every call of a resource: *authorize → precondition → cache → perform → check*. Whichever way it has come, a route, a
+ * call in process, a task, it is what `answer` makes of the outcome. The channels let others observe it.
+ *
+ * @returns at once where level 1 of the cache has the result, else a promise
+ */
+export function execute<T>(call: Call, answer: Answer<T>): T | Promise<T> {
+  if (channels.call.hasSubscribers)
+    return channels.call.tracePromise(async () => await takeSteps(call, answer), { call })
+  const isDirect = answer.precondition === undefined && call.context.app.authorize === undefined
+  if (!isDirect || channels.cache.hasSubscribers) return takeSteps(call, answer)
+  const slot = slotOf(call)
+  const hit = slot && call.mode === 'cached' ? slot.cache.peek(slot.key) : undefined
+  return hit === undefined ? work(call, answer, slot) : answer.text(hit, call)
+}
+
+async function takeSteps<T>(call: Call, answer: Answer<T>): Promise<T> {
+  try {
+    await authorize(call)
+    const { precondition } = answer
+    if (precondition) {
+      const check = (call: Call) => runInContext(call.context, precondition, call, undefined)
+      if (await step(channels.precondition, check, call))
+        return (answer.unchanged as (call: Call) => T)(call)
+    }
+  } catch (error) {
+    return answer.failure(error, call)
+  }
+  return await work(call, answer, slotOf(call))
+}
+
+/** The first step. @throws what the app's `authorize` does */
+export async function authorize(call: Call): Promise<void> {
+  const { authorize } = call.context.app
+  if (authorize === undefined) return
+  const decide = (call: Call) => runInContext(call.context, authorize, call, undefined)
+  await step(channels.authorize, decide, call)
+}
+
+async function work<T>(call: Call, answer: Answer<T>, slot: CacheSlot | undefined): Promise<T> {
+  try {
+    if (call.task) return answer.data(await enqueueCall(call, call.task), call)
+    if (slot) {
+      const look = (call: Call) => cachedText(slot, call, call.mode === 'refresh')
+      return answer.text(await step(channels.cache, look, call), call)
+    }
+    const value = await performed(call)
+    const check = channels.check.hasSubscribers
+      ? await step(channels.check, (call) => answer.check(value, call), call)
+      : answer.check(value, call)
+    return answer.data(check, call)
+  } catch (error) {
+    return answer.failure(error, call)
+  }
+}
+
+function slotOf({ resource, name, input, context, mode, task }: Call): CacheSlot | undefined {
+  if (mode === 'cacheless' || task || !resource.definition.cache) return undefined
+  return cacheSlot(resource, name, input, context)
+}

@@ -1,0 +1,62 @@
+import { type TracingChannel, tracingChannel } from 'node:diagnostics_channel'
+import type { EnqueueOptions } from '../task/types.ts'
+import type { CacheMode } from './cache-policy.ts'
+import { type Context, runInContext } from './context.ts'
+import type { AnyDefined } from './contract.ts'
+
+/** A call of a resource, whichever way it has come. */
+export interface Call {
+  readonly resource: AnyDefined
+  /** Full name, `cities.retrieve`. */
+  readonly name: string
+  /** Valid. */
+  readonly input: unknown
+  /** For whom it is, and until when. */
+  readonly context: Context
+  readonly mode: CacheMode
+  /** How it is enqueued, where it is not performed here and now. */
+  readonly task?: EnqueueOptions | undefined
+}
+
+/** What subscribers of the channels get: one object for the start, the end and the error of a step. */
+export interface StepMessage {
+  call: Call
+  /** What the step came to. */
+  result?: unknown
+  error?: unknown
+}
+
+type Channel = TracingChannel<unknown, StepMessage>
+
+const channel = (name: string): Channel => tracingChannel(`plinth:${name}`)
+
+/**
+ * The tracing channels of a call (`node:diagnostics_channel`): `plinth:call` is all of it, the others are its steps, in
+ * the order in which they are taken. One without a subscriber costs nothing.
+ */
+export const channels = {
+  call: channel('call'),
+  authorize: channel('authorize'),
+  precondition: channel('precondition'),
+  cache: channel('cache'),
+  perform: channel('perform'),
+  check: channel('check'),
+} as const
+
+/** Takes a step of `call`; where somebody listens, it is told. */
+export function step<T>(
+  on: Channel,
+  work: (call: Call) => T | Promise<T>,
+  call: Call,
+): T | Promise<T> {
+  return on.hasSubscribers ? on.tracePromise(async () => await work(call), { call }) : work(call)
+}
+
+/** Takes the step *perform*: the business logic, in the context of its call. */
+export function performed(call: Call): unknown {
+  return step(channels.perform, perform, call)
+}
+
+function perform({ resource, input, context }: Call): unknown {
+  return runInContext(context, resource.definition.perform, input, context)
+}
