@@ -24,9 +24,9 @@ export default class Call extends BaseCommand {
     const { args } = await this.parse(Call)
     const request = parseJson(args.request === '-' ? await readStdin() : (args.request ?? '{}'))
     return await this.withApp(async (app) => {
-      const { findResource } = await import('../src/resource/registry.ts')
-      const resource = findResource(app.resources, args.resource)
-      const response = await resource(request)
+      const { callResource } = await import('../src/resource/call.ts')
+      const { resource } = app.registry.find(args.resource)
+      const response = await app.run(() => callResource(resource, request))
       this.log(formatJson(response))
       return response
     })

@@ -18,11 +18,12 @@ export default class Resources extends BaseCommand {
   async run(): Promise<Listed[]> {
     await this.parse(Resources)
     const { service } = await this.loadService()
-    const { eachResource, isExposed } = await import('../src/resource/registry.ts')
-    const list = Array.from(eachResource(service.modules), ({ name, resource, module }) => {
-      const { method = 'GET', path = '/', summary } = resource.definition
-      if (!isExposed(resource, module)) return { name, method: null, path: null, summary }
-      return { name, method, path: `${module.prefix}${path === '/' ? '' : path}`, summary }
+    const { ResourceRegistry } = await import('../src/resource/registry.ts')
+    const registry = new ResourceRegistry(service.modules)
+    const list = Array.from(registry.listings(), ({ name, entry, path, exposed }) => {
+      const { method = 'GET', summary } = entry.resource.definition
+      if (!exposed) return { name, method: null, path: null, summary }
+      return { name, method, path, summary }
     })
     const { formatTable } = await import('./_print.ts')
     this.log(

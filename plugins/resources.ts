@@ -6,26 +6,19 @@ import { createErrorHandler } from '../src/http/error-handler.ts'
 import { giveContext } from '../src/http/request-context.ts'
 import { createRoute } from '../src/http/route.ts'
 import { assertOnce, checkOptions, invalidOption, isObject } from '../src/plugin.ts'
-import { assertCachePolicy } from '../src/resource/cache-policy.ts'
+import { type BoundTable, bindResources } from '../src/resource/bound.ts'
 import { Context, currentContext, type Identify, runInContext } from '../src/resource/context.ts'
-import type { AnyDefined } from '../src/resource/contract.ts'
 import type { Authorize } from '../src/resource/execute.ts'
-import type { Module, ModuleTable } from '../src/resource/module.ts'
-import {
-  assertDistinctRoutes,
-  type BoundResources,
-  bindResources,
-  isExposed,
-  namesOf,
-} from '../src/resource/registry.ts'
+import type { ModuleTable } from '../src/resource/module.ts'
+import { type RegisteredModule, ResourceRegistry } from '../src/resource/registry.ts'
 import { ResponseCheck } from '../src/resource/response-check.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** Every resource by module and name, callable from anywhere: a call within a call shares its context. */
-    resources: BoundResources<ModuleTable>
-    /** The full name of each resource of the app, exposed or not. */
-    resourceNames: ReadonlyMap<AnyDefined, string>
+    resources: BoundTable
+    /** Every resource by its full name, exposed or not. */
+    registry: ResourceRegistry
     /** What holds responses to their schemas, and counts those that do not fit. */
     responses: ResponseCheck
     /** Runs `fn` in a context of this app, so that resources can be called in it. */
@@ -71,56 +64,53 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
     async: 'flag?',
     authorize: 'function?',
   })
-  for (const [name, module] of Object.entries<unknown>(options.modules)) {
-    if (!isObject(module) || !isObject(module.resources))
-      throw invalidOption('resources', `modules.${name}`, module, 'a module by defineModule')
-  }
+  assertModules(options.modules, 'modules')
   assertOnce(app, 'resources', 'resources')
-  const { modules, identify, strict = process.env.NODE_ENV !== 'production' } = options
+  const { identify, strict = process.env.NODE_ENV !== 'production', async = false } = options
   const envelope = envelopes[options.envelope ?? 'standard']
   const { handlerTimeout = 0 } = app.initialConfig as { handlerTimeout?: number }
   const { timeout = handlerTimeout } = options
-  assertDistinctRoutes(modules)
-  const names = namesOf(modules)
+  const registry = new ResourceRegistry(options.modules, { async })
   const run = <T>(fn: () => T): T => runInContext(new Context(app), fn, undefined, undefined)
-  app.decorate('resourceNames', names)
+  app.decorate('registry', registry)
   if (identify) app.decorate('identify', identify)
   if (options.authorize) app.decorate('authorize', options.authorize)
   giveContext(app)
   app.decorate('run', run)
   app.decorate('responses', new ResponseCheck(strict, app.log))
   const share = <T>(fn: () => T): T =>
-    currentContext()?.app.resourceNames === names ? fn() : run(fn)
-  app.decorate('resources', bindResources(modules, share))
+    currentContext()?.app.registry === registry ? fn() : run(fn)
+  app.decorate('resources', bindResources(registry.modules, share))
+  serveModules(app, registry.modules)
 
-  for (const [moduleName, module] of Object.entries(modules)) {
-    app.register(serveModule, { prefix: module.prefix, moduleName, module })
+  function serveModules(scope: FastifyInstance, modules: readonly RegisteredModule[]): void {
+    for (const module of modules) scope.register(serveModule, { prefix: module.prefix, module })
   }
 
-  async function serveModule(
-    scope: FastifyInstance,
-    served: { moduleName: string; module: Module },
-  ) {
-    const { tags, security, resources: table, async = options.async ?? false } = served.module
+  async function serveModule(scope: FastifyInstance, { module }: { module: RegisteredModule }) {
+    const { tags, security, async = false } = module
     useStrictJson(scope)
     // Fastify reads it, and no resource takes it.
     scope.removeContentTypeParser('text/plain')
     scope.setErrorHandler(createErrorHandler(envelope))
-    for (const [key, resource] of Object.entries(table)) {
-      const name = `${served.moduleName}.${key}`
-      assertCachePolicy(name, resource.definition.cache)
-      if (!isExposed(resource, served.module)) continue
+    for (const { name: operationId, entry, exposed } of module.listings) {
+      if (!exposed) continue
+      const { name, resource } = entry
       for (const type of Object.keys(resource.definition.consumes ?? {})) leaveUnread(scope, type)
-      const settings = {
-        app: scope,
-        envelope,
-        timeout,
-        async,
-        security,
-        ...(tags && { tags }),
-      }
+      const settings = { app: scope, envelope, operationId, timeout, async, security, tags }
       scope.route(createRoute(name, resource, settings))
     }
+    serveModules(scope, module.modules)
+  }
+}
+
+/** @throws {PlinthError} PLUGIN_OPTION_INVALID */
+function assertModules(modules: ModuleTable, place: string): void {
+  for (const [name, module] of Object.entries<unknown>(modules)) {
+    const { resources = {}, modules: inner = {} } = isObject(module) ? module : {}
+    if (!isObject(module) || !isObject(resources) || !isObject(inner))
+      throw invalidOption('resources', `${place}.${name}`, module, 'a module by defineModule')
+    assertModules(inner as ModuleTable, `${place}.${name}.modules`)
   }
 }
 

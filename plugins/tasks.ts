@@ -7,8 +7,7 @@ import { type EnvelopeName, envelopes } from '../src/http/envelope.ts'
 import { serveTasks } from '../src/http/task-routes.ts'
 import { assertOnce, assertOrder, checkOptions, requirePackage } from '../src/plugin.ts'
 import type { LoadUser } from '../src/resource/context.ts'
-import { resourcesOf } from '../src/resource/perform-task.ts'
-import { taskSource } from '../src/resource/task-source.ts'
+import { resourcesOf, taskSource } from '../src/resource/task-source.ts'
 import { declaredQueues } from '../src/task/declared.ts'
 import { queueProblem } from '../src/task/new-task.ts'
 import { TaskProcess } from '../src/task/task-process.ts'
@@ -90,7 +89,7 @@ async function registerTasks(app: FastifyInstance, options: TasksPluginOptions):
   const loadsUsers = loadUser !== undefined
   const queues = () =>
     declaredQueues(
-      Array.from(resourcesOf(app).keys(), ({ definition }) => definition),
+      resourcesOf(app).map(({ resource }) => resource.definition),
       more,
     )
   const tasks = new Tasks({ driver, work, schedules, outbox, payloadLimit, loadsUsers, queues })

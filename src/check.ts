@@ -41,7 +41,7 @@ export async function checkService(loaded: {
     await app.ready()
     return [
       { check: 'configuration', level: 'ok', message: 'every variable is valid' },
-      { check: 'app', level: 'ok', message: `${app.resourceNames.size} resources can be served` },
+      { check: 'app', level: 'ok', message: `${[...app.registry].length} resources can be served` },
       ...checkRequests(app),
       ...(await checkAttached(app)),
       ...(await checkQueues(app)),
@@ -61,8 +61,8 @@ function failed(check: Finding['check'], error: unknown): Finding {
 }
 
 /** What a client may make the service work on for long. */
-function checkRequests({ resourceNames }: FastifyInstance): Finding[] {
-  return Array.from(resourceNames).flatMap(([resource, name]) =>
+function checkRequests({ registry }: FastifyInstance): Finding[] {
+  return [...registry].flatMap(({ resource, name }) =>
     findCostly(resource).map(({ path, problem }) => ({
       check: 'requests',
       level: 'warning',
@@ -136,9 +136,9 @@ function warn(message: string): Finding {
 }
 
 /** Whether what the service caches and enqueues is kept, and for all processes. */
-async function checkRedis({ config, redis, resourceNames }: FastifyInstance): Promise<Finding[]> {
+async function checkRedis({ config, redis, registry }: FastifyInstance): Promise<Finding[]> {
   if (!config.REDIS_URL) {
-    const uses = Array.from(resourceNames.keys(), ({ definition }) => definition)
+    const uses = Array.from(registry, ({ resource }) => resource.definition)
     if (!uses.some(({ cache, task, schedule }) => cache || task || schedule)) return []
     return [
       warn('REDIS_URL is not set: tasks and cached results are in the memory of each process'),

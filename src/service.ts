@@ -14,6 +14,7 @@ import { useStrictJson } from './http/body.ts'
 import type { Encoding } from './http/decompress.ts'
 import { type EnvelopeName, envelopes } from './http/envelope.ts'
 import { giveContext } from './http/request-context.ts'
+import type { BoundTable } from './resource/bound.ts'
 import type { Identify, LoadUser } from './resource/context.ts'
 import type { Authorize } from './resource/execute.ts'
 import type { ModuleTable, Resources } from './resource/module.ts'
@@ -111,9 +112,9 @@ export interface AppOptions {
   prepare?: (app: FastifyInstance) => void
 }
 
-/** A service's Fastify app, with its own resources typed. */
+/** A service's Fastify app, with its own resources typed where its modules are known. */
 export type App<Modules extends ModuleTable = ModuleTable> = Omit<FastifyInstance, 'resources'> & {
-  resources: Resources<Modules>
+  resources: string extends keyof Modules ? BoundTable : Resources<Modules>
 }
 
 /**

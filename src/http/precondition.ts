@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { errors } from '../errors.ts'
 import type { Context } from '../resource/context.ts'
-import type { AnyResource } from '../resource/resource.ts'
+import type { AnyDefined } from '../resource/contract.ts'
 
 /**
  * Sets ETag, Last-Modified and Cache-Control, and evaluates the conditions of a request in the order of
@@ -11,7 +11,7 @@ import type { AnyResource } from '../resource/resource.ts'
  * @throws {PlinthError} PRECONDITION_FAILED
  */
 export async function evaluatePreconditions(
-  { definition }: AnyResource,
+  { definition }: AnyDefined,
   input: unknown,
   context: Context,
 ): Promise<boolean> {

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors } from '../errors.ts'
-import type { AnyResource } from '../resource/resource.ts'
+import type { AnyDefined } from '../resource/contract.ts'
 import { closeSchema, type JsonSchema, pickProperties } from '../resource/schema.ts'
 
 /** Where each part of a resource's request comes from, as Fastify names the schemas. */
@@ -16,7 +16,7 @@ export interface RequestParts {
  *
  * @throws {PlinthError} RESOURCE_INVALID where a name has two places or none
  */
-export function splitRequest(resource: AnyResource, name: string, url: string): RequestParts {
+export function splitRequest(resource: AnyDefined, name: string, url: string): RequestParts {
   const refuse = (problem: string) => errors.RESOURCE_INVALID(name, problem)
   const schema = closeSchema(resource.request)
   const inPath = Array.from(url.matchAll(/:(\w+)/g), ([, parameter]) => parameter as string)
@@ -60,7 +60,7 @@ export function warnOfLongParameters(app: FastifyInstance, url: string, params: 
 }
 
 /** Whether the method of `resource` sends its request as a body. */
-export function hasBody(resource: AnyResource): boolean {
+export function hasBody(resource: AnyDefined): boolean {
   return (resource.definition.method ?? 'GET') !== 'GET'
 }
 

@@ -2,8 +2,8 @@ import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { errors } from '../errors.ts'
 import type { Context } from '../resource/context.ts'
+import type { AnyDefined } from '../resource/contract.ts'
 import { type Answer, execute } from '../resource/execute.ts'
-import type { AnyResource } from '../resource/resource.ts'
 import { boundNumbers, hasSecrets, type JsonSchema } from '../resource/schema.ts'
 import type { Security } from '../resource/security.ts'
 import { compileSerializer, type SharedSchemas } from '../resource/serialize.ts'
@@ -25,7 +25,7 @@ declare module 'fastify' {
     /** The full name of the resource that a route serves, `cities.retrieve`. */
     resource?: string
     /** What that resource is, for what looks at routes: the API document. */
-    definition?: AnyResource['definition']
+    definition?: AnyDefined['definition']
     /** Whether the header `X-Async-Task` makes a call of it a task. */
     async?: boolean
   }
@@ -38,7 +38,9 @@ export interface RouteSettings {
   timeout: number
   /** Whether clients may have a resource run as a task that does not say it itself. */
   async: boolean
-  tags?: readonly string[]
+  /** What the API document calls it: its name, but where it is listed before. */
+  operationId: string
+  tags?: readonly string[] | undefined
   /** Of resources that say nothing of their own. */
   security?: Security | undefined
 }
@@ -46,7 +48,7 @@ export interface RouteSettings {
 /** The Fastify route that serves `resource` at its path. */
 export function createRoute(
   name: string,
-  resource: AnyResource,
+  resource: AnyDefined,
   settings: RouteSettings,
 ): RouteOptions {
   const { definition } = resource
@@ -63,7 +65,7 @@ export function createRoute(
     method: definition.method ?? 'GET',
     url,
     config: { resource: name, definition, deadline, async },
-    schema: createRouteSchema(name, resource, parts, settings),
+    schema: createRouteSchema(resource, parts, settings),
     validatorCompiler: ({ schema, httpPart }) => compilePart(schema as JsonSchema, httpPart),
     serializerCompiler: ({ schema }) =>
       compileSerializer(schema as JsonSchema, app.getSchemas() as SharedSchemas),
@@ -76,14 +78,13 @@ export function createRoute(
 }
 
 function createRouteSchema(
-  name: string,
-  { definition, response }: AnyResource,
+  { definition, response }: AnyDefined,
   parts: RequestParts,
-  { envelope, tags, ...settings }: RouteSettings,
+  { envelope, operationId, tags, ...settings }: RouteSettings,
 ) {
   const { security = settings.security } = definition
   return {
-    operationId: name,
+    operationId,
     summary: definition.summary,
     ...(definition.description && { description: definition.description }),
     ...(tags && { tags }),
@@ -103,7 +104,7 @@ type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown
 
 function createHandler(
   name: string,
-  resource: AnyResource,
+  resource: AnyDefined,
   merge: (request: FastifyRequest) => unknown,
   { app, envelope, async }: RouteSettings,
 ): Handler {
@@ -183,7 +184,7 @@ const ASYNC = 'x-async-task'
  * @param inherited what its module or service says
  * @throws {PlinthError} RESOURCE_INVALID where it says so itself and has a secret, which would be kept in Redis
  */
-function allowsTasks(name: string, resource: AnyResource, inherited: boolean): boolean {
+function allowsTasks(name: string, resource: AnyDefined, inherited: boolean): boolean {
   const { async = inherited } = resource.definition
   if (!async || !hasSecrets([resource.request, resource.response])) return async
   if (resource.definition.async)

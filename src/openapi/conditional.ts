@@ -1,7 +1,7 @@
-import type { AnyResource } from '../resource/resource.ts'
+import type { AnyDefined } from '../resource/contract.ts'
 import type { Header, Parameter } from './types.ts'
 
-type Definition = AnyResource['definition']
+type Definition = AnyDefined['definition']
 
 /** Whether requests for it may have conditions (RFC 9110, 13). */
 export function isConditional({ etag, lastModified }: Definition): boolean {

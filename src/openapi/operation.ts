@@ -1,12 +1,12 @@
 import type { Envelope } from '../http/envelope.ts'
-import type { AnyResource } from '../resource/resource.ts'
+import type { AnyDefined } from '../resource/contract.ts'
 import type { JsonSchema } from '../resource/schema.ts'
 import { conditionParameters, isConditional, isSafe, validatorHeaders } from './conditional.ts'
 import { EXAMPLE_REQUEST, failureOf } from './failures.ts'
 import type { ServedOperation } from './served.ts'
 import type { MediaType, Operation, Parameter, ResponseObject } from './types.ts'
 
-type Definition = AnyResource['definition']
+type Definition = AnyDefined['definition']
 
 /** Adds to `operation` what its schemas do not tell of the resource behind it. */
 export function completeOperation(

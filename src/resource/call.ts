@@ -87,9 +87,8 @@ export async function invalidate(resource: AnyDefined, request: unknown): Promis
 
 /** The name that is its own in this app: what is cached and enqueued is found by it. @throws {PlinthError} RESOURCE_UNLISTED */
 function nameOf(resource: AnyDefined, { app }: Context): string {
-  const name = app.resourceNames?.get(resource)
-  if (name === undefined) throw errors.RESOURCE_UNLISTED(resource.definition.summary)
-  return name
+  if (!app.registry) throw errors.RESOURCE_UNLISTED(resource.definition.summary)
+  return app.registry.of(resource).name
 }
 
 const validatorOf = dataValidators(({ request }) => boundNumbers(closeSchema(request)))

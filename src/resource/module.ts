@@ -1,33 +1,48 @@
-import type { AnyResource } from './resource.ts'
+import type { AnyDefined } from './contract.ts'
 import type { Security } from './security.ts'
 
 /** Resources by name: `cities.retrieve` is `{ cities: defineModule({ resources: { retrieve } }) }`. */
-export type ResourceTable = Readonly<Record<string, AnyResource>>
+export type ResourceTable = Readonly<Record<string, AnyDefined>>
 
-export interface Module<Resources extends ResourceTable = ResourceTable> {
-  /** Where its routes begin, `/cities`. */
-  readonly prefix: string
+/** What a module says of all that is in it, where that does not say it itself. */
+export interface ModuleSettings {
   /** Groups its operations in the API document. */
   readonly tags?: readonly string[]
   /** How its clients authenticate, for the API document; default: as the service says. It enforces nothing. */
   readonly security?: Security
-  /** Whether its resources have a route, where they do not say it themselves; default true. */
+  /** Whether its resources have a route; default true. */
   readonly expose?: boolean
-  /** Whether clients may have its resources run as tasks, where they do not say it themselves; default: as the service says. */
+  /** Whether clients may have its resources run as tasks; default: as the service says. */
   readonly async?: boolean
-  readonly resources: Resources
 }
 
-export type ModuleTable = Readonly<Record<string, Module>>
+export interface Module<
+  Resources extends ResourceTable = ResourceTable,
+  Modules extends ModuleTable = ModuleTable,
+> extends ModuleSettings {
+  /** Where its routes begin, below the module around it: `/cities`. One without routes of its own needs none. */
+  readonly prefix?: string
+  readonly resources?: Resources
+  /** Modules within it, which take on what it says: `admin.users.list`. */
+  readonly modules?: Modules
+}
+
+/** Modules by name. */
+export interface ModuleTable {
+  readonly [name: string]: Module
+}
 
 /** The resources of all modules, as they are called: `{ cities: { retrieve } }`. */
-export type Resources<Modules extends ModuleTable> = {
-  readonly [M in keyof Modules]: Modules[M]['resources']
+export type Resources<Modules> = {
+  readonly [M in keyof Modules]: Modules[M] extends Module<infer Table, infer Inner>
+    ? Table & Resources<Inner>
+    : never
 }
 
-/** Defines a module: a group of resources under one prefix, served in an encapsulated Fastify context. */
-export function defineModule<const Resources extends ResourceTable>(
-  module: Module<Resources>,
-): Module<Resources> {
+/** Defines a module: resources and modules under one prefix, served in an encapsulated Fastify context. */
+export function defineModule<
+  const Resources extends ResourceTable = Record<never, never>,
+  const Modules extends ModuleTable = Record<never, never>,
+>(module: Module<Resources, Modules>): Module<Resources, Modules> {
   return module
 }

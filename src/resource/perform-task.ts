@@ -6,18 +6,13 @@ import { TryEnd } from '../task/try-end.ts'
 import type { Perform, Progress, Run } from '../task/types.ts'
 import { validateRequest } from './call.ts'
 import { assertUser, Context, type LoadUser, runInContext, type User } from './context.ts'
-import type { AnyDefined } from './contract.ts'
 import { type Answer, execute } from './execute.ts'
 import { toPlinthError } from './failure.ts'
+import type { Registered } from './registry.ts'
 import { toText } from './serialize.ts'
 
 /** Milliseconds after which a task is looked at again that a newer release has enqueued. */
 const UNKNOWN_DELAY = 30_000
-
-/** The full names of the resources of `app`; none where plinth/plugins/resources is not registered. */
-export function resourcesOf(app: FastifyInstance): FastifyInstance['resourceNames'] {
-  return app.resourceNames ?? new Map()
-}
 
 export interface PerformOptions {
   /** Milliseconds that a task whose time is over may take to end once its signal was aborted. */
@@ -28,19 +23,19 @@ export interface PerformOptions {
 
 /** What a worker of `app` does with a task: it calls the resource that the task names. */
 export function createPerform(app: FastifyInstance, options: PerformOptions): Perform {
-  const byName = new Map(Array.from(resourcesOf(app), ([resource, name]) => [name, resource]))
   return async function performTask(run) {
-    const resource = byName.get(run.data.resource)
-    if (!resource) {
+    // Missing where plinth/plugins/resources is not registered.
+    if (!app.registry?.has(run.data.resource)) {
       app.log.warn(
         fieldsOf(run),
         'this release has no such resource: the task is handed back for one that has',
       )
       throw new TaskRetry(UNKNOWN_DELAY)
     }
+    const entry = app.registry.find(run.data.resource)
     const began = performance.now()
     try {
-      const result = await perform(app, resource, run, options)
+      const result = await perform(app, entry, run, options)
       const duration_ms = Math.round(performance.now() - began)
       app.log.info({ ...fieldsOf(run), duration_ms }, 'task done')
       return result
@@ -80,11 +75,11 @@ const asTask: Answer<unknown> = {
 
 function perform(
   app: FastifyInstance,
-  resource: AnyDefined,
+  { name, resource }: Registered,
   run: Run,
   { grace, loadUser }: PerformOptions,
 ): Promise<unknown> {
-  const { resource: name, input, user } = run.data
+  const { input, user } = run.data
   const end = new TryEnd(run, taskTimeoutOf(resource.definition), grace)
   const task = {
     id: run.id,

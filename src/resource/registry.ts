@@ -1,38 +1,154 @@
 import { errors } from '../errors.ts'
+import { assertCachePolicy } from './cache-policy.ts'
 import type { AnyDefined } from './contract.ts'
-import type { Module, ModuleTable, Resources } from './module.ts'
-import type { AnyResource } from './resource.ts'
+import type { ModuleSettings, ModuleTable } from './module.ts'
 
-/** Every resource of `modules` with its full name. */
-export function* eachResource(
-  modules: ModuleTable,
-): Generator<{ name: string; resource: AnyResource; module: Module }> {
-  for (const [moduleName, module] of Object.entries(modules)) {
-    for (const [name, resource] of Object.entries(module.resources)) {
-      yield { name: `${moduleName}.${name}`, resource, module }
+/** A resource of an app. */
+export interface Registered {
+  /** Its own in this app, `admin.users.list`: what is cached and enqueued is found by it. */
+  readonly name: string
+  readonly resource: AnyDefined
+  /** Where it is listed: mostly once, and then under its name. */
+  readonly listings: readonly Listing[]
+}
+
+/** A resource in a module. */
+export interface Listing {
+  /** `admin.users.list`; where the resource is listed before, it is called otherwise. */
+  readonly name: string
+  readonly entry: Registered
+  readonly module: RegisteredModule
+  /** Below the prefix of the app: `/admin/users/:id`. */
+  readonly path: string
+  /** Whether it has a route. */
+  readonly exposed: boolean
+}
+
+/** A module of an app, with what it inherits. */
+export interface RegisteredModule extends ModuleSettings {
+  /** `admin.users` */
+  readonly name: string
+  /** Below that of the module around it; empty where it has none. */
+  readonly prefix: string
+  /** Its own, in their order. */
+  readonly listings: readonly Listing[]
+  readonly modules: readonly RegisteredModule[]
+}
+
+/** The resources of an app by their names: one for each, which is known before anything is called. */
+export class ResourceRegistry implements Iterable<Registered> {
+  readonly modules: readonly RegisteredModule[]
+  readonly #byResource = new Map<AnyDefined, Registered & { listings: Listing[] }>()
+  readonly #byName = new Map<string, Registered>()
+
+  /**
+   * @param settings what modules inherit
+   * @throws {PlinthError} RESOURCE_INVALID where two have one name or answer the same requests, or one cannot be
+   */
+  constructor(table: ModuleTable, settings: ModuleSettings = {}) {
+    this.modules = this.#readModules(table, { ...settings, name: '', path: '' })
+    assertDistinctRoutes(this.listings())
+  }
+
+  /** Every resource once, in the order of the modules. */
+  [Symbol.iterator](): Iterator<Registered> {
+    return this.#byResource.values()
+  }
+
+  /** Every resource as often as it is listed, in the order of the modules. */
+  *listings(modules = this.modules): Generator<Listing> {
+    for (const module of modules) {
+      yield* module.listings
+      yield* this.listings(module.modules)
     }
   }
-}
 
-/** Whether `resource` has a route: it says so, else its module. */
-export function isExposed({ definition }: AnyResource, { expose = true }: Module): boolean {
-  return definition.expose ?? expose
-}
-
-/**
- * The full name of every resource of `modules`.
- *
- * @throws {PlinthError} RESOURCE_INVALID where one has two
- */
-export function namesOf(modules: ModuleTable): Map<AnyDefined, string> {
-  const names = new Map<AnyDefined, string>()
-  for (const { name, resource } of eachResource(modules)) {
-    const other = names.get(resource)
-    if (other !== undefined)
-      throw errors.RESOURCE_INVALID(name, `it is ${other} already; define it once for each name`)
-    names.set(resource, name)
+  /** What `resource` is in this app. @throws {PlinthError} RESOURCE_UNLISTED */
+  of(resource: AnyDefined): Registered {
+    const entry = this.#byResource.get(resource)
+    if (!entry) throw errors.RESOURCE_UNLISTED(resource.definition.summary)
+    return entry
   }
-  return names
+
+  has(name: string): boolean {
+    return this.#byName.has(name)
+  }
+
+  /** What `name` names, under any of its names. @throws {PlinthError} RESOURCE_UNKNOWN with names that there are */
+  find(name: string): Registered {
+    const entry = this.#byName.get(name)
+    if (entry) return entry
+    const names = [...this.#byName.keys()]
+    const [module = ''] = name.split('.')
+    const near = names.filter((one) => one.startsWith(`${module}.`))
+    const known = near.length > 0 ? near : this.modules.map((one) => `${one.name}.*`)
+    throw errors.RESOURCE_UNKNOWN(name, `there are ${known.join(', ')}`)
+  }
+
+  #readModules(table: ModuleTable, outer: Outer): RegisteredModule[] {
+    return Object.entries(table).map(([key, module]) => {
+      const name = nameWithin(outer.name, key)
+      const { prefix = '', resources = {}, modules = {} } = module
+      const twice = Object.keys(resources).find((one) => Object.hasOwn(modules, one))
+      if (twice !== undefined)
+        throw errors.RESOURCE_INVALID(`${name}.${twice}`, 'a module beside it is called so, too')
+      if (prefix !== '' && !prefix.startsWith('/'))
+        throw errors.RESOURCE_INVALID(`${name}.*`, `its prefix ${prefix} does not begin with /`)
+      const inherited = { ...settingsOf(outer), ...settingsOf(module) }
+      const path = `${outer.path}${prefix}`
+      const listings: Listing[] = []
+      const inner: RegisteredModule[] = []
+      const own: RegisteredModule = { ...inherited, name, prefix, listings, modules: inner }
+      for (const [one, resource] of Object.entries(resources))
+        listings.push(this.#list(nameWithin(name, one), resource, own, path))
+      // After its own: a resource that is listed twice is called as where it comes first.
+      inner.push(...this.#readModules(modules, { ...inherited, name, path }))
+      if (module.prefix === undefined) assertNoRoutes(listings)
+      return own
+    })
+  }
+
+  #list(name: string, resource: AnyDefined, module: RegisteredModule, prefix: string): Listing {
+    const { cache, path = '/', expose = module.expose ?? true } = resource.definition
+    assertCachePolicy(name, cache)
+    const entry = this.#byResource.get(resource) ?? { name, resource, listings: [] }
+    const full = `${prefix}${path === '/' ? '' : path}` || '/'
+    const listing: Listing = { name, entry, module, path: full, exposed: expose }
+    entry.listings.push(listing)
+    this.#byResource.set(resource, entry)
+    this.#byName.set(name, entry)
+    return listing
+  }
+}
+
+/** What is around a module. */
+interface Outer extends ModuleSettings {
+  name: string
+  path: string
+}
+
+function nameWithin(outer: string, key: string): string {
+  const name = outer === '' ? key : `${outer}.${key}`
+  if (/^[^.\s]+$/.test(key)) return name
+  throw errors.RESOURCE_INVALID(name, `a name has no dot and no space, got ${JSON.stringify(key)}`)
+}
+
+/** What of `settings` is inherited. */
+function settingsOf({ tags, security, expose, async }: ModuleSettings): ModuleSettings {
+  return {
+    ...(tags !== undefined && { tags }),
+    ...(security !== undefined && { security }),
+    ...(expose !== undefined && { expose }),
+    ...(async !== undefined && { async }),
+  }
+}
+
+/** @throws {PlinthError} RESOURCE_INVALID */
+function assertNoRoutes(listings: readonly Listing[]): void {
+  const served = listings.find(({ exposed }) => exposed)
+  if (!served) return
+  const problem = `its module has no prefix; give it one, '' for none, or say expose: false`
+  throw errors.RESOURCE_INVALID(served.name, problem)
 }
 
 /**
@@ -40,63 +156,14 @@ export function namesOf(modules: ModuleTable): Map<AnyDefined, string> {
  *
  * @throws {PlinthError} RESOURCE_INVALID with the names of both
  */
-export function assertDistinctRoutes(modules: ModuleTable): void {
+function assertDistinctRoutes(listings: Iterable<Listing>): void {
   const taken = new Map<string, string>()
-  for (const { name, resource, module } of eachResource(modules)) {
-    if (!isExposed(resource, module)) continue
-    const { method = 'GET', path = '/' } = resource.definition
-    const route = `${method} ${module.prefix}${path}`
+  for (const { name, entry, path, exposed } of listings) {
+    if (!exposed) continue
+    const route = `${entry.resource.definition.method ?? 'GET'} ${path}`
     const key = route.replaceAll(/:\w+/g, ':').replace(/\/+$/, '')
     const other = taken.get(key)
     if (other) throw errors.RESOURCE_INVALID(name, `${other} is served at ${route} already`)
     taken.set(key, name)
   }
-}
-
-/**
- * The resource that `name` (`cities.retrieve`) names.
- *
- * @throws {PlinthError} RESOURCE_UNKNOWN with the names there are
- */
-export function findResource(resources: Resources<ModuleTable>, name: string): AnyResource {
-  const [module = '', key = ''] = name.split('.')
-  const table = Object.hasOwn(resources, module) ? resources[module] : undefined
-  const resource = table && Object.hasOwn(table, key) ? table[key] : undefined
-  if (resource && name === `${module}.${key}`) return resource
-  const known = table
-    ? Object.keys(table).map((one) => `${module}.${one}`)
-    : Object.keys(resources).map((one) => `${one}.*`)
-  throw errors.RESOURCE_UNKNOWN(name, `there are ${known.join(', ')}`)
-}
-
-/** The resources of an app: the same table and types, each call in a context. */
-export type BoundResources<Modules extends ModuleTable> = Resources<Modules>
-
-/** `modules` as a table of resources whose calls run through `run`. */
-export function bindResources<Modules extends ModuleTable>(
-  modules: Modules,
-  run: <T>(fn: () => T) => T,
-): BoundResources<Modules> {
-  const bound = Object.entries(modules).map(([name, module]) => [
-    name,
-    Object.fromEntries(
-      Object.entries(module.resources).map(([key, resource]) => [key, bind(resource, run)]),
-    ),
-  ])
-  return Object.fromEntries(bound)
-}
-
-function bind(resource: AnyResource, run: <T>(fn: () => T) => T): AnyResource {
-  const call = (...args: Parameters<AnyResource>) => run(() => resource(...args))
-  const within = <Args extends unknown[], T>(method: (...args: Args) => T) => {
-    return (...args: Args) => run(() => method(...args))
-  }
-  const { refresh, cacheless, invalidate, enqueue, bulk } = resource
-  return Object.assign(call, resource, {
-    refresh: within(refresh),
-    cacheless: within(cacheless),
-    invalidate: within(invalidate),
-    enqueue: within(enqueue),
-    bulk: within(bulk),
-  }) as AnyResource
 }

@@ -4,7 +4,8 @@ import { createTask } from '../task/new-task.ts'
 import { parseSchedule, type Schedule, type ToTask } from '../task/schedule.ts'
 import type { TaskSource } from '../task/task-process.ts'
 import { validateRequest } from './call.ts'
-import { createPerform, type PerformOptions, resourcesOf } from './perform-task.ts'
+import { createPerform, type PerformOptions } from './perform-task.ts'
+import type { Registered } from './registry.ts'
 
 /**
  * The resources of `app` as what its worker runs.
@@ -23,18 +24,22 @@ export function taskSource(
       return perform(run)
     },
     check() {
-      for (const [{ definition }, name] of resourcesOf(app)) assertTaskOptions(name, definition)
+      for (const { name, resource } of resourcesOf(app))
+        assertTaskOptions(name, resource.definition)
     },
     hasSchedules: () =>
-      Array.from(resourcesOf(app).keys()).some(
-        ({ definition }) => definition.schedule !== undefined,
-      ),
+      resourcesOf(app).some(({ resource }) => resource.definition.schedule !== undefined),
     readSchedules: () => ({ schedules: collectSchedules(app), toTask: toTasks(app, limit) }),
   }
 }
 
+/** None where plinth/plugins/resources is not registered. */
+export function resourcesOf(app: FastifyInstance): readonly Registered[] {
+  return [...(app.registry ?? [])]
+}
+
 function collectSchedules(app: FastifyInstance): Schedule[] {
-  return Array.from(resourcesOf(app)).flatMap(([resource, name]) => {
+  return resourcesOf(app).flatMap(({ name, resource }) => {
     const { schedule } = resource.definition
     if (schedule === undefined) return []
     const parsed = parseSchedule(name, schedule)
@@ -44,13 +49,11 @@ function collectSchedules(app: FastifyInstance): Schedule[] {
 }
 
 /** How the times of schedules become tasks: as the resource says of itself, of no user. */
-function toTasks(app: FastifyInstance, limit: number): ToTask {
-  const byName = new Map(
-    Array.from(resourcesOf(app), ([{ definition }, name]) => [name, definition]),
-  )
+function toTasks({ registry }: FastifyInstance, limit: number): ToTask {
   return ({ name, input }, requestId) => {
     const data = { resource: name, input, user: null, requestId, scheduled: true }
-    const { id: _, ...task } = createTask(data, byName.get(name)?.task ?? {}, limit, '')
+    const { task: options = {} } = registry.find(name).resource.definition
+    const { id: _, ...task } = createTask(data, options, limit, '')
     return task
   }
 }

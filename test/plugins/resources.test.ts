@@ -82,15 +82,8 @@ t.test(
   },
 )
 
-t.test('tells the full names of resources', async (t) => {
+t.test('its resources are those of the modules', async (t) => {
   const app = await createBareApp(t, { cities })
-  t.strictSame(
-    [...app.resourceNames],
-    [
-      [retrieve, 'cities.retrieve'],
-      [create, 'cities.create'],
-    ],
-  )
   t.equal(app.resources.cities?.retrieve?.definition, retrieve.definition)
   t.equal(app.resources.cities?.retrieve?.request, retrieve.request)
 })
@@ -177,20 +170,6 @@ t.test('its cache is checked all the same, its path takes nothing away', async (
     code: 'RESOURCE_INVALID',
     message: /^The resource things\.bad .* ttl is 0/,
   })
-})
-
-t.test('a resource has one name', async (t) => {
-  const one = defineResource({ ...Hidden, perform: () => 'one' })
-  const a = defineModule({ prefix: '/a', resources: { one } })
-  const wrong = [
-    { a, b: defineModule({ prefix: '/b', resources: { two: one } }) },
-    { a: defineModule({ prefix: '/a', expose: false, resources: { one, two: one } }) },
-  ]
-  for (const modules of wrong)
-    t.match(await failure(createBareApp(t, modules)), {
-      code: 'RESOURCE_INVALID',
-      message: /^The resource \w\.two cannot be served: it is a\.one already/,
-    })
 })
 
 t.test('a resource in no module is refused, however it is called', async (t) => {

@@ -101,7 +101,7 @@ t.test('two apps with one resource each use their own', async (t) => {
   const names = defineResource({
     summary: 'Names',
     response: Type.Array(Type.String()),
-    perform: (_, { app }) => [...app.resourceNames.values()],
+    perform: (_, { app }) => Array.from(app.registry, ({ name }) => name),
   })
   const one = await serveThings(t, { names })
   const two = await serveThings(t, { other: names })

@@ -40,7 +40,7 @@ const call = { method: 'POST', url: '/things', headers: { ...ANN, 'x-async-task'
 onEach(t, 'a task runs for the whole user, as loaded where it runs', async (t, attached) => {
   const asked: unknown[] = []
   const loadUser: LoadUser = (id, context) => {
-    asked.push([id, context.user, context.task?.attempt, context.app.resourceNames.size])
+    asked.push([id, context.user, context.task?.attempt, [...context.app.registry].length])
     return { id, role: id === 'root' ? 'admin' : 'customer' } as Member
   }
   const { list } = listing()

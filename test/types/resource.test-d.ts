@@ -217,7 +217,8 @@ export const definitions = [
 ]
 
 const cities = defineModule({ prefix: '/cities', resources: { list, retrieve, clear } })
-const service = defineService({ name: 'test', modules: { cities } })
+const admin = defineModule({ prefix: '/admin', resources: { clear }, modules: { cities } })
+const service = defineService({ name: 'test', modules: { cities, admin } })
 
 export async function apps(): Promise<void> {
   const app = await createApp(service)
@@ -230,7 +231,14 @@ export async function apps(): Promise<void> {
   app.resources.cities.nope
   // @ts-expect-error the service has no such module
   app.resources.nope
-  const named: App<{ cities: typeof cities }> = app
+  const deep = await app.resources.admin.cities.retrieve({ id: 1 })
+  is<typeof deep, City>()
+  is<keyof typeof app.resources.admin, 'clear' | 'cities'>()
+  // @ts-expect-error the id is a number
+  await app.resources.admin.cities.retrieve({ id: 'x' })
+  // @ts-expect-error it is in the module within
+  app.resources.admin.retrieve
+  const named: App<{ cities: typeof cities; admin: typeof admin }> = app
   await named.inject('/cities')
   const ran = app.run(() => 5)
   is<typeof ran, number>()

@@ -1,0 +1,43 @@
+import type { Listing, RegisteredModule } from './registry.ts'
+import type { AnyResource } from './resource.ts'
+
+/** Resources and modules by name, as deep as modules nest, of an app whose service is not known. */
+export interface BoundTable {
+  readonly [name: string]: BoundTable & AnyResource
+}
+
+/** The resources of `modules` as a table, in which each call runs through `run`. */
+export function bindResources(
+  modules: readonly RegisteredModule[],
+  run: <T>(fn: () => T) => T,
+): BoundTable {
+  const bound = modules.map((module) => {
+    const own = module.listings.map((listing) => [keyOf(listing), bind(listing, run)])
+    return [
+      keyOf(module),
+      { ...Object.fromEntries(own), ...bindResources(module.modules, run) },
+    ] as const
+  })
+  return Object.fromEntries(bound)
+}
+
+/** What it is called within its module. */
+function keyOf({ name }: { readonly name: string }): string {
+  return name.slice(name.lastIndexOf('.') + 1)
+}
+
+function bind({ entry }: Listing, run: <T>(fn: () => T) => T): AnyResource {
+  const resource = entry.resource as AnyResource
+  const call = (...args: Parameters<AnyResource>) => run(() => resource(...args))
+  const within = <Args extends unknown[], T>(method: (...args: Args) => T) => {
+    return (...args: Args) => run(() => method(...args))
+  }
+  const { refresh, cacheless, invalidate, enqueue, bulk } = resource
+  return Object.assign(call, resource, {
+    refresh: within(refresh),
+    cacheless: within(cacheless),
+    invalidate: within(invalidate),
+    enqueue: within(enqueue),
+    bulk: within(bulk),
+  }) as AnyResource
+}
