@@ -24,6 +24,7 @@ export class DeadlineQueue<Entry extends Timed> {
   // A timer keeps what it was made in, which would be the first request of many.
   readonly #outside = AsyncLocalStorage.snapshot()
   #timer: NodeJS.Timeout | undefined
+  #due = 0
 
   /**
    * @param timeout milliseconds
@@ -35,17 +36,18 @@ export class DeadlineQueue<Entry extends Timed> {
     this.#ring.earlier = this.#ring.later = this.#ring
   }
 
-  /** Its time begins now. */
-  add(entry: Entry): void {
+  /** @param since when its time has begun, as `performance.now()` counts */
+  add(entry: Entry, since = performance.now()): void {
     const ring = this.#ring
-    const last = ring.earlier as Timed
-    entry.at = performance.now() + this.#timeout
-    entry.earlier = last
-    entry.later = ring
-    last.later = ring.earlier = entry
-    if (last !== ring) return
-    if (this.#timer) this.#timer.ref()
-    else this.#arm(this.#timeout)
+    entry.at = since + this.#timeout
+    let before = ring.earlier as Timed
+    // Almost always it is the last.
+    while (before !== ring && before.at > entry.at) before = before.earlier as Timed
+    const after = before.later as Timed
+    entry.earlier = before
+    entry.later = after
+    before.later = after.earlier = entry
+    if (before === ring) this.#wake(entry.at)
   }
 
   /** Of no effect where it is not in the queue. */
@@ -59,7 +61,18 @@ export class DeadlineQueue<Entry extends Timed> {
     if (later === earlier) this.#timer?.unref()
   }
 
+  /** Sees to it that the timer has run by `at`. */
+  #wake(at: number): void {
+    if (this.#timer && this.#due <= at) {
+      this.#timer.ref()
+      return
+    }
+    clearTimeout(this.#timer)
+    this.#arm(at - performance.now())
+  }
+
   #arm(milliseconds: number): void {
+    this.#due = performance.now() + milliseconds
     const wait = Math.min(Math.ceil(milliseconds), LONGEST)
     // Where it was this process that stood still, what has come meanwhile is read before anything is late.
     const ring = () => setImmediate(() => this.#sweep())

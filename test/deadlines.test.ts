@@ -160,3 +160,12 @@ function runChild(code: string): Promise<{ stdout: string }> {
   const options = { timeout: 20_000 }
   return promisify(execFile)(process.execPath, ['--input-type=module', '-e', source], options)
 }
+
+t.test('what has begun before it was added expires by when it began', async (t) => {
+  const { queue, expired, next } = collect(60)
+  queue.add(entry('now'))
+  queue.add(entry('earlier'), performance.now() - 50)
+  queue.add(entry('long ago'), performance.now() - 1000)
+  while (expired.length < 3) await next()
+  t.strictSame(expired, ['long ago', 'earlier', 'now'])
+})

@@ -1,35 +1,45 @@
 import type { ServerResponse } from 'node:http'
-import type { FastifyReply } from 'fastify'
+import type { FastifyBaseLogger, FastifyReply } from 'fastify'
+import { DeadlineQueue, type Timed } from '../deadlines.ts'
 import { errors } from '../errors.ts'
+
+/** One for each number of milliseconds that requests may take. */
+export type Deadlines = DeadlineQueue<Deadline>
+
+/** @param timeout milliseconds, above 0 */
+export function createDeadlines(timeout: number): Deadlines {
+  return new DeadlineQueue<Deadline>(timeout, (deadline) => deadline.expire(timeout))
+}
 
 /**
  * Bounds the work for one request, from its first hook on, and answers 504 when its time is over. In place of Fastify's
  * `handlerTimeout` and `request.signal`, which take a body that has been read for a client that has gone (fastify#6725).
  */
-export class Deadline {
+export class Deadline implements Timed {
+  /** Those of {@link Timed}; when the time is over, as `performance.now()` counts, never once the work is done. */
+  at = Number.POSITIVE_INFINITY
+  earlier: Timed | undefined = undefined
+  later: Timed | undefined = undefined
   readonly #reply: FastifyReply
   readonly #began = performance.now()
-  #timer: NodeJS.Timeout | undefined
+  #queue: Deadlines | undefined
   // Made when somebody asks for the signal: it costs more than all the rest, and most never do.
   #controller: AbortController | undefined
   #late: Error | undefined
-  #expires = Number.POSITIVE_INFINITY
 
   constructor(reply: FastifyReply) {
     this.#reply = reply
   }
 
-  /** @param timeout milliseconds since the request began, in place of those that were set before; 0: as long as it takes */
-  set(timeout: number): void {
+  /** @param deadlines that it is one of, since the request began, in place of those before; undefined: as long as it takes */
+  set(deadlines: Deadlines | undefined): void {
     this.end()
-    if (timeout === 0) return
-    this.#expires = this.#began + timeout
-    this.#timer = setTimeout(expire, this.#expires - performance.now(), this, timeout)
+    this.#queue = deadlines
+    deadlines?.add(this, this.#began)
   }
 
-  /** When the time is over, as `performance.now()` counts; never, once the work is done. */
   get expires(): number {
-    return this.#expires
+    return this.at
   }
 
   /** Aborted when the client has gone or the time is over. */
@@ -51,8 +61,8 @@ export class Deadline {
 
   /** To be called when the work is done: the time is not counted further. */
   end(): void {
-    clearTimeout(this.#timer)
-    this.#expires = Number.POSITIVE_INFINITY
+    this.#queue?.remove(this)
+    this.at = Number.POSITIVE_INFINITY
   }
 
   /** Answers 504, or 408 where it is the client that is late. */
@@ -65,6 +75,7 @@ export class Deadline {
     this.#abort()
     // What waits for the signal may have answered.
     if (!reply.sent) reply.send(this.#late)
+    if (isReceived) reply.log = withoutAborts(reply.log, this.#late)
   }
 
   /** Aborts the signal because the process ends. */
@@ -95,7 +106,11 @@ export function stopWork(response: ServerResponse): boolean {
   return deadline !== undefined
 }
 
-// A function of its own and not a closure: one object less for each request.
-function expire(deadline: Deadline, timeout: number): void {
-  deadline.expire(timeout)
+/** Fastify logs as an error that work which was told to end has ended, because it has been answered already. */
+function withoutAborts(log: FastifyBaseLogger, late: Error): FastifyBaseLogger {
+  const error = (data: { err?: unknown } | undefined, ...rest: [string]) => {
+    const { err } = data ?? {}
+    if (err !== late && (err as Error | undefined)?.name !== 'AbortError') log.error(data, ...rest)
+  }
+  return Object.create(log, { error: { value: error } })
 }

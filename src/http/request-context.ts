@@ -6,7 +6,7 @@ import type {
 } from 'fastify'
 import { isInTransaction, outsideTransactions } from '../database/current-transaction.ts'
 import { Context, runInContext } from '../resource/context.ts'
-import { Deadline } from './deadline.ts'
+import { createDeadlines, Deadline } from './deadline.ts'
 
 const WORK = Symbol('plinth.work')
 
@@ -54,8 +54,9 @@ export function contextOf(request: FastifyRequest): Context {
 
 /** Makes the hook that sets the deadline of a request to `timeout` ms since it began; 0: none. */
 export function setDeadline(timeout: number): onRequestHookHandler {
+  const deadlines = timeout === 0 ? undefined : createDeadlines(timeout)
   return function startDeadline(request, _reply, done) {
-    ;(request as Marked)[WORK]?.deadline.set(timeout)
+    ;(request as Marked)[WORK]?.deadline.set(deadlines)
     done()
   }
 }

@@ -126,12 +126,6 @@ function createHandler(
       reply.code(status)
       return asJson(envelope.success(value ?? null, request), reply)
     },
-    failure(error, { context }) {
-      const { reply } = ofRequest(context)
-      // It is too late: the client has been told so.
-      if (isSent(reply)) return reply
-      throw error
-    },
     check(value, { context }) {
       if (value instanceof Readable || isSent(ofRequest(context).reply)) return value
       if (responses.strict || answered++ % LOOK === 0) responses.check(resource, name, value)

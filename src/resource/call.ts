@@ -46,23 +46,17 @@ export async function enqueue(
   return await execute<Task>({ ...toCall(resource, request), task }, added)
 }
 
-const raise = (error: unknown): never => {
-  throw error
-}
-
 const inProcess: Answer<unknown> = {
   text: (json) => JSON.parse(json),
   data: (value) => value,
-  failure: raise,
   check: (value, { resource, name, context: { app } }) =>
     app.responses.accept(app, resource, name, value).value,
 }
 
 const added: Answer<Task> = {
-  text: raise,
+  text: (json) => JSON.parse(json),
   data: (task) => task as Task,
-  failure: raise,
-  check: raise,
+  check: (task) => task,
 }
 
 /**

@@ -20,8 +20,6 @@ export interface Answer<T> {
   text(json: string, call: Call): T
   /** For a result as `perform` has returned it and the check has passed it, or for the task that was added. */
   data(value: unknown, call: Call): T
-  /** @throws `error`, unless nobody waits for it any more */
-  failure(error: unknown, call: Call): T
   /** Whether the state of what the call would find speaks against it, or makes it needless: `unchanged` is the answer then. */
   precondition?: ((call: Call) => Promise<boolean>) | undefined
   unchanged?(call: Call): T
@@ -46,16 +44,12 @@ export function execute<T>(call: Call, answer: Answer<T>): T | Promise<T> {
 }
 
 async function takeSteps<T>(call: Call, answer: Answer<T>): Promise<T> {
-  try {
-    await authorize(call)
-    const { precondition } = answer
-    if (precondition) {
-      const check = (call: Call) => runInContext(call.context, precondition, call, undefined)
-      if (await step(channels.precondition, check, call))
-        return (answer.unchanged as (call: Call) => T)(call)
-    }
-  } catch (error) {
-    return answer.failure(error, call)
+  await authorize(call)
+  const { precondition } = answer
+  if (precondition) {
+    const check = (call: Call) => runInContext(call.context, precondition, call, undefined)
+    if (await step(channels.precondition, check, call))
+      return (answer.unchanged as (call: Call) => T)(call)
   }
   return await work(call, answer, slotOf(call))
 }
@@ -69,20 +63,15 @@ export async function authorize(call: Call): Promise<void> {
 }
 
 async function work<T>(call: Call, answer: Answer<T>, slot: CacheSlot | undefined): Promise<T> {
-  try {
-    if (call.task) return answer.data(await enqueueCall(call, call.task), call)
-    if (slot) {
-      const look = (call: Call) => cachedText(slot, call, call.mode === 'refresh')
-      return answer.text(await step(channels.cache, look, call), call)
-    }
-    const value = await performed(call)
-    const check = channels.check.hasSubscribers
-      ? await step(channels.check, (call) => answer.check(value, call), call)
-      : answer.check(value, call)
-    return answer.data(check, call)
-  } catch (error) {
-    return answer.failure(error, call)
+  if (call.task) return answer.data(await enqueueCall(call, call.task), call)
+  if (slot) {
+    const look = (call: Call) => cachedText(slot, call, call.mode === 'refresh')
+    return answer.text(await step(channels.cache, look, call), call)
   }
+  const value = await performed(call)
+  if (!channels.check.hasSubscribers) return answer.data(answer.check(value, call), call)
+  const check = (call: Call) => answer.check(value, call)
+  return answer.data(await step(channels.check, check, call), call)
 }
 
 function slotOf({ resource, name, input, context, mode, task }: Call): CacheSlot | undefined {

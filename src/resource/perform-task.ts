@@ -55,9 +55,6 @@ const asTask: Answer<unknown> = {
   // Nothing is cached of what a task does.
   text: (json) => JSON.parse(json),
   data: (value) => value,
-  failure(error) {
-    throw error
-  },
   /**
    * What is kept of `response`.
    *

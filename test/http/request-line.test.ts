@@ -5,6 +5,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
 import requestLog, { RequestLogController } from '../../plugins/request-log.ts'
+import { type Context, currentContext } from '../../src/resource/context.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { createGate, createService, type LogLine } from '../helpers/app.ts'
 import { poll } from '../helpers/network.ts'
@@ -343,3 +344,44 @@ t.test('over HTTP/2, too', async (t) => {
   gate.open()
   t.strictSame(logs.map(tell), [told('/', 200), told('/stream', 200, ABORTED)])
 })
+
+for (const by of ['a resource', 'a route'] as const) {
+  t.test(
+    `work of ${by} that ends as its signal tells it to after a 504 leaves no line of its own`,
+    async (t) => {
+      const ended = createGate<unknown>()
+      const wait = async (signal: AbortSignal, fail: (signal: AbortSignal) => unknown) => {
+        await once(signal, 'abort')
+        ended.open(null)
+        throw fail(signal)
+      }
+      const own = (signal: AbortSignal) => signal.reason
+      const other = () => new Error('a fault of its own')
+      const slow = (path: string, fail: (signal: AbortSignal) => unknown) =>
+        defineResource({
+          summary: 'Slow',
+          path,
+          timeout: 5,
+          perform: (_, { signal }) => wait(signal, fail),
+        })
+      const resources = { slow: slow('/slow', own), failing: slow('/failing', other) }
+      const plain = async (app: FastifyInstance) => {
+        const config = { deadline: 5 }
+        const signal = () => (currentContext() as Context).signal
+        app.get('/plain/slow', { config }, () => wait(signal(), own))
+        app.get('/plain/failing', { config }, () => wait(signal(), other))
+      }
+      const { port, lines, logs } = await serve(t, resources, { plugins: [plain] })
+      const place = by === 'a route' ? '/plain' : '/things'
+      t.equal((await ask(port, `GET ${place}/slow`)).status, 504)
+      await ended.opened
+      t.strictSame((await lines(1)).length, 1)
+      t.equal((await ask(port, `GET ${place}/failing`)).status, 504)
+      await lines(3)
+      t.match(
+        logs.find(({ msg }) => msg !== 'request'),
+        { err: { message: 'a fault of its own' } },
+      )
+    },
+  )
+}

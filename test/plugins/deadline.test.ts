@@ -2,6 +2,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import deadlinePlugin from '../../plugins/deadline.ts'
 import envelopePlugin from '../../plugins/envelope.ts'
+import { currentContext } from '../../src/resource/context.ts'
 import { createGate } from '../helpers/app.ts'
 import { ask, listen, open, parse, request, send } from '../helpers/wire.ts'
 
@@ -82,4 +83,23 @@ t.test('HEAD counts once, and an answer in time leaves no timer', async (t) => {
   t.equal((await ask(port, 'HEAD /')).status, 200)
   t.equal((await ask(port, 'GET /')).status, 200)
   t.equal(timers(), before)
+})
+
+t.test('the time of a request begins with it: hooks are part of it', async (t) => {
+  const port = await serve(t, (app) => {
+    app.addHook('onRequest', async ({ url }) => {
+      if (url !== '/quick') await never
+    })
+    app.get('/', async () => 'done')
+    app.get('/quick', async () => 'done')
+    app.get('/own', { config: { deadline: 5 } }, async () => 'done')
+    app.setErrorHandler((error: { code?: string }, _, reply) =>
+      reply.send({ code: error.code, id: currentContext()?.requestId }),
+    )
+  })
+  t.equal((await ask(port, 'GET /quick')).body, 'done')
+  for (const path of ['/', '/own']) {
+    const answer = await ask(port, `GET ${path}`)
+    t.match(answer.json(), { code: 'DEADLINE_EXCEEDED', id: /^req-/ }, 'told in its context')
+  }
 })
