@@ -4,6 +4,9 @@ import { errors, type PlinthError } from '../errors.ts'
 // RFC 3986, 3.2.2: an address in brackets, or a name of these characters; a port may follow. Empty is valid, too.
 const HOST = /^(?:\[[\da-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d*)?$/i
 
+// The same almost always.
+let valid: string | undefined
+
 /**
  * What the head of a request is refused for: HTTP/1.1 wants one valid Host (RFC 9112, 3.2), because two may be read
  * differently by a proxy; and no expectation but `100-continue` is known (RFC 9110, 10.1.1).
@@ -13,7 +16,10 @@ export function problemOfHead(request: IncomingMessage): PlinthError | undefined
   if (httpVersionMajor !== 1) return undefined
   const { host, expect } = headers
   if (hasTwoHosts(request)) return errors.BAD_REQUEST('it has more than one Host header')
-  if (host !== undefined && !HOST.test(host)) return errors.BAD_REQUEST('its Host is no host name')
+  if (host !== undefined && host !== valid) {
+    if (!HOST.test(host)) return errors.BAD_REQUEST('its Host is no host name')
+    valid = host
+  }
   // HTTP/1.0 knows neither.
   if (httpVersionMinor === 0) return undefined
   if (host === undefined) return errors.BAD_REQUEST('it has no Host header')

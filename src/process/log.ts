@@ -10,11 +10,12 @@ import {
 import { type destination, symbols } from 'pino'
 import { logCut } from '../http/request-line.ts'
 
-/** How a service logs to stdout: a JSON object a line; pretty on a terminal. */
+/** How a service logs to stdout: a JSON object a line; pretty on a terminal; with `silent` there is no logger at all. */
 export async function loggerOptions(
   name: string,
   level: string,
 ): Promise<FastifyServerOptions['logger']> {
+  if (level === 'silent') return false
   if (!process.stdout.isTTY) return { ...logFormat(name), level }
   const { default: pretty } = await import('pino-pretty')
   return { level, stream: pretty({ sync: true, ignore: 'pid,hostname,name' }) }
