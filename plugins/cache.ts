@@ -65,7 +65,7 @@ async function cache(app: FastifyInstance, options: CacheOptions): Promise<void>
     active: isInTransaction,
     afterCommit: (work: () => Promise<unknown>) => afterEveryCommit(work, onError),
   }
-  const cache = openCache({ ...options, client, transactions, log: app.log })
+  const cache = await openCache({ ...options, client, transactions, log: app.log })
   app.decorate('cache', cache)
   const lock = (name: string, options: LockOptions) => cache.lock(name, options)
   app.decorate('lock', lock as never)

@@ -4,7 +4,8 @@ export interface Flight<T> {
   readonly tags: readonly string[]
   /** Whether what it brings may be stored: not once the entry has been invalidated or loaded anew. */
   current: boolean
-  readonly result: Promise<T>
+  /** There as soon as it has begun. */
+  result: Promise<T>
 }
 
 /** The loads of this process, one for each key. */
@@ -22,14 +23,18 @@ export class Flights<T> {
     run: (flight: Flight<T>) => Promise<T>,
   ): Flight<T> {
     this.end((other) => other.key === key)
-    const { promise, resolve } = Promise.withResolvers<T>()
-    const flight: Flight<T> = { key, tags, current: true, result: promise }
+    const flight = { key, tags, current: true } as Flight<T>
     this.#flights.set(key, flight)
-    const ended = run(flight).finally(() => {
-      if (this.#flights.get(key) === flight) this.#flights.delete(key)
-    })
-    resolve(ended)
+    flight.result = this.#finish(flight, run)
     return flight
+  }
+
+  async #finish(flight: Flight<T>, run: (flight: Flight<T>) => Promise<T>): Promise<T> {
+    try {
+      return await run(flight)
+    } finally {
+      if (this.#flights.get(flight.key) === flight) this.#flights.delete(flight.key)
+    }
   }
 
   /** Those that `is` true for go on for who waits already; who comes now begins another. */

@@ -25,7 +25,7 @@ export interface CacheOptions extends Partial<MemoryLimits> {
  *
  * @throws {TypeError} where the prefix or a limit is not usable
  */
-export function openCache(options: CacheOptions): Cache {
+export async function openCache(options: CacheOptions): Promise<Cache> {
   const { client, prefix = 'plinth', commandTimeout: timeout = 250, log, transactions } = options
   const { maxEntries = MEMORY_LIMITS.maxEntries, maxBytes = MEMORY_LIMITS.maxBytes } = options
   const memory = new MemoryLevel({ maxEntries, maxBytes })
@@ -34,6 +34,7 @@ export function openCache(options: CacheOptions): Cache {
     client &&
     new RedisLevel({
       client,
+      command: (await import('ioredis')).Command,
       prefix,
       timeout,
       counts,

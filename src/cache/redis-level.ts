@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { Redis } from 'ioredis'
+import type { Command, Redis } from 'ioredis'
 import { type Item, lifeOf } from './entry.ts'
 import { keysOf, LEASE, LEASE_KEPT, Lease } from './lease.ts'
 import { Pending } from './pending.ts'
@@ -13,6 +13,7 @@ import type { CacheCounts } from './types.ts'
 
 export interface RedisLevelOptions {
   client: Redis
+  command: typeof Command
   prefix: string
   /** Milliseconds that one call may take. */
   timeout: number
@@ -39,13 +40,14 @@ export class RedisLevel {
   #used = false
 
   constructor(options: RedisLevelOptions) {
-    const { client, timeout, counts, log, onGap } = options
+    const { client, command, timeout, counts, log, onGap } = options
     this.names = new RedisNames(options.prefix)
     this.#counts = counts
     const { channel } = this.names
     const recover = () => this.#catchUp()
     this.link = new RedisLink({
       client,
+      command,
       timeout,
       counts,
       log,
@@ -79,9 +81,8 @@ export class RedisLevel {
 
   /** What is stored under `key`, fresh or stale. */
   async read(key: string): Promise<Item | undefined> {
-    await this.#bus.start()
-    const name = this.names.entry(key)
-    const record = await this.link.run((client) => client.getBuffer(name).catch(orWrongType))
+    if (!this.#bus.hears) await this.#bus.start()
+    const record = await this.link.get(this.names.entry(key))
     return record === AWAY || record === null ? undefined : this.#decode(key, record)
   }
 
@@ -183,10 +184,4 @@ export class RedisLevel {
     void this.link.run((client) => client.unlink(this.names.entry(key)))
     return undefined
   }
-}
-
-// Something else than a text is no entry either.
-function orWrongType(error: Error): Buffer {
-  if (error.message.startsWith('WRONGTYPE')) return Buffer.alloc(0)
-  throw error
 }

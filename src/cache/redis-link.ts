@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Redis } from 'ioredis'
+import type { Command, Redis, RedisOptions } from 'ioredis'
 import { DeadlineQueue, type Timed } from '../deadlines.ts'
 import type { CacheCounts } from './types.ts'
 
@@ -13,6 +13,8 @@ export interface Log {
 
 export interface LinkOptions {
   client: Redis
+  /** ioredis' own: given, as what needs no Redis does without ioredis. */
+  command: typeof Command
   /** Milliseconds that one call may take. */
   timeout: number
   counts: CacheCounts
@@ -24,9 +26,10 @@ export interface LinkOptions {
   onBack: () => void
 }
 
-/** A call that Redis has not answered yet. */
+/** What Redis has not answered yet. */
 interface Waiting extends Timed {
-  readonly reject: (reason: Error) => void
+  isSettled: boolean
+  reject(reason: Error): void
 }
 
 type Call<T> = (client: Redis) => Promise<T>
@@ -40,15 +43,19 @@ const PROBE = 100
 export class RedisLink {
   readonly #options: LinkOptions
   readonly #waiting: DeadlineQueue<Waiting>
+  readonly #createGet: (name: string) => Command & Waiting
+  /** What is sent together when this turn of the event loop ends. */
+  #gathered: Waiting[] = []
   #away = false
   #closed = false
   #refused = false
 
   constructor(options: LinkOptions) {
     this.#options = options
-    const { timeout } = options
-    const late = ({ reject }: Waiting) => reject(new Error(`no answer within ${timeout} ms`))
-    this.#waiting = new DeadlineQueue(timeout, late)
+    const { client, command, timeout } = options
+    const expire = (late: Waiting) => late.reject(new Error(`no answer within ${timeout} ms`))
+    this.#waiting = new DeadlineQueue(timeout, expire)
+    this.#createGet = createGets(command, client.options)
   }
 
   /** Whether Redis is not to be reached at the moment. */
@@ -60,14 +67,30 @@ export class RedisLink {
     return await this.attempt(call).catch(() => AWAY)
   }
 
+  /** The bytes under `name`; null: there are none. */
+  async get(name: string): Promise<Buffer | null | typeof AWAY> {
+    if (this.#away || this.#closed) return AWAY
+    const get = this.#createGet(name)
+    try {
+      this.#send(get)
+      return (await this.#options.client.sendCommand(get)) as Buffer | null
+    } catch (error) {
+      // Something else than a text is no entry either.
+      if ((error as Error).message.startsWith('WRONGTYPE')) return Buffer.alloc(0)
+      this.#fail(error as Error)
+      return AWAY
+    } finally {
+      this.#waiting.remove(get)
+    }
+  }
+
   /** @throws where Redis is away, refuses, or does not answer in time */
   async attempt<T>(call: Call<T>): Promise<T> {
     if (this.#away || this.#closed) throw new Error('it does not answer')
     try {
       return await this.bounded(call)
     } catch (error) {
-      this.#options.counts.errors++
-      if (!this.#closed) this.#failed(error as Error)
+      this.#fail(error as Error)
       throw error
     }
   }
@@ -84,18 +107,34 @@ export class RedisLink {
   }
 
   /** @throws why there is no answer; whether Redis is away makes no difference */
-  bounded<T>(call: Call<T>): Promise<T> {
-    const { client } = this.#options
-    // A client of an app may queue what it cannot send.
-    if (client.status !== 'ready' && client.status !== 'wait') {
-      return Promise.reject(new Error('there is no connection'))
+  async bounded<T>(call: Call<T>): Promise<T> {
+    const { promise, reject } = Promise.withResolvers<never>()
+    const waiting = { at: 0, earlier: undefined, later: undefined, isSettled: false, reject }
+    this.#send(waiting)
+    try {
+      return await Promise.race([call(this.#options.client), promise])
+    } finally {
+      waiting.isSettled = true
+      this.#waiting.remove(waiting)
     }
-    return new Promise((resolve, reject) => {
-      const waiting: Waiting = { at: 0, earlier: undefined, later: undefined, reject }
-      this.#waiting.add(waiting)
-      call(client)
-        .then(resolve, reject)
-        .finally(() => this.#waiting.remove(waiting))
+  }
+
+  /**
+   * Lets what is sent in one turn of the event loop leave with one write, which costs more than all the rest of a command.
+   * The time for `waiting` begins then.
+   *
+   * @throws where there is no connection
+   */
+  #send(waiting: Waiting): void {
+    const { status, stream } = this.#options.client
+    // A client of an app may queue what it cannot send.
+    if (status !== 'ready' && status !== 'wait') throw new Error('there is no connection')
+    if (this.#gathered.push(waiting) > 1) return
+    stream?.cork()
+    setImmediate(() => {
+      stream?.uncork()
+      for (const one of this.#gathered) if (!one.isSettled) this.#waiting.add(one)
+      this.#gathered = []
     })
   }
 
@@ -103,7 +142,9 @@ export class RedisLink {
     this.#closed = true
   }
 
-  #failed(error: Error): void {
+  #fail(error: Error): void {
+    this.#options.counts.errors++
+    if (this.#closed) return
     if (error.name === 'ReplyError') this.#refuse(error)
     else if (!this.#away) void this.#probe(error)
   }
@@ -141,4 +182,19 @@ export class RedisLink {
       return false
     }
   }
+}
+
+/** Makes GET commands for bytes, whose time is counted here: ioredis would make a timer for each. */
+function createGets(
+  base: typeof Command,
+  { keyPrefix }: Pick<RedisOptions, 'keyPrefix'>,
+): (name: string) => Command & Waiting {
+  class Get extends base implements Waiting {
+    at = 0
+    earlier: Timed | undefined
+    later: Timed | undefined
+    override setTimeout(): void {}
+  }
+  const options = { replyEncoding: null, ...(keyPrefix !== undefined && { keyPrefix }) }
+  return (name) => new Get('get', [name], options)
 }

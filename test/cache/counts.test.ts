@@ -1,4 +1,4 @@
-import { Redis } from 'ioredis'
+import { Command, Redis } from 'ioredis'
 import t from 'tap'
 import { CountsShare, noCounts } from '../../src/cache/counts.ts'
 import { RedisLink } from '../../src/cache/redis-link.ts'
@@ -13,7 +13,13 @@ t.test('what is counted in an outage harms nobody, and counting goes on after it
   await client.connect().catch(() => {})
   const counts = noCounts()
   const quiet = { warn() {}, info() {} }
-  const known = { client, counts, timeout: REDIS_LIMITS.commandTimeout, log: quiet }
+  const known = {
+    client,
+    command: Command,
+    counts,
+    timeout: REDIS_LIMITS.commandTimeout,
+    log: quiet,
+  }
   const link = new RedisLink({ ...known, async recover() {}, onAway() {}, onBack() {} })
   const share = new CountsShare(link, 'counts', counts, 10)
   t.teardown(async () => {

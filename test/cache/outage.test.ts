@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
-import { openCache } from '../../src/cache/open.ts'
+import { type CacheOptions, openCache } from '../../src/cache/open.ts'
 import type { Cache } from '../../src/cache/types.ts'
 import { REDIS_LIMITS, requestConnection } from '../../src/config/redis-connection.ts'
 import { createGate } from '../helpers/app.ts'
@@ -20,6 +20,7 @@ interface Log {
 async function open(
   t: Test,
   { url }: OwnRedis,
+  options: Partial<CacheOptions> = {},
 ): Promise<{ cache: Cache; client: Redis; log: Log }> {
   const client = new Redis(requestConnection(url, REDIS_LIMITS))
   client.on('error', () => {})
@@ -30,7 +31,7 @@ async function open(
     warn: (_, message) => lines.push(`warn ${message}`),
     info: (_, message) => lines.push(`info ${message}`),
   }
-  const cache = openCache({ client, log })
+  const cache = await openCache({ client, log, ...options })
   t.teardown(async () => {
     await cache.close()
     client.disconnect()
@@ -141,6 +142,17 @@ t.test('a Redis that is frozen', async (t) => {
     'warn The cache goes on without Redis',
     'info The cache uses Redis again',
   ])
+})
+
+t.test('a process that stands still while it asks Redis', async (t) => {
+  const { cache, log } = await open(t, await ownRedis(t), { maxBytes: 0 })
+  await cache.set('key', 1, HOUR)
+  await cache.get('key')
+  const read = cache.get('key')
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2 * TIMEOUT)
+  t.equal(await read, 1, 'its time has begun when it was sent')
+  t.equal(cache.counts.errors, 0)
+  t.strictSame(log.lines, [])
 })
 
 t.test('a load that outlasts an outage', async (t) => {

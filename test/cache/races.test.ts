@@ -12,7 +12,7 @@ const chance = (parts: number): boolean => Math.random() * parts < 1
 t.test('whatever happens at once, nothing old is left in any process', async (t) => {
   const prefix = randomUUID()
   const caches: Cache[] = []
-  for (let n = 0; n < 4; n++) caches.push(openOn(await connect(t, redisUrl()), t, { prefix }))
+  for (let n = 0; n < 4; n++) caches.push(await openOn(await connect(t, redisUrl()), t, { prefix }))
   const source = new Map(KEYS.map((key) => [key, 0]))
   const read = async (key: string) => {
     if (chance(2)) await delay(Math.random() * 3)

@@ -13,7 +13,8 @@ async function openSome(t: Test, number: number) {
   const prefix = randomUUID()
   const redis = await connect(t, redisUrl())
   const caches: Cache[] = []
-  for (let n = 0; n < number; n++) caches.push(openOn(await connect(t, redisUrl()), t, { prefix }))
+  for (let n = 0; n < number; n++)
+    caches.push(await openOn(await connect(t, redisUrl()), t, { prefix }))
   // The first use connects them.
   await Promise.all(caches.map((cache) => cache.get('first')))
   return { redis, base: `{${prefix}}:`, caches: caches as [Cache, Cache, Cache, Cache] }
@@ -359,16 +360,30 @@ t.test('an app that caches nothing has no second connection', async (t) => {
     made.push('connection')
     return duplicate(...options)
   }
-  const cache = openOn(redis, t, { prefix: randomUUID() })
+  const cache = await openOn(redis, t, { prefix: randomUUID() })
   t.equal(cache.peek('key'), undefined)
   t.strictSame(made, [])
   await cache.get('key')
   t.strictSame(made, ['connection'])
 })
 
+t.test('a connection that puts something before each name', async (t) => {
+  const redis = await connect(t, redisUrl())
+  const [prefix, keyPrefix] = [randomUUID(), `${randomUUID()}:`]
+  const caches: Cache[] = []
+  for (const options of [{ keyPrefix }, { keyPrefix }, {}]) {
+    const client = redis.duplicate(options)
+    t.teardown(() => client.disconnect())
+    await client.connect()
+    caches.push(await openOn(client, t, { prefix }))
+  }
+  await caches[0]?.set('key', 1, HOUR)
+  t.strictSame(await Promise.all(caches.map((cache) => cache.get('key'))), [1, 1, undefined])
+})
+
 t.test('refuses a prefix that is not usable', async (t) => {
   const redis = await connect(t, redisUrl())
   for (const prefix of ['', '{a}', 'a b', '*', 'ü']) {
-    t.throws(() => openOn(redis, t, { prefix }), { name: 'TypeError', message: /prefix/ })
+    await t.rejects(openOn(redis, t, { prefix }), { name: 'TypeError', message: /prefix/ })
   }
 })

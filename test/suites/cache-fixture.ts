@@ -19,7 +19,7 @@ export const cacheDrivers: readonly CacheDriver[] = [
   {
     name: 'memory',
     async open(t, options) {
-      const cache = openCache({ log: silent, ...options })
+      const cache = await openCache({ log: silent, ...options })
       t.teardown(() => cache.close())
       return cache
     },
@@ -32,8 +32,12 @@ export const cacheDrivers: readonly CacheDriver[] = [
 ]
 
 /** A cache as another process would have it. */
-export function openOn(client: Redis, t: Test, options: Partial<CacheOptions>): Cache {
-  const cache = openCache({ client, log: silent, ...PATIENT, ...options })
+export async function openOn(
+  client: Redis,
+  t: Test,
+  options: Partial<CacheOptions>,
+): Promise<Cache> {
+  const cache = await openCache({ client, log: silent, ...PATIENT, ...options })
   t.teardown(() => cache.close())
   return cache
 }
