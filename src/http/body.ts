@@ -1,45 +1,43 @@
 import { isUtf8 } from 'node:buffer'
 import type { FastifyInstance, FastifyRequest, preValidationHookHandler } from 'fastify'
 import { errors, type PlinthError } from '../errors.ts'
+import { MISSING_BODY } from '../resource/failure.ts'
 import type { JsonSchema } from '../resource/schema.ts'
+import { parseJson } from './parse-json.ts'
 
 // By its name a parser could not be added again, in a scope of its own, by who reads webhooks as they come.
 const JSON_TYPE = /^application\/json(?:;|$)/
 
 /**
- * Reads JSON bodies of `app` strictly: what is no UTF-8, and text that no database can keep (NUL, half a
- * surrogate pair), is refused instead of being replaced. `__proto__` and `constructor.prototype` are
- * refused by Fastify's own parser, which does the rest.
+ * Reads JSON bodies of `app` strictly: what is no UTF-8 is refused instead of being replaced, the rest is up to
+ * {@link parseJson}. In place of Fastify's own parser.
  */
 export function useStrictJson(app: FastifyInstance): void {
-  const parse = app.getDefaultJsonParser('error', 'error')
   app.removeContentTypeParser(['application/json', JSON_TYPE])
   app.addContentTypeParser(
     JSON_TYPE,
     { parseAs: 'buffer' },
-    function parseJson(request, body, done) {
-      // Many clients name a content type although they send nothing.
-      if (body.length === 0) {
-        done(null, undefined)
+    function parseBody(request, body: Buffer, done) {
+      let value: unknown
+      try {
+        value = readJson(request, body)
+      } catch (error) {
+        done(error as PlinthError)
         return
       }
-      const encoded = problemOfEncoding(request)
-      if (encoded) {
-        done(encoded)
-        return
-      }
-      if (!isUtf8(body as Buffer)) {
-        done(errors.BAD_REQUEST('the body is not UTF-8'))
-        return
-      }
-      const text = body.toString()
-      if (text.includes('\\u') && hasUnstorableEscape(text)) {
-        done(errors.BAD_REQUEST('the body has a NUL character or half a surrogate pair'))
-        return
-      }
-      parse(request, text, done)
+      done(null, value)
     },
   )
+}
+
+/** @throws {PlinthError} UNSUPPORTED_ENCODING, BAD_REQUEST */
+function readJson(request: FastifyRequest, body: Buffer): unknown {
+  // Many clients name a content type although they send nothing.
+  if (body.length === 0) return undefined
+  const encoded = problemOfEncoding(request)
+  if (encoded) throw encoded
+  if (!isUtf8(body)) throw errors.BAD_REQUEST('the body is not UTF-8')
+  return parseJson(body.toString())
 }
 
 /** An encoding that nothing has decoded on the way here. */
@@ -47,14 +45,6 @@ function problemOfEncoding({ headers }: FastifyRequest): PlinthError | undefined
   const encoding = headers['content-encoding']
   if (encoding === undefined || /^(?:identity)?$/i.test(encoding)) return undefined
   return errors.UNSUPPORTED_ENCODING(encoding)
-}
-
-function hasUnstorableEscape(text: string): boolean {
-  // An escaped backslash first, so that the text `\\u0000` (a backslash, then u0000) is no escape.
-  const unescaped = text.replace(/\\(?:\\|u([\da-fA-F]{4}))/g, (_, hex?: string) =>
-    hex ? String.fromCharCode(Number.parseInt(hex, 16)) : '',
-  )
-  return unescaped.includes('\0') || !unescaped.isWellFormed()
 }
 
 /**
@@ -78,13 +68,16 @@ export function assertReadableUrl(request: FastifyRequest): void {
  * To validators an absent one looks like `null`; it is an empty one where nothing in it is required.
  *
  * @param isReadLater whether the resource reads one itself, where there is no schema
+ * @returns `undefined` where the validator refuses an absent one, and only the JSON parser has read one: it looks, too
  */
 export function createBodyCheck(
   name: string,
   schema: JsonSchema | undefined,
   isReadLater: boolean,
-): preValidationHookHandler {
+): preValidationHookHandler | undefined {
   const optional = schema?.type === 'object' && (schema.required ?? []).length === 0
+  const refusesNull = schema?.type === 'array' || (schema?.type === 'object' && !optional)
+  if (refusesNull && !isReadLater) return undefined
   return function checkBody(request, _reply, done) {
     const encoded = problemOfEncoding(request)
     if (request.body === undefined && optional) request.body = {}
@@ -92,7 +85,7 @@ export function createBodyCheck(
     const missing = request.body === undefined && schema
     if (encoded) done(encoded)
     else if (refused) done(refuseBody(name, 'is not taken: send no body'))
-    else if (missing) done(refuseBody(name, 'is missing: send a JSON body'))
+    else if (missing) done(refuseBody(name, MISSING_BODY))
     else done()
   }
 }

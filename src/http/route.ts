@@ -61,6 +61,9 @@ export function createRoute(
   // Where it is registered it has set that of all routes.
   const own = definition.timeout ?? (app.hasPlugin('plinth-deadline') ? undefined : timeout)
   const deadline = definition.timeout ?? timeout
+  const checkBody = hasBody(resource)
+    ? createBodyCheck(name, parts.body, definition.consumes !== undefined)
+    : undefined
   return {
     method: definition.method ?? 'GET',
     url,
@@ -70,9 +73,7 @@ export function createRoute(
     serializerCompiler: ({ schema }) =>
       compileSerializer(schema as JsonSchema, app.getSchemas() as SharedSchemas),
     ...(own !== undefined && { onRequest: setDeadline(own) }),
-    ...(hasBody(resource) && {
-      preValidation: createBodyCheck(name, parts.body, definition.consumes !== undefined),
-    }),
+    ...(checkBody && { preValidation: checkBody }),
     handler: createHandler(name, resource, createMerge(parts), { ...settings, async }),
   }
 }

@@ -169,7 +169,15 @@ function tooLongPart(request?: FastifyRequest): string {
   return `a part of the path is longer than ${routerOptions?.maxParamLength} characters`
 }
 
+/** What is wrong where a body is wanted, and none has come. */
+export const MISSING_BODY = 'is missing: send a JSON body'
+
 function invalidRequest(error: ValidationError, request?: FastifyRequest): PlinthError {
+  if (error.validationContext === 'body' && request?.body === undefined)
+    return errors.INVALID_REQUEST.with(
+      { errors: [{ path: '', message: MISSING_BODY }] },
+      nameOf(request),
+    )
   const inQuery = error.validationContext === 'querystring'
   const found = (error.validation as Violation[]).map((one) =>
     inQuery ? onQuery(one, request) : one,
