@@ -1,7 +1,8 @@
-import type { SelectQueryBuilder } from 'kysely'
+import type { Kysely, SelectQueryBuilder } from 'kysely'
 import {
   type Static,
   type TArray,
+  type TBoolean,
   type TInteger,
   type TObject,
   type TOptional,
@@ -12,9 +13,18 @@ import {
   Type,
 } from 'typebox'
 import { type Core, partsOf } from '../database/model/nullable.ts'
+import { PreparedQueries } from '../database/prepared.ts'
+import type { Database } from '../database/types.ts'
 import { errors } from '../errors.ts'
 import { columnRule } from './column-value.ts'
-import { type ColumnFilter, type FilterOperator, type PageInput, selectPage } from './page.ts'
+import {
+  type AnyQuery,
+  type ColumnFilter,
+  type FilterOperator,
+  type PageInput,
+  type PageRules,
+  selectPage,
+} from './page.ts'
 
 /** On the column of the filter's own name, or on the one it names. */
 export type Filter<Column extends string> =
@@ -26,7 +36,19 @@ export interface ListOptions<
   Filters,
   Search extends readonly Column[] = readonly Column[],
   Fields extends readonly Column[] = readonly Column[],
+  Count extends Counting = Counting,
 > {
+  /**
+   * The rows, where they are the same whoever asks: `paginate(db, input)` then keeps its statements, built and compiled, and
+   * `manage check` can say which orders and filters no index serves.
+   */
+  from?: (db: Database) => unknown
+  /**
+   * Whether all rows are counted for each page, which takes a database as long as there are rows: always (default),
+   * `'optional'`: unless the client says `count=false`, or never. Where it may be that they are not, a page tells by
+   * `has_more` whether there is another.
+   */
+  count?: Count
   /** What a client may ask for; each is an optional parameter of the request. */
   filters?: Filters & {
     [Name in keyof Filters]: Name extends Column ? unknown : { column: Column }
@@ -47,6 +69,8 @@ export interface ListOptions<
   maxDepth?: number
 }
 
+export type Counting = boolean | 'optional'
+
 export type FilterProperties<Row extends TProperties, Filters> = {
   -readonly [Name in keyof Filters]: TOptional<ColumnSchema<Row, Name, Filters[Name]>>
 }
@@ -66,11 +90,13 @@ type ColumnSchema<Row extends TProperties, Name, F> = F extends
 export type PageParameters<
   Search extends readonly unknown[] = readonly [],
   Fields extends readonly unknown[] = readonly [],
+  Count = true,
 > = {
   page: TOptional<TInteger>
   page_size: TOptional<TInteger>
   order: TOptional<TString>
-} & (Search extends readonly [] ? unknown : { search: TOptional<TString> }) &
+} & (Count extends 'optional' ? { count: TOptional<TBoolean> } : unknown) &
+  (Search extends readonly [] ? unknown : { search: TOptional<TString> }) &
   (Fields extends readonly [] ? unknown : { fields: TOptional<TString> })
 
 /** The properties of a row of the list: all, or where `fields` is possible those that are asked for. */
@@ -79,27 +105,38 @@ export type ListedRow<
   Fields extends readonly unknown[],
 > = Fields extends readonly [] ? Row : { [Name in keyof Row]: TOptional<Row[Name]> }
 
-/** One page: `page` counts from 1, `num_pages` is at least 1, `total` counts the rows of all pages. */
-export type PageSchema<Row extends TSchema> = TObject<{
-  page: TInteger
-  num_pages: TInteger
-  total: TInteger
-  results: TArray<Row>
-}>
+/**
+ * One page: `page` counts from 1, `num_pages` is at least 1, `total` counts the rows of all pages. Where they may not be
+ * counted, `has_more` tells whether there is another page.
+ */
+export type PageSchema<Row extends TSchema, Count = true> = TObject<
+  { page: TInteger; results: TArray<Row> } & (Count extends true
+    ? { num_pages: TInteger; total: TInteger }
+    : Count extends 'optional'
+      ? { num_pages: TOptional<TInteger>; total: TOptional<TInteger>; has_more: TBoolean }
+      : { has_more: TBoolean })
+>
 
 /** The schemas of a list resource, and the query that answers it. */
 export interface List<
   Row extends TSchema,
   Properties extends TProperties,
   Listed extends TSchema = Row,
+  Count = true,
 > {
   request: TObject<Properties>
-  response: PageSchema<Listed>
-  /** Filters, orders and cuts `query` to the page that `input` asks for, in SQL. */
+  response: PageSchema<Listed, Count>
+  /**
+   * Filters, orders and cuts rows to the page that `input` asks for, in SQL.
+   *
+   * @param rows a query, or the database for the rows that `from` names. Of a query with joins, groups, distinct rows or
+   *   other names for columns it is the columns of its result that are filtered and ordered by
+   * @throws {PlinthError} INVALID_REQUEST where the page is deeper than `maxDepth`
+   */
   paginate<DB, TB extends keyof DB>(
-    query: SelectQueryBuilder<DB, TB, Static<Row>>,
+    rows: SelectQueryBuilder<DB, TB, Static<Row>> | Database,
     input: Static<TObject<Properties>>,
-  ): Promise<Static<PageSchema<Listed>>>
+  ): Promise<Static<PageSchema<Listed, Count>>>
 }
 
 /**
@@ -112,15 +149,18 @@ export function defineList<
   const Filters extends Record<string, Filter<keyof Row & string>> = Record<never, never>,
   const Search extends readonly (keyof Row & string)[] = readonly [],
   const Fields extends readonly (keyof Row & string)[] = readonly [],
+  const Count extends Counting = true,
 >(
   row: TObject<Row>,
-  options: ListOptions<keyof Row & string, Filters, Search, Fields>,
+  options: ListOptions<keyof Row & string, Filters, Search, Fields, Count>,
 ): List<
   TObject<Row>,
-  FilterProperties<Row, Filters> & PageParameters<Search, Fields>,
-  TObject<ListedRow<Row, Fields>>
+  FilterProperties<Row, Filters> & PageParameters<Search, Fields, Count>,
+  TObject<ListedRow<Row, Fields>>,
+  Count
 > {
   const { maxPageSize = 1000, maxDepth = 100_000, order, search = [], fields = [] } = options
+  const count: Counting = options.count ?? true
   const key = [options.key].flat()
   const pageSize = Math.min(options.pageSize ?? 100, maxPageSize)
   const ruleOf = (column: string) => columnRule(row.properties[column] as TSchema)
@@ -130,7 +170,12 @@ export function defineList<
     return { name, column, operator, rule: ruleOf(column) }
   })
   const searched = search.map((column) => ({ column, rule: ruleOf(column) }))
-  const parameters = [...PARAMETERS, search.length > 0 && 'search', fields.length > 0 && 'fields']
+  const parameters = [
+    ...PARAMETERS,
+    count === 'optional' && 'count',
+    search.length > 0 && 'search',
+    fields.length > 0 && 'fields',
+  ]
   const taken = filters.find(({ name }) => parameters.includes(name))
   if (taken) throw errors.RESOURCE_INVALID('list', `a filter cannot be called ${taken.name}`)
   const properties = {
@@ -144,34 +189,57 @@ export function defineList<
     order: Type.Optional(
       Type.String({ pattern: orderPattern(order), description: orderHelp(order) }),
     ),
+    ...(count === 'optional' && { count: countParameter() }),
     ...(search.length > 0 && { search: searchParameter(search) }),
     ...(fields.length > 0 && { fields: fieldsParameter(fields) }),
   }
 
+  const rules: PageRules = { filters, search: searched, key, pageSize, maxDepth, count }
+  const kept = new PreparedQueries()
+  const ofDatabase = (db: Kysely<never>) => {
+    const { from } = options
+    if (!from) throw errors.RESOURCE_INVALID('list', NO_FROM)
+    return { db, from: () => from(db as never) as AnyQuery, kept }
+  }
+
   return {
     request: Type.Object(properties) as never,
-    response: Type.Object({
-      page: Type.Integer(),
-      num_pages: Type.Integer(),
-      total: Type.Integer(),
-      results: Type.Array(fields.length > 0 ? Type.Partial(row) : row),
-    }) as never,
-    paginate: (query, input) =>
-      selectPage(query as never, {
-        input: input as PageInput,
-        filters,
-        search: searched,
-        key,
-        pageSize,
-        maxDepth,
-      }) as Promise<never>,
+    response: pageSchema(fields.length > 0 ? Type.Partial(row) : row, count) as never,
+    paginate: (rows, input) =>
+      selectPage(
+        'getExecutor' in rows ? ofDatabase(rows as never) : (rows as never),
+        rules,
+        input as PageInput,
+      ) as Promise<never>,
   }
+}
+
+const NO_FROM =
+  'it is given a database, and does not say what it lists; declare it with `from`, or paginate a query'
+
+function pageSchema(row: TSchema, count: Counting): TObject {
+  const counted = { num_pages: Type.Integer(), total: Type.Integer() }
+  const more = { has_more: Type.Boolean() }
+  const partial = {
+    num_pages: Type.Optional(counted.num_pages),
+    total: Type.Optional(counted.total),
+  }
+  return Type.Object({
+    page: Type.Integer(),
+    ...(count === true ? counted : count === 'optional' ? { ...partial, ...more } : more),
+    results: Type.Array(row),
+  })
 }
 
 const PARAMETERS: readonly string[] = ['page', 'page_size', 'order']
 
 // The longer a text, the more a search costs; nobody types as much.
 const MAX_SEARCH = 100
+
+function countParameter(): TSchema {
+  const description = 'Whether `total` and `num_pages` are asked for.'
+  return Type.Optional(Type.Boolean({ default: true, description }))
+}
 
 function searchParameter(columns: readonly string[]): TSchema {
   const description = `A part of ${columns.join(' or ')}.`

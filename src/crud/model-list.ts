@@ -12,6 +12,7 @@ export function createModelList(
   const { table, schema, columns, state } = model
   const [first = '', ...others] = state.primaryKey
   const list = defineList(schema, {
+    from: (db) => (db as unknown as AnyTables).selectFrom(table).select(columns),
     order: [first, ...others],
     ...options,
     key: state.primaryKey,
@@ -20,7 +21,6 @@ export function createModelList(
     summary: `Every ${noun}, page by page`,
     request: list.request,
     response: list.response,
-    perform: (input, { db }) =>
-      list.paginate((db as unknown as AnyTables).selectFrom(table).select(columns), input),
+    perform: (input, { db }) => list.paginate(db, input),
   })
 }

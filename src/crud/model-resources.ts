@@ -9,6 +9,7 @@ import type {
 } from '../database/model/model.ts'
 import { defineResource, type Resource } from '../resource/resource.ts'
 import type {
+  Counting,
   Filter,
   FilterProperties,
   ListedRow,
@@ -35,9 +36,13 @@ export interface ModelResourcesOptions<
   Search extends readonly (keyof Row & string)[],
   Fields extends readonly (keyof Row & string)[],
   Only extends ModelAction,
+  Count extends Counting,
 > {
   /** What may be filtered, searched and ordered by; without `order`: by the primary key. */
-  list?: Omit<ListOptions<keyof Row & string, Filters, Search, Fields>, 'key' | 'order'> &
+  list?: Omit<
+    ListOptions<keyof Row & string, Filters, Search, Fields, Count>,
+    'from' | 'key' | 'order'
+  > &
     Partial<Pick<ListOptions<keyof Row & string, Filters>, 'order'>>
   /** Which resources there are; default: all. */
   only?: readonly Only[]
@@ -55,8 +60,9 @@ export interface ModelResources<
   Key extends string,
   Query extends TProperties,
   Listed extends TProperties,
+  Count extends Counting,
 > {
-  list: Resource<TObject<Query>, PageSchema<TObject<Listed>>>
+  list: Resource<TObject<Query>, PageSchema<TObject<Listed>, Count>>
   retrieve: Resource<TObject<Keyed<Row, Key>>, TObject<Row>>
   create: Resource<TObject<Input>, TObject<Row>>
   createMany: Resource<TArray<TObject<Input>>, TArray<TObject<Keyed<Row, Key>>>>
@@ -86,17 +92,27 @@ export function modelResources<
   const Search extends readonly (keyof RowProperties<Columns, Audit> & string)[] = readonly [],
   const Fields extends readonly (keyof RowProperties<Columns, Audit> & string)[] = readonly [],
   const Only extends ModelAction = ModelAction,
+  const Count extends Counting = true,
 >(
   model: ModelOf<string, Columns, Generated, Audit, SoftDelete, Key>,
-  options: ModelResourcesOptions<RowProperties<Columns, Audit>, Filters, Search, Fields, Only> = {},
+  options: ModelResourcesOptions<
+    RowProperties<Columns, Audit>,
+    Filters,
+    Search,
+    Fields,
+    Only,
+    Count
+  > = {},
 ): Pick<
   ModelResources<
     RowProperties<Columns, Audit>,
     InputProperties<Columns, Generated>,
     PatchProperties<Columns, Generated>,
     Key,
-    FilterProperties<RowProperties<Columns, Audit>, Filters> & PageParameters<Search, Fields>,
-    ListedRow<RowProperties<Columns, Audit>, Fields>
+    FilterProperties<RowProperties<Columns, Audit>, Filters> &
+      PageParameters<Search, Fields, Count>,
+    ListedRow<RowProperties<Columns, Audit>, Fields>,
+    Count
   >,
   Only
 > {

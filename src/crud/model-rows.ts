@@ -1,5 +1,6 @@
 import { type TObject, type TSchema, Type } from 'typebox'
 import type { Model } from '../database/model/model.ts'
+import { PreparedQueries } from '../database/prepared.ts'
 import { inTransaction } from '../database/transaction.ts'
 import type { Database } from '../database/types.ts'
 import { notFound } from '../errors.ts'
@@ -12,6 +13,7 @@ export class ModelRows {
   readonly #model: Model
   readonly #noun: string
   readonly #rules: ReadonlyMap<string, ColumnRule>
+  readonly #queries = new PreparedQueries()
   /** The primary key, as a request and an answer have it. */
   readonly request: TObject
   /** The path of one row: `/:id`. */
@@ -31,11 +33,15 @@ export class ModelRows {
 
   /** @throws {PlinthError} NOT_FOUND */
   async find(db: Database, key: Values): Promise<Values> {
-    const found = await anyTables(db)
-      .selectFrom(this.#model.table)
-      .select(this.#model.columns)
-      .where(({ and }) => and(this.#keyOf(key)))
-      .executeTakeFirst()
+    const wanted = this.#keyOf(key)
+    const names = Object.keys(wanted)
+    const [found] = await this.#queries.run(db, 'find', Object.values(wanted), (values) => {
+      const pairs = names.map((name, i) => [name, values[i]])
+      return anyTables(db)
+        .selectFrom(this.#model.table)
+        .select(this.#model.columns)
+        .where(({ and }) => and(Object.fromEntries(pairs)))
+    })
     return found ?? this.#missing(key)
   }
 

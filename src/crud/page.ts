@@ -1,4 +1,16 @@
-import { type RawBuilder, type SelectQueryBuilder, sql } from 'kysely'
+import {
+  type Compilable,
+  expressionBuilder,
+  type Kysely,
+  type KyselyPlugin,
+  type RawBuilder,
+  type SelectQueryBuilder,
+  type SelectQueryNode,
+  sql,
+} from 'kysely'
+import { dialectOf } from '../database/portable.ts'
+import type { PreparedQueries } from '../database/prepared.ts'
+import type { Row } from '../database/types.ts'
 import { errors } from '../errors.ts'
 import { type ColumnRule, canHave, toColumn } from './column-value.ts'
 
@@ -21,10 +33,11 @@ export interface PageInput {
   order?: string
   search?: string
   fields?: string
+  count?: boolean
 }
 
-export interface PageTask {
-  input: PageInput
+/** What is asked of every page of a list. */
+export interface PageRules {
   filters: readonly ColumnFilter[]
   /** The columns that `search` looks into. */
   search: readonly Pick<ColumnFilter, 'column' | 'rule'>[]
@@ -34,43 +47,66 @@ export interface PageTask {
   pageSize: number
   /** No page reaches beyond this row. */
   maxDepth: number
+  /** Whether all rows are counted; `optional`: unless the input says no. */
+  count: boolean | 'optional'
 }
 
-type AnyQuery = SelectQueryBuilder<Record<string, Record<string, unknown>>, string, object>
+export type AnyQuery = SelectQueryBuilder<Record<string, Record<string, unknown>>, string, object>
+
+/** Where the rows of a list come from: a query, or a database and what makes the query of it. */
+export type PageSource =
+  | AnyQuery
+  | { db: Kysely<never>; from: () => AnyQuery; kept: PreparedQueries }
+
+interface Page {
+  page: number
+  num_pages?: number
+  total?: number
+  has_more?: boolean
+  results: object[]
+}
 
 /**
- * Counts what `query` finds under the filters of the input, and selects the page that it asks for. One beyond the last is
- * empty, and costs no more than the counting.
+ * Selects the page of the rows that the input asks for, and counts them all beside it. A page beyond the last is empty.
  *
  * @throws {PlinthError} INVALID_REQUEST where the page is deeper than it may be
  */
-export async function selectPage(query: AnyQuery, task: PageTask) {
-  const { input, filters, key, pageSize, maxDepth } = task
-  const { page = 1, page_size = pageSize, order, search, fields } = input
-  assertDepth(page, page_size, maxDepth)
-  let filtered = query
-  for (const filter of filters) {
-    const value = input[filter.name]
-    if (value !== undefined) filtered = filtered.where(condition(filter, value, query))
-  }
-  if (search !== undefined && task.search.length > 0) {
-    const found = task.search.map((column) => contains(column, search))
-    filtered = filtered.where(sql<boolean>`(${sql.join(found, sql` or `)})`)
-  }
-  const { total } = await filtered
-    .clearSelect()
-    .select(sql<number>`count(*)`.as('total'))
-    .executeTakeFirstOrThrow()
-  const summary = { page, num_pages: Math.max(1, Math.ceil(total / page_size)), total }
-  const offset = (page - 1) * page_size
-  if (offset >= total) return { ...summary, results: [] }
-  let ordered =
-    fields === undefined ? filtered : filtered.clearSelect().select([...new Set(fields.split(','))])
-  for (const [column, direction] of parseOrder(order, key)) {
-    ordered = ordered.orderBy(sql.ref(column), direction)
-  }
-  const results = await ordered.limit(page_size).offset(offset).execute()
-  return { ...summary, results }
+export async function selectPage(
+  source: PageSource,
+  rules: PageRules,
+  input: PageInput,
+): Promise<Page> {
+  const { page = 1, page_size = rules.pageSize, order, fields } = input
+  assertDepth(page, page_size, rules.maxDepth)
+  const isCounted = rules.count === true || (rules.count === 'optional' && input.count !== false)
+  const terms = termsOf(source, rules, input)
+  const values = terms.flatMap((term) => term.values)
+  const shape = terms.map(({ shape }) => shape).join()
+  const run = (key: string, values: readonly unknown[], build: Build) =>
+    select(source, key, values, build)
+  const counting = isCounted
+    ? run(`count ${shape}`, values, (rows, values) => countAll(narrow(rows, terms, values)))
+    : undefined
+  // One more than asked for tells whether there are more.
+  const limit = counting ? page_size : page_size + 1
+  const cut = [...values, limit, (page - 1) * page_size]
+  const selecting = run(`${shape} ${fields} ${order}`, cut, (rows, values) => {
+    const [limit, offset] = values.slice(-2)
+    const narrowed = narrow(rows, terms, values)
+    const named = fields === undefined ? narrowed : narrowed.clearSelect().select(namesOf(fields))
+    return sorted(named, order, rules.key)
+      .limit(limit as number)
+      .offset(offset as number)
+  })
+  const [counted, results] = await Promise.all([counting, selecting])
+  if (!counted)
+    return { page, has_more: results.length > page_size, results: results.slice(0, page_size) }
+  const total = (counted[0] as { total: number }).total
+  const num_pages = Math.max(1, Math.ceil(total / page_size))
+  const summary = { page, num_pages, total }
+  return rules.count === true
+    ? { ...summary, results }
+    : { ...summary, has_more: page < num_pages, results }
 }
 
 // A database goes through all the rows before a page.
@@ -81,39 +117,142 @@ function assertDepth(page: number, size: number, maxDepth: number): void {
   throw errors.INVALID_REQUEST.with({ errors: [{ path: '/page', message }] }, 'the list')
 }
 
-// Of a text that the column cannot have, and that MySQL would refuse to compare with it.
-const NO_ROW = sql<boolean>`1 = 0`
+/** Makes a statement of the rows of a list, with values or what stands for them. */
+type Build = (rows: AnyQuery, values: readonly unknown[]) => AnyQuery
 
-function condition(filter: ColumnFilter, given: unknown, query: AnyQuery): RawBuilder<boolean> {
-  const { name, column, operator, rule } = filter
-  if (operator === 'contains') return contains(filter, String(given))
-  if (!canHave(rule, given)) return NO_ROW
-  const value = toColumn(rule, given, `/${name}`, 'the list')
-  const ref = sql.ref(column)
-  if (value instanceof Date && !isMysql(query)) return compareStored(ref, operator, value)
-  switch (operator) {
-    case 'equals':
-      return sql<boolean>`${ref} = ${value}`
-    case 'from':
-      return sql<boolean>`${ref} >= ${value}`
-    case 'to':
-      return sql<boolean>`${ref} <= ${value}`
+async function select(
+  source: PageSource,
+  key: string,
+  values: readonly unknown[],
+  build: Build,
+): Promise<Row[]> {
+  if ('from' in source) {
+    const { db, from, kept } = source
+    return await kept.run(db, key, values, (values) => built(from(), build, values))
+  }
+  return (await built(source, build, values).execute()) as Row[]
+}
+
+function built(query: AnyQuery, build: Build, values: readonly unknown[]): AnyQuery & Compilable {
+  if (isPlain(query.toOperationNode() as SelectQueryNode)) return build(query, values)
+  const rows = expressionBuilder<Record<string, Record<string, unknown>>>()
+    .selectFrom(unsorted(query).as('rows'))
+    .selectAll() as unknown as AnyQuery
+  return query.withPlugin(new Instead(build(rows, values).toOperationNode() as SelectQueryNode))
+}
+
+// Of rows that are cut already the order says which ones they are.
+function unsorted(query: AnyQuery): AnyQuery {
+  const { limit, offset, fetch, top } = query.toOperationNode() as SelectQueryNode
+  return limit || offset || fetch || top ? query : query.clearOrderBy()
+}
+
+/** Runs another select where the one it is put on would run. */
+class Instead implements KyselyPlugin {
+  readonly #node: SelectQueryNode
+
+  constructor(node: SelectQueryNode) {
+    this.#node = node
+  }
+
+  transformQuery(): SelectQueryNode {
+    return this.#node
+  }
+
+  async transformResult({ result }: Parameters<KyselyPlugin['transformResult']>[0]) {
+    return result
   }
 }
 
-// A query does not tell its database, but quotes its names as it does.
-const isMysql = (query: AnyQuery) => /^[^"`]*`/.test(query.compile().sql)
+/**
+ * Whether the rows of a query are those of one table, so that more can be said of them in the query itself. Of all others, of
+ * joins, groups, distinct rows and other names, the columns of the result are meant and not those of the tables, so they become
+ * a table of their own: `select * from (…) as rows where …`. Where it can be, the database takes that apart again.
+ */
+function isPlain(node: SelectQueryNode): boolean {
+  const { kind, from, selections = [], where, orderBy, endModifiers, ...others } = node
+  const [table, second] = from?.froms ?? []
+  const isTable =
+    table?.kind === 'TableNode' ||
+    (table?.kind === 'AliasNode' &&
+      (table as { node?: { kind: string } }).node?.kind === 'TableNode')
+  const isOneTable =
+    isTable && second === undefined && Object.values(others).every((one) => one === undefined)
+  return isOneTable && selections.every(({ selection }) => PLAIN.has(selection.kind))
+}
+
+const PLAIN: ReadonlySet<string> = new Set(['SelectAllNode', 'ColumnNode', 'ReferenceNode'])
+
+/** What one filter, or the search, says of the rows. */
+interface Term {
+  /** All that its SQL depends on beside the values. */
+  shape: string
+  values: readonly unknown[]
+  write: (values: readonly unknown[]) => RawBuilder<boolean>
+}
+
+function narrow(rows: AnyQuery, terms: readonly Term[], values: readonly unknown[]): AnyQuery {
+  let at = 0
+  return terms.reduce((query, term) => {
+    const own = values.slice(at, at + term.values.length)
+    at += own.length
+    return query.where(term.write(own))
+  }, rows)
+}
+
+function countAll(rows: AnyQuery): AnyQuery {
+  return rows.clearSelect().clearOrderBy().select(sql<number>`count(*)`.as('total'))
+}
+
+function namesOf(fields: string): string[] {
+  return [...new Set(fields.split(','))]
+}
+
+function sorted(rows: AnyQuery, order: string | undefined, key: readonly string[]): AnyQuery {
+  return parseOrder(order, key).reduce(
+    (query, [column, direction]) => query.orderBy(sql.ref(column), direction),
+    rows,
+  )
+}
+
+function termsOf(source: PageSource, { filters, search }: PageRules, input: PageInput): Term[] {
+  const terms = filters.flatMap((filter) => {
+    const value = input[filter.name]
+    return value === undefined ? [] : [filterTerm(filter, value, source)]
+  })
+  if (input.search !== undefined && search.length > 0) terms.push(searchTerm(search, input.search))
+  return terms
+}
+
+// Of a text that the column cannot have, and that MySQL would refuse to compare with it.
+const NO_ROW: Term = { shape: 'none', values: [], write: () => sql<boolean>`1 = 0` }
+
+function filterTerm(filter: ColumnFilter, given: unknown, source: PageSource): Term {
+  const { name, column, operator, rule } = filter
+  if (operator === 'contains') return containsTerm(filter, String(given))
+  if (!canHave(rule, given)) return NO_ROW
+  const value = toColumn(rule, given, `/${name}`, 'the list')
+  if (value instanceof Date && !isMysql(source)) return storedTerm(filter, value)
+  const comparison = sql.raw({ equals: '=', from: '>=', to: '<=' }[operator])
+  return {
+    shape: `${operator} ${name}`,
+    values: [value],
+    write: ([value]) => sql<boolean>`${sql.ref(column)} ${comparison} ${value}`,
+  }
+}
+
+function isMysql(source: PageSource): boolean {
+  if ('from' in source) return dialectOf(source.db) === 'mysql'
+  // A query does not tell its database, but quotes its names as it does.
+  return /^[^"`]*`/.test(source.compile().sql)
+}
 
 /**
  * In SQLite points in time are texts: the kit's own `2026-11-22T10:00:00.000Z`, and `2026-11-22 10:00:00[.0…]` of
  * others. Of one day the latter sort before the former, so they are compared for themselves. Not as what a function makes of
  * the column, which no index would be used for.
  */
-function compareStored(
-  ref: RawBuilder<unknown>,
-  operator: Exclude<FilterOperator, 'contains'>,
-  value: Date,
-): RawBuilder<boolean> {
+function storedTerm({ name, column, operator }: ColumnFilter, value: Date): Term {
   const iso = value.toISOString()
   const noon = `${iso.slice(0, 10)}T`
   // The first and the last text that means the same.
@@ -122,24 +261,41 @@ function compareStored(
     .replace('T', ' ')
     .replace(/\.?0*$/, '')
   const most = `${iso.slice(0, -1).replace('T', ' ')}000000`
-  switch (operator) {
-    case 'equals':
-      return sql<boolean>`(${ref} = ${iso} or ${ref} between ${least} and ${most})`
-    case 'from':
-      return sql<boolean>`(${ref} >= ${iso} or (${ref} >= ${least} and ${ref} < ${noon}))`
-    case 'to':
-      return sql<boolean>`(${ref} <= ${iso} and not (${ref} > ${most} and ${ref} < ${noon}))`
+  const ref = sql.ref(column)
+  return {
+    shape: `${operator} ${name}`,
+    values: [iso, least, most, noon],
+    write: ([iso, least, most, noon]) =>
+      ({
+        equals: sql<boolean>`(${ref} = ${iso} or ${ref} between ${least} and ${most})`,
+        contains: NO_ROW.write([]),
+        from: sql<boolean>`(${ref} >= ${iso} or (${ref} >= ${least} and ${ref} < ${noon}))`,
+        to: sql<boolean>`(${ref} <= ${iso} and not (${ref} > ${most} and ${ref} < ${noon}))`,
+      })[operator],
   }
 }
 
-function contains(
-  { column, rule }: Pick<ColumnFilter, 'column' | 'rule'>,
-  text: string,
-): RawBuilder<boolean> {
+function containsTerm({ column, rule }: Pick<ColumnFilter, 'column' | 'rule'>, text: string): Term {
   if (!canHave(rule, text)) return NO_ROW
-  // Not the backslash: MySQL takes it for an escape in the text of the pattern, too.
-  const pattern = `%${text.replace(/[!%_]/g, '!$&')}%`
-  return sql<boolean>`${sql.ref(column)} like ${pattern} escape '!'`
+  return {
+    shape: `part ${column}`,
+    // Not the backslash: MySQL takes it for an escape in the text of the pattern, too.
+    values: [`%${text.replace(/[!%_]/g, '!$&')}%`],
+    write: ([pattern]) => sql<boolean>`${sql.ref(column)} like ${pattern} escape '!'`,
+  }
+}
+
+function searchTerm(columns: PageRules['search'], text: string): Term {
+  const parts = columns.map((column) => containsTerm(column, text))
+  return {
+    shape: `any of ${parts.map(({ shape }) => shape).join(' or ')}`,
+    values: parts.flatMap(({ values }) => values),
+    write: (values) => {
+      const own = values.values()
+      const found = parts.map((part) => part.write(part.values.map(() => own.next().value)))
+      return sql<boolean>`(${sql.join(found, sql` or `)})`
+    },
+  }
 }
 
 function parseOrder(order: string | undefined, key: readonly string[]): [string, 'asc' | 'desc'][] {

@@ -1,5 +1,13 @@
 // What ../server.ts does, as a service of Plinth.
-import { defineList, defineModule, defineResource, defineService, notFound, Type } from 'plinth'
+import {
+  defineList,
+  defineModule,
+  defineResource,
+  defineService,
+  notFound,
+  prepareQuery,
+  Type,
+} from 'plinth'
 import { City } from '../../../../examples/atlas/src/cities/model.ts'
 import { Country } from '../../../../examples/atlas/src/countries/model.ts'
 
@@ -19,6 +27,7 @@ const echo = defineResource({
 })
 
 const cities = defineList(City.schema, {
+  from: (db) => db.selectFrom('city').selectAll(),
   filters: { country: 'equals' },
   order: ['population', 'id'],
   key: 'id',
@@ -30,10 +39,14 @@ const list = defineResource({
   summary: 'Cities, page by page',
   request: cities.request,
   response: cities.response,
-  perform: (input, { db }) => cities.paginate(db.selectFrom('city').selectAll(), input),
+  perform: (input, { db }) => cities.paginate(db, input),
 })
 
 const byId = Type.Object({ id: City.schema.properties.id })
+
+const byKey = prepareQuery((db, id: number) =>
+  db.selectFrom('city').selectAll().where('id', '=', id),
+)
 
 const retrieve = defineResource({
   summary: 'One city',
@@ -41,8 +54,8 @@ const retrieve = defineResource({
   request: byId,
   response: City.schema,
   async perform({ id }, { db }) {
-    const query = db.selectFrom('city').selectAll().where('id', '=', id)
-    return (await query.executeTakeFirst()) ?? notFound('city', id)
+    const [city] = await byKey(db, id)
+    return city ?? notFound('city', id)
   },
 })
 

@@ -4,6 +4,7 @@ import {
   defineResource,
   errors,
   notFound,
+  prepareQuery,
   type Static,
   Type,
 } from 'plinth'
@@ -13,6 +14,7 @@ const key = { id: City.schema.properties.id }
 const byId = Type.Object(key)
 
 const cityList = defineList(City.schema, {
+  from: (db) => db.selectFrom('city').select(City.columns),
   filters: {
     country: 'equals',
     name: 'contains',
@@ -40,7 +42,7 @@ export const list = defineResource({
   request: cityList.request,
   response: cityList.response,
   examples: { request: { country: 'FR', name: 'par', page_size: 20, order: '-population' } },
-  perform: (input, { db }) => cityList.paginate(db.selectFrom('city').select(City.columns), input),
+  perform: (input, { db }) => cityList.paginate(db, input),
 })
 
 export const retrieve = defineResource({
@@ -120,23 +122,23 @@ async function change(id: number, city: Static<typeof City.patch>, { db, cache }
 
 /** As it is in the database: who changes a city must not see what the cache still has. */
 async function find(db: Database, id: number) {
-  const found = await db
-    .selectFrom('city')
-    .select(City.columns)
-    .where('id', '=', id)
-    .executeTakeFirst()
+  const [found] = await byKey(db, id)
   return found ?? notFound('city', id)
 }
 
+const byKey = prepareQuery((db, id: number) =>
+  db.selectFrom('city').select(City.columns).where('id', '=', id),
+)
+
 async function assertCountry(db: Database, code: string): Promise<void> {
-  const found = await db
-    .selectFrom('country')
-    .select('code')
-    .where('code', '=', code)
-    .executeTakeFirst()
+  const [found] = await countryByCode(db, code)
   if (found) return
   throw errors.INVALID_REQUEST.with(
     { errors: [{ path: '/country', message: `there is no country ${code}` }] },
     'cities',
   )
 }
+
+const countryByCode = prepareQuery((db, code: string) =>
+  db.selectFrom('country').select('code').where('code', '=', code),
+)

@@ -2,6 +2,7 @@ import { defineList, defineResource, notFound, Type } from 'plinth'
 import { Country } from './model.ts'
 
 const countryList = defineList(Country.schema, {
+  from: (db) => db.selectFrom('country').select(Country.columns),
   filters: { region: 'equals', name: 'contains' },
   order: ['code', 'name', 'area'],
   key: 'code',
@@ -13,8 +14,7 @@ export const list = defineResource({
   request: countryList.request,
   response: countryList.response,
   examples: { request: { region: 'Europe', order: 'name' } },
-  perform: (input, { db }) =>
-    countryList.paginate(db.selectFrom('country').select(Country.columns), input),
+  perform: (input, { db }) => countryList.paginate(db, input),
 })
 
 const byCode = Type.Object({ code: Country.schema.properties.code })
