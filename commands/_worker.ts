@@ -3,7 +3,7 @@ import { stay } from './_stay.ts'
 import { sharedTasks } from './_tasks.ts'
 
 export interface Work {
-  /** Default: all that the service declares. */
+  /** Default: all that the service declares, of the modules that this process runs. */
   queues: readonly string[] | undefined
   /** Default: TASK_CONCURRENCY. */
   concurrency: number | undefined
@@ -23,7 +23,7 @@ export async function work(
 ): Promise<void> {
   await stay(script, async (app) => {
     await sharedTasks(app)
-    const queues = wanted.queues ?? [...app.tasks.queues]
+    const queues = wanted.queues ?? [...app.tasks.ownQueues]
     assertDeclared(queues, app.tasks.queues)
     concurrency ??= app.config.TASK_CONCURRENCY
     await app.tasks.work({ queues, concurrency, schedules })

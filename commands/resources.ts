@@ -11,18 +11,19 @@ interface Listed {
 export default class Resources extends BaseCommand {
   static override summary = 'List the resources'
   static override description =
-    'Reads the modules only: nothing is connected. One with - for its route is not exposed.'
+    'Reads the modules only: nothing is connected. One with - for its route is not exposed, or not served by this process (PLINTH_MODULES).'
   static override examples = ['<%= config.bin %> resources', '<%= config.bin %> resources --json']
   static override enableJsonFlag = true
 
   async run(): Promise<Listed[]> {
     await this.parse(Resources)
-    const { service } = await this.loadService()
+    const { service, root } = await this.loadService()
     const { ResourceRegistry } = await import('../src/resource/registry.ts')
-    const registry = new ResourceRegistry(service.modules)
-    const list = Array.from(registry.listings(), ({ name, entry, path, exposed }) => {
+    const { readModules } = await import('../src/service.ts')
+    const registry = new ResourceRegistry(service.modules, {}, readModules(service, root))
+    const list = Array.from(registry.listings(), ({ name, entry, path, exposed, module }) => {
       const { method = 'GET', summary } = entry.resource.definition
-      if (!exposed) return { name, method: null, path: null, summary }
+      if (!exposed || !module.runsHere) return { name, method: null, path: null, summary }
       return { name, method, path, summary }
     })
     const { formatTable } = await import('./_print.ts')

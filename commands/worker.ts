@@ -4,7 +4,7 @@ import { BaseCommand } from './_base.ts'
 export default class Worker extends BaseCommand {
   static override summary = 'Run tasks and schedules'
   static override description =
-    'Works on every queue of the service. Runs until SIGTERM or SIGINT: then it takes no more tasks, those that run finish, what is left after SHUTDOWN_TIMEOUT is handed back to run elsewhere, and it exits 0. Any number of workers share the work; each time of a schedule is one task however many there are.'
+    'Works on every queue of the service; where PLINTH_MODULES names modules, on those of their resources. Runs until SIGTERM or SIGINT: then it takes no more tasks, those that run finish, what is left after SHUTDOWN_TIMEOUT is handed back to run elsewhere, and it exits 0. Any number of workers share the work; each time of a schedule is one task however many there are.'
   static override examples = [
     '<%= config.bin %> worker',
     '<%= config.bin %> worker --queues default --concurrency 50',
@@ -13,7 +13,8 @@ export default class Worker extends BaseCommand {
   static override flags = {
     queues: Flags.string({
       char: 'q',
-      description: 'which queues, with commas between them; default: all that the service declares',
+      description:
+        'which queues, with commas between them; default: all that the service declares for the modules that it runs',
     }),
     concurrency: Flags.integer({
       char: 'c',

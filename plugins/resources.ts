@@ -9,7 +9,7 @@ import { assertOnce, checkOptions, invalidOption, isObject } from '../src/plugin
 import { type BoundTable, bindResources } from '../src/resource/bound.ts'
 import { Context, currentContext, type Identify, runInContext } from '../src/resource/context.ts'
 import type { Authorize } from '../src/resource/execute.ts'
-import type { ModuleTable } from '../src/resource/module.ts'
+import { type ModuleTable, moduleNames } from '../src/resource/module.ts'
 import { type RegisteredModule, ResourceRegistry } from '../src/resource/registry.ts'
 import { ResponseCheck } from '../src/resource/response-check.ts'
 
@@ -31,6 +31,11 @@ export type {} from '../src/http/route.ts'
 
 export interface ResourcesOptions {
   modules: ModuleTable
+  /**
+   * The names of the modules that this process serves, and whose tasks and schedules it runs; `admin` with all that is in
+   * it, `admin.users` alone. The others can be called in process, and enqueued. Default: all.
+   */
+  only?: readonly string[]
   /** Default `standard`: `{ result, code, data, message, request_id, trace_id }`; `problem`: bare bodies and RFC 9457. */
   envelope?: EnvelopeName
   /**
@@ -57,6 +62,7 @@ export interface ResourcesOptions {
 async function resources(app: FastifyInstance, options: ResourcesOptions): Promise<void> {
   checkOptions<ResourcesOptions>('resources', options, {
     modules: 'object',
+    only: 'texts?',
     envelope: 'envelope?',
     strict: 'flag?',
     timeout: 'number?',
@@ -65,12 +71,15 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
     authorize: 'function?',
   })
   assertModules(options.modules, 'modules')
+  const known = moduleNames(options.modules)
+  if (options.only?.some((name) => !known.includes(name)))
+    throw invalidOption('resources', 'only', options.only, `a list of ${known.join(', ')}`)
   assertOnce(app, 'resources', 'resources')
   const { identify, strict = process.env.NODE_ENV !== 'production', async = false } = options
   const envelope = envelopes[options.envelope ?? 'standard']
   const { handlerTimeout = 0 } = app.initialConfig as { handlerTimeout?: number }
   const { timeout = handlerTimeout } = options
-  const registry = new ResourceRegistry(options.modules, { async })
+  const registry = new ResourceRegistry(options.modules, { async }, options.only)
   const run = <T>(fn: () => T): T => runInContext(new Context(app), fn, undefined, undefined)
   app.decorate('registry', registry)
   if (identify) app.decorate('identify', identify)
@@ -94,7 +103,7 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
     scope.removeContentTypeParser('text/plain')
     scope.setErrorHandler(createErrorHandler(envelope))
     for (const { name: operationId, entry, exposed } of module.listings) {
-      if (!exposed) continue
+      if (!exposed || !module.runsHere) continue
       const { name, resource } = entry
       for (const type of Object.keys(resource.definition.consumes ?? {})) leaveUnread(scope, type)
       const settings = { app: scope, envelope, operationId, timeout, async, security, tags }
@@ -107,10 +116,11 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
 /** @throws {PlinthError} PLUGIN_OPTION_INVALID */
 function assertModules(modules: ModuleTable, place: string): void {
   for (const [name, module] of Object.entries<unknown>(modules)) {
-    const { resources = {}, modules: inner = {} } = isObject(module) ? module : {}
-    if (!isObject(module) || !isObject(resources) || !isObject(inner))
+    const { resources, modules: inner } = isObject(module) ? module : {}
+    const tables = [resources, inner].filter((table) => table !== undefined)
+    if (tables.length === 0 || !tables.every(isObject))
       throw invalidOption('resources', `${place}.${name}`, module, 'a module by defineModule')
-    assertModules(inner as ModuleTable, `${place}.${name}.modules`)
+    assertModules((inner ?? {}) as ModuleTable, `${place}.${name}.modules`)
   }
 }
 

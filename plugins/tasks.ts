@@ -87,11 +87,7 @@ async function registerTasks(app: FastifyInstance, options: TasksPluginOptions):
   const own = new TaskProcess({ source, log: app.log, redis, outbox, prefix, ...bounds })
   const { driver, work, schedules } = own
   const loadsUsers = loadUser !== undefined
-  const queues = () =>
-    declaredQueues(
-      resourcesOf(app).map(({ resource }) => resource.definition),
-      more,
-    )
+  const queues = () => declaredQueues(resourcesOf(app), more)
   const tasks = new Tasks({ driver, work, schedules, outbox, payloadLimit, loadsUsers, queues })
   app.decorate('tasks', tasks)
   serveTasks(app, envelopes[options.envelope ?? 'standard'])

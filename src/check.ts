@@ -41,7 +41,7 @@ export async function checkService(loaded: {
     await app.ready()
     return [
       { check: 'configuration', level: 'ok', message: 'every variable is valid' },
-      { check: 'app', level: 'ok', message: `${[...app.registry].length} resources can be served` },
+      { check: 'app', level: 'ok', message: describeResources(app) },
       ...checkRequests(app),
       ...(await checkAttached(app)),
       ...(await checkQueues(app)),
@@ -60,15 +60,24 @@ function failed(check: Finding['check'], error: unknown): Finding {
   return { check, level: 'error', message: `${code}${(error as Error).message}` }
 }
 
+function describeResources({ registry }: FastifyInstance): string {
+  const all = [...registry]
+  const here = all.filter(({ runsHere }) => runsHere)
+  if (here.length === all.length) return `${all.length} resources can be served`
+  return `${here.length} of ${all.length} resources run here, as PLINTH_MODULES says`
+}
+
 /** What a client may make the service work on for long. */
 function checkRequests({ registry }: FastifyInstance): Finding[] {
-  return [...registry].flatMap(({ resource, name }) =>
-    findCostly(resource).map(({ path, problem }) => ({
-      check: 'requests',
-      level: 'warning',
-      message: `${name}: ${path || 'the request'}: ${problem}`,
-    })),
-  )
+  return [...registry]
+    .filter(({ runsHere }) => runsHere)
+    .flatMap(({ resource, name }) =>
+      findCostly(resource).map(({ path, problem }) => ({
+        check: 'requests',
+        level: 'warning',
+        message: `${name}: ${path || 'the request'}: ${problem}`,
+      })),
+    )
 }
 
 async function checkAttached(app: FastifyInstance): Promise<Finding[]> {
@@ -95,7 +104,7 @@ async function checkQueues({ tasks }: FastifyInstance): Promise<Finding[]> {
     found.push({ check: 'tasks', level: 'warning', message })
   }
   if (found.length > 0) return found
-  return [{ check: 'tasks', level: 'ok', message: `queues: ${[...tasks.queues].join(', ')}` }]
+  return [{ check: 'tasks', level: 'ok', message: `queues: ${[...tasks.ownQueues].join(', ')}` }]
 }
 
 async function checkMigrations(app: FastifyInstance, root: string): Promise<Finding[]> {

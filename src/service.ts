@@ -6,9 +6,9 @@ import type {
   FastifyServerOptions,
   onRequestAsyncHookHandler,
 } from 'fastify'
-import type { TObject } from 'typebox'
+import Type, { type TObject } from 'typebox'
 import { type Config, type ConfigOwner, readConfig } from './config/read.ts'
-import { type KitConfig, kitOwner } from './config/schema.ts'
+import { type KitConfig, kitOwnerOf } from './config/schema.ts'
 import type { Model } from './database/model/model.ts'
 import { useStrictJson } from './http/body.ts'
 import type { Encoding } from './http/decompress.ts'
@@ -17,7 +17,7 @@ import { giveContext } from './http/request-context.ts'
 import type { BoundTable } from './resource/bound.ts'
 import type { Identify, LoadUser } from './resource/context.ts'
 import type { Authorize } from './resource/execute.ts'
-import type { ModuleTable, Resources } from './resource/module.ts'
+import { type ModuleTable, moduleNames, parseModules, type Resources } from './resource/module.ts'
 import type { SecurityInfo } from './resource/security.ts'
 
 // With the types of a service come those of what its app has.
@@ -82,8 +82,9 @@ export function defineService<const Modules extends ModuleTable>(
 }
 
 /** Whose variables make up the configuration of a service: the kit's and its own. */
-export function configOwners({ name, env }: ServiceDefinition): ConfigOwner[] {
-  return env ? [kitOwner, { owner: name, schema: env }] : [kitOwner]
+export function configOwners({ name, env, modules }: ServiceDefinition): ConfigOwner[] {
+  const kit = kitOwnerOf(moduleNames(modules))
+  return env ? [kit, { owner: name, schema: env }] : [kit]
 }
 
 /**
@@ -99,6 +100,22 @@ export function readServiceConfig(
     ...(env && { env }),
     dotenv: join(root, '.env'),
   })
+}
+
+/**
+ * The modules of a service that a process runs; `undefined`: all. Of the configuration only that is read.
+ *
+ * @throws {PlinthError} CONFIG_INVALID
+ */
+export function readModules(
+  { modules }: ServiceDefinition,
+  root: string,
+): readonly string[] | undefined {
+  const { owner, schema } = kitOwnerOf(moduleNames(modules))
+  const { PLINTH_MODULES, BKAPP_DEPLOY_MODULE } = schema.properties
+  const owners = [{ owner, schema: Type.Object({ PLINTH_MODULES, BKAPP_DEPLOY_MODULE }) }]
+  const { values } = readConfig<KitConfig>(owners, { dotenv: join(root, '.env') })
+  return parseModules(values.PLINTH_MODULES)
 }
 
 export interface AppOptions {
@@ -200,8 +217,10 @@ async function registerPlugins(
   }
   for (const own of service.plugins ?? []) app.register(own)
   const strict = values.NODE_ENV !== 'production'
+  const only = parseModules(values.PLINTH_MODULES)
   app.register(await plugin(import('../plugins/resources.ts')), {
     modules,
+    ...(only && { only }),
     envelope,
     strict,
     timeout,

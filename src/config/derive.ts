@@ -28,6 +28,7 @@ export function derive(raw: RawValues): Derived {
     DRAIN_DELAY: production ? '5000' : '0',
     DATABASE_URL: mysqlUrl(raw) ?? LOCAL_DATABASES[mode],
     REDIS_URL: redisUrl(raw),
+    PLINTH_MODULES: raw.BKAPP_DEPLOY_MODULE ?? '__all__',
   }
   return { values, missing: missingParts(raw) }
 }

@@ -47,8 +47,10 @@ function describeProblem(name: string, variable: VariableSchema, layers: Layers)
 }
 
 function describeGot(name: string, variable: VariableSchema, layers: Layers): string {
-  const { environment, dotenv, lines } = layers
+  const { environment, dotenv, derived, lines } = layers
   const value = environment[name] ?? dotenv[name]
+  if (value === undefined && !variable.secret && derived[name] !== undefined)
+    return `got ${quote(derived[name])} (${variable.derived})`
   if (value === undefined) return 'not set'
   const isFromFile = environment[name] === undefined
   // Of several lines, where a quote is closed too late: then they are meant for other variables.

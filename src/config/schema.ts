@@ -19,3 +19,19 @@ export interface ServiceConfig {}
 
 /** The kit as an owner of variables, for `readConfig()`. */
 export const kitOwner = { owner: 'plinth', schema: kitConfig }
+
+/** The same for a service with these modules: PLINTH_MODULES names no other. */
+export function kitOwnerOf(modules: readonly string[]): typeof kitOwner {
+  const names = ['__all__', ...modules]
+  const name = `\\s*(?:${names.map(literal).join('|')})\\s*`
+  const PLINTH_MODULES = Type.With(serverVariables.PLINTH_MODULES, {
+    pattern: `^${name}(?:,${name})*$`,
+    expected: `__all__, or modules with commas between them: ${modules.join(', ')}`,
+  })
+  return { ...kitOwner, schema: Type.Object({ ...kitConfig.properties, PLINTH_MODULES }) }
+}
+
+/** A pattern of `text` itself. */
+function literal(text: string): string {
+  return text.replaceAll(/[.*+?^${}()|[\]\\/]/g, '\\$&')
+}

@@ -57,6 +57,16 @@ export const serverVariables = {
     'How long requests in flight may take to finish when the server stops, in ms.',
     10_000,
   ),
+  PLINTH_MODULES: Type.String({
+    description:
+      'The modules that this process serves and whose tasks and schedules it runs. The others can be called in process, and enqueued.',
+    minLength: 1,
+    expected: '__all__, or names of modules with commas between them',
+    derived: 'BKAPP_DEPLOY_MODULE, otherwise __all__',
+  }),
+  BKAPP_DEPLOY_MODULE: Type.Optional(
+    Type.String({ description: 'Another name of PLINTH_MODULES.', minLength: 1 }),
+  ),
   BKPAAS_APP_ID: Type.Optional(
     Type.String({ description: 'The id of the application on a BlueKing PaaS.', minLength: 1 }),
   ),

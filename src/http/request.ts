@@ -28,19 +28,22 @@ export function splitRequest(resource: AnyDefined, name: string, url: string): R
     if (!hasBody(resource)) throw refuse('a GET has no body to hold a request that is no object')
     return { querystring: pickProperties(schema, []), body: schema }
   }
-  for (const part of [...inPath, ...inQuery]) {
-    if (!Object.hasOwn(schema.properties, part)) throw refuse(`its request schema has no ${part}`)
-  }
+  const missing = (parts: readonly string[]) =>
+    parts.find((part) => !Object.hasOwn(schema.properties as object, part))
+  const [path, query] = [missing(inPath), missing(inQuery)]
+  if (path !== undefined)
+    throw refuse(`${url} has ${path}, its request schema has not; list it: ${path}: Type.String()`)
+  if (query !== undefined) throw refuse(`its query has ${query}, its request schema has not`)
   const twice = [...inPath, ...inQuery].find((part, i, all) => all.indexOf(part) !== i)
   if (twice) throw refuse(`${twice} appears twice in its path and query`)
   const rest = Object.keys(schema.properties).filter(
     (property) => !inPath.includes(property) && !inQuery.includes(property),
   )
-  const query = hasBody(resource) ? inQuery : [...inQuery, ...rest]
+  const queried = hasBody(resource) ? inQuery : [...inQuery, ...rest]
   return {
     ...(inPath.length > 0 && { params: pickProperties(schema, inPath) }),
     // An empty one is kept: it refuses query parameters that nothing reads.
-    querystring: pickProperties(schema, query),
+    querystring: pickProperties(schema, queried),
     ...(hasBody(resource) && rest.length > 0 && { body: pickProperties(schema, rest) }),
   }
 }

@@ -35,13 +35,18 @@ export function tasksOf({ app }: Context): Tasks {
 
 /** @throws {PlinthError} TASK_INVALID, PAYLOAD_TOO_LARGE */
 export function toTask({ resource, name, input, context }: Call, options: EnqueueOptions): NewTask {
-  const { requestId, traceparent } = context
+  const { requestId, traceparent, app } = context
   const { payloadLimit, loadsUsers, queues } = tasksOf(context)
   const user = options.user === undefined ? (context.user?.id ?? null) : options.user
   if (user !== null && !loadsUsers) throw errors.TASK_INVALID(name, NO_USERS)
   const data = { resource: name, input, user, requestId, ...(traceparent && { traceparent }) }
   const key = options.unique ? canonicalKey(input) : ''
-  const task = createTask(data, { ...resource.definition.task, ...options }, payloadLimit, key)
+  const task = createTask(
+    data,
+    { ...app.registry.of(resource).task, ...options },
+    payloadLimit,
+    key,
+  )
   // Nobody would work on it.
   if (!queues.has(task.queue)) throw errors.TASK_INVALID(name, undeclared(task.queue, queues))
   return task

@@ -14,6 +14,8 @@ export interface ModuleSettings {
   readonly expose?: boolean
   /** Whether clients may have its resources run as tasks; default: as the service says. */
   readonly async?: boolean
+  /** Where its tasks wait; default `default`. Where a service is several (PLINTH_MODULES), each has its own then. */
+  readonly queue?: string
 }
 
 export interface Module<
@@ -45,4 +47,21 @@ export function defineModule<
   const Modules extends ModuleTable = Record<never, never>,
 >(module: Module<Resources, Modules>): Module<Resources, Modules> {
   return module
+}
+
+/** What names all modules in PLINTH_MODULES. */
+const ALL = '__all__'
+
+/** The full names of `modules`, those within others included. */
+export function moduleNames(modules: ModuleTable, outer = ''): string[] {
+  return Object.entries(modules).flatMap(([key, module]) => {
+    const name = `${outer}${key}`
+    return [name, ...moduleNames(module.modules ?? {}, `${name}.`)]
+  })
+}
+
+/** The modules that PLINTH_MODULES names; `undefined`: all. */
+export function parseModules(text: string): readonly string[] | undefined {
+  const names = text.split(',').map((name) => name.trim())
+  return names.includes(ALL) ? undefined : names.filter((name) => name !== '')
 }

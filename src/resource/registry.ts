@@ -1,6 +1,6 @@
 import { errors } from '../errors.ts'
 import { assertCachePolicy } from './cache-policy.ts'
-import type { AnyDefined } from './contract.ts'
+import type { AnyDefined, TaskOptions } from './contract.ts'
 import type { ModuleSettings, ModuleTable } from './module.ts'
 
 /** A resource of an app. */
@@ -10,6 +10,16 @@ export interface Registered {
   readonly resource: AnyDefined
   /** Where it is listed: mostly once, and then under its name. */
   readonly listings: readonly Listing[]
+  /** How it runs as a task, where the caller says nothing else. */
+  readonly task: TaskOptions
+  /** Whether this process runs its tasks and its schedule: one of its modules runs here. */
+  readonly runsHere: boolean
+}
+
+/** One that is being read. */
+interface Draft extends Registered {
+  readonly listings: Listing[]
+  runsHere: boolean
 }
 
 /** A resource in a module. */
@@ -20,7 +30,7 @@ export interface Listing {
   readonly module: RegisteredModule
   /** Below the prefix of the app: `/admin/users/:id`. */
   readonly path: string
-  /** Whether it has a route. */
+  /** Whether it has a route, in a process that runs its module. */
   readonly exposed: boolean
 }
 
@@ -30,6 +40,8 @@ export interface RegisteredModule extends ModuleSettings {
   readonly name: string
   /** Below that of the module around it; empty where it has none. */
   readonly prefix: string
+  /** Whether this process serves it, and runs its tasks and schedules; its resources can be called anyway. */
+  readonly runsHere: boolean
   /** Its own, in their order. */
   readonly listings: readonly Listing[]
   readonly modules: readonly RegisteredModule[]
@@ -38,14 +50,17 @@ export interface RegisteredModule extends ModuleSettings {
 /** The resources of an app by their names: one for each, which is known before anything is called. */
 export class ResourceRegistry implements Iterable<Registered> {
   readonly modules: readonly RegisteredModule[]
-  readonly #byResource = new Map<AnyDefined, Registered & { listings: Listing[] }>()
+  readonly #byResource = new Map<AnyDefined, Draft>()
   readonly #byName = new Map<string, Registered>()
+  readonly #only: readonly string[] | undefined
 
   /**
    * @param settings what modules inherit
+   * @param only the names of those that run here, each with what is in it; default: all
    * @throws {PlinthError} RESOURCE_INVALID where two have one name or answer the same requests, or one cannot be
    */
-  constructor(table: ModuleTable, settings: ModuleSettings = {}) {
+  constructor(table: ModuleTable, settings: ModuleSettings = {}, only?: readonly string[]) {
+    this.#only = only
     this.modules = this.#readModules(table, { ...settings, name: '', path: '' })
     assertDistinctRoutes(this.listings())
   }
@@ -98,7 +113,8 @@ export class ResourceRegistry implements Iterable<Registered> {
       const path = `${outer.path}${prefix}`
       const listings: Listing[] = []
       const inner: RegisteredModule[] = []
-      const own: RegisteredModule = { ...inherited, name, prefix, listings, modules: inner }
+      const runsHere = this.#runsHere(name)
+      const own = { ...inherited, name, prefix, runsHere, listings, modules: inner }
       for (const [one, resource] of Object.entries(resources))
         listings.push(this.#list(nameWithin(name, one), resource, own, path))
       // After its own: a resource that is listed twice is called as where it comes first.
@@ -108,10 +124,15 @@ export class ResourceRegistry implements Iterable<Registered> {
     })
   }
 
+  #runsHere(name: string): boolean {
+    return this.#only?.some((one) => name === one || name.startsWith(`${one}.`)) ?? true
+  }
+
   #list(name: string, resource: AnyDefined, module: RegisteredModule, prefix: string): Listing {
     const { cache, path = '/', expose = module.expose ?? true } = resource.definition
     assertCachePolicy(name, cache)
-    const entry = this.#byResource.get(resource) ?? { name, resource, listings: [] }
+    const entry = this.#byResource.get(resource) ?? draft(name, resource, module)
+    entry.runsHere ||= module.runsHere
     const full = `${prefix}${path === '/' ? '' : path}` || '/'
     const listing: Listing = { name, entry, module, path: full, exposed: expose }
     entry.listings.push(listing)
@@ -119,6 +140,11 @@ export class ResourceRegistry implements Iterable<Registered> {
     this.#byName.set(name, entry)
     return listing
   }
+}
+
+function draft(name: string, resource: AnyDefined, { queue }: ModuleSettings): Draft {
+  const task = { ...(queue !== undefined && { queue }), ...resource.definition.task }
+  return { name, resource, task, listings: [], runsHere: false }
 }
 
 /** What is around a module. */
@@ -129,17 +155,19 @@ interface Outer extends ModuleSettings {
 
 function nameWithin(outer: string, key: string): string {
   const name = outer === '' ? key : `${outer}.${key}`
-  if (/^[^.\s]+$/.test(key)) return name
-  throw errors.RESOURCE_INVALID(name, `a name has no dot and no space, got ${JSON.stringify(key)}`)
+  if (/^[^.,\s]+$/.test(key)) return name
+  const problem = `a name has no dot, comma or space, got ${JSON.stringify(key)}`
+  throw errors.RESOURCE_INVALID(name, problem)
 }
 
 /** What of `settings` is inherited. */
-function settingsOf({ tags, security, expose, async }: ModuleSettings): ModuleSettings {
+function settingsOf({ tags, security, expose, async, queue }: ModuleSettings): ModuleSettings {
   return {
     ...(tags !== undefined && { tags }),
     ...(security !== undefined && { security }),
     ...(expose !== undefined && { expose }),
     ...(async !== undefined && { async }),
+    ...(queue !== undefined && { queue }),
   }
 }
 

@@ -24,11 +24,9 @@ export function taskSource(
       return perform(run)
     },
     check() {
-      for (const { name, resource } of resourcesOf(app))
-        assertTaskOptions(name, resource.definition)
+      for (const { name, task } of resourcesOf(app)) assertTaskOptions(name, task)
     },
-    hasSchedules: () =>
-      resourcesOf(app).some(({ resource }) => resource.definition.schedule !== undefined),
+    hasSchedules: () => scheduledOf(app).length > 0,
     readSchedules: () => ({ schedules: collectSchedules(app), toTask: toTasks(app, limit) }),
   }
 }
@@ -38,13 +36,18 @@ export function resourcesOf(app: FastifyInstance): readonly Registered[] {
   return [...(app.registry ?? [])]
 }
 
+/** Those whose schedules this process runs. */
+function scheduledOf(app: FastifyInstance): readonly Registered[] {
+  return resourcesOf(app).filter(
+    ({ resource, runsHere }) => runsHere && resource.definition.schedule !== undefined,
+  )
+}
+
 function collectSchedules(app: FastifyInstance): Schedule[] {
-  return resourcesOf(app).flatMap(({ name, resource }) => {
-    const { schedule } = resource.definition
-    if (schedule === undefined) return []
-    const parsed = parseSchedule(name, schedule)
+  return scheduledOf(app).map(({ name, resource }) => {
+    const parsed = parseSchedule(name, resource.definition.schedule ?? '')
     validateRequest(resource, name, parsed.input)
-    return [parsed]
+    return parsed
   })
 }
 
@@ -52,8 +55,7 @@ function collectSchedules(app: FastifyInstance): Schedule[] {
 function toTasks({ registry }: FastifyInstance, limit: number): ToTask {
   return ({ name, input }, requestId) => {
     const data = { resource: name, input, user: null, requestId, scheduled: true }
-    const { task: options = {} } = registry.find(name).resource.definition
-    const { id: _, ...task } = createTask(data, options, limit, '')
+    const { id: _, ...task } = createTask(data, registry.find(name).task, limit, '')
     return task
   }
 }

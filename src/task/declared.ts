@@ -17,18 +17,40 @@ export function taskTimeoutOf({ task, timeout = TIMEOUT }: Declared): number {
   return task?.timeout ?? timeout
 }
 
-/** The queues of a service: `default`, those that its resources name, and `more`. */
+/** What is declared of the tasks of one resource, and whether this process runs them. */
+interface Queued {
+  readonly task: { queue?: string }
+  readonly runsHere: boolean
+}
+
+/** The queues of a service. */
+export interface DeclaredQueues {
+  readonly all: ReadonlySet<string>
+  /**
+   * Those that this process works on: where something that it runs has its tasks, and those of no resource. A queue of
+   * others only is left to them; what others have in one that is shared is run here, too: somebody has to.
+   */
+  readonly own: ReadonlySet<string>
+}
+
+/** `default`, the queues of `resources`, and `more`. */
 export function declaredQueues(
-  definitions: Iterable<Declared>,
+  resources: readonly Queued[],
   more: readonly string[],
-): ReadonlySet<string> {
-  const named = Array.from(definitions, ({ task }) => task?.queue ?? DEFAULT_QUEUE)
-  return new Set([DEFAULT_QUEUE, ...named, ...more].toSorted())
+): DeclaredQueues {
+  const queuesOf = (some: readonly Queued[]) => some.map(({ task }) => task.queue ?? DEFAULT_QUEUE)
+  const named = new Set(queuesOf(resources))
+  const here = new Set(queuesOf(resources.filter(({ runsHere }) => runsHere)))
+  const all = [...new Set([DEFAULT_QUEUE, ...named, ...more])].toSorted()
+  const own = all.filter((queue) => here.has(queue) || !named.has(queue))
+  return { all: new Set(all), own: new Set(own) }
 }
 
 /** @throws {PlinthError} RESOURCE_INVALID */
-export function assertTaskOptions(name: string, { task }: Declared): void {
-  const { timeout = 0, queue = DEFAULT_QUEUE } = task ?? {}
+export function assertTaskOptions(
+  name: string,
+  { timeout = 0, queue = DEFAULT_QUEUE }: NonNullable<Declared['task']>,
+): void {
   const problem = queueProblem(queue)
   if (problem) throw errors.RESOURCE_INVALID(name, `of its task ${problem}`)
   if (Number.isSafeInteger(timeout) && timeout >= 0 && timeout <= LONGEST) return

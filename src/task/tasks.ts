@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { errors } from '../errors.ts'
+import type { DeclaredQueues } from './declared.ts'
 import { isUnavailable } from './errors.ts'
 import type { ScheduleControl } from './schedule-control.ts'
 import { hasEnded } from './state.ts'
@@ -27,7 +28,7 @@ export interface TasksOptions {
   /** Whether a task can run for a user. */
   loadsUsers: boolean
   /** The queues of the service: asked for when it is complete. */
-  queues: () => ReadonlySet<string>
+  queues: () => DeclaredQueues
 }
 
 /** What a process does of the tasks of its service. */
@@ -49,8 +50,8 @@ export class Tasks {
   readonly work: (wanted: WorkWanted) => Promise<Working>
   readonly schedules: () => Promise<ScheduleControl>
   readonly #outbox: TaskOutbox | undefined
-  readonly #findQueues: () => ReadonlySet<string>
-  #queues: ReadonlySet<string> | undefined
+  readonly #findQueues: () => DeclaredQueues
+  #queues: DeclaredQueues | undefined
 
   constructor({ driver, work, schedules, outbox, payloadLimit, ...more }: TasksOptions) {
     this.driver = driver
@@ -62,8 +63,17 @@ export class Tasks {
     this.#findQueues = more.queues
   }
 
-  /** The queues that the service declares: no task is enqueued elsewhere, and its workers work on all of them. */
+  /** The queues that the service declares: no task is enqueued elsewhere. */
   get queues(): ReadonlySet<string> {
+    return this.#declared.all
+  }
+
+  /** Those that workers of this process work on: all, or those of the modules that it runs. */
+  get ownQueues(): ReadonlySet<string> {
+    return this.#declared.own
+  }
+
+  get #declared(): DeclaredQueues {
     this.#queues ??= this.#findQueues()
     return this.#queues
   }

@@ -205,6 +205,7 @@ t.test("the kit's values without any variable set", async (t) => {
       REQUEST_TIMEOUT: 30_000,
       DRAIN_DELAY: 0,
       SHUTDOWN_TIMEOUT: 10_000,
+      PLINTH_MODULES: '__all__',
       DATABASE_URL: 'sqlite:./data/dev.db',
       DATABASE_POOL_SIZE: 10,
       DATABASE_QUEUE_LIMIT: 10_000,

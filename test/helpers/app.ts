@@ -13,7 +13,7 @@ export interface TestAppOptions {
   strict?: boolean
   server?: FastifyServerOptions
   /** Other options of plinth/plugins/resources. */
-  resources?: Pick<ResourcesOptions, 'async' | 'identify'>
+  resources?: Partial<ResourcesOptions>
   /** Registered before the resources. */
   plugin?: (app: FastifyInstance) => void
 }

@@ -16,15 +16,15 @@ const perform = () => null
 t.test('a request that cannot be divided over the request is refused at boot', async (t) => {
   const cases: [string, ResourceTable][] = [
     [
-      'its request schema has no id',
+      '/things/:id has id, its request schema has not; list it: id: Type.String()',
       { one: defineResource({ summary: 'x', path: '/:id', perform }) },
     ],
     [
-      'its request schema has no constructor',
+      '/things/:constructor has constructor, its request schema has not; list it: constructor: Type.String()',
       { one: defineResource({ summary: 'x', path: '/:constructor', request: Id, perform }) },
     ],
     [
-      'its request schema has no dry',
+      'its query has dry, its request schema has not',
       {
         one: defineResource({
           summary: 'x',

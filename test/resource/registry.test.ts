@@ -174,13 +174,13 @@ t.test('what cannot be is refused when the registry is made', async (t) => {
       'a.one',
       'a module beside it is called so, too',
     ],
-    [{ 'a.b': a }, 'a.b', 'a name has no dot and no space, got "a.b"'],
+    [{ 'a.b': a }, 'a.b', 'a name has no dot, comma or space, got "a.b"'],
     [
       { a: { prefix: '/a', resources: { 'o ne': one } } },
       'a.o ne',
-      'a name has no dot and no space, got "o ne"',
+      'a name has no dot, comma or space, got "o ne"',
     ],
-    [{ '': a }, '', 'a name has no dot and no space, got ""'],
+    [{ '': a }, '', 'a name has no dot, comma or space, got ""'],
   ]
   for (const [modules, name, problem] of cases)
     t.match(await failure(createBareApp(t, modules)), {
@@ -196,4 +196,68 @@ t.test('what cannot be is refused when the registry is made', async (t) => {
       code: 'PLUGIN_OPTION_INVALID',
       message: new RegExp(` ${place} `),
     })
+})
+
+t.test('a prefix with parameters: they are part of each request', async (t) => {
+  const Place = Type.Object({ code: Type.String(), year: Type.Integer(), id: Type.Integer() })
+  const retrieve = defineResource({
+    summary: 'One',
+    path: '/:id',
+    request: Place,
+    response: Place,
+    perform: (place) => place,
+  })
+  const add = defineResource({
+    summary: 'Add',
+    method: 'POST',
+    request: Type.Object({ ...Place.properties, name: Type.String() }),
+    response: Type.Array(Type.Unknown()),
+    perform: ({ code, year, id, name }) => [code, year, id, name],
+  })
+  const list = defineResource({
+    summary: 'List',
+    request: Type.Pick(Place, ['code', 'year']),
+    response: Type.Array(Place),
+    perform: async ({ code, year }) => [await retrieve({ code, year, id: 1 })],
+  })
+  const cities = defineModule({ prefix: '/cities', resources: { retrieve, add, list } })
+  const years = defineModule({ prefix: '/:year', modules: { cities } })
+  const modules = { countries: defineModule({ prefix: '/countries/:code', modules: { years } }) }
+  const { app } = await createService(t, {}, { modules })
+  const data = async (method: 'GET' | 'POST', url: string, payload?: object) =>
+    (await app.inject({ method, url, ...(payload && { payload }) })).json().data
+  t.strictSame(await data('GET', '/countries/FR/2020/cities/5'), { code: 'FR', year: 2020, id: 5 })
+  t.strictSame(await data('GET', '/countries/FR/2020/cities'), [{ code: 'FR', year: 2020, id: 1 }])
+  t.strictSame(await data('POST', '/countries/FR/2020/cities', { id: 2, name: 'Paris' }), [
+    'FR',
+    2020,
+    2,
+    'Paris',
+  ])
+  t.strictSame(await app.run(() => retrieve({ code: 'DE', year: 1, id: 2 })), {
+    code: 'DE',
+    year: 1,
+    id: 2,
+  })
+  const bad = await app.inject('/countries/FR/now/cities/5')
+  t.match(bad.json(), { code: 'INVALID_REQUEST', errors: [{ path: '/year' }] })
+  const twice = await app.inject('/countries/FR/2020/cities/5?code=DE')
+  t.equal(twice.statusCode, 400, 'it comes from its own place only')
+  const { paths } = (await app.inject('/openapi.json')).json()
+  t.strictSame(
+    paths['/countries/{code}/{year}/cities/{id}'].get.parameters.map(
+      (one: { name: string; in: string }) => [one.name, one.in],
+    ),
+    [
+      ['code', 'path'],
+      ['year', 'path'],
+      ['id', 'path'],
+    ],
+  )
+  const lacks = defineModule({ prefix: '/countries/:code', resources: { say: say('x') } })
+  t.match(await failure(createBareApp(t, { lacks })), {
+    code: 'RESOURCE_INVALID',
+    message:
+      'The resource lacks.say cannot be served: /countries/:code/ has code, its request schema has not; list it: code: Type.String()',
+  })
 })
