@@ -68,18 +68,45 @@ export function sharedFailures(
   envelope: Envelope,
   headers: ResponseObject['headers'],
 ): Record<string, ResponseObject> {
+  const failures = Object.entries(FAILURES).map(([status, { description, example }]) => [
+    nameOf(Number(status)),
+    createFailure(envelope, description, {
+      headers,
+      example: envelope.failure(example(), EXAMPLE_REQUEST),
+    }),
+  ])
+  return {
+    ...Object.fromEntries(failures),
+    Failure: createFailure(envelope, 'Any other failure', { headers }),
+  }
+}
+
+/** Responses for the errors that a resource declares, by their status. */
+export function ownFailures(
+  declared: readonly { code: string; statusCode: number }[],
+  envelope: Envelope,
+): Record<number, ResponseObject> {
+  const byStatus = Object.groupBy(declared, ({ statusCode }) => statusCode)
+  return Object.fromEntries(
+    Object.entries(byStatus).map(([status, found = []]) => {
+      const description = found.map(({ code }) => `\`${code}\``).join(', ')
+      return [status, createFailure(envelope, description)]
+    }),
+  )
+}
+
+function createFailure(
+  envelope: Envelope,
+  description: string,
+  { headers, example }: { headers?: ResponseObject['headers'] | undefined; example?: unknown } = {},
+): ResponseObject {
   const [mediaType] = envelope.errorType.split(';', 1) as [string]
   const schema = { $ref: '#/components/schemas/Error' }
-  const create = (description: string, example?: unknown): ResponseObject => ({
+  return {
     description,
     ...(headers && { headers }),
     content: { [mediaType]: { schema, ...(example !== undefined && { example }) } },
-  })
-  const failures = Object.entries(FAILURES).map(([status, { description, example }]) => [
-    nameOf(Number(status)),
-    create(description, envelope.failure(example(), EXAMPLE_REQUEST)),
-  ])
-  return { ...Object.fromEntries(failures), Failure: create('Any other failure') }
+  }
 }
 
 function nameOf(status: number): string {

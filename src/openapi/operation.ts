@@ -2,7 +2,7 @@ import type { Envelope } from '../http/envelope.ts'
 import type { AnyDefined } from '../resource/contract.ts'
 import type { JsonSchema } from '../resource/schema.ts'
 import { conditionParameters, isConditional, isSafe, validatorHeaders } from './conditional.ts'
-import { EXAMPLE_REQUEST, failureOf } from './failures.ts'
+import { EXAMPLE_REQUEST, failureOf, ownFailures } from './failures.ts'
 import type { ServedOperation } from './served.ts'
 import type { MediaType, Operation, Parameter, ResponseObject } from './types.ts'
 
@@ -20,6 +20,7 @@ export function completeOperation(
   for (const status of failuresOf(operation, served, definition)) {
     operation.responses[status] = failureOf(status)
   }
+  Object.assign(operation.responses, ownFailures(definition.errors ?? [], envelope))
   if (isConditional(definition)) addConditions(operation, definition)
   if (served.route.config?.async) addTask(operation, envelope)
 }

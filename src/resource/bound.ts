@@ -1,5 +1,5 @@
-import type { Listing, RegisteredModule } from './registry.ts'
-import type { AnyResource } from './resource.ts'
+import type { RegisteredModule } from './registry.ts'
+import { type AnyResource, bindResource } from './resource.ts'
 
 /** Resources and modules by name, as deep as modules nest, of an app whose service is not known. */
 export interface BoundTable {
@@ -12,7 +12,10 @@ export function bindResources(
   run: <T>(fn: () => T) => T,
 ): BoundTable {
   const bound = modules.map((module) => {
-    const own = module.listings.map((listing) => [keyOf(listing), bind(listing, run)])
+    const own = module.listings.map((listing) => [
+      keyOf(listing),
+      bindResource(listing.entry.resource, run),
+    ])
     return [
       keyOf(module),
       { ...Object.fromEntries(own), ...bindResources(module.modules, run) },
@@ -24,20 +27,4 @@ export function bindResources(
 /** What it is called within its module. */
 function keyOf({ name }: { readonly name: string }): string {
   return name.slice(name.lastIndexOf('.') + 1)
-}
-
-function bind({ entry }: Listing, run: <T>(fn: () => T) => T): AnyResource {
-  const resource = entry.resource as AnyResource
-  const call = (...args: Parameters<AnyResource>) => run(() => resource(...args))
-  const within = <Args extends unknown[], T>(method: (...args: Args) => T) => {
-    return (...args: Args) => run(() => method(...args))
-  }
-  const { refresh, cacheless, invalidate, enqueue, bulk } = resource
-  return Object.assign(call, resource, {
-    refresh: within(refresh),
-    cacheless: within(cacheless),
-    invalidate: within(invalidate),
-    enqueue: within(enqueue),
-    bulk: within(bulk),
-  }) as AnyResource
 }

@@ -16,8 +16,8 @@ export interface TaskOptions
   timeout?: number
 }
 
-/** What a resource is: `request` goes in, `response` comes out, `perform` is the business logic between. */
-export interface ResourceDefinition<Req extends TSchema, Res extends TSchema> {
+/** What the callers of a resource know of it, wherever it is performed: here, in another service, at an upstream system. */
+export interface Contract<Req extends TSchema, Res extends TSchema> {
   /** A few words for lists and the API document. */
   summary: string
   /** Markdown for the API document. */
@@ -34,6 +34,22 @@ export interface ResourceDefinition<Req extends TSchema, Res extends TSchema> {
   response?: Res
   /** The HTTP status of success; default 200. */
   status?: 200 | 201 | 202
+  /** The errors of its own that its callers may meet; in the API document. */
+  errors?: readonly { readonly code: string; readonly statusCode: number }[]
+  /**
+   * The bodies that `perform` reads itself, from `context.request`, by their media types: an upload of
+   * `multipart/form-data` or `application/octet-stream`. Described by these schemas, and not checked.
+   */
+  consumes?: Readonly<Record<string, TSchema>>
+  /** How its clients authenticate, for the API document; default: as its module says. It enforces nothing. */
+  security?: Security
+  /** Shown in the API document. */
+  examples?: { request?: Static<Req>; response?: Static<Res> }
+}
+
+/** What a resource is: `request` goes in, `response` comes out, `perform` is the business logic between. */
+export interface ResourceDefinition<Req extends TSchema, Res extends TSchema>
+  extends Contract<Req, Res> {
   /** Milliseconds until the call is given up and its signal aborted; default: the app's deadline. */
   timeout?: number
   /** The entity tag of what the request would find, without quotes; `undefined`: it has none (RFC 9110, 8.8.3). */
@@ -57,15 +73,6 @@ export interface ResourceDefinition<Req extends TSchema, Res extends TSchema> {
   task?: TaskOptions
   /** When it runs by itself, as a task: cron, in five fields or six with seconds first. */
   schedule?: string | Schedule
-  /**
-   * The bodies that `perform` reads itself, from `context.request`, by their media types: an upload of
-   * `multipart/form-data` or `application/octet-stream`. Described by these schemas, and not checked.
-   */
-  consumes?: Readonly<Record<string, TSchema>>
-  /** How its clients authenticate, for the API document; default: as its module says. It enforces nothing. */
-  security?: Security
-  /** Shown in the API document. */
-  examples?: { request?: Static<Req>; response?: Static<Res> }
   perform(request: Static<Req>, context: Context): Promise<Static<Res>> | Static<Res>
 }
 

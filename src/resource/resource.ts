@@ -4,7 +4,7 @@ import type { EnqueueOptions } from '../task/types.ts'
 import { type BulkOptions, type BulkSettled, bulk } from './bulk.ts'
 import type { CacheMode } from './cache-policy.ts'
 import { type CallOptions, callResource, enqueue, invalidate } from './call.ts'
-import type { Defined, ResourceDefinition } from './contract.ts'
+import type { AnyDefined, Defined, ResourceDefinition } from './contract.ts'
 import type { Task } from './enqueue.ts'
 import type { TaskPlan } from './task-plan.ts'
 
@@ -64,26 +64,77 @@ export interface Resource<Req extends TSchema = TSchema, Res extends TSchema = T
 // biome-ignore lint/suspicious/noExplicitAny: a table of resources has to take every kind, and only `any` is both in- and output
 export type AnyResource = Resource<any, any>
 
+/** How a resource is called: here, in the context of an app, or elsewhere. */
+export interface Invoker {
+  call(
+    resource: AnyDefined,
+    request: unknown,
+    options: CallOptions | undefined,
+    mode: CacheMode,
+  ): Promise<unknown>
+  invalidate(resource: AnyDefined, request: unknown): Promise<void>
+  enqueue(
+    resource: AnyDefined,
+    request: unknown,
+    options: EnqueueOptions | undefined,
+  ): Promise<Task>
+}
+
+const local: Invoker = { call: callResource, invalidate, enqueue }
+
 /** Defines a resource. Its schemas are TypeBox schemas; the types of `perform` and of calls follow from them. */
 export function defineResource<
   Req extends TSchema = TObject<Record<never, never>>,
   Res extends TSchema = TNull,
 >(definition: ResourceDefinition<Req, Res>): Resource<Req, Res> {
-  const run = (mode: CacheMode) => (request?: unknown, options?: CallOptions) =>
-    callResource(resource, request, options, mode)
-  const call = run('cached')
-  const resource: Resource<Req, Res> = Object.assign(call, {
+  const { request, response } = definition
+  return createResource<Req, Res>(local, {
     definition,
-    request: definition.request ?? (Type.Object({}) as TSchema as Req),
-    response: definition.response ?? (Type.Null() as TSchema as Res),
+    request: request ?? (Type.Object({}) as TSchema as Req),
+    response: response ?? (Type.Null() as TSchema as Res),
+  })
+}
+
+/** The same resource, each call of which runs through `run`. */
+export function bindResource(resource: AnyDefined, run: <T>(fn: () => T) => T): AnyResource {
+  const invoker: Invoker = {
+    call: (...args) => run(() => local.call(...args)),
+    invalidate: (...args) => run(() => local.invalidate(...args)),
+    enqueue: (...args) => run(() => local.enqueue(...args)),
+  }
+  return createResource(invoker, resource, resource)
+}
+
+/**
+ * What is called through `invoker`, in every way that a resource can be called in process.
+ *
+ * @param called the one that is listed in a module; default: the one that is made
+ */
+function createResource<Req extends TSchema, Res extends TSchema>(
+  invoker: Invoker,
+  { definition, request, response }: Defined<Req, Res>,
+  called?: AnyDefined,
+): Resource<Req, Res> {
+  const run = (mode: CacheMode) => (request?: unknown, options?: CallOptions) =>
+    invoker.call(called ?? made, request, options, mode)
+  const call = run('cached')
+  const made: Resource<Req, Res> = Object.assign(call, {
+    definition,
+    request,
+    response,
     refresh: run('refresh'),
     cacheless: run('cacheless'),
-    invalidate: (request?: unknown) => invalidate(resource, request),
-    enqueue: (request?: unknown, options?: EnqueueOptions) => enqueue(resource, request, options),
-    task: (request?: unknown, options: EnqueueOptions = {}) => ({ resource, request, options }),
+    invalidate: (request?: unknown) => invoker.invalidate(called ?? made, request),
+    enqueue: (request?: unknown, options?: EnqueueOptions) =>
+      invoker.enqueue(called ?? made, request, options),
+    task: (request?: unknown, options: EnqueueOptions = {}) => ({
+      resource: called ?? made,
+      request,
+      options,
+    }),
     // A transaction has one connection, and what one call undoes must not take along what another has done meanwhile.
     bulk: (requests: readonly unknown[], options?: BulkOptions) =>
       bulk(call, requests, isInTransaction() ? { ...options, concurrency: 1 } : options),
   }) as unknown as Resource<Req, Res>
-  return resource
+  return made
 }

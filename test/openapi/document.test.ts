@@ -244,3 +244,12 @@ for (const envelope of ['standard', 'problem'] satisfies EnvelopeName[]) {
     }
   })
 }
+
+t.test('the errors that a resource declares are told by their status', async (t) => {
+  const { byId } = await readFixture(t)
+  const { responses } = byId.get('cities.fail')?.operation ?? {}
+  t.match(responses?.[409], {
+    description: '`CITY_LOST`, `CONFLICT`',
+    content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } },
+  })
+})

@@ -4,7 +4,7 @@ import docs from '../../plugins/docs.ts'
 import envelopePlugin from '../../plugins/envelope.ts'
 import health from '../../plugins/health.ts'
 import resources from '../../plugins/resources.ts'
-import { errors, notFound } from '../../src/errors.ts'
+import { defineError, errors, notFound } from '../../src/errors.ts'
 import type { EnvelopeName } from '../../src/http/envelope.ts'
 import { defineModule } from '../../src/resource/module.ts'
 import { defineResource } from '../../src/resource/resource.ts'
@@ -114,10 +114,13 @@ const motto = defineResource({
   perform: () => 'Fluctuat "nec" mergitur',
 })
 
+const CityLost = defineError('CITY_LOST', 409, 'The city %s is lost')
+
 const fail = defineResource({
   summary: 'Fails',
   path: '/fail',
   timeout: 30,
+  errors: [CityLost, errors.CONFLICT],
   request: Type.Object({ how: Type.Enum(['crash', 'busy', 'hang']) }),
   examples: { request: { how: 'crash' } },
   perform({ how }, { signal }) {

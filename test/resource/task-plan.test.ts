@@ -2,7 +2,7 @@ import t from 'tap'
 import { Type } from 'typebox'
 import { errors } from '../../src/errors.ts'
 import { defineResource } from '../../src/resource/resource.ts'
-import { chain, group } from '../../src/resource/task-plan.ts'
+import { chain, group, type TaskPlan } from '../../src/resource/task-plan.ts'
 import { failure } from '../helpers/app.ts'
 import { until } from '../suites/task-fixture.ts'
 import { onEach, serve } from './attached.ts'
@@ -108,4 +108,13 @@ onEach(t, 'a chain that is cancelled ends', async (t, attached) => {
   t.equal(await task.cancel(), true)
   await until(async () => (await task.status()).state === 'cancelled')
   t.strictSame(ran, [])
+})
+
+onEach(t, 'the resources of the app make tasks for a chain, too', async (t, attached) => {
+  const app = await serve(t, attached, { add: create().add })
+  const add = app.resources.things?.add
+  const task = await app.run(() =>
+    chain(add?.task({ n: 1 }) as TaskPlan, add?.task({ n: 2 }) as TaskPlan),
+  )
+  t.equal(await task.result(), 3)
 })
