@@ -7,6 +7,7 @@ import { giveContext } from '../src/http/request-context.ts'
 import { createRoute } from '../src/http/route.ts'
 import { assertOnce, checkOptions, invalidOption, isObject } from '../src/plugin.ts'
 import { type BoundTable, bindResources } from '../src/resource/bound.ts'
+import { CompiledResources } from '../src/resource/compiled.ts'
 import { Context, currentContext, type Identify, runInContext } from '../src/resource/context.ts'
 import type { Authorize } from '../src/resource/execute.ts'
 import { type ModuleTable, moduleNames } from '../src/resource/module.ts'
@@ -19,6 +20,8 @@ declare module 'fastify' {
     resources: BoundTable
     /** Every resource by its full name, exposed or not. */
     registry: ResourceRegistry
+    /** What the schemas of its resources are compiled to. */
+    compiled: CompiledResources
     /** What holds responses to their schemas, and counts those that do not fit. */
     responses: ResponseCheck
     /** Runs `fn` in a context of this app, so that resources can be called in it. */
@@ -86,7 +89,8 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
   if (options.authorize) app.decorate('authorize', options.authorize)
   giveContext(app)
   app.decorate('run', run)
-  app.decorate('responses', new ResponseCheck(strict, app.log))
+  app.decorate('compiled', new CompiledResources(app))
+  app.decorate('responses', new ResponseCheck(strict, app.compiled, app.log))
   const share = <T>(fn: () => T): T =>
     currentContext()?.app.registry === registry ? fn() : run(fn)
   app.decorate('resources', bindResources(registry.modules, share))
@@ -103,8 +107,9 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
     scope.removeContentTypeParser('text/plain')
     scope.setErrorHandler(createErrorHandler(envelope))
     for (const { name: operationId, entry, exposed } of module.listings) {
-      if (!exposed || !module.runsHere) continue
       const { name, resource } = entry
+      scope.compiled.add(resource, name, scope)
+      if (!exposed || !module.runsHere) continue
       for (const type of Object.keys(resource.definition.consumes ?? {})) leaveUnread(scope, type)
       const settings = { app: scope, envelope, operationId, timeout, async, security, tags }
       scope.route(createRoute(name, resource, settings))

@@ -68,11 +68,11 @@ function describeResources({ registry }: FastifyInstance): string {
 }
 
 /** What a client may make the service work on for long. */
-function checkRequests({ registry }: FastifyInstance): Finding[] {
+function checkRequests({ compiled, registry }: FastifyInstance): Finding[] {
   return [...registry]
     .filter(({ runsHere }) => runsHere)
     .flatMap(({ resource, name }) =>
-      findCostly(resource).map(({ path, problem }) => ({
+      findCostly(compiled.of(resource).request).map(({ path, problem }) => ({
         check: 'requests',
         level: 'warning',
         message: `${name}: ${path || 'the request'}: ${problem}`,

@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors } from '../errors.ts'
 import type { AnyDefined } from '../resource/contract.ts'
-import { closeSchema, type JsonSchema, pickProperties } from '../resource/schema.ts'
+import { unfold } from '../resource/references.ts'
+import { type JsonSchema, pickProperties } from '../resource/schema.ts'
 
 /** Where each part of a resource's request comes from, as Fastify names the schemas. */
 export interface RequestParts {
@@ -11,14 +12,18 @@ export interface RequestParts {
 }
 
 /**
- * Divides a resource's request schema over path, query and body of the route `url`. GET reads the query, the other methods
+ * Divides `schema`, a resource's complete request schema, over path, query and body of the route `url`. GET reads the query, the other methods
  * the body; properties that the path names come from there.
  *
  * @throws {PlinthError} RESOURCE_INVALID where a name has two places or none
  */
-export function splitRequest(resource: AnyDefined, name: string, url: string): RequestParts {
+export function splitRequest(
+  schema: JsonSchema,
+  resource: AnyDefined,
+  name: string,
+  url: string,
+): RequestParts {
   const refuse = (problem: string) => errors.RESOURCE_INVALID(name, problem)
-  const schema = closeSchema(resource.request)
   const inPath = Array.from(url.matchAll(/:(\w+)/g), ([, parameter]) => parameter as string)
   const inQuery: readonly string[] = resource.definition.query ?? []
   if (url.includes('*')) throw refuse('a path has no wildcard; name its parameters')
@@ -41,11 +46,21 @@ export function splitRequest(resource: AnyDefined, name: string, url: string): R
   )
   const queried = hasBody(resource) ? inQuery : [...inQuery, ...rest]
   return {
-    ...(inPath.length > 0 && { params: pickProperties(schema, inPath) }),
+    ...(inPath.length > 0 && { params: pickUnfolded(schema, inPath) }),
     // An empty one is kept: it refuses query parameters that nothing reads.
-    querystring: pickProperties(schema, queried),
+    querystring: pickUnfolded(schema, queried),
     ...(hasBody(resource) && rest.length > 0 && { body: pickProperties(schema, rest) }),
   }
+}
+
+/** Properties that are told as parameters, one by one: what each is stands there. */
+function pickUnfolded(schema: JsonSchema, names: readonly string[]): JsonSchema {
+  const picked = pickProperties(schema, names)
+  const unfolded = Object.entries(picked.properties ?? {}).map(([name, one]) => [
+    name,
+    unfold(one, schema),
+  ])
+  return { ...picked, properties: Object.fromEntries(unfolded) }
 }
 
 /**

@@ -1,12 +1,13 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { errors } from '../errors.ts'
+import type { CompiledResource } from '../resource/compiled.ts'
 import type { Context } from '../resource/context.ts'
 import type { AnyDefined } from '../resource/contract.ts'
 import { type Answer, execute } from '../resource/execute.ts'
 import { boundNumbers, hasSecrets, type JsonSchema } from '../resource/schema.ts'
 import type { Security } from '../resource/security.ts'
-import { compileSerializer, type SharedSchemas } from '../resource/serialize.ts'
+import { compileSerializer, liftDefinitions } from '../resource/serialize.ts'
 import { compileCoercing, compileExact } from '../resource/validate.ts'
 import { assertReadableUrl, createBodyCheck } from './body.ts'
 import { asJson, type Envelope, toSend } from './envelope.ts'
@@ -54,9 +55,10 @@ export function createRoute(
   const { definition } = resource
   const url = definition.path ?? '/'
   const { app } = settings
-  const parts = splitRequest(resource, name, `${app.prefix}${url}`)
+  const compiled = app.compiled.of(resource)
+  const parts = splitRequest(compiled.request, resource, name, `${app.prefix}${url}`)
   if (parts.params) warnOfLongParameters(app, `${app.prefix}${url}`, parts.params)
-  const async = allowsTasks(name, resource, settings.async)
+  const async = allowsTasks(name, definition, compiled, settings.async)
   const { timeout } = settings
   // Where it is registered it has set that of all routes.
   const own = definition.timeout ?? (app.hasPlugin('plinth-deadline') ? undefined : timeout)
@@ -68,10 +70,9 @@ export function createRoute(
     method: definition.method ?? 'GET',
     url,
     config: { resource: name, definition, deadline, async },
-    schema: createRouteSchema(resource, parts, settings),
+    schema: createRouteSchema(resource, compiled.response, parts, settings),
     validatorCompiler: ({ schema, httpPart }) => compilePart(schema as JsonSchema, httpPart),
-    serializerCompiler: ({ schema }) =>
-      compileSerializer(schema as JsonSchema, app.getSchemas() as SharedSchemas),
+    serializerCompiler: ({ schema }) => compileSerializer(schema as JsonSchema),
     ...(own !== undefined && { onRequest: setDeadline(own) }),
     ...(checkBody && { preValidation: checkBody }),
     handler: createHandler(name, resource, createMerge(parts), { ...settings, async }),
@@ -79,7 +80,8 @@ export function createRoute(
 }
 
 function createRouteSchema(
-  { definition, response }: AnyDefined,
+  { definition }: AnyDefined,
+  response: JsonSchema,
   parts: RequestParts,
   { envelope, operationId, tags, ...settings }: RouteSettings,
 ) {
@@ -91,7 +93,8 @@ function createRouteSchema(
     ...(tags && { tags }),
     ...(security && { security }),
     ...parts,
-    response: { [definition.status ?? 200]: envelope.successSchema(response as JsonSchema) },
+    // Before Fastify sees it: what it refers to counts from the root.
+    response: { [definition.status ?? 200]: liftDefinitions(envelope.successSchema(response)) },
   }
 }
 
@@ -129,7 +132,8 @@ function createHandler(
     },
     check(value, { context }) {
       if (value instanceof Readable || isSent(ofRequest(context).reply)) return value
-      if (responses.strict || answered++ % LOOK === 0) responses.check(resource, name, value)
+      if (responses.strict || value == null || answered++ % LOOK === 0)
+        responses.check(resource, name, value)
       return value
     },
     ...(isConditional && {
@@ -179,10 +183,15 @@ const ASYNC = 'x-async-task'
  * @param inherited what its module or service says
  * @throws {PlinthError} RESOURCE_INVALID where it says so itself and has a secret, which would be kept in Redis
  */
-function allowsTasks(name: string, resource: AnyDefined, inherited: boolean): boolean {
-  const { async = inherited } = resource.definition
-  if (!async || !hasSecrets([resource.request, resource.response])) return async
-  if (resource.definition.async)
+function allowsTasks(
+  name: string,
+  definition: AnyDefined['definition'],
+  { request, response }: CompiledResource,
+  inherited: boolean,
+): boolean {
+  const { async = inherited } = definition
+  if (!async || !hasSecrets([request, response])) return async
+  if (definition.async)
     throw errors.RESOURCE_INVALID(
       name,
       'it is async: true and has a secret, which Redis would keep',

@@ -6,7 +6,6 @@ import { type CacheSlot, isShared, ownerOf, policyFor, tagsOf } from './cache-po
 
 import type { Context, User } from './context.ts'
 import type { AnyDefined } from './contract.ts'
-import { fingerprint, toText } from './serialize.ts'
 import { type Call, performed } from './steps.ts'
 
 /** Where the result for `input` is kept; `undefined`: none, for this user or at all. */
@@ -22,7 +21,8 @@ export function cacheSlot(
   const key = canonicalKey(policy.key ? policy.key(input) : input)
   // What an earlier release has stored may not fit the schema of this one.
   const owner = `${name}:${ownerOf(policy, { user })}`
-  return { cache: app.cache, policy, key: `${owner}:${fingerprint(app, resource)}:${key}` }
+  const { fingerprint } = app.compiled.of(resource).writer
+  return { cache: app.cache, policy, key: `${owner}:${fingerprint}:${key}` }
 }
 
 /**
@@ -54,9 +54,8 @@ export async function cachedText(
   const perform = async (signal: AbortSignal) => {
     const { app } = load.context
     const response = await performDetached(load, isShared(policy), signal)
-    const { value, fits } = app.responses.accept(app, load.resource, load.name, response)
-    storable = fits
-    return toText(app, load.resource, value)
+    storable = app.responses.accept(load.resource, load.name, response).fits
+    return app.compiled.of(load.resource).writer.write(response ?? null)
   }
   const run = ending(slot, negative(slot, options, perform, anew), anew)
   const wanted = (text: string) => storable && (!when || when(JSON.parse(text)))

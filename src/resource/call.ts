@@ -1,3 +1,4 @@
+import type { FastifyInstance } from 'fastify'
 import { aborted, follow } from '../abort.ts'
 import { errors } from '../errors.ts'
 import type { EnqueueOptions } from '../task/types.ts'
@@ -7,9 +8,8 @@ import { type Context, currentContext } from './context.ts'
 import type { AnyDefined } from './contract.ts'
 import type { Task } from './enqueue.ts'
 import { type Answer, execute } from './execute.ts'
-import { boundNumbers, closeSchema } from './schema.ts'
 import type { Call } from './steps.ts'
-import { dataValidators, toDetails } from './validate.ts'
+import { toDetails } from './validate.ts'
 
 /** Of one call in process. */
 export interface CallOptions {
@@ -50,7 +50,7 @@ const inProcess: Answer<unknown> = {
   text: (json) => JSON.parse(json),
   data: (value) => value,
   check: (value, { resource, name, context: { app } }) =>
-    app.responses.accept(app, resource, name, value).value,
+    app.responses.accept(resource, name, value).value,
 }
 
 const added: Answer<Task> = {
@@ -69,7 +69,8 @@ export function toCall(resource: AnyDefined, request: unknown, mode: CacheMode =
   if (!context) throw errors.CONTEXT_MISSING(resource.definition.summary)
   context.throwIfAborted()
   const name = nameOf(resource, context)
-  return { resource, name, input: validateRequest(resource, name, request), context, mode }
+  const input = validateRequest(context.app, resource, name, request)
+  return { resource, name, input, context, mode }
 }
 
 /** Takes away what is cached for `request`. */
@@ -85,11 +86,14 @@ function nameOf(resource: AnyDefined, { app }: Context): string {
   return app.registry.of(resource).name
 }
 
-const validatorOf = dataValidators(({ request }) => boundNumbers(closeSchema(request)))
-
 /** @throws {PlinthError} INVALID_REQUEST */
-export function validateRequest(resource: AnyDefined, name: string, request: unknown): unknown {
-  const { validate, copies } = validatorOf(resource)
+export function validateRequest(
+  app: FastifyInstance,
+  resource: AnyDefined,
+  name: string,
+  request: unknown,
+): unknown {
+  const { validate, copies } = app.compiled.of(resource).requestValidator
   const given = request === undefined ? {} : request
   // Never into the caller's own.
   const input = copies ? copyData(given) : given

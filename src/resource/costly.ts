@@ -1,6 +1,5 @@
 import { costOf } from './backtracking.ts'
-import type { AnyDefined } from './contract.ts'
-import type { JsonSchema } from './schema.ts'
+import { type JsonSchema, nameOf } from './schema.ts'
 
 /** A place of a request schema where a client may make the service work for long. */
 export interface Costly {
@@ -9,9 +8,16 @@ export interface Costly {
   problem: string
 }
 
-/** What of the request of `resource` may take long to validate, and how that is mended. */
-export function findCostly({ request }: AnyDefined): Costly[] {
-  return Array.from(placesOf(request as JsonSchema, '', {}))
+/** What of `request`, a complete schema, may take long to validate, and how that is mended. */
+export function findCostly(request: JsonSchema): Costly[] {
+  const { $defs = {} } = request as { $defs?: Schemas }
+  return Array.from(placesOf(request, '', {}, { $defs, seen: new Set() }))
+}
+
+interface Referred {
+  $defs: Schemas
+  /** Each is looked at once, where it is first referred to. */
+  seen: Set<unknown>
 }
 
 /** What bounds a value from outside: an intersection's members bound one another. */
@@ -20,23 +26,32 @@ interface Sizes {
   maxItems?: unknown
 }
 
-function* placesOf(schema: JsonSchema, path: string, outer: Sizes): Generator<Costly> {
+function* placesOf(
+  schema: JsonSchema,
+  path: string,
+  outer: Sizes,
+  referred: Referred,
+): Generator<Costly> {
+  const { $ref } = schema
+  if (typeof $ref === 'string' && !referred.seen.has($ref)) {
+    referred.seen.add($ref)
+    yield* placesOf(referred.$defs[nameOf($ref)] as JsonSchema, path, outer, referred)
+  }
   const members = listOf(schema.allOf)
   const sizes = Object.assign({}, outer, ...members.map(sizesOf), sizesOf(schema)) as Sizes
   const problem = problemOf(schema, sizes)
   if (problem) yield { path, problem }
-  for (const one of members) yield* placesOf(one, path, sizes)
+  for (const one of members) yield* placesOf(one, path, sizes, referred)
   for (const one of [...listOf(schema.anyOf), ...listOf(schema.oneOf)])
-    yield* placesOf(one, path, sizes)
+    yield* placesOf(one, path, sizes, referred)
   for (const [name, one] of Object.entries(schema.properties ?? {}))
-    yield* placesOf(one, `${path}/${name}`, {})
+    yield* placesOf(one, `${path}/${name}`, {}, referred)
   for (const [pattern, one] of Object.entries((schema.patternProperties ?? {}) as Schemas)) {
     if (costOf(pattern).exponential) yield { path: `${path}/*`, problem: ambiguous(pattern) }
-    yield* placesOf(one, `${path}/*`, {})
+    yield* placesOf(one, `${path}/*`, {}, referred)
   }
   const items = [schema.items, schema.additionalItems, schema.contains, schema.additionalProperties]
-  for (const one of items.flatMap(listOf)) yield* placesOf(one, `${path}/*`, {})
-  for (const one of Object.values((schema.$defs ?? {}) as Schemas)) yield* placesOf(one, path, {})
+  for (const one of items.flatMap(listOf)) yield* placesOf(one, `${path}/*`, {}, referred)
 }
 
 type Schemas = Record<string, JsonSchema>

@@ -9,7 +9,6 @@ import { assertUser, Context, type LoadUser, runInContext, type User } from './c
 import { type Answer, execute } from './execute.ts'
 import { toPlinthError } from './failure.ts'
 import type { Registered } from './registry.ts'
-import { toText } from './serialize.ts'
 
 /** Milliseconds after which a task is looked at again that a newer release has enqueued. */
 const UNKNOWN_DELAY = 30_000
@@ -62,8 +61,7 @@ const asTask: Answer<unknown> = {
    */
   check(response, { resource, name, context: { app } }) {
     try {
-      const { value } = app.responses.accept(app, resource, name, response)
-      return value === null ? null : JSON.parse(toText(app, resource, value))
+      return app.responses.accept(resource, name, response).value
     } catch (error) {
       throw new TaskFinal(error)
     }
@@ -87,7 +85,7 @@ function perform(
     childResults: () => run.childResults(),
   }
   const context = Context.ofTask(app, task, new Enqueuer(app, run), end)
-  const valid = validateRequest(resource, name, input)
+  const valid = validateRequest(app, resource, name, input)
   return end.bound(async () => {
     if (user !== null)
       context.user = await runInContext(context, findUser, user, { context, loadUser })

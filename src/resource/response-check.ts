@@ -1,21 +1,14 @@
 import { Readable } from 'node:stream'
-import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import type { FastifyBaseLogger } from 'fastify'
 import { type ErrorDetail, errors } from '../errors.ts'
+import type { CompiledResources } from './compiled.ts'
 import type { AnyDefined } from './contract.ts'
-import { closeSchema } from './schema.ts'
-import { toText } from './serialize.ts'
-import { dataValidators, toDetails } from './validate.ts'
-
-const validatorOf = dataValidators(({ response }) => closeSchema(response))
-
-/** What is wrong with `response`, a field that the schema would drop included; undefined: it fits. */
-function problemsOf(resource: AnyDefined, response: unknown): ErrorDetail[] | undefined {
-  const { validate, copies } = validatorOf(resource)
-  return validate(toJson(response, copies)) ? undefined : toDetails(validate.errors)
-}
+import { toJson } from './json.ts'
+import { toDetails } from './validate.ts'
 
 /** A response as its caller may have it. */
 export interface Accepted {
+  /** As JSON has it: a text where `perform` has returned a date, a number for a bigint, and the defaults of the schema. */
   value: unknown
   /** Whether it fits its schema, where it was left out what that does not list. */
   fits: boolean
@@ -27,11 +20,13 @@ export interface Accepted {
  */
 export class ResponseCheck {
   readonly strict: boolean
+  readonly #compiled: CompiledResources
   readonly #log: FastifyBaseLogger
   readonly #misfits = new Map<string, number>()
 
-  constructor(strict: boolean, log: FastifyBaseLogger) {
+  constructor(strict: boolean, compiled: CompiledResources, log: FastifyBaseLogger) {
     this.strict = strict
+    this.#compiled = compiled
     this.#log = log
   }
 
@@ -43,15 +38,10 @@ export class ResponseCheck {
   /**
    * Looks whether `response` fits.
    *
-   * @throws {PlinthError} INVALID_RESPONSE where it does not, and must; a stream never does
+   * @throws {PlinthError} INVALID_RESPONSE where it does not, and must; a stream never does, and nothing only where null does
    */
   check(resource: AnyDefined, name: string, response: unknown): boolean {
-    if (response instanceof Readable) throw notData(name, response)
-    const problems = problemsOf(resource, response)
-    if (!problems) return true
-    if (this.strict) throw errors.INVALID_RESPONSE.with({ errors: problems }, name)
-    this.#count(name, problems)
-    return false
+    return this.#look(resource, name, response).fits
   }
 
   /**
@@ -59,10 +49,37 @@ export class ResponseCheck {
    *
    * @throws {PlinthError} INVALID_RESPONSE as `check`; INTERNAL where nothing could be written
    */
-  accept(app: FastifyInstance, resource: AnyDefined, name: string, response: unknown): Accepted {
-    if (this.check(resource, name, response)) return { value: response ?? null, fits: true }
-    const value = JSON.parse(write(app, resource, response))
-    return { value, fits: problemsOf(resource, value) === undefined }
+  accept(resource: AnyDefined, name: string, response: unknown): Accepted {
+    const looked = this.#look(resource, name, response)
+    if (looked.fits) return looked
+    const value = JSON.parse(this.#write(resource, response))
+    return { value, fits: this.#validate(resource, value) === undefined }
+  }
+
+  #look(resource: AnyDefined, name: string, response: unknown): Accepted {
+    if (response instanceof Readable) throw notData(name, response)
+    const value = toJson(response, this.#compiled.of(resource).responseValidator.copies)
+    const problems = this.#validate(resource, value)
+    if (!problems) return { value, fits: true }
+    // Of nothing at all an object would be written, with nothing in it.
+    if (this.strict || value === null)
+      throw errors.INVALID_RESPONSE.with({ errors: problems }, name)
+    this.#count(name, problems)
+    return { value, fits: false }
+  }
+
+  /** What is wrong with `value`, a field that the schema would drop included; undefined: it fits. */
+  #validate(resource: AnyDefined, value: unknown): ErrorDetail[] | undefined {
+    const { validate } = this.#compiled.of(resource).responseValidator
+    return validate(value) ? undefined : toDetails(validate.errors)
+  }
+
+  #write(resource: AnyDefined, response: unknown): string {
+    try {
+      return this.#compiled.of(resource).writer.write(response)
+    } catch (cause) {
+      throw errors.INTERNAL.with({ cause })
+    }
   }
 
   #count(name: string, problems: readonly ErrorDetail[]): void {
@@ -81,39 +98,3 @@ function notData(name: string, stream: Readable): Error {
   const message = 'is a stream, which only a route can answer with'
   return errors.INVALID_RESPONSE.with({ errors: [{ path: '', message }] }, name)
 }
-
-function write(app: FastifyInstance, resource: AnyDefined, response: unknown): string {
-  try {
-    return toText(app, resource, response)
-  } catch (cause) {
-    throw errors.INTERNAL.with({ cause })
-  }
-}
-
-/**
- * What a value is once it has been JSON: dates are strings, `undefined` properties are not there.
- *
- * @param copies where it is false, an object that is JSON already, as rows are, is not copied
- */
-function toJson(value: unknown, copies: boolean): unknown {
-  if (value === undefined) return null
-  if (typeof value === 'bigint') return Number(value)
-  if (typeof value !== 'object' || value === null) return value
-  if (Array.isArray(value)) return value.map((item) => toJson(item, copies))
-  if ('toJSON' in value && typeof value.toJSON === 'function') return toJson(value.toJSON(), copies)
-  if (!copies && isPlain(value)) return value
-  return Object.fromEntries(
-    Object.entries(value)
-      .filter(([, v]) => v !== undefined)
-      .map(([k, v]) => [k, toJson(v, copies)]),
-  )
-}
-
-/** Whether it is an object of no class whose properties are strings, numbers, booleans or null. */
-function isPlain(value: object): boolean {
-  const prototype = Object.getPrototypeOf(value)
-  if (prototype !== null && prototype !== Object.prototype) return false
-  return Object.values(value).every((v) => v === null || SCALARS.has(typeof v))
-}
-
-const SCALARS: ReadonlySet<string> = new Set(['string', 'number', 'boolean'])

@@ -10,31 +10,82 @@ export interface JsonSchema {
 
 type SchemaMap = { [name: string]: JsonSchema }
 
-const LISTS = ['allOf', 'anyOf', 'oneOf', 'prefixItems'] as const
-// `not` is left out: what closes a schema, or drops from it, would open its opposite.
-const SINGLES = ['items', 'additionalProperties'] as const
-const MAPS = ['properties', 'patternProperties', '$defs'] as const
+/** The keywords of a schema that hold others: one, a list or a map of them. */
+export interface Parts {
+  lists: readonly string[]
+  singles: readonly string[]
+  maps: readonly string[]
+}
+
+/** All of them but `$defs`. */
+export const EVERY_PART: Parts = {
+  lists: ['allOf', 'anyOf', 'oneOf', 'prefixItems'],
+  singles: [
+    'items',
+    'additionalItems',
+    'unevaluatedItems',
+    'contains',
+    'additionalProperties',
+    'unevaluatedProperties',
+    'propertyNames',
+    'not',
+    'if',
+    'then',
+    'else',
+  ],
+  maps: ['properties', 'patternProperties', 'dependentSchemas'],
+}
+
+/** Those through which a schema can be closed, and what is in them be changed, part by part. */
+const PARTS: Parts = {
+  lists: ['allOf', 'anyOf', 'oneOf', 'prefixItems'],
+  // `not` is left out: what closes a schema, or drops from it, would open its opposite.
+  singles: ['items', 'additionalProperties'],
+  maps: ['properties', 'patternProperties', '$defs'],
+}
+
+/** What a reference of a complete schema, `#/$defs/NAME`, names. */
+export function nameOf(reference: string): string {
+  return reference.slice(PREFIX.length)
+}
+
+/** The reference to one of the `$defs` of a complete schema. */
+export function referenceTo(name: string): string {
+  return PREFIX + name
+}
+
+const PREFIX = '#/$defs/'
 
 /** A copy of `schema` in which `change` has replaced each schema, the innermost first. */
 export function mapSchema(
   schema: JsonSchema,
   change: (schema: JsonSchema) => JsonSchema,
+  parts = PARTS,
 ): JsonSchema {
-  const map = (value: unknown) => (isSchema(value) ? mapSchema(value, change) : value)
+  return change(mapParts(schema, parts, (part) => mapSchema(part, change, parts)))
+}
+
+/** A copy of `schema` in which `change` has replaced the schemas that stand right below it. */
+export function mapParts(
+  schema: JsonSchema,
+  { lists, singles, maps }: Parts,
+  change: (schema: JsonSchema) => JsonSchema,
+): JsonSchema {
+  const map = (value: unknown) => (isSchema(value) ? change(value) : value)
   const copy: JsonSchema = { ...schema }
-  for (const key of LISTS) {
+  for (const key of lists) {
     const list = copy[key]
     if (Array.isArray(list)) copy[key] = list.map(map)
   }
-  for (const key of SINGLES) {
+  for (const key of singles) {
     if (key in copy) copy[key] = Array.isArray(copy[key]) ? copy[key].map(map) : map(copy[key])
   }
-  for (const key of MAPS) {
+  for (const key of maps) {
     const table = copy[key]
     if (!isSchema(table)) continue
     copy[key] = Object.fromEntries(Object.entries(table).map(([k, v]) => [k, map(v)])) as SchemaMap
   }
-  return change(copy)
+  return copy
 }
 
 function isSchema(value: unknown): value is JsonSchema {
@@ -46,8 +97,10 @@ function isSchema(value: unknown): value is JsonSchema {
  * themselves what else they take (`additionalProperties`) keep that. The members of an intersection
  * cannot be closed one by one, so the intersection as a whole is.
  */
-export function closeSchema(schema: TSchema): JsonSchema {
-  return mapSchema(schema as JsonSchema, (part) => {
+export function closeSchema(schema: TSchema | JsonSchema): JsonSchema {
+  const members = new Set<string>()
+  const reopen = (part: JsonSchema) => reopenMember(part, members)
+  const closed = mapSchema(schema as JsonSchema, (part) => {
     if (Array.isArray(part.allOf)) {
       return { unevaluatedProperties: false, ...part, allOf: part.allOf.map(reopen) }
     }
@@ -57,16 +110,33 @@ export function closeSchema(schema: TSchema): JsonSchema {
       !('unevaluatedProperties' in part)
     return open ? { ...part, additionalProperties: false } : part
   })
+  const { $defs } = closed as { $defs?: SchemaMap }
+  if (!$defs || members.size === 0) return closed
+  const opened: SchemaMap = {}
+  // A set that grows is walked through to its new end: one may refer to others.
+  for (const name of members) opened[name + AS_MEMBER] = reopen($defs[name] as JsonSchema)
+  return { ...closed, $defs: { ...$defs, ...opened } }
 }
 
-/** A member of an intersection, or of a union in one, that leaves the properties of the others alone. */
-function reopen(part: JsonSchema): JsonSchema {
+/** Marks one of the `$defs` as it is in an intersection. No name of theirs has a colon. */
+const AS_MEMBER = ':member'
+
+/**
+ * A member of an intersection, or of a union in one, that leaves the properties of the others alone.
+ *
+ * @param referred takes the names of those that it refers to
+ */
+function reopenMember(part: JsonSchema, referred: Set<string>): JsonSchema {
   const copy = { ...part }
   for (const key of ['additionalProperties', 'unevaluatedProperties']) {
     if (copy[key] === false) delete copy[key]
   }
   for (const key of ['allOf', 'anyOf', 'oneOf']) {
-    if (Array.isArray(copy[key])) copy[key] = copy[key].map(reopen)
+    if (Array.isArray(copy[key])) copy[key] = copy[key].map((one) => reopenMember(one, referred))
+  }
+  if (typeof copy.$ref === 'string' && !copy.$ref.endsWith(AS_MEMBER)) {
+    referred.add(nameOf(copy.$ref))
+    copy.$ref += AS_MEMBER
   }
   return copy
 }
@@ -84,12 +154,12 @@ export function boundNumbers(schema: JsonSchema): JsonSchema {
 }
 
 /** Whether validating against `schema` can write a default into the value. */
-export function hasDefaults(schema: TSchema): boolean {
+export function hasDefaults(schema: JsonSchema): boolean {
   return hasPart(schema, (part) => part.default !== undefined)
 }
 
 /** Whether something in `schemas` is marked as secret: by `secret()`, `writeOnly` or `format: 'password'`. */
-export function hasSecrets(schemas: readonly TSchema[]): boolean {
+export function hasSecrets(schemas: readonly JsonSchema[]): boolean {
   return schemas.some((schema) =>
     hasPart(schema, ({ secret, writeOnly, format }) => {
       return Boolean(secret) || writeOnly === true || format === 'password'
@@ -97,9 +167,10 @@ export function hasSecrets(schemas: readonly TSchema[]): boolean {
   )
 }
 
-function hasPart(schema: TSchema, test: (part: JsonSchema) => boolean): boolean {
+/** Whether `test` says yes to some part of `schema`. */
+export function hasPart(schema: JsonSchema, test: (part: JsonSchema) => boolean): boolean {
   let found = false
-  mapSchema(schema as JsonSchema, (part) => {
+  mapSchema(schema, (part) => {
     found ||= test(part)
     return part
   })
@@ -114,5 +185,6 @@ export function pickProperties(schema: JsonSchema, names: readonly string[]): Js
     properties: Object.fromEntries(names.map((name) => [name, properties[name] ?? {}])),
     required: (schema.required ?? []).filter((name) => names.includes(name)),
     additionalProperties: false,
+    ...(schema.$defs !== undefined && { $defs: schema.$defs }),
   }
 }

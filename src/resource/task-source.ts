@@ -46,7 +46,7 @@ function scheduledOf(app: FastifyInstance): readonly Registered[] {
 function collectSchedules(app: FastifyInstance): Schedule[] {
   return scheduledOf(app).map(({ name, resource }) => {
     const parsed = parseSchedule(name, resource.definition.schedule ?? '')
-    validateRequest(resource, name, parsed.input)
+    validateRequest(app, resource, name, parsed.input)
     return parsed
   })
 }

@@ -1,8 +1,7 @@
 import { Ajv2019, type ErrorObject, type Options, type ValidateFunction } from 'ajv/dist/2019.js'
 import addFormats from 'ajv-formats'
 import type { ErrorDetail } from '../errors.ts'
-import type { AnyDefined } from './contract.ts'
-import { hasDefaults, type JsonSchema } from './schema.ts'
+import type { JsonSchema } from './schema.ts'
 import { checkSizesFirst, shareSizes } from './sizes.ts'
 
 // Past this many the rest says nothing new, and a body of a million bad items would answer with as many.
@@ -52,11 +51,37 @@ class Compiler {
     let known = this.#known.get(text)
     if (!known) {
       this.#ajv ??= createAjv(this.#coerceTypes)
-      known = this.#ajv.compile(shareSizes(schema))
+      const validate = this.#ajv.compile(shareSizes(schema))
+      known = schema.$defs === undefined ? validate : boundDepth(validate)
       this.#known.set(text, known)
     }
     return known
   }
+}
+
+/** `validate`, which may call itself, for values that are nested deeper than the stack reaches. */
+function boundDepth(validate: ValidateFunction): ValidateFunction {
+  const bounded = (value: unknown): boolean => {
+    try {
+      const fits = validate(value)
+      bounded.errors = validate.errors
+      return fits
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error
+      bounded.errors = [TOO_DEEP]
+      return false
+    }
+  }
+  bounded.errors = undefined as ValidateFunction['errors']
+  return bounded as ValidateFunction
+}
+
+const TOO_DEEP: ErrorObject = {
+  instancePath: '',
+  schemaPath: '#',
+  keyword: 'depth',
+  params: {},
+  message: 'is nested too deeply',
 }
 
 const exact = new Compiler(false)
@@ -70,28 +95,6 @@ export function compileExact(schema: JsonSchema): ValidateFunction {
 /** Compiles a validator for what arrives as text (path, query): `'1'` becomes 1, a lone value a list. */
 export function compileCoercing(schema: JsonSchema): ValidateFunction {
   return coercing.compile(schema)
-}
-
-export interface DataValidator {
-  validate: ValidateFunction
-  /** Defaults are written into the value: into a copy then. */
-  copies: boolean
-}
-
-/** Validators of data that is not text: one for each resource, compiled when it is first asked for. */
-export function dataValidators(
-  schemaOf: (resource: AnyDefined) => JsonSchema,
-): (resource: AnyDefined) => DataValidator {
-  const made = new WeakMap<AnyDefined, DataValidator>()
-  return (resource) => {
-    let validator = made.get(resource)
-    if (!validator) {
-      const schema = schemaOf(resource)
-      validator = { validate: compileExact(schema), copies: hasDefaults(schema) }
-      made.set(resource, validator)
-    }
-    return validator
-  }
 }
 
 /** What was wrong, place by place, in words for the caller. */
