@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import * as Flags from '@oclif/core/flags'
 import type { ConfigVariable } from '../src/config/read.ts'
 import { BaseCommand } from './_base.ts'
@@ -20,15 +19,13 @@ export default class ConfigCommand extends BaseCommand {
   async run(): Promise<readonly ConfigVariable[]> {
     const { flags } = await this.parse(ConfigCommand)
     const { service, root } = await this.loadService()
-    const { configOwners } = await import('../src/service.ts')
-    const owners = configOwners(service)
+    const { configOwners, readServiceConfig } = await import('../src/service.ts')
     if (flags.example) {
       const { renderExample } = await import('../src/config/example.ts')
-      this.log(renderExample(owners).trimEnd())
+      this.log(renderExample(configOwners(service), service.defaults).trimEnd())
       return []
     }
-    const { readConfig } = await import('../src/config/read.ts')
-    const { variables } = readConfig(owners, { dotenv: join(root, '.env') })
+    const { variables } = readServiceConfig(service, { root })
     const { formatTable } = await import('./_print.ts')
     const rows = variables.map(({ name, value, origin }) => [name, formatValue(value), origin])
     this.log(formatTable([['NAME', 'VALUE', 'ORIGIN'], ...rows]))

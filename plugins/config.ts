@@ -1,5 +1,6 @@
 import fastifyEnv from '@fastify/env'
 import fp from 'fastify-plugin'
+import type { EnvironmentDefaults } from '../src/config/defaults.ts'
 import { type Config, type ConfigOwner, readConfig, readerOptions } from '../src/config/read.ts'
 import { type KitConfig, kitOwner, type ServiceConfig } from '../src/config/schema.ts'
 import { protect } from '../src/config/secret.ts'
@@ -23,6 +24,8 @@ export type ConfigPluginOptions =
       env?: NodeJS.ProcessEnv
       /** Path of the .env file, `false` for none; default `.env` in the working directory. */
       dotenv?: string | false
+      /** What variables are where nothing sets them, by environment: `dev`, `stag` and `prod`. */
+      defaults?: EnvironmentDefaults
     }
 
 type AnyOptions = {
@@ -41,6 +44,7 @@ export default fp<ConfigPluginOptions>(
       owners: 'owners?',
       env: 'object?',
       dotenv: 'dotenv?',
+      defaults: 'object?',
     })
     assertOnce(app, 'config', 'config')
     const { values, schema } = options.config ?? readConfig(options.owners ?? [kitOwner], options)

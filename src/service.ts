@@ -7,8 +7,9 @@ import type {
   onRequestAsyncHookHandler,
 } from 'fastify'
 import Type, { type TObject } from 'typebox'
+import type { DefaultValues, EnvironmentDefaults } from './config/defaults.ts'
 import { type Config, type ConfigOwner, readConfig } from './config/read.ts'
-import { type KitConfig, kitOwnerOf } from './config/schema.ts'
+import { type KitConfig, kitOwnerOf, type ServiceConfig } from './config/schema.ts'
 import type { Model } from './database/model/model.ts'
 import { useStrictJson } from './http/body.ts'
 import type { Encoding } from './http/decompress.ts'
@@ -41,6 +42,11 @@ export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> ex
   description?: string
   /** The variables of the environment that are its own, joined to the kit's. */
   env?: TObject
+  /**
+   * What variables are where nothing sets them, its own and the kit's, by environment: `dev`, `stag` or `prod`, as
+   * BKPAAS_ENVIRONMENT says, else `prod` where NODE_ENV is `production`, else `dev`. Tests (NODE_ENV `test`) have none.
+   */
+  defaults?: EnvironmentDefaults<Partial<KitConfig & ServiceConfig> & DefaultValues>
   modules: Modules
   /** Its tables: what `manage makemigrations` compares with the migrations, and `app.db` knows of. */
   models?: readonly Model[]
@@ -98,6 +104,7 @@ export function readServiceConfig(
 ): Config<KitConfig> {
   return readConfig<KitConfig>(configOwners(service), {
     ...(env && { env }),
+    ...(service.defaults && { defaults: service.defaults }),
     dotenv: join(root, '.env'),
   })
 }
@@ -108,13 +115,18 @@ export function readServiceConfig(
  * @throws {PlinthError} CONFIG_INVALID
  */
 export function readModules(
-  { modules }: ServiceDefinition,
+  { modules, defaults = {} }: ServiceDefinition,
   root: string,
 ): readonly string[] | undefined {
   const { owner, schema } = kitOwnerOf(moduleNames(modules))
   const { PLINTH_MODULES, BKAPP_DEPLOY_MODULE } = schema.properties
   const owners = [{ owner, schema: Type.Object({ PLINTH_MODULES, BKAPP_DEPLOY_MODULE }) }]
-  const { values } = readConfig<KitConfig>(owners, { dotenv: join(root, '.env') })
+  const of = (one: DefaultValues = {}) => ({ PLINTH_MODULES: one.PLINTH_MODULES })
+  const { dev, stag, prod } = defaults
+  const { values } = readConfig<KitConfig>(owners, {
+    dotenv: join(root, '.env'),
+    defaults: { dev: of(dev), stag: of(stag), prod: of(prod) },
+  })
   return parseModules(values.PLINTH_MODULES)
 }
 

@@ -4,7 +4,10 @@ import { isIPv6 } from 'node:net'
 export type RawValues = Readonly<Record<string, string | undefined>>
 
 export interface Derived {
-  values: Record<string, string | undefined>
+  /** By the mode, where nothing says more. */
+  fallbacks: Record<string, string | undefined>
+  /** From their parts, or another name, where those are set. */
+  parts: Record<string, string | undefined>
   /** Names that must be set because another is, and are not. */
   missing: string[]
 }
@@ -19,18 +22,22 @@ const LOCAL_DATABASES: Record<string, string> = {
 export function derive(raw: RawValues): Derived {
   const mode = raw.NODE_ENV ?? modeOf(raw.BKPAAS_ENVIRONMENT)
   const production = mode === 'production'
-  const values = {
+  const fallbacks = {
     NODE_ENV: mode,
     HOST: production ? '0.0.0.0' : '127.0.0.1',
     DOCS: String(!production),
     QUEUES: String(!production),
     // Balancers ask every few seconds, and send requests until they have heard.
     DRAIN_DELAY: production ? '5000' : '0',
-    DATABASE_URL: mysqlUrl(raw) ?? LOCAL_DATABASES[mode],
-    REDIS_URL: redisUrl(raw),
-    PLINTH_MODULES: raw.BKAPP_DEPLOY_MODULE ?? '__all__',
+    DATABASE_URL: LOCAL_DATABASES[mode],
+    PLINTH_MODULES: '__all__',
   }
-  return { values, missing: missingParts(raw) }
+  const parts = {
+    DATABASE_URL: mysqlUrl(raw),
+    REDIS_URL: redisUrl(raw),
+    PLINTH_MODULES: raw.BKAPP_DEPLOY_MODULE,
+  }
+  return { fallbacks, parts, missing: missingParts(raw) }
 }
 
 function modeOf(environment: string | undefined): string {

@@ -1,4 +1,5 @@
 import type { TObject } from 'typebox'
+import { describeDefaults, type EnvironmentDefaults } from './defaults.ts'
 import { quoteValue } from './dotenv.ts'
 import { describeExpected } from './expected.ts'
 import type { ConfigOwner } from './join.ts'
@@ -8,21 +9,25 @@ const HEADER = `# Copy this file to .env and set what you need.
 # The environment wins over .env; what is commented out here shows the default.`
 
 /** The text of .env.example: a section for each owner; what must be set stands uncommented, secrets are empty. */
-export function renderExample(owners: readonly ConfigOwner[]): string {
+export function renderExample(
+  owners: readonly ConfigOwner[],
+  defaults: EnvironmentDefaults = {},
+): string {
   const sections = owners.map(({ owner, schema }) =>
     [
       `# ${owner} ${'-'.repeat(76 - owner.length)}`,
-      ...variablesOf(schema).map(renderVariable(schema)),
+      ...variablesOf(schema).map(renderVariable(schema, defaults)),
     ].join('\n\n'),
   )
   return `${[HEADER, ...sections].join('\n\n')}\n`
 }
 
-function renderVariable({ required }: TObject) {
+function renderVariable({ required }: TObject, defaults: EnvironmentDefaults) {
   return ([name, variable]: [string, VariableSchema]) => {
     const needed = required?.includes(name) && !hasFallback(variable)
     const value = variable.secret ? undefined : quoteValue(String(variable.default ?? ''))
-    const rule = needed ? 'Required' : `Default: ${describeDefault(variable)}`
+    const own = needed ? 'Required' : `Default: ${describeDefault(variable)}`
+    const rule = `${own}${describeDefaults(name, variable, defaults)}`
     return [
       ...(variable.description ? [asComment(variable.description)] : []),
       asComment(`Expected: ${describeExpected(variable)}. ${rule}.`),

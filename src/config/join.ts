@@ -45,6 +45,9 @@ export function joinOwners(owners: readonly ConfigOwner[]): Joined {
 }
 
 // Not Type.Object(): what is required is told by the owners' schemas, whoever made them.
-function asObject(properties: Record<string, TSchema>, required: Set<string>): TObject {
+export function asObject(
+  properties: Record<string, TSchema>,
+  required: ReadonlySet<string>,
+): TObject {
   return { ...Type.Object({}), properties, required: [...required] } as TObject
 }

@@ -1,6 +1,7 @@
 import type { ErrorObject } from 'ajv'
 import type { TObject } from 'typebox'
 import { errors, type PlinthError } from '../errors.ts'
+import type { RawValues } from './derive.ts'
 import { describeExpected } from './expected.ts'
 import { type VariableSchema, variablesOf } from './secret.ts'
 import type { Layers } from './sources.ts'
@@ -18,13 +19,12 @@ export function nameOf({ keyword, params, instancePath }: ErrorObject): string {
  * The variables that Ajv takes for valid numbers and are not: it coerces `Infinity` and `1e400`, and then
  * checks no bound of a number that is not finite.
  */
-export function infinite(schema: TObject, { environment, dotenv }: Layers): string[] {
+export function infinite(schema: TObject, sources: readonly RawValues[]): string[] {
+  const values: RawValues = Object.assign({}, ...sources)
   return variablesOf(schema)
     .filter(([, { type }]) => type !== 'string')
     .map(([name]) => name)
-    .filter(
-      (name) => Math.abs(Number(environment[name] ?? dotenv[name])) === Number.POSITIVE_INFINITY,
-    )
+    .filter((name) => Math.abs(Number(values[name])) === Number.POSITIVE_INFINITY)
 }
 
 /** The error that lists the variables `bad`, in the order of the schema: what was got, what was expected. */

@@ -2,6 +2,8 @@ import type { ErrorObject } from 'ajv'
 import { type EnvSchemaOpt, envSchema } from 'env-schema'
 import type { TObject } from 'typebox'
 import { ajv } from './ajv.ts'
+import { assertDefaults, type Environment } from './defaults.ts'
+import type { RawValues } from './derive.ts'
 import { describeExpected } from './expected.ts'
 import { type ConfigOwner, joinOwners } from './join.ts'
 import { infinite, invalid, nameOf } from './problems.ts'
@@ -18,7 +20,7 @@ export interface ConfigVariable {
   /** Redacted when secret; `null` when unset. */
   value: unknown
   /** Where the value comes from. */
-  origin: 'environment' | '.env' | 'default' | 'derived' | 'unset'
+  origin: 'environment' | '.env' | `defaults.${Environment}` | 'default' | 'derived' | 'unset'
   secret: boolean
   description: string
   /** What it must be, in words. */
@@ -39,7 +41,7 @@ export interface Config<T> {
 
 /**
  * Reads and validates the variables of all owners. The environment wins over .env, .env over what is derived
- * from other variables, and that over the default. Changes neither its arguments nor `process.env`.
+ * from other variables, that over the defaults of the environment, and they over the default. Changes neither its arguments nor `process.env`.
  *
  * @throws {PlinthError} CONFIG_INVALID with every bad variable, one line each, and with `errors`
  */
@@ -48,6 +50,7 @@ export function readConfig<T>(
   sources: ConfigSources = {},
 ): Config<T> {
   const { schema, owners: ownerOf } = joinOwners(owners)
+  assertDefaults(sources.defaults ?? {}, schema, findBad)
   const layers = readLayers(schema, sources)
   const values = validate<T & Record<string, unknown>>(schema, layers)
   const variables = variablesOf(schema).map(([name, variable]) => ({
@@ -70,17 +73,31 @@ export function readerOptions(schema: TObject, data: EnvSchemaOpt['data'] & obje
 }
 
 function validate<T>(schema: TObject, layers: Layers): T {
-  const { derived, dotenv, environment } = layers
-  const bad = new Set([...layers.missing, ...infinite(schema, layers)])
+  const { derived, presets, dotenv, environment } = layers
+  const read = check<T>(schema, [derived, presets, dotenv, environment])
+  const bad = new Set([...layers.missing, ...read.bad])
+  if (bad.size === 0 && read.values) return read.values
+  throw invalid(schema, layers, bad)
+}
+
+/** The names of those of `values` that do not fit. */
+function findBad(schema: TObject, values: RawValues): ReadonlySet<string> {
+  return check(schema, [values]).bad
+}
+
+/** @param sources the last wins */
+function check<T>(
+  schema: TObject,
+  sources: [RawValues, ...RawValues[]],
+): { values?: T; bad: ReadonlySet<string> } {
+  const bad = new Set(infinite(schema, sources))
   try {
-    const values = envSchema(readerOptions(schema, [derived, dotenv, environment])) as T
-    if (bad.size === 0) return values
+    return { values: envSchema(readerOptions(schema, sources)) as T, bad }
   } catch (error) {
     const { errors: found } = error as { errors?: ErrorObject[] }
     if (found === undefined) throw error
-    for (const each of found) bad.add(nameOf(each))
+    return { bad: new Set([...bad, ...found.map(nameOf)]) }
   }
-  throw invalid(schema, layers, bad)
 }
 
 function originOf(
@@ -90,6 +107,7 @@ function originOf(
 ): ConfigVariable['origin'] {
   if (Object.hasOwn(layers.environment, name)) return 'environment'
   if (Object.hasOwn(layers.dotenv, name)) return '.env'
+  if (layers.presetsOf && Object.hasOwn(layers.presets, name)) return layers.presetsOf
   if (Object.hasOwn(layers.derived, name)) return 'derived'
   return variable.default === undefined ? 'unset' : 'default'
 }

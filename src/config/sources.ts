@@ -3,6 +3,12 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { TObject } from 'typebox'
 import { errors, type PlinthError } from '../errors.ts'
+import {
+  defaultsFor,
+  type Environment,
+  type EnvironmentDefaults,
+  environmentOf,
+} from './defaults.ts'
 import { derive, type RawValues } from './derive.ts'
 import { type Dotenv, parseDotenv } from './dotenv.ts'
 import { type VariableSchema, variablesOf } from './secret.ts'
@@ -12,6 +18,8 @@ export interface ConfigSources {
   env?: NodeJS.ProcessEnv
   /** Path of the .env file, `false` for none; default `.env` in the working directory. It need not exist. */
   dotenv?: string | false
+  /** By environment; they win over the defaults of the schemas, and over what follows from the mode. */
+  defaults?: EnvironmentDefaults
 }
 
 /** What each source says about the variables of one schema, and only about those. */
@@ -21,6 +29,10 @@ export interface Layers {
   /** The line of .env on which a variable stands, by its name. */
   lines: Readonly<Record<string, number>>
   derived: RawValues
+  /** The defaults of the environment in which the process runs. */
+  presets: RawValues
+  /** What they are called, `defaults.prod`. */
+  presetsOf: `defaults.${Environment}` | undefined
   /** Variables that must be set because another one is. */
   missing: readonly string[]
 }
@@ -32,24 +44,32 @@ export interface Layers {
  */
 export function readLayers(
   schema: TObject,
-  { env = process.env, dotenv = '.env' }: ConfigSources,
+  { env = process.env, dotenv = '.env', defaults = {} }: ConfigSources,
 ): Layers {
   const environment = pick(schema, env)
   const isDeclared = (name: string) => Object.hasOwn(schema.properties, name)
   const found = [...(dotenv === false ? [] : readDotenv(resolve(dotenv), isDeclared))]
-  const file = pick(schema, Object.fromEntries(found.map(([name, { value }]) => [name, value])))
-  const { values, missing } = derive({ ...file, ...environment })
+  const all = Object.fromEntries(found.map(([name, { value }]) => [name, value]))
+  const file = pick(schema, all)
+  const where = environmentOf({ ...all, ...env })
+  const given = pick(schema, defaultsFor(defaults, where))
+  // A URL of them does not complete the parts of another.
+  const { DATABASE_URL: _, ...others } = given
+  const { fallbacks, parts, missing } = derive({ ...others, ...file, ...environment })
   const derivable = new Set(
     variablesOf(schema).flatMap(([name, { derived }]) => (derived ? [name] : [])),
   )
-  const derived = Object.entries(values).filter(
-    ([name, value]) => derivable.has(name) && value !== undefined,
-  )
+  const derivedOf = (values: RawValues) =>
+    Object.entries(values).filter(([name, value]) => derivable.has(name) && value !== undefined)
+  const told = Object.fromEntries(derivedOf(parts))
+  const presets = Object.entries(given).filter(([name]) => !Object.hasOwn(told, name))
   return {
     environment,
     dotenv: file,
     lines: Object.fromEntries(found.map(([name, { line }]) => [name, line])),
-    derived: Object.fromEntries(derived),
+    derived: { ...Object.fromEntries(derivedOf(fallbacks)), ...told },
+    presets: Object.fromEntries(presets),
+    presetsOf: where && `defaults.${where}`,
     missing: derivable.has('DATABASE_URL') ? missing : [],
   }
 }

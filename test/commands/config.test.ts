@@ -18,8 +18,8 @@ const SERVICE = `
   export default { name: 'shop', modules: {}, env, plugins: [plugin] }`
 
 /** Runs `manage config` for a service of its own, with these variables and this .env only. */
-function manage(t: Test, args: string[], env: NodeJS.ProcessEnv, dotenv = '') {
-  const folder = t.testdir({ '.env': dotenv, src: { 'service.ts': SERVICE } })
+function manage(t: Test, args: string[], env: NodeJS.ProcessEnv, dotenv = '', service = SERVICE) {
+  const folder = t.testdir({ '.env': dotenv, src: { 'service.ts': service } })
   const program = [nodeOptions('--conditions=plinth-source'), process.execPath, MANAGE]
   const { status, stdout, stderr } = spawnSync(ENV, [...program, 'config', ...args], {
     encoding: 'utf8',
@@ -125,4 +125,30 @@ t.test('with --json a bad configuration is data too', async (t) => {
 t.test('wrong usage exits with 2', async (t) => {
   t.equal(manage(t, ['--exmaple'], attached).status, 2)
   t.equal(manage(t, ['--example', '--json'], attached).status, 2)
+})
+
+t.test('defaults of the environment, and that bad ones are told', async (t) => {
+  const withDefaults = (text: string) => SERVICE.replace('modules:', `defaults: ${text}, modules:`)
+  const good = withDefaults("{ prod: { LOG_LEVEL: 'warn', SITE: 'http://prod.test' } }")
+  const run = (env: NodeJS.ProcessEnv, service: string, ...args: string[]) =>
+    manage(t, args, env, '', service)
+  const { status, stdout } = run({ NODE_ENV: 'production' }, good, '--json')
+  t.equal(status, 0)
+  const shown = JSON.parse(stdout) as { name: string; value: unknown; origin: string }[]
+  t.strictSame(
+    shown
+      .filter(({ origin }) => origin === 'defaults.prod')
+      .map(({ name, value }) => [name, value]),
+    [
+      ['LOG_LEVEL', 'warn'],
+      ['SITE', 'http://prod.test'],
+    ],
+  )
+  t.match(run({}, good, '--example').stdout, 'Default: info; warn in prod.\n# LOG_LEVEL=info')
+  const bad = run(attached, withDefaults("{ prod: { LOG_LEVEL: 'loud', NOPE: 1 } }"))
+  t.equal(bad.status, 1)
+  t.match(
+    bad.stderr,
+    /defaults\.prod\.LOG_LEVEL: got "loud"[\s\S]*defaults\.prod\.NOPE: no variable/,
+  )
 })

@@ -309,3 +309,11 @@ export function declared(): void {
   // @ts-expect-error the size is a number
   FULL('a', 'b')
 }
+
+export function defaults(): void {
+  defineService({ name: 'a', modules: {}, defaults: { prod: { LOG_LEVEL: 'warn', MINE: 5 } } })
+  // @ts-expect-error there is no such level
+  defineService({ name: 'a', modules: {}, defaults: { prod: { LOG_LEVEL: 'loud' } } })
+  // @ts-expect-error there is no such environment
+  defineService({ name: 'a', modules: {}, defaults: { production: {} } })
+}
