@@ -48,7 +48,7 @@ export class Loader {
   }
 
   /** What is under way, else what Redis has, else what is loaded. */
-  async find(key: string, load: Load, options: LoadOptions): Promise<Answer> {
+  find(key: string, load: Load, options: LoadOptions): Promise<Answer> {
     const flight =
       this.#flights.get(key) ??
       this.#flights.begin(key, options.tags, async (flight) => {
@@ -59,9 +59,7 @@ export class Loader {
         const lease = await this.#acquire(flight, 'wait')
         return await this.#load(flight, load, options, { lease })
       })
-    const answer = await flight.result
-    if (answer.from === 'stale') this.reload(key, load, options)
-    return answer
+    return flight.result
   }
 
   /** Loads in the background, unless that is done already or has just failed. */

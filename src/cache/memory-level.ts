@@ -32,7 +32,7 @@ export class MemoryLevel {
   }
 
   get(key: string): Item | undefined {
-    return this.#items.get(key)
+    return this.keeps ? this.#items.get(key) : undefined
   }
 
   set(key: string, item: Item): void {

@@ -84,6 +84,7 @@ export class TwoLevelCache implements Cache {
     }
     const found = this.#loader.find(key, load, options)
     const answer = await (options.signal ? unlessAborted(found, options.signal) : found)
+    if (answer.from === 'stale') this.#loader.reload(key, load, options)
     this.counts[answer.from]++
     return answer.text
   }

@@ -1,9 +1,7 @@
 import { canonicalKey } from '../cache/key.ts'
-
 import type { Load as CacheLoad, LoadOptions } from '../cache/types.ts'
 import { PlinthError } from '../errors.ts'
 import { type CacheSlot, isShared, ownerOf, policyFor, tagsOf } from './cache-policy.ts'
-
 import type { Context, User } from './context.ts'
 import type { AnyDefined } from './contract.ts'
 import { type Call, performed } from './steps.ts'
