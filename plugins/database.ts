@@ -75,7 +75,11 @@ async function database(app: FastifyInstance, options: DatabaseOptions): Promise
     limits,
     adapt: (dialect) => modelDialect(dialect, { models, user }),
     timeLeft: () => (currentContext()?.expires ?? Number.POSITIVE_INFINITY) - performance.now(),
-    log: () => currentContext()?.log ?? app.log,
+    log: () => {
+      const context = currentContext()
+      // Asked for with every statement: the logger of a request is made when there is something to tell.
+      return context ? { warn: (fields, text) => context.log.warn(fields, text) } : app.log
+    },
   }
   const { db, check, close } =
     target.kind === 'mysql'

@@ -1,12 +1,13 @@
 import type { Duplex } from 'node:stream'
 import type { MysqlPoolConnection, MysqlQueryResult } from 'kysely'
 import type { PoolConnection } from 'mysql2'
+import type { DeadlineQueue, Timed } from '../../deadlines.ts'
 import { errors } from '../../errors.ts'
 import { bindable } from '../parameters.ts'
 import type { SlowLog, SlowStatements } from '../slow.ts'
 import type { Row, TimeLeft } from '../types.ts'
 import { conversionsOf, convertRow, type Field } from './columns.ts'
-import { endsConnection, isSilence, type MysqlError, ofQuery } from './failure.ts'
+import { endsConnection, isSilence, type MysqlError, ofQuery, silent } from './failure.ts'
 import { streamRows } from './stream.ts'
 
 // Milliseconds that a server has to end a statement by itself before we take it for dead.
@@ -19,10 +20,17 @@ const ENDS = /^(?:commit|rollback|release)\b/
 
 type Answer = (error: unknown, result: MysqlQueryResult) => void
 
+/** Who does not wait for longer than he has said. */
+export interface Waiting extends Timed {
+  giveUp: () => void
+}
+
 export interface ConnectionOptions {
   /** Milliseconds; 0: none. */
   queryTimeout: number
   timeLeft: TimeLeft
+  /** Of all connections of a pool. */
+  deadlines: DeadlineQueue<Waiting>
   slow: SlowStatements | undefined
   /** Called each time that it goes back to the pool. */
   released: () => void
@@ -100,13 +108,22 @@ export class BoundedConnection implements MysqlPoolConnection {
   }
 
   #send(sql: string, values: unknown[], left: number, answer: Answer): void {
-    const patience = this.#patience
-    const late = left < (patience || Number.POSITIVE_INFINITY) ? Math.ceil(left) : undefined
-    const { slow } = this.#options
+    const patience = Math.min(this.#patience || Number.POSITIVE_INFINITY, left)
+    const late = left === patience ? Math.ceil(left) : undefined
+    const { slow, deadlines } = this.#options
     const log = slow?.log
     const began = performance.now()
-    this.#connection.query({ sql, values, timeout: late ?? patience }, (error, result, fields) => {
-      const told = error && this.#failed(error, late)
+    let isOver = false
+    const giveUp = () => {
+      isOver = true
+      answer(this.#failed(silent(), late), [])
+    }
+    const waiting: Waiting = { at: 0, earlier: undefined, later: undefined, giveUp }
+    if (patience < Number.POSITIVE_INFINITY) deadlines.add(waiting, began + patience)
+    this.#connection.query({ sql, values }, (error, result, fields) => {
+      if (isOver) return
+      deadlines.remove(waiting)
+      const told = error && this.#failed(error)
       const took = performance.now() - began
       if (log && slow?.isSlow(took)) this.#tell(slow, log, { sql, values, took })
       if (told) return answer(told, [])

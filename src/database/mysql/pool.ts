@@ -1,9 +1,10 @@
 import type { MysqlPool } from 'kysely'
 import type { Pool, PoolConnection } from 'mysql2'
+import { DeadlineQueue } from '../../deadlines.ts'
 import { errors } from '../../errors.ts'
 import type { SlowStatements } from '../slow.ts'
 import { type DatabaseLimits, FOREVER, type TimeLeft } from '../types.ts'
-import { BoundedConnection } from './connection.ts'
+import { BoundedConnection, type Waiting } from './connection.ts'
 import { ofConnecting } from './failure.ts'
 
 type Take = (error: unknown, connection: BoundedConnection) => void
@@ -27,6 +28,8 @@ export class BoundedPool implements MysqlPool {
   readonly #slow: SlowStatements | undefined
   readonly #known = new WeakMap<PoolConnection, BoundedConnection>()
   readonly #inUse = new Set<BoundedConnection>()
+  // One timer for all: whoever waits for a connection or a statement says when that is to end.
+  readonly #deadlines = new DeadlineQueue<Waiting>(0, (waiting) => waiting.giveUp())
   #waiting = 0
   #drained: PromiseWithResolvers<void> | undefined
 
@@ -67,19 +70,21 @@ export class BoundedPool implements MysqlPool {
   #wait(take: Take, left: number): void {
     const { acquireTimeout } = this.#limits
     this.#waiting++
+    const patience = Math.min(acquireTimeout, left)
+    let isOver = false
     const giveUp = () => {
-      timer = undefined
+      isOver = true
       this.#waiting--
       const late = left < acquireTimeout
-      take((late ? errors.DEADLINE_EXCEEDED : errors.DATABASE_BUSY)(patience), NONE)
+      take((late ? errors.DEADLINE_EXCEEDED : errors.DATABASE_BUSY)(Math.ceil(patience)), NONE)
       this.#settle()
     }
-    const patience = Math.ceil(Math.min(acquireTimeout, left))
-    let timer: NodeJS.Timeout | undefined = setTimeout(giveUp, patience)
+    const waiting: Waiting = { at: 0, earlier: undefined, later: undefined, giveUp }
+    this.#deadlines.add(waiting, performance.now() + patience)
     this.#pool.getConnection((error, connection) => {
       // mysql2 cannot be told that somebody has given up: what comes too late goes back at once.
-      if (!timer) return connection?.release()
-      clearTimeout(timer)
+      if (isOver) return connection?.release()
+      this.#deadlines.remove(waiting)
       this.#waiting--
       if (error) take(ofConnecting(error), NONE)
       else take(null, this.#use(connection))
@@ -109,6 +114,7 @@ export class BoundedPool implements MysqlPool {
     const bound = new BoundedConnection(connection, {
       queryTimeout: this.#limits.queryTimeout,
       timeLeft: this.#timeLeft,
+      deadlines: this.#deadlines,
       slow: this.#slow,
       released: () => {
         this.#inUse.delete(bound)
