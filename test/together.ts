@@ -2,6 +2,7 @@ import { registerHooks } from 'node:module'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import tap, { type Test } from 'tap'
+import { aliveBy } from './helpers/alive-by.ts'
 
 // Several test files in one process, one after another: most of what a small one takes is loading tap and the kit.
 
@@ -9,11 +10,24 @@ import tap, { type Test } from 'tap'
 const TIMEOUT = Number(process.env.TAP_TIMEOUT ?? 30) * 1000
 /** More than any file sets. */
 const LONGEST = 660_000
+/** Milliseconds that their process has to end then. */
+const PATIENCE = TIMEOUT / 4
 const ROOT = process.cwd()
 
 /** Runs test files, each as a test by its path, which is what it gets by `import t from 'tap'`. */
 export function together(files: readonly string[]): void {
-  for (const file of files) tap.test(file, { timeout: TIMEOUT, at: null }, (t) => load(t, file))
+  const tests = files.map((file) =>
+    tap.test(file, { timeout: TIMEOUT, at: null }, (t) => load(t, file)),
+  )
+  void Promise.allSettled(tests).then(() => setTimeout(failToEnd, PATIENCE).unref())
+}
+
+/** A test, or what it tests, has left something behind: alone, tap would wait for {@link LONGEST} and not say what. */
+async function failToEnd(): Promise<void> {
+  const keptAliveBy = await aliveBy()
+  tap.fail('the files have ended, and their process has not', { keptAliveBy, at: null })
+  tap.end()
+  process.exit()
 }
 
 async function load(t: Test, file: string): Promise<void> {

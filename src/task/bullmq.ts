@@ -1,13 +1,6 @@
-import type { Redis } from 'ioredis'
 import { errors, PlinthError } from '../errors.ts'
 import { cancelJob } from './bullmq/cancel.ts'
-import {
-  connectPatiently,
-  disconnect,
-  Line,
-  type Place,
-  patientModel,
-} from './bullmq/connection.ts'
+import { connectPatiently, Line, type Place, patientModel } from './bullmq/connection.ts'
 import { Endings } from './bullmq/finished.ts'
 import { toJob } from './bullmq/jobs.ts'
 import { KEEP, type Keep, keepOptions } from './bullmq/keep.ts'
@@ -17,6 +10,7 @@ import { Queues } from './bullmq/queues.ts'
 import { type TaskJob, type TaskQueue, toRecord } from './bullmq/record.ts'
 import { Trees } from './bullmq/trees.ts'
 import { Workers } from './bullmq/workers.ts'
+import { processEnds } from './errors.ts'
 import { queueOf } from './id.ts'
 import { hasEnded } from './state.ts'
 import type {
@@ -65,7 +59,7 @@ class BullmqDriver implements TaskDriver {
   readonly #endings: Endings
   #workers: Workers | undefined
   #trees: Trees | undefined
-  readonly #treeClients: Redis[] = []
+  #treeLine: Line | undefined
   #closed: Promise<void> | undefined
   readonly #closing = new AbortController()
 
@@ -189,6 +183,7 @@ class BullmqDriver implements TaskDriver {
   async work(options: WorkOptions): Promise<Working> {
     const { prefix, lockDuration = 30_000, stalledInterval = 30_000, log } = this.#options
     const { maxCrashes = 5 } = this.#options
+    this.#closing.signal.throwIfAborted()
     this.#workers ??= new Workers(
       {
         connection: this.#connect(),
@@ -228,9 +223,9 @@ class BullmqDriver implements TaskDriver {
 
   async #close(): Promise<void> {
     this.#outages.over()
-    this.#closing.abort(errors.TASKS_UNAVAILABLE('this process ends'))
+    this.#closing.abort(processEnds())
     await Promise.all([this.#workers?.close(), this.#endings.close()])
-    await Promise.all([this.#line.client, ...this.#treeClients].map(disconnect))
+    await Promise.all([this.#line.close(), this.#treeLine?.close()])
   }
 
   async #get(id: string): Promise<TaskRecord> {
@@ -279,7 +274,7 @@ class BullmqDriver implements TaskDriver {
   #openTrees(): Trees {
     const { redis, prefix } = this.#options
     const line = new Line(redis, this.#outages)
-    this.#treeClients.push(line.client)
+    this.#treeLine = line
     return new Trees(line, new Queues(line, prefix, this.#onError), prefix)
   }
 

@@ -27,6 +27,11 @@ export class WorkerEnding extends Error {
   }
 }
 
+/** Why nothing begins any more where tasks are closed. */
+export function processEnds(): PlinthError {
+  return errors.TASKS_UNAVAILABLE('this process ends')
+}
+
 /** Whether tasks cannot be kept right now, though they could later. */
 export function isUnavailable(error: unknown): boolean {
   return PlinthError.is(error) && error.code === errors.TASKS_UNAVAILABLE.code

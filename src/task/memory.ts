@@ -1,7 +1,15 @@
 import { unlessAborted } from '../abort.ts'
 import { errors } from '../errors.ts'
 import { backoffOf } from './backoff.ts'
-import { cancelled, childFailed, type Failure, failureOf, TaskFinal, TaskRetry } from './errors.ts'
+import {
+  cancelled,
+  childFailed,
+  type Failure,
+  failureOf,
+  processEnds,
+  TaskFinal,
+  TaskRetry,
+} from './errors.ts'
 import { Crew } from './memory/crew.ts'
 import { MemoryQueue } from './memory/queue.ts'
 import { asJson, MemoryRun, MemoryTask } from './memory/task.ts'
@@ -53,6 +61,7 @@ class MemoryDriver implements TaskDriver {
   }
 
   async add(tasks: readonly NewTask[]): Promise<string[]> {
+    this.#closing.signal.throwIfAborted()
     return tasks.map((task) => {
       const same = this.#tasks.get(task.id) ?? this.#unique.get(uniqueKey(task))
       return same?.record.id ?? this.#add(task, []).record.id
@@ -60,6 +69,7 @@ class MemoryDriver implements TaskDriver {
   }
 
   async addTree(tree: TaskTree): Promise<void> {
+    this.#closing.signal.throwIfAborted()
     if (this.#tasks.has(tree.id)) return
     this.#assertNew(tree.children)
     this.#addTree(tree)
@@ -85,6 +95,7 @@ class MemoryDriver implements TaskDriver {
   }
 
   async retry(id: string): Promise<boolean> {
+    this.#closing.signal.throwIfAborted()
     const task = this.#tasks.get(id)
     if (!task?.record.failure) return false
     for (const child of task.record.data.children ?? []) await this.retry(child)
@@ -127,6 +138,7 @@ class MemoryDriver implements TaskDriver {
   }
 
   async work(options: WorkOptions): Promise<Working> {
+    this.#closing.signal.throwIfAborted()
     const crews = new Map<MemoryQueue, Crew>()
     for (const name of new Set(options.queues)) {
       const queue = this.#queue(name)
@@ -152,7 +164,7 @@ class MemoryDriver implements TaskDriver {
   }
 
   async close(): Promise<void> {
-    this.#closing.abort(errors.TASKS_UNAVAILABLE('this process ends'))
+    this.#closing.abort(processEnds())
     for (const queue of this.#queues.values()) queue.close()
     for (const task of this.#tasks.values()) {
       clearTimeout(task.timer)
@@ -191,7 +203,7 @@ class MemoryDriver implements TaskDriver {
 
   /** It waits for its turn: after others, after its delay. */
   #enter(task: MemoryTask): void {
-    if (task.missing.size > 0) return
+    if (task.missing.size > 0 || this.#closing.signal.aborted) return
     if (task.options.delay > 0 && task.record.started_at === null) {
       this.#delay(task, task.options.delay)
     } else this.#queue(task.record.queue).push(task)

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import type { Place } from './bullmq/connection.ts'
+import { processEnds } from './errors.ts'
 import type { Outbox, Relay } from './relay.ts'
 import type { ScheduleStore } from './schedule.ts'
 import type { ScheduleControl } from './schedule-control.ts'
@@ -46,21 +47,25 @@ export class TaskProcess {
   #driver: Promise<TaskDriver> | undefined
   #schedules: Promise<Scheduled> | undefined
   #relay: Promise<Relay> | undefined
+  #closing = false
+  #isClosed = false
 
   constructor(options: TaskProcessOptions) {
     this.#options = options
   }
 
-  /** What keeps the tasks. */
-  driver = (): Promise<TaskDriver> => {
+  /** What keeps the tasks. @throws {PlinthError} TASKS_UNAVAILABLE when the app is closed */
+  driver = async (): Promise<TaskDriver> => {
+    if (this.#isClosed) throw processEnds()
     this.#driver ??= this.#open()
-    return this.#driver
+    return await this.#driver
   }
 
-  /** Works on tasks until it is stopped, at the latest with the app. */
+  /** Works on tasks until it is stopped, at the latest with the app. @throws {PlinthError} TASKS_UNAVAILABLE when that ends */
   work = async ({ schedules, ...wanted }: WorkWanted): Promise<Working> => {
     const { limits = {}, source } = this.#options
     const driver = await this.driver()
+    if (this.#closing) throw processEnds()
     const working = await driver.work({ ...wanted, limits, perform: source.perform })
     this.#working.push(working)
     this.poke()
@@ -75,7 +80,7 @@ export class TaskProcess {
 
   /** Something is in the outbox, or may be. */
   poke(): void {
-    if (!this.#options.outbox) return
+    if (!this.#options.outbox || this.#closing) return
     this.#relay ??= this.#startRelay()
     void this.#relay.then((relay) => relay.poke())
   }
@@ -95,12 +100,15 @@ export class TaskProcess {
 
   async close(): Promise<void> {
     const { stopTimeout, log, redis } = this.#options
+    // What begins at this moment goes no further.
+    this.#closing = true
     await Promise.all(this.#schedulers.map((scheduler) => scheduler.stop()))
     const stopped = await Promise.all(this.#working.map((working) => working.stop(stopTimeout)))
     const left = stopped.reduce((sum, { handedBack }) => sum + handedBack, 0)
     if (left > 0 && redis) log.info({ tasks: left }, 'tasks are handed back to run elsewhere')
     else if (left > 0) log.warn({ tasks: left }, 'tasks are lost: without Redis none are kept')
     await (await this.#relay)?.stop()
+    this.#isClosed = true
     await (await this.#driver)?.close()
   }
 
@@ -113,7 +121,9 @@ export class TaskProcess {
     const { openMemory } = await import('./memory.ts')
     log.warn({}, 'tasks are kept in memory: those that have not run when the process ends are lost')
     return openMemory((queue) => {
-      void this.work({ queues: [queue], concurrency, schedules: false })
+      this.work({ queues: [queue], concurrency, schedules: false }).catch((error) => {
+        if (!this.#closing) throw error
+      })
     })
   }
 
@@ -136,7 +146,8 @@ export class TaskProcess {
       add: async (tasks) => (await this.driver()).add(tasks),
     }
     const { log } = this.#options
-    this.#schedulers.push(startScheduler({ ...(await this.#scheduled()), driver, log }))
+    const scheduled = await this.#scheduled()
+    if (!this.#closing) this.#schedulers.push(startScheduler({ ...scheduled, driver, log }))
   }
 
   #scheduled(): Promise<Scheduled> {

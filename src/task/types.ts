@@ -168,7 +168,7 @@ export interface Working {
 /**
  * What both drivers do: in memory for one process, on Redis (BullMQ) for any number.
  * An id that is none is simply not there. Everything but `work` throws TASKS_UNAVAILABLE when Redis cannot be used,
- * within some seconds.
+ * within some seconds. Where it is closed nothing is added, tried again or worked on: that throws it, too.
  */
 export interface TaskDriver {
   readonly kind: 'memory' | 'redis'

@@ -17,7 +17,7 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { freePort } from './ready.ts'
 
-// Five whole runs, three of them with servers: about 12 s on an idle machine.
+// Six whole runs, three of them with servers: about 12 s on an idle machine.
 t.setTimeout(180_000)
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
@@ -47,6 +47,11 @@ const HANGING = `
   import t from 'tap'
   console.error('hangs')
   t.test('hangs', () => new Promise((resolve) => setTimeout(resolve, 1e6)))`
+
+const LINGERING = `
+  import t from 'tap'
+  t.pass()
+  setInterval(function left() {}, 1e6)`
 
 const PRIVATE = { TEST_MYSQL_URL: undefined, TEST_REDIS_URL: undefined }
 
@@ -144,6 +149,13 @@ t.test('fails with a failing test, on servers that were given', async (t) => {
   t.match(failing.printed.stdout, /\n1 passed, 1 failed\n$/)
   t.match(failing.printed.stderr, /using TEST_MYSQL_URL .*using TEST_REDIS_URL /s)
   t.same(await leftovers(failing), { servers: 0, open: [], folders: [], files: [] })
+})
+
+t.test('says what keeps the process of tests that have ended', async (t) => {
+  const lingering = run(t, LINGERING, { TAP_TIMEOUT: '20' })
+  t.same(await lingering.ended, [1, null])
+  t.match(lingering.printed.stdout, /timer of 1000000 ms, set in\s+\S+inner\.test\.ts:4/)
+  t.match(lingering.printed.stdout, /\n1 passed, 1 failed\n$/)
 })
 
 t.test('stops the tests and the servers on Ctrl-C', async (t) => {

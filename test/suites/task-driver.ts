@@ -3,6 +3,7 @@ import {
   taskCancelRace,
   taskCancelRunning,
   taskCancelWaiting,
+  taskClosed,
   taskLists,
   taskPaused,
   taskRemoved,
@@ -58,6 +59,7 @@ const BEHAVIOURS = {
   'pauses a queue': taskPaused,
   'stops, and hands back what does not end in time': taskStopped,
   'lets those who wait give up': taskWaitedFor,
+  'begins nothing any more when it is closed': taskClosed,
 } as const
 
 /** What every driver of tasks does alike. */

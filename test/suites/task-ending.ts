@@ -263,3 +263,17 @@ export async function taskWaitedFor(t: Test, { open }: DriverUnderTest) {
   await left
   await driver.close()
 }
+
+export async function taskClosed(t: Test, { open }: DriverUnderTest) {
+  const { driver } = await open(t)
+  const failed = task()
+  await driver.add([failed])
+  await driver.cancel(failed.id)
+  await driver.close()
+  const ends = { code: 'TASKS_UNAVAILABLE', message: /this process ends/ }
+  const options = { queues: ['default'], concurrency: 1, perform: async () => null }
+  await t.rejects(driver.add([task()]), ends)
+  await t.rejects(driver.addTree(tree(task())), ends)
+  await t.rejects(driver.retry(failed.id), ends)
+  await t.rejects(driver.work(options), ends)
+}

@@ -1,5 +1,6 @@
 import { Redis, type RedisOptions } from 'ioredis'
 import { errors } from '../../errors.ts'
+import { processEnds } from '../errors.ts'
 import { settles, TooLate, within } from '../within.ts'
 import { BatchingClient } from './batching-client.ts'
 import { type Outages, problemOf } from './outages.ts'
@@ -19,28 +20,47 @@ const COMMON = {
 /** `redis://…`, or options of ioredis. */
 export type Place = string | RedisOptions
 
-function connect(
+function connect<T extends Redis>(
   place: Place,
   options: Omit<RedisOptions, 'replyMapping'>,
-  Kind: typeof Redis = Redis,
-): Redis {
+  Kind: new (...args: [RedisOptions] | [string, RedisOptions]) => T,
+): T {
   const all = { ...COMMON, ...options }
   return typeof place === 'string' ? new Kind(place, all) : new Kind({ ...place, ...all })
 }
 
+const PATIENT = { maxRetriesPerRequest: null, socketTimeout: SILENCE }
+
 /** For workers: commands wait for as long as Redis is away, then go on. */
-export function connectPatiently(place: Place, outages: Outages): Redis {
-  return outages.watch(connect(place, { maxRetriesPerRequest: null, socketTimeout: SILENCE }))
+export function connectPatiently(place: Place, outages: Outages): Model {
+  return outages.watch(connect(place, PATIENT, Model))
 }
 
 /** What such connections are copied from by BullMQ; it never connects itself. */
-export function patientModel(place: Place): Redis {
-  return connect(place, { maxRetriesPerRequest: null, socketTimeout: SILENCE, lazyConnect: true })
+export function patientModel(place: Place): Model {
+  return connect(place, { ...PATIENT, lazyConnect: true }, Model)
+}
+
+/** A connection that BullMQ copies. It tells of a copy only when that stands, which is never where Redis is gone. */
+export class Model extends Redis {
+  #copy: Redis | undefined
+
+  override duplicate(override?: Partial<RedisOptions>): Redis {
+    this.#copy = super.duplicate(override)
+    return this.#copy
+  }
+
+  /** What `make` makes, and the copy that was made for it. */
+  copyFor<T>(make: () => T): { made: T; copy: Redis } {
+    const made = make()
+    return { made, copy: this.#copy as Redis }
+  }
 }
 
 /** For adding and looking up: what cannot be had soon fails. */
 export class Line {
   readonly client: Redis
+  #isClosed = false
   #open = Promise.withResolvers<void>()
   #isOpen = false
   /** To let what is under way fail. */
@@ -75,10 +95,11 @@ export class Line {
    */
   async use<T>(work: () => Promise<T>): Promise<T> {
     try {
-      if (!this.#isOpen) {
+      if (!this.#isOpen && !this.#isClosed) {
         const left = this.#since + PATIENCE - Date.now()
         await within(left, this.#open.promise, 'Redis is not reachable')
       }
+      if (this.#isClosed) throw processEnds()
       return await work()
     } catch (cause) {
       const problem = problemOf(cause)
@@ -102,6 +123,13 @@ export class Line {
     })
   }
 
+  /** Nothing is done any more, not even by who waits for a connection. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#open.resolve()
+    await disconnect(this.client)
+  }
+
   #lost(): void {
     if (!this.#isOpen) return
     this.#isOpen = false
@@ -113,7 +141,8 @@ export class Line {
 
 /** Ends a connection: politely, if that takes no longer than a second. */
 export async function disconnect(client: Redis): Promise<void> {
-  if (client.status === 'ready' && (await settles(client.quit(), 1000))) return
+  if (client.status === 'ready') await settles(client.quit(), 1000)
+  // Also where it was lost before it could be ended so: it would be made again.
   disconnectForGood(client)
 }
 

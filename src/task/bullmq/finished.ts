@@ -1,7 +1,7 @@
 import { QueueEvents } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { settles } from '../within.ts'
-import { disconnectForGood } from './connection.ts'
+import { disconnectForGood, type Model } from './connection.ts'
 
 // Events may be missed: before the stream is read, in an outage, when it is cut.
 const POLL = { first: 50, most: 5000 }
@@ -12,6 +12,7 @@ const PATIENCE = 1000
 
 interface Stream {
   events: QueueEvents
+  connection: Redis
   waiting: number
   idle?: NodeJS.Timeout
 }
@@ -19,11 +20,11 @@ interface Stream {
 /** Tells when tasks have ended, by the event streams of their queues. */
 export class Endings {
   readonly #streams = new Map<string, Stream>()
-  readonly #model: Redis
+  readonly #model: Model
   readonly #prefix: string
   readonly #onError: (error: unknown) => void
 
-  constructor(model: Redis, prefix: string, onError: (error: unknown) => void) {
+  constructor(model: Model, prefix: string, onError: (error: unknown) => void) {
     this.#model = model
     this.#prefix = prefix
     this.#onError = onError
@@ -78,11 +79,14 @@ export class Endings {
       open.waiting++
       return open
     }
-    const events = new QueueEvents(queue, { connection: this.#model, prefix: this.#prefix })
+    const options = { connection: this.#model, prefix: this.#prefix }
+    const { made: events, copy: connection } = this.#model.copyFor(
+      () => new QueueEvents(queue, options),
+    )
     // One listener for each of those who wait.
     events.setMaxListeners(0)
     events.on('error', this.#onError)
-    const stream = { events, waiting: 1 }
+    const stream = { events, connection, waiting: 1 }
     this.#streams.set(queue, stream)
     return stream
   }
@@ -97,9 +101,10 @@ export class Endings {
   }
 }
 
-async function closeStream({ events, idle }: Stream): Promise<void> {
+async function closeStream({ events, connection, idle }: Stream): Promise<void> {
   clearTimeout(idle)
-  const client = events.getBackend().client
-  await settles(events.close(), PATIENCE)
-  client.then((client) => disconnectForGood(client as unknown as Redis)).catch(() => {})
+  const closed = events.close()
+  // BullMQ would wait for it to stand first.
+  disconnectForGood(connection)
+  await settles(closed, PATIENCE)
 }

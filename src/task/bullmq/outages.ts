@@ -17,7 +17,7 @@ export class Outages {
     this.#log = log
   }
 
-  watch(client: Redis): Redis {
+  watch<T extends Redis>(client: T): T {
     client.on('error', (error) => {
       this.#lastError = error
     })

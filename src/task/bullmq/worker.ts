@@ -6,14 +6,14 @@ import { failureOf, TaskFinal, TaskRetry } from '../errors.ts'
 import type { TaskLog, WorkOptions } from '../types.ts'
 import { settles } from '../within.ts'
 import { cancelledError } from './cancel.ts'
-import { disconnectForGood } from './connection.ts'
+import { disconnectForGood, type Model } from './connection.ts'
 import { holdJob } from './hold.ts'
 import type { keepOptions } from './keep.ts'
 import { type JobData, type TaskJob, toThrow } from './record.ts'
 import { JobRun } from './run.ts'
 
 export interface WorkerSettings extends ReturnType<typeof keepOptions> {
-  connection: Redis
+  connection: Model
   prefix: string
   /** How long a task is ours without a sign of life, in ms. */
   lockDuration: number
@@ -48,6 +48,7 @@ export class QueueWorker {
   readonly #own: Pick<WorkerSettings, 'maxCrashes' | 'suspects' | 'log' | 'onError'>
   readonly #lockDuration: number
   readonly #connection: Redis
+  readonly #blocking: Redis
   readonly #running = new Map<string, JobRun>()
   readonly #cancelled = new Set<string>()
   #stopping = false
@@ -60,13 +61,17 @@ export class QueueWorker {
     this.#own = { maxCrashes, suspects, log, onError }
     this.#lockDuration = bullmq.lockDuration
     this.#connection = bullmq.connection
-    this.#worker = new Worker<JobData>(queue, (job, token) => this.#run(job, token as string), {
+    const work = (job: TaskJob, token?: string) => this.#run(job, token as string)
+    const all = {
       ...bullmq,
       concurrency: options.concurrency,
       maxStalledCount: MAX_STALLED,
       runRetryDelay: 1000,
       ...(limiter && { limiter }),
-    })
+    }
+    const { made, copy } = bullmq.connection.copyFor(() => new Worker<JobData>(queue, work, all))
+    this.#worker = made
+    this.#blocking = copy
     this.#worker.on('error', onError)
   }
 
@@ -100,9 +105,8 @@ export class QueueWorker {
     // Those that have ended tell Redis so by now, and it answers in order.
     await setImmediate()
     await settles(this.#connection.ping(), PATIENCE)
-    const blocking = this.#worker.getBackend().blockingClient
     await settles(this.#worker.close(true), PATIENCE)
-    blocking?.then((client) => disconnectForGood(client as unknown as Redis), this.#own.onError)
+    disconnectForGood(this.#blocking)
   }
 
   async #run(job: TaskJob, token: string): Promise<unknown> {
