@@ -52,7 +52,7 @@ async function docs(app: FastifyInstance, options: DocsOptions): Promise<void> {
     return sendAsset(await document, request, reply)
   })
 
-  const page = createAsset('text/html; charset=utf-8', renderPage(title))
+  const page = createAsset('text/html; charset=utf-8', renderPage(title, app.prefix))
   app.get(paths.page, { schema }, (request, reply) => {
     reply.header('content-security-policy', pagePolicy)
     return sendAsset(page, request, reply)

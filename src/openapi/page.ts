@@ -26,7 +26,6 @@ export const pagePolicy = [
 
 // Everything that would ask another host is off: fonts, telemetry, the AI agent, sharing, Scalar's own client.
 const CONFIGURATION = {
-  url: paths.document,
   withDefaultFonts: false,
   telemetry: false,
   agent: { disabled: true },
@@ -37,8 +36,13 @@ const CONFIGURATION = {
   orderSchemaPropertiesBy: 'preserve',
 }
 
-/** The page, as HTML: the script finds its configuration in the element `api-reference`. */
-export function renderPage(title: string): string {
+/**
+ * The page, as HTML: the script finds its configuration in the element `api-reference`.
+ *
+ * @param prefix of the Fastify context that serves {@link paths}; none ends with a slash, so that nothing is relative to it
+ */
+export function renderPage(title: string, prefix: string): string {
+  const configuration = JSON.stringify({ url: prefix + paths.document, ...CONFIGURATION })
   return `<!doctype html>
 <html lang="en">
   <head>
@@ -48,8 +52,8 @@ export function renderPage(title: string): string {
     <title>${escapeHtml(title)}</title>
   </head>
   <body>
-    <script id="api-reference" data-configuration="${escapeHtml(JSON.stringify(CONFIGURATION))}"></script>
-    <script src="${paths.script}"></script>
+    <script id="api-reference" data-configuration="${escapeHtml(configuration)}"></script>
+    <script src="${escapeHtml(prefix + paths.script)}"></script>
   </body>
 </html>
 `

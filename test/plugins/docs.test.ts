@@ -104,6 +104,27 @@ t.test('serves the page and its script from the service itself', async (t) => {
   t.equal((await app.inject({ url: '/docs/scalar.js', headers })).statusCode, 304)
 })
 
+t.test('under a prefix the page finds what it needs, and describes what is there', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  app.register(
+    async (scope) => {
+      await scope.register(docs, info)
+      scope.get('/ships', () => [])
+    },
+    { prefix: '/v1' },
+  )
+  app.get('/elsewhere', () => null)
+  const { body } = await app.inject('/v1/docs')
+  const linked = Array.from(
+    body.matchAll(/(?:src=|url&quot;:&quot;|")"?(\/[\w./]+)/g),
+    ([, url]) => url,
+  )
+  t.strictSame(linked, ['/v1/openapi.json', '/v1/docs/scalar.js'])
+  for (const url of linked) t.equal((await app.inject(url as string)).statusCode, 200, url)
+  t.strictSame(Object.keys((await app.inject('/v1/openapi.json')).json().paths), ['/v1/ships'])
+})
+
 t.test('a title is text, whatever it holds', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
