@@ -45,12 +45,29 @@ export function splitRequest(
     (property) => !inPath.includes(property) && !inQuery.includes(property),
   )
   const queried = hasBody(resource) ? inQuery : [...inQuery, ...rest]
+  const object = [...inPath, ...queried].find((one) =>
+    isObject(schema.properties?.[one] ?? {}, schema),
+  )
+  if (object !== undefined)
+    throw refuse(
+      `${object} is an object, which a path or query cannot hold; take it from a body, or list its properties`,
+    )
   return {
     ...(inPath.length > 0 && { params: pickUnfolded(schema, inPath) }),
     // An empty one is kept: it refuses query parameters that nothing reads.
     querystring: pickUnfolded(schema, queried),
     ...(hasBody(resource) && rest.length > 0 && { body: pickProperties(schema, rest) }),
   }
+}
+
+/** Whether nothing but an object would do for `schema`. */
+function isObject(schema: JsonSchema, root: JsonSchema): boolean {
+  const { type, anyOf, oneOf = anyOf, allOf, items } = unfold(schema, root)
+  if (type === 'object') return true
+  if (type === 'array')
+    return !!items && !Array.isArray(items) && isObject(items as JsonSchema, root)
+  if (Array.isArray(oneOf)) return oneOf.every((one) => isObject(one, root))
+  return Array.isArray(allOf) && allOf.some((one) => isObject(one, root))
 }
 
 /** Properties that are told as parameters, one by one: what each is stands there. */

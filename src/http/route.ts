@@ -8,10 +8,11 @@ import { type Answer, execute } from '../resource/execute.ts'
 import { boundNumbers, hasSecrets, type JsonSchema } from '../resource/schema.ts'
 import type { Security } from '../resource/security.ts'
 import { compileSerializer, liftDefinitions } from '../resource/serialize.ts'
-import { compileCoercing, compileExact } from '../resource/validate.ts'
+import { compileExact } from '../resource/validate.ts'
 import { assertReadableUrl, createBodyCheck } from './body.ts'
 import { asJson, type Envelope, toSend } from './envelope.ts'
 import { evaluatePreconditions } from './precondition.ts'
+import { compileText } from './read-text.ts'
 import {
   createMerge,
   hasBody,
@@ -100,7 +101,7 @@ function createRouteSchema(
 
 function compilePart(schema: JsonSchema, httpPart: string | undefined) {
   const bounded = boundNumbers(schema)
-  return httpPart === 'body' ? compileExact(bounded) : compileCoercing(bounded)
+  return httpPart === 'body' ? compileExact(bounded) : compileText(bounded)
 }
 
 /** What it returns is sent. */

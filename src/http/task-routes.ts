@@ -3,7 +3,7 @@ import { type TSchema, Type } from 'typebox'
 import { errors } from '../errors.ts'
 import { userOf } from '../resource/context.ts'
 import type { JsonSchema } from '../resource/schema.ts'
-import { compileCoercing } from '../resource/validate.ts'
+import { compileExact } from '../resource/validate.ts'
 import { isRandomId } from '../task/id.ts'
 import { toResult } from '../task/tasks.ts'
 import type { TaskRecord } from '../task/types.ts'
@@ -37,7 +37,7 @@ export function serveTasks(app: FastifyInstance, envelope: Envelope): void {
   const own = {
     errorHandler: createErrorHandler(envelope),
     // Fastify's own would make another Ajv for these two routes.
-    validatorCompiler: ({ schema }: { schema: unknown }) => compileCoercing(schema as JsonSchema),
+    validatorCompiler: ({ schema }: { schema: unknown }) => compileExact(schema as JsonSchema),
   }
   const retrieve = { ...own, schema: schema('retrieve', 'Where a task is') }
   app.get('/tasks/:id', retrieve, async (request) =>

@@ -131,9 +131,12 @@ export class ResourceRegistry implements Iterable<Registered> {
   #list(name: string, resource: AnyDefined, module: RegisteredModule, prefix: string): Listing {
     const { cache, path = '/', expose = module.expose ?? true } = resource.definition
     assertCachePolicy(name, cache)
+    if (path !== '' && !path.startsWith('/'))
+      throw errors.RESOURCE_INVALID(name, `its path ${path} does not begin with /`)
     const entry = this.#byResource.get(resource) ?? draft(name, resource, module)
     entry.runsHere ||= module.runsHere
-    const full = `${prefix}${path === '/' ? '' : path}` || '/'
+    // As Fastify joins them: a prefix may end with a slash.
+    const full = `${prefix}${path === '/' ? '' : path}`.replaceAll('//', '/') || '/'
     const listing: Listing = { name, entry, module, path: full, exposed: expose }
     entry.listings.push(listing)
     this.#byResource.set(resource, entry)

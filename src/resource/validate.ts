@@ -17,10 +17,8 @@ const OPTIONS: Options = {
   validateSchema: false,
 }
 
-type Coercion = false | 'array'
-
-function createAjv(coerceTypes: Coercion): Ajv2019 {
-  const ajv = new Ajv2019({ ...OPTIONS, coerceTypes })
+function createAjv(): Ajv2019 {
+  const ajv = new Ajv2019(OPTIONS)
   addFormats.default(ajv)
   checkSizesFirst(ajv)
   boundUrls(ajv)
@@ -36,27 +34,23 @@ function boundUrls(ajv: Ajv2019): void {
   ajv.addFormat('url', (text: string) => text.length <= MAX_URL && pattern.test(text))
 }
 
-/** Compiles schemas, equal ones once: those of paths and queries are often the same. */
-class Compiler {
-  readonly #coerceTypes: Coercion
-  readonly #known = new Map<string, ValidateFunction>()
-  #ajv: Ajv2019 | undefined
+const known = new Map<string, ValidateFunction>()
+let ajv: Ajv2019 | undefined
 
-  constructor(coerceTypes: Coercion) {
-    this.#coerceTypes = coerceTypes
+/**
+ * Compiles a validator that takes values as they are; equal schemas are compiled once, those of paths and queries are often
+ * the same.
+ */
+export function compileExact(schema: JsonSchema): ValidateFunction {
+  const text = JSON.stringify(schema)
+  let compiled = known.get(text)
+  if (!compiled) {
+    ajv ??= createAjv()
+    const validate = ajv.compile(shareSizes(schema))
+    compiled = schema.$defs === undefined ? validate : boundDepth(validate)
+    known.set(text, compiled)
   }
-
-  compile(schema: JsonSchema): ValidateFunction {
-    const text = JSON.stringify(schema)
-    let known = this.#known.get(text)
-    if (!known) {
-      this.#ajv ??= createAjv(this.#coerceTypes)
-      const validate = this.#ajv.compile(shareSizes(schema))
-      known = schema.$defs === undefined ? validate : boundDepth(validate)
-      this.#known.set(text, known)
-    }
-    return known
-  }
+  return compiled
 }
 
 /** `validate`, which may call itself, for values that are nested deeper than the stack reaches. */
@@ -82,19 +76,6 @@ const TOO_DEEP: ErrorObject = {
   keyword: 'depth',
   params: {},
   message: 'is nested too deeply',
-}
-
-const exact = new Compiler(false)
-const coercing = new Compiler('array')
-
-/** Compiles a validator that takes values as they are: for JSON bodies, calls in process and responses. */
-export function compileExact(schema: JsonSchema): ValidateFunction {
-  return exact.compile(schema)
-}
-
-/** Compiles a validator for what arrives as text (path, query): `'1'` becomes 1, a lone value a list. */
-export function compileCoercing(schema: JsonSchema): ValidateFunction {
-  return coercing.compile(schema)
 }
 
 /** What was wrong, place by place, in words for the caller. */

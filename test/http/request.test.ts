@@ -93,6 +93,94 @@ t.test('path and query are text that becomes what the schema wants', async (t) =
   t.strictSame(await data('/things/1?name=a%20b%2B%C3%A9+c'), { id: 1, name: 'a b+é c', page: 1 })
 })
 
+t.test('numbers and booleans of path and query are written as in JSON', async (t) => {
+  const get = echo(
+    Type.Object({
+      id: Type.Integer(),
+      ratio: Type.Optional(Type.Number()),
+      dry: Type.Optional(Type.Boolean()),
+      ids: Type.Optional(Type.Array(Type.Integer())),
+      least: Type.Optional(Type.Union([Type.Integer(), Type.Null()])),
+    }),
+    { path: '/:id' },
+  )
+  const app = await serveThings(t, { get })
+  for (const text of [
+    '0x10',
+    '0b1',
+    '0o7',
+    ' 1',
+    '1 ',
+    '\t1',
+    '+1',
+    '.5',
+    '1.',
+    '01',
+    '1_0',
+    '-',
+    '--1',
+  ]) {
+    const encoded = encodeURIComponent(text)
+    for (const [url, path, message] of [
+      [`/things/${encoded}`, '/id', 'must be integer'],
+      [`/things/1?ratio=${encoded}`, '/ratio', 'must be number'],
+      [`/things/1?ids=1&ids=${encoded}`, '/ids/1', 'must be integer'],
+      [`/things/1?least=${encoded}`, '/least', 'must be integer'],
+    ] as const) {
+      const { errors } = (await app.inject(url)).json()
+      t.match(errors, [{ path, message }], url)
+    }
+  }
+  for (const query of [
+    'ratio=',
+    'dry=',
+    'dry=TRUE',
+    'dry=1',
+    'dry=%20true',
+    'ids=',
+    'ids=null',
+    'ratio=true',
+  ]) {
+    t.equal((await app.inject(`/things/1?${query}`)).statusCode, 400, query)
+  }
+  for (const [url, data] of [
+    ['/things/-0?ratio=-1.5e-3', { id: 0, ratio: -0.0015 }],
+    ['/things/1e3?ratio=1.0', { id: 1000, ratio: 1 }],
+    ['/things/1.0?least=', { id: 1, least: null }],
+    ['/things/1?least=2&dry=false', { id: 1, least: 2, dry: false }],
+  ] as const) {
+    t.strictSame((await app.inject(url)).json().data, data, url)
+  }
+})
+
+t.test('of a union the first member counts that the text fits', async (t) => {
+  const get = echo(
+    Type.Object({
+      size: Type.Optional(Type.Union([Type.Integer({ maximum: 9 }), Type.Literal('all')])),
+      name: Type.Optional(Type.Union([Type.String(), Type.Integer()])),
+      level: Type.Optional(Type.Union([Type.Literal(1), Type.Literal(2), Type.Literal(true)])),
+      kind: Type.Optional(Type.Enum({ small: 1, large: 'L' })),
+      even: Type.Optional(Type.Intersect([Type.Integer(), Type.Unsafe({ multipleOf: 2 })])),
+      any: Type.Optional(Type.Unknown()),
+    }),
+    {},
+  )
+  const app = await serveThings(t, { get })
+  const data = async (query: string) => (await app.inject(`/things?${query}`)).json().data
+  t.strictSame(await data('size=5&name=5&level=2&kind=1&even=4&any=7'), {
+    size: 5,
+    name: '5',
+    level: 2,
+    kind: 1,
+    even: 4,
+    any: '7',
+  })
+  t.strictSame(await data('size=all&level=true&kind=L'), { size: 'all', level: true, kind: 'L' })
+  for (const query of ['size=10', 'size=some', 'level=3', 'kind=small', 'even=3']) {
+    t.equal((await app.inject(`/things?${query}`)).statusCode, 400, query)
+  }
+})
+
 t.test('JSON bodies are taken as they are', async (t) => {
   const schema = Type.Object({
     n: Type.Integer(),

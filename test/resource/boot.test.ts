@@ -69,6 +69,20 @@ t.test('a request that cannot be divided over the request is refused at boot', a
       },
     ],
     [
+      'its path :id does not begin with /',
+      { one: defineResource({ summary: 'x', path: ':id', request: Id, perform }) },
+    ],
+    ...[
+      Id,
+      Type.Array(Id),
+      Type.Union([Id, Type.Object({ name: Type.String() })]),
+      Type.Intersect([Id, Type.Object({ name: Type.String() })]),
+      Type.Record(Type.String(), Type.Integer()),
+    ].map((filter): [string, ResourceTable] => [
+      'filter is an object, which a path or query cannot hold; take it from a body, or list its properties',
+      { one: defineResource({ summary: 'x', request: Type.Object({ filter }), perform }) },
+    ]),
+    [
       'a path has no wildcard; name its parameters',
       { one: defineResource({ summary: 'x', path: '/*', perform }) },
     ],
@@ -94,9 +108,9 @@ t.test('two resources at one place are refused at boot, both named', async (t) =
     a: defineModule({ prefix: '/a', resources: { one } }),
     b: defineModule({
       prefix: '/a/',
-      resources: { two: defineResource({ summary: 'x', path: '1', perform }) },
+      resources: { two: defineResource({ summary: 'x', path: '/1', perform }) },
     }),
-    c: defineModule({ prefix: '/a', resources: { three: one } }),
+    c: defineModule({ prefix: '/a/', resources: { three: one } }),
   }
   t.strictSame(
     await failure(createBareApp(t, modules)),

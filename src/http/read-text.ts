@@ -1,0 +1,96 @@
+import type { ValidateFunction } from 'ajv/dist/2019.js'
+import { unfold } from '../resource/references.ts'
+import type { JsonSchema } from '../resource/schema.ts'
+import { compileExact } from '../resource/validate.ts'
+
+/** Makes what a text says of it; a text that says nothing stays as it is, and validation tells that it does not fit. */
+type Read = (given: unknown) => unknown
+
+/**
+ * Compiles the validator of a path or query, which are text: first each part is read as its schema wants it. A number or
+ * boolean is written as in JSON, so that nothing is one in the query that would be none in a body (`0x10`, `+1`, ` 1`); an empty
+ * text is null where null is wanted; a lone value is a list where one is wanted.
+ */
+export function compileText(schema: JsonSchema): ValidateFunction {
+  const validate = compileExact(schema)
+  const parts = Object.entries(schema.properties ?? {}).flatMap(([name, part]) => {
+    const read = createRead(part, schema)
+    return read ? [{ name, read }] : []
+  })
+  const readAndValidate = (given: Record<string, unknown> | null): boolean => {
+    for (const { name, read } of parts) {
+      const value = given?.[name]
+      if (given && value !== undefined) given[name] = read(value)
+    }
+    const fits = validate(given)
+    readAndValidate.errors = validate.errors
+    return fits
+  }
+  readAndValidate.errors = undefined as ValidateFunction['errors']
+  return readAndValidate as ValidateFunction
+}
+
+/** `undefined` where a text is wanted, or anything. */
+function createRead(schema: JsonSchema, root: JsonSchema): Read | undefined {
+  const part = unfold(schema, root)
+  const { const: only, enum: values, type, anyOf, oneOf = anyOf, allOf } = part
+  if ('const' in part) return (given) => (given === String(only) ? only : given)
+  if (Array.isArray(values)) return (given) => values.find((one) => String(one) === given) ?? given
+  if (Array.isArray(oneOf)) return firstThatFits(oneOf, root)
+  if (Array.isArray(allOf)) return inTurn(allOf, root)
+  if (Array.isArray(type)) {
+    const kinds = type.map((kind) => ({ ...part, type: kind as unknown }))
+    return firstThatFits(kinds, root)
+  }
+  switch (type) {
+    case 'integer':
+    case 'number':
+      return (given) => (isNumber(given) ? Number(given) : given)
+    case 'boolean':
+      return (given) => (given === 'true' || given === 'false' ? given === 'true' : given)
+    case 'null':
+      return (given) => (given === '' ? null : given)
+    case 'array': {
+      const read = createRead((part.items ?? {}) as JsonSchema, root)
+      return (given) => {
+        const list = Array.isArray(given) ? given : [given]
+        return read ? list.map(read) : list
+      }
+    }
+    default:
+      return undefined
+  }
+}
+
+// RFC 8259, 6.
+const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/
+
+function isNumber(given: unknown): boolean {
+  return typeof given === 'string' && NUMBER.test(given)
+}
+
+/** Reads as the first member of a union says that takes what comes out. */
+function firstThatFits(members: readonly JsonSchema[], root: JsonSchema): Read {
+  const reads = members.map((member) => {
+    const { $defs } = root
+    return {
+      read: createRead(member, root),
+      fits: compileExact($defs === undefined ? member : { ...member, $defs }),
+    }
+  })
+  return (given) => {
+    for (const { read, fits } of reads) {
+      const value = read ? read(given) : given
+      if (fits(value)) return value
+    }
+    return given
+  }
+}
+
+/** Reads as the first member of an intersection says that does not only look at the text. */
+function inTurn(members: readonly JsonSchema[], root: JsonSchema): Read | undefined {
+  const reads = members.flatMap((member) => createRead(member, root) ?? [])
+  return reads.length === 0
+    ? undefined
+    : (given) => reads.reduce((value, read) => (value === given ? read(value) : value), given)
+}
