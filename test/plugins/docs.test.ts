@@ -35,11 +35,10 @@ t.test('describes the routes of an app that has nothing else of the kit', async 
     servers: [{ url: '/' }],
     components: {
       schemas: {
-        'def-0': {
+        ship: {
           type: 'object',
           required: ['name'],
           properties: { name: { type: 'string' } },
-          title: 'ship',
         },
       },
     },
@@ -49,7 +48,7 @@ t.test('describes the routes of an app that has nothing else of the kit', async 
           responses: {
             200: {
               description: 'Default Response',
-              content: { 'application/json': { schema: { $ref: '#/components/schemas/def-0' } } },
+              content: { 'application/json': { schema: { $ref: '#/components/schemas/ship' } } },
             },
           },
         },
