@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
+import { unservedLists } from './crud/unserved.ts'
 import { lintMigrations } from './database/migration/lint.ts'
 import { readMigrations } from './database/migration/snapshot.ts'
 import { createMigrator } from './database/migrator.ts'
@@ -18,6 +19,7 @@ export interface Finding {
     | 'tasks'
     | 'migrations'
     | 'lint'
+    | 'lists'
     | 'requests'
     | 'production'
   level: 'ok' | 'warning' | 'error'
@@ -46,6 +48,7 @@ export async function checkService(loaded: {
       ...(await checkAttached(app)),
       ...(await checkQueues(app)),
       ...(await checkMigrations(app, loaded.root)),
+      ...(await checkLists(app)),
       ...(await checkProduction(app)),
     ]
   } catch (error) {
@@ -132,6 +135,13 @@ async function lintFolder(directory: string, names?: readonly string[]): Promise
   } catch (error) {
     return [failed('migrations', error)]
   }
+}
+
+/** What clients may ask of lists and no index serves. */
+async function checkLists({ db, registry }: FastifyInstance): Promise<Finding[]> {
+  if (!db) return []
+  const found = await unservedLists(db, registry)
+  return found.map((message) => ({ check: 'lists', level: 'warning', message }))
 }
 
 /** What is unwise in production. */

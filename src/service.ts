@@ -241,6 +241,13 @@ async function registerPlugins(
     ...(authorize && { authorize }),
   })
   app.after(() => answerNotFound(app))
+  if (attached && values.NODE_ENV === 'development') app.addHook('onListen', warnOfLists)
+}
+
+/** Where a developer sees it: what clients may ask of lists and no index serves. */
+async function warnOfLists(this: FastifyInstance): Promise<void> {
+  const { unservedLists } = await import('./crud/unserved.ts')
+  for (const message of await unservedLists(this.db, this.registry)) this.log.warn(message)
 }
 
 function answerNotFound(app: FastifyInstance): void {

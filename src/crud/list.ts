@@ -202,8 +202,10 @@ export function defineList<
     return { db, from: () => from(db as never) as AnyQuery, kept }
   }
 
+  const request = Type.Object(properties)
+  if (options.from) declared.set(request, { from: options.from as Declared['from'], order, rules })
   return {
-    request: Type.Object(properties) as never,
+    request: request as never,
     response: pageSchema(fields.length > 0 ? Type.Partial(row) : row, count) as never,
     paginate: (rows, input) =>
       selectPage(
@@ -212,6 +214,20 @@ export function defineList<
         input as PageInput,
       ) as Promise<never>,
   }
+}
+
+/** A list that says what it lists, as far as {@link findUnserved} looks at it. */
+export interface Declared {
+  from: (db: Database) => AnyQuery
+  order: readonly string[]
+  rules: PageRules
+}
+
+const declared = new WeakMap<TSchema, Declared>()
+
+/** The list whose request has this schema; undefined where it is none, or does not say what it lists. */
+export function listOf(request: TSchema | undefined): Declared | undefined {
+  return request && declared.get(request)
 }
 
 const NO_FROM =

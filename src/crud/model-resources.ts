@@ -53,7 +53,7 @@ export interface ModelResourcesOptions<
     ListOptions<keyof Row & string, Filters, Search, Fields, Count>,
     'from' | 'key' | 'order'
   > &
-    Partial<Pick<ListOptions<keyof Row & string, Filters>, 'order'>>
+    Partial<Pick<ListOptions<NoInfer<keyof Row & string>, Filters>, 'order'>>
   /** Which resources there are; default: all. */
   only?: readonly Only[]
   /** What a row is called in summaries and messages; default: the table's name. */

@@ -76,29 +76,16 @@ export async function selectPage(
   rules: PageRules,
   input: PageInput,
 ): Promise<Page> {
-  const { page = 1, page_size = rules.pageSize, order, fields } = input
+  const { page = 1, page_size = rules.pageSize } = input
   assertDepth(page, page_size, rules.maxDepth)
   const isCounted = rules.count === true || (rules.count === 'optional' && input.count !== false)
-  const terms = termsOf(source, rules, input)
-  const values = terms.flatMap((term) => term.values)
-  const shape = terms.map(({ shape }) => shape).join()
-  const run = (key: string, values: readonly unknown[], build: Build) =>
-    select(source, key, values, build)
-  const counting = isCounted
-    ? run(`count ${shape}`, values, (rows, values) => countAll(narrow(rows, terms, values)))
-    : undefined
   // One more than asked for tells whether there are more.
-  const limit = counting ? page_size : page_size + 1
-  const cut = [...values, limit, (page - 1) * page_size]
-  const selecting = run(`${shape} ${fields} ${order}`, cut, (rows, values) => {
-    const [limit, offset] = values.slice(-2)
-    const narrowed = narrow(rows, terms, values)
-    const named = fields === undefined ? narrowed : narrowed.clearSelect().select(namesOf(fields))
-    return sorted(named, order, rules.key)
-      .limit(limit as number)
-      .offset(offset as number)
-  })
-  const [counted, results] = await Promise.all([counting, selecting])
+  const limit = isCounted ? page_size : page_size + 1
+  const { counting, selecting } = statementsOf(source, rules, input, limit)
+  const [counted, results] = await Promise.all([
+    isCounted ? select(source, counting) : undefined,
+    select(source, selecting),
+  ])
   if (!counted)
     return { page, has_more: results.length > page_size, results: results.slice(0, page_size) }
   const total = (counted[0] as { total: number }).total
@@ -107,6 +94,49 @@ export async function selectPage(
   return rules.count === true
     ? { ...summary, results }
     : { ...summary, has_more: page < num_pages, results }
+}
+
+/** What a page asks of the database, as its database compiles it; to look at, and not to run. */
+export function compilePage(query: AnyQuery, rules: PageRules, input: PageInput) {
+  const compile = ({ values, build }: Statement) => built(query, build, values).compile()
+  const { counting, selecting } = statementsOf(query, rules, input, 1)
+  return { counting: compile(counting), selecting: compile(selecting) }
+}
+
+interface Statement {
+  /** All that it depends on beside its values and the rows of the list. */
+  key: string
+  values: readonly unknown[]
+  build: Build
+}
+
+function statementsOf(
+  source: PageSource,
+  rules: PageRules,
+  input: PageInput,
+  limit: number,
+): { counting: Statement; selecting: Statement } {
+  const { page = 1, page_size = rules.pageSize, order, fields } = input
+  const terms = termsOf(source, rules, input)
+  const values = terms.flatMap((term) => term.values)
+  const shape = terms.map(({ shape }) => shape).join()
+  return {
+    counting: {
+      key: `count ${shape}`,
+      values,
+      build: (rows, values) => countAll(narrow(rows, terms, values)),
+    },
+    selecting: {
+      key: `${shape} ${fields} ${order}`,
+      values: [...values, limit, (page - 1) * page_size],
+      build(rows, values) {
+        const [limit, offset] = values.slice(-2) as [number, number]
+        const found = narrow(rows, terms, values)
+        const named = fields === undefined ? found : found.clearSelect().select(namesOf(fields))
+        return sorted(named, order, rules.key).limit(limit).offset(offset)
+      },
+    },
+  }
 }
 
 // A database goes through all the rows before a page.
@@ -120,12 +150,7 @@ function assertDepth(page: number, size: number, maxDepth: number): void {
 /** Makes a statement of the rows of a list, with values or what stands for them. */
 type Build = (rows: AnyQuery, values: readonly unknown[]) => AnyQuery
 
-async function select(
-  source: PageSource,
-  key: string,
-  values: readonly unknown[],
-  build: Build,
-): Promise<Row[]> {
+async function select(source: PageSource, { key, values, build }: Statement): Promise<Row[]> {
   if ('from' in source) {
     const { db, from, kept } = source
     return await kept.run(db, key, values, (values) => built(from(), build, values))

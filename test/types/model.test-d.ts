@@ -183,6 +183,7 @@ export async function calls(): Promise<void> {
   await cities.update({ id: 1, created_by: 'x' })
   const country = await modelResources(Country).replace({ code: 'FR', name: 'x' })
   is<typeof country, { code: string; name: string }>()
+  modelResources(Country, { list: { order: ['name'] } })
   const few = modelResources(City, { only: ['list', 'retrieve'] })
   is<keyof typeof few, 'list' | 'retrieve'>()
   defineModule({ prefix: '/cities', resources: { ...few, retrieve: cities.retrieve } })

@@ -21,7 +21,7 @@ const cityList = defineList(City.schema, {
     min_population: { operator: 'from', column: 'population' },
     max_population: { operator: 'to', column: 'population' },
   },
-  order: ['id', 'name', 'country', 'population'],
+  order: ['id', 'name', 'population'],
   key: 'id',
   // There are 135,000: all of them can be read.
   maxDepth: 200_000,
