@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { type EnvelopeName, envelopes } from '../src/http/envelope.ts'
 import { type Asset, createAsset, sendAsset } from '../src/openapi/asset.ts'
-import { loadScript, pagePolicy, paths, renderPage } from '../src/openapi/page.ts'
+import { loadScript, pagePolicy, renderPage } from '../src/openapi/page.ts'
 import { assertKnownSchemes, collectOperations } from '../src/openapi/served.ts'
 import type { DocumentInfo } from '../src/openapi/types.ts'
 import { assertOnce, checkOptions } from '../src/plugin.ts'
@@ -11,6 +11,10 @@ import type { SecurityInfo } from '../src/resource/security.ts'
 export interface DocsOptions extends DocumentInfo, SecurityInfo {
   /** The form of the app's errors; default `standard`. */
   envelope?: EnvelopeName
+  /** Where the document is; default `/openapi.json`. */
+  document?: string
+  /** Where the page is; `false`: nowhere. Default `/docs`. */
+  page?: string | false
 }
 
 /**
@@ -25,11 +29,18 @@ async function docs(app: FastifyInstance, options: DocsOptions): Promise<void> {
     version: 'text',
     description: 'text?',
     envelope: 'envelope?',
+    document: 'path?',
+    page: 'route?',
     securitySchemes: 'object?',
     security: 'list?',
   })
   assertOnce(app, 'docs')
-  const { envelope = 'standard', title, version, description, ...authentication } = options
+  const { envelope = 'standard', document = '/openapi.json', page = '/docs' } = options
+  const { title, version, description, security, securitySchemes } = options
+  const authentication = {
+    ...(security && { security }),
+    ...(securitySchemes && { securitySchemes }),
+  }
   const info = { title, version, ...(description && { description }) }
   const operations = collectOperations(app)
   const schema = { hide: true }
@@ -37,29 +48,36 @@ async function docs(app: FastifyInstance, options: DocsOptions): Promise<void> {
   const build = async () => {
     const { createDocument } = await import('../src/openapi/document.ts')
     const enveloped = app.hasPlugin('plinth-envelope')
-    const made = await createDocument(operations, {
+    const document = await createDocument(operations, {
       info,
       authentication,
       envelope: envelopes[envelope],
       enveloped,
     })
-    return createAsset('application/json; charset=utf-8', JSON.stringify(made))
+    return createAsset('application/json; charset=utf-8', JSON.stringify(document))
   }
   app.addHook('onReady', async () => assertKnownSchemes(operations, authentication))
-  let document: Promise<Asset> | undefined
-  app.get(paths.document, { schema }, async (request, reply) => {
-    document ??= build()
-    return sendAsset(await document, request, reply)
+  let made: Promise<Asset> | undefined
+  app.get(document, { schema }, async (request, reply) => {
+    made ??= build()
+    return sendAsset(await made, request, reply)
   })
+  if (page) servePage(app, { title, document, page })
+}
 
-  const page = createAsset('text/html; charset=utf-8', renderPage(title, app.prefix))
-  app.get(paths.page, { schema }, (request, reply) => {
+function servePage(
+  app: FastifyInstance,
+  { title, document, page }: { title: string; document: string; page: string },
+): void {
+  const schema = { hide: true }
+  const paths = { document: app.prefix + document, script: `${app.prefix}${page}/scalar.js` }
+  const html = createAsset('text/html; charset=utf-8', renderPage(title, paths))
+  app.get(page, { schema }, (request, reply) => {
     reply.header('content-security-policy', pagePolicy)
-    return sendAsset(page, request, reply)
+    return sendAsset(html, request, reply)
   })
-
   let script: Promise<Asset> | undefined
-  app.get(paths.script, { schema }, async (request, reply) => {
+  app.get(`${page}/scalar.js`, { schema }, async (request, reply) => {
     script ??= loadScript()
     return sendAsset(await script, request, reply)
   })

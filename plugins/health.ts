@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifySchema } from 'fastify'
+import type { FastifyInstance, FastifySchema, RouteHandlerMethod } from 'fastify'
 import fp from 'fastify-plugin'
 import { type TSchema, Type } from 'typebox'
 import { errors } from '../src/errors.ts'
@@ -28,13 +28,25 @@ export interface HealthOptions {
   envelope?: EnvelopeName
   /** Milliseconds that one check may take; default 2000. */
   timeout?: number
+  /** Where it answers `pong`; `false`: nowhere. Default `/ping`. */
+  ping?: string | false
+  /** Where it says that the process is alive; `false`: nowhere. Default `/healthz`. */
+  healthz?: string | false
+  /** Where it says whether it can serve; `false`: nowhere. Default `/readyz`. */
+  readyz?: string | false
 }
 
 /** `/ping` answers, `/healthz` says that the process is alive, `/readyz` whether it can serve. */
 async function health(app: FastifyInstance, options: HealthOptions): Promise<void> {
-  checkOptions<HealthOptions>('health', options, { envelope: 'envelope?', timeout: 'number?' })
+  checkOptions<HealthOptions>('health', options, {
+    envelope: 'envelope?',
+    timeout: 'number?',
+    ping: 'route?',
+    healthz: 'route?',
+    readyz: 'route?',
+  })
   assertOnce(app, 'health', 'readiness')
-  const { timeout = 2000 } = options
+  const { timeout = 2000, ping = '/ping', healthz = '/healthz', readyz = '/readyz' } = options
   const envelope = envelopes[options.envelope ?? 'standard']
   const checks = readinessOf(app)
   const draining: { since: Date | null } = { since: null }
@@ -44,14 +56,15 @@ async function health(app: FastifyInstance, options: HealthOptions): Promise<voi
   const logFailure = (check: string, error: unknown) =>
     app.log.error({ err: error, check }, 'a readiness check failed')
 
-  const { ping, healthz, readyz } = createSchemas(envelope)
-  app.get('/ping', { schema: ping }, async (request, reply) =>
+  const schemas = createSchemas(envelope)
+  const get = (path: string | false, schema: FastifySchema, handler: RouteHandlerMethod) => {
+    if (path) app.get(path, { schema }, handler)
+  }
+  get(ping, schemas.ping, async (request, reply) =>
     asJson(envelope.success('pong', request), reply),
   )
-  app.get('/healthz', { schema: healthz }, async (request) =>
-    envelope.success({ healthy: true }, request),
-  )
-  app.get('/readyz', { schema: readyz }, async (request, reply) => {
+  get(healthz, schemas.healthz, async (request) => envelope.success({ healthy: true }, request))
+  get(readyz, schemas.readyz, async (request, reply) => {
     const readiness = await checkReadiness(checks, draining.since !== null, timeout, logFailure)
     if (readiness.ready) return envelope.success(readiness, request)
     const failure = envelope.failure(errors.NOT_READY(whyNot(readiness)), request)
@@ -76,7 +89,7 @@ function createSchemas(envelope: Envelope) {
   })
   const schema = (name: string, summary: string, response: Record<number, JsonSchema>) =>
     ({
-      operationId: `health.${name}`,
+      operationId: `plinth.health.${name}`,
       summary,
       tags: ['Health'],
       security: [],

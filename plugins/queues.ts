@@ -3,15 +3,14 @@ import fp from 'fastify-plugin'
 import { errors } from '../src/errors.ts'
 import { assertOnce, checkOptions } from '../src/plugin.ts'
 
-/** Where the page is. */
-const PATH = '/_/queues'
-
 // The page would fetch its fonts from elsewhere.
 const POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 
 export interface QueuesOptions {
   /** Above the page; default `Tasks`. */
   title?: string
+  /** Where the page is; default `/_/queues`. */
+  path?: string
   /** As of plinth/plugins/tasks. */
   prefix?: string
   /** Refuses, by throwing or answering, whoever may not see and change tasks; without one everybody may. */
@@ -28,20 +27,21 @@ export interface QueuesOptions {
 async function queues(app: FastifyInstance, options: QueuesOptions): Promise<void> {
   checkOptions<QueuesOptions>('queues', options, {
     title: 'text?',
+    path: 'path?',
     prefix: 'text?',
     protect: 'function?',
     protected: 'flag?',
   })
   assertOnce(app, 'queues')
-  const { title = 'Tasks', prefix = '{plinth}:tasks', protect } = options
+  const { title = 'Tasks', path = '/_/queues', prefix = '{plinth}:tasks', protect } = options
   if (!protect && (options.protected ?? process.env.NODE_ENV === 'production'))
-    throw errors.QUEUES_UNPROTECTED()
+    throw errors.QUEUES_UNPROTECTED(path)
 
   let board: Promise<FastifyInstance> | undefined
   const open = async () => {
     const { openBoard } = await import('../src/task/board.ts')
     const queues = async () => (await app.tasks.driver()).queues()
-    return await openBoard({ path: PATH, title, redis: app.redis, prefix, queues })
+    return await openBoard({ path, title, redis: app.redis, prefix, queues })
   }
   app.addHook('onClose', async () => {
     await (await board?.catch(() => undefined))?.close()
@@ -53,7 +53,7 @@ async function queues(app: FastifyInstance, options: QueuesOptions): Promise<voi
     scope.addContentTypeParser('*', (_request, _payload, done) => done(null))
     if (protect) scope.addHook('onRequest', protect)
     const config = { deadline: 0 }
-    for (const url of [PATH, `${PATH}/*`]) {
+    for (const url of [path, `${path}/*`]) {
       scope.all(url, { config, schema: { hide: true } as never }, async (request, reply) => {
         board ??= open()
         const { routing } = await board.catch((error) => {

@@ -1,5 +1,6 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
+import { errors } from '../src/errors.ts'
 import { useStrictJson } from '../src/http/body.ts'
 import { type EnvelopeName, envelopes } from '../src/http/envelope.ts'
 import { createErrorHandler } from '../src/http/error-handler.ts'
@@ -112,7 +113,7 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
       if (!exposed || !module.runsHere) continue
       for (const type of Object.keys(resource.definition.consumes ?? {})) leaveUnread(scope, type)
       const settings = { app: scope, envelope, operationId, timeout, async, security, tags }
-      scope.route(createRoute(name, resource, settings))
+      addRoute(scope, operationId, createRoute(name, resource, settings))
     }
     serveModules(scope, module.modules)
   }
@@ -128,6 +129,21 @@ function assertModules(modules: ModuleTable, place: string): void {
     assertModules((inner ?? {}) as ModuleTable, `${place}.${name}.modules`)
   }
 }
+
+/** @throws {PlinthError} RESOURCE_INVALID where the app has that route already */
+function addRoute(scope: FastifyInstance, name: string, route: RouteOptions): void {
+  // Fastify makes the path whole in the options themselves.
+  const place = `${route.method} ${scope.prefix}${route.url === '/' ? '' : route.url}`
+  try {
+    scope.route(route)
+  } catch (cause) {
+    if ((cause as { code?: string }).code !== 'FST_ERR_DUPLICATED_ROUTE') throw cause
+    throw errors.RESOURCE_INVALID.with({ cause }, name, `the app has ${place} already; ${MOVE}`)
+  }
+}
+
+const MOVE =
+  "give its module another prefix, or move what is there: a route of the kit with routes of defineService, { tasks: '/jobs' }"
 
 /** Lets bodies of that type through to the resource, unless a plugin of the app reads them. */
 function leaveUnread(scope: FastifyInstance, type: string): void {

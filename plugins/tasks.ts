@@ -24,6 +24,8 @@ declare module 'fastify' {
 export interface TasksPluginOptions {
   /** Default `standard`. */
   envelope?: EnvelopeName
+  /** Where tasks are looked up and cancelled, by their ids; `false`: nowhere. Default `/tasks`. */
+  path?: string | false
   /** What all keys in Redis begin with; default `{plinth}:tasks`. */
   prefix?: string
   /** The largest request of a task, in bytes; default 1 MiB. */
@@ -57,6 +59,7 @@ export interface TasksPluginOptions {
 async function registerTasks(app: FastifyInstance, options: TasksPluginOptions): Promise<void> {
   checkOptions<TasksPluginOptions>('tasks', options, {
     envelope: 'envelope?',
+    path: 'route?',
     prefix: 'text?',
     payloadLimit: 'count?',
     limits: 'object?',
@@ -90,7 +93,8 @@ async function registerTasks(app: FastifyInstance, options: TasksPluginOptions):
   const queues = () => declaredQueues(resourcesOf(app), more)
   const tasks = new Tasks({ driver, work, schedules, outbox, payloadLimit, loadsUsers, queues })
   app.decorate('tasks', tasks)
-  serveTasks(app, envelopes[options.envelope ?? 'standard'])
+  const { path = '/tasks' } = options
+  if (path) serveTasks(app, envelopes[options.envelope ?? 'standard'], path)
   app.addHook('onReady', () => own.check())
   app.addHook('onListen', () => own.serve())
   app.addHook('onClose', () => own.close())

@@ -256,10 +256,10 @@ export const errors = {
     500,
     'The resource "%s" is in no module of this app, so it has no name here: list it in defineModule({ resources }); with expose: false it has no route',
   ),
-  QUEUES_UNPROTECTED: defineError(
+  QUEUES_UNPROTECTED: defineError<[path: string]>(
     'QUEUES_UNPROTECTED',
     500,
-    'Anybody could read and change tasks at /_/queues: give the service queues.protect, a hook that refuses strangers, or set QUEUES=false',
+    'Anybody could read and change tasks at %s: give the service queues.protect, a hook that refuses strangers, or set QUEUES=false',
   ),
   REDIS_MISSING: defineError<[what: string]>(
     'REDIS_MISSING',

@@ -13,6 +13,11 @@ const KINDS = {
     words: 'an integer of at least 1',
     fits: (value: unknown) => Number.isInteger(value) && (value as number) >= 1,
   },
+  path: { words: "a path, '/jobs'", fits: isPath },
+  route: {
+    words: "a path, '/jobs', or false",
+    fits: (value: unknown) => value === false || isPath(value),
+  },
   list: { words: 'a list', fits: (value: unknown) => Array.isArray(value) },
   texts: {
     words: 'a list of texts',
@@ -86,6 +91,11 @@ function describe(value: unknown): string {
 
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Without parameters, and without a slash at its end. */
+function isPath(value: unknown): boolean {
+  return typeof value === 'string' && /^(\/[\w.~-]+)+$/.test(value)
 }
 
 function isOwner(value: unknown): boolean {

@@ -33,6 +33,24 @@ export type {} from '../plugins/request-log.ts'
 export type {} from '../plugins/resources.ts'
 export type {} from '../plugins/tasks.ts'
 
+/** Paths of the kit's own routes; `false`: that one is not there. */
+export interface KitRoutes {
+  /** Default `/ping`. */
+  ping?: string | false
+  /** Default `/healthz`. */
+  healthz?: string | false
+  /** Default `/readyz`. */
+  readyz?: string | false
+  /** Where tasks are looked up and cancelled by their ids; default `/tasks`. */
+  tasks?: string | false
+  /** The page of the API document, which DOCS turns on; default `/docs`. */
+  docs?: string | false
+  /** The API document, without which there is no page either; default `/openapi.json`. */
+  openapi?: string | false
+  /** The page of the queues, which QUEUES turns on; default `/_/queues`. */
+  queues?: string | false
+}
+
 /** What a service is made of. */
 export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> extends SecurityInfo {
   /** Lower case words joined by `-`; names the service in logs and in the API document. */
@@ -72,6 +90,8 @@ export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> ex
   envelope?: EnvelopeName
   /** Reads compressed bodies, up to BODY_LIMIT bytes of what comes out; default: they are answered with 415. */
   decompress?: true | readonly Encoding[]
+  /** Where the kit's own routes are: to move one, or to leave it out. Default: each at its place. */
+  routes?: KitRoutes
   /** `/_/queues`, which QUEUES turns on: in production only behind a hook that refuses strangers. */
   queues?: { protect: onRequestAsyncHookHandler }
   /** Queues beside `default`, those of `limits` and those that resources name in `task.queue`. */
@@ -182,6 +202,7 @@ async function registerPlugins(
   root: string,
 ): Promise<void> {
   const { values } = read
+  const { routes: { ping, healthz, readyz, ...routes } = {} } = service
   const { modules, identify, authorize, async = false, envelope = 'standard' } = service
   app.register(await plugin(import('../plugins/config.ts')), { config: read })
   app.register(await plugin(import('../plugins/request-log.ts')))
@@ -193,8 +214,14 @@ async function registerPlugins(
     app.register(await plugin(import('../plugins/decompress.ts')), options)
   }
   // Before all that has routes: it describes what comes after it.
-  if (values.DOCS) app.register(await plugin(import('../plugins/docs.ts')), documentInfo(service))
-  app.register(await plugin(import('../plugins/health.ts')), { envelope })
+  if (values.DOCS && routes.openapi !== false)
+    app.register(await plugin(import('../plugins/docs.ts')), documentInfo(service))
+  app.register(await plugin(import('../plugins/health.ts')), {
+    envelope,
+    ...(ping !== undefined && { ping }),
+    ...(healthz !== undefined && { healthz }),
+    ...(readyz !== undefined && { readyz }),
+  })
   // After what is always quick: only what comes after it is bounded.
   const timeout = values.REQUEST_TIMEOUT
   app.register(await plugin(import('../plugins/deadline.ts')), { timeout })
@@ -212,6 +239,7 @@ async function registerPlugins(
   const prefix = `{${service.name}}:tasks`
   app.register(await plugin(import('../plugins/tasks.ts')), {
     envelope,
+    ...(routes.tasks !== undefined && { path: routes.tasks }),
     prefix,
     payloadLimit: values.TASK_PAYLOAD_LIMIT,
     concurrency: values.TASK_CONCURRENCY,
@@ -222,9 +250,10 @@ async function registerPlugins(
     // The rest is for the connections.
     stopTimeout: values.SHUTDOWN_TIMEOUT * 0.8,
   })
-  if (url && values.QUEUES) {
+  if (url && values.QUEUES && routes.queues !== false) {
     const title = `Tasks of ${service.name}`
-    const page = { title, prefix, protected: values.NODE_ENV === 'production' }
+    const path = routes.queues ?? '/_/queues'
+    const page = { title, path, prefix, protected: values.NODE_ENV === 'production' }
     app.register(await plugin(import('../plugins/queues.ts')), { ...page, ...service.queues })
   }
   for (const own of service.plugins ?? []) app.register(own)
@@ -280,7 +309,10 @@ function databaseOptions(values: KitConfig, { models, actor }: ServiceDefinition
 
 function documentInfo(service: ServiceDefinition) {
   const { name, version = '0.0.0', description, envelope, security, securitySchemes } = service
+  const { openapi, docs } = service.routes ?? {}
   return {
+    ...(openapi && { document: openapi }),
+    ...(docs !== undefined && { page: docs }),
     ...(security && { security }),
     ...(securitySchemes && { securitySchemes }),
     title: name,

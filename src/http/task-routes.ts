@@ -29,10 +29,10 @@ const Result = Type.Object({
 type TaskRequest = FastifyRequest<{ Params: { id: string } }>
 
 /**
- * `GET /tasks/:id` tells where a task is, `DELETE /tasks/:id` cancels it. Those of other users are not there, nor are those of
+ * `GET PATH/:id` tells where a task is, `DELETE PATH/:id` cancels it. Those of other users are not there, nor are those of
  * nobody whose ids can be worked out.
  */
-export function serveTasks(app: FastifyInstance, envelope: Envelope): void {
+export function serveTasks(app: FastifyInstance, envelope: Envelope, path: string): void {
   // On the app itself, not in a context of their own: hooks that are added later find out who asks here, too.
   const own = {
     errorHandler: createErrorHandler(envelope),
@@ -40,11 +40,11 @@ export function serveTasks(app: FastifyInstance, envelope: Envelope): void {
     validatorCompiler: ({ schema }: { schema: unknown }) => compileExact(schema as JsonSchema),
   }
   const retrieve = { ...own, schema: schema('retrieve', 'Where a task is') }
-  app.get('/tasks/:id', retrieve, async (request) =>
+  app.get(`${path}/:id`, retrieve, async (request) =>
     envelope.success(toResult(await find(request as TaskRequest)), request),
   )
   const cancel = { ...own, schema: schema('cancel', 'Cancel a task') }
-  app.delete('/tasks/:id', cancel, async (request) => {
+  app.delete(`${path}/:id`, cancel, async (request) => {
     const { id } = await find(request as TaskRequest)
     await app.tasks.cancel(id)
     return envelope.success(await app.tasks.status(id), request)
@@ -61,7 +61,7 @@ export function serveTasks(app: FastifyInstance, envelope: Envelope): void {
 
   function schema(name: string, summary: string): FastifySchema {
     return {
-      operationId: `tasks.${name}`,
+      operationId: `plinth.tasks.${name}`,
       summary,
       tags: ['Tasks'],
       params: Id,

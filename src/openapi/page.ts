@@ -1,12 +1,5 @@
 import { type Asset, createAsset } from './asset.ts'
 
-/** Where the page and what it loads are served. */
-export const paths = {
-  document: '/openapi.json',
-  page: '/docs',
-  script: '/docs/scalar.js',
-} as const
-
 /**
  * Only the service itself may be asked, so that no version of the page can call out. Styles have to be
  * inline because the script makes them; scripts must not be.
@@ -39,10 +32,10 @@ const CONFIGURATION = {
 /**
  * The page, as HTML: the script finds its configuration in the element `api-reference`.
  *
- * @param prefix of the Fastify context that serves {@link paths}; none ends with a slash, so that nothing is relative to it
+ * @param paths of what it loads, from the root on: the page has no slash at its end, to which they could be relative
  */
-export function renderPage(title: string, prefix: string): string {
-  const configuration = JSON.stringify({ url: prefix + paths.document, ...CONFIGURATION })
+export function renderPage(title: string, paths: { document: string; script: string }): string {
+  const configuration = JSON.stringify({ url: paths.document, ...CONFIGURATION })
   return `<!doctype html>
 <html lang="en">
   <head>
@@ -53,7 +46,7 @@ export function renderPage(title: string, prefix: string): string {
   </head>
   <body>
     <script id="api-reference" data-configuration="${escapeHtml(configuration)}"></script>
-    <script src="${escapeHtml(prefix + paths.script)}"></script>
+    <script src="${escapeHtml(paths.script)}"></script>
   </body>
 </html>
 `
@@ -76,8 +69,9 @@ export async function loadScript(): Promise<Asset> {
   const { default: Fastify } = await import('fastify')
   const app = Fastify()
   app.register(reference, {
-    routePrefix: paths.page,
-    configuration: { url: paths.document },
+    routePrefix: '/docs',
+    // It wants to know of one, whatever the page then says.
+    configuration: { url: '/openapi.json' },
   })
   const { rawPayload } = await app.inject('/docs/js/scalar.js')
   await app.close()

@@ -103,6 +103,7 @@ export class ResourceRegistry implements Iterable<Registered> {
   #readModules(table: ModuleTable, outer: Outer): RegisteredModule[] {
     return Object.entries(table).map(([key, module]) => {
       const name = nameWithin(outer.name, key)
+      if (name === KIT) throw errors.RESOURCE_INVALID(`${KIT}.*`, 'that name is for the kit itself')
       const { prefix = '', resources = {}, modules = {} } = module
       const twice = Object.keys(resources).find((one) => Object.hasOwn(modules, one))
       if (twice !== undefined)
@@ -149,6 +150,9 @@ function draft(name: string, resource: AnyDefined, { queue }: ModuleSettings): D
   const task = { ...(queue !== undefined && { queue }), ...resource.definition.task }
   return { name, resource, task, listings: [], runsHere: false }
 }
+
+/** What the names of its own operations begin with. */
+const KIT = 'plinth'
 
 /** What is around a module. */
 interface Outer extends ModuleSettings {

@@ -1,13 +1,21 @@
 import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
 import t from 'tap'
-import { redisUrl } from '../helpers/drivers.ts'
+import { type App, createApp } from '../../src/service.ts'
+import { PATIENT, redisUrl } from '../helpers/drivers.ts'
 import { logLines, manage, startManage } from '../helpers/manage.ts'
 import { BARE, writeService } from '../helpers/service.ts'
 
 const SERVICE = `
 import { defineModule, defineResource, defineService, Type } from 'plinth'
 const count = (summary, more) =>
-  defineResource({ summary, schedule: '0 3 1 1 *', response: Type.String(), perform: () => summary, ...more })
+  defineResource({
+    summary,
+    schedule: '0 3 1 1 *',
+    response: Type.String(),
+    perform: (_, { app }) => summary + ' by ' + app.config.PLINTH_MODULES,
+    ...more,
+  })
 const cities = defineModule({
   prefix: '/cities',
   queue: 'cities',
@@ -48,7 +56,7 @@ t.test('one codebase, several services: the commands follow PLINTH_MODULES', asy
     schedules.map(({ name }: { name: string }) => name),
     ['cities.towns.count'],
   )
-  t.equal(await run('call', 'countries.count'), '"Countries"\n')
+  t.equal(await run('call', 'countries.count'), '"Countries by cities.towns"\n')
   const findings = JSON.parse(await run('check', '--json'))
   t.match(
     findings.filter(({ check }: { check: string }) => check === 'app' || check === 'tasks'),
@@ -66,6 +74,49 @@ t.test('one codebase, several services: the commands follow PLINTH_MODULES', asy
     logLines(stdout).find(({ msg }) => msg === 'working on tasks'),
     { queues: ['cities'] },
   )
+})
+
+t.test('two workers on one Redis: each does what is in the queues of its modules', async (t) => {
+  const service = writeService(t, { 'src/service.ts': SERVICE })
+  const env = {
+    ...BARE,
+    NODE_ENV: 'test',
+    LOG_LEVEL: 'info',
+    REDIS_URL: redisUrl(),
+    REDIS_TIMEOUT: `${PATIENT.commandTimeout}`,
+  }
+  const { default: definition } = await import(join(service, 'src/service.ts'))
+  const app = (await createApp(definition, { root: service, env, logger: false })) as App
+  t.teardown(() => app.close())
+  await app.ready()
+  const enqueue = async (module: string, queue?: string) => {
+    const how = queue === undefined ? {} : { queue }
+    const task = await app.resources[module]?.count?.enqueue({}, how)
+    return task?.task_id ?? ''
+  }
+  const work = async (PLINTH_MODULES: string) => {
+    const worker = startManage(t, ['worker'], { service, env: { ...env, PLINTH_MODULES } })
+    await worker.until('stdout', /working on tasks/)
+    return worker
+  }
+  const [city, country] = [await enqueue('cities'), await enqueue('countries')]
+  const countries = await work('countries')
+  t.equal(await app.tasks.result(country), 'Countries by countries')
+  const shared = await enqueue('cities', 'default')
+  t.equal(
+    await app.tasks.result(shared),
+    'Cities by countries',
+    'what is shared is not handed back',
+  )
+  t.match(await app.tasks.find(city), { state: 'waiting', attempts_made: 0 })
+  const cities = await work('cities')
+  t.equal(await app.tasks.result(city), 'Cities by cities')
+  for (const worker of [countries, cities]) {
+    worker.process.kill('SIGTERM')
+    const { code, stdout } = await worker.ended
+    t.equal(code, 0)
+    t.notMatch(stdout, /handed back/)
+  }
 })
 
 t.test('a module that is none is told, with those there are', async (t) => {

@@ -70,7 +70,7 @@ for (const envelope of ['standard', 'problem'] satisfies EnvelopeName[]) {
   t.test(`${envelope}: a failing check is told as documented`, async (t) => {
     const { app, find, check } = await createSubject(t, envelope)
     app.readiness.set('disk', () => Promise.reject(new Error('a secret of the service')))
-    const { body } = await check(find('health.ready'), { url: '/readyz' }, 503)
+    const { body } = await check(find('plinth.health.ready'), { url: '/readyz' }, 503)
     t.match(body, '"disk":{"ok":false,"latency_ms":')
     t.notMatch(body, 'a secret of the service')
   })

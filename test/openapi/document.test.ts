@@ -36,9 +36,9 @@ t.test('says what the service is and lists each operation once, by its name', as
   t.strictSame(
     operations.map(({ path, method, operation }) => `${operation.operationId} ${method} ${path}`),
     [
-      'health.ping get /ping',
-      'health.alive get /healthz',
-      'health.ready get /readyz',
+      'plinth.health.ping get /ping',
+      'plinth.health.alive get /healthz',
+      'plinth.health.ready get /readyz',
       'cities.list get /cities',
       'cities.create post /cities',
       'cities.retrieve get /cities/{id}',
@@ -128,8 +128,8 @@ t.test('lists the statuses that an operation can answer, and no other', async (t
     const { byId } = await readFixture(t, settings)
     const statuses = (id: string) => Object.keys(byId.get(id)?.operation.responses ?? {})
     const failing = ['500', ...own, 'default']
-    t.strictSame(statuses('health.ping'), ['200', 'default'])
-    t.strictSame(statuses('health.ready'), ['200', '503', 'default'])
+    t.strictSame(statuses('plinth.health.ping'), ['200', 'default'])
+    t.strictSame(statuses('plinth.health.ready'), ['200', '503', 'default'])
     t.strictSame(statuses('cities.list'), ['200', '400', ...failing])
     t.strictSame(statuses('cities.retrieve'), ['200', '304', '400', '404', '412', ...failing])
     t.strictSame(statuses('cities.create'), ['201', '400', '413', '415', ...failing])

@@ -100,7 +100,7 @@ t.test('the routes of tasks are part of the API document', async (t) => {
   const { app } = await createService(t, { tick: ticking('0 0 * * *') })
   const { paths } = (await app.inject('/openapi.json')).json()
   t.match(paths['/tasks/{id}'], {
-    get: { operationId: 'tasks.retrieve' },
-    delete: { operationId: 'tasks.cancel' },
+    get: { operationId: 'plinth.tasks.retrieve' },
+    delete: { operationId: 'plinth.tasks.cancel' },
   })
 })
