@@ -36,6 +36,8 @@ export async function openBoard(options: BoardOptions): Promise<FastifyInstance>
     for (const name of await options.queues()) {
       if (known.has(name)) continue
       const queue = new Queue(name, { connection, prefix, skipMetasUpdate: true })
+      // In an outage, and where the app is closed meanwhile, what the page asks for fails.
+      queue.on('error', () => {})
       known.set(name, queue)
       board.addQueue(new BullMQAdapter(queue))
     }

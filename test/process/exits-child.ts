@@ -1,6 +1,7 @@
 import Fastify from 'fastify'
 import cache from '../../plugins/cache.ts'
 import database from '../../plugins/database.ts'
+import queues from '../../plugins/queues.ts'
 import redis from '../../plugins/redis.ts'
 import tasks from '../../plugins/tasks.ts'
 import { openBullmq } from '../../src/task/bullmq.ts'
@@ -59,6 +60,17 @@ const CASES: Record<string, () => Promise<void>> = {
     const begun = Promise.allSettled([own.serve(), own.work(WORK)])
     await own.close()
     await begun
+  },
+  async 'shows its queues'() {
+    const app = Fastify()
+    await app.register(redis, { url })
+    await app.register(tasks, { prefix: `test-${process.pid}` })
+    await app.register(queues)
+    await app.ready()
+    await (await app.tasks.driver()).add([task()])
+    const shown = app.inject('/_/queues/api/queues').catch(() => {})
+    await app.close()
+    await shown
   },
   async 'serves with all that is attached'() {
     const app = Fastify()

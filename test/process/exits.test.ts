@@ -62,6 +62,7 @@ t.test(
       ['works on tasks', 0],
       ['adds a tree', 1],
       ['has tasks of its own', 0],
+      ['shows its queues', 100],
     ]
     for (const [name, answered] of cases) {
       t.strictSame(await run(t, name, answered), DONE, name)
