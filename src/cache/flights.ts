@@ -25,16 +25,13 @@ export class Flights<T> {
     this.end((other) => other.key === key)
     const flight = { key, tags, current: true } as Flight<T>
     this.#flights.set(key, flight)
-    flight.result = this.#finish(flight, run)
+    flight.result = run(flight)
     return flight
   }
 
-  async #finish(flight: Flight<T>, run: (flight: Flight<T>) => Promise<T>): Promise<T> {
-    try {
-      return await run(flight)
-    } finally {
-      if (this.#flights.get(flight.key) === flight) this.#flights.delete(flight.key)
-    }
+  /** To be called when `run` has ended, whatever it came to. */
+  finish(flight: Flight<T>): void {
+    if (this.#flights.get(flight.key) === flight) this.#flights.delete(flight.key)
   }
 
   /** Those that `is` true for go on for who waits already; who comes now begins another. */

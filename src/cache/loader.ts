@@ -52,12 +52,16 @@ export class Loader {
     const flight =
       this.#flights.get(key) ??
       this.#flights.begin(key, options.tags, async (flight) => {
-        const item = await this.read(key)
-        if (item !== undefined) return toAnswer(item)
-        const reloaded = await this.#reloads.get(key)?.result
-        if (reloaded !== undefined) return reloaded
-        const lease = await this.#acquire(flight, 'wait')
-        return await this.#load(flight, load, options, { lease })
+        try {
+          const item = this.#take(key, this.#changes, await this.#redis?.read(key))
+          if (item !== undefined) return toAnswer(item)
+          const reloaded = await this.#reloads.get(key)?.result
+          if (reloaded !== undefined) return reloaded
+          const lease = await this.#acquire(flight, 'wait')
+          return await this.#load(flight, load, options, { lease })
+        } finally {
+          this.#flights.finish(flight)
+        }
       })
     return flight.result
   }
@@ -74,6 +78,7 @@ export class Loader {
         return answer
       } finally {
         this.#pause(key, rest)
+        this.#reloads.finish(flight)
       }
     })
     // Whoever waits for it is told; what there is is served to the others.
@@ -84,8 +89,12 @@ export class Loader {
   async refresh(key: string, load: Load, options: LoadOptions): Promise<Answer> {
     this.#reloads.end((other) => other.key === key)
     const flight = this.#flights.begin(key, options.tags, async (flight) => {
-      const lease = await this.#acquire(flight, 'force')
-      return await this.#load(flight, load, options, { lease, announce: true })
+      try {
+        const lease = await this.#acquire(flight, 'force')
+        return await this.#load(flight, load, options, { lease, announce: true })
+      } finally {
+        this.#flights.finish(flight)
+      }
     })
     return await flight.result
   }
@@ -93,18 +102,25 @@ export class Loader {
   async put(key: string, item: Item, { tags, compress }: EntryOptions): Promise<void> {
     this.forget(['key', key])
     const flight = this.#flights.begin(key, tags, async (flight) => {
-      await this.#redis?.put(key, item, compress)
-      this.#changes++
-      if (flight.current) this.#keep(key, item)
-      return toAnswer(item)
+      try {
+        await this.#redis?.put(key, item, compress)
+        this.#changes++
+        if (flight.current) this.#keep(key, item)
+        return toAnswer(item)
+      } finally {
+        this.#flights.finish(flight)
+      }
     })
     await flight.result
   }
 
   /** What Redis has, kept in level 1 unless anything was changed meanwhile. */
   async read(key: string): Promise<Item | undefined> {
-    const before = this.#changes
-    const item = await this.#redis?.read(key)
+    return this.#take(key, this.#changes, await this.#redis?.read(key))
+  }
+
+  /** @param before how many changes there had been when it was asked for */
+  #take(key: string, before: number, item: Item | undefined): Item | undefined {
     if (item !== undefined && before === this.#changes) this.#keep(key, item)
     return item
   }

@@ -30,7 +30,7 @@ export function cacheSlot(
  * @param anew load it whatever is there
  * @throws what `perform` throws, DEADLINE_EXCEEDED
  */
-export async function cachedText(
+export function cachedText(
   { cache, policy, key }: CacheSlot,
   load: Call,
   anew = false,
@@ -58,7 +58,8 @@ export async function cachedText(
   const run = ending(slot, negative(slot, options, perform, anew), anew)
   const wanted = (text: string) => storable && (!when || when(JSON.parse(text)))
   const how = { ...options, when: wanted }
-  return (await (anew ? cache.refresh(key, run, how) : cache.text(key, run, how))) as string
+  const text = anew ? cache.refresh(key, run, how) : cache.text(key, run, how)
+  return text as Promise<string>
 }
 
 /** `load` that remembers for a while that there is nothing. */
