@@ -14,6 +14,7 @@ import type { Authorize } from '../src/resource/execute.ts'
 import { type ModuleTable, moduleNames } from '../src/resource/module.ts'
 import { type RegisteredModule, ResourceRegistry } from '../src/resource/registry.ts'
 import { ResponseCheck } from '../src/resource/response-check.ts'
+import { assertTimeout } from '../src/task/declared.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -83,6 +84,7 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
   const envelope = envelopes[options.envelope ?? 'standard']
   const { handlerTimeout = 0 } = app.initialConfig as { handlerTimeout?: number }
   const { timeout = handlerTimeout } = options
+  assertTimeout('(default)', 'its timeout', timeout)
   const registry = new ResourceRegistry(options.modules, { async }, options.only)
   const run = <T>(fn: () => T): T => runInContext(new Context(app), fn, undefined, undefined)
   app.decorate('registry', registry)

@@ -52,12 +52,15 @@ export interface ErrorFactory<Args extends readonly unknown[]> {
  * @param code upper case words joined by `_`, unique, never used again once retired
  * @param statusCode the HTTP status, 400 to 599; errors that only a command meets have 500
  * @param message what happened, what was expected, what to do; `%s` for each argument (`util.format`)
+ * @throws {RangeError} where the status is not that of an error
  */
 export function defineError<Args extends readonly unknown[] = []>(
   code: string,
   statusCode: number,
   message: string,
 ): ErrorFactory<Args> {
+  if (!Number.isInteger(statusCode) || statusCode < 400 || statusCode > 599)
+    throw new RangeError(`The error ${code} has the status ${statusCode}; expected 400 to 599`)
   const make = (options: ErrorOptions, args: Args) =>
     new PlinthError(code, statusCode, format(message, ...args), options)
   return Object.assign((...args: Args) => make({}, args), {

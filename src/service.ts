@@ -188,7 +188,12 @@ export async function createApp<Modules extends ModuleTable>(
     // An app is a thenable: this loads its plugins, as returning it from here would, too.
     await app
   } catch (error) {
-    await app.close()
+    // What fails while it is closed is not why there is no app.
+    await app
+      .close()
+      .catch((err: unknown) =>
+        app.log.error({ err }, 'an app that failed to start could not be closed'),
+      )
     throw error
   }
   return app as unknown as App<Modules>

@@ -55,6 +55,15 @@ t.test('an error has code, status, message, and what it was made with', async (t
   t.throws(() => notFound('city', 7), { code: 'NOT_FOUND', message: 'There is no city 7' })
 })
 
+t.test('the status of an error is that of an error', async (t) => {
+  for (const status of [299, 200, 0, 399, 600, 404.5, Number.NaN])
+    t.throws(() => defineError('OWN', status, 'x'), {
+      name: 'RangeError',
+      message: `The error OWN has the status ${status}; expected 400 to 599`,
+    })
+  t.equal(defineError('OWN', 599, 'x')().statusCode, 599)
+})
+
 /** What a client gets, and the log says, of `thrown`. */
 async function answerTo(t: Parameters<typeof createService>[0], thrown: unknown) {
   const fail = defineResource({

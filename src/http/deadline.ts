@@ -2,6 +2,8 @@ import type { ServerResponse } from 'node:http'
 import type { FastifyBaseLogger, FastifyReply } from 'fastify'
 import { DeadlineQueue, type Timed } from '../deadlines.ts'
 import { errors } from '../errors.ts'
+import { isReceived } from '../resource/failure.ts'
+import { isGone } from './request-line.ts'
 
 /** One for each number of milliseconds that requests may take. */
 export type Deadlines = DeadlineQueue<Deadline>
@@ -69,13 +71,12 @@ export class Deadline implements Timed {
   expire(timeout: number): void {
     const reply = this.#reply
     if (reply.sent || reply.raw.headersSent) return
-    // Undefined where a request is injected.
-    const isReceived = reply.request.raw.complete !== false
-    this.#late = isReceived ? errors.DEADLINE_EXCEEDED(timeout) : errors.REQUEST_TIMEOUT()
+    const received = isReceived(reply.request)
+    this.#late = received ? errors.DEADLINE_EXCEEDED(timeout) : errors.REQUEST_TIMEOUT()
     this.#abort()
     // What waits for the signal may have answered.
     if (!reply.sent) reply.send(this.#late)
-    if (isReceived) reply.log = withoutAborts(reply.log, this.#late)
+    if (received) reply.log = withoutAborts(reply.log, this.#late)
   }
 
   /** Aborts the signal because the process ends. */
@@ -85,8 +86,7 @@ export class Deadline implements Timed {
   }
 
   #reason(): Error | undefined {
-    const { raw } = this.#reply
-    if (this.#late || !raw.destroyed || raw.writableFinished) return this.#late
+    if (this.#late || !isGone(this.#reply)) return this.#late
     return new DOMException('The client has gone', 'AbortError')
   }
 

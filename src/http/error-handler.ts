@@ -7,6 +7,18 @@ import { logCut, logFailure } from './request-line.ts'
 // After these the rest of the request is not read, or another process had better be asked.
 const CLOSING = [408, 413, 503]
 
+// What `perform` or a precondition has said of an answer that does not come.
+const OF_SUCCESS = [
+  'etag',
+  'last-modified',
+  'expires',
+  'content-disposition',
+  'content-encoding',
+  'content-language',
+  'content-length',
+  'content-range',
+]
+
 /** Seconds after which a client had better ask again what has been answered with 503: the header `retry-after`. */
 export const RETRY_AFTER = 1
 
@@ -23,6 +35,9 @@ export function createErrorHandler(envelope: Envelope) {
     // What is not told to the client is told here.
     const isTold = PlinthError.is(error) || isFastifyError(error)
     logFailure(error, told, reply, told.statusCode >= 500 || !isTold)
+    for (const name of OF_SUCCESS) reply.removeHeader(name)
+    // Not removed: without it some errors may be kept as well (RFC 9110, 15.1).
+    if (reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
     if (isHttpError(error, reply.server) && error.headers) reply.headers(error.headers)
     if (told.code === errors.UNSUPPORTED_ENCODING.code && !reply.hasHeader('accept-encoding'))
       reply.header('accept-encoding', 'identity')

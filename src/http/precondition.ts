@@ -17,7 +17,7 @@ export async function evaluatePreconditions(
 ): Promise<boolean> {
   const { request, reply } = context as Context & { request: FastifyRequest; reply: FastifyReply }
   const tag = await definition.etag?.(input, context)
-  const etag = tag === undefined ? undefined : `"${tag}"`
+  const etag = tag === undefined ? undefined : `"${encodeTag(tag)}"`
   const modified = await definition.lastModified?.(input, context)
   const safe = request.method === 'GET' || request.method === 'HEAD'
   if (hasFailed(request, etag, modified)) throw errors.PRECONDITION_FAILED()
@@ -29,6 +29,11 @@ export async function evaluatePreconditions(
   reply.header('cache-control', 'max-age=0, private')
   if (unchanged) reply.code(304)
   return unchanged
+}
+
+/** RFC 9110, 8.8.3: a tag has no blanks and quotes, and headers have no characters of more than a byte. */
+function encodeTag(tag: string): string {
+  return /^[\x21\x23\x24\x26-\x7e]*$/.test(tag) ? tag : encodeURIComponent(tag.toWellFormed())
 }
 
 function hasFailed({ headers }: FastifyRequest, etag?: string, modified?: Date): boolean {

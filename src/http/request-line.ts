@@ -164,8 +164,10 @@ export function logCut(error: unknown, reply: FastifyReply): void {
   else if (!('failure' in reply)) reply.log.error({ err: error }, reason)
 }
 
-function isGone({ raw }: FastifyReply): boolean {
-  return raw.destroyed && !raw.writableFinished
+/** Whether the client has left before it was answered completely. */
+export function isGone({ raw }: FastifyReply): boolean {
+  const { stream } = raw as { stream?: { aborted?: boolean } }
+  return stream ? stream.aborted === true : raw.destroyed && !raw.writableFinished
 }
 
 /** Whether `error` tells that a signal has aborted, or that there is nobody to read from. */

@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { errors } from '../errors.ts'
 import type { CompiledResource } from '../resource/compiled.ts'
@@ -8,6 +7,7 @@ import { type Answer, execute } from '../resource/execute.ts'
 import { boundNumbers, hasSecrets, type JsonSchema } from '../resource/schema.ts'
 import type { Security } from '../resource/security.ts'
 import { compileSerializer, liftDefinitions } from '../resource/serialize.ts'
+import { isAsyncIterable, isStream } from '../resource/stream.ts'
 import { compileExact } from '../resource/validate.ts'
 import { assertReadableUrl, createBodyCheck } from './body.ts'
 import { asJson, type Envelope, toSend } from './envelope.ts'
@@ -126,14 +126,18 @@ function createHandler(
       const { request, reply } = ofRequest(context)
       // A reply that `perform` has sent itself: to wait for it is to wait until it has been sent.
       if (isSent(reply)) return reply
-      if (value instanceof Readable) return value
+      // A `Response` has a status of its own, `perform` may have set another.
+      if (isStream(value)) {
+        if (reply.statusCode === 200) reply.code(status)
+        return value
+      }
       // Always: only for this status is there a serializer, which leaves out what the schema does not list.
       reply.code(status)
       return asJson(envelope.success(value ?? null, request), reply)
     },
     check(value, { context }) {
-      if (value instanceof Readable || isSent(ofRequest(context).reply)) return value
-      if (responses.strict || value == null || answered++ % LOOK === 0)
+      if (isStream(value) || isSent(ofRequest(context).reply)) return value
+      if (responses.strict || value == null || isAsyncIterable(value) || answered++ % LOOK === 0)
         responses.check(resource, name, value)
       return value
     },

@@ -159,9 +159,16 @@ const FASTIFY_ERRORS: Record<string, Translate> = {
     errors.PAYLOAD_TOO_LARGE.with({ cause }, request?.routeOptions.bodyLimit ?? 0),
   // Before the request has come completely it is not the service that is late.
   FST_ERR_HANDLER_TIMEOUT: (cause, request) =>
-    request?.raw.complete === false
+    request && !isReceived(request)
       ? errors.REQUEST_TIMEOUT.with({ cause })
       : errors.DEADLINE_EXCEEDED.with({ cause }, request?.routeOptions.handlerTimeout ?? 0),
+}
+
+/** Whether `request` has come completely. */
+export function isReceived({ raw }: FastifyRequest): boolean {
+  // Over HTTP/2 one without a body, which nobody reads, never counts as complete; undefined: it is injected.
+  const { stream } = raw as { stream?: { endAfterHeaders?: boolean } }
+  return raw.complete !== false || stream?.endAfterHeaders === true
 }
 
 function tooLongPart(request?: FastifyRequest): string {

@@ -1,4 +1,5 @@
 import { errors } from '../errors.ts'
+import { assertTimeout } from '../task/declared.ts'
 import { assertCachePolicy } from './cache-policy.ts'
 import type { AnyDefined, TaskOptions } from './contract.ts'
 import type { ModuleSettings, ModuleTable } from './module.ts'
@@ -132,6 +133,7 @@ export class ResourceRegistry implements Iterable<Registered> {
   #list(name: string, resource: AnyDefined, module: RegisteredModule, prefix: string): Listing {
     const { cache, path = '/', expose = module.expose ?? true } = resource.definition
     assertCachePolicy(name, cache)
+    assertTimeout(name, 'its timeout', resource.definition.timeout ?? 0)
     if (path !== '' && !path.startsWith('/'))
       throw errors.RESOURCE_INVALID(name, `its path ${path} does not begin with /`)
     const entry = this.#byResource.get(resource) ?? draft(name, resource, module)

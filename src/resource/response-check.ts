@@ -1,9 +1,9 @@
-import { Readable } from 'node:stream'
 import type { FastifyBaseLogger } from 'fastify'
 import { type ErrorDetail, errors } from '../errors.ts'
 import type { CompiledResources } from './compiled.ts'
 import type { AnyDefined } from './contract.ts'
 import { toJson } from './json.ts'
+import { discard, isAsyncIterable, isStream } from './stream.ts'
 import { toDetails } from './validate.ts'
 
 /** A response as its caller may have it. */
@@ -57,7 +57,7 @@ export class ResponseCheck {
   }
 
   #look(resource: AnyDefined, name: string, response: unknown): Accepted {
-    if (response instanceof Readable) throw notData(name, response)
+    assertData(name, response)
     const value = toJson(response, this.#compiled.of(resource).responseValidator.copies)
     const problems = this.#validate(resource, value)
     if (!problems) return { value, fits: true }
@@ -93,8 +93,13 @@ export class ResponseCheck {
   }
 }
 
-function notData(name: string, stream: Readable): Error {
-  stream.destroy()
-  const message = 'is a stream, which only a route can answer with'
-  return errors.INVALID_RESPONSE.with({ errors: [{ path: '', message }] }, name)
+/** @throws {PlinthError} INVALID_RESPONSE */
+function assertData(name: string, response: unknown): void {
+  const stream = isStream(response)
+  if (!stream && !isAsyncIterable(response)) return
+  if (stream) discard(response)
+  const message = stream
+    ? 'is a stream, which only a route can answer with, and no cache or task can keep'
+    : 'is an async iterable: return a list, or Readable.from() of its bytes'
+  throw errors.INVALID_RESPONSE.with({ errors: [{ path: '', message }] }, name)
 }

@@ -53,7 +53,12 @@ export function assertTaskOptions(
 ): void {
   const problem = queueProblem(queue)
   if (problem) throw errors.RESOURCE_INVALID(name, `of its task ${problem}`)
+  assertTimeout(name, 'timeout of its task', timeout)
+}
+
+/** @throws {PlinthError} RESOURCE_INVALID where a timer cannot be set for it */
+export function assertTimeout(name: string, what: string, timeout: number): void {
   if (Number.isSafeInteger(timeout) && timeout >= 0 && timeout <= LONGEST) return
   const expected = `expected whole milliseconds up to ${LONGEST}, 0 for no end`
-  throw errors.RESOURCE_INVALID(name, `timeout of its task is ${timeout}; ${expected}`)
+  throw errors.RESOURCE_INVALID(name, `${what} is ${timeout}; ${expected}`)
 }

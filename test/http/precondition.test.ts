@@ -183,3 +183,35 @@ t.test('what finds the tag has the context, may fail, and ends the request then'
   t.match(response.json(), { code: 'INTERNAL', request_id: ids[0] })
   t.equal(performed.PUT, 0)
 })
+
+t.test('a tag may hold any text: it is encoded, each its own way', async (t) => {
+  const seen = new Set<unknown>()
+  for (const tag of ['Zürich', '日本', 'a b', 'a%20b', 'a"b', 'a\r\nx: y', '\ud800', '']) {
+    const { send } = await serve(t, { etag: () => tag })
+    const { statusCode, headers } = await send('GET', {})
+    t.equal(statusCode, 200, tag)
+    t.match(headers.etag, /^"[\x21\x23-\x7e]*"$/)
+    seen.add(headers.etag)
+    t.equal((await send('GET', { 'if-none-match': headers.etag as string })).statusCode, 304)
+    t.equal((await send('PUT', { 'if-match': headers.etag as string })).statusCode, 200)
+  }
+  t.equal(seen.size, 8)
+})
+
+t.test('an error has nothing of the success that it comes in place of', async (t) => {
+  const get = defineResource({
+    summary: 'Fails',
+    etag: () => 'v1',
+    lastModified: () => changed,
+    perform(_, { reply }) {
+      reply?.header('content-disposition', 'attachment').header('cache-control', 'public')
+      throw new Error('after all')
+    },
+  })
+  const app = await serveThings(t, { get })
+  const { statusCode, headers } = await app.inject('/things')
+  t.equal(statusCode, 500)
+  t.equal(headers['cache-control'], 'no-store')
+  for (const name of ['etag', 'last-modified', 'content-disposition'])
+    t.notOk(name in headers, name)
+})

@@ -1,7 +1,9 @@
+import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { Type } from 'typebox'
 import { defineModule, type ResourceTable } from '../../src/resource/module.ts'
 import { defineResource } from '../../src/resource/resource.ts'
+import { createApp } from '../../src/service.ts'
 import { createBareApp, failure, serveThings } from '../helpers/app.ts'
 
 const refused = (name: string, problem: string) => ({
@@ -130,4 +132,41 @@ t.test('one path takes several methods', async (t) => {
   ] as const) {
     t.equal((await app.inject({ method, url })).statusCode, 200, `${method} ${url}`)
   }
+})
+
+t.test('a timeout is one that a timer can be set for, or 0', async (t) => {
+  for (const timeout of [Number.POSITIVE_INFINITY, -1, Number.NaN, 2 ** 31, 2 ** 31 + 0.5, 0.5]) {
+    const one = defineResource({ summary: 'x', timeout, perform })
+    const problem = `its timeout is ${timeout}; expected whole milliseconds up to 2147483647, 0 for no end`
+    t.strictSame(await failure(serveThings(t, { one })), refused('things.one', problem))
+  }
+})
+
+t.test('a timeout of 0 has no end, by every way', async (t) => {
+  const one = defineResource({
+    summary: 'x',
+    timeout: 0,
+    perform: () => new Promise<null>((done) => setImmediate(done, null)),
+  })
+  const app = await serveThings(t, { one })
+  t.equal((await app.inject('/things')).statusCode, 200)
+  t.equal(await app.run(() => one()), null)
+  t.equal(await app.run(() => one({}, { timeout: 0 })), null)
+  t.strictSame(await app.run(() => one.bulk([{}, {}])), [null, null])
+})
+
+t.test('why an app failed to start is told, whatever closing it does', async (t) => {
+  const lines: string[] = []
+  const logger = { level: 'error', stream: { write: (line: string) => void lines.push(line) } }
+  const plugin = async (app: FastifyInstance) => {
+    app.addHook('onClose', () => Promise.reject(new Error('cannot close')))
+    throw new Error('cannot start')
+  }
+  const service = { name: 'broken', modules: {}, plugins: [plugin] }
+  const env = { NODE_ENV: 'test' }
+  t.match(await failure(createApp(service, { env, logger })), { message: 'cannot start' })
+  t.match(
+    lines.map((line) => JSON.parse(line)),
+    [{ msg: 'an app that failed to start could not be closed', err: { message: 'cannot close' } }],
+  )
 })
