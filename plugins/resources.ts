@@ -100,7 +100,8 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
   serveModules(app, registry.modules)
 
   function serveModules(scope: FastifyInstance, modules: readonly RegisteredModule[]): void {
-    for (const module of modules) scope.register(serveModule, { prefix: module.prefix, module })
+    for (const module of modules.filter(isNeeded))
+      scope.register(serveModule, { prefix: module.prefix, module })
   }
 
   async function serveModule(scope: FastifyInstance, { module }: { module: RegisteredModule }) {
@@ -119,6 +120,11 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
     }
     serveModules(scope, module.modules)
   }
+}
+
+/** Whether this process serves something of it: for nothing it needs no context, nor what that would open. */
+function isNeeded({ runsHere, modules }: RegisteredModule): boolean {
+  return runsHere || modules.some(isNeeded)
 }
 
 /** @throws {PlinthError} PLUGIN_OPTION_INVALID */

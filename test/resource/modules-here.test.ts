@@ -1,3 +1,4 @@
+import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { Type } from 'typebox'
 import { defineModule, type ModuleTable } from '../../src/resource/module.ts'
@@ -88,6 +89,18 @@ t.test('the others can be called and enqueued', async (t) => {
   const task = await app.resources.countries?.count?.enqueue()
   t.equal(await task?.result(), 1)
   t.equal((await app.tasks.find(task?.task_id ?? '')).state, 'succeeded')
+})
+
+t.test('modules that run elsewhere have no context here', async (t) => {
+  const contexts: string[] = []
+  const plugin = (app: FastifyInstance) => {
+    app.addHook('onRegister', ({ prefix }) => void contexts.push(prefix))
+  }
+  await createBareApp(t, createModules(), { plugin, resources: { only: ['admin.users'] } })
+  t.strictSame(
+    contexts.filter((prefix) => prefix !== ''),
+    ['/admin', '/admin/users'],
+  )
 })
 
 t.test('names that are none are told at the start', async (t) => {
