@@ -15,9 +15,11 @@ export interface Options {
   pairs: number
   /** How many tasks each side enqueues and runs. */
   tasks: number
+  /** How many rows the long table of pages has. */
+  rows: number
   /** Seconds for the load; where the machine is slow, there are fewer starts. */
   budget: number
-  /** What is measured: routes by name, `bare`, `cached`, `startup`, `help`, `migrations`, `tasks`. */
+  /** What is measured: routes by name, `bare`, `cached`, `startup`, `help`, `migrations`, `tasks`, `pages`. */
   only: ReadonlySet<string>
   build: boolean
   json: boolean
@@ -31,9 +33,10 @@ const USAGE = `npm run bench -- [flags]
   --warm N     seconds of a server's CPU for each route beforehand (8)
   --pairs N    pairs of timed starts (15)
   --tasks N    tasks that each side enqueues and runs (100000)
+  --rows N     rows of the long table that pages are read from (1000000)
   --budget N   seconds for the load: on a slow machine there are fewer starts (600)
   --only NAME  only this: ${[...routes.keys()].join(', ')}, bare, cached, startup, help,
-               migrations or tasks; may be given again
+               migrations, tasks or pages; may be given again
   --no-build   use dist/ as it is
   --json       print everything as JSON`
 
@@ -42,14 +45,32 @@ export function readOptions(args: readonly string[]): Options {
   const { values } = parse(args)
   if (values.help) throw new SetupError(USAGE)
   const initial = values.quick
-    ? { boots: 3, slices: 1, slice: 300, warm: 1, pairs: 5, tasks: 9000, budget: 50 }
-    : { boots: 6, slices: 4, slice: 400, warm: 8, pairs: 15, tasks: 100_000, budget: 600 }
+    ? { boots: 3, slices: 1, slice: 300, warm: 1, pairs: 5, tasks: 9000, rows: 100_000, budget: 50 }
+    : {
+        boots: 6,
+        slices: 4,
+        slice: 400,
+        warm: 8,
+        pairs: 15,
+        tasks: 100_000,
+        rows: 1_000_000,
+        budget: 600,
+      }
   const count = (name: keyof typeof initial) => {
     const value = Number(values[name] ?? initial[name])
     if (Number.isInteger(value) && value > 0) return value
     throw new SetupError(`--${name} is ${values[name]}; expected a positive integer`)
   }
-  const known = [...routes.keys(), 'bare', 'cached', 'startup', 'help', 'migrations', 'tasks']
+  const known = [
+    ...routes.keys(),
+    'bare',
+    'cached',
+    'startup',
+    'help',
+    'migrations',
+    'tasks',
+    'pages',
+  ]
   const only = values.only ?? known
   const unknown = only.find((name) => !known.includes(name))
   if (unknown) throw new SetupError(`--only ${unknown} is not known\n${USAGE}`)
@@ -60,6 +81,7 @@ export function readOptions(args: readonly string[]): Options {
     warm: count('warm'),
     pairs: count('pairs'),
     tasks: count('tasks'),
+    rows: count('rows'),
     budget: count('budget'),
     only: new Set(only),
     build: !values['no-build'],
@@ -80,6 +102,7 @@ function parse(args: readonly string[]) {
         warm: text,
         pairs: text,
         tasks: text,
+        rows: text,
         budget: text,
         only: { type: 'string', multiple: true },
         'no-build': flag,

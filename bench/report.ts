@@ -1,6 +1,7 @@
 import type { BareRatio } from './bare.ts'
 import type { CachedRatio } from './cached.ts'
 import type { Comparison, Throughput } from './compare.ts'
+import type { PageTime } from './pages.ts'
 import type { Timed } from './startup.ts'
 import { type Ratio, verdict } from './statistics.ts'
 
@@ -11,6 +12,7 @@ export interface Results {
   startup?: Timed[]
   help?: Timed[]
   migrations?: Timed[]
+  pages?: PageTime[]
   tasks?: CachedRatio[]
 }
 
@@ -22,6 +24,7 @@ export function report({
   startup,
   help,
   migrations,
+  pages,
   tasks,
 }: Results): string {
   const parts = [
@@ -31,6 +34,7 @@ export function report({
     ...(startup ? ['Start-up until the first answer', timedTable(startup)] : []),
     ...(help ? ['Commands', timedTable(help)] : []),
     ...(migrations ? ['200 small migrations', timedTable(migrations)] : []),
+    ...(pages ? ['Pages of a table of 1,000 rows and of a long one', pagesTable(pages)] : []),
     ...(tasks ? ['Empty tasks, enqueued and run', cachedTable(tasks)] : []),
   ]
   return parts.join('\n\n')
@@ -68,6 +72,19 @@ function bareTable(routes: readonly BareRatio[]): string {
       bare.toFixed(1),
       plinth.toFixed(1),
       ...compared(ratio, control),
+    ]),
+  )
+}
+
+function pagesTable(pages: readonly PageTime[]): string {
+  return table(
+    ['', 'rows', 'ms of 1,000 rows', 'ms', 'ratio'],
+    pages.map(({ database, page, rows, small, large }) => [
+      `${database}: ${page}`,
+      String(rows),
+      small.toFixed(2),
+      large.toFixed(2),
+      (large / small).toFixed(2),
     ]),
   )
 }

@@ -9,6 +9,7 @@ import { compareSamples } from './compare.ts'
 import { findLoader } from './load.ts'
 import { measureMigrations } from './migrations.ts'
 import { type Options, readOptions } from './options.ts'
+import { measurePages } from './pages.ts'
 import { build, createDatabase } from './prepare.ts'
 import { type Results, report } from './report.ts'
 import { routes } from './routes.ts'
@@ -47,6 +48,7 @@ async function measure(options: Options): Promise<Results> {
       ...(only.has('startup') && { startup: await measureStartup(place, pairs) }),
       ...(only.has('help') && { help: await measureHelp(pairs + 5) }),
       ...(only.has('migrations') && { migrations: await measureMigrations(sandbox, pairs) }),
+      ...(only.has('pages') && { pages: await measurePages(sandbox, options.rows) }),
       ...(only.has('tasks') && { tasks: await measureTasks(sandbox, options) }),
     }
   } finally {
