@@ -127,13 +127,21 @@ function statementsOf(
       build: (rows, values) => countAll(narrow(rows, terms, values)),
     },
     selecting: {
-      key: `${shape} ${fields} ${order}`,
+      key: `${page > 1} ${shape} ${fields} ${order}`,
       values: [...values, limit, (page - 1) * page_size],
       build(rows, values) {
         const [limit, offset] = values.slice(-2) as [number, number]
-        const found = narrow(rows, terms, values)
-        const named = fields === undefined ? found : found.clearSelect().select(namesOf(fields))
-        return sorted(named, order, rules.key).limit(limit).offset(offset)
+        const cut = (query: AnyQuery) =>
+          sorted(narrow(query, terms, values), order, rules.key)
+            .limit(limit)
+            .offset(offset)
+        const named = fields === undefined ? rows : rows.clearSelect().select(namesOf(fields))
+        if (page === 1 || !isNamed(named)) return cut(named)
+        return sorted(
+          joinKeys(named, cut(selectKeys(rows, rules.key)), rules.key),
+          order,
+          rules.key,
+        )
       },
     },
   }
@@ -207,6 +215,25 @@ function isPlain(node: SelectQueryNode): boolean {
 }
 
 const PLAIN: ReadonlySet<string> = new Set(['SelectAllNode', 'ColumnNode', 'ReferenceNode'])
+
+/** Whether it selects columns of one table by their names, and says nothing of their order. */
+function isNamed(query: AnyQuery): boolean {
+  const node = query.toOperationNode() as SelectQueryNode
+  const isStar = node.selections?.some(({ selection }) => selection.kind === 'SelectAllNode')
+  return isPlain(node) && node.selections !== undefined && !isStar && !node.orderBy
+}
+
+// What stands before a page is gone through in the index alone, whose entries have the key: the rows of the page are read then.
+// To read all those before it, too, would cost a database so much that it sorts the whole table in place of it.
+const selectKeys = (rows: AnyQuery, key: readonly string[]): AnyQuery =>
+  rows.clearSelect().select(key.map((name, i) => sql.ref(name).as(`key_${i}`)))
+
+function joinKeys(rows: AnyQuery, keys: AnyQuery, key: readonly string[]): AnyQuery {
+  const isSame = key.map((name, i) => sql`${sql.ref(name)} = ${sql.ref(`keys_of_page.key_${i}`)}`)
+  return rows.innerJoin(keys.as('keys_of_page') as never, (join) =>
+    join.on(sql<boolean>`${sql.join(isSame, sql` and `)}`),
+  ) as unknown as AnyQuery
+}
 
 /** What one filter, or the search, says of the rows. */
 interface Term {

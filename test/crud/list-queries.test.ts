@@ -258,6 +258,7 @@ onEveryDatabase('a list that says what it lists keeps its statements', async (t,
   t.match(await page({}), { total: 0, results: [] })
   await fill(db)
   t.match(await page({ name: 'Alpha' }), { total: 2, results: [{ id: 1 }, { id: 3 }] })
+  t.match(await page({ name: 'Gamma', page_size: 1, page: 2 }), { total: 1, results: [] })
   const known = built
   t.match(await page({ name: 'Delta' }), { total: 1, results: [{ id: 5 }] })
   t.match(await page({ name: 'Alpha', page_size: 1, page: 2 }), { total: 2, results: [{ id: 3 }] })
@@ -278,6 +279,38 @@ onEveryDatabase('a list that says what it lists keeps its statements', async (t,
     { message: 'undone' },
   )
   t.match(await page({}), { total: 5 })
+})
+
+onEveryDatabase('later pages of one table are what follows the first', async (t, db) => {
+  await fill(db)
+  await db.deleteFrom('city').where('id', '=', 4).execute()
+  const Place = Type.Object({ id: Type.Integer(), name: Type.String(), size: Type.Integer() })
+  const list = defineList(Place, {
+    from: (db) =>
+      (db as unknown as Db).selectFrom('city').select(['id', 'name', 'size']).where('id', '>', 0),
+    filters: { max_size: { operator: 'to', column: 'size' } },
+    search: ['name'],
+    order: ['name', 'size'],
+    fields: ['name'],
+    key: ['name', 'id'],
+    pageSize: 1,
+  })
+  const page = (input: object) => list.paginate(db as unknown as Database, input)
+  const all = async (input: object, pages: number) => {
+    const found = await Promise.all(
+      Array.from({ length: pages }, (_, i) => page({ ...input, page: i + 1 })),
+    )
+    return found.flatMap(idsOf)
+  }
+  t.strictSame(await all({ order: '-size' }, 5), [5, 3, 2, 1])
+  t.strictSame(await all({ order: 'name' }, 5), [1, 3, 2, 5])
+  t.strictSame(await all({ max_size: 30, search: 'a', order: '-name' }, 4), [2, 3, 1])
+  t.strictSame(await page({ fields: 'name', page: 2 }), {
+    page: 2,
+    num_pages: 4,
+    total: 4,
+    results: [{ name: 'Alpha' }],
+  })
 })
 
 onEveryDatabase('rows are counted only where that is asked for', async (t, db) => {
