@@ -1,7 +1,7 @@
-import mysql, { type MySQLPool } from '@fastify/mysql'
+/** @ts-ignore: there where it is installed */
+import type { MySQLPool } from '@fastify/mysql'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { createPool } from 'mysql2'
 import { assertModels } from '../src/database/model/check-models.ts'
 import { modelDialect } from '../src/database/model/dialect.ts'
 import type { Model } from '../src/database/model/model.ts'
@@ -19,7 +19,7 @@ import {
 } from '../src/database/types.ts'
 import { type MysqlTarget, parseDatabaseUrl } from '../src/database/url.ts'
 import { giveContext } from '../src/http/request-context.ts'
-import { assertOnce, checkOptions } from '../src/plugin.ts'
+import { assertOnce, checkOptions, requirePackages } from '../src/plugin.ts'
 import { assertNameFree, readinessOf } from '../src/process/readiness.ts'
 import { currentContext } from '../src/resource/context.ts'
 
@@ -48,7 +48,7 @@ export interface DatabaseOptions extends Partial<DatabaseLimits> {
 /**
  * Attaches a database, opened when this is done and closed with the app.
  *
- * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_NAME_TAKEN; DATABASE_URL_INVALID; MODEL_INVALID; DATABASE_UNAVAILABLE with the place and the reason
+ * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_NAME_TAKEN; DATABASE_URL_INVALID; MODEL_INVALID; DATABASE_UNAVAILABLE with the place and the reason; PACKAGE_MISSING
  */
 async function database(app: FastifyInstance, options: DatabaseOptions): Promise<void> {
   checkOptions<DatabaseOptions>('database', options, {
@@ -97,6 +97,9 @@ async function attachMysql(
   target: MysqlTarget,
   opening: OpenOptions,
 ): Promise<OpenDatabase> {
+  requirePackages('database', '@fastify/mysql', 'mysql2')
+  const { default: mysql } = await import('@fastify/mysql')
+  const { createPool } = await import('mysql2')
   const sockets = new Sockets()
   try {
     // Where a context around this one has a pool, @fastify/mysql wants a name for another.

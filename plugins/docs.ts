@@ -5,7 +5,7 @@ import { type Asset, createAsset, sendAsset } from '../src/openapi/asset.ts'
 import { loadScript, pagePolicy, renderPage } from '../src/openapi/page.ts'
 import { assertKnownSchemes, collectOperations } from '../src/openapi/served.ts'
 import type { DocumentInfo } from '../src/openapi/types.ts'
-import { assertOnce, checkOptions } from '../src/plugin.ts'
+import { assertOnce, checkOptions, requirePackages } from '../src/plugin.ts'
 import type { SecurityInfo } from '../src/resource/security.ts'
 
 export interface DocsOptions extends DocumentInfo, SecurityInfo {
@@ -21,7 +21,7 @@ export interface DocsOptions extends DocumentInfo, SecurityInfo {
  * Serves `/openapi.json`, the OpenAPI 3.1 document of every route that is registered after this plugin, and
  * `/docs`, a page to read and try it. Both are made at the first visit: a boot pays for neither.
  *
- * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE
+ * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PACKAGE_MISSING
  */
 async function docs(app: FastifyInstance, options: DocsOptions): Promise<void> {
   checkOptions<DocsOptions>('docs', options, {
@@ -35,6 +35,7 @@ async function docs(app: FastifyInstance, options: DocsOptions): Promise<void> {
     security: 'list?',
   })
   assertOnce(app, 'docs')
+  requirePackages('docs', '@fastify/swagger', '@scalar/fastify-api-reference')
   const { envelope = 'standard', document = '/openapi.json', page = '/docs' } = options
   const { title, version, description, security, securitySchemes } = options
   const authentication = {

@@ -1,7 +1,7 @@
 import type { FastifyInstance, onRequestAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors } from '../src/errors.ts'
-import { assertOnce, checkOptions } from '../src/plugin.ts'
+import { assertOnce, checkOptions, requirePackages } from '../src/plugin.ts'
 
 // The page would fetch its fonts from elsewhere.
 const POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
@@ -22,7 +22,7 @@ export interface QueuesOptions {
 /**
  * Serves `/_/queues`, a page where tasks can be seen, tried again and removed (bull-board), loaded at the first visit.
  *
- * @throws {PlinthError} QUEUES_UNPROTECTED; PLUGIN_OPTION_INVALID, PLUGIN_TWICE
+ * @throws {PlinthError} QUEUES_UNPROTECTED; PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PACKAGE_MISSING
  */
 async function queues(app: FastifyInstance, options: QueuesOptions): Promise<void> {
   checkOptions<QueuesOptions>('queues', options, {
@@ -36,6 +36,7 @@ async function queues(app: FastifyInstance, options: QueuesOptions): Promise<voi
   const { title = 'Tasks', path = '/_/queues', prefix = '{plinth}:tasks', protect } = options
   if (!protect && (options.protected ?? process.env.NODE_ENV === 'production'))
     throw errors.QUEUES_UNPROTECTED(path)
+  requirePackages('queues', '@bull-board/api', '@bull-board/fastify', 'bullmq')
 
   let board: Promise<FastifyInstance> | undefined
   const open = async () => {

@@ -1,4 +1,5 @@
-import fastifyRedis, { type FastifyRedis } from '@fastify/redis'
+/** @ts-ignore: there where it is installed */
+import type { FastifyRedis } from '@fastify/redis'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Redis } from 'ioredis'
@@ -8,10 +9,11 @@ import {
   type RedisLimits,
   requestConnection,
 } from '../src/config/redis-connection.ts'
-import { assertOnce, checkOptions } from '../src/plugin.ts'
+import { assertOnce, checkOptions, requirePackages } from '../src/plugin.ts'
 import { assertNameFree, type ReadinessCheck, readinessOf } from '../src/process/readiness.ts'
 
 // The type of `app.redis`.
+/** @ts-ignore: there where it is installed */
 export type {} from '@fastify/redis'
 
 export interface RedisPluginOptions extends Partial<RedisLimits> {
@@ -28,7 +30,7 @@ const GOODBYE = 500
  * Attaches a Redis as `app.redis`, for what requests need at once: a command fails where it cannot be done now.
  * The app starts without it, too, and uses it as soon as it is there. It is closed with the app.
  *
- * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_NAME_TAKEN; REDIS_URL_INVALID
+ * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_NAME_TAKEN; REDIS_URL_INVALID; PACKAGE_MISSING
  */
 async function redis(app: FastifyInstance, options: RedisPluginOptions): Promise<void> {
   checkOptions<RedisPluginOptions>('redis', options, {
@@ -41,6 +43,8 @@ async function redis(app: FastifyInstance, options: RedisPluginOptions): Promise
   const { url, name = 'redis', ...given } = options
   assertNameFree(app, 'redis', name)
   const target = requestConnection(url, { ...REDIS_LIMITS, ...given })
+  requirePackages('redis', '@fastify/redis', 'ioredis')
+  const { default: fastifyRedis } = await import('@fastify/redis')
   const { Redis } = await import('ioredis')
   const client = new Redis(target)
   logOutages(app, client, target)

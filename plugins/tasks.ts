@@ -5,7 +5,7 @@ import { DatabaseOutbox } from '../src/database/outbox.ts'
 import type { DatabaseTables } from '../src/database/types.ts'
 import { type EnvelopeName, envelopes } from '../src/http/envelope.ts'
 import { serveTasks } from '../src/http/task-routes.ts'
-import { assertOnce, assertOrder, checkOptions, requirePackage } from '../src/plugin.ts'
+import { assertOnce, assertOrder, checkOptions, requirePackages } from '../src/plugin.ts'
 import type { LoadUser } from '../src/resource/context.ts'
 import { resourcesOf, taskSource } from '../src/resource/task-source.ts'
 import { declaredQueues } from '../src/task/declared.ts'
@@ -81,7 +81,7 @@ async function registerTasks(app: FastifyInstance, options: TasksPluginOptions):
     if (problem) throw new TypeError(`Of the tasks a ${problem}`)
   }
   const redis = app.hasDecorator('redis') ? app.getDecorator<Redis>('redis') : undefined
-  if (redis) requirePackage('tasks', 'bullmq')
+  if (redis) requirePackages('tasks', 'bullmq', 'ioredis')
   const outbox = app.hasDecorator('db')
     ? new DatabaseOutbox<DatabaseTables, TaskTree>(app.db, 'task', () => own.poke())
     : undefined

@@ -291,10 +291,10 @@ export const errors = {
     500,
     'plinth/plugins/%s is registered before plinth/plugins/%s and would not use it; register %s first',
   ),
-  PACKAGE_MISSING: defineError<[plugin: string, name: string, install: string]>(
+  PACKAGE_MISSING: defineError<[plugin: string, install: string]>(
     'PACKAGE_MISSING',
     500,
-    'plinth/plugins/%s needs the package %s here, which is not installed: npm install %s',
+    'plinth/plugins/%s needs what is not installed here: npm install %s',
   ),
   CACHE_MISSING: defineError(
     'CACHE_MISSING',

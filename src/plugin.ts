@@ -133,14 +133,20 @@ export function assertOrder(
 }
 
 /**
- * Asks for a package that the kit does not bring, before it is needed.
+ * Asks for packages that the kit does not bring, before they are needed.
  *
  * @throws {PlinthError} PACKAGE_MISSING
  */
-export function requirePackage(plugin: string, name: string): void {
+export function requirePackages(plugin: string, ...names: readonly string[]): void {
+  const missing = names.filter((name) => !isInstalled(name))
+  if (missing.length > 0) throw errors.PACKAGE_MISSING(plugin, missing.join(' '))
+}
+
+function isInstalled(name: string): boolean {
   try {
     import.meta.resolve(name)
+    return true
   } catch {
-    throw errors.PACKAGE_MISSING(plugin, name, name)
+    return false
   }
 }

@@ -1,22 +1,33 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
+import { kit } from '../src/process/kit.ts'
 import { writeExamples } from './helpers/documents.ts'
-import { pack, run } from './helpers/pack.ts'
+import { CONSUMER_OPTIONS, pack, run } from './helpers/pack.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const PNPM = join(ROOT, 'node_modules/pnpm/bin/pnpm.mjs')
 const TYPESCRIPT_7 = join(ROOT, 'node_modules/typescript')
 
-const manifest = {
+const { peerDependencies: peers } = kit() as unknown as { peerDependencies: Record<string, string> }
+
+/** A project that has these optional packages. */
+const manifestWith = (names: readonly string[]) => ({
   name: 'consumer',
   private: true,
   type: 'module',
-  dependencies: { fastify: '^5.12.8', plinth: 'file:../plinth.tgz' },
+  dependencies: {
+    fastify: peers.fastify,
+    plinth: 'file:../plinth.tgz',
+    ...Object.fromEntries(names.map((name) => [name, peers[name]])),
+  },
   devDependencies: { '@types/node': '^22.20.5' },
-}
+})
+
+const WITHOUT_BULLMQ = Object.keys(peers).filter((name) => !/^bullmq$|^@bull-board/.test(name))
+const manifest = manifestWith(WITHOUT_BULLMQ)
 
 /** What a project has to say, for a service with tasks in Redis; docs/tasks.md tells users. */
 const told = (fence: string): string => {
@@ -28,20 +39,7 @@ const told = (fence: string): string => {
 
 const FILES = {
   'tsconfig.json': JSON.stringify({
-    compilerOptions: {
-      target: 'es2024',
-      lib: ['es2024', 'esnext.disposable'],
-      module: 'nodenext',
-      types: ['node'],
-      strict: true,
-      noEmit: true,
-      exactOptionalPropertyTypes: true,
-      erasableSyntaxOnly: true,
-      verbatimModuleSyntax: true,
-      allowImportingTsExtensions: true,
-      skipLibCheck: false,
-      rootDirs: ['README.md', 'docs/models.md'],
-    },
+    compilerOptions: { ...CONSUMER_OPTIONS, rootDirs: ['README.md', 'docs/models.md'] },
     include: ['src', 'commands', 'docs', 'README.md'],
   }),
   // Nothing but `plinth` is imported, and everything that it attaches has a type.
@@ -67,6 +65,72 @@ export default class Greet extends BaseCommand {
     })
   }
 }
+`,
+  // In a context of its own, which keeps it, and in two beside each other under two names.
+  'contexts.cjs': `
+const Fastify = require('fastify')
+
+const load = (name) => (process.argv[2] === 'import' ? import(name) : require(name))
+const plugin = async (name) => (await load(\`plinth/plugins/\${name}\`)).default
+const at = async (app, url) => (await app.inject(url)).json()
+
+async function inContext(name, options, decorator) {
+  const app = Fastify()
+  let inside
+  const own = await plugin(name)
+  app.register(async (scope) => {
+    await scope.register(own, options)
+    inside = scope.hasDecorator(decorator)
+  })
+  await app.ready()
+  console.log(name, inside, app.hasDecorator(decorator))
+  await app.close()
+}
+
+async function twice() {
+  const { defineModule, defineResource, Type } = await load('plinth')
+  const [database, cache, resources] = [await plugin('database'), await plugin('cache'), await plugin('resources')]
+  const app = Fastify()
+  for (const name of ['shop', 'archive']) {
+    const read = defineResource({
+      summary: 'Read',
+      response: Type.Object({ rows: Type.Array(Type.String()), cached: Type.String() }),
+      async perform(_, { db }) {
+        const rows = await db.selectFrom('thing').select('name').execute()
+        return { rows: rows.map((row) => row.name), cached: await app[name].cache.get('name') }
+      },
+    })
+    app.register(async (scope) => {
+      await scope.register(database, { url: 'sqlite::memory:', name })
+      await scope.register(cache, { prefix: name })
+      await scope.register(resources, { modules: { things: defineModule({ prefix: '/things', resources: { read } }) } })
+      await scope.db.schema.createTable('thing').addColumn('name', 'text').execute()
+      await scope.db.insertInto('thing').values({ name }).execute()
+      await scope.cache.set('name', name, { ttl: 60 })
+      app[name] = scope
+    }, { prefix: '/' + name })
+  }
+  await app.ready()
+  for (const name of ['shop', 'archive']) console.log(name, JSON.stringify((await at(app, \`/\${name}/things\`)).data))
+  await app.close()
+}
+
+async function main() {
+  const plugins = {
+    cache: [{}, 'cache'],
+    config: [{ env: {}, dotenv: false }, 'config'],
+    database: [{ url: 'sqlite::memory:' }, 'db'],
+    envelope: [{}, 'answerNotFound'],
+    health: [{}, 'readiness'],
+    redis: [{ url: 'redis://127.0.0.1:1' }, 'redis'],
+    resources: [{ modules: {} }, 'resources'],
+    tasks: [{}, 'tasks'],
+  }
+  for (const [name, [options, decorator]] of Object.entries(plugins)) await inContext(name, options, decorator)
+  await twice()
+}
+
+main()
 `,
   // Each plugin alone, with what it needs and without.
   'plugins.cjs': `
@@ -154,6 +218,48 @@ const expected = {
   timeout: 'a number of at least 0',
   modules: 'an object',
 }
+const lacking: Record<string, string> = {
+  docs: '@fastify/swagger @scalar/fastify-api-reference',
+  redis: '@fastify/redis ioredis',
+}
+const LACKING = names
+  .map((name) => {
+    const problem = `PACKAGE_MISSING plinth/plugins/${name} needs what is not installed here: npm install ${lacking[name]}`
+    return `${name}: ${lacking[name] ? problem : 'ready'}\n`
+  })
+  .join('')
+const CONTEXTS = `cache true false
+config true false
+database true false
+envelope true false
+health true false
+redis true false
+resources true false
+tasks true false
+shop {"rows":["shop"],"cached":"shop"}
+archive {"rows":["archive"],"cached":"archive"}
+`
+
+/** What has no optional package has all types but those of what these attach. */
+const ALONE = `
+import Fastify from 'fastify'
+import { createApp } from 'plinth'
+import cache from 'plinth/plugins/cache'
+import database from 'plinth/plugins/database'
+import tasks from 'plinth/plugins/tasks'
+import service from './service.ts'
+
+const app = await createApp(service)
+const port: number = app.config.PORT
+await app.cache.get<string>('name')
+await app.tasks.find('id')
+const inTransaction: boolean = app.db.isTransaction
+const alone = Fastify()
+await alone.register(cache)
+await alone.register(database, { url: 'sqlite::memory:' })
+await alone.register(tasks)
+alone.log.info({ port, inTransaction })
+`
 const MISSING = Object.entries(needed)
   .map(
     ([name, option]) =>
@@ -215,17 +321,54 @@ t.test('a project that installs the packed package', async (t) => {
         t.strictSame(told, { stdout: `${READY}${MISSING}`, stderr: '', code: 0 })
       })
     }
+    for (const way of ['import', 'require']) {
+      await t.test(`a context keeps its plugins, by ${way}`, async (t) => {
+        const told = await outcome(process.execPath, ['contexts.cjs', way], project)
+        t.strictSame(told, { stdout: CONTEXTS, stderr: '', code: 0 })
+      })
+    }
     await t.test('without BullMQ it asks for it where there is a Redis', async (t) => {
       const inRedis = { REDIS_URL: 'redis://127.0.0.1:1' }
       const manage = (more?: object) =>
         outcome('node_modules/.bin/manage', ['routes'], project, more)
       t.match(await manage(), { stdout: '/ping', stderr: /^$/, code: 0 })
       t.match(await manage(inRedis), {
-        stderr:
-          'plinth/plugins/tasks needs the package bullmq here, which is not installed: npm install bullmq',
+        stderr: 'plinth/plugins/tasks needs what is not installed here: npm install bullmq',
         code: 1,
       })
     })
+  })
+
+  await t.test('with npm, and no optional package', async (t) => {
+    const project = createProject('bare', { 'package.json': JSON.stringify(manifestWith([])) })
+    for (const path of ['docs', 'README.md', 'src/app.ts'])
+      rmSync(join(project, path), { recursive: true })
+    writeFileSync(join(project, 'src/alone.ts'), ALONE)
+    const npm = (...args: string[]) => outcome('npm', [...args, '--prefer-offline'], project)
+    t.match(await npm('install', '--omit=dev'), { stderr: /^$/, code: 0 })
+    t.strictSame(
+      Object.keys(peers).filter((name) => existsSync(join(project, 'node_modules', name))),
+      ['fastify'],
+    )
+    for (const way of ['import', 'require']) {
+      const told = await outcome(process.execPath, ['plugins.cjs', way], project)
+      t.strictSame(told, { stdout: `${LACKING}${MISSING}`, stderr: '', code: 0 }, way)
+    }
+    const onMysql = { DATABASE_URL: 'mysql://u:p@127.0.0.1:1/x', DOCS: 'false' }
+    for (const command of ['routes', 'db:create']) {
+      t.match(await outcome('node_modules/.bin/manage', command.split(':'), project, onMysql), {
+        stderr:
+          'plinth/plugins/database needs what is not installed here: npm install @fastify/mysql mysql2',
+        code: 1,
+      })
+    }
+    t.match(await npm('install'), { code: 0 })
+    for (const typescript of [
+      join(folder, 'npm/node_modules/typescript-5'),
+      join(folder, 'npm/node_modules/typescript-6'),
+      TYPESCRIPT_7,
+    ])
+      await compiles(t, project, typescript)
   })
 
   await t.test('with pnpm, and with BullMQ', async (t) => {

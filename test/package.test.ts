@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { kit } from '../src/process/kit.ts'
 import { manage, startServe } from './helpers/manage.ts'
-import { pack, run } from './helpers/pack.ts'
+import { CONSUMER_OPTIONS, pack, run } from './helpers/pack.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
@@ -17,19 +17,7 @@ const FILES = {
     dependencies: { plinth: '*' },
   }),
   'tsconfig.json': JSON.stringify({
-    compilerOptions: {
-      target: 'es2024',
-      lib: ['es2024'],
-      module: 'nodenext',
-      types: ['node'],
-      strict: true,
-      noEmit: true,
-      exactOptionalPropertyTypes: true,
-      erasableSyntaxOnly: true,
-      verbatimModuleSyntax: true,
-      allowImportingTsExtensions: true,
-      skipLibCheck: false,
-    },
+    compilerOptions: CONSUMER_OPTIONS,
     include: ['src', 'migrations', 'commands'],
   }),
   'src/service.ts': `
@@ -129,10 +117,13 @@ async function install(): Promise<string[]> {
   return (await run('tar', ['-tzf', tarball])).stdout.trim().split('\n')
 }
 
-/** Links what npm would install beside it, and nothing more. */
+/** What a service on SQLite installs beside it. */
+const PEERS = ['fastify', '@fastify/swagger', '@scalar/fastify-api-reference', '@types/node']
+
+/** Links what npm would install, and nothing more. */
 function linkDependencies(): void {
   const { dependencies } = kit() as unknown as { dependencies: Record<string, string> }
-  for (const name of [...Object.keys(dependencies), '@types/node']) {
+  for (const name of [...Object.keys(dependencies), ...PEERS]) {
     const link = join(project, 'node_modules', name)
     mkdirSync(dirname(link), { recursive: true })
     symlinkSync(join(ROOT, 'node_modules', name), link)

@@ -13,7 +13,7 @@ export interface Attached {
 /**
  * Reads which database a service has.
  *
- * @throws {PlinthError} CONFIG_INVALID, DATABASE_MISSING, DATABASE_URL_INVALID
+ * @throws {PlinthError} CONFIG_INVALID, DATABASE_MISSING, DATABASE_URL_INVALID, PACKAGE_MISSING
  */
 export async function readAttached({ service, root }: LoadedService): Promise<Attached> {
   const { readServiceConfig } = await import('../../src/service.ts')
@@ -22,6 +22,10 @@ export async function readAttached({ service, root }: LoadedService): Promise<At
   const { parseDatabaseUrl } = await import('../../src/database/url.ts')
   const { databaseName } = await import('../../src/database/server.ts')
   const target = parseDatabaseUrl(DATABASE_URL, root)
+  if (target.kind === 'mysql') {
+    const { requirePackages } = await import('../../src/plugin.ts')
+    requirePackages('database', '@fastify/mysql', 'mysql2')
+  }
   return { target, name: databaseName(target), isProduction: NODE_ENV === 'production' }
 }
 

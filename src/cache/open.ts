@@ -1,3 +1,4 @@
+/** @ts-ignore: there where it is installed */
 import type { Redis } from 'ioredis'
 import { CountsShare, noCounts } from './counts.ts'
 import { Loader } from './loader.ts'

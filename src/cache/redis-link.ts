@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+/** @ts-ignore: there where it is installed */
 import type { Command, Redis, RedisOptions } from 'ioredis'
 import { DeadlineQueue, type Timed } from '../deadlines.ts'
 import type { CacheCounts } from './types.ts'

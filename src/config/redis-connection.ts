@@ -1,3 +1,4 @@
+/** @ts-ignore: there where it is installed */
 import type { RedisOptions } from 'ioredis'
 import { errors } from '../errors.ts'
 

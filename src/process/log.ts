@@ -10,15 +10,16 @@ import {
 import { type destination, symbols } from 'pino'
 import { logCut } from '../http/request-line.ts'
 
-/** How a service logs to stdout: a JSON object a line; pretty on a terminal; with `silent` there is no logger at all. */
+/** How a service logs to stdout: a JSON object a line; pretty on a terminal, by pino-pretty; with `silent` there is no logger at all. */
 export async function loggerOptions(
   name: string,
   level: string,
 ): Promise<FastifyServerOptions['logger']> {
   if (level === 'silent') return false
-  if (!process.stdout.isTTY) return { ...logFormat(name), level }
-  const { default: pretty } = await import('pino-pretty')
-  return { level, stream: pretty({ sync: true, ignore: 'pid,hostname,name' }) }
+  // Where it is not installed a terminal shows the same lines as a file.
+  const pretty = process.stdout.isTTY && (await import('pino-pretty').catch(() => undefined))
+  if (!pretty) return { ...logFormat(name), level }
+  return { level, stream: pretty.default({ sync: true, ignore: 'pid,hostname,name' }) }
 }
 
 /** How a log line looks: the service, the level by its name, the time as ISO 8601. */

@@ -10,6 +10,21 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const { NODE_OPTIONS: _, ...PLAIN } = baseEnv()
 const execute = promisify(execFile)
 
+/** How a project of somebody else is compiled: strictly, the packages' types, too. */
+export const CONSUMER_OPTIONS = {
+  target: 'es2024',
+  lib: ['es2024', 'esnext.disposable'],
+  module: 'nodenext',
+  types: ['node'],
+  strict: true,
+  noEmit: true,
+  exactOptionalPropertyTypes: true,
+  erasableSyntaxOnly: true,
+  verbatimModuleSyntax: true,
+  allowImportingTsExtensions: true,
+  skipLibCheck: false,
+}
+
 /** Runs a program without what tap gives to children. */
 export function run(program: string, args: readonly string[], options: ExecFileOptions = {}) {
   const plain = { env: PLAIN, maxBuffer: 2 ** 26, ...options, encoding: 'utf8' as const }
