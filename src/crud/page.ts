@@ -120,6 +120,7 @@ function statementsOf(
   const terms = termsOf(source, rules, input)
   const values = terms.flatMap((term) => term.values)
   const shape = terms.map(({ shape }) => shape).join()
+  const isLater = page > 1 && isMysql(source)
   return {
     counting: {
       key: `count ${shape}`,
@@ -127,7 +128,7 @@ function statementsOf(
       build: (rows, values) => countAll(narrow(rows, terms, values)),
     },
     selecting: {
-      key: `${page > 1} ${shape} ${fields} ${order}`,
+      key: `${isLater} ${shape} ${fields} ${order}`,
       values: [...values, limit, (page - 1) * page_size],
       build(rows, values) {
         const [limit, offset] = values.slice(-2) as [number, number]
@@ -136,7 +137,7 @@ function statementsOf(
             .limit(limit)
             .offset(offset)
         const named = fields === undefined ? rows : rows.clearSelect().select(namesOf(fields))
-        if (page === 1 || !isNamed(named)) return cut(named)
+        if (!isLater || !isNamed(named)) return cut(named)
         return sorted(
           joinKeys(named, cut(selectKeys(rows, rules.key)), rules.key),
           order,
@@ -223,8 +224,9 @@ function isNamed(query: AnyQuery): boolean {
   return isPlain(node) && node.selections !== undefined && !isStar && !node.orderBy
 }
 
-// What stands before a page is gone through in the index alone, whose entries have the key: the rows of the page are read then.
-// To read all those before it, too, would cost a database so much that it sorts the whole table in place of it.
+// On MySQL what stands before a page is gone through in the index alone, whose entries have the key, and the rows of the page are
+// read then: to read all those before it costs so much that it sorts the whole table in place of it. SQLite reads them at
+// little cost, and would join the other way round.
 const selectKeys = (rows: AnyQuery, key: readonly string[]): AnyQuery =>
   rows.clearSelect().select(key.map((name, i) => sql.ref(name).as(`key_${i}`)))
 
