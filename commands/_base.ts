@@ -3,7 +3,7 @@ import type { Input, ParserOutput } from '@oclif/core/interfaces'
 import type { FastifyInstance } from 'fastify'
 import { errors } from '../src/errors.ts'
 import { locateService, type ServiceLocation } from '../src/process/locate.ts'
-import type { AppOptions, ServiceDefinition } from '../src/service.ts'
+import type { AppOptions } from '../src/service.ts'
 import { describeError, errorJson, type OclifError } from './_describe.ts'
 import { formatJson } from './_print.ts'
 import { type LoadedService, loadService } from './_service.ts'
@@ -43,7 +43,7 @@ export abstract class BaseCommand extends Command {
     options: Pick<AppOptions, 'prepare'> = {},
   ): Promise<T> {
     const loaded = await this.loadService()
-    return await this.runIn(loaded.service, loaded, fn, options)
+    return await this.runIn(loaded, fn, options)
   }
 
   /**
@@ -54,20 +54,18 @@ export abstract class BaseCommand extends Command {
     fn: (app: FastifyInstance, loaded: LoadedService) => Promise<T>,
   ): Promise<T> {
     const loaded = await this.loadService()
-    const service = { ...loaded.service, modules: {}, plugins: [] }
-    const env = { ...process.env, DATABASE_QUERY_TIMEOUT: '0', DOCS: 'false' }
-    return await this.runIn(service, loaded, fn, { env })
+    const override = { database: { queryTimeout: 0 } }
+    return await this.runIn(loaded, fn, { only: ['database'], override })
   }
 
   private async runIn<T>(
-    service: ServiceDefinition,
     loaded: LoadedService,
     fn: (app: FastifyInstance, loaded: LoadedService) => Promise<T>,
     options: AppOptions,
   ): Promise<T> {
     const { createApp } = await import('../src/service.ts')
     const { logFormat } = await import('../src/process/log.ts')
-    const app = (await createApp(service, {
+    const app = (await createApp(loaded.service, {
       root: loaded.root,
       logger: { ...logFormat(loaded.service.name), level: 'warn', stream: process.stderr },
       ...options,

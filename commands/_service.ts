@@ -1,5 +1,5 @@
+import type { ServiceDefinition } from '../src/define-service.ts'
 import { locateService, type ServiceLocation } from '../src/process/locate.ts'
-import type { ServiceDefinition } from '../src/service.ts'
 
 /** A service and where it lives. */
 export interface LoadedService extends ServiceLocation {

@@ -19,10 +19,10 @@ export default class ConfigCommand extends BaseCommand {
   async run(): Promise<readonly ConfigVariable[]> {
     const { flags } = await this.parse(ConfigCommand)
     const { service, root } = await this.loadService()
-    const { configOwners, readServiceConfig } = await import('../src/service.ts')
+    const { configOwners, defaultsOfAll, readServiceConfig } = await import('../src/service.ts')
     if (flags.example) {
       const { renderExample } = await import('../src/config/example.ts')
-      this.log(renderExample(configOwners(service), service.defaults).trimEnd())
+      this.log(renderExample(configOwners(service), defaultsOfAll(service)).trimEnd())
       return []
     }
     const { variables } = readServiceConfig(service, { root })

@@ -5,8 +5,8 @@ import type { Draft } from '../src/database/migration/make.ts'
 import type { Renames } from '../src/database/migration/rename.ts'
 import type { Recorded } from '../src/database/migration/snapshot.ts'
 import type { SchemaState } from '../src/database/schema/state.ts'
+import type { ServiceDefinition } from '../src/define-service.ts'
 import { errors } from '../src/errors.ts'
-import type { ServiceDefinition } from '../src/service.ts'
 import { BaseCommand } from './_base.ts'
 
 /** What `--json` prints. */

@@ -19,8 +19,9 @@ export default class Resources extends BaseCommand {
     await this.parse(Resources)
     const { service, root } = await this.loadService()
     const { ResourceRegistry } = await import('../src/resource/registry.ts')
+    const { modulesOf } = await import('../src/define-service.ts')
     const { readModules } = await import('../src/service.ts')
-    const registry = new ResourceRegistry(service.modules, {}, readModules(service, root))
+    const registry = new ResourceRegistry(modulesOf(service), {}, readModules(service, root))
     const list = Array.from(registry.listings(), ({ name, entry, path, exposed, module }) => {
       const { method = 'GET', summary } = entry.resource.definition
       if (!exposed || !module.runsHere) return { name, method: null, path: null, summary }

@@ -1,4 +1,5 @@
 import fastifyEnv from '@fastify/env'
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { EnvironmentDefaults } from '../src/config/defaults.ts'
 import { type Config, type ConfigOwner, readConfig, readerOptions } from '../src/config/read.ts'
@@ -37,19 +38,18 @@ type AnyOptions = {
  *
  * @throws {PlinthError} CONFIG_INVALID when variables are bad: the application does not start
  */
-export default fp<ConfigPluginOptions>(
-  async function config(app, options) {
-    checkOptions<AnyOptions>('config', options, {
-      config: 'object?',
-      owners: 'owners?',
-      env: 'object?',
-      dotenv: 'dotenv?',
-      defaults: 'object?',
-    })
-    assertOnce(app, 'config', 'config')
-    const { values, schema } = options.config ?? readConfig(options.owners ?? [kitOwner], options)
-    await app.register(fastifyEnv, readerOptions(schema, { ...values }))
-    protect(app.config, schema)
-  },
-  { name: 'plinth-config', fastify: '5.x' },
-)
+async function config(app: FastifyInstance, options: ConfigPluginOptions): Promise<void> {
+  checkOptions<AnyOptions>('config', options, {
+    config: 'object?',
+    owners: 'owners?',
+    env: 'object?',
+    dotenv: 'dotenv?',
+    defaults: 'object?',
+  })
+  assertOnce(app, 'config', 'config')
+  const { values, schema } = options.config ?? readConfig(options.owners ?? [kitOwner], options)
+  await app.register(fastifyEnv, readerOptions(schema, { ...values }))
+  protect(app.config, schema)
+}
+
+export default fp(config, { name: 'plinth-config', fastify: '5.x' })

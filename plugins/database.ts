@@ -19,7 +19,7 @@ import {
 } from '../src/database/types.ts'
 import { type MysqlTarget, parseDatabaseUrl } from '../src/database/url.ts'
 import { giveContext } from '../src/http/request-context.ts'
-import { assertOnce, checkOptions, requirePackages } from '../src/plugin.ts'
+import { addCheck, assertOnce, checkOptions, requirePackages } from '../src/plugin.ts'
 import { assertNameFree, readinessOf } from '../src/process/readiness.ts'
 import { currentContext } from '../src/resource/context.ts'
 
@@ -66,7 +66,7 @@ async function database(app: FastifyInstance, options: DatabaseOptions): Promise
   })
   assertOnce(app, 'database', 'db')
   const { url, name = 'database', root, models = [], actor, ...given } = options
-  assertNameFree(app, 'database', name)
+  assertNameFree(app, 'plinth/plugins/database', name)
   assertModels(models)
   const target = parseDatabaseUrl(url, root)
   const limits: DatabaseLimits = { ...DEFAULT_LIMITS, ...given }
@@ -89,6 +89,10 @@ async function database(app: FastifyInstance, options: DatabaseOptions): Promise
   app.decorate('db', db)
   giveContext(app)
   readinessOf(app).set(name, check)
+  const local = 'the database is a SQLite file: it is not shared between machines'
+  addCheck(app, 'production', ({ production }) =>
+    production && target.kind === 'sqlite' ? [{ level: 'warning', message: local }] : [],
+  )
 }
 
 async function attachMysql(

@@ -5,7 +5,7 @@ import { type Asset, createAsset, sendAsset } from '../src/openapi/asset.ts'
 import { loadScript, pagePolicy, renderPage } from '../src/openapi/page.ts'
 import { assertKnownSchemes, collectOperations } from '../src/openapi/served.ts'
 import type { DocumentInfo } from '../src/openapi/types.ts'
-import { assertOnce, checkOptions, requirePackages } from '../src/plugin.ts'
+import { addCheck, assertOnce, checkOptions, requirePackages } from '../src/plugin.ts'
 import type { SecurityInfo } from '../src/resource/security.ts'
 
 export interface DocsOptions extends DocumentInfo, SecurityInfo {
@@ -45,6 +45,11 @@ async function docs(app: FastifyInstance, options: DocsOptions): Promise<void> {
   const info = { title, version, ...(description && { description }) }
   const operations = collectOperations(app)
   const schema = { hide: true }
+
+  const message = 'DOCS is on: anybody can read the API document'
+  addCheck(app, 'production', ({ production }) =>
+    production ? [{ level: 'warning', message }] : [],
+  )
 
   const build = async () => {
     const { createDocument } = await import('../src/openapi/document.ts')

@@ -9,7 +9,13 @@ import {
   type RedisLimits,
   requestConnection,
 } from '../src/config/redis-connection.ts'
-import { assertOnce, checkOptions, requirePackages } from '../src/plugin.ts'
+import {
+  addCheck,
+  assertOnce,
+  checkOptions,
+  type PluginFinding,
+  requirePackages,
+} from '../src/plugin.ts'
 import { assertNameFree, type ReadinessCheck, readinessOf } from '../src/process/readiness.ts'
 
 // The type of `app.redis`.
@@ -41,7 +47,7 @@ async function redis(app: FastifyInstance, options: RedisPluginOptions): Promise
   })
   assertOnce(app, 'redis', 'redis')
   const { url, name = 'redis', ...given } = options
-  assertNameFree(app, 'redis', name)
+  assertNameFree(app, 'plinth/plugins/redis', name)
   const target = requestConnection(url, { ...REDIS_LIMITS, ...given })
   requirePackages('redis', '@fastify/redis', 'ioredis')
   const { default: fastifyRedis } = await import('@fastify/redis')
@@ -61,7 +67,23 @@ async function redis(app: FastifyInstance, options: RedisPluginOptions): Promise
   }
   check.optional = true
   readinessOf(app).set(name, check)
+  addCheck(app, 'production', (of) => (of.production ? checkServer(client) : []))
   await client.connect().catch(() => {})
+}
+
+/** Whether Redis keeps what it is given. */
+async function checkServer(client: Redis): Promise<PluginFinding[]> {
+  const info = await client.info().catch(() => undefined)
+  // That it does not answer is told by its readiness.
+  if (info === undefined) return []
+  const wanted = {
+    'maxmemory_policy:noeviction':
+      'the maxmemory-policy of Redis is not noeviction: it may forget tasks',
+    'aof_enabled:1': 'Redis keeps no append-only file (appendonly yes): a restart may lose tasks',
+  }
+  return Object.entries(wanted)
+    .filter(([line]) => !info.includes(`${line}\r\n`))
+    .map(([, message]) => ({ level: 'warning', message }))
 }
 
 /** One line when it is lost, or cannot be reached at first, and one when it is there again. */

@@ -5,7 +5,14 @@ import { DatabaseOutbox } from '../src/database/outbox.ts'
 import type { DatabaseTables } from '../src/database/types.ts'
 import { type EnvelopeName, envelopes } from '../src/http/envelope.ts'
 import { serveTasks } from '../src/http/task-routes.ts'
-import { assertOnce, assertOrder, checkOptions, requirePackages } from '../src/plugin.ts'
+import {
+  addCheck,
+  assertOnce,
+  assertOrder,
+  checkOptions,
+  type PluginFinding,
+  requirePackages,
+} from '../src/plugin.ts'
 import type { LoadUser } from '../src/resource/context.ts'
 import { resourcesOf, taskSource } from '../src/resource/task-source.ts'
 import { declaredQueues } from '../src/task/declared.ts'
@@ -95,9 +102,38 @@ async function registerTasks(app: FastifyInstance, options: TasksPluginOptions):
   app.decorate('tasks', tasks)
   const { path = '/tasks' } = options
   if (path) serveTasks(app, envelopes[options.envelope ?? 'standard'], path)
+  addCheck(app, 'tasks', () => checkQueues(app))
+  if (!redis) addCheck(app, 'production', (of) => (of.production ? checkMemory(app) : []))
   app.addHook('onReady', () => own.check())
   app.addHook('onListen', () => own.serve())
   app.addHook('onClose', () => own.close())
+}
+
+/** Whether all that waits in Redis is in queues that the workers of this service work on. */
+async function checkQueues({ tasks }: FastifyInstance): Promise<PluginFinding[]> {
+  const driver = await tasks.driver()
+  if (driver.kind === 'memory') return []
+  // That a Redis does not answer is told by its readiness.
+  const known = await driver.queues().catch(() => undefined)
+  if (!known) return []
+  const found: PluginFinding[] = []
+  for (const queue of known.filter((name) => !tasks.queues.has(name))) {
+    const { waiting, delayed } = await driver.counts(queue)
+    if (waiting + delayed === 0) continue
+    const message = `${waiting + delayed} tasks wait in the queue ${queue}, which the service does not declare: no worker of it runs them`
+    found.push({ level: 'warning', message })
+  }
+  return found.length > 0
+    ? found
+    : [{ level: 'ok', message: `queues: ${[...tasks.ownQueues].join(', ')}` }]
+}
+
+/** What nobody shares is lost with its process. */
+function checkMemory({ registry }: FastifyInstance): PluginFinding[] {
+  const uses = Array.from(registry, ({ resource }) => resource.definition)
+  if (!uses.some(({ cache, task, schedule }) => cache || task || schedule)) return []
+  const message = 'REDIS_URL is not set: tasks and cached results are in the memory of each process'
+  return [{ level: 'warning', message }]
 }
 
 export default fp(registerTasks, { name: 'plinth-tasks', fastify: '5.x' })

@@ -5,25 +5,17 @@ import { unservedLists } from './crud/unserved.ts'
 import { lintMigrations } from './database/migration/lint.ts'
 import { readMigrations } from './database/migration/snapshot.ts'
 import { createMigrator } from './database/migrator.ts'
+import type { ServiceDefinition } from './define-service.ts'
 import { PlinthError } from './errors.ts'
+import { type PluginFinding, runChecks } from './plugin.ts'
 import { checkReadiness } from './process/readiness.ts'
 import { findCostly } from './resource/costly.ts'
-import { createApp, type ServiceDefinition } from './service.ts'
+import { createApp } from './service.ts'
 
 /** One thing that was looked at. */
-export interface Finding {
-  check:
-    | 'configuration'
-    | 'app'
-    | 'attached'
-    | 'tasks'
-    | 'migrations'
-    | 'lint'
-    | 'lists'
-    | 'requests'
-    | 'production'
-  level: 'ok' | 'warning' | 'error'
-  message: string
+export interface Finding extends PluginFinding {
+  /** `configuration`, `app`, `attached`, `requests`, `migrations`, `lint`, `lists`, `production`, or the name of a plugin. */
+  readonly check: string
 }
 
 /** Looks at everything that has to be right before a service runs; changes nothing. */
@@ -46,10 +38,10 @@ export async function checkService(loaded: {
       { check: 'app', level: 'ok', message: describeResources(app) },
       ...checkRequests(app),
       ...(await checkAttached(app)),
-      ...(await checkQueues(app)),
       ...(await checkMigrations(app, loaded.root)),
       ...(await checkLists(app)),
-      ...(await checkProduction(app)),
+      ...(await runChecks(app, { production: app.config.NODE_ENV === 'production' })),
+      ...checkLevel(app),
     ]
   } catch (error) {
     return [failed('app', error)]
@@ -92,24 +84,6 @@ async function checkAttached(app: FastifyInstance): Promise<Finding[]> {
   }))
 }
 
-/** Whether all that waits in Redis is in queues that the workers of this service work on. */
-async function checkQueues({ tasks }: FastifyInstance): Promise<Finding[]> {
-  const driver = await tasks.driver()
-  if (driver.kind === 'memory') return []
-  // A Redis that does not answer is told above.
-  const known = await driver.queues().catch(() => undefined)
-  if (!known) return []
-  const found: Finding[] = []
-  for (const queue of known.filter((name) => !tasks.queues.has(name))) {
-    const { waiting, delayed } = await driver.counts(queue)
-    if (waiting + delayed === 0) continue
-    const message = `${waiting + delayed} tasks wait in the queue ${queue}, which the service does not declare: no worker of it runs them`
-    found.push({ check: 'tasks', level: 'warning', message })
-  }
-  if (found.length > 0) return found
-  return [{ check: 'tasks', level: 'ok', message: `queues: ${[...tasks.ownQueues].join(', ')}` }]
-}
-
 async function checkMigrations(app: FastifyInstance, root: string): Promise<Finding[]> {
   const directory = join(root, 'migrations')
   if (!existsSync(directory)) return []
@@ -145,46 +119,8 @@ async function checkLists({ db, registry }: FastifyInstance): Promise<Finding[]>
 }
 
 /** What is unwise in production. */
-async function checkProduction(app: FastifyInstance): Promise<Finding[]> {
-  if (app.config.NODE_ENV !== 'production') return []
-  return [...checkConfiguration(app), ...(await checkRedis(app))]
-}
-
-function warn(message: string): Finding {
-  return { check: 'production', level: 'warning', message }
-}
-
-/** Whether what the service caches and enqueues is kept, and for all processes. */
-async function checkRedis({ config, redis, registry }: FastifyInstance): Promise<Finding[]> {
-  if (!config.REDIS_URL) {
-    const uses = Array.from(registry, ({ resource }) => resource.definition)
-    if (!uses.some(({ cache, task, schedule }) => cache || task || schedule)) return []
-    return [
-      warn('REDIS_URL is not set: tasks and cached results are in the memory of each process'),
-    ]
-  }
-  const info = await redis.info().catch(() => undefined)
-  // What does not answer is told above.
-  if (info === undefined) return []
-  const says = (line: string) => info.includes(`${line}\r\n`)
-  return [
-    ...(says('maxmemory_policy:noeviction')
-      ? []
-      : [warn('the maxmemory-policy of Redis is not noeviction: it may forget tasks')]),
-    ...(says('aof_enabled:1')
-      ? []
-      : [warn('Redis keeps no append-only file (appendonly yes): a restart may lose tasks')]),
-  ]
-}
-
-function checkConfiguration({ config }: FastifyInstance): Finding[] {
-  return [
-    ...(config.DATABASE_URL?.startsWith('sqlite:')
-      ? [warn('the database is a SQLite file: it is not shared between machines')]
-      : []),
-    ...(config.DOCS ? [warn('DOCS is on: anybody can read the API document')] : []),
-    ...(['trace', 'debug'].includes(config.LOG_LEVEL)
-      ? [warn(`LOG_LEVEL is ${config.LOG_LEVEL}: logs will be large`)]
-      : []),
-  ]
+function checkLevel({ config }: FastifyInstance): Finding[] {
+  if (config.NODE_ENV !== 'production' || !['trace', 'debug'].includes(config.LOG_LEVEL)) return []
+  const message = `LOG_LEVEL is ${config.LOG_LEVEL}: logs will be large`
+  return [{ check: 'production', level: 'warning', message }]
 }

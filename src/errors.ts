@@ -279,17 +279,32 @@ export const errors = {
   PLUGIN_TWICE: defineError<[plugin: string]>(
     'PLUGIN_TWICE',
     500,
-    'plinth/plugins/%s cannot be registered here, because it, or what it adds, is there already; register a second one in a context of its own: app.register(async (scope) => …)',
+    '%s cannot be registered here, because it, or what it adds, is there already; register a second one in a context of its own: app.register(async (scope) => …)',
   ),
   PLUGIN_NAME_TAKEN: defineError<[plugin: string, name: string]>(
     'PLUGIN_NAME_TAKEN',
     500,
-    'plinth/plugins/%s cannot be registered as %s, because the app has a readiness check of that name; give this one another with its option name',
+    '%s cannot be registered as %s, because the app has a readiness check of that name; give this one another with its option name',
   ),
   PLUGIN_ORDER: defineError<[plugin: string, other: string, first: string]>(
     'PLUGIN_ORDER',
     500,
     'plinth/plugins/%s is registered before plinth/plugins/%s and would not use it; register %s first',
+  ),
+  PLUGIN_INVALID: defineError<[plugin: string, problem: string]>(
+    'PLUGIN_INVALID',
+    500,
+    'The plugin %s is not valid: %s',
+  ),
+  PLUGIN_MISSING: defineError<[plugin: string, needed: string, remedy: string]>(
+    'PLUGIN_MISSING',
+    500,
+    'The plugin %s needs the plugin %s, which is not there: %s',
+  ),
+  PLUGIN_CIRCLE: defineError<[plugins: string]>(
+    'PLUGIN_CIRCLE',
+    500,
+    'The plugins %s wait for one another: take a name out of needs or after of one of them',
   ),
   PACKAGE_MISSING: defineError<[plugin: string, install: string]>(
     'PACKAGE_MISSING',

@@ -17,7 +17,16 @@ export { defineSeed } from './database/seed/seed.ts'
 export { inTransaction } from './database/transaction.ts'
 export type { DatabaseTables, Timestamp } from './database/types.ts'
 export { isForeignKeyViolation, isUniqueViolation } from './database/violations.ts'
+export { defineService, type ServiceDefinition } from './define-service.ts'
 export { defineError, errors, notFound, PlinthError } from './errors.ts'
+export {
+  definePlugin,
+  type Plugin,
+  type PluginContext,
+  type PluginDefinition,
+  type PluginFinding,
+  type PluginMetric,
+} from './plugin.ts'
 export type { CallOptions } from './resource/call.ts'
 export {
   Context,
@@ -32,4 +41,4 @@ export { defineModule } from './resource/module.ts'
 export { defineResource, type Resource } from './resource/resource.ts'
 export type { Call, StepMessage } from './resource/steps.ts'
 export { chain, group } from './resource/task-plan.ts'
-export { type App, createApp, defineService, type ServiceDefinition } from './service.ts'
+export { type App, createApp } from './service.ts'

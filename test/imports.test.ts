@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const LAYERS: readonly RegExp[] = [
   /^commands\//,
   /^src\/(check|index)\.ts$/,
-  /^src\/service\.ts$/,
+  /^src\/(service|kit|define-service)\.ts$/,
   /^plugins\//,
   /^src\/(plugin\.ts|process\/)/,
   /^src\/openapi\//,
@@ -61,7 +61,7 @@ const layerOf = (path: string): number => LAYERS.findIndex((layer) => layer.test
 
 t.test('the files are read as they should be', async (t) => {
   t.ok(files.length > 60)
-  t.ok(known.get('src/service.ts')?.imports.includes('plugins/resources.ts'), 'late imports')
+  t.ok(known.get('src/kit.ts')?.imports.includes('plugins/resources.ts'), 'late imports')
   t.ok(known.get('src/resource/call.ts')?.imports.includes('src/resource/contract.ts'), 'types')
   t.ok(known.get('src/crud/list.ts')?.imports.includes('typebox'), 'over several lines')
 })
@@ -107,7 +107,7 @@ t.test('a plugin imports no other plugin', async (t) => {
 
 t.test('only the composition knows all plugins', async (t) => {
   t.strictSame(
-    findImports((path, imported) => /^plugins\//.test(imported) && path !== 'src/service.ts'),
+    findImports((path, imported) => /^plugins\//.test(imported) && path !== 'src/kit.ts'),
     [],
   )
 })

@@ -29,6 +29,11 @@ export function environmentOf({
   return ENVIRONMENTS.find((name) => name === told) ?? (NODE_ENV === 'production' ? 'prod' : 'dev')
 }
 
+/** What `of` says of each environment. */
+export function mapEnvironments<T>(of: (environment: Environment) => T): Record<Environment, T> {
+  return { dev: of('dev'), stag: of('stag'), prod: of('prod') }
+}
+
 /** The values of `environment` as text. */
 export function defaultsFor(
   defaults: EnvironmentDefaults,

@@ -82,8 +82,8 @@ t.test('production: what is unwise is a warning, exit code 0', async (t) => {
   const { code, stdout, stderr } = await manage(t, ['check'], { service, env })
   t.same({ code, stderr }, { code: 0, stderr: '' })
   t.strictSame(stdout.trimEnd().split('\n').slice(3), [
-    'warning production: the database is a SQLite file: it is not shared between machines',
     'warning production: DOCS is on: anybody can read the API document',
+    'warning production: the database is a SQLite file: it is not shared between machines',
     'warning production: LOG_LEVEL is debug: logs will be large',
   ])
 })

@@ -2,9 +2,10 @@ import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastif
 import type { Test } from 'tap'
 import envelopePlugin from '../../plugins/envelope.ts'
 import resourcesPlugin, { type ResourcesOptions } from '../../plugins/resources.ts'
+import type { ServiceDefinition } from '../../src/define-service.ts'
 import type { EnvelopeName } from '../../src/http/envelope.ts'
 import { defineModule, type ModuleTable, type ResourceTable } from '../../src/resource/module.ts'
-import { createApp, type ServiceDefinition } from '../../src/service.ts'
+import { createApp } from '../../src/service.ts'
 
 export interface TestAppOptions {
   /** Default `standard`. */

@@ -1,0 +1,130 @@
+import type { FastifyPluginAsync, FastifyPluginCallback, onRequestAsyncHookHandler } from 'fastify'
+import type { TObject } from 'typebox'
+import type { DefaultValues, EnvironmentDefaults } from './config/defaults.ts'
+import type { KitConfig, ServiceConfig } from './config/schema.ts'
+import type { Model } from './database/model/model.ts'
+import { errors } from './errors.ts'
+import type { Encoding } from './http/decompress.ts'
+import type { EnvelopeName } from './http/envelope.ts'
+import { instanceOf, modulesOfPlugin, type PluginInstance } from './plugin.ts'
+import type { Identify, LoadUser } from './resource/context.ts'
+import type { Authorize } from './resource/execute.ts'
+import type { ModuleTable } from './resource/module.ts'
+import type { SecurityInfo } from './resource/security.ts'
+
+/** Paths of the kit's own routes; `false`: that one is not there. */
+export interface KitRoutes {
+  /** Default `/ping`. */
+  ping?: string | false
+  /** Default `/healthz`. */
+  healthz?: string | false
+  /** Default `/readyz`. */
+  readyz?: string | false
+  /** Where tasks are looked up and cancelled by their ids; default `/tasks`. */
+  tasks?: string | false
+  /** The page of the API document, which DOCS turns on; default `/docs`. */
+  docs?: string | false
+  /** The API document, without which there is no page either; default `/openapi.json`. */
+  openapi?: string | false
+  /** The page of the queues, which QUEUES turns on; default `/_/queues`. */
+  queues?: string | false
+}
+
+/** What a service is made of. */
+export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> extends SecurityInfo {
+  /** Lower case words joined by `-`; names the service in logs and in the API document. */
+  name: string
+  /** Shown in the API document; default `0.0.0`. */
+  version?: string
+  description?: string
+  /** The variables of the environment that are its own, joined to the kit's. */
+  env?: TObject
+  /**
+   * What variables are where nothing sets them, its own and the kit's, by environment: `dev`, `stag` or `prod`, as
+   * BKPAAS_ENVIRONMENT says, else `prod` where NODE_ENV is `production`, else `dev`. Tests (NODE_ENV `test`) have none.
+   */
+  defaults?: EnvironmentDefaults<Partial<KitConfig & ServiceConfig> & DefaultValues>
+  modules: Modules
+  /** Its tables: what `manage makemigrations` compares with the migrations, and `app.db` knows of. */
+  models?: readonly Model[]
+  /** The id that audit columns get where no user is known: outside of requests, and in those of nobody. */
+  actor?: () => string | undefined
+  /**
+   * Who makes a request. Default: `request.user`, as a hook of the service has put it there, with its `id`, else its `sub`
+   * (`@fastify/jwt`'s claims). Where ids are unique only within a tenant, the tenant has to be in them.
+   */
+  identify?: Identify
+  /**
+   * Decides whether a call of a resource may be made, by its user, input and name; throws what the caller is told. It is asked
+   * first, whichever way the call comes: a route, in process, in bulk, a task when it is added and when it runs. Default: each may.
+   */
+  authorize?: Authorize
+  /** Makes the user of a task in the worker; without it no task can be enqueued for a user. */
+  loadUser?: LoadUser
+  /** Whether clients may have any resource run as a task, where neither it nor its module says it; default false. */
+  async?: boolean
+  /** Its plugins, by `definePlugin` or any of Fastify: registered before the modules, sorted by what they need. */
+  plugins?: readonly (FastifyPluginAsync | FastifyPluginCallback)[]
+  /** The form of every answer; default `standard`. */
+  envelope?: EnvelopeName
+  /** Reads compressed bodies, up to BODY_LIMIT bytes of what comes out; default: they are answered with 415. */
+  decompress?: true | readonly Encoding[]
+  /** Where the kit's own routes are: to move one, or to leave it out. Default: each at its place. */
+  routes?: KitRoutes
+  /** `/_/queues`, which QUEUES turns on: in production only behind a hook that refuses strangers. */
+  queues?: { protect: onRequestAsyncHookHandler }
+  /** Queues beside `default`, those of `limits` and those that resources name in `task.queue`. */
+  taskQueues?: readonly string[]
+  /** How many tasks of a queue start at most in how many ms, in all processes together. */
+  limits?: Readonly<Record<string, { max: number; duration: number }>>
+}
+
+/** Defines a service: the default export of its `src/service.ts`. */
+export function defineService<const Modules extends ModuleTable>(
+  definition: ServiceDefinition<Modules>,
+): ServiceDefinition<Modules> {
+  return definition
+}
+
+/**
+ * The plugins of a service that `definePlugin` has made, by what they need where the service is not asked in another order.
+ *
+ * @throws {PlinthError} PLUGIN_INVALID where two have one name
+ */
+export function pluginsOf({ plugins = [] }: ServiceDefinition): PluginInstance[] {
+  const instances = plugins.flatMap((plugin) => instanceOf(plugin) ?? [])
+  for (const { name, definition } of instances) {
+    if (instances.filter((one) => one.name === name).length > 1)
+      throw errors.PLUGIN_INVALID(
+        definition.name,
+        `the service has two of the name ${name}; give one of them another: { name: '…' }`,
+      )
+  }
+  return instances
+}
+
+/**
+ * The modules of a service: its own, and those of its plugins.
+ *
+ * @throws {PlinthError} PLUGIN_INVALID where two have one name
+ */
+export function modulesOf(service: ServiceDefinition): ModuleTable {
+  const all: Record<string, ModuleTable[string]> = { ...service.modules }
+  for (const instance of pluginsOf(service)) {
+    for (const [key, module] of Object.entries(modulesOfPlugin(instance))) {
+      if (Object.hasOwn(all, key))
+        throw errors.PLUGIN_INVALID(
+          instance.name,
+          `there is a module ${key} already; give the plugin another name, or leave its module out: { modules: { ${key}: false } }`,
+        )
+      all[key] = module
+    }
+  }
+  return all
+}
+
+/** The tables of a service and of its plugins, of which each counts once however often it is attached. */
+export function modelsOf(service: ServiceDefinition): readonly Model[] {
+  const plugins = pluginsOf(service).flatMap(({ definition }) => definition.models ?? [])
+  return [...new Set([...plugins, ...(service.models ?? [])])]
+}
