@@ -9,29 +9,69 @@ import { type CommandEntry, commands } from './_table.ts'
 type Loadable = Pick<CommandEntry, 'load'>
 
 /**
- * A service's own commands: `commands/reindex.ts` is `reindex`, `commands/city/merge.ts` is `city:merge`.
+ * A service's own commands: `commands/reindex.ts` is `reindex`, `commands/db/anonymize.ts` is `db:anonymize`.
  *
- * @throws {PlinthError} SERVICE_BROKEN where one begins with all the words of a command of the kit
+ * @throws {PlinthError} SERVICE_BROKEN where the kit has a command of that name
  */
 export function serviceCommands(script: string): Record<string, Loadable> {
   const root = serviceRoot(script)
-  if (!root) return {}
-  const files = globSync('commands/**/*.ts', { cwd: root }).filter((file) => !/(^|\/)_/.test(file))
-  return Object.fromEntries(files.sort().map((name) => serviceCommand(root, name)))
+  return root ? commandsIn(join(root, 'commands'), { 'a command of the kit': commands }) : {}
 }
 
-function serviceCommand(root: string, name: string): [id: string, command: Loadable] {
-  const file = join(root, name)
-  const words = name.slice('commands/'.length, -'.ts'.length).split('/')
-  const taken = ['help', ...Object.keys(commands)].find((id) => beginsWith(words, id))
-  if (taken !== undefined) {
-    throw errors.SERVICE_BROKEN(file, `${taken.replaceAll(':', ' ')} is a command of the kit`)
+/**
+ * The commands that the plugins of a service bring; the service is loaded for them.
+ *
+ * @throws {PlinthError} SERVICE_BROKEN where there is one of that name already, or the service cannot be loaded
+ */
+async function pluginCommands(
+  script: string,
+  own: Record<string, Loadable>,
+): Promise<Record<string, Loadable>> {
+  if (!serviceRoot(script)) return {}
+  const { loadService } = await import('./_service.ts')
+  const { foldersOf } = await import('../src/define-service.ts')
+  const { service } = await loadService(script)
+  const found: Record<string, Loadable> = {}
+  for (const { directory } of foldersOf(service, 'commands')) {
+    const taken = {
+      'a command of the kit': commands,
+      'a command of the service': own,
+      'a command of another plugin': found,
+    }
+    Object.assign(found, commandsIn(directory, taken))
   }
+  return found
+}
+
+/** The commands of a folder: what begins with `_` is none. */
+export function commandsIn(
+  folder: string,
+  taken: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
+): Record<string, Loadable> {
+  const files = globSync('**/*.{ts,js}', { cwd: folder })
+    .map((file) => file.replaceAll('\\', '/'))
+    .filter((file) => !/(^|\/)_|\.d\.ts$/.test(file))
+  return Object.fromEntries(files.sort().map((name) => commandIn(folder, name, taken)))
+}
+
+function commandIn(
+  folder: string,
+  name: string,
+  taken: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
+): [id: string, command: Loadable] {
+  const file = join(folder, name)
+  const id = name.slice(0, -'.ts'.length).replaceAll('/', ':')
+  const owner =
+    id === 'help'
+      ? 'a command of the kit'
+      : Object.keys(taken).find((one) => Object.hasOwn(taken[one] ?? {}, id))
+  if (owner !== undefined)
+    throw errors.SERVICE_BROKEN(file, `${id.replaceAll(':', ' ')} is ${owner}`)
   const what = 'a class that extends BaseCommand'
   const load = async () => ({
     default: await importDefault<typeof Command>(file, what, 'function'),
   })
-  return [words.join(':'), { load }]
+  return [id, { load }]
 }
 
 // Outside of a service the kit's own commands can still be listed.
@@ -45,8 +85,8 @@ function serviceRoot(script: string): string | undefined {
 }
 
 /**
- * The classes of the command that `words` name and of all below it; where they name none, of all that begin with the
- * first word. Where they name one of the kit, the service is not looked at.
+ * The classes of the command that `words` name, and of those of the kit below it; where they name none, or ask for help, of
+ * all that begin so. The service is looked at where words follow that the kit does not know: they may name a command of it.
  *
  * @throws {PlinthError} USAGE_INVALID where there is none, with the nearest; SERVICE_BROKEN
  */
@@ -55,14 +95,41 @@ export async function findCommands(
   words: readonly string[],
 ): Promise<Record<string, typeof Command>> {
   const [word = ''] = words
-  const own = longest(commands, words)
-  const table = own === undefined ? { ...commands, ...serviceCommands(script) } : commands
-  const start = own ?? longest(table, words) ?? word
-  const found = Object.entries<Loadable>(table).filter(([id]) => beginsWith(id.split(':'), start))
+  const asksHelp = words.some((one) => one === '--help' || one === '-h')
+  const table = await tableFor(script, words, asksHelp)
+  const start = longest(table, words) ?? word
+  const isAlone = !asksHelp && Object.hasOwn(table, start)
+  const found = Object.entries<Loadable>(table).filter(
+    ([id]) =>
+      id === start ||
+      (beginsWith(id.split(':'), start) && (!isAlone || Object.hasOwn(commands, id))),
+  )
   if (found.length === 0) throw unknown(word, Object.keys(table))
   const classes = found.map(async ([id, { load }]) => [id, (await load()).default] as const)
   return Object.fromEntries(await Promise.all(classes))
 }
+
+async function tableFor(
+  script: string,
+  words: readonly string[],
+  asksHelp: boolean,
+): Promise<Record<string, Loadable>> {
+  const kit = longest(commands, words)
+  const next = words[kit?.split(':').length ?? 0]
+  if (!asksHelp && kit !== undefined && (next === undefined || !isWord(next))) return commands
+  const own = serviceCommands(script)
+  const table = { ...commands, ...own }
+  if (!asksHelp && longest(table, words) !== kit) return table
+  try {
+    return { ...table, ...(await pluginCommands(script, own)) }
+  } catch (error) {
+    // A word that is mistyped is told as that, and what the kit has itself needs no service.
+    if (kit === undefined && !nearest(words[0] ?? '', Object.keys(table))[0]) throw error
+    return table
+  }
+}
+
+const isWord = (text: string): boolean => /^[a-z][\w-]*$/i.test(text)
 
 /** The id with the most words among those that `words` begin with. */
 function longest(table: Record<string, unknown>, words: readonly string[]): string | undefined {
@@ -75,10 +142,14 @@ function beginsWith(words: readonly string[], id: string): boolean {
 }
 
 function unknown(word: string, ids: readonly string[]): PlinthError {
-  const words = [...new Set(ids.map((id) => id.split(':')[0] as string))]
-  const near = words.filter((known) => distance(known, word) <= 2)
+  const near = nearest(word, ids)
   const hint = near.length > 0 ? `; did you mean ${near.join(' or ')}?` : ''
   return errors.USAGE_INVALID(`${word} is not a command of manage${hint}\nSee manage --help`)
+}
+
+function nearest(word: string, ids: readonly string[]): string[] {
+  const words = [...new Set(ids.map((id) => id.split(':')[0] as string))]
+  return words.filter((known) => distance(known, word) <= 2)
 }
 
 /** The edit distance (Levenshtein) of two words. */

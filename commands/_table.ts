@@ -74,6 +74,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
   dbshell: { summary: "Open the database's own shell", load: () => import('./dbshell.ts') },
   routes: { summary: 'List the routes', load: () => import('./routes.ts') },
   resources: { summary: 'List the resources', load: () => import('./resources.ts') },
+  plugins: {
+    summary: 'List the plugins and what each brings',
+    load: () => import('./plugins.ts'),
+  },
   call: { summary: 'Call a resource', load: () => import('./call.ts') },
   config: {
     summary: 'Show the configuration and where it came from',

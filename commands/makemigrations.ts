@@ -1,12 +1,14 @@
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import * as Flags from '@oclif/core/flags'
 import type { LintFinding } from '../src/database/migration/lint.ts'
 import type { Draft } from '../src/database/migration/make.ts'
 import type { Renames } from '../src/database/migration/rename.ts'
 import type { Recorded } from '../src/database/migration/snapshot.ts'
+import type { Model } from '../src/database/model/model.ts'
 import type { SchemaState } from '../src/database/schema/state.ts'
-import type { ServiceDefinition } from '../src/define-service.ts'
 import { errors } from '../src/errors.ts'
+import type { PluginInstance } from '../src/plugin.ts'
 import { BaseCommand } from './_base.ts'
 
 /** What `--json` prints. */
@@ -28,6 +30,7 @@ export default class MakeMigrations extends BaseCommand {
     '<%= config.bin %> makemigrations --check',
     '<%= config.bin %> makemigrations --rename city.inhabitants=city.population',
     '<%= config.bin %> makemigrations --empty --name fill_kinds',
+    '<%= config.bin %> makemigrations --plugin sms',
   ]
   static override enableJsonFlag = true
   static override flags = {
@@ -48,6 +51,9 @@ export default class MakeMigrations extends BaseCommand {
     }),
     'no-rename': Flags.boolean({ description: 'nothing else was renamed; ask nothing' }),
     'allow-drop': Flags.boolean({ description: 'also write what drops tables' }),
+    plugin: Flags.string({
+      description: 'of this plugin of the service, into its own folder: for who writes it',
+    }),
     rebuild: Flags.boolean({
       description: 'write migrations/schema.json anew from the migrations',
       exclusive: ['empty', 'dry-run'],
@@ -62,32 +68,47 @@ export default class MakeMigrations extends BaseCommand {
     const { root, file, service } = await this.loadService()
     const { readMigrations, assertSnapshot } = await import('../src/database/migration/snapshot.ts')
     const make = await import('../src/database/migration/make.ts')
-    const recorded = await readMigrations(join(root, 'migrations'))
+    const { foldersOf, modelsOf, pluginsOf } = await import('../src/define-service.ts')
+    const plugins = foldersOf(service, 'migrations')
+    const own = this.ownPlugin(pluginsOf(service), flags.plugin)
+    const recorded = own
+      ? await readMigrations(own.directory)
+      : await readMigrations(join(root, 'migrations'), plugins)
+    const models = own ? own.models : service.models
     if (flags.rebuild) {
       await make.writeSnapshot(recorded)
-      this.log('wrote migrations/schema.json')
+      this.log(`wrote ${own ? own.directory : 'migrations/'}schema.json`)
       return { migration: null, written: true, changes: [], findings: [] }
     }
     await assertSnapshot(recorded)
     const draft = flags.empty
       ? make.emptyMigration(recorded, flags.name)
-      : await this.draft(recorded, service, file, flags)
+      : await this.draft(recorded, { models, known: modelsOf(service) }, file, flags)
     const written = draft !== undefined && !flags.check && !flags['dry-run']
     if (written && !flags['allow-drop']) make.refuseDrops(draft)
     if (written) await make.writeMigration(recorded, draft)
     return await this.report(recorded, draft, { ...flags, written })
   }
 
+  /** Where a plugin's migrations are written, and by which models. */
+  private ownPlugin(plugins: readonly PluginInstance[], name: string | undefined) {
+    if (name === undefined) return undefined
+    const { definition } = plugins.find((one) => one.definition.name === name) ?? {}
+    if (!definition?.migrations)
+      this.error(`the service has no plugin ${name} with a folder of migrations`, { exit: 2 })
+    return { directory: fileURLToPath(definition.migrations), models: definition.models ?? [] }
+  }
+
   private async draft(
     recorded: Recorded,
-    { models }: ServiceDefinition,
+    { models, known }: { models: readonly Model[] | undefined; known: readonly Model[] },
     file: string,
     flags: RenameFlags & { name?: string | undefined },
   ): Promise<Draft | undefined> {
     const { assertModels } = await import('../src/database/model/check-models.ts')
     const { draftMigration } = await import('../src/database/migration/make.ts')
     if (!models) throw errors.MODELS_MISSING(file)
-    assertModels(models)
+    assertModels(known)
     const wanted = Object.fromEntries(models.map(({ table, state }) => [table, state]))
     const renames = await this.renames(recorded.schema, wanted, flags)
     return draftMigration(recorded, wanted, renames, flags.name)
@@ -106,7 +127,7 @@ export default class MakeMigrations extends BaseCommand {
   private async report(
     { schema }: Recorded,
     draft: Draft | undefined,
-    flags: { check: boolean; 'dry-run': boolean; written: boolean },
+    flags: { check: boolean; 'dry-run': boolean; written: boolean; plugin?: string | undefined },
   ): Promise<MakeResult> {
     const { describe } = await import('../src/database/migration/describe.ts')
     const { lintMigration } = await import('../src/database/migration/lint.ts')
@@ -116,7 +137,8 @@ export default class MakeMigrations extends BaseCommand {
     if (!draft) this.log('no changes')
     else if (flags['dry-run']) this.log(text.trimEnd())
     else for (const change of changes) this.log(change)
-    if (flags.written) this.log(`wrote migrations/${name}.ts`)
+    if (flags.written)
+      this.log(`wrote ${flags.plugin ? `${flags.plugin}/` : 'migrations/'}${name}.ts`)
     for (const { code, place, problem, remedy } of findings)
       this.logToStderr(`warning ${code} ${place}: ${problem} ${remedy}`)
     if (flags.check && draft) {

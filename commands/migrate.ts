@@ -47,8 +47,8 @@ export default class Migrate extends BaseCommand {
       acceptChanged: flags['accept-changed'] ?? [],
       ...runOptions(flags),
     }
-    return await this.withDatabase(async (app, { root }) => {
-      const migrator = await migratorOf(app, root)
+    return await this.withDatabase(async (app, loaded) => {
+      const migrator = await migratorOf(app, loaded)
       return flags.plan ? await this.plan(migrator, options) : await this.apply(migrator, options)
     })
   }

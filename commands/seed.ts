@@ -8,6 +8,7 @@ import type { SeedOptions } from '../src/database/seeder.ts'
 import { confirmLoss } from './_ask.ts'
 import { BaseCommand } from './_base.ts'
 import { migratorOf } from './_database.ts'
+import type { LoadedService } from './_service.ts'
 
 const LOSS = 'seed --fresh empties all tables'
 
@@ -40,11 +41,11 @@ export default class Seed extends BaseCommand {
     const { names = [] } = args
     if (flags.fresh && names.length > 0)
       this.error('--fresh runs all seeds: name none', { exit: 2 })
-    return await this.withDatabase(async (app, { root }) => {
+    return await this.withDatabase(async (app, loaded) => {
       if (flags.fresh) await this.confirmFresh(app, flags)
       return await this.untilSignal(async (signal) => {
         const { again, fresh } = flags
-        const results = await this.seed(app, root, { names, again, fresh, signal })
+        const results = await this.seed(app, loaded, { names, again, fresh, signal })
         if (results.length === 0) this.log('there are no seeds')
         return results
       })
@@ -56,11 +57,17 @@ export default class Seed extends BaseCommand {
     if (!flags.yes) await confirmLoss('Empty all tables? Their rows are lost.', LOSS)
   }
 
-  private async seed(app: FastifyInstance, root: string, options: SeedOptions) {
+  private async seed(app: FastifyInstance, loaded: LoadedService, options: SeedOptions) {
+    const { foldersOf } = await import('../src/define-service.ts')
     const { createSeeder } = await import('../src/database/seeder.ts')
     const { SeedReport } = await import('./_seed-report.ts')
-    const migrator = await migratorOf(app, root)
-    const seeder = createSeeder({ db: app.db, migrator, directory: join(root, 'seeds') })
+    const migrator = await migratorOf(app, loaded)
+    const seeder = createSeeder({
+      db: app.db,
+      migrator,
+      directory: join(loaded.root, 'seeds'),
+      plugins: foldersOf(loaded.service, 'seeds'),
+    })
     const report = new SeedReport((line) => this.log(line))
     try {
       return await seeder.seed({ ...options, on: (event) => report.take(event) })

@@ -11,7 +11,7 @@ import { type BoundTable, bindResources } from '../src/resource/bound.ts'
 import { CompiledResources } from '../src/resource/compiled.ts'
 import { Context, currentContext, type Identify, runInContext } from '../src/resource/context.ts'
 import type { Authorize } from '../src/resource/execute.ts'
-import { type ModuleTable, moduleNames } from '../src/resource/module.ts'
+import { MODULE_HOOKS, type ModuleTable, moduleNames } from '../src/resource/module.ts'
 import { type RegisteredModule, ResourceRegistry } from '../src/resource/registry.ts'
 import { ResponseCheck } from '../src/resource/response-check.ts'
 import { assertTimeout } from '../src/task/declared.ts'
@@ -105,11 +105,15 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
   }
 
   async function serveModule(scope: FastifyInstance, { module }: { module: RegisteredModule }) {
-    const { tags, security, async = false } = module
+    const { tags, security, async = false, plugins = [], hooks = {} } = module
     useStrictJson(scope)
     // Fastify reads it, and no resource takes it.
     scope.removeContentTypeParser('text/plain')
     scope.setErrorHandler(createErrorHandler(envelope))
+    for (const plugin of plugins) await scope.register(plugin)
+    for (const name of MODULE_HOOKS)
+      for (const hook of [hooks[name] ?? []].flat())
+        scope.addHook(name as 'onRequest', hook as never)
     for (const { name: operationId, entry, exposed } of module.listings) {
       const { name, resource } = entry
       scope.compiled.add(resource, name, scope)

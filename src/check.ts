@@ -5,7 +5,8 @@ import { unservedLists } from './crud/unserved.ts'
 import { lintMigrations } from './database/migration/lint.ts'
 import { readMigrations } from './database/migration/snapshot.ts'
 import { createMigrator } from './database/migrator.ts'
-import type { ServiceDefinition } from './define-service.ts'
+import type { PluginFolder } from './database/numbered.ts'
+import { foldersOf, type ServiceDefinition } from './define-service.ts'
 import { PlinthError } from './errors.ts'
 import { type PluginFinding, runChecks } from './plugin.ts'
 import { checkReadiness } from './process/readiness.ts'
@@ -18,11 +19,13 @@ export interface Finding extends PluginFinding {
   readonly check: string
 }
 
-/** Looks at everything that has to be right before a service runs; changes nothing. */
-export async function checkService(loaded: {
+interface Checked {
   root: string
   service: ServiceDefinition
-}): Promise<Finding[]> {
+}
+
+/** Looks at everything that has to be right before a service runs; changes nothing. */
+export async function checkService(loaded: Checked): Promise<Finding[]> {
   let app: FastifyInstance
   try {
     const options = { root: loaded.root, logger: false as const }
@@ -38,7 +41,7 @@ export async function checkService(loaded: {
       { check: 'app', level: 'ok', message: describeResources(app) },
       ...checkRequests(app),
       ...(await checkAttached(app)),
-      ...(await checkMigrations(app, loaded.root)),
+      ...(await checkMigrations(app, loaded)),
       ...(await checkLists(app)),
       ...(await runChecks(app, { production: app.config.NODE_ENV === 'production' })),
       ...checkLevel(app),
@@ -84,23 +87,32 @@ async function checkAttached(app: FastifyInstance): Promise<Finding[]> {
   }))
 }
 
-async function checkMigrations(app: FastifyInstance, root: string): Promise<Finding[]> {
+async function checkMigrations(
+  app: FastifyInstance,
+  { root, service }: Checked,
+): Promise<Finding[]> {
   const directory = join(root, 'migrations')
-  if (!existsSync(directory)) return []
-  if (!app.db) return await lintFolder(directory)
-  const pending = await createMigrator({ db: app.db, directory }).pending()
+  const plugins = foldersOf(service, 'migrations')
+  if (!existsSync(directory) && plugins.length === 0) return []
+  if (!app.db) return await lintFolder(directory, plugins)
+  const pending = await createMigrator({ db: app.db, directory, plugins }).pending()
   const applied: Finding =
     pending.length === 0
       ? { check: 'migrations', level: 'ok', message: 'every migration is applied' }
       : { check: 'migrations', level: 'error', message: `not applied: ${pending.join(', ')}` }
-  return [applied, ...(await lintFolder(directory, pending))]
+  return [applied, ...(await lintFolder(directory, plugins, pending))]
 }
 
 /** @param names the migrations to look at: what is applied does no harm any more; default: all */
-async function lintFolder(directory: string, names?: readonly string[]): Promise<Finding[]> {
+async function lintFolder(
+  directory: string,
+  plugins: readonly PluginFolder[],
+  names?: readonly string[],
+): Promise<Finding[]> {
   try {
-    const { migrations } = await readMigrations(directory)
-    const found = lintMigrations(migrations, ({ name }) => names?.includes(name) ?? true)
+    const { migrations, before } = await readMigrations(directory, plugins)
+    const isWanted = ({ name }: { name: string }) => names?.includes(name) ?? true
+    const found = lintMigrations(migrations, isWanted, before)
     return found.map(([{ name }, { code, place, problem, remedy }]) => ({
       check: 'lint',
       level: 'warning',

@@ -1,12 +1,14 @@
+import { fileURLToPath } from 'node:url'
 import type { FastifyPluginAsync, FastifyPluginCallback, onRequestAsyncHookHandler } from 'fastify'
 import type { TObject } from 'typebox'
 import type { DefaultValues, EnvironmentDefaults } from './config/defaults.ts'
 import type { KitConfig, ServiceConfig } from './config/schema.ts'
 import type { Model } from './database/model/model.ts'
+import type { PluginFolder } from './database/numbered.ts'
 import { errors } from './errors.ts'
 import type { Encoding } from './http/decompress.ts'
 import type { EnvelopeName } from './http/envelope.ts'
-import { instanceOf, modulesOfPlugin, type PluginInstance } from './plugin.ts'
+import { inOrder, instanceOf, modulesOfPlugin, type PluginInstance } from './plugin.ts'
 import type { Identify, LoadUser } from './resource/context.ts'
 import type { Authorize } from './resource/execute.ts'
 import type { ModuleTable } from './resource/module.ts'
@@ -94,6 +96,12 @@ export function defineService<const Modules extends ModuleTable>(
 export function pluginsOf({ plugins = [] }: ServiceDefinition): PluginInstance[] {
   const instances = plugins.flatMap((plugin) => instanceOf(plugin) ?? [])
   for (const { name, definition } of instances) {
+    const other = instances.find((one) => one.definition.name === definition.name)
+    if (other?.definition !== definition)
+      throw errors.PLUGIN_INVALID(
+        definition.name,
+        'the service has two plugins that call themselves so: their migrations and commands could not be told apart',
+      )
     if (instances.filter((one) => one.name === name).length > 1)
       throw errors.PLUGIN_INVALID(
         definition.name,
@@ -101,6 +109,26 @@ export function pluginsOf({ plugins = [] }: ServiceDefinition): PluginInstance[]
       )
   }
   return instances
+}
+
+/**
+ * The folders that plugins bring of one kind, once for each plugin however often it is attached, in the order of what they
+ * need.
+ */
+export function foldersOf(
+  service: ServiceDefinition,
+  kind: 'migrations' | 'seeds' | 'commands',
+): PluginFolder[] {
+  const definitions = [...new Set(pluginsOf(service).map(({ definition }) => definition))]
+  const sorted = inOrder(
+    definitions.map((definition) => {
+      const { name, needs = [], after = [] } = definition
+      return { name, after: [...needs, ...after], folder: definition[kind] }
+    }),
+  )
+  return sorted.flatMap(({ name, folder }) =>
+    folder ? [{ name, directory: fileURLToPath(folder) }] : [],
+  )
 }
 
 /**

@@ -29,9 +29,9 @@ export default class MigrateRollback extends BaseCommand {
 
   async run(): Promise<MigrationResult[]> {
     const { flags } = await this.parse(MigrateRollback)
-    return await this.withDatabase(async (app, { root }) => {
+    return await this.withDatabase(async (app, loaded) => {
       this.refuseInProduction(app, LOSS, flags.force)
-      const migrator = await migratorOf(app, root)
+      const migrator = await migratorOf(app, loaded)
       const question = `Take back the last ${flags.steps} migrations? Data is lost.`
       if (!flags.yes) await confirmLoss(question, LOSS)
       const results = await migrator.rollback({

@@ -19,9 +19,9 @@ export default class MigrateStatus extends BaseCommand {
 
   async run(): Promise<MigrationStatus[]> {
     await this.parse(MigrateStatus)
-    return await this.withDatabase(async (app, { root }) => {
+    return await this.withDatabase(async (app, loaded) => {
       const { formatTable } = await import('../_print.ts')
-      const status = await (await migratorOf(app, root)).status()
+      const status = await (await migratorOf(app, loaded)).status()
       const rows = status.map(({ name, state, applied_at }) => [state, name, applied_at ?? ''])
       this.log(rows.length > 0 ? formatTable(rows) : 'there are no migrations')
       for (const one of status) if (one.remedy) this.logToStderr(interrupted(one))

@@ -6,6 +6,7 @@ import { acceptFiles, listMigrations } from './migration/load.ts'
 import { type MigrationTables, recorded } from './migration/record.ts'
 import { type MigrationStatus, readStatus } from './migration/status.ts'
 import { describeStep, tasksDown, tasksUp, unseen } from './migration/task.ts'
+import type { PluginFolder } from './numbered.ts'
 import { dialectOf } from './portable.ts'
 
 export type { MigrationEvent, MigrationResult } from './migration/events.ts'
@@ -15,6 +16,8 @@ export interface MigratorOptions<DB> {
   db: Kysely<DB>
   /** The folder of `0001_name.ts` files; one that does not exist holds no migrations. */
   directory: string
+  /** Those of plugins, which come first, in this order. */
+  plugins?: readonly PluginFolder[]
 }
 
 export interface MigrateOptions extends RunOptions, ChooseUp {
@@ -62,10 +65,14 @@ export interface Migrator {
 }
 
 /** Makes the migrator of one database and one folder. It holds nothing open. */
-export function createMigrator<DB>({ directory, ...options }: MigratorOptions<DB>): Migrator {
+export function createMigrator<DB>({
+  directory,
+  plugins = [],
+  ...options
+}: MigratorOptions<DB>): Migrator {
   const db = options.db as unknown as Kysely<MigrationTables>
   const dialect = dialectOf(db)
-  const list = () => listMigrations(directory)
+  const list = () => listMigrations(directory, plugins)
 
   async function plan(wanted: ChooseUp = {}): Promise<PlannedMigration[]> {
     const chosen = chooseUp(directory, await list(), await recorded(db), wanted)
@@ -110,7 +117,7 @@ export function createMigrator<DB>({ directory, ...options }: MigratorOptions<DB
     })
   }
 
-  const status = () => readStatus(db, directory)
+  const status = () => readStatus(db, directory, plugins)
   const pending = async () =>
     (await status()).filter(({ state }) => PENDING.has(state)).map(({ name }) => name)
   return { status, pending, plan, migrate, rollback }

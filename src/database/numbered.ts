@@ -5,13 +5,43 @@ import type { ErrorFactory } from '../errors.ts'
 
 /** A file of `migrations/` or `seeds/`. */
 export interface NumberedFile {
-  /** The file's name without its ending: `0001_create_city`. */
+  /** The file's name without its ending: `0001_create_city`; of a plugin with its name before it. */
   name: string
   path: string
 }
 
+/** A folder of a plugin's files: their names begin with the plugin's, `sms/0001_create_message`. */
+export interface PluginFolder {
+  readonly name: string
+  readonly directory: string
+}
+
+/** Whose a file is, by its name: `sms/` of a plugin's, nothing of the service's own. */
+export function sourceOf(name: string): string {
+  return name.slice(0, name.lastIndexOf('/') + 1)
+}
+
 /** The error that is thrown for a file: where it is, and what is wrong with it. */
 export type InvalidFile = ErrorFactory<[file: string, problem: string]>
+
+/**
+ * Lists the numbered modules of plugins, in the order in which they are given, and behind them those of a service.
+ *
+ * @throws {PlinthError} `invalid`
+ */
+export async function listWithPlugins(
+  plugins: readonly PluginFolder[],
+  directory: string,
+  digits: number,
+  invalid: InvalidFile,
+): Promise<NumberedFile[]> {
+  const folders = plugins.map(async (plugin) => {
+    const files = await listNumbered(plugin.directory, digits, invalid)
+    return files.map((file) => ({ ...file, name: `${plugin.name}/${file.name}` }))
+  })
+  const lists = await Promise.all([...folders, listNumbered(directory, digits, invalid)])
+  return lists.flat()
+}
 
 /**
  * Lists the numbered modules of a folder by name. A folder that does not exist holds none; files that are

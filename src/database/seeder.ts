@@ -1,7 +1,12 @@
 import type { Kysely } from 'kysely'
 import { errors } from '../errors.ts'
 import type { Migrator } from './migrator.ts'
-import { importNumbered, listNumbered, type NumberedFile } from './numbered.ts'
+import {
+  importNumbered,
+  listWithPlugins,
+  type NumberedFile,
+  type PluginFolder,
+} from './numbered.ts'
 import { emptyTables } from './seed/empty.ts'
 import { createRecords, type SeedTables } from './seed/record.ts'
 import { type LoadedSeed, runSeed, type SeedEvent, type SeedResult } from './seed/run.ts'
@@ -11,6 +16,8 @@ export interface SeederOptions<DB> {
   db: Kysely<DB>
   /** The folder of `01_name.ts` files; one that does not exist holds no seeds. */
   directory: string
+  /** Those of plugins, which come first, in this order. */
+  plugins?: readonly PluginFolder[]
   /** Tells whether the tables are there. */
   migrator: Pick<Migrator, 'pending'>
 }
@@ -39,7 +46,12 @@ export interface Seeder {
 }
 
 /** Makes the seeder of one database and one folder. It holds nothing open. */
-export function createSeeder<DB>({ directory, migrator, ...options }: SeederOptions<DB>): Seeder {
+export function createSeeder<DB>({
+  directory,
+  plugins = [],
+  migrator,
+  ...options
+}: SeederOptions<DB>): Seeder {
   const db = options.db as unknown as Kysely<SeedTables>
   return {
     async seed(options = {}) {
@@ -47,7 +59,8 @@ export function createSeeder<DB>({ directory, migrator, ...options }: SeederOpti
       const { signal = new AbortController().signal } = options
       const pending = await migrator.pending()
       if (pending.length > 0) throw errors.MIGRATION_PENDING(pending.join(', '))
-      const files = selectFiles(await listNumbered(directory, 2, errors.SEED_INVALID), names)
+      const listed = await listWithPlugins(plugins, directory, 2, errors.SEED_INVALID)
+      const files = selectFiles(listed, names)
       const seeds = await Promise.all(files.map(loadSeed))
       await createRecords(db)
       if (fresh) on({ type: 'fresh', tables: await emptyTables(db) })
@@ -64,7 +77,7 @@ export function createSeeder<DB>({ directory, migrator, ...options }: SeederOpti
 function selectFiles(files: NumberedFile[], names: readonly string[]): NumberedFile[] {
   if (names.length === 0) return files
   const matches = (name: string, file: NumberedFile) =>
-    [file.name, file.name.slice(3)].includes(name)
+    [file.name, file.name.replace(/\d\d_/, '')].includes(name)
   const unknown = names.find((name) => !files.some((file) => matches(name, file)))
   if (unknown)
     throw errors.SEED_UNKNOWN(unknown, files.map(({ name }) => name).join(', ') || 'none')

@@ -1,3 +1,4 @@
+import type { FastifyPluginAsync, FastifyPluginCallback, RouteShorthandOptions } from 'fastify'
 import type { AnyDefined } from './contract.ts'
 import type { Security } from './security.ts'
 
@@ -18,10 +19,38 @@ export interface ModuleSettings {
   readonly queue?: string
 }
 
+/** The hooks of Fastify that a module may have, one or several of each. */
+type ModuleHooks = {
+  readonly [Name in (typeof MODULE_HOOKS)[number]]?: NonNullable<RouteShorthandOptions[Name]>
+}
+
+/** What a module's Fastify context has besides: it ends with the module, and the modules within it have it, too. */
+export interface ModuleScope {
+  /** Registered before its routes. */
+  readonly plugins?: readonly (FastifyPluginAsync | FastifyPluginCallback)[]
+  /** Run for its routes alone: `{ onRequest: requireAdmin }`. */
+  readonly hooks?: ModuleHooks
+}
+
+/** The hooks of a request, in their order. */
+export const MODULE_HOOKS = [
+  'onRequest',
+  'preParsing',
+  'preValidation',
+  'preHandler',
+  'preSerialization',
+  'onSend',
+  'onResponse',
+  'onTimeout',
+  'onError',
+  'onRequestAbort',
+] as const
+
 export interface Module<
   Resources extends ResourceTable = ResourceTable,
   Modules extends ModuleTable = ModuleTable,
-> extends ModuleSettings {
+> extends ModuleSettings,
+    ModuleScope {
   /** Where its routes begin, below the module around it: `/cities`. One without routes of its own needs none. */
   readonly prefix?: string
   readonly resources?: Resources

@@ -2,7 +2,7 @@ import { errors } from '../errors.ts'
 import { assertTimeout } from '../task/declared.ts'
 import { assertCachePolicy } from './cache-policy.ts'
 import type { AnyDefined, TaskOptions } from './contract.ts'
-import type { ModuleSettings, ModuleTable } from './module.ts'
+import type { ModuleScope, ModuleSettings, ModuleTable } from './module.ts'
 
 /** A resource of an app. */
 export interface Registered {
@@ -36,7 +36,7 @@ export interface Listing {
 }
 
 /** A module of an app, with what it inherits. */
-export interface RegisteredModule extends ModuleSettings {
+export interface RegisteredModule extends ModuleSettings, ModuleScope {
   /** `admin.users` */
   readonly name: string
   /** Below that of the module around it; empty where it has none. */
@@ -105,7 +105,8 @@ export class ResourceRegistry implements Iterable<Registered> {
     return Object.entries(table).map(([key, module]) => {
       const name = nameWithin(outer.name, key)
       if (name === KIT) throw errors.RESOURCE_INVALID(`${KIT}.*`, 'that name is for the kit itself')
-      const { prefix = '', resources = {}, modules = {} } = module
+      const { prefix = '', resources = {}, modules = {}, plugins, hooks } = module
+      const scope = { ...(plugins && { plugins }), ...(hooks && { hooks }) }
       const twice = Object.keys(resources).find((one) => Object.hasOwn(modules, one))
       if (twice !== undefined)
         throw errors.RESOURCE_INVALID(`${name}.${twice}`, 'a module beside it is called so, too')
@@ -116,7 +117,7 @@ export class ResourceRegistry implements Iterable<Registered> {
       const listings: Listing[] = []
       const inner: RegisteredModule[] = []
       const runsHere = this.#runsHere(name)
-      const own = { ...inherited, name, prefix, runsHere, listings, modules: inner }
+      const own = { ...inherited, ...scope, name, prefix, runsHere, listings, modules: inner }
       for (const [one, resource] of Object.entries(resources))
         listings.push(this.#list(nameWithin(name, one), resource, own, path))
       // After its own: a resource that is listed twice is called as where it comes first.

@@ -162,20 +162,11 @@ t.test("a service's command beside those of a word of the kit", async (t) => {
 })
 
 t.test("a command may not have the name of one of the kit's", async (t) => {
-  for (const file of [
-    'serve.ts',
-    'migrate/undo.ts',
-    'db/drop.ts',
-    'tasks/list/all.ts',
-    'help.ts',
-  ]) {
+  for (const file of ['serve.ts', 'db/drop.ts', 'help.ts']) {
     const service = writeService(t, { [`commands/${file}`]: command('Mine') })
     for (const args of [[], ['mine']]) {
       const { code, stdout, stderr } = await manage(t, args, { service })
-      const word = file
-        .split('.')[0]
-        ?.replace(/\/(undo|all)$/, '')
-        .replace('/', ' ')
+      const word = file.split('.')[0]?.replace('/', ' ')
       t.same({ code, stdout }, { code: 1, stdout: '' })
       t.equal(
         stderr,
@@ -183,6 +174,19 @@ t.test("a command may not have the name of one of the kit's", async (t) => {
       )
     }
   }
+})
+
+t.test("a command may stand behind the words of one of the kit's", async (t) => {
+  const service = writeService(t, {
+    'commands/migrate/undo.ts': command('Undo'),
+    'commands/tasks/list/all.ts': command('All'),
+    'commands/migrate/broken.ts': 'broken',
+  })
+  const run = (...args: string[]) => manage(t, args, { service, env: BARE })
+  t.match(await run('migrate', 'undo'), { code: 0, stdout: 'done\n', stderr: '' })
+  t.match(await run('tasks', 'list', 'all'), { code: 0, stdout: 'done\n', stderr: '' })
+  t.match(await run('migrate'), { code: 0, stdout: 'nothing to apply\n', stderr: '' })
+  t.match(await run('migrate', 'status'), { code: 0, stderr: '' })
 })
 
 t.test('outside of any service', async (t) => {

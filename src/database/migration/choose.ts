@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { errors } from '../../errors.ts'
+import { sourceOf } from '../numbered.ts'
 import type { MigrationFile } from './load.ts'
 import type { MigrationRecord } from './record.ts'
 
@@ -12,7 +13,7 @@ export interface ChooseUp {
 
 /** Files and records that fit each other. */
 export interface Chosen {
-  /** In order of name. */
+  /** In the order of the files. */
   applied: MigrationFile[]
   /** What is to be done, in order. */
   todo: MigrationFile[]
@@ -32,10 +33,15 @@ export function chooseUp(
   const applied = matchRecords(directory, files, records)
   const pending = files.filter((file) => !applied.includes(file))
   const todo = upTo(files, to, pending)
-  const last = applied.at(-1)
-  const early = todo.find(({ name }) => last && name < last.name)
-  if (early && last && !allowOutOfOrder) throw errors.MIGRATION_OUT_OF_ORDER(early.name, last.name)
+  const early = allowOutOfOrder ? undefined : todo.find(({ name }) => behind(name) !== undefined)
+  if (early) throw errors.MIGRATION_OUT_OF_ORDER(early.name, behind(early.name) as string)
   return { applied, todo }
+
+  /** The newest that is applied of the same owner, where that comes later. */
+  function behind(name: string): string | undefined {
+    const last = applied.findLast((file) => sourceOf(file.name) === sourceOf(name))
+    return last && name < last.name ? last.name : undefined
+  }
 }
 
 /**
@@ -58,25 +64,30 @@ function matchRecords(
   files: readonly MigrationFile[],
   records: readonly MigrationRecord[],
 ): MigrationFile[] {
-  const named = new Map(files.map((file) => [file.name, file]))
+  const named = new Map(records.map((record) => [record.name, record]))
   refuseMissing(directory, files, records)
-  return records.map(({ name, checksum, underWay }) => {
-    const file = named.get(name) as MigrationFile
+  return files.filter(({ name, checksum, path }) => {
+    const record = named.get(name)
     // Of what is under way the journal knows which part of the file has to be as it was: the rest may be mended.
-    if (file.checksum !== checksum && !underWay) throw errors.MIGRATION_CHANGED(file.path, name)
-    return file
+    if (record && record.checksum !== checksum && !record.underWay)
+      throw errors.MIGRATION_CHANGED(path, name)
+    return record !== undefined
   })
 }
 
-/** An applied migration without a file: of a later release, or its file is gone. */
+/**
+ * An applied migration without a file: of a later release, or its file is gone. Those of a plugin that the service has no
+ * more are left alone, as its tables are.
+ */
 function refuseMissing(
   directory: string,
   files: readonly MigrationFile[],
   records: readonly MigrationRecord[],
 ): void {
-  const gone = records.filter(({ name }) => !files.some((file) => file.name === name))
-  const newest = files.at(-1)?.name ?? ''
-  const newer = gone.filter(({ name }) => name > newest)
+  const names = new Set(files.map(({ name }) => name))
+  const sources = new Set(['', ...files.map(({ name }) => sourceOf(name))])
+  const gone = records.filter(({ name }) => !names.has(name) && sources.has(sourceOf(name)))
+  const newer = gone.filter(({ name }) => name > newestOf(sourceOf(name)))
   if (newer.length > 0) throw errors.DATABASE_NEWER(newer.map(({ name }) => name).join(', '))
   const [first] = gone
   if (first) {
@@ -84,6 +95,10 @@ function refuseMissing(
       join(directory, `${first.name}.ts`),
       'it is applied, but its file is gone; restore the file, or delete its row in plinth_migration',
     )
+  }
+
+  function newestOf(source: string): string {
+    return files.findLast(({ name }) => sourceOf(name) === source)?.name ?? ''
   }
 }
 
@@ -95,5 +110,6 @@ function upTo(
   if (to === undefined) return [...pending]
   const last = files.find(({ name }) => name === to || name.startsWith(`${to}_`))
   if (!last) throw errors.MIGRATION_UNKNOWN(to, files.map(({ name }) => name).join(', ') || 'none')
-  return pending.filter(({ name }) => name <= last.name)
+  const end = files.indexOf(last)
+  return pending.filter((file) => files.indexOf(file) <= end)
 }

@@ -39,8 +39,9 @@ export function lintMigration(
 export function lintMigrations<M extends Migration>(
   migrations: readonly M[],
   isWanted: (migration: M) => boolean,
+  before: SchemaState = {},
 ): (readonly [migration: M, finding: LintFinding])[] {
-  let schema: SchemaState = {}
+  let schema = before
   return migrations.flatMap((migration) => {
     const findings = isWanted(migration) ? lintMigration(migration, schema) : []
     schema = migration.operations.reduce(replay, schema)

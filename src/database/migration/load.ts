@@ -2,7 +2,12 @@ import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { Kysely } from 'kysely'
 import { errors } from '../../errors.ts'
-import { importNumbered, listNumbered, type NumberedFile } from '../numbered.ts'
+import {
+  importNumbered,
+  listWithPlugins,
+  type NumberedFile,
+  type PluginFolder,
+} from '../numbered.ts'
 import type { SchemaState } from '../schema/state.ts'
 import type { Migration, Operation } from './operations.ts'
 import { acceptChecksum, type MigrationTables } from './record.ts'
@@ -18,12 +23,15 @@ export interface MigrationFile extends NumberedFile {
 export interface LoadedMigration extends MigrationFile, Migration {}
 
 /**
- * Lists the migrations of a folder by name; none of their code runs.
+ * Lists the migrations of plugins, and behind them those of a folder, each by name; none of their code runs.
  *
  * @throws {PlinthError} MIGRATION_INVALID where a module has no number, or two have the same
  */
-export async function listMigrations(directory: string): Promise<MigrationFile[]> {
-  const files = await listNumbered(directory, 4, errors.MIGRATION_INVALID)
+export async function listMigrations(
+  directory: string,
+  plugins: readonly PluginFolder[] = [],
+): Promise<MigrationFile[]> {
+  const files = await listWithPlugins(plugins, directory, 4, errors.MIGRATION_INVALID)
   // Many small files: to wait for each takes longer than to read them.
   return files.map((file) => ({ ...file, checksum: checksum(readFileSync(file.path, 'utf8')) }))
 }

@@ -7,7 +7,7 @@ import { nameFor, nextNumber } from './file-name.ts'
 import type { Renames } from './rename.ts'
 import { EMPTY_MIGRATION, render } from './render.ts'
 import { replayAll } from './replay.ts'
-import { formatSnapshot, type Recorded, snapshotOf, snapshotPath } from './snapshot.ts'
+import { formatSnapshot, ownTables, type Recorded, snapshotOf, snapshotPath } from './snapshot.ts'
 
 /** A migration that can be written. */
 export interface Draft {
@@ -27,12 +27,15 @@ export interface Draft {
  * @throws {PlinthError} MIGRATION_UNSUPPORTED
  */
 export function draftMigration(
-  { migrations, schema }: Recorded,
+  recorded: Recorded,
   wanted: SchemaState,
   renames: Renames,
   name?: string,
 ): Draft | undefined {
-  const operations = diff(schema, wanted, renames)
+  const { migrations, schema, before } = recorded
+  // The tables of plugins are theirs to change.
+  const theirs = Object.entries(schema).filter(([table]) => table in before)
+  const operations = diff(schema, { ...wanted, ...Object.fromEntries(theirs) }, renames)
   if (operations.length === 0) return undefined
   return {
     name: `${nextNumber(migrations.map((one) => one.name))}_${name ?? nameFor(operations)}`,
@@ -60,10 +63,12 @@ export function refuseDrops({ operations }: Draft): void {
 }
 
 /** Writes a migration and the snapshot; when it fails, neither is half-written. */
-export async function writeMigration({ directory }: Recorded, draft: Draft): Promise<void> {
+export async function writeMigration(recorded: Recorded, draft: Draft): Promise<void> {
+  const { directory } = recorded
+  const tables = ownTables(recorded, draft.schema)
   await writeWhole([
     [join(directory, `${draft.name}.ts`), draft.text],
-    [snapshotPath(directory), formatSnapshot({ migration: draft.name, tables: draft.schema })],
+    [snapshotPath(directory), formatSnapshot({ migration: draft.name, tables })],
   ])
 }
 

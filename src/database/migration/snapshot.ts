@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { errors } from '../../errors.ts'
+import { type PluginFolder, sourceOf } from '../numbered.ts'
 import type { SchemaState } from '../schema/state.ts'
 import { normalSchema } from './diff/normal.ts'
 import { type LoadedMigration, listMigrations, loadMigrations, schemaAfter } from './load.ts'
@@ -14,11 +15,19 @@ export interface Snapshot {
   readonly tables: SchemaState
 }
 
-/** The migrations of a service and where they lead to. */
+/** The migrations of a service and where they lead to, behind those of its plugins. */
 export interface Recorded {
   readonly directory: string
   readonly migrations: readonly LoadedMigration[]
+  /** With the tables of plugins. */
   readonly schema: SchemaState
+  /** Where those of its plugins lead to: these tables are theirs. */
+  readonly before: SchemaState
+}
+
+/** The tables of `schema` that are no plugin's. */
+export function ownTables({ before }: Recorded, schema: SchemaState): SchemaState {
+  return Object.fromEntries(Object.entries(schema).filter(([table]) => !(table in before)))
 }
 
 export function snapshotPath(directory: string): string {
@@ -31,18 +40,24 @@ export function formatSnapshot({ migration, tables }: Snapshot): string {
 }
 
 /** The snapshot that belongs to migrations. */
-export function snapshotOf({ migrations, schema }: Recorded): Snapshot {
-  return { migration: migrations.at(-1)?.name ?? null, tables: schema }
+export function snapshotOf(recorded: Recorded): Snapshot {
+  const { migrations, schema } = recorded
+  return { migration: migrations.at(-1)?.name ?? null, tables: ownTables(recorded, schema) }
 }
 
 /**
- * Reads the migrations of a folder; no database is asked.
+ * Reads the migrations of a folder, and of the plugins that come before it; no database is asked.
  *
  * @throws {PlinthError} MIGRATION_INVALID
  */
-export async function readMigrations(directory: string): Promise<Recorded> {
-  const migrations = await loadMigrations(await listMigrations(directory))
-  return { directory, migrations, schema: schemaAfter(migrations) }
+export async function readMigrations(
+  directory: string,
+  plugins: readonly PluginFolder[] = [],
+): Promise<Recorded> {
+  const all = await loadMigrations(await listMigrations(directory, plugins))
+  const migrations = all.filter(({ name }) => sourceOf(name) === '')
+  const before = schemaAfter(all.filter((one) => !migrations.includes(one)))
+  return { directory, migrations, schema: schemaAfter(migrations, before), before }
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely'
+import { type PluginFolder, sourceOf } from '../numbered.ts'
 import { waysOut } from './in-doubt.ts'
 import { readJournal } from './journal.ts'
 import { listMigrations } from './load.ts'
@@ -25,12 +26,14 @@ export interface MigrationStatus {
 
 const NOT_UNDER_WAY = { direction: null, position: null, remedy: null } as const
 
-/** Every migration, by name; changes nothing and runs no code of migrations. */
+/** Every migration, those of plugins first, by name; changes nothing and runs no code of migrations. */
 export async function readStatus(
   db: Kysely<MigrationTables>,
   directory: string,
+  plugins: readonly PluginFolder[] = [],
 ): Promise<MigrationStatus[]> {
-  const files = new Map((await listMigrations(directory)).map((file) => [file.name, file]))
+  const listed = await listMigrations(directory, plugins)
+  const files = new Map(listed.map((file) => [file.name, file]))
   const exists = (await recordTables(db)).has('plinth_migration')
   const records = exists ? await readRecords(db) : []
   const underWay = exists ? await readJournal(db) : []
@@ -48,5 +51,7 @@ export async function readStatus(
     const remedy = waysOut(direction)
     all.set(name, { ...row, state: 'interrupted', direction, position, remedy })
   }
-  return [...all.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+  const sources = [...plugins.map(({ name }) => `${name}/`), '']
+  const rank = ({ name }: MigrationStatus) => sources.indexOf(sourceOf(name))
+  return [...all.values()].sort((a, b) => rank(a) - rank(b) || (a.name < b.name ? -1 : 1))
 }
