@@ -1,12 +1,9 @@
-import { globSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from '@oclif/core/command'
 import { errors, PlinthError } from '../src/errors.ts'
-import { importDefault } from '../src/process/load.ts'
 import { locateService } from '../src/process/locate.ts'
-import { type CommandEntry, commands } from './_table.ts'
-
-type Loadable = Pick<CommandEntry, 'load'>
+import { commandsIn, type Loadable } from './_folder.ts'
+import { commands } from './_table.ts'
 
 /**
  * A service's own commands: `commands/reindex.ts` is `reindex`, `commands/db/anonymize.ts` is `db:anonymize`.
@@ -41,37 +38,6 @@ async function pluginCommands(
     Object.assign(found, commandsIn(directory, taken))
   }
   return found
-}
-
-/** The commands of a folder: what begins with `_` is none. */
-export function commandsIn(
-  folder: string,
-  taken: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
-): Record<string, Loadable> {
-  const files = globSync('**/*.{ts,js}', { cwd: folder })
-    .map((file) => file.replaceAll('\\', '/'))
-    .filter((file) => !/(^|\/)_|\.d\.ts$/.test(file))
-  return Object.fromEntries(files.sort().map((name) => commandIn(folder, name, taken)))
-}
-
-function commandIn(
-  folder: string,
-  name: string,
-  taken: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
-): [id: string, command: Loadable] {
-  const file = join(folder, name)
-  const id = name.slice(0, -'.ts'.length).replaceAll('/', ':')
-  const owner =
-    id === 'help'
-      ? 'a command of the kit'
-      : Object.keys(taken).find((one) => Object.hasOwn(taken[one] ?? {}, id))
-  if (owner !== undefined)
-    throw errors.SERVICE_BROKEN(file, `${id.replaceAll(':', ' ')} is ${owner}`)
-  const what = 'a class that extends BaseCommand'
-  const load = async () => ({
-    default: await importDefault<typeof Command>(file, what, 'function'),
-  })
-  return [id, { load }]
 }
 
 // Outside of a service the kit's own commands can still be listed.

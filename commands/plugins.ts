@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs'
 import { foldersOf, pluginsOf, type ServiceDefinition } from '../src/define-service.ts'
 import { modulesOfPlugin, type PluginInstance, variablesOf } from '../src/plugin.ts'
 import { BaseCommand } from './_base.ts'
-import { commandsIn } from './_find.ts'
+import { commandsIn } from './_folder.ts'
 
 /** What a use of a plugin brings: the names of it. */
 interface Listed {

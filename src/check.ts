@@ -41,9 +41,9 @@ export async function checkService(loaded: Checked): Promise<Finding[]> {
       { check: 'app', level: 'ok', message: describeResources(app) },
       ...checkRequests(app),
       ...(await checkAttached(app)),
+      ...(await runChecks(app, { production: app.config.NODE_ENV === 'production' })),
       ...(await checkMigrations(app, loaded)),
       ...(await checkLists(app)),
-      ...(await runChecks(app, { production: app.config.NODE_ENV === 'production' })),
       ...checkLevel(app),
     ]
   } catch (error) {
