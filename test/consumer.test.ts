@@ -372,12 +372,8 @@ t.test('a project that installs the packed package', async (t) => {
   })
 
   await t.test('with pnpm, and with BullMQ', async (t) => {
-    const { dependencies } = manifest
     const project = createProject('pnpm', {
-      'package.json': JSON.stringify({
-        ...manifest,
-        dependencies: { ...dependencies, bullmq: '^6.7.0' },
-      }),
+      'package.json': JSON.stringify(manifestWith(Object.keys(peers))),
       'pnpm-workspace.yaml': told('yaml'),
     })
     const pnpm = (...args: string[]) => outcome(process.execPath, [PNPM, ...args], project)
