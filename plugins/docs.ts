@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { type EnvelopeName, envelopes } from '../src/http/envelope.ts'
+import { envelopeOf } from '../src/http/envelope.ts'
 import { type Asset, createAsset, sendAsset } from '../src/openapi/asset.ts'
 import { loadScript, pagePolicy, renderPage } from '../src/openapi/page.ts'
 import { assertKnownSchemes, collectOperations } from '../src/openapi/served.ts'
@@ -9,8 +9,6 @@ import { addCheck, assertOnce, checkOptions, requirePackages } from '../src/plug
 import type { SecurityInfo } from '../src/resource/security.ts'
 
 export interface DocsOptions extends DocumentInfo, SecurityInfo {
-  /** The form of the app's errors; default `standard`. */
-  envelope?: EnvelopeName
   /** Where the document is; default `/openapi.json`. */
   document?: string
   /** Where the page is; `false`: nowhere. Default `/docs`. */
@@ -28,7 +26,6 @@ async function docs(app: FastifyInstance, options: DocsOptions): Promise<void> {
     title: 'text',
     version: 'text',
     description: 'text?',
-    envelope: 'envelope?',
     document: 'path?',
     page: 'route?',
     securitySchemes: 'object?',
@@ -36,7 +33,7 @@ async function docs(app: FastifyInstance, options: DocsOptions): Promise<void> {
   })
   assertOnce(app, 'docs')
   requirePackages('docs', '@fastify/swagger', '@scalar/fastify-api-reference')
-  const { envelope = 'standard', document = '/openapi.json', page = '/docs' } = options
+  const { document = '/openapi.json', page = '/docs' } = options
   const { title, version, description, security, securitySchemes } = options
   const authentication = {
     ...(security && { security }),
@@ -57,7 +54,7 @@ async function docs(app: FastifyInstance, options: DocsOptions): Promise<void> {
     const document = await createDocument(operations, {
       info,
       authentication,
-      envelope: envelopes[envelope],
+      envelope: envelopeOf(app),
       enveloped,
     })
     return createAsset('application/json; charset=utf-8', JSON.stringify(document))

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import FindMyWay, { type HTTPMethod, type HTTPVersion, type Instance } from 'find-my-way'
 import { errors } from '../src/errors.ts'
-import { type EnvelopeName, envelopes } from '../src/http/envelope.ts'
+import { type Envelope, type EnvelopeName, envelopes } from '../src/http/envelope.ts'
 import { createErrorHandler } from '../src/http/error-handler.ts'
 import { problemOfHead } from '../src/http/head.ts'
 import { assertOnce, checkOptions } from '../src/plugin.ts'
@@ -13,12 +13,14 @@ export type AnswerNotFound = (request: FastifyRequest, reply: FastifyReply) => n
 declare module 'fastify' {
   interface FastifyInstance {
     answerNotFound: AnswerNotFound
+    /** The form of every answer. */
+    envelope: Envelope
   }
 }
 
 export interface EnvelopeOptions {
-  /** Default `standard`. */
-  envelope?: EnvelopeName
+  /** The form of every answer, by its name or your own; default `standard`. */
+  envelope?: EnvelopeName | Envelope
   /** Sets the handler of what no route answers; default true. False: the app does, it has `app.answerNotFound`. */
   notFound?: boolean
 }
@@ -33,9 +35,12 @@ interface Served {
  * Answers every error of the app in one form, unknown routes and methods too, and echoes the request id. What a
  * route allows is known of those that are added after it: `await app.register()` before routes on `app` itself.
  */
-async function envelope(app: FastifyInstance, options: EnvelopeOptions): Promise<void> {
+async function envelopePlugin(app: FastifyInstance, options: EnvelopeOptions): Promise<void> {
   checkOptions<EnvelopeOptions>('envelope', options, { envelope: 'envelope?', notFound: 'flag?' })
-  assertOnce(app, 'envelope')
+  assertOnce(app, 'envelope', 'envelope')
+  const form = options.envelope ?? 'standard'
+  const envelope = typeof form === 'string' ? envelopes[form] : form
+  app.decorate('envelope', envelope)
   const served: Served[] = []
   app.addHook('onRoute', ({ method, url, constraints = {} }) => {
     for (const one of [method].flat() as HTTPMethod[]) {
@@ -53,7 +58,7 @@ async function envelope(app: FastifyInstance, options: EnvelopeOptions): Promise
   app.server.on('checkExpectation', (request, response) => {
     app.server.emit('request', request, response)
   })
-  app.setErrorHandler(createErrorHandler(envelopes[options.envelope ?? 'standard']))
+  app.setErrorHandler(createErrorHandler(envelope))
 
   let router: Instance<HTTPVersion.V1> | undefined
   const answerNotFound = (request: FastifyRequest, reply: FastifyReply) => {
@@ -101,4 +106,4 @@ function allowedMethods(
     .sort()
 }
 
-export default fp(envelope, { name: 'plinth-envelope', fastify: '5.x' })
+export default fp(envelopePlugin, { name: 'plinth-envelope', fastify: '5.x' })

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifySchema, RouteHandlerMethod } from 'fastify
 import fp from 'fastify-plugin'
 import { type TSchema, Type } from 'typebox'
 import { errors } from '../src/errors.ts'
-import { asJson, type Envelope, type EnvelopeName, envelopes } from '../src/http/envelope.ts'
+import { asJson, type Envelope, envelopeOf } from '../src/http/envelope.ts'
 import { RETRY_AFTER } from '../src/http/error-handler.ts'
 import { assertOnce, checkOptions } from '../src/plugin.ts'
 import {
@@ -24,8 +24,6 @@ declare module 'fastify' {
 }
 
 export interface HealthOptions {
-  /** Default `standard`. */
-  envelope?: EnvelopeName
   /** Milliseconds that one check may take; default 2000. */
   timeout?: number
   /** Where it answers `pong`; `false`: nowhere. Default `/ping`. */
@@ -39,7 +37,6 @@ export interface HealthOptions {
 /** `/ping` answers, `/healthz` says that the process is alive, `/readyz` whether it can serve. */
 async function health(app: FastifyInstance, options: HealthOptions): Promise<void> {
   checkOptions<HealthOptions>('health', options, {
-    envelope: 'envelope?',
     timeout: 'number?',
     ping: 'route?',
     healthz: 'route?',
@@ -47,7 +44,7 @@ async function health(app: FastifyInstance, options: HealthOptions): Promise<voi
   })
   assertOnce(app, 'health', 'readiness')
   const { timeout = 2000, ping = '/ping', healthz = '/healthz', readyz = '/readyz' } = options
-  const envelope = envelopes[options.envelope ?? 'standard']
+  const envelope = envelopeOf(app)
   const checks = readinessOf(app)
   const draining: { since: Date | null } = { since: null }
   app.decorate('readiness', checks)

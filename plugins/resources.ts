@@ -2,7 +2,7 @@ import type { FastifyInstance, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors } from '../src/errors.ts'
 import { useStrictJson } from '../src/http/body.ts'
-import { type EnvelopeName, envelopes } from '../src/http/envelope.ts'
+import { envelopeOf } from '../src/http/envelope.ts'
 import { createErrorHandler } from '../src/http/error-handler.ts'
 import { giveContext } from '../src/http/request-context.ts'
 import { createRoute } from '../src/http/route.ts'
@@ -41,8 +41,6 @@ export interface ResourcesOptions {
    * it, `admin.users` alone. The others can be called in process, and enqueued. Default: all.
    */
   only?: readonly string[]
-  /** Default `standard`: `{ result, code, data, message, request_id, trace_id }`; `problem`: bare bodies and RFC 9457. */
-  envelope?: EnvelopeName
   /**
    * Fail where a response, of whichever way to call a resource, does not fit its schema, or has a field that this does not
    * list; else that is left out, and counted. Default: unless NODE_ENV is `production`.
@@ -68,7 +66,6 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
   checkOptions<ResourcesOptions>('resources', options, {
     modules: 'object',
     only: 'texts?',
-    envelope: 'envelope?',
     strict: 'flag?',
     timeout: 'number?',
     identify: 'function?',
@@ -81,7 +78,7 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
     throw invalidOption('resources', 'only', options.only, `a list of ${known.join(', ')}`)
   assertOnce(app, 'resources', 'resources')
   const { identify, strict = process.env.NODE_ENV !== 'production', async = false } = options
-  const envelope = envelopes[options.envelope ?? 'standard']
+  const envelope = envelopeOf(app)
   const { handlerTimeout = 0 } = app.initialConfig as { handlerTimeout?: number }
   const { timeout = handlerTimeout } = options
   assertTimeout('(default)', 'its timeout', timeout)

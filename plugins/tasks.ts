@@ -3,7 +3,7 @@ import fp from 'fastify-plugin'
 import type { Redis } from 'ioredis'
 import { DatabaseOutbox } from '../src/database/outbox.ts'
 import type { DatabaseTables } from '../src/database/types.ts'
-import { type EnvelopeName, envelopes } from '../src/http/envelope.ts'
+import { envelopeOf } from '../src/http/envelope.ts'
 import { serveTasks } from '../src/http/task-routes.ts'
 import {
   addCheck,
@@ -29,8 +29,6 @@ declare module 'fastify' {
 }
 
 export interface TasksPluginOptions {
-  /** Default `standard`. */
-  envelope?: EnvelopeName
   /** Where tasks are looked up and cancelled, by their ids; `false`: nowhere. Default `/tasks`. */
   path?: string | false
   /** What all keys in Redis begin with; default `{plinth}:tasks`. */
@@ -65,7 +63,6 @@ export interface TasksPluginOptions {
  */
 async function registerTasks(app: FastifyInstance, options: TasksPluginOptions): Promise<void> {
   checkOptions<TasksPluginOptions>('tasks', options, {
-    envelope: 'envelope?',
     path: 'route?',
     prefix: 'text?',
     payloadLimit: 'count?',
@@ -101,7 +98,7 @@ async function registerTasks(app: FastifyInstance, options: TasksPluginOptions):
   const tasks = new Tasks({ driver, work, schedules, outbox, payloadLimit, loadsUsers, queues })
   app.decorate('tasks', tasks)
   const { path = '/tasks' } = options
-  if (path) serveTasks(app, envelopes[options.envelope ?? 'standard'], path)
+  if (path) serveTasks(app, envelopeOf(app), path)
   addCheck(app, 'tasks', () => checkQueues(app))
   if (!redis) addCheck(app, 'production', (of) => (of.production ? checkMemory(app) : []))
   app.addHook('onReady', () => own.check())

@@ -7,7 +7,7 @@ import type { Model } from './database/model/model.ts'
 import type { PluginFolder } from './database/numbered.ts'
 import { errors } from './errors.ts'
 import type { Encoding } from './http/decompress.ts'
-import type { EnvelopeName } from './http/envelope.ts'
+import type { Envelope, EnvelopeName } from './http/envelope.ts'
 import { inOrder, instanceOf, modulesOfPlugin, type PluginInstance } from './plugin.ts'
 import type { Identify, LoadUser } from './resource/context.ts'
 import type { Authorize } from './resource/execute.ts'
@@ -67,8 +67,8 @@ export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> ex
   async?: boolean
   /** Its plugins, by `definePlugin` or any of Fastify: registered before the modules, sorted by what they need. */
   plugins?: readonly (FastifyPluginAsync | FastifyPluginCallback)[]
-  /** The form of every answer; default `standard`. */
-  envelope?: EnvelopeName
+  /** The form of every answer: `standard`, `problem` or your own; default `standard`. */
+  envelope?: EnvelopeName | Envelope
   /** Reads compressed bodies, up to BODY_LIMIT bytes of what comes out; default: they are answered with 415. */
   decompress?: true | readonly Encoding[]
   /** Where the kit's own routes are: to move one, or to leave it out. Default: each at its place. */

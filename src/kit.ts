@@ -64,7 +64,7 @@ export const kitPlugins: readonly KitPlugin[] = [
     name: 'envelope',
     after: ['request-log'],
     load: () => import('../plugins/envelope.ts'),
-    options: ({ service }) => ({ ...enveloped(service), notFound: false }),
+    options: ({ service: { envelope = 'standard' } }) => ({ envelope, notFound: false }),
   }),
   kitPlugin({
     name: 'decompress',
@@ -90,7 +90,6 @@ export const kitPlugins: readonly KitPlugin[] = [
     options({ service }) {
       const { ping, healthz, readyz } = service.routes ?? {}
       return {
-        ...enveloped(service),
         ...(ping !== undefined && { ping }),
         ...(healthz !== undefined && { healthz }),
         ...(readyz !== undefined && { readyz }),
@@ -144,7 +143,6 @@ export const kitPlugins: readonly KitPlugin[] = [
     after: ['redis', 'database', 'cache', 'docs', 'deadline', 'envelope'],
     load: () => import('../plugins/tasks.ts'),
     options: ({ env, service }) => ({
-      ...enveloped(service),
       ...(service.routes?.tasks !== undefined && { path: service.routes.tasks }),
       prefix: taskPrefix(service),
       payloadLimit: env.TASK_PAYLOAD_LIMIT,
@@ -182,7 +180,6 @@ export const kitPlugins: readonly KitPlugin[] = [
     options({ env, service }) {
       const only = parseModules(env.PLINTH_MODULES)
       return {
-        ...enveloped(service),
         modules: modulesOf(service),
         ...(only && { only }),
         strict: env.NODE_ENV !== 'production',
@@ -195,10 +192,6 @@ export const kitPlugins: readonly KitPlugin[] = [
   }),
 ]
 
-function enveloped({ envelope = 'standard' }: ServiceDefinition) {
-  return { envelope }
-}
-
 function taskPrefix({ name }: ServiceDefinition): string {
   return `{${name}}:tasks`
 }
@@ -207,7 +200,6 @@ function documentInfo(service: ServiceDefinition) {
   const { name, version = '0.0.0', description, security, securitySchemes } = service
   const { openapi, docs } = service.routes ?? {}
   return {
-    ...enveloped(service),
     ...(openapi && { document: openapi }),
     ...(docs !== undefined && { page: docs }),
     ...(security && { security }),

@@ -46,8 +46,9 @@ const KINDS = {
     fits: (value: unknown) => typeof value === 'string' || value === false,
   },
   envelope: {
-    words: Object.keys(envelopes).join(' or '),
-    fits: (value: unknown) => typeof value === 'string' && Object.hasOwn(envelopes, value),
+    words: `${Object.keys(envelopes).join(' or ')}, or a value with success, failure and parse`,
+    fits: (value: unknown) =>
+      typeof value === 'string' ? Object.hasOwn(envelopes, value) : isEnvelope(value),
   },
 } as const
 
@@ -93,6 +94,11 @@ function describe(value: unknown): string {
   if (typeof value === 'string') return 'another text'
   if (Array.isArray(value)) return 'a list'
   return typeof value === 'function' ? 'a function' : 'an object'
+}
+
+function isEnvelope(value: unknown): boolean {
+  const needed = ['success', 'successText', 'failure', 'parse', 'successSchema'] as const
+  return isObject(value) && needed.every((name) => typeof value[name] === 'function')
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

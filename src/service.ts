@@ -112,7 +112,8 @@ export async function createApp<Modules extends ModuleTable>(
 ): Promise<App<Modules>> {
   const { root = process.cwd(), only, override } = options
   const read = readServiceConfig(service, { ...options, root })
-  const envelope = envelopes[service.envelope ?? 'standard']
+  const { envelope: form = 'standard' } = service
+  const envelope = typeof form === 'string' ? envelopes[form] : form
   const { default: Fastify } = await import('fastify')
   const { serverOptions } = await import('./process/server-options.ts')
   const app = Fastify(await serverOptions(service.name, read.values, envelope, options.logger))

@@ -1,11 +1,22 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ErrorDetail, PlinthError } from '../errors.ts'
 import type { JsonSchema } from '../resource/schema.ts'
 
 /** What an answer tells of the request that it answers. */
 export type Asked = Pick<FastifyRequest, 'id' | 'url' | 'headers'>
 
-/** The form of every answer. */
+/** What a client of a service reads in its answer. */
+export type ParsedAnswer =
+  | { readonly ok: true; readonly data: unknown }
+  | {
+      readonly ok: false
+      readonly code: string
+      readonly message: string
+      readonly errors: readonly ErrorDetail[] | null
+      readonly requestId: string | null
+    }
+
+/** The form of every answer: of this service, and of those that it calls. */
 export interface Envelope {
   /** The media type of errors. */
   readonly errorType: string
@@ -16,6 +27,13 @@ export interface Envelope {
   /** The schema of a successful answer whose data has `schema`. */
   successSchema(schema: JsonSchema): JsonSchema
   readonly failureSchema: JsonSchema
+  /**
+   * What an answer in this form says.
+   *
+   * @param status its HTTP status
+   * @returns `undefined` where it has another form, as the page of a proxy
+   */
+  parse(body: unknown, status: number): ParsedAnswer | undefined
 }
 
 const requestId: JsonSchema = { type: 'string', description: 'Also in the header X-Request-Id' }
@@ -83,6 +101,25 @@ export const standardEnvelope: Envelope = {
     },
     required: ['result', 'code', 'data', 'message', 'errors', 'request_id', 'trace_id'],
   },
+  parse: parseStandard,
+}
+
+/** Also what the original answers: only `result: false` with a `code` that is not 0 is a failure. */
+function parseStandard(body: unknown): ParsedAnswer | undefined {
+  if (!isObject(body) || typeof body.result !== 'boolean') return undefined
+  const { result, code, data = null, message, errors = null, request_id: id } = body
+  if (result || Number(code) === 0) return { ok: true, data }
+  return {
+    ok: false,
+    code: String(code),
+    message: String(message ?? ''),
+    errors: Array.isArray(errors) ? errors : null,
+    requestId: typeof id === 'string' ? id : null,
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** Bare bodies, and errors as problem details (RFC 9457). */
@@ -113,11 +150,28 @@ export const problemEnvelope: Envelope = {
     },
     required: ['type', 'title', 'status', 'detail', 'instance', 'request_id'],
   },
+  parse(body, status) {
+    if (status < 400) return { ok: true, data: body }
+    if (!isObject(body) || typeof body.title !== 'string') return undefined
+    const { title: code, detail = '', errors, request_id: id } = body
+    return {
+      ok: false,
+      code,
+      message: String(detail),
+      errors: Array.isArray(errors) ? errors : null,
+      requestId: typeof id === 'string' ? id : null,
+    }
+  },
 }
 
 export const envelopes = { standard: standardEnvelope, problem: problemEnvelope } as const
 
 export type EnvelopeName = keyof typeof envelopes
+
+/** The form that `app` answers in: as plinth/plugins/envelope was told, where it was registered before; else the standard one. */
+export function envelopeOf(app: FastifyInstance): Envelope {
+  return app.hasDecorator('envelope') ? app.getDecorator<Envelope>('envelope') : standardEnvelope
+}
 
 /** What a handler returns to answer `body` as JSON: Fastify sends a bare string as text and a bare null as nothing. */
 export function asJson(body: unknown, reply: FastifyReply): unknown {

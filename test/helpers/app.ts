@@ -33,7 +33,7 @@ export async function createBareApp(
   t.teardown(() => app.close())
   app.register(envelopePlugin, { envelope })
   options.plugin?.(app)
-  app.register(resourcesPlugin, { modules, envelope, strict, ...options.resources })
+  app.register(resourcesPlugin, { modules, strict, ...options.resources })
   await app.ready()
   return app
 }

@@ -75,7 +75,7 @@ onEach(t, 'what is not valid is refused at once', async (t, attached) => {
 
 onEach(t, 'in the envelope of problems the answers are bare', async (t, attached) => {
   const options = { envelope: 'problem' } as const
-  const app = await serve(t, attached, { edit }, { ...options, tasks: options, ...OPTED_IN })
+  const app = await serve(t, attached, { edit }, { ...options, ...OPTED_IN })
   const response = await app.inject({
     method: 'PUT',
     url: '/things/0',

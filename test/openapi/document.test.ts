@@ -6,7 +6,7 @@ import { Type } from 'typebox'
 import docs from '../../plugins/docs.ts'
 import resources from '../../plugins/resources.ts'
 import tasks from '../../plugins/tasks.ts'
-import type { EnvelopeName } from '../../src/http/envelope.ts'
+import { type EnvelopeName, envelopes } from '../../src/http/envelope.ts'
 import { defineModule } from '../../src/resource/module.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { differences, follow, type Listed, readOperations } from './contract.ts'
@@ -218,13 +218,14 @@ for (const envelope of ['standard', 'problem'] satisfies EnvelopeName[]) {
       perform: ({ a }: { a: number }) => ({ sum: a }),
     } as const
     const app = Fastify()
-    app.register(docs, { title: 'x', version: '1', envelope })
-    app.register(tasks, { envelope })
+    app.decorate('envelope', envelopes[envelope])
+    app.register(docs, { title: 'x', version: '1' })
+    app.register(tasks)
     const once = defineResource({ ...sum, async: true })
     const created = defineResource({ ...sum, async: true, path: '/created', status: 201 })
     const never = defineResource({ ...sum, path: '/never' })
     const all = defineModule({ prefix: '/all', resources: { once, created, never } })
-    app.register(resources, { modules: { all }, envelope })
+    app.register(resources, { modules: { all } })
     t.teardown(() => app.close())
     const { document, operations } = await readOperations(app)
     const find = (id: string) =>

@@ -151,9 +151,8 @@ export function createFixture(
     title: 'Cities & more',
     version: '1.2.3',
     description: 'What *is* where.',
-    envelope,
   })
-  app.register(health, { envelope })
-  app.register(resources, { modules, envelope, strict: true })
+  app.register(health)
+  app.register(resources, { modules, strict: true })
   return app
 }

@@ -1,5 +1,6 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
+import envelope from '../../plugins/envelope.ts'
 import health, { type HealthOptions } from '../../plugins/health.ts'
 import type { LogLine } from '../helpers/app.ts'
 
@@ -25,7 +26,10 @@ t.test('/ping and /healthz answer', async (t) => {
 })
 
 t.test('/ping is JSON without an envelope, too', async (t) => {
-  const { app } = await create(t, { envelope: 'problem' })
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(envelope, { envelope: 'problem' })
+  await app.register(health)
   const response = await app.inject('/ping')
   t.equal(response.headers['content-type'], 'application/json; charset=utf-8')
   t.equal(response.body, '"pong"')

@@ -1,6 +1,8 @@
 import Fastify from 'fastify'
 import t from 'tap'
 
+const FORM = 'expected standard or problem, or a value with success, failure and parse'
+
 /** What is told of options that are missing or wrong: by plugin, the options and the sentence about them. */
 const wrong: Record<string, [options: unknown, told: string][]> = {
   cache: [
@@ -43,11 +45,12 @@ const wrong: Record<string, [options: unknown, told: string][]> = {
     [{ title: 'ships' }, 'version is missing, expected a text'],
     [{ title: 'ships', version: 1 }, 'version is 1, expected a text'],
   ],
-  envelope: [[{ envelope: 'soap' }, 'envelope is another text, expected standard or problem']],
-  health: [
-    [{ envelope: 'toString' }, 'envelope is another text, expected standard or problem'],
-    [{ timeout: () => 1 }, 'timeout is a function, expected a number of at least 0'],
+  envelope: [
+    [{ envelope: 'soap' }, `envelope is another text, ${FORM}`],
+    [{ envelope: 'toString' }, `envelope is another text, ${FORM}`],
+    [{ envelope: { success: () => 1 } }, `envelope is an object, ${FORM}`],
   ],
+  health: [[{ timeout: () => 1 }, 'timeout is a function, expected a number of at least 0']],
   redis: [
     [undefined, 'url is missing, expected a text'],
     [{ url: { host: 'a' } }, 'url is an object, expected a text'],
