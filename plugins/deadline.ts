@@ -2,6 +2,7 @@ import type { FastifyInstance, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import { giveContext, setDeadline } from '../src/http/request-context.ts'
 import { assertOnce, checkOptions } from '../src/plugin.ts'
+import { assertTimeout } from '../src/task/declared.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -36,6 +37,7 @@ async function deadline(app: FastifyInstance, options: DeadlineOptions): Promise
     const own = route.handlerTimeout === undefined ? deadline : 0
     if (route.config.resource !== undefined) return
     route.config.deadline = own
+    assertTimeout(`${route.method} ${route.url}`, 'its deadline', own)
     if (own !== timeout) route.onRequest = [setDeadline(own), ...[route.onRequest ?? []].flat()]
   })
 }

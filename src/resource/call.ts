@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { aborted, follow } from '../abort.ts'
 import { errors } from '../errors.ts'
+import { assertTimeout } from '../task/declared.ts'
 import type { EnqueueOptions } from '../task/types.ts'
 import type { CacheMode } from './cache-policy.ts'
 import { cacheSlot, forget } from './cached.ts'
@@ -31,9 +32,10 @@ export async function callResource(
   mode: CacheMode = 'cached',
 ): Promise<unknown> {
   const call = toCall(resource, request, mode)
-  const { signal, timeout = resource.definition.timeout } = options
+  const { signal, timeout = resource.definition.timeout ?? 0 } = options
   // Most have none: no promise is made for them.
-  if (signal === undefined && !timeout) return await execute(call, inProcess)
+  if (signal === undefined && timeout === 0) return await execute(call, inProcess)
+  assertTimeout(call.name, 'the timeout of a call', timeout)
   return await race(call, signal, timeout)
 }
 
@@ -114,7 +116,7 @@ function copyData(value: unknown): unknown {
 async function race(
   call: Call,
   signal: AbortSignal | undefined,
-  timeout: number | undefined,
+  timeout: number,
 ): Promise<unknown> {
   const { context } = call
   const end = new AbortController()

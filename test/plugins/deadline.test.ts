@@ -103,3 +103,11 @@ t.test('the time of a request begins with it: hooks are part of it', async (t) =
     t.match(answer.json(), { code: 'DEADLINE_EXCEEDED', id: /^req-/ }, 'told in its context')
   }
 })
+
+t.test('a deadline that no timer can be set for is refused at boot', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(deadlinePlugin, { timeout: 50 })
+  const add = () => app.get('/', { config: { deadline: Number.POSITIVE_INFINITY } }, () => 'done')
+  t.throws(add, { code: 'RESOURCE_INVALID', message: /GET \/.*its deadline is Infinity/ })
+})

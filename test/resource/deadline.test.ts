@@ -174,3 +174,16 @@ t.test('a call that has ended leaves nothing on the signals of those that called
   t.strictSame(counts, [0, 0])
   controller.abort()
 })
+
+t.test('0 is no deadline of a call, and what no timer can be set for is refused', async (t) => {
+  const { slow } = createSlow(Promise.resolve(), 5)
+  const app = await serveThings(t, { slow })
+  t.equal(await app.run(() => slow({}, { timeout: 0 })), null)
+  for (const timeout of [Number.POSITIVE_INFINITY, Number.NaN, -1, 1.5, 2 ** 31]) {
+    const told = await failure(app.run(() => slow({}, { timeout })))
+    t.match(told, {
+      code: 'RESOURCE_INVALID',
+      message: new RegExp(`the timeout of a call is ${timeout};`),
+    })
+  }
+})
