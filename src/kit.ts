@@ -5,18 +5,6 @@ import { modelsOf, modulesOf, type ServiceDefinition } from './define-service.ts
 import type { Placed } from './plugin.ts'
 import { parseModules } from './resource/module.ts'
 
-// With the types of a service come those of what its app has.
-export type {} from '../plugins/cache.ts'
-export type {} from '../plugins/config.ts'
-export type {} from '../plugins/database.ts'
-export type {} from '../plugins/deadline.ts'
-export type {} from '../plugins/envelope.ts'
-export type {} from '../plugins/health.ts'
-export type {} from '../plugins/redis.ts'
-export type {} from '../plugins/request-log.ts'
-export type {} from '../plugins/resources.ts'
-export type {} from '../plugins/tasks.ts'
-
 /** What the options of a plugin of the kit are made of. */
 interface Given {
   /** The configuration, validated. */

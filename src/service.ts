@@ -22,6 +22,18 @@ import {
 import type { BoundTable } from './resource/bound.ts'
 import { type ModuleTable, moduleNames, parseModules, type Resources } from './resource/module.ts'
 
+// With the types of a service come those of what its app has.
+export type {} from '../plugins/cache.ts'
+export type {} from '../plugins/config.ts'
+export type {} from '../plugins/database.ts'
+export type {} from '../plugins/deadline.ts'
+export type {} from '../plugins/envelope.ts'
+export type {} from '../plugins/health.ts'
+export type {} from '../plugins/redis.ts'
+export type {} from '../plugins/request-log.ts'
+export type {} from '../plugins/resources.ts'
+export type {} from '../plugins/tasks.ts'
+
 /** Whose variables make up the configuration of a service: the kit's, its plugins' and its own. */
 export function configOwners(service: ServiceDefinition): ConfigOwner[] {
   const { name, env } = service
