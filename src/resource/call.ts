@@ -9,6 +9,7 @@ import { type Context, currentContext } from './context.ts'
 import type { AnyDefined } from './contract.ts'
 import type { Task } from './enqueue.ts'
 import { type Answer, execute } from './execute.ts'
+import { fromJson } from './json.ts'
 import type { Call } from './steps.ts'
 import { toDetails } from './validate.ts'
 
@@ -49,7 +50,7 @@ export async function enqueue(
 }
 
 const inProcess: Answer<unknown> = {
-  text: (json) => JSON.parse(json),
+  text: fromJson,
   data: (value) => value,
   check: (value, { resource, name, context: { app } }) =>
     app.responses.accept(resource, name, value).value,

@@ -56,3 +56,22 @@ function hasNoClass(object: object): boolean {
 }
 
 const SCALARS: ReadonlySet<string> = new Set(['string', 'number', 'boolean'])
+
+/** A number, and where that would not be the same one still the bigint: for {@link toJson}. */
+export function exactly(value: bigint): number | bigint {
+  const number = Number(value)
+  return Number.isSafeInteger(number) ? number : value
+}
+
+/** What a JSON text says; integers that are no exact numbers are bigints, as in what {@link exactly} gives. */
+export function fromJson(text: string): unknown {
+  return LONG.test(text) ? JSON.parse(text, keepDigits) : JSON.parse(text)
+}
+
+const LONG = /\d{16}/
+
+function keepDigits(_: string, value: unknown, context?: { source?: string }): unknown {
+  const { source = '' } = context ?? {}
+  const isLost = typeof value === 'number' && !Number.isSafeInteger(value)
+  return isLost && /^-?\d+$/.test(source) ? BigInt(source) : value
+}

@@ -8,6 +8,7 @@ import { validateRequest } from './call.ts'
 import { assertUser, Context, type LoadUser, runInContext, type User } from './context.ts'
 import { type Answer, execute } from './execute.ts'
 import { toPlinthError } from './failure.ts'
+import { toJson } from './json.ts'
 import type { Registered } from './registry.ts'
 
 /** Milliseconds after which a task is looked at again that a newer release has enqueued. */
@@ -61,7 +62,7 @@ const asTask: Answer<unknown> = {
    */
   check(response, { resource, name, context: { app } }) {
     try {
-      return app.responses.accept(resource, name, response).value
+      return toJson(app.responses.accept(resource, name, response).value)
     } catch (error) {
       throw new TaskFinal(error)
     }

@@ -2,13 +2,13 @@ import type { FastifyBaseLogger } from 'fastify'
 import { type ErrorDetail, errors } from '../errors.ts'
 import type { CompiledResources } from './compiled.ts'
 import type { AnyDefined } from './contract.ts'
-import { toJson } from './json.ts'
+import { exactly, toJson } from './json.ts'
 import { discard, isAsyncIterable, isStream } from './stream.ts'
 import { toDetails } from './validate.ts'
 
 /** A response as its caller may have it. */
 export interface Accepted {
-  /** As JSON has it: a text where `perform` has returned a date, a number for a bigint, and the defaults of the schema. */
+  /** As JSON has it: a text where `perform` has returned a date, a number for a bigint unless digits were lost, and the defaults of the schema. */
   value: unknown
   /** Whether it fits its schema, where it was left out what that does not list. */
   fits: boolean
@@ -58,14 +58,28 @@ export class ResponseCheck {
 
   #look(resource: AnyDefined, name: string, response: unknown): Accepted {
     assertData(name, response)
-    const value = toJson(response, this.#compiled.of(resource).responseValidator.copies)
+    const { copies } = this.#compiled.of(resource).responseValidator
+    let isLong = false
+    const value = toJson(response, copies, (long) => {
+      isLong ||= typeof exactly(long) === 'bigint'
+      return Number(long)
+    })
     const problems = this.#validate(resource, value)
-    if (!problems) return { value, fits: true }
+    if (!problems) return { value: isLong ? this.#exact(resource, response) : value, fits: true }
     // Of nothing at all an object would be written, with nothing in it.
     if (this.strict || value === null)
       throw errors.INVALID_RESPONSE.with({ errors: problems }, name)
     this.#count(name, problems)
     return { value, fits: false }
+  }
+
+  /** With all digits of bigints, which to the validator are no integers. */
+  #exact(resource: AnyDefined, response: unknown): unknown {
+    const { copies, validate } = this.#compiled.of(resource).responseValidator
+    const value = toJson(response, copies, exactly)
+    // For the defaults that it fills in.
+    if (copies) validate(value)
+    return value
   }
 
   /** What is wrong with `value`, a field that the schema would drop included; undefined: it fits. */

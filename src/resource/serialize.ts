@@ -1,5 +1,5 @@
 import fastJson, { type Schema } from 'fast-json-stringify'
-import { toJson } from './json.ts'
+import { exactly, toJson } from './json.ts'
 import { closeSchema, hasPart, type JsonSchema, mapSchema, referenceTo } from './schema.ts'
 
 /** Compiles the function that writes an answer as JSON and leaves out what `schema`, which is complete, does not list. */
@@ -8,12 +8,6 @@ export function compileSerializer(schema: JsonSchema): (data: unknown) => string
   const write = fastJson(prepared as Schema)
   // What is compared with members of a union, and what has no schema, is not converted: a bigint would be no integer.
   return hasUnconverted(prepared) ? (data) => write(toJson(data, false, exactly)) : write
-}
-
-/** One that is no exact number is written with all its digits, where it can be. */
-function exactly(value: bigint): unknown {
-  const number = Number(value)
-  return Number.isSafeInteger(number) ? number : value
 }
 
 /** `schema` with the `$defs` of its parts as its own: their references count from the root. */

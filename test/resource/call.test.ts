@@ -4,7 +4,7 @@ import { Type } from 'typebox'
 import { errors } from '../../src/errors.ts'
 import { currentContext } from '../../src/resource/context.ts'
 import { defineResource } from '../../src/resource/resource.ts'
-import { failure, serveThings } from '../helpers/app.ts'
+import { createService, failure, serveThings } from '../helpers/app.ts'
 
 const City = Type.Object({ id: Type.Integer({ minimum: 1 }), name: Type.String() })
 
@@ -89,6 +89,7 @@ t.test('only undefined means an empty request', async (t) => {
 t.test('defaults are filled in, and never into the object of the caller', async (t) => {
   const list = defineResource({
     summary: 'List',
+    method: 'POST',
     request: Type.Object({
       page: Type.Integer({ default: 1 }),
       at: Type.Object({ zone: Type.String({ default: 'UTC' }) }),
@@ -159,7 +160,12 @@ t.test('nothing is null, and a stream is refused: only a route answers with one'
   t.strictSame(await failure(app.run(() => file())), {
     code: 'INVALID_RESPONSE',
     message: 'What things.file returned does not fit its response schema; see errors',
-    errors: [{ path: '', message: 'is a stream, which only a route can answer with' }],
+    errors: [
+      {
+        path: '',
+        message: 'is a stream, which only a route can answer with, and no cache or task can keep',
+      },
+    ],
   })
   t.ok(stream.destroyed, 'and closed')
 })
@@ -204,4 +210,18 @@ t.test('what perform throws is what the caller gets', async (t) => {
     thrown,
   )
   t.equal((await failure(app.run(() => fail({ how: 'known' })))).message, 'There is no city 9')
+})
+
+t.test('a bigint keeps its digits, from the cache or not', async (t) => {
+  const response = Type.Object({ id: Type.Integer(), small: Type.Integer() })
+  const perform = () => ({ id: 9007199254740993n, small: 7n }) as never
+  const plain = defineResource({ summary: 'Plain', response, perform })
+  const cache = { ttl: 60, perUser: false }
+  const cached = defineResource({ summary: 'Cached', path: '/cached', response, cache, perform })
+  const { app } = await createService(t, { plain, cached })
+  const expected = { id: 9007199254740993n, small: 7 }
+  for (const call of [plain, cached, cached])
+    t.strictSame(await app.run(() => call()), expected, call.definition.summary)
+  for (const path of ['/things', '/things/cached'])
+    t.match((await app.inject(path)).body, '"data":{"id":9007199254740993,"small":7}')
 })

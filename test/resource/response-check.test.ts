@@ -164,7 +164,13 @@ for (const strict of [true, false]) {
       by: { a: 1 },
       unit: 'km',
     }
-    t.strictSame(await call(app), same(expected))
+    // A bigint keeps its digits where there is no JSON between.
+    const exact = { ...expected, big: value.big }
+    const byWay = Object.entries(same(expected)).map(([way, json]) => [
+      way,
+      way.startsWith('in ') ? exact : json,
+    ])
+    t.strictSame(await call(app), Object.fromEntries(byWay))
     t.strictSame([...app.responses.misfits], [])
     t.type(value.at, Date, 'what perform has returned is left as it is')
   })
