@@ -166,6 +166,11 @@ export const errors = {
     500,
     'It cannot be told who asks: a user needs an id that is a text and not empty; the log of the service tells what there is, and identify of the service is where to mend it',
   ),
+  AUTH_UNAVAILABLE: defineError<[problem: string]>(
+    'AUTH_UNAVAILABLE',
+    503,
+    'Who asks cannot be found out right now: %s; try again later',
+  ),
   USER_UNAVAILABLE: defineError(
     'USER_UNAVAILABLE',
     503,

@@ -13,9 +13,9 @@ const LAYERS: readonly RegExp[] = [
   /^plugins\//,
   /^src\/(plugin\.ts|process\/)/,
   /^src\/openapi\//,
-  /^src\/(http|crud)\//,
+  /^src\/(http|crud|auth)\//,
   /^src\/resource\//,
-  /^src\/(cache|task|database|upstream|auth)\//,
+  /^src\/(cache|task|database|upstream)\//,
   /^src\/config\//,
   /^src\/(abort|deadlines|errors)\.ts$/,
 ]

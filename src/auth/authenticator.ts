@@ -1,0 +1,135 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { errors, PlinthError } from '../errors.ts'
+import { type User, userOf } from '../resource/context.ts'
+import type { SecurityScheme } from '../resource/security.ts'
+
+/** Who makes a request, as a strategy has found it out. */
+export interface Authenticated {
+  /** Its `id` is what everything depends on. A system that calls is a user, too: `app:billing`. */
+  readonly user: User
+  /** The code of the system that calls, verified. */
+  readonly app?: string
+  /** Names the token, and is never the secret itself. */
+  readonly token?: string
+  /** What the credentials are limited to; default: to nothing, they are good for all that the user may do. */
+  readonly scopes?: readonly string[]
+}
+
+/** One way to find out who makes a request. */
+export interface Strategy {
+  /** Unique in an app: what the API document calls it, and `request.auth.strategy`. */
+  readonly name: string
+  /** How the API document describes it. */
+  readonly scheme: SecurityScheme
+  /** For the header `WWW-Authenticate` of a 401: `Bearer` (RFC 9110, 11.6.1). */
+  readonly challenge?: string
+  /** The page where a person logs in and comes back from: a page is sent there, and other clients are told of it. */
+  login?(request: FastifyRequest): string | undefined
+  /**
+   * Asked only for requests that want a user.
+   *
+   * @returns `undefined` where the request has no credentials of this kind: the next strategy is asked
+   * @throws {PlinthError} UNAUTHENTICATED where it has some and they are wrong: no other strategy is asked then;
+   *   AUTH_UNAVAILABLE where they cannot be checked now
+   */
+  authenticate(
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Authenticated | undefined | Promise<Authenticated | undefined>
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Finds out who makes a request, by the strategies of this app in their order. */
+    auth: Authenticator
+  }
+  interface FastifyRequest {
+    /** How its user was found out; null where that was not asked or there is none. */
+    auth: (Authenticated & { readonly strategy: string }) | null
+  }
+}
+
+/** The strategies of an app, and the hooks that ask them: `app.get('/me', { onRequest: app.auth.required }, …)`. */
+export class Authenticator {
+  readonly strategies: Strategy[] = []
+
+  /** A hook: only requests with a user go on, which is `request.user` then. @throws {PlinthError} UNAUTHENTICATED */
+  readonly required = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
+    await this.optional(request, reply)
+    if (userOf(request.server, request)) return undefined
+    const login = this.#loginOf(request)
+    if (login !== undefined && isPage(request)) return reply.redirect(login)
+    this.challenge(reply)
+    throw errors.UNAUTHENTICATED()
+  }
+
+  /** A hook: requests without credentials go on without a user. @throws {PlinthError} where they have wrong ones */
+  readonly optional = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    for (const strategy of this.strategies) {
+      const found = await this.#ask(strategy, request, reply)
+      if (!found) continue
+      ;(request as { user?: User | null }).user = found.user
+      request.auth = { ...found, strategy: strategy.name }
+      return
+    }
+  }
+
+  /** Says how to authenticate (RFC 9110, 11.6.1), where nothing has said it. */
+  challenge(reply: FastifyReply): void {
+    if (reply.hasHeader('www-authenticate')) return
+    const challenges = this.strategies.flatMap(({ challenge }) => challenge ?? [])
+    if (challenges.length > 0) reply.header('www-authenticate', challenges.join(', '))
+  }
+
+  async #ask(strategy: Strategy, request: FastifyRequest, reply: FastifyReply) {
+    try {
+      return await strategy.authenticate(request, reply)
+    } catch (error) {
+      const { challenge } = strategy
+      const isRefused = PlinthError.is(error) && error.statusCode === 401
+      if (isRefused && challenge !== undefined && !reply.hasHeader('www-authenticate'))
+        reply.header('www-authenticate', challenge)
+      throw error
+    }
+  }
+
+  #loginOf(request: FastifyRequest): string | undefined {
+    for (const strategy of this.strategies) {
+      const login = strategy.login?.(request)
+      if (login !== undefined) return login
+    }
+    return undefined
+  }
+}
+
+/** Whether a person would see the answer: a browser that opens a page says so. */
+function isPage({ method, headers }: FastifyRequest): boolean {
+  return (method === 'GET' || method === 'HEAD') && /\btext\/html\b/.test(headers.accept ?? '')
+}
+
+/**
+ * Has an app ask one more strategy, behind those that it has: `app.auth` is there then.
+ *
+ * @throws {PlinthError} PLUGIN_OPTION_INVALID where it has one of that name
+ */
+export function addStrategy(app: FastifyInstance, strategy: Strategy): void {
+  const { strategies } = authenticatorOf(app)
+  if (strategies.some(({ name }) => name === strategy.name))
+    throw errors.PLUGIN_OPTION_INVALID(
+      'auth',
+      'name',
+      strategy.name,
+      'another name for each strategy',
+    )
+  strategies.push(strategy)
+}
+
+/** What `app.auth` is: made where there is none. */
+export function authenticatorOf(app: FastifyInstance): Authenticator {
+  if (!app.hasDecorator('auth')) {
+    app.decorate('auth', new Authenticator())
+    app.decorateRequest('auth', null)
+    if (!app.hasRequestDecorator('user')) app.decorateRequest<unknown>('user', null)
+  }
+  return app.auth
+}

@@ -1,0 +1,1 @@
+export { type Authenticated, Authenticator, addStrategy, type Strategy } from './authenticator.ts'
