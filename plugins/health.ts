@@ -64,11 +64,11 @@ async function health(app: FastifyInstance, options: HealthOptions): Promise<voi
   get(readyz, schemas.readyz, async (request, reply) => {
     const readiness = await checkReadiness(checks, draining.since !== null, timeout, logFailure)
     if (readiness.ready) return envelope.success(readiness, request)
-    const failure = envelope.failure(errors.NOT_READY(whyNot(readiness)), request)
+    const notReady = errors.NOT_READY.with({ data: readiness }, whyNot(readiness))
     return reply
       .code(503)
       .header('retry-after', RETRY_AFTER)
-      .send({ ...(failure as object), data: readiness })
+      .send(envelope.failure(notReady, request))
   })
 }
 

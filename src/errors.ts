@@ -12,6 +12,8 @@ export interface ErrorOptions {
   cause?: unknown
   /** What is wrong, place by place; sent to the client as `errors`. */
   errors?: readonly ErrorDetail[]
+  /** What a client needs to go on, as JSON: where to log in; sent to the client as `data`. Default: null. */
+  data?: unknown
 }
 
 /**
@@ -22,6 +24,7 @@ export class PlinthError extends Error {
   readonly code: string
   readonly statusCode: number
   readonly errors: readonly ErrorDetail[] | null
+  readonly data: unknown
 
   constructor(code: string, statusCode: number, message: string, options: ErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
@@ -29,6 +32,7 @@ export class PlinthError extends Error {
     this.code = code
     this.statusCode = statusCode
     this.errors = options.errors ?? null
+    this.data = options.data ?? null
   }
 
   /** Recognised by its shape, so that a second copy of the package in one process does no harm. */
@@ -42,7 +46,7 @@ export interface ErrorFactory<Args extends readonly unknown[]> {
   (...args: Args): PlinthError
   readonly code: string
   readonly statusCode: number
-  /** The same with a cause, or with the places that are wrong. */
+  /** The same with a cause, with the places that are wrong, or with data. */
   with(options: ErrorOptions, ...args: Args): PlinthError
 }
 

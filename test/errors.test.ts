@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { Type } from 'typebox'
 import { defineError, errors, notFound, PlinthError } from '../src/errors.ts'
+import type { EnvelopeName } from '../src/http/envelope.ts'
 import { defineResource } from '../src/resource/resource.ts'
 import { createService, serveThings } from './helpers/app.ts'
 
@@ -46,7 +47,9 @@ t.test('an error has code, status, message, and what it was made with', async (t
     message: 'There is no city 7',
     cause,
     errors: details,
+    data: null,
   })
+  t.strictSame(errors.FORBIDDEN.with({ data: { need: 'edit' } }).data, { need: 'edit' })
   t.ok(error instanceof Error && PlinthError.is(error))
   const plain = errors.FORBIDDEN()
   t.equal(plain.errors, null)
@@ -65,14 +68,18 @@ t.test('the status of an error is that of an error', async (t) => {
 })
 
 /** What a client gets, and the log says, of `thrown`. */
-async function answerTo(t: Parameters<typeof createService>[0], thrown: unknown) {
+async function answerTo(
+  t: Parameters<typeof createService>[0],
+  thrown: unknown,
+  envelope: EnvelopeName = 'standard',
+) {
   const fail = defineResource({
     summary: 'Fail',
     perform() {
       throw thrown
     },
   })
-  const { app, logs } = await createService(t, { fail })
+  const { app, logs } = await createService(t, { fail }, { envelope })
   logs.length = 0
   const response = await app.inject({ url: '/things', headers: { 'x-request-id': 'mine' } })
   return { response, body: response.json(), logs }
@@ -90,6 +97,31 @@ t.test('a service declares its own errors', async (t) => {
     errors: null,
     request_id: 'mine',
     trace_id: null,
+  })
+})
+
+t.test('what a client needs to go on is the data of a failure', async (t) => {
+  const login = { login_url: 'https://login.example/?next=1' }
+  const thrown = errors.UNAUTHENTICATED.with({ data: login })
+  t.strictSame((await answerTo(t, thrown)).body, {
+    result: false,
+    code: 'UNAUTHENTICATED',
+    data: login,
+    message: thrown.message,
+    errors: null,
+    request_id: 'mine',
+    trace_id: null,
+  })
+  const problem = await answerTo(t, thrown, 'problem')
+  t.equal(problem.response.headers['content-type'], 'application/problem+json; charset=utf-8')
+  t.strictSame(problem.body, {
+    type: 'about:blank',
+    title: 'UNAUTHENTICATED',
+    status: 401,
+    detail: thrown.message,
+    instance: '/things',
+    data: login,
+    request_id: 'mine',
   })
 })
 

@@ -13,6 +13,7 @@ export type ParsedAnswer =
       readonly code: string
       readonly message: string
       readonly errors: readonly ErrorDetail[] | null
+      readonly data: unknown
       readonly requestId: string | null
     }
 
@@ -40,6 +41,9 @@ const requestId: JsonSchema = { type: 'string', description: 'Also in the header
 const traceId: JsonSchema = {
   type: ['string', 'null'],
   description: 'The trace id of the header traceparent, where one was sent',
+}
+const more: JsonSchema = {
+  description: 'What else there is to tell of this failure: where to log in',
 }
 const details: JsonSchema = {
   type: ['array', 'null'],
@@ -70,7 +74,8 @@ export const standardEnvelope: Envelope = {
   failure: (error, request) => ({
     result: false,
     code: error.code,
-    data: null,
+    // Not there in one by an older copy of the kit.
+    data: error.data ?? null,
     message: error.message,
     errors: error.errors,
     request_id: request.id,
@@ -93,7 +98,7 @@ export const standardEnvelope: Envelope = {
     properties: {
       result: { type: 'boolean', const: false },
       code: { type: 'string' },
-      data: { type: 'null' },
+      data: more,
       message: { type: 'string' },
       errors: details,
       request_id: requestId,
@@ -114,6 +119,7 @@ function parseStandard(body: unknown): ParsedAnswer | undefined {
     code: String(code),
     message: String(message ?? ''),
     errors: Array.isArray(errors) ? errors : null,
+    data,
     requestId: typeof id === 'string' ? id : null,
   }
 }
@@ -134,6 +140,7 @@ export const problemEnvelope: Envelope = {
     detail: error.message,
     instance: request.url.split('?', 1)[0],
     ...(error.errors ? { errors: error.errors satisfies readonly ErrorDetail[] } : {}),
+    ...(error.data == null ? {} : { data: error.data }),
     request_id: request.id,
   }),
   successSchema: (schema) => schema,
@@ -146,6 +153,7 @@ export const problemEnvelope: Envelope = {
       detail: { type: 'string' },
       instance: { type: 'string' },
       errors: details,
+      data: more,
       request_id: requestId,
     },
     required: ['type', 'title', 'status', 'detail', 'instance', 'request_id'],
@@ -153,12 +161,13 @@ export const problemEnvelope: Envelope = {
   parse(body, status) {
     if (status < 400) return { ok: true, data: body }
     if (!isObject(body) || typeof body.title !== 'string') return undefined
-    const { title: code, detail = '', errors, request_id: id } = body
+    const { title: code, detail = '', errors, data = null, request_id: id } = body
     return {
       ok: false,
       code,
       message: String(detail),
       errors: Array.isArray(errors) ? errors : null,
+      data,
       requestId: typeof id === 'string' ? id : null,
     }
   },

@@ -1,6 +1,6 @@
 import { canonicalKey } from '../cache/key.ts'
 import type { Load as CacheLoad, LoadOptions } from '../cache/types.ts'
-import { PlinthError } from '../errors.ts'
+import { type ErrorOptions, PlinthError } from '../errors.ts'
 import { type CacheSlot, isShared, ownerOf, policyFor, tagsOf } from './cache-policy.ts'
 import type { Context, User } from './context.ts'
 import type { AnyDefined } from './contract.ts'
@@ -86,12 +86,12 @@ function negative(
     }
     const known = await (anew ? cache.refresh(place, look, how) : cache.text(place, look, how))
     if (known === undefined) return found ?? (await load(signal))
-    const { code, message } = JSON.parse(known) as Nothing
-    throw new PlinthError(code, 404, message)
+    const { code, message, ...told } = JSON.parse(known) as Nothing
+    throw new PlinthError(code, 404, message, told)
   }
 }
 
-interface Nothing {
+interface Nothing extends Omit<ErrorOptions, 'cause'> {
   code: string
   message: string
 }
@@ -99,8 +99,8 @@ interface Nothing {
 /** What is stored of a 404. @throws `error` where it is another */
 function nothingOf(error: unknown): string {
   if (!PlinthError.is(error) || error.statusCode !== 404) throw error
-  const { code, message } = error
-  return JSON.stringify({ code, message } satisfies Nothing)
+  const { code, message, errors, data } = error
+  return JSON.stringify({ code, message, errors, data })
 }
 
 /** `load` that takes an old result away when it must not be served any more: it is gone, or is none of theirs. */

@@ -7,7 +7,7 @@ import { createService } from '../helpers/app.ts'
 
 const asked = { id: 'r-1', url: '/things', headers: {} }
 const wrong = errors.INVALID_REQUEST.with(
-  { errors: [{ path: '/id', message: 'is required' }] },
+  { errors: [{ path: '/id', message: 'is required' }], data: { hint: 'give one' } },
   'things.get',
 )
 
@@ -26,6 +26,7 @@ for (const [name, envelope] of Object.entries({ standardEnvelope, problemEnvelop
       code: 'INVALID_REQUEST',
       message: wrong.message,
       errors: [{ path: '/id', message: 'is required' }],
+      data: { hint: 'give one' },
       requestId: 'r-1',
     })
     for (const other of ['<html>', null, 7, [], {}]) t.equal(envelope.parse(other, 502), undefined)
@@ -39,6 +40,7 @@ t.test('of the original only a result of false whose code is not 0 is a failure'
     code: '0000400',
     message: 'no',
     errors: null,
+    data: null,
     requestId: null,
   })
 })

@@ -66,6 +66,16 @@ onEach(t, 'that there is nothing is remembered as long as negative says', async 
   t.equal((await app.inject('/things/1')).json().data, 1, 'nobody has said that it is gone')
 })
 
+onEach(t, 'all that was told of nothing is remembered', async (t, attached) => {
+  const more = { errors: [{ path: '/id', message: 'was merged' }], data: { instead: 2 } }
+  const { thing, told } = scripted({ negative: 60 }, () => {
+    throw errors.NOT_FOUND.with(more, 'thing', 1)
+  })
+  const app = await serve(t, attached, { thing })
+  for (let n = 0; n < 2; n++) t.match((await app.inject('/things/1')).json(), more)
+  t.equal(told.runs, 1)
+})
+
 onEach(t, 'that there is nothing is forgotten by invalidate and refresh', async (t, attached) => {
   const rows = new Set<number>()
   const { thing, told } = scripted({ negative: 60 }, (id) =>
