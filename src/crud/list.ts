@@ -16,6 +16,8 @@ import { type Core, partsOf } from '../database/model/nullable.ts'
 import { PreparedQueries } from '../database/prepared.ts'
 import type { Database } from '../database/types.ts'
 import { errors } from '../errors.ts'
+import { currentContext } from '../resource/context.ts'
+import type { RowScope } from '../resource/contract.ts'
 import { columnRule } from './column-value.ts'
 import {
   type AnyQuery,
@@ -23,6 +25,7 @@ import {
   type FilterOperator,
   type PageInput,
   type PageRules,
+  type PageSource,
   selectPage,
 } from './page.ts'
 
@@ -43,6 +46,8 @@ export interface ListOptions<
    * `manage check` can say which orders and filters no index serves.
    */
   from?: (db: Database) => unknown
+  /** Which of the rows a caller has, by `defineScope`; then statements are built for each page. Default: all. */
+  scope?: RowScope
   /**
    * Whether all rows are counted for each page, which takes a database as long as there are rows: always (default),
    * `'optional'`: unless the client says `count=false`, or never. Where it may be that they are not, a page tells by
@@ -131,7 +136,8 @@ export interface List<
    *
    * @param rows a query, or the database for the rows that `from` names. Of a query with joins, groups, distinct rows or
    *   other names for columns it is the columns of its result that are filtered and ordered by
-   * @throws {PlinthError} INVALID_REQUEST where the page is deeper than `maxDepth`
+   * @throws {PlinthError} INVALID_REQUEST where the page is deeper than `maxDepth`; of a list with a scope UNAUTHENTICATED, and
+   *   CONTEXT_MISSING outside of a request and of `app.run`
    */
   paginate<DB, TB extends keyof DB>(
     rows: SelectQueryBuilder<DB, TB, Static<Row>> | Database,
@@ -201,18 +207,25 @@ export function defineList<
     if (!from) throw errors.RESOURCE_INVALID('list', NO_FROM)
     return { db, from: () => from(db as never) as AnyQuery, kept }
   }
+  const sourceOf = (rows: unknown): PageSource => {
+    const isDatabase = 'getExecutor' in (rows as object)
+    const source: PageSource = isDatabase ? ofDatabase(rows as never) : (rows as AnyQuery)
+    const { scope } = options
+    if (!scope) return source
+    const context = currentContext()
+    if (!context) throw errors.CONTEXT_MISSING('the list')
+    return scope(context, 'from' in source ? source.from() : source)
+  }
 
   const request = Type.Object(properties)
-  if (options.from) declared.set(request, { from: options.from as Declared['from'], order, rules })
+  // What of it is served by an index depends on the scope.
+  if (options.from && !options.scope)
+    declared.set(request, { from: options.from as Declared['from'], order, rules })
   return {
     request: request as never,
     response: pageSchema(fields.length > 0 ? Type.Partial(row) : row, count) as never,
     paginate: (rows, input) =>
-      selectPage(
-        'getExecutor' in rows ? ofDatabase(rows as never) : (rows as never),
-        rules,
-        input as PageInput,
-      ) as Promise<never>,
+      selectPage(sourceOf(rows), rules, input as PageInput) as Promise<never>,
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Model } from '../database/model/model.ts'
+import type { RowScope } from '../resource/contract.ts'
 import { defineResource } from '../resource/resource.ts'
 import { defineList, type ListOptions } from './list.ts'
 import type { AnyTables } from './model-write.ts'
@@ -8,6 +9,7 @@ export function createModelList(
   model: Model,
   noun: string,
   options: Partial<ListOptions<string, Record<never, never>>>,
+  scope?: RowScope,
 ) {
   const { table, schema, columns, state } = model
   const [first = '', ...others] = state.primaryKey
@@ -15,12 +17,14 @@ export function createModelList(
     from: (db) => (db as unknown as AnyTables).selectFrom(table).select(columns),
     order: [first, ...others],
     ...options,
+    ...(scope && { scope }),
     key: state.primaryKey,
   })
   return defineResource({
     summary: `Every ${noun}, page by page`,
     request: list.request,
     response: list.response,
+    ...(scope && { scope }),
     perform: (input, { db }) => list.paginate(db, input),
   })
 }

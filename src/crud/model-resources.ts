@@ -9,6 +9,7 @@ import type {
 } from '../database/model/model.ts'
 import { errors } from '../errors.ts'
 import type { Context } from '../resource/context.ts'
+import type { RowScope } from '../resource/contract.ts'
 import { defineResource, type Resource } from '../resource/resource.ts'
 import type {
   Counting,
@@ -22,6 +23,7 @@ import type {
 import { createModelList } from './model-list.ts'
 import { ModelRows } from './model-rows.ts'
 import type { Values } from './model-write.ts'
+import { type Narrow, scopeOf } from './scope.ts'
 
 /** The names of the resources of a model. */
 export type ModelAction =
@@ -34,6 +36,7 @@ export type ModelAction =
   | 'remove'
 
 export interface ModelResourcesOptions<
+  M extends Model,
   Row extends TProperties,
   Filters,
   Search extends readonly (keyof Row & string)[],
@@ -42,6 +45,11 @@ export interface ModelResourcesOptions<
   Count extends Counting,
   Version extends keyof Row & string,
 > {
+  /**
+   * Which rows a caller has, of all of these resources: the others are 404, and one that would not be the caller's when it is written is 403.
+   * `({ user }, query) => query.where('customer', '=', user.id)`, or what `defineScope` has made. Default: all.
+   */
+  scope?: Narrow<M>
   /**
    * The column that tells one state of a row from another: an integer, which begins at 1 and which every change made here raises,
    * or `updated_at`, which does not tell two changes within one millisecond apart. A row then has an `ETag`, and with `If-Match` a
@@ -90,6 +98,7 @@ type Keyed<Row extends TProperties, Key extends string> = Pick<Row, Key & keyof 
  * @throws {PlinthError} RESOURCE_INVALID where a filter has the name of a parameter of every list, or `version` is no number
  */
 export function modelResources<
+  Table extends string,
   Columns extends TProperties,
   Generated extends string,
   Audit extends AuditColumn,
@@ -105,8 +114,9 @@ export function modelResources<
   const Count extends Counting = true,
   const Version extends keyof RowProperties<Columns, Audit> & string = never,
 >(
-  model: ModelOf<string, Columns, Generated, Audit, SoftDelete, Key>,
+  model: ModelOf<Table, Columns, Generated, Audit, SoftDelete, Key>,
   options: ModelResourcesOptions<
+    ModelOf<Table, Columns, Generated, Audit, SoftDelete, Key>,
     RowProperties<Columns, Audit>,
     Filters,
     Search,
@@ -131,7 +141,8 @@ export function modelResources<
   const { only, noun = model.table.replaceAll('_', ' '), maxMany = 1000, list = {} } = options
   const { version } = options
   if (version !== undefined) assertVersion(model, version)
-  const rows = new ModelRows(model, noun, version)
+  const scope = options.scope && scopeOf(model, options.scope)
+  const rows = new ModelRows(model, { noun, version, scope })
   const etag =
     version === undefined
       ? undefined
@@ -143,9 +154,10 @@ export function modelResources<
     input: without(model.input, version),
     patch: without(model.patch, version),
     ...(etag && { conditional: { etag } }),
+    ...(scope && { scoped: { scope } }),
   }
   const all = {
-    list: createModelList(model, noun, list as never),
+    list: createModelList(model, noun, list as never, scope),
     ...createReading(parts),
     ...createWriting(parts, maxMany),
   }
@@ -162,6 +174,8 @@ interface Parts {
   patch: TObject
   /** What those of one row have where requests may have conditions. */
   conditional?: { etag: (key: Values, context: Context) => Promise<string | undefined> }
+  /** What all have where callers have some of the rows. */
+  scoped?: { scope: RowScope }
 }
 
 function assertVersion({ table, state, audit }: Model, version: string): void {
@@ -179,7 +193,7 @@ function without(schema: TObject, version: string | undefined): TObject {
   return Type.Object(Object.fromEntries(entries))
 }
 
-function createReading({ rows, noun, schema, conditional }: Parts) {
+function createReading({ rows, noun, schema, conditional, scoped }: Parts) {
   const { request, path } = rows
   return {
     retrieve: defineResource({
@@ -188,6 +202,7 @@ function createReading({ rows, noun, schema, conditional }: Parts) {
       request,
       response: schema,
       ...conditional,
+      ...scoped,
       perform: (key, context) => rows.retrieve(key, context),
     }),
     remove: defineResource({
@@ -196,12 +211,16 @@ function createReading({ rows, noun, schema, conditional }: Parts) {
       path,
       request,
       ...conditional,
+      ...scoped,
       perform: (key, context) => rows.remove(key, context),
     }),
   }
 }
 
-function createWriting({ rows, noun, schema, input, patch, conditional }: Parts, maxMany: number) {
+function createWriting(
+  { rows, noun, schema, input, patch, conditional, scoped }: Parts,
+  maxMany: number,
+) {
   const { request, path } = rows
   const changing = ({ properties }: TObject) =>
     Type.Object({ ...properties, ...request.properties })
@@ -212,7 +231,8 @@ function createWriting({ rows, noun, schema, input, patch, conditional }: Parts,
       status: 201,
       request: input,
       response: schema,
-      perform: (row, { db }) => rows.create(db, row),
+      ...scoped,
+      perform: (row, context) => rows.create(row, context),
     }),
     createMany: defineResource({
       summary: `Add many at once: ${noun}`,
@@ -222,7 +242,8 @@ function createWriting({ rows, noun, schema, input, patch, conditional }: Parts,
       status: 201,
       request: Type.Array(input, { minItems: 1, maxItems: maxMany }),
       response: Type.Array(request),
-      perform: (list, { db }) => rows.createMany(db, list),
+      ...scoped,
+      perform: (list, context) => rows.createMany(list, context),
     }),
     replace: defineResource({
       summary: `Replace one ${noun}`,
@@ -231,6 +252,7 @@ function createWriting({ rows, noun, schema, input, patch, conditional }: Parts,
       request: changing(input),
       response: schema,
       ...conditional,
+      ...scoped,
       perform: (row, context) => rows.replace(row, context),
     }),
     update: defineResource({
@@ -240,6 +262,7 @@ function createWriting({ rows, noun, schema, input, patch, conditional }: Parts,
       request: changing(patch),
       response: schema,
       ...conditional,
+      ...scoped,
       perform: (row, context) => rows.update(row, context),
     }),
   }

@@ -1,14 +1,26 @@
 import { sql } from 'kysely'
 import { type TObject, type TSchema, Type } from 'typebox'
+import { inBatches } from '../database/insert.ts'
 import type { Model } from '../database/model/model.ts'
+import { dialectOf } from '../database/portable.ts'
 import { PreparedQueries } from '../database/prepared.ts'
 import { inTransaction } from '../database/transaction.ts'
 import type { Database } from '../database/types.ts'
 import { errors, notFound } from '../errors.ts'
 import type { Context } from '../resource/context.ts'
+import type { RowScope } from '../resource/contract.ts'
 import { type ColumnRule, canHave, columnRule, toColumn } from './column-value.ts'
 import { type Attempt, explainRefusal } from './model-failures.ts'
 import { type AnyTables, fallbacks, insertRows, pick, type Values } from './model-write.ts'
+
+export interface RowSettings {
+  /** What a row is called in messages. */
+  noun: string
+  /** The column that tells one state of a row from another: a number, or `updated_at`. */
+  version?: string | undefined
+  /** Which rows a caller has: the others are not there, and a row that is written is one of them afterwards. */
+  scope?: RowScope | undefined
+}
 
 /** Reads and writes the rows of a model by their primary keys. */
 export class ModelRows {
@@ -17,6 +29,7 @@ export class ModelRows {
   readonly #rules: ReadonlyMap<string, ColumnRule>
   readonly #queries = new PreparedQueries()
   readonly #version: string | undefined
+  readonly #scope: RowScope | undefined
   // What the conditions of a request were held against: its work is for that state of the row alone.
   readonly #seen = new WeakMap<Context, Values>()
   /** The primary key, as a request and an answer have it. */
@@ -24,10 +37,10 @@ export class ModelRows {
   /** The path of one row: `/:id`. */
   readonly path: string
 
-  /** @param version the column that tells one state of a row from another: a number, or `updated_at` */
-  constructor(model: Model, noun: string, version?: string) {
+  constructor(model: Model, { noun, version, scope }: RowSettings) {
     const { primaryKey } = model.state
     this.#version = version
+    this.#scope = scope
     this.#model = model
     this.#noun = noun
     const { properties } = model.schema
@@ -47,7 +60,7 @@ export class ModelRows {
     const { method, headers } = context.request ?? {}
     const isAsked = headers?.['if-match'] !== undefined || headers?.['if-none-match'] !== undefined
     if (!isAsked && method !== 'GET' && method !== 'HEAD') return undefined
-    const row = await this.#look(context.db, key)
+    const row = await this.#look(context.db, key, context)
     if (row) this.#seen.set(context, row)
     return row && String(row[version])
   }
@@ -56,41 +69,45 @@ export class ModelRows {
   async retrieve(key: Values, context: Context): Promise<Values> {
     const seen = this.#seenOf(key, context)
     this.#seen.delete(context)
-    return seen ?? (await this.find(context.db, key))
+    return seen ?? (await this.#look(context.db, key, context)) ?? this.#missing(key)
   }
 
-  /** @throws {PlinthError} NOT_FOUND */
-  async find(db: Database, key: Values): Promise<Values> {
-    return (await this.#look(db, key)) ?? this.#missing(key)
-  }
-
-  async #look(db: Database, key: Values): Promise<Values | undefined> {
+  async #look(db: Database, key: Values, context: Context): Promise<Values | undefined> {
     const wanted = this.#keyOf(key)
+    if (this.#scope) return await this.#scope(context, this.#select(db, wanted)).executeTakeFirst()
     const names = Object.keys(wanted)
-    const [found] = await this.#queries.run(db, '', Object.values(wanted), (values) => {
-      const pairs = names.map((name, i) => [name, values[i]])
-      return anyTables(db)
-        .selectFrom(this.#model.table)
-        .select(this.#model.columns)
-        .where(({ and }) => and(Object.fromEntries(pairs)))
-    })
+    const [found] = await this.#queries.run(db, '', Object.values(wanted), (values) =>
+      this.#select(db, Object.fromEntries(names.map((name, i) => [name, values[i]]))),
+    )
     return found
   }
 
-  async create(db: Database, row: Values): Promise<Values> {
-    const values = this.#newRow(row)
-    const [key = {}] = await this.#write(db, { rows: [values] }, () =>
-      insertRows(anyTables(db), this.#model, [values]),
-    )
-    return await this.find(db, key)
+  #select(db: Database, key: Values) {
+    const { table, columns } = this.#model
+    return anyTables(db)
+      .selectFrom(table)
+      .select(columns)
+      .where(({ and }) => and(key))
   }
 
-  /** Inserts all or none; returns their keys. */
-  async createMany(db: Database, list: readonly Values[]): Promise<Values[]> {
+  /** @throws {PlinthError} FORBIDDEN where it would not be a row of the caller's */
+  async create(row: Values, context: Context): Promise<Values> {
+    const values = this.#newRow(row)
+    return await this.#write(context, { rows: [values] }, async (db) => {
+      const [key = {}] = await insertRows(db, this.#model, [values])
+      return await this.#written(db, key, context)
+    })
+  }
+
+  /** Inserts all or none; returns their keys. @throws {PlinthError} as for `create` */
+  async createMany(list: readonly Values[], context: Context): Promise<Values[]> {
     const rows = list.map((row, index) => this.#newRow(row, `/${index}`))
     const inserted: Values[] = []
-    const insert = (trx: AnyTables) => insertRows(trx, this.#model, rows, inserted)
-    return await this.#write(db, { rows, inserted }, () => inTransaction(anyTables(db), insert))
+    return await this.#write(context, { rows, inserted }, async (db) => {
+      const keys = await insertRows(db, this.#model, rows, inserted)
+      if (this.#scope) await this.#assertAll(db, keys, context)
+      return keys
+    })
   }
 
   /** What the row does not say is as in a new one. */
@@ -98,41 +115,95 @@ export class ModelRows {
     return await this.update({ ...fallbacks(this.#model), ...row }, context)
   }
 
-  /** @throws {PlinthError} NOT_FOUND; PRECONDITION_FAILED where it has changed since the request's condition was looked at */
+  /**
+   * @throws {PlinthError} NOT_FOUND; FORBIDDEN where it would be no row of the caller's any more; PRECONDITION_FAILED where it
+   *   has changed since the request's condition was looked at
+   */
   async update(row: Values, context: Context): Promise<Values> {
     const { table, state } = this.#model
-    const { db } = context
     const said = Object.entries(row).filter(
       ([name]) => !state.primaryKey.includes(name) && name !== this.#version,
     )
     const values = this.#toColumns(Object.fromEntries(said))
-    if (said.length > 0) {
-      const state = this.#stateOf(row, context)
-      const { numUpdatedRows } = await this.#write(db, { rows: [values] }, () =>
-        anyTables(db)
+    return await this.#write(context, { rows: [values] }, async (db) => {
+      await this.#hold(db, row, context)
+      if (said.length > 0) {
+        const state = this.#stateOf(row, context)
+        const { numUpdatedRows } = await db
           .updateTable(table)
           .set({ ...values, ...this.#nextVersion(row, context) })
           .where(({ and }) => and(state))
-          .executeTakeFirstOrThrow(),
-      )
-      if (numUpdatedRows === 0n) this.#assertUnconditional(row, context)
-    }
-    return await this.find(db, row)
+          .executeTakeFirstOrThrow()
+        if (numUpdatedRows === 0n) this.#assertUnconditional(row, context)
+      }
+      return await this.#written(db, row, context)
+    })
   }
 
   /** @throws {PlinthError} NOT_FOUND; PRECONDITION_FAILED as for `update` */
   async remove(key: Values, context: Context): Promise<null> {
-    const { db } = context
     const state = this.#stateOf(key, context)
-    const { numDeletedRows } = await this.#write(db, { rows: [] }, () =>
-      anyTables(db)
+    return await this.#write(context, { rows: [] }, async (db) => {
+      await this.#hold(db, key, context)
+      const { numDeletedRows } = await db
         .deleteFrom(this.#model.table)
         .where(({ and }) => and(state))
-        .executeTakeFirstOrThrow(),
-    )
-    if (numDeletedRows > 0n) return null
+        .executeTakeFirstOrThrow()
+      if (numDeletedRows > 0n) return null
+      this.#assertUnconditional(key, context)
+      return this.#missing(key)
+    })
+  }
+
+  /**
+   * Of a table with a scope: looks whether the row is the caller's, and sees to it that it stays as it is until the end of the
+   * transaction. What changes it then needs its key only: MySQL changes no table that a condition reads.
+   */
+  async #hold(db: AnyTables, key: Values, context: Context): Promise<void> {
+    if (!this.#scope) return
+    const row = this.#select(db as never, this.#keyOf(key))
+    const held = dialectOf(db) === 'mysql' ? row.forUpdate() : row
+    if (await this.#scope(context, held).executeTakeFirst()) return
     this.#assertUnconditional(key, context)
-    return this.#missing(key)
+    this.#missing(key)
+  }
+
+  /** The row as it is after a change. */
+  async #written(db: AnyTables, key: Values, context: Context): Promise<Values> {
+    const row = await this.#look(db as never, key, context)
+    if (row) return row
+    return this.#scope ? forbidden('') : this.#missing(key)
+  }
+
+  /** @throws {PlinthError} FORBIDDEN with the place of the first row that is not the caller's */
+  async #assertAll(db: AnyTables, keys: readonly Values[], context: Context): Promise<void> {
+    let first = 0
+    for (const batch of inBatches(keys, MANY_KEYS)) {
+      const rows = this.#selectAll(db, batch)
+      const found = (await this.#scope?.(context, rows).execute()) ?? []
+      const known = new Set(found.map((row) => this.#textOf(row)))
+      const missing = batch.findIndex((key) => !known.has(this.#textOf(key)))
+      // The same key may be read in another form than it was written in: then their number tells.
+      if (found.length < batch.length) forbidden(`/${first + Math.max(0, missing)}`)
+      first += batch.length
+    }
+  }
+
+  #selectAll(db: AnyTables, keys: readonly Values[]) {
+    const { table, columns, state } = this.#model
+    const [first = '', ...others] = state.primaryKey
+    const rows = db.selectFrom(table).select(columns)
+    return others.length === 0
+      ? rows.where(
+          first,
+          'in',
+          keys.map((key) => key[first]),
+        )
+      : rows.where(({ or, and }) => or(keys.map((key) => and(pick(key, state.primaryKey)))))
+  }
+
+  #textOf(row: Values): string {
+    return this.#model.state.primaryKey.map((name) => row[name]).join('/')
   }
 
   /** What says which row is changed: its key, and where the request depends on what it was like, that. */
@@ -177,9 +248,17 @@ export class ModelRows {
     return { ...this.#toColumns(row, path), ...(isNumber && { [version]: 1 }) }
   }
 
-  #write<T>(db: Database, what: Pick<Attempt, 'rows' | 'inserted'>, write: () => Promise<T>) {
-    const attempt = { ...what, db: anyTables(db), model: this.#model, noun: this.#noun }
-    return explainRefusal(attempt, write)
+  /** In a transaction, where it is more than one statement that changes something, or must be taken back. */
+  async #write<T>(
+    context: Context,
+    what: Pick<Attempt, 'rows' | 'inserted'>,
+    write: (db: AnyTables) => Promise<T>,
+  ): Promise<T> {
+    const db = anyTables(context.db)
+    const isOne = !what.inserted && !this.#scope
+    return await explainRefusal({ ...what, db, model: this.#model, noun: this.#noun }, () =>
+      isOne ? write(db) : inTransaction(db, write as never),
+    )
   }
 
   /**
@@ -205,9 +284,16 @@ export class ModelRows {
   }
 
   #missing(key: Values): never {
-    const { primaryKey } = this.#model.state
-    return notFound(this.#noun, primaryKey.map((name) => key[name]).join('/'))
+    return notFound(this.#noun, this.#textOf(key))
   }
 }
+
+function forbidden(path: string): never {
+  const message = 'would be a row that this user may not have'
+  throw errors.FORBIDDEN.with({ errors: [{ path, message }] })
+}
+
+/** Of one statement that finds rows by their keys. */
+const MANY_KEYS = 500
 
 const anyTables = (db: Database) => db as unknown as AnyTables

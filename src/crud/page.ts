@@ -13,6 +13,7 @@ import type { PreparedQueries } from '../database/prepared.ts'
 import type { Row } from '../database/types.ts'
 import { errors } from '../errors.ts'
 import { type ColumnRule, canHave, toColumn } from './column-value.ts'
+import { enclosed } from './enclosed.ts'
 
 /** How a filter's value is compared with its column. `contains` takes part of a text; `from` and `to` include the value. */
 export type FilterOperator = 'equals' | 'contains' | 'from' | 'to'
@@ -247,11 +248,14 @@ interface Term {
 
 function narrow(rows: AnyQuery, terms: readonly Term[], values: readonly unknown[]): AnyQuery {
   let at = 0
-  return terms.reduce((query, term) => {
-    const own = values.slice(at, at + term.values.length)
-    at += own.length
-    return query.where(term.write(own))
-  }, rows)
+  return terms.reduce(
+    (query, term) => {
+      const own = values.slice(at, at + term.values.length)
+      at += own.length
+      return query.where(term.write(own))
+    },
+    terms.length > 0 ? enclosed(rows) : rows,
+  )
 }
 
 function countAll(rows: AnyQuery): AnyQuery {

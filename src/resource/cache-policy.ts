@@ -68,9 +68,18 @@ export function isShared({ perUser = true }: CachePolicy): boolean {
   return !perUser
 }
 
-/** @throws {PlinthError} RESOURCE_INVALID where a time is none */
-export function assertCachePolicy(name: string, cache: ResourceCache | undefined): void {
+/**
+ * @param scoped whether the result depends on whose rows it is made of
+ * @throws {PlinthError} RESOURCE_INVALID where a time is none, or users would be given the rows of others
+ */
+export function assertCachePolicy(
+  name: string,
+  cache: ResourceCache | undefined,
+  scoped: boolean,
+): void {
   if (!cache) return
+  if (scoped && isShared(cache))
+    throw invalid(name, 'perUser is false, and its scope gives each user other rows')
   const { ttl, stale = 0, negative = 0, loadTimeout = 0, anonymous } = cache
   const times = { stale, negative, loadTimeout }
   if (!(Number.isFinite(ttl) && ttl > 0))
@@ -79,7 +88,8 @@ export function assertCachePolicy(name: string, cache: ResourceCache | undefined
     if (!(Number.isFinite(value) && value >= 0))
       throw invalid(name, `${key} is ${value}; expected seconds from 0`)
   }
-  if (anonymous) assertCachePolicy(name, anonymous)
+  // Of nobody there is one.
+  if (anonymous) assertCachePolicy(name, anonymous, false)
 }
 
 function invalid(name: string, problem: string): Error {

@@ -61,6 +61,11 @@ export interface ResourceDefinition<Req extends TSchema, Res extends TSchema>
   ): Promise<Date | undefined> | Date | undefined
   /** How its results are cached; default: not at all. Calls that change something are `invalidate`d by tags. */
   cache?: ResourceCache<Static<Req>, Static<Res>>
+  /**
+   * Which rows each caller has, by `defineScope`; what is cached has to be of each user alone then. It is said here for all to
+   * know: `perform` applies it, `scope(context, query)`.
+   */
+  scope?: RowScope
   /** Whether it has a route, and is in the API document; default: as its module says, else true. It can be called in process anyway. */
   expose?: boolean
   /**
@@ -75,6 +80,12 @@ export interface ResourceDefinition<Req extends TSchema, Res extends TSchema>
   schedule?: string | Schedule
   perform(request: Static<Req>, context: Context): Promise<Static<Res>> | Static<Res>
 }
+
+/** Adds to a query of a table the conditions under which its rows are the caller's. */
+export type RowScope = <Query extends { where(...conditions: never[]): unknown }>(
+  context: Context,
+  query: Query,
+) => Query
 
 /** What is known of a resource without calling it. */
 export interface Defined<Req extends TSchema = TSchema, Res extends TSchema = TSchema> {

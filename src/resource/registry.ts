@@ -132,8 +132,8 @@ export class ResourceRegistry implements Iterable<Registered> {
   }
 
   #list(name: string, resource: AnyDefined, module: RegisteredModule, prefix: string): Listing {
-    const { cache, path = '/', expose = module.expose ?? true } = resource.definition
-    assertCachePolicy(name, cache)
+    const { cache, scope, path = '/', expose = module.expose ?? true } = resource.definition
+    assertCachePolicy(name, cache, scope !== undefined)
     assertTimeout(name, 'its timeout', resource.definition.timeout ?? 0)
     if (path !== '' && !path.startsWith('/'))
       throw errors.RESOURCE_INVALID(name, `its path ${path} does not begin with /`)

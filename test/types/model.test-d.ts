@@ -1,11 +1,13 @@
 // Nothing here runs: `npm run check:types` fails where a type is not what is said, or an error does not come.
 import type { ColumnType, Generated, Insertable, Kysely, Selectable } from 'kysely'
 import {
+  type Context,
   column,
   type Db,
   decimal,
   defineModel,
   defineModule,
+  defineScope,
   modelResources,
   restore,
   type Static,
@@ -191,4 +193,22 @@ export async function calls(): Promise<void> {
   modelResources(City, { list: { search: ['nope'] } })
   // @ts-expect-error there is no such column
   modelResources(City, { list: { filters: { nope: 'equals' } } })
+}
+
+modelResources(City, { scope: ({ user }, query) => query.where('country', '=', user.id) })
+// @ts-expect-error there is no such column
+modelResources(City, { scope: ({ user }, query) => query.where('owner', '=', user.id) })
+// @ts-expect-error nothing is returned
+modelResources(City, { scope: ({ user }, query) => void query.where('country', '=', user.id) })
+const french = defineScope(City, (_, query) => query.where('city.country', '=', 'FR'))
+modelResources(City, { scope: french })
+// @ts-expect-error it may be nobody
+defineScope(City, ({ user }, query) => query.where('country', '=', user.id), { nobody: true })
+
+export async function scoped(db: Db<typeof models>, context: Context): Promise<void> {
+  const [city] = await french(context, db.selectFrom('city').select('name')).execute()
+  is<typeof city, { name: string } | undefined>()
+  await french(context, db.updateTable('city').set({ name: 'x' })).execute()
+  // @ts-expect-error rows that are inserted are in no scope yet
+  french(context, db.insertInto('city').values(row))
 }
