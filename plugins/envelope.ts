@@ -2,10 +2,11 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import FindMyWay, { type HTTPMethod, type HTTPVersion, type Instance } from 'find-my-way'
 import { errors } from '../src/errors.ts'
-import { type Envelope, type EnvelopeName, envelopes } from '../src/http/envelope.ts'
+import { type Compat, chooseEnvelope } from '../src/http/compat.ts'
+import type { Envelope, EnvelopeName } from '../src/http/envelope.ts'
 import { createErrorHandler } from '../src/http/error-handler.ts'
 import { problemOfHead } from '../src/http/head.ts'
-import { assertOnce, checkOptions } from '../src/plugin.ts'
+import { assertOnce, checkOptions, invalidOption } from '../src/plugin.ts'
 
 /** Answers what no route does: 405 where another method would have one, else 404. */
 export type AnswerNotFound = (request: FastifyRequest, reply: FastifyReply) => never
@@ -21,6 +22,8 @@ declare module 'fastify' {
 export interface EnvelopeOptions {
   /** The form of every answer, by its name or your own; default `standard`. */
   envelope?: EnvelopeName | Envelope
+  /** Answers as BlueKing's kits do, with their codes and HTTP statuses. */
+  compat?: Compat
   /** Sets the handler of what no route answers; default true. False: the app does, it has `app.answerNotFound`. */
   notFound?: boolean
 }
@@ -36,10 +39,15 @@ interface Served {
  * route allows is known of those that are added after it: `await app.register()` before routes on `app` itself.
  */
 async function envelopePlugin(app: FastifyInstance, options: EnvelopeOptions): Promise<void> {
-  checkOptions<EnvelopeOptions>('envelope', options, { envelope: 'envelope?', notFound: 'flag?' })
+  checkOptions<EnvelopeOptions>('envelope', options, {
+    envelope: 'envelope?',
+    compat: 'compat?',
+    notFound: 'flag?',
+  })
+  if (options.compat && options.envelope)
+    throw invalidOption('envelope', 'envelope', options.envelope, 'none beside compat')
   assertOnce(app, 'envelope', 'envelope')
-  const form = options.envelope ?? 'standard'
-  const envelope = typeof form === 'string' ? envelopes[form] : form
+  const envelope = chooseEnvelope(options)
   app.decorate('envelope', envelope)
   const served: Served[] = []
   app.addHook('onRoute', ({ method, url, constraints = {} }) => {

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifySchema, RouteHandlerMethod } from 'fastify
 import fp from 'fastify-plugin'
 import { type TSchema, Type } from 'typebox'
 import { errors } from '../src/errors.ts'
-import { asJson, type Envelope, envelopeOf } from '../src/http/envelope.ts'
+import { asJson, type Envelope, envelopeOf, failureStatusOf } from '../src/http/envelope.ts'
 import { RETRY_AFTER } from '../src/http/error-handler.ts'
 import { assertOnce, checkOptions } from '../src/plugin.ts'
 import {
@@ -66,7 +66,7 @@ async function health(app: FastifyInstance, options: HealthOptions): Promise<voi
     if (readiness.ready) return envelope.success(readiness, request)
     const notReady = errors.NOT_READY.with({ data: readiness }, whyNot(readiness))
     return reply
-      .code(503)
+      .code(failureStatusOf(envelope, notReady))
       .header('retry-after', RETRY_AFTER)
       .send(envelope.failure(notReady, request))
   })
@@ -99,7 +99,7 @@ function createSchemas(envelope: Envelope) {
     }),
     readyz: schema('ready', 'Whether the process can serve', {
       200: answer('It can serve', readinessSchema),
-      503: {
+      [failureStatusOf(envelope, errors.NOT_READY)]: {
         ...envelope.failureSchema,
         description: 'It cannot serve: it is stopping, or a check failed',
         properties: {

@@ -6,6 +6,7 @@ import type { KitConfig, ServiceConfig } from './config/schema.ts'
 import type { Model } from './database/model/model.ts'
 import type { PluginFolder } from './database/numbered.ts'
 import { errors } from './errors.ts'
+import type { Compat } from './http/compat.ts'
 import type { Encoding } from './http/decompress.ts'
 import type { Envelope, EnvelopeName } from './http/envelope.ts'
 import { inOrder, instanceOf, modulesOfPlugin, type PluginInstance } from './plugin.ts'
@@ -69,6 +70,8 @@ export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> ex
   plugins?: readonly (FastifyPluginAsync | FastifyPluginCallback)[]
   /** The form of every answer: `standard`, `problem` or your own; default `standard`. */
   envelope?: EnvelopeName | Envelope
+  /** Answers as BlueKing's kits do, with their codes and HTTP statuses, in place of `envelope`. */
+  compat?: Compat
   /** Reads compressed bodies, up to BODY_LIMIT bytes of what comes out; default: they are answered with 415. */
   decompress?: true | readonly Encoding[]
   /** Where the kit's own routes are: to move one, or to leave it out. Default: each at its place. */

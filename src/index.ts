@@ -20,6 +20,7 @@ export type { DatabaseTables, Timestamp } from './database/types.ts'
 export { isForeignKeyViolation, isUniqueViolation } from './database/violations.ts'
 export { defineService, type ServiceDefinition } from './define-service.ts'
 export { defineError, errors, notFound, PlinthError } from './errors.ts'
+export type { Compat } from './http/compat.ts'
 export type { Envelope, ParsedAnswer } from './http/envelope.ts'
 export {
   definePlugin,

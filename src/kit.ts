@@ -52,7 +52,11 @@ export const kitPlugins: readonly KitPlugin[] = [
     name: 'envelope',
     after: ['request-log'],
     load: () => import('../plugins/envelope.ts'),
-    options: ({ service: { envelope = 'standard' } }) => ({ envelope, notFound: false }),
+    options: ({ service: { envelope, compat } }) => ({
+      ...(envelope && { envelope }),
+      ...(compat && { compat }),
+      notFound: false,
+    }),
   }),
   kitPlugin({
     name: 'decompress',

@@ -45,6 +45,10 @@ const KINDS = {
     words: 'a path or false',
     fits: (value: unknown) => typeof value === 'string' || value === false,
   },
+  compat: {
+    words: "bk, or { kind: 'bk', platform: '01', module: '02' }, two digits each",
+    fits: (value: unknown) => value === 'bk' || isCompat(value),
+  },
   envelope: {
     words: `${Object.keys(envelopes).join(' or ')}, or a value with success, failure and parse`,
     fits: (value: unknown) =>
@@ -99,6 +103,13 @@ function describe(value: unknown): string {
 function isEnvelope(value: unknown): boolean {
   const needed = ['success', 'successText', 'failure', 'parse', 'successSchema'] as const
   return isObject(value) && needed.every((name) => typeof value[name] === 'function')
+}
+
+function isCompat(value: unknown): boolean {
+  if (!isObject(value)) return false
+  const { kind, platform = '00', module = '00', ...others } = value
+  const digits = [platform, module].every((one) => typeof one === 'string' && /^\d{2}$/.test(one))
+  return kind === 'bk' && digits && Object.keys(others).length === 0
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

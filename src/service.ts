@@ -8,7 +8,7 @@ import { type KitConfig, kitOwnerOf } from './config/schema.ts'
 import { modulesOf, pluginsOf, type ServiceDefinition } from './define-service.ts'
 import { errors } from './errors.ts'
 import { useStrictJson } from './http/body.ts'
-import { envelopes } from './http/envelope.ts'
+import { chooseEnvelope } from './http/compat.ts'
 import { giveContext } from './http/request-context.ts'
 import { kitPlugins } from './kit.ts'
 import {
@@ -124,11 +124,11 @@ export async function createApp<Modules extends ModuleTable>(
 ): Promise<App<Modules>> {
   const { root = process.cwd(), only, override } = options
   const read = readServiceConfig(service, { ...options, root })
-  const { envelope: form = 'standard' } = service
-  const envelope = typeof form === 'string' ? envelopes[form] : form
   const { default: Fastify } = await import('fastify')
   const { serverOptions } = await import('./process/server-options.ts')
-  const app = Fastify(await serverOptions(service.name, read.values, envelope, options.logger))
+  const app = Fastify(
+    await serverOptions(service.name, read.values, chooseEnvelope(service), options.logger),
+  )
   giveContext(app)
   options.prepare?.(app)
   try {

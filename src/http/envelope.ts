@@ -25,6 +25,10 @@ export interface Envelope {
   /** The same as JSON, for data that is JSON already. */
   successText(data: string, request: Asked): string
   failure(error: PlinthError, request: Asked): unknown
+  /** Each success has this HTTP status, whatever its resource says; default: that of the resource, which is 200, 201 or 202. */
+  readonly successStatus?: 200
+  /** The HTTP status of a failure; default: its own. */
+  failureStatus?(error: Pick<PlinthError, 'code' | 'statusCode'>): number
   /** The schema of a successful answer whose data has `schema`. */
   successSchema(schema: JsonSchema): JsonSchema
   readonly failureSchema: JsonSchema
@@ -180,6 +184,19 @@ export type EnvelopeName = keyof typeof envelopes
 /** The form that `app` answers in: as plinth/plugins/envelope was told, where it was registered before; else the standard one. */
 export function envelopeOf(app: FastifyInstance): Envelope {
   return app.hasDecorator('envelope') ? app.getDecorator<Envelope>('envelope') : standardEnvelope
+}
+
+/** The HTTP status of a success of what has `status`. */
+export function successStatusOf(envelope: Envelope, { status = 200 }: { status?: number }): number {
+  return envelope.successStatus ?? status
+}
+
+/** The HTTP status of a failure. */
+export function failureStatusOf(
+  envelope: Envelope,
+  error: Pick<PlinthError, 'code' | 'statusCode'>,
+): number {
+  return envelope.failureStatus?.(error) ?? error.statusCode
 }
 
 /** What a handler returns to answer `body` as JSON: Fastify sends a bare string as text and a bare null as nothing. */

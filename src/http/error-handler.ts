@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { errors, PlinthError } from '../errors.ts'
 import { isFastifyError, isHttpError, toPlinthError } from '../resource/failure.ts'
-import type { Envelope } from './envelope.ts'
+import { type Envelope, failureStatusOf } from './envelope.ts'
 import { logCut, logFailure } from './request-line.ts'
 
 // After these the rest of the request is not read, or another process had better be asked.
@@ -45,7 +45,7 @@ export function createErrorHandler(envelope: Envelope) {
     if (told.statusCode === 503 && !reply.hasHeader('retry-after'))
       reply.header('retry-after', RETRY_AFTER)
     return reply
-      .code(told.statusCode)
+      .code(failureStatusOf(envelope, told))
       .header('x-request-id', request.id)
       .type(envelope.errorType)
       .serializer(JSON.stringify)

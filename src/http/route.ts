@@ -10,7 +10,7 @@ import { compileSerializer, liftDefinitions } from '../resource/serialize.ts'
 import { isAsyncIterable, isStream } from '../resource/stream.ts'
 import { compileExact } from '../resource/validate.ts'
 import { assertReadableUrl, createBodyCheck } from './body.ts'
-import { asJson, type Envelope, toSend } from './envelope.ts'
+import { asJson, type Envelope, successStatusOf, toSend } from './envelope.ts'
 import { evaluatePreconditions } from './precondition.ts'
 import { compileText } from './read-text.ts'
 import {
@@ -95,7 +95,9 @@ function createRouteSchema(
     ...(security && { security }),
     ...parts,
     // Before Fastify sees it: what it refers to counts from the root.
-    response: { [definition.status ?? 200]: liftDefinitions(envelope.successSchema(response)) },
+    response: {
+      [successStatusOf(envelope, definition)]: liftDefinitions(envelope.successSchema(response)),
+    },
   }
 }
 
@@ -113,7 +115,8 @@ function createHandler(
   merge: (request: FastifyRequest) => unknown,
   { app, envelope, async }: RouteSettings,
 ): Handler {
-  const { etag, lastModified, status = 200 } = resource.definition
+  const { etag, lastModified } = resource.definition
+  const status = successStatusOf(envelope, resource.definition)
   const isConditional = etag !== undefined || lastModified !== undefined
   const { responses } = app
   let answered = 0

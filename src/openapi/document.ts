@@ -1,7 +1,7 @@
 import type { Envelope } from '../http/envelope.ts'
 import type { SecurityInfo } from '../resource/security.ts'
 import { describeRoutes } from './describe.ts'
-import { anyOtherFailure, failureOf, sharedFailures } from './failures.ts'
+import { addFailures, anyOtherFailure, sharedFailures } from './failures.ts'
 import { completeOperation } from './operation.ts'
 import { type ServedOperation, securityOf } from './served.ts'
 import type { Document, DocumentInfo, Operation } from './types.ts'
@@ -48,7 +48,7 @@ function complete(
   if (definition) completeOperation(operation, served, definition, envelope)
   const { length } = securityOf(served) ?? authentication.security ?? []
   if (definition && length > 0) {
-    for (const status of [401, 403]) operation.responses[status] = failureOf(status)
+    addFailures(operation, [401, 403], envelope)
   }
   if (!enveloped) return
   for (const response of Object.values(operation.responses)) {

@@ -1,8 +1,8 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyRequest } from 'fastify'
-import { errors, type PlinthError } from '../errors.ts'
-import type { Envelope } from '../http/envelope.ts'
-import type { ResponseObject, SharedResponse } from './types.ts'
+import { errors, PlinthError } from '../errors.ts'
+import { type Envelope, failureStatusOf } from '../http/envelope.ts'
+import type { Operation, ResponseObject, SharedResponse } from './types.ts'
 
 /** The request that examples of answers belong to. */
 export const EXAMPLE_REQUEST = {
@@ -55,9 +55,18 @@ const FAILURES: Readonly<Record<number, Failure>> = {
   },
 }
 
-/** A reference to the shared response for a failure with `status`. */
-export function failureOf(status: number): SharedResponse {
-  return { $ref: `#/components/responses/${nameOf(status)}` }
+/** Refers to the shared responses for failures of `statuses`; the first counts where the form answers two with one status. */
+export function addFailures(
+  { responses }: Operation,
+  statuses: readonly number[],
+  envelope: Envelope,
+): void {
+  for (const status of statuses) {
+    const { example } = FAILURES[status] as Failure
+    responses[failureStatusOf(envelope, example())] ??= {
+      $ref: `#/components/responses/${nameOf(status)}`,
+    }
+  }
 }
 
 /** A reference to the shared response for every failure that has none of its own. */
@@ -81,18 +90,27 @@ export function sharedFailures(
   }
 }
 
+type Declared = Pick<PlinthError, 'code' | 'statusCode'>
+
 /** Responses for the errors that a resource declares, by their status. */
 export function ownFailures(
-  declared: readonly { code: string; statusCode: number }[],
+  declared: readonly Declared[],
   envelope: Envelope,
 ): Record<number, ResponseObject> {
-  const byStatus = Object.groupBy(declared, ({ statusCode }) => statusCode)
+  const byStatus = Object.groupBy(declared, (error) => failureStatusOf(envelope, error))
   return Object.fromEntries(
     Object.entries(byStatus).map(([status, found = []]) => {
-      const description = found.map(({ code }) => `\`${code}\``).join(', ')
-      return [status, createFailure(envelope, description)]
+      const codes = new Set(found.map((error) => `\`${codeIn(envelope, error)}\``))
+      return [status, createFailure(envelope, [...codes].join(', '))]
     }),
   )
+}
+
+/** The code that a client reads of an error. */
+function codeIn(envelope: Envelope, { code, statusCode }: Declared): string {
+  const body = envelope.failure(new PlinthError(code, statusCode, ''), EXAMPLE_REQUEST)
+  const read = envelope.parse(body, failureStatusOf(envelope, { code, statusCode }))
+  return read?.ok === false ? read.code : code
 }
 
 function createFailure(

@@ -1,8 +1,8 @@
-import type { Envelope } from '../http/envelope.ts'
+import { type Envelope, successStatusOf } from '../http/envelope.ts'
 import type { AnyDefined } from '../resource/contract.ts'
 import type { JsonSchema } from '../resource/schema.ts'
 import { conditionParameters, isConditional, isSafe, validatorHeaders } from './conditional.ts'
-import { EXAMPLE_REQUEST, failureOf, ownFailures } from './failures.ts'
+import { addFailures, EXAMPLE_REQUEST, ownFailures } from './failures.ts'
 import type { ServedOperation } from './served.ts'
 import type { MediaType, Operation, Parameter, ResponseObject } from './types.ts'
 
@@ -17,11 +17,9 @@ export function completeOperation(
 ): void {
   completeRequest(operation, served, definition)
   completeSuccess(operation, definition, envelope)
-  for (const status of failuresOf(operation, served, definition)) {
-    operation.responses[status] = failureOf(status)
-  }
+  addFailures(operation, failuresOf(operation, served, definition), envelope)
   Object.assign(operation.responses, ownFailures(definition.errors ?? [], envelope))
-  if (isConditional(definition)) addConditions(operation, definition)
+  if (isConditional(definition)) addConditions(operation, definition, envelope)
   if (served.route.config?.async) addTask(operation, envelope)
 }
 
@@ -61,8 +59,8 @@ function withoutParameters(request: object, parameters: readonly Parameter[]): u
 }
 
 function completeSuccess(operation: Operation, definition: Definition, envelope: Envelope): void {
-  const { status = 200, examples, response } = definition
-  const success = operation.responses[status] as ResponseObject
+  const { examples, response } = definition
+  const success = operation.responses[successStatusOf(envelope, definition)] as ResponseObject
   success.description = response?.description ?? 'Success'
   // @fastify/swagger takes a schema of null for no content; here it is the JSON text `null`.
   success.content ??= { 'application/json': { schema: { type: 'null' } } }
@@ -93,11 +91,11 @@ function failuresOf(
   ]
 }
 
-function addConditions(operation: Operation, definition: Definition): void {
+function addConditions(operation: Operation, definition: Definition, envelope: Envelope): void {
   operation.parameters = [...(operation.parameters ?? []), ...conditionParameters(definition)]
   if (!isSafe(definition)) return
   const headers = validatorHeaders(definition)
-  const success = operation.responses[definition.status ?? 200] as ResponseObject
+  const success = operation.responses[successStatusOf(envelope, definition)] as ResponseObject
   success.headers = headers
   operation.responses[304] = {
     description: 'It is as the client knows it',

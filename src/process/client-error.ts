@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { errors, type PlinthError } from '../errors.ts'
-import type { Envelope } from '../http/envelope.ts'
+import { type Envelope, failureStatusOf } from '../http/envelope.ts'
 import { endRequest, replyOn } from '../http/request-line.ts'
 import { isLingering, linger } from './server-response.ts'
 
@@ -28,14 +28,15 @@ export function createClientErrorHandler(envelope: Envelope) {
     const failure = { code: told.code, reason: `${told.message} (${error.code})` }
     const reply = replyOn(socket)
     const { id, url, headers } = reply?.request ?? { id: randomUUID(), url: '', headers: {} }
+    const answered = failureStatusOf(envelope, told)
     let bytes = 0
     if (socket.writable && !isAnswering(socket)) {
       const body = JSON.stringify(envelope.failure(told, { id, url, headers }))
-      const text = response(told.statusCode, { body, id, type: envelope.errorType })
+      const text = response(answered, { body, id, type: envelope.errorType })
       bytes = Buffer.byteLength(text)
       socket.write(text)
     }
-    const status = bytes > 0 ? told.statusCode : undefined
+    const status = bytes > 0 ? answered : undefined
     if (reply && status) endRequest(reply, { ...failure, status })
     else if (reply) reply.failure = failure
     else this.log.info({ request_id: id, status, bytes, ...failure }, 'request')

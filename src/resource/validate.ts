@@ -78,6 +78,9 @@ const TOO_DEEP: ErrorObject = {
   message: 'is nested too deeply',
 }
 
+/** What is wrong where something is missing. */
+export const REQUIRED = 'is required'
+
 /** What was wrong, place by place, in words for the caller. */
 export function toDetails(found: readonly ErrorObject[] | null | undefined): ErrorDetail[] {
   const details = (found ?? []).slice(0, MAX_DETAILS).map(toDetail)
@@ -91,7 +94,7 @@ function same(a: ErrorDetail, b: ErrorDetail): boolean {
 function toDetail({ instancePath, keyword, params, message }: ErrorObject): ErrorDetail {
   switch (keyword) {
     case 'required':
-      return { path: `${instancePath}/${toToken(params.missingProperty)}`, message: 'is required' }
+      return { path: `${instancePath}/${toToken(params.missingProperty)}`, message: REQUIRED }
     case 'additionalProperties':
       return {
         path: `${instancePath}/${toToken(params.additionalProperty)}`,
