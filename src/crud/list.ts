@@ -148,7 +148,7 @@ export interface List<
 /**
  * Declares how rows of the schema `row` are listed: which filters and orders there are, how long a page is.
  *
- * @throws {PlinthError} RESOURCE_INVALID where a filter has the name of a parameter of every list
+ * @throws {PlinthError} RESOURCE_INVALID where a filter has the name of a parameter of every list, or a column is none of the rows
  */
 export function defineList<
   Row extends TProperties,
@@ -169,7 +169,8 @@ export function defineList<
   const count: Counting = options.count ?? true
   const key = [options.key].flat()
   const pageSize = Math.min(options.pageSize ?? 100, maxPageSize)
-  const ruleOf = (column: string) => columnRule(row.properties[column] as TSchema)
+  for (const column of [...order, ...search, ...fields]) assertColumn(row, column)
+  const ruleOf = (column: string) => columnRule(assertColumn(row, column))
   const filters = Object.entries(options.filters ?? {}).map(([name, filter]) => {
     const { column, operator } =
       typeof filter === 'string' ? { column: name, operator: filter } : filter
@@ -241,6 +242,14 @@ const declared = new WeakMap<TSchema, Declared>()
 /** The list whose request has this schema; undefined where it is none, or does not say what it lists. */
 export function listOf(request: TSchema | undefined): Declared | undefined {
   return request && declared.get(request)
+}
+
+/** Its schema. TypeScript is not always asked. */
+function assertColumn({ properties }: TObject, column: string): TSchema {
+  const schema = properties[column]
+  if (schema) return schema
+  const known = Object.keys(properties).join(', ')
+  throw errors.RESOURCE_INVALID('list', `its rows have no ${column}; they have ${known}`)
 }
 
 const NO_FROM =

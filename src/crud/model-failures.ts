@@ -12,6 +12,8 @@ export interface Attempt {
   /** What a row is called. */
   noun: string
   rows: readonly Values[]
+  /** The columns whose names no client is told. */
+  hidden: readonly string[]
   /** Where the request is a list of rows: the keys of those that were inserted before the statement that failed. */
   inserted?: readonly Values[]
 }
@@ -34,12 +36,16 @@ export async function explainRefusal<T>(attempt: Attempt, write: () => Promise<T
   }
 }
 
-function refused({ model, noun, inserted }: Attempt, violation: Violation, cause: Error): Error {
+function refused(
+  { model, noun, inserted, hidden }: Attempt,
+  violation: Violation,
+  cause: Error,
+): Error {
   const { column = checked(model, cause.message), row = 1, problem = '' } = violation
   const list = inserted ? `/${inserted.length + row - 1}` : ''
   // Where it does not say which row, it may have been any.
   const place = inserted && violation.row === undefined ? '' : list
-  const path = column === undefined ? place : `${place}/${column}`
+  const path = column === undefined || hidden.includes(column) ? place : `${place}/${column}`
   return invalid(cause, noun, { path, message: problem })
 }
 
@@ -50,15 +56,15 @@ function checked({ table, state }: Model, message: string): string | undefined {
   )
 }
 
-function taken({ model, noun, inserted }: Attempt, cause: Error): Error {
-  const columns = columnsOf(model, cause.message)
+function taken({ model, noun, inserted, hidden }: Attempt, cause: Error): Error {
+  const columns = columnsOf(model, cause.message).filter((name) => !hidden.includes(name))
   const message = 'is taken already'
   return errors.CONFLICT.with(
     // Which row of many it was, the database does not say.
     inserted
       ? { cause }
       : { cause, errors: columns.map((name) => ({ path: `/${name}`, message })) },
-    `There is another ${noun} with the same ${columns.join(' and ')}; choose another, or change that one`,
+    `There is another ${noun} with the same ${columns.join(' and ') || 'values'}; choose another, or change that one`,
   )
 }
 

@@ -1,4 +1,4 @@
-import { type TArray, type TNull, type TObject, type TProperties, Type } from 'typebox'
+import { type Static, type TArray, type TNull, type TObject, type TProperties, Type } from 'typebox'
 import type {
   AuditColumn,
   InputProperties,
@@ -8,7 +8,7 @@ import type {
   RowProperties,
 } from '../database/model/model.ts'
 import { errors } from '../errors.ts'
-import type { Context } from '../resource/context.ts'
+import type { Context, User } from '../resource/context.ts'
 import type { RowScope } from '../resource/contract.ts'
 import { defineResource, type Resource } from '../resource/resource.ts'
 import type {
@@ -20,8 +20,9 @@ import type {
   PageParameters,
   PageSchema,
 } from './list.ts'
+import { type FieldLists, fieldsOf, type ModelFields } from './model-fields.ts'
 import { createModelList } from './model-list.ts'
-import { ModelRows } from './model-rows.ts'
+import { type Fill, ModelRows } from './model-rows.ts'
 import type { Values } from './model-write.ts'
 import { type Narrow, scopeOf } from './scope.ts'
 
@@ -37,14 +38,28 @@ export type ModelAction =
 
 export interface ModelResourcesOptions<
   M extends Model,
+  Whole extends TProperties,
   Row extends TProperties,
   Filters,
   Search extends readonly (keyof Row & string)[],
   Fields extends readonly (keyof Row & string)[],
   Only extends ModelAction,
   Count extends Counting,
-  Version extends keyof Row & string,
+  Version extends keyof Whole & string,
+  Hidden extends keyof Whole & string,
+  ReadOnly extends keyof Whole & string,
+  WriteOnly extends keyof Whole & string,
+  Filled extends keyof Whole & string,
 > {
+  /** Which columns clients see and say. */
+  fields?: FieldLists<Hidden, ReadOnly, WriteOnly>
+  /**
+   * What columns of every new row are, whatever its client says: `{ customer: ({ user }) => user.id }`. They are read-only. For
+   * nobody it is 401.
+   */
+  fill?: {
+    readonly [Name in Filled]: (context: Context & { readonly user: User }) => Static<Whole[Name]>
+  }
   /**
    * Which rows a caller has, of all of these resources: the others are 404, and one that would not be the caller's when it is written is 403.
    * `({ user }, query) => query.where('customer', '=', user.id)`, or what `defineScope` has made. Default: all.
@@ -59,7 +74,7 @@ export interface ModelResourcesOptions<
   /** What may be filtered, searched and ordered by; without `order`: by the primary key. */
   list?: Omit<
     ListOptions<keyof Row & string, Filters, Search, Fields, Count>,
-    'from' | 'key' | 'order'
+    'from' | 'scope' | 'key' | 'order'
   > &
     Partial<Pick<ListOptions<NoInfer<keyof Row & string>, Filters>, 'order'>>
   /** Which resources there are; default: all. */
@@ -89,13 +104,20 @@ export interface ModelResources<
   remove: Resource<TObject<Keyed<Row, Key>>, TNull>
 }
 
+/** The columns of a row that clients see. */
+type Shown<Columns extends TProperties, Audit extends AuditColumn, Unseen extends string> = Omit<
+  RowProperties<Columns, Audit>,
+  Unseen
+>
+
 type Keyed<Row extends TProperties, Key extends string> = Pick<Row, Key & keyof Row>
 
 /**
  * Makes the usual resources of a model: ordinary ones, to be spread into a module and replaced one by one.
  * `defineModule({ prefix: '/cities', resources: { ...modelResources(City), list: own } })`
  *
- * @throws {PlinthError} RESOURCE_INVALID where a filter has the name of a parameter of every list, or `version` is no number
+ * @throws {PlinthError} RESOURCE_INVALID where a filter has the name of a parameter of every list, `version` is no number, or `fields`
+ *   cannot be meant so
  */
 export function modelResources<
   Table extends string,
@@ -106,43 +128,57 @@ export function modelResources<
   Key extends string,
   const Filters extends Record<
     string,
-    Filter<keyof RowProperties<Columns, Audit> & string>
+    Filter<keyof Shown<Columns, Audit, Hidden | WriteOnly> & string>
   > = Record<never, never>,
-  const Search extends readonly (keyof RowProperties<Columns, Audit> & string)[] = readonly [],
-  const Fields extends readonly (keyof RowProperties<Columns, Audit> & string)[] = readonly [],
+  const Search extends readonly (keyof Shown<Columns, Audit, Hidden | WriteOnly> &
+    string)[] = readonly [],
+  const Fields extends readonly (keyof Shown<Columns, Audit, Hidden | WriteOnly> &
+    string)[] = readonly [],
   const Only extends ModelAction = ModelAction,
   const Count extends Counting = true,
   const Version extends keyof RowProperties<Columns, Audit> & string = never,
+  const Hidden extends keyof RowProperties<Columns, Audit> & string = never,
+  const ReadOnly extends keyof RowProperties<Columns, Audit> & string = never,
+  const WriteOnly extends keyof RowProperties<Columns, Audit> & string = never,
+  const Filled extends keyof RowProperties<Columns, Audit> & string = never,
 >(
   model: ModelOf<Table, Columns, Generated, Audit, SoftDelete, Key>,
   options: ModelResourcesOptions<
     ModelOf<Table, Columns, Generated, Audit, SoftDelete, Key>,
     RowProperties<Columns, Audit>,
+    Shown<Columns, Audit, Hidden | WriteOnly>,
     Filters,
     Search,
     Fields,
     Only,
     Count,
-    Version
+    Version,
+    Hidden,
+    ReadOnly,
+    WriteOnly,
+    Filled
   > = {},
 ): Pick<
   ModelResources<
-    RowProperties<Columns, Audit>,
-    Omit<InputProperties<Columns, Generated>, Version>,
-    Omit<PatchProperties<Columns, Generated>, Version>,
+    Shown<Columns, Audit, Hidden | WriteOnly>,
+    Omit<InputProperties<Columns, Generated>, Version | Hidden | ReadOnly | Filled>,
+    Omit<PatchProperties<Columns, Generated>, Version | Hidden | ReadOnly | Filled>,
     Key,
-    FilterProperties<RowProperties<Columns, Audit>, Filters> &
+    FilterProperties<Shown<Columns, Audit, Hidden | WriteOnly>, Filters> &
       PageParameters<Search, Fields, Count>,
-    ListedRow<RowProperties<Columns, Audit>, Fields>,
+    ListedRow<Shown<Columns, Audit, Hidden | WriteOnly>, Fields>,
     Count
   >,
   Only
 > {
   const { only, noun = model.table.replaceAll('_', ' '), maxMany = 1000, list = {} } = options
-  const { version } = options
+  const { version, fill = {}, fields: lists = {} } = options
   if (version !== undefined) assertVersion(model, version)
   const scope = options.scope && scopeOf(model, options.scope)
-  const rows = new ModelRows(model, { noun, version, scope })
+  const creates = !only || only.some((name) => name === 'create' || name === 'createMany')
+  const filled = Object.keys(fill)
+  const fields = fieldsOf(model, { lists, filled, version, creates })
+  const rows = new ModelRows(model, { noun, version, scope, fields, fill: fill as Fill })
   const etag =
     version === undefined
       ? undefined
@@ -150,14 +186,12 @@ export function modelResources<
   const parts: Parts = {
     rows,
     noun,
-    schema: model.schema,
-    input: without(model.input, version),
-    patch: without(model.patch, version),
+    fields,
     ...(etag && { conditional: { etag } }),
     ...(scope && { scoped: { scope } }),
   }
   const all = {
-    list: createModelList(model, noun, list as never, scope),
+    list: createModelList(model, { noun, options: list as never, schema: fields.shown, scope }),
     ...createReading(parts),
     ...createWriting(parts, maxMany),
   }
@@ -169,9 +203,7 @@ export function modelResources<
 interface Parts {
   rows: ModelRows
   noun: string
-  schema: TObject
-  input: TObject
-  patch: TObject
+  fields: ModelFields
   /** What those of one row have where requests may have conditions. */
   conditional?: { etag: (key: Values, context: Context) => Promise<string | undefined> }
   /** What all have where callers have some of the rows. */
@@ -186,21 +218,15 @@ function assertVersion({ table, state, audit }: Model, version: string): void {
   throw errors.RESOURCE_INVALID(`of ${table}`, problem)
 }
 
-/** What a client may say: the version is not his to say. */
-function without(schema: TObject, version: string | undefined): TObject {
-  if (version === undefined) return schema
-  const entries = Object.entries(schema.properties).filter(([name]) => name !== version)
-  return Type.Object(Object.fromEntries(entries))
-}
-
-function createReading({ rows, noun, schema, conditional, scoped }: Parts) {
+function createReading({ rows, noun, fields, conditional, scoped }: Parts) {
   const { request, path } = rows
+  const { shown } = fields
   return {
     retrieve: defineResource({
       summary: `One ${noun}`,
       path,
       request,
-      response: schema,
+      response: shown,
       ...conditional,
       ...scoped,
       perform: (key, context) => rows.retrieve(key, context),
@@ -217,11 +243,9 @@ function createReading({ rows, noun, schema, conditional, scoped }: Parts) {
   }
 }
 
-function createWriting(
-  { rows, noun, schema, input, patch, conditional, scoped }: Parts,
-  maxMany: number,
-) {
+function createWriting({ rows, noun, fields, conditional, scoped }: Parts, maxMany: number) {
   const { request, path } = rows
+  const { shown, input, patch } = fields
   const changing = ({ properties }: TObject) =>
     Type.Object({ ...properties, ...request.properties })
   return {
@@ -230,7 +254,7 @@ function createWriting(
       method: 'POST',
       status: 201,
       request: input,
-      response: schema,
+      response: shown,
       ...scoped,
       perform: (row, context) => rows.create(row, context),
     }),
@@ -250,7 +274,7 @@ function createWriting(
       method: 'PUT',
       path,
       request: changing(input),
-      response: schema,
+      response: shown,
       ...conditional,
       ...scoped,
       perform: (row, context) => rows.replace(row, context),
@@ -260,7 +284,7 @@ function createWriting(
       method: 'PATCH',
       path,
       request: changing(patch),
-      response: schema,
+      response: shown,
       ...conditional,
       ...scoped,
       perform: (row, context) => rows.update(row, context),

@@ -7,10 +7,11 @@ import { PreparedQueries } from '../database/prepared.ts'
 import { inTransaction } from '../database/transaction.ts'
 import type { Database } from '../database/types.ts'
 import { errors, notFound } from '../errors.ts'
-import type { Context } from '../resource/context.ts'
+import type { Context, User } from '../resource/context.ts'
 import type { RowScope } from '../resource/contract.ts'
 import { type ColumnRule, canHave, columnRule, toColumn } from './column-value.ts'
 import { type Attempt, explainRefusal } from './model-failures.ts'
+import type { ModelFields } from './model-fields.ts'
 import { type AnyTables, fallbacks, insertRows, pick, type Values } from './model-write.ts'
 
 export interface RowSettings {
@@ -20,7 +21,12 @@ export interface RowSettings {
   version?: string | undefined
   /** Which rows a caller has: the others are not there, and a row that is written is one of them afterwards. */
   scope?: RowScope | undefined
+  fields: ModelFields
+  fill?: Fill
 }
+
+/** What columns of every new row are, by who makes it. */
+export type Fill = Readonly<Record<string, (context: Context & { user: User }) => unknown>>
 
 /** Reads and writes the rows of a model by their primary keys. */
 export class ModelRows {
@@ -30,6 +36,13 @@ export class ModelRows {
   readonly #queries = new PreparedQueries()
   readonly #version: string | undefined
   readonly #scope: RowScope | undefined
+  /** What is read of a row. */
+  readonly #columns: readonly string[]
+  /** What of that a client sees; undefined: all. */
+  readonly #shown: readonly string[] | undefined
+  readonly #unsaid: readonly string[]
+  readonly #hidden: readonly string[]
+  readonly #fill: readonly (readonly [string, Fill[string]])[]
   // What the conditions of a request were held against: its work is for that state of the row alone.
   readonly #seen = new WeakMap<Context, Values>()
   /** The primary key, as a request and an answer have it. */
@@ -37,8 +50,15 @@ export class ModelRows {
   /** The path of one row: `/:id`. */
   readonly path: string
 
-  constructor(model: Model, { noun, version, scope }: RowSettings) {
+  constructor(model: Model, { noun, version, scope, fields, fill = {} }: RowSettings) {
     const { primaryKey } = model.state
+    const shown = Object.keys(fields.shown.properties)
+    const read = [...shown, ...(version === undefined ? [] : [version])]
+    this.#columns = model.columns.filter((name) => read.includes(name))
+    this.#shown = shown.length < this.#columns.length ? shown : undefined
+    this.#unsaid = fields.unsaid
+    this.#hidden = fields.hidden
+    this.#fill = Object.entries(fill)
     this.#version = version
     this.#scope = scope
     this.#model = model
@@ -69,7 +89,7 @@ export class ModelRows {
   async retrieve(key: Values, context: Context): Promise<Values> {
     const seen = this.#seenOf(key, context)
     this.#seen.delete(context)
-    return seen ?? (await this.#look(context.db, key, context)) ?? this.#missing(key)
+    return this.#answer(seen ?? (await this.#look(context.db, key, context)) ?? this.#missing(key))
   }
 
   async #look(db: Database, key: Values, context: Context): Promise<Values | undefined> {
@@ -83,16 +103,15 @@ export class ModelRows {
   }
 
   #select(db: Database, key: Values) {
-    const { table, columns } = this.#model
     return anyTables(db)
-      .selectFrom(table)
-      .select(columns)
+      .selectFrom(this.#model.table)
+      .select(this.#columns)
       .where(({ and }) => and(key))
   }
 
   /** @throws {PlinthError} FORBIDDEN where it would not be a row of the caller's */
   async create(row: Values, context: Context): Promise<Values> {
-    const values = this.#newRow(row)
+    const values = this.#newRow(row, context)
     return await this.#write(context, { rows: [values] }, async (db) => {
       const [key = {}] = await insertRows(db, this.#model, [values])
       return await this.#written(db, key, context)
@@ -101,7 +120,7 @@ export class ModelRows {
 
   /** Inserts all or none; returns their keys. @throws {PlinthError} as for `create` */
   async createMany(list: readonly Values[], context: Context): Promise<Values[]> {
-    const rows = list.map((row, index) => this.#newRow(row, `/${index}`))
+    const rows = list.map((row, index) => this.#newRow(row, context, `/${index}`))
     const inserted: Values[] = []
     return await this.#write(context, { rows, inserted }, async (db) => {
       const keys = await insertRows(db, this.#model, rows, inserted)
@@ -110,9 +129,12 @@ export class ModelRows {
     })
   }
 
-  /** What the row does not say is as in a new one. */
+  /** What the row does not say is as in a new one, but for what no client says. */
   async replace(row: Values, context: Context): Promise<Values> {
-    return await this.update({ ...fallbacks(this.#model), ...row }, context)
+    const left = Object.entries(fallbacks(this.#model)).filter(
+      ([name]) => !this.#unsaid.includes(name),
+    )
+    return await this.update({ ...Object.fromEntries(left), ...row }, context)
   }
 
   /**
@@ -171,7 +193,7 @@ export class ModelRows {
   /** The row as it is after a change. */
   async #written(db: AnyTables, key: Values, context: Context): Promise<Values> {
     const row = await this.#look(db as never, key, context)
-    if (row) return row
+    if (row) return this.#answer(row)
     return this.#scope ? forbidden('') : this.#missing(key)
   }
 
@@ -190,9 +212,9 @@ export class ModelRows {
   }
 
   #selectAll(db: AnyTables, keys: readonly Values[]) {
-    const { table, columns, state } = this.#model
+    const { table, state } = this.#model
     const [first = '', ...others] = state.primaryKey
-    const rows = db.selectFrom(table).select(columns)
+    const rows = db.selectFrom(table).select(this.#columns)
     return others.length === 0
       ? rows.where(
           first,
@@ -200,6 +222,10 @@ export class ModelRows {
           keys.map((key) => key[first]),
         )
       : rows.where(({ or, and }) => or(keys.map((key) => and(pick(key, state.primaryKey)))))
+  }
+
+  #answer(row: Values): Values {
+    return this.#shown ? pick(row, this.#shown) : row
   }
 
   #textOf(row: Values): string {
@@ -242,10 +268,14 @@ export class ModelRows {
       : {}
   }
 
-  #newRow(row: Values, path = ''): Values {
+  /** @throws {PlinthError} UNAUTHENTICATED where something is to be filled in for nobody */
+  #newRow(row: Values, context: Context, path = ''): Values {
     const version = this.#version
     const isNumber = version !== undefined && version !== 'updated_at'
-    return { ...this.#toColumns(row, path), ...(isNumber && { [version]: 1 }) }
+    if (this.#fill.length > 0 && context.user === undefined) throw errors.UNAUTHENTICATED()
+    const filled = this.#fill.map(([name, value]) => [name, value(context as never)])
+    const whole = { ...row, ...Object.fromEntries(filled) }
+    return { ...this.#toColumns(whole, path), ...(isNumber && { [version]: 1 }) }
   }
 
   /** In a transaction, where it is more than one statement that changes something, or must be taken back. */
@@ -256,7 +286,8 @@ export class ModelRows {
   ): Promise<T> {
     const db = anyTables(context.db)
     const isOne = !what.inserted && !this.#scope
-    return await explainRefusal({ ...what, db, model: this.#model, noun: this.#noun }, () =>
+    const attempt = { ...what, db, model: this.#model, noun: this.#noun, hidden: this.#hidden }
+    return await explainRefusal(attempt, () =>
       isOne ? write(db) : inTransaction(db, write as never),
     )
   }

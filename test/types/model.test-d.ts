@@ -212,3 +212,30 @@ export async function scoped(db: Db<typeof models>, context: Context): Promise<v
   // @ts-expect-error rows that are inserted are in no scope yet
   french(context, db.insertInto('city').values(row))
 }
+
+const hiding = modelResources(City, {
+  fields: { hidden: ['note'], readOnly: ['kind'], writeOnly: ['big'] },
+  fill: { country: ({ user }) => user.id },
+  list: { filters: { kind: 'equals' } },
+})
+
+export async function hidden(): Promise<void> {
+  const city = await hiding.retrieve({ id: 1 })
+  is<keyof typeof city, Exclude<keyof Static<typeof City.schema>, 'note' | 'big'>>()
+  const seen = new Date().toISOString()
+  await hiding.create({ name: 'x', seen, big: 1, extra: { tags: [] } })
+  // @ts-expect-error it is hidden
+  await hiding.update({ id: 1, note: 'x' })
+  // @ts-expect-error it is read-only
+  await hiding.update({ id: 1, kind: 'town' })
+  // @ts-expect-error it is filled in
+  await hiding.update({ id: 1, country: 'FR' })
+  // @ts-expect-error it is hidden
+  modelResources(City, { fields: { hidden: ['note'] }, list: { filters: { note: 'equals' } } })
+  // @ts-expect-error it is only written
+  modelResources(City, { fields: { writeOnly: ['note'] }, list: { order: ['note'] } })
+  // @ts-expect-error there is no such column
+  modelResources(City, { fields: { hidden: ['nope'] } })
+  // @ts-expect-error a country is a text
+  modelResources(City, { fill: { country: () => 1 } })
+}
