@@ -27,6 +27,7 @@ export interface ModelFields {
   readonly unsaid: readonly string[]
   /** The columns whose names no client is told. */
   readonly hidden: readonly string[]
+  readonly writeOnly: readonly string[]
 }
 
 interface Given {
@@ -62,6 +63,7 @@ export function fieldsOf(model: Model, { lists, filled, version, creates }: Give
     patch: without(model.patch, unsaid, writeOnly, { writeOnly: true }),
     unsaid,
     hidden,
+    writeOnly,
   }
 }
 

@@ -36,6 +36,15 @@ export type ModelAction =
   | 'update'
   | 'remove'
 
+/** Who may do what with which rows. */
+export interface ModelAccess<M extends Model> {
+  /**
+   * Which rows a caller has, of all of these resources: the others are 404, and one that would not be the caller's when it is written is 403.
+   * `({ user }, query) => query.where('customer', '=', user.id)`, or what `defineScope` has made. Default: all.
+   */
+  scope?: Narrow<M>
+}
+
 export interface ModelResourcesOptions<
   M extends Model,
   Whole extends TProperties,
@@ -50,7 +59,7 @@ export interface ModelResourcesOptions<
   ReadOnly extends keyof Whole & string,
   WriteOnly extends keyof Whole & string,
   Filled extends keyof Whole & string,
-> {
+> extends ModelAccess<M> {
   /** Which columns clients see and say. */
   fields?: FieldLists<Hidden, ReadOnly, WriteOnly>
   /**
@@ -60,11 +69,6 @@ export interface ModelResourcesOptions<
   fill?: {
     readonly [Name in Filled]: (context: Context & { readonly user: User }) => Static<Whole[Name]>
   }
-  /**
-   * Which rows a caller has, of all of these resources: the others are 404, and one that would not be the caller's when it is written is 403.
-   * `({ user }, query) => query.where('customer', '=', user.id)`, or what `defineScope` has made. Default: all.
-   */
-  scope?: Narrow<M>
   /**
    * The column that tells one state of a row from another: an integer, which begins at 1 and which every change made here raises,
    * or `updated_at`, which does not tell two changes within one millisecond apart. A row then has an `ETag`, and with `If-Match` a

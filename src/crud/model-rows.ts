@@ -1,4 +1,4 @@
-import { sql } from 'kysely'
+import { type SelectQueryBuilder, sql } from 'kysely'
 import { type TObject, type TSchema, Type } from 'typebox'
 import { inBatches } from '../database/insert.ts'
 import type { Model } from '../database/model/model.ts'
@@ -9,6 +9,7 @@ import type { Database } from '../database/types.ts'
 import { errors, notFound } from '../errors.ts'
 import type { Context, User } from '../resource/context.ts'
 import type { RowScope } from '../resource/contract.ts'
+import { type Change, secretsOf, writeChanges } from './change-log.ts'
 import { type ColumnRule, canHave, columnRule, toColumn } from './column-value.ts'
 import { type Attempt, explainRefusal } from './model-failures.ts'
 import type { ModelFields } from './model-fields.ts'
@@ -41,6 +42,10 @@ export class ModelRows {
   /** What of that a client sees; undefined: all. */
   readonly #shown: readonly string[] | undefined
   readonly #unsaid: readonly string[]
+  /** The columns whose values the audit log does not have. */
+  readonly #secrets: readonly string[]
+  /** Whether a row is looked at before and after it is changed. */
+  readonly #isWatched: boolean
   readonly #hidden: readonly string[]
   readonly #fill: readonly (readonly [string, Fill[string]])[]
   // What the conditions of a request were held against: its work is for that state of the row alone.
@@ -54,7 +59,9 @@ export class ModelRows {
     const { primaryKey } = model.state
     const shown = Object.keys(fields.shown.properties)
     const read = [...shown, ...(version === undefined ? [] : [version])]
-    this.#columns = model.columns.filter((name) => read.includes(name))
+    this.#columns = model.columns.filter((name) => model.isLogged || read.includes(name))
+    this.#secrets = model.isLogged ? [...secretsOf(model), ...fields.writeOnly] : []
+    this.#isWatched = model.isLogged || scope !== undefined
     this.#shown = shown.length < this.#columns.length ? shown : undefined
     this.#unsaid = fields.unsaid
     this.#hidden = fields.hidden
@@ -114,7 +121,9 @@ export class ModelRows {
     const values = this.#newRow(row, context)
     return await this.#write(context, { rows: [values] }, async (db) => {
       const [key = {}] = await insertRows(db, this.#model, [values])
-      return await this.#written(db, key, context)
+      const after = await this.#written(db, key, context)
+      if (this.#isWatched) await this.#log(context, [{ after }])
+      return this.#answer(after)
     })
   }
 
@@ -124,7 +133,7 @@ export class ModelRows {
     const inserted: Values[] = []
     return await this.#write(context, { rows, inserted }, async (db) => {
       const keys = await insertRows(db, this.#model, rows, inserted)
-      if (this.#scope) await this.#assertAll(db, keys, context)
+      if (this.#isWatched) await this.#watchAll(db, keys, context)
       return keys
     })
   }
@@ -148,7 +157,7 @@ export class ModelRows {
     )
     const values = this.#toColumns(Object.fromEntries(said))
     return await this.#write(context, { rows: [values] }, async (db) => {
-      await this.#hold(db, row, context)
+      const before = this.#isWatched ? await this.#hold(db, row, context) : undefined
       if (said.length > 0) {
         const state = this.#stateOf(row, context)
         const { numUpdatedRows } = await db
@@ -158,7 +167,9 @@ export class ModelRows {
           .executeTakeFirstOrThrow()
         if (numUpdatedRows === 0n) this.#assertUnconditional(row, context)
       }
-      return await this.#written(db, row, context)
+      const after = await this.#written(db, row, context)
+      if (this.#isWatched) await this.#log(context, [{ before, after }])
+      return this.#answer(after)
     })
   }
 
@@ -166,49 +177,63 @@ export class ModelRows {
   async remove(key: Values, context: Context): Promise<null> {
     const state = this.#stateOf(key, context)
     return await this.#write(context, { rows: [] }, async (db) => {
-      await this.#hold(db, key, context)
+      const before = this.#isWatched ? await this.#hold(db, key, context) : undefined
       const { numDeletedRows } = await db
         .deleteFrom(this.#model.table)
         .where(({ and }) => and(state))
         .executeTakeFirstOrThrow()
-      if (numDeletedRows > 0n) return null
-      this.#assertUnconditional(key, context)
-      return this.#missing(key)
+      if (numDeletedRows === 0n) {
+        this.#assertUnconditional(key, context)
+        this.#missing(key)
+      }
+      if (this.#isWatched) await this.#log(context, [{ before }])
+      return null
     })
   }
 
   /**
-   * Of a table with a scope: looks whether the row is the caller's, and sees to it that it stays as it is until the end of the
-   * transaction. What changes it then needs its key only: MySQL changes no table that a condition reads.
+   * The row before a change: whether it is the caller's, and for the log. It stays as it is until the
+   * end of the transaction, so that to change it needs its key only: MySQL changes no table that a condition reads.
    */
-  async #hold(db: AnyTables, key: Values, context: Context): Promise<void> {
-    if (!this.#scope) return
+  async #hold(db: AnyTables, key: Values, context: Context): Promise<Values> {
     const row = this.#select(db as never, this.#keyOf(key))
     const held = dialectOf(db) === 'mysql' ? row.forUpdate() : row
-    if (await this.#scope(context, held).executeTakeFirst()) return
+    const found = await this.#within(context, held).executeTakeFirst()
+    if (found) return found
     this.#assertUnconditional(key, context)
-    this.#missing(key)
+    return this.#missing(key)
   }
 
   /** The row as it is after a change. */
   async #written(db: AnyTables, key: Values, context: Context): Promise<Values> {
     const row = await this.#look(db as never, key, context)
-    if (row) return this.#answer(row)
-    return this.#scope ? forbidden('') : this.#missing(key)
+    return row ?? (this.#scope ? forbidden('') : this.#missing(key))
   }
 
-  /** @throws {PlinthError} FORBIDDEN with the place of the first row that is not the caller's */
-  async #assertAll(db: AnyTables, keys: readonly Values[], context: Context): Promise<void> {
+  /** @throws {PlinthError} FORBIDDEN with the place of the first new row that is not the caller's */
+  async #watchAll(db: AnyTables, keys: readonly Values[], context: Context): Promise<void> {
     let first = 0
     for (const batch of inBatches(keys, MANY_KEYS)) {
-      const rows = this.#selectAll(db, batch)
-      const found = (await this.#scope?.(context, rows).execute()) ?? []
+      const found = await this.#within(context, this.#selectAll(db, batch)).execute()
       const known = new Set(found.map((row) => this.#textOf(row)))
       const missing = batch.findIndex((key) => !known.has(this.#textOf(key)))
       // The same key may be read in another form than it was written in: then their number tells.
       if (found.length < batch.length) forbidden(`/${first + Math.max(0, missing)}`)
       first += batch.length
+      await this.#log(
+        context,
+        found.map((after) => ({ after })),
+      )
     }
+  }
+
+  #within(context: Context, query: Rows): Rows {
+    return this.#scope ? this.#scope(context, query) : query
+  }
+
+  /** In the transaction of the change. */
+  async #log(context: Context, changes: readonly Change[]): Promise<void> {
+    if (this.#model.isLogged) await writeChanges(context, this.#model, changes, this.#secrets)
   }
 
   #selectAll(db: AnyTables, keys: readonly Values[]) {
@@ -285,7 +310,7 @@ export class ModelRows {
     write: (db: AnyTables) => Promise<T>,
   ): Promise<T> {
     const db = anyTables(context.db)
-    const isOne = !what.inserted && !this.#scope
+    const isOne = !what.inserted && !this.#isWatched
     const attempt = { ...what, db, model: this.#model, noun: this.#noun, hidden: this.#hidden }
     return await explainRefusal(attempt, () =>
       isOne ? write(db) : inTransaction(db, write as never),
@@ -318,6 +343,8 @@ export class ModelRows {
     return notFound(this.#noun, this.#textOf(key))
   }
 }
+
+type Rows = SelectQueryBuilder<Record<string, Values>, string, Values>
 
 function forbidden(path: string): never {
   const message = 'would be a row that this user may not have'

@@ -1,6 +1,7 @@
 import { errors } from '../../errors.ts'
 import { checkName } from '../schema/names.ts'
 import type { ColumnState, ForeignKeyState, TableState } from '../schema/state.ts'
+import { AuditLog } from './audit-log.ts'
 import type { Model } from './model.ts'
 import { alike } from './problem.ts'
 
@@ -18,6 +19,12 @@ export function assertModels(models: readonly Model[]): void {
     tables.set(table, state)
   }
   assertNames(models)
+  const logged = models.find(({ isLogged }) => isLogged)
+  if (logged && !models.includes(AuditLog))
+    throw errors.MODEL_INVALID(
+      logged.table,
+      `it has audit: 'log', and there is no table for the log; add AuditLog to the models: models: […, AuditLog]`,
+    )
   for (const { table, state } of models) {
     for (const key of state.foreignKeys ?? []) {
       const problem = checkReference(key, state, tables)

@@ -3,7 +3,7 @@ import { errors } from '../../errors.ts'
 import type { ColumnState, TableState } from '../schema/state.ts'
 import { assertTable } from './check.ts'
 import { columnState } from './column-state.ts'
-import type { AnyDefinition, ModelDefinition } from './definition.ts'
+import type { AnyDefinition, AuditDefinition, ModelDefinition } from './definition.ts'
 import { keysOf } from './keys.ts'
 import { type AuditColumn, DELETED_AT, type Model, type ModelOf } from './model.ts'
 import { AUDIT, inputSchema, MAX_USER, patchSchema, rowSchema } from './schemas.ts'
@@ -17,7 +17,7 @@ export function defineModel<
   const Table extends string,
   Columns extends TProperties,
   const Generated extends keyof Columns & string = never,
-  const Audit extends true | readonly AuditColumn[] = readonly never[],
+  const Audit extends AuditDefinition = readonly never[],
   const SoftDelete extends boolean = false,
   const Key extends keyof Columns & string = 'id',
 >(
@@ -27,7 +27,7 @@ export function defineModel<
   Table,
   Columns,
   Generated,
-  Audit extends readonly AuditColumn[] ? Audit[number] : AuditColumn,
+  Audit extends readonly (AuditColumn | 'log')[] ? Exclude<Audit[number], 'log'> : AuditColumn,
   SoftDelete,
   Key
 > {
@@ -66,13 +66,15 @@ function createModel(table: string, definition: AnyDefinition): Model {
     input: inputSchema(said, state.columns),
     patch: patchSchema(said, state.columns),
     audit,
+    isLogged: [definition.audit].flat().includes('log'),
     softDelete,
     uuids: generated.filter((name) => state.columns[name]?.type === 'uuid'),
   }
 }
 
 function auditColumns({ audit = [] }: AnyDefinition): readonly AuditColumn[] {
-  return audit === true ? (Object.keys(AUDIT) as AuditColumn[]) : audit
+  if (audit === true || audit === 'log') return Object.keys(AUDIT) as AuditColumn[]
+  return audit.filter((name) => name !== 'log')
 }
 
 // A UUID is not the database's to make.

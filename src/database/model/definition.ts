@@ -24,10 +24,13 @@ export interface ForeignKeyDefinition<Column extends string> extends ReferenceDe
   readonly columns: readonly Column[]
 }
 
+/** `true`: all columns; `'log'`: all, and the log; else those that are listed. */
+export type AuditDefinition = true | 'log' | readonly (AuditColumn | 'log')[]
+
 export interface ModelDefinition<
   Columns extends TProperties,
   Generated extends keyof Columns & string,
-  Audit extends true | readonly AuditColumn[],
+  Audit extends AuditDefinition,
   SoftDelete extends boolean,
   Key extends keyof Columns & string,
 > {
@@ -43,7 +46,10 @@ export interface ModelDefinition<
   readonly foreignKeys?:
     | { readonly [Name in keyof Columns & string]?: `${string}.${string}` | ReferenceDefinition }
     | readonly ForeignKeyDefinition<keyof Columns & string>[]
-  /** Columns with who made and changed a row, and when: filled in on every insert and update. */
+  /**
+   * Columns with who made and changed a row, and when: filled in on every insert and update. `'log'`: and what its resources change is
+   * written into the audit log, which has the model `AuditLog`.
+   */
   readonly audit?: Audit
   /** Rows are flagged instead of deleted, and hidden from queries. */
   readonly softDelete?: SoftDelete
@@ -52,10 +58,4 @@ export interface ModelDefinition<
 type AnyColumn<Columns> = (keyof Columns & string) | AuditColumn | 'deleted_at'
 
 /** A definition as the checks see it. */
-export type AnyDefinition = ModelDefinition<
-  TProperties,
-  string,
-  true | readonly AuditColumn[],
-  boolean,
-  string
->
+export type AnyDefinition = ModelDefinition<TProperties, string, AuditDefinition, boolean, string>

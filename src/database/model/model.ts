@@ -24,6 +24,8 @@ export interface Model {
   readonly patch: TObject
   /** The columns that are filled in with who and when. */
   readonly audit: readonly AuditColumn[]
+  /** Whether what its resources change is written into the audit log. */
+  readonly isLogged: boolean
   /** Whether rows are flagged instead of deleted. */
   readonly softDelete: boolean
   /** The columns that get a UUID where an insert does not say one. */
