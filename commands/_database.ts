@@ -16,7 +16,7 @@ export async function migratorOf(
   { root, service }: LoadedService,
 ): Promise<Migrator> {
   if (!app.hasDecorator('db')) throw errors.DATABASE_MISSING()
-  const { foldersOf } = await import('../src/define-service.ts')
+  const { foldersOf } = await import('../src/kit.ts')
   const { createMigrator } = await import('../src/database/migrator.ts')
   const { withoutModels } = await import('../src/database/model/soft-delete.ts')
   // A migration's rows are as it writes them: its tables are not those of today's models.

@@ -26,7 +26,7 @@ async function pluginCommands(
 ): Promise<Record<string, Loadable>> {
   if (!serviceRoot(script)) return {}
   const { loadService } = await import('./_service.ts')
-  const { foldersOf } = await import('../src/define-service.ts')
+  const { foldersOf } = await import('../src/kit.ts')
   const { service } = await loadService(script)
   const found: Record<string, Loadable> = {}
   for (const { directory } of foldersOf(service, 'commands')) {

@@ -5,6 +5,7 @@ import type { OclifError } from './_describe.ts'
 import { findCommands } from './_find.ts'
 import { printHelp } from './_help.ts'
 import { selected } from './_selected.ts'
+import { topics } from './_table.ts'
 
 const ROOT = fileURLToPath(new URL('.', import.meta.url))
 const EXTENSION = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
@@ -67,13 +68,7 @@ async function runWithOclif(script: string, version: string, argv: readonly stri
     topicSeparator: ' ',
     additionalHelpFlags: ['-h'],
     commands: { strategy: 'explicit', target: `./_selected.${EXTENSION}`, identifier: 'selected' },
-    topics: {
-      cache: { description: 'Look at what is cached, and take it away' },
-      db: { description: 'Create, drop, reset and dump the database' },
-      migrate: { description: 'Apply, list and take back migrations' },
-      schedule: { description: 'List, run, pause and resume schedules' },
-      tasks: { description: 'List, retry, cancel and remove tasks' },
-    },
+    topics,
   } as const
   const pjson = { name: 'plinth', version, type: 'module', oclif, plinth: { script } }
   try {

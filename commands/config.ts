@@ -19,7 +19,8 @@ export default class ConfigCommand extends BaseCommand {
   async run(): Promise<readonly ConfigVariable[]> {
     const { flags } = await this.parse(ConfigCommand)
     const { service, root } = await this.loadService()
-    const { configOwners, defaultsOfAll, readServiceConfig } = await import('../src/service.ts')
+    const { configOwners, defaultsOfAll } = await import('../src/kit.ts')
+    const { readServiceConfig } = await import('../src/service.ts')
     if (flags.example) {
       const { renderExample } = await import('../src/config/example.ts')
       this.log(renderExample(configOwners(service), defaultsOfAll(service)).trimEnd())

@@ -68,7 +68,7 @@ export default class MakeMigrations extends BaseCommand {
     const { root, file, service } = await this.loadService()
     const { readMigrations, assertSnapshot } = await import('../src/database/migration/snapshot.ts')
     const make = await import('../src/database/migration/make.ts')
-    const { foldersOf, modelsOf, pluginsOf } = await import('../src/define-service.ts')
+    const { foldersOf, modelsOf, pluginsOf } = await import('../src/kit.ts')
     const plugins = foldersOf(service, 'migrations')
     const own = this.ownPlugin(pluginsOf(service), flags.plugin)
     const recorded = own

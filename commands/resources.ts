@@ -19,7 +19,7 @@ export default class Resources extends BaseCommand {
     await this.parse(Resources)
     const { service, root } = await this.loadService()
     const { ResourceRegistry } = await import('../src/resource/registry.ts')
-    const { modulesOf } = await import('../src/define-service.ts')
+    const { modulesOf } = await import('../src/kit.ts')
     const { readModules } = await import('../src/service.ts')
     const registry = new ResourceRegistry(modulesOf(service), {}, readModules(service, root))
     const list = Array.from(registry.listings(), ({ name, entry, path, exposed, module }) => {

@@ -58,7 +58,7 @@ export default class Seed extends BaseCommand {
   }
 
   private async seed(app: FastifyInstance, loaded: LoadedService, options: SeedOptions) {
-    const { foldersOf } = await import('../src/define-service.ts')
+    const { foldersOf } = await import('../src/kit.ts')
     const { createSeeder } = await import('../src/database/seeder.ts')
     const { SeedReport } = await import('./_seed-report.ts')
     const migrator = await migratorOf(app, loaded)

@@ -8,12 +8,13 @@ import type {
   RawServerBase,
   RawServerDefault,
 } from 'fastify'
-import fp from 'fastify-plugin'
 import type { Redis } from 'ioredis'
+import Type, { type Static } from 'typebox'
 import type { CacheOptions as OpenOptions } from '../src/cache/open.ts'
 import type { Cache, Lock, LockOptions } from '../src/cache/types.ts'
 import { afterEveryCommit, isInTransaction } from '../src/database/current-transaction.ts'
-import { assertOnce, assertOrder, checkOptions } from '../src/plugin.ts'
+import { definePlugin } from '../src/plugin.ts'
+import { assertFree, checkOptions, fromEarlier } from '../src/plugin-guards.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -39,6 +40,18 @@ declare module 'fastify/types/route.js' {
   }
 }
 
+declare module '../src/config/schema.ts' {
+  interface KitConfig extends Static<typeof env> {}
+}
+
+const env = Type.Object({
+  CACHE_MEMORY: Type.Integer({
+    description: 'The most bytes of cached results that one process keeps; 0: it keeps none.',
+    default: 67_108_864,
+    minimum: 0,
+  }),
+})
+
 export type CacheOptions = Omit<OpenOptions, 'client' | 'log' | 'transactions'>
 
 /**
@@ -48,17 +61,20 @@ export type CacheOptions = Omit<OpenOptions, 'client' | 'log' | 'transactions'>
  * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_ORDER
  * @throws {TypeError} where a prefix or a limit is not usable
  */
-async function cache(app: FastifyInstance, options: CacheOptions): Promise<void> {
+async function register(
+  app: FastifyInstance,
+  options: CacheOptions,
+  { name }: { name: string },
+): Promise<void> {
   checkOptions<CacheOptions>('cache', options, {
     prefix: 'text?',
     commandTimeout: 'number?',
     maxEntries: 'number?',
     maxBytes: 'number?',
   })
-  assertOnce(app, 'cache', 'cache')
-  assertOrder(app, 'cache', { plugin: 'redis', decorator: 'redis' })
+  assertFree(app, name, name)
+  const client = fromEarlier<Redis>(app, 'cache', { plugin: 'redis', decorator: 'redis' })
   const { openCache } = await import('../src/cache/open.ts')
-  const client = app.hasDecorator('redis') ? app.getDecorator<Redis>('redis') : undefined
   const onError = (err: unknown) =>
     app.log.error({ err }, 'the cache was not changed after a commit')
   const transactions = {
@@ -66,10 +82,20 @@ async function cache(app: FastifyInstance, options: CacheOptions): Promise<void>
     afterCommit: (work: () => Promise<unknown>) => afterEveryCommit(work, onError),
   }
   const cache = await openCache({ ...options, client, transactions, log: app.log })
-  app.decorate('cache', cache)
+  app.decorate(name, cache)
   const lock = (name: string, options: LockOptions) => cache.lock(name, options)
-  app.decorate('lock', lock as never)
+  if (name === 'cache') app.decorate('lock', lock as never)
   app.addHook('onClose', () => cache.close())
 }
 
-export default fp(cache, { name: 'plinth-cache', fastify: '5.x' })
+export default definePlugin({
+  name: 'cache',
+  env,
+  after: ['redis', 'database', 'deadline'],
+  decorators: ['cache', 'lock'],
+  options: ({ env, service, name }): CacheOptions => ({
+    prefix: name === 'cache' ? service.name : `${service.name}:${name}`,
+    maxBytes: env.CACHE_MEMORY,
+  }),
+  register,
+})

@@ -1,11 +1,17 @@
-import fastifyEnv from '@fastify/env'
 import type { FastifyInstance } from 'fastify'
-import fp from 'fastify-plugin'
+import Type, { type Static } from 'typebox'
 import type { EnvironmentDefaults } from '../src/config/defaults.ts'
-import { type Config, type ConfigOwner, readConfig, readerOptions } from '../src/config/read.ts'
-import { type KitConfig, kitOwner, type ServiceConfig } from '../src/config/schema.ts'
-import { protect } from '../src/config/secret.ts'
-import { assertOnce, checkOptions } from '../src/plugin.ts'
+import type { Config, ConfigOwner } from '../src/config/read.ts'
+import {
+  HOST,
+  type KitConfig,
+  MAX_TIMEOUT,
+  milliseconds,
+  type ServiceConfig,
+} from '../src/config/schema.ts'
+import { protect, secret } from '../src/config/secret.ts'
+import { definePlugin } from '../src/plugin.ts'
+import { assertFree, checkOptions } from '../src/plugin-guards.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -14,12 +20,71 @@ declare module 'fastify' {
   }
 }
 
+declare module '../src/config/schema.ts' {
+  interface KitConfig extends Static<typeof env> {}
+}
+
+/** How the process runs and what it tells the platform. */
+const env = Type.Object({
+  NODE_ENV: Type.Enum(['development', 'test', 'production'], {
+    description: 'The mode of the process.',
+    derived: 'production where BKPAAS_ENVIRONMENT is stag or prod, otherwise development',
+  }),
+  HOST: Type.String({
+    description: 'The address that the server listens on.',
+    ...HOST,
+    derived: '0.0.0.0 in production, otherwise 127.0.0.1',
+  }),
+  PORT: Type.Integer({
+    description: 'The port that the server listens on; 0 takes any free one.',
+    default: 8000,
+    minimum: 0,
+    maximum: 65535,
+  }),
+  LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
+    description: 'Log lines below this level are not written.',
+    default: 'info',
+  }),
+  TRUST_PROXY: Type.Union([Type.Boolean(), Type.String({ format: 'proxies' })], {
+    description: 'The proxies whose X-Forwarded-* headers are believed; true believes everyone.',
+    default: false,
+    expected:
+      'true, false, or a comma list of addresses, CIDR ranges, loopback, linklocal and uniquelocal',
+  }),
+  BODY_LIMIT: Type.Integer({
+    description: 'The largest request body, in bytes.',
+    default: 1_048_576,
+    minimum: 1,
+  }),
+  DRAIN_DELAY: Type.Integer({
+    description: 'How long readiness fails before the server closes when it stops, in ms.',
+    derived: '5000 in production, otherwise 0',
+    minimum: 0,
+    maximum: MAX_TIMEOUT,
+  }),
+  SHUTDOWN_TIMEOUT: milliseconds(
+    'How long requests in flight may take to finish when the server stops, in ms.',
+    10_000,
+  ),
+  BKPAAS_APP_ID: Type.Optional(
+    Type.String({ description: 'The id of the application on a BlueKing PaaS.', minLength: 1 }),
+  ),
+  BKPAAS_APP_SECRET: secret(
+    Type.Optional(
+      Type.String({ description: 'The secret that belongs to BKPAAS_APP_ID.', minLength: 1 }),
+    ),
+  ),
+  BKPAAS_ENVIRONMENT: Type.Optional(
+    Type.Enum(['dev', 'stag', 'prod'], { description: 'Where a BlueKing PaaS runs this process.' }),
+  ),
+})
+
 /** Either what was read already, or what to read and from where. */
 export type ConfigPluginOptions =
   | { config: Config<unknown> }
   | {
       config?: never
-      /** Whose variables are read; default: the kit's. */
+      /** Whose variables are read; default: its own, of how a process runs. Those of another plugin are in its `definition.env`. */
       owners?: readonly ConfigOwner[]
       /** Default `process.env`. */
       env?: NodeJS.ProcessEnv
@@ -38,7 +103,7 @@ type AnyOptions = {
  *
  * @throws {PlinthError} CONFIG_INVALID when variables are bad: the application does not start
  */
-async function config(app: FastifyInstance, options: ConfigPluginOptions): Promise<void> {
+async function register(app: FastifyInstance, options: ConfigPluginOptions): Promise<void> {
   checkOptions<AnyOptions>('config', options, {
     config: 'object?',
     owners: 'owners?',
@@ -46,10 +111,19 @@ async function config(app: FastifyInstance, options: ConfigPluginOptions): Promi
     dotenv: 'dotenv?',
     defaults: 'object?',
   })
-  assertOnce(app, 'config', 'config')
-  const { values, schema } = options.config ?? readConfig(options.owners ?? [kitOwner], options)
+  assertFree(app, 'config', 'config')
+  const { default: fastifyEnv } = await import('@fastify/env')
+  const { readConfig, readerOptions } = await import('../src/config/read.ts')
+  const own = [{ owner: 'config', schema: env }]
+  const { values, schema } = options.config ?? readConfig(options.owners ?? own, options)
   await app.register(fastifyEnv, readerOptions(schema, { ...values }))
   protect(app.config, schema)
 }
 
-export default fp(config, { name: 'plinth-config', fastify: '5.x' })
+export default definePlugin({
+  name: 'config',
+  env,
+  decorators: ['config'],
+  options: ({ read }): ConfigPluginOptions => ({ config: read }),
+  register,
+})

@@ -1,26 +1,15 @@
 /** @ts-ignore: there where it is installed */
 import type { MySQLPool } from '@fastify/mysql'
 import type { FastifyInstance } from 'fastify'
-import fp from 'fastify-plugin'
-import { assertModels } from '../src/database/model/check-models.ts'
-import { modelDialect } from '../src/database/model/dialect.ts'
+import Type, { type Static } from 'typebox'
+import { attachedUrl, count, HOST, milliseconds, PORT } from '../src/config/schema.ts'
+import { secret } from '../src/config/secret.ts'
 import type { Model } from '../src/database/model/model.ts'
-import { ofStart } from '../src/database/mysql/failure.ts'
-import { openMysql } from '../src/database/mysql/open.ts'
-import { poolOptions } from '../src/database/mysql/options.ts'
-import { Sockets } from '../src/database/mysql/sockets.ts'
-import { openSqlite } from '../src/database/sqlite/open.ts'
-import {
-  type Database,
-  type DatabaseLimits,
-  DEFAULT_LIMITS,
-  type OpenDatabase,
-  type OpenOptions,
-} from '../src/database/types.ts'
-import { type MysqlTarget, parseDatabaseUrl } from '../src/database/url.ts'
+import type { Database, DatabaseLimits, OpenDatabase, OpenOptions } from '../src/database/types.ts'
+import type { MysqlTarget } from '../src/database/url.ts'
 import { giveContext } from '../src/http/request-context.ts'
-import { addCheck, assertOnce, checkOptions, requirePackages } from '../src/plugin.ts'
-import { assertNameFree, readinessOf } from '../src/process/readiness.ts'
+import { definePlugin, type PluginContext, type PluginGiven } from '../src/plugin.ts'
+import { assertFree, checkOptions, requirePackages } from '../src/plugin-guards.ts'
 import { currentContext } from '../src/resource/context.ts'
 
 declare module 'fastify' {
@@ -32,11 +21,58 @@ declare module 'fastify' {
   }
 }
 
+declare module '../src/config/schema.ts' {
+  interface KitConfig extends Env {}
+}
+
+const env = Type.Object({
+  DATABASE_URL: attachedUrl(
+    'The database. Where it is unset, none is attached.',
+    '^(mysql://|sqlite:).',
+    'mysql://user:password@host:3306/name or sqlite:./path/to/file.db',
+    'from MYSQL_*; where MYSQL_HOST is unset: none in production, sqlite::memory: in tests, otherwise sqlite:./data/dev.db',
+  ),
+  DATABASE_POOL_SIZE: count('The most connections to MySQL that one process opens.', 10),
+  DATABASE_QUEUE_LIMIT: count(
+    'The most queries that wait for a connection; more are refused.',
+    10_000,
+  ),
+  DATABASE_CONNECT_TIMEOUT: milliseconds('How long connecting to MySQL may take, in ms.', 5000),
+  DATABASE_ACQUIRE_TIMEOUT: milliseconds('How long a query waits for a connection, in ms.', 5000),
+  DATABASE_QUERY_TIMEOUT: milliseconds(
+    'How long one query may take, in ms; 0 for no end.',
+    30_000,
+    0,
+  ),
+  DATABASE_SLOW_QUERY: milliseconds(
+    'From how long on a query is logged with its plan, in ms; 0: never.',
+    500,
+    0,
+  ),
+  MYSQL_HOST: Type.Optional(
+    Type.String({ description: 'MySQL, when DATABASE_URL is not set: its host.', ...HOST }),
+  ),
+  MYSQL_PORT: Type.Optional(
+    Type.Integer({ description: 'The port of MYSQL_HOST; 3306 when not set.', ...PORT }),
+  ),
+  MYSQL_NAME: Type.Optional(
+    Type.String({ description: 'The database on MYSQL_HOST.', minLength: 1 }),
+  ),
+  MYSQL_USER: Type.Optional(Type.String({ description: 'The user on MYSQL_HOST.', minLength: 1 })),
+  MYSQL_PASSWORD: secret(
+    Type.Optional(Type.String({ description: 'The password of MYSQL_USER; may be empty.' })),
+  ),
+})
+type Env = Static<typeof env>
+
 export interface DatabaseOptions extends Partial<DatabaseLimits> {
   /** `mysql://user:password@host:3306/name`, `sqlite:./path/to/file.db` or `sqlite::memory:`. */
   url: string
-  /** What `/readyz` calls it; default `database`. Where an app has two, each needs its own. */
-  name?: string
+  /**
+   * What the app has it as: `db` for the one that is called `database`, which is what `context.db` is. Default for others: their
+   * names; in a context of Fastify with resources of its own such a one may be its `db`.
+   */
+  decorator?: string
   /** The folder that a relative path of SQLite starts from; default: the working directory. */
   root?: string
   /** The tables whose rows `db` fills in with who and when, or flags instead of deleting. */
@@ -46,14 +82,19 @@ export interface DatabaseOptions extends Partial<DatabaseLimits> {
 }
 
 /**
- * Attaches a database, opened when this is done and closed with the app.
+ * Attaches a database, opened when this is done and closed with the app. A second one has another name, by which `/readyz`
+ * calls it, too: `app.register(database, { url, name: 'archive' })` is `app.archive`.
  *
  * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_NAME_TAKEN; DATABASE_URL_INVALID; MODEL_INVALID; DATABASE_UNAVAILABLE with the place and the reason; PACKAGE_MISSING
  */
-async function database(app: FastifyInstance, options: DatabaseOptions): Promise<void> {
+async function register(
+  app: FastifyInstance,
+  options: DatabaseOptions,
+  context: PluginContext,
+): Promise<void> {
   checkOptions<DatabaseOptions>('database', options, {
     url: 'text',
-    name: 'text?',
+    decorator: 'text?',
     root: 'text?',
     models: 'models?',
     actor: 'function?',
@@ -64,9 +105,14 @@ async function database(app: FastifyInstance, options: DatabaseOptions): Promise
     queryTimeout: 'number?',
     slowQuery: 'number?',
   })
-  assertOnce(app, 'database', 'db')
-  const { url, name = 'database', root, models = [], actor, ...given } = options
-  assertNameFree(app, 'plinth/plugins/database', name)
+  const { name } = context
+  const { url, decorator: _, root, models = [], actor, ...given } = options
+  const decorator = decoratorOf(context)
+  assertFree(app, name, decorator)
+  const { assertModels } = await import('../src/database/model/check-models.ts')
+  const { modelDialect } = await import('../src/database/model/dialect.ts')
+  const { DEFAULT_LIMITS } = await import('../src/database/types.ts')
+  const { parseDatabaseUrl } = await import('../src/database/url.ts')
   assertModels(models)
   const target = parseDatabaseUrl(url, root)
   const limits: DatabaseLimits = { ...DEFAULT_LIMITS, ...given }
@@ -84,15 +130,27 @@ async function database(app: FastifyInstance, options: DatabaseOptions): Promise
   const { db, check, close } =
     target.kind === 'mysql'
       ? await attachMysql(app, name, target, opening)
-      : await openSqlite(target.file, opening)
+      : await openFile(target.file, opening)
   app.addHook('onClose', close)
-  app.decorate('db', db)
+  app.decorate(decorator, db)
+  opened.set(db, { check, local: target.kind === 'sqlite' })
   giveContext(app)
-  readinessOf(app).set(name, check)
-  const local = 'the database is a SQLite file: it is not shared between machines'
-  addCheck(app, 'production', ({ production }) =>
-    production && target.kind === 'sqlite' ? [{ level: 'warning', message: local }] : [],
-  )
+}
+
+/** What is asked of a database later. */
+const opened = new WeakMap<Database, Pick<OpenDatabase, 'check'> & { readonly local: boolean }>()
+
+function openedIn(app: FastifyInstance, context: PluginContext) {
+  return opened.get(app.getDecorator<Database>(decoratorOf(context)))
+}
+
+function decoratorOf({ name, options }: PluginContext): string {
+  return (options as DatabaseOptions).decorator ?? (name === 'database' ? 'db' : name)
+}
+
+async function openFile(file: string, opening: OpenOptions): Promise<OpenDatabase> {
+  const { openSqlite } = await import('../src/database/sqlite/open.ts')
+  return await openSqlite(file, opening)
 }
 
 async function attachMysql(
@@ -101,17 +159,23 @@ async function attachMysql(
   target: MysqlTarget,
   opening: OpenOptions,
 ): Promise<OpenDatabase> {
-  requirePackages('database', '@fastify/mysql', 'mysql2')
+  requirePackages('database', ['@fastify/mysql', 'mysql2'])
+  const { ofStart } = await import('../src/database/mysql/failure.ts')
+  const { openMysql } = await import('../src/database/mysql/open.ts')
+  const { poolOptions } = await import('../src/database/mysql/options.ts')
+  const { Sockets } = await import('../src/database/mysql/sockets.ts')
   const { default: mysql } = await import('@fastify/mysql')
   const { createPool } = await import('mysql2')
   const sockets = new Sockets()
   try {
-    // Where a context around this one has a pool, @fastify/mysql wants a name for another.
-    const around = app.hasDecorator('mysql') && app.getDecorator<Record<string, MySQLPool>>('mysql')
+    // Where the app has a pool, @fastify/mysql wants a name for another.
+    const other = app.hasDecorator('mysql') && app.getDecorator<Record<string, MySQLPool>>('mysql')
     const options = poolOptions(target, opening.limits, sockets)
-    await app.register(mysql, around ? { ...options, name } : { ...options })
-    if (around) app.decorate('mysql', around[name] as MySQLPool)
-    const { pool } = app.getDecorator<MySQLPool>('mysql')
+    await app.register(mysql, other ? { ...options, name } : { ...options })
+    const own = other ? (other[name] as MySQLPool) : app.getDecorator<MySQLPool>('mysql')
+    // Of a context around this one: here it is that of this one's `db`.
+    if (other && !Object.hasOwn(app, 'mysql')) app.decorate('mysql', own)
+    const { pool } = own
     const probe = createPool({ ...options, connectionLimit: 1, queueLimit: 0 })
     return await openMysql(pool, probe, sockets, opening)
   } catch (error) {
@@ -121,4 +185,36 @@ async function attachMysql(
   }
 }
 
-export default fp(database, { name: 'plinth-database', fastify: '5.x' })
+function optionsOf({ env, service, root, models }: PluginGiven<Env>): DatabaseOptions | string {
+  if (!env.DATABASE_URL) return 'set DATABASE_URL'
+  return {
+    url: env.DATABASE_URL,
+    root,
+    models,
+    ...(service.actor && { actor: service.actor }),
+    poolSize: env.DATABASE_POOL_SIZE,
+    queueLimit: env.DATABASE_QUEUE_LIMIT,
+    connectTimeout: env.DATABASE_CONNECT_TIMEOUT,
+    acquireTimeout: env.DATABASE_ACQUIRE_TIMEOUT,
+    queryTimeout: env.DATABASE_QUERY_TIMEOUT,
+    slowQuery: env.DATABASE_SLOW_QUERY,
+  }
+}
+
+export default definePlugin({
+  name: 'database',
+  env,
+  after: ['config', 'deadline'],
+  decorators: ['db'],
+  readiness: {
+    database: async (app, _signal, context) => await openedIn(app, context)?.check(),
+  },
+  checks: [
+    (app, context) =>
+      context.production && openedIn(app, context)?.local
+        ? [{ level: 'warning', message: 'it is a SQLite file, not shared between machines' }]
+        : [],
+  ],
+  options: optionsOf,
+  register,
+})

@@ -1,7 +1,9 @@
 import type { FastifyInstance, RouteOptions } from 'fastify'
-import fp from 'fastify-plugin'
+import Type, { type Static } from 'typebox'
+import { milliseconds } from '../src/config/schema.ts'
 import { giveContext, setDeadline } from '../src/http/request-context.ts'
-import { assertOnce, checkOptions } from '../src/plugin.ts'
+import { definePlugin } from '../src/plugin.ts'
+import { checkOptions } from '../src/plugin-guards.ts'
 import { assertTimeout } from '../src/task/declared.ts'
 
 declare module 'fastify' {
@@ -10,6 +12,14 @@ declare module 'fastify' {
     deadline?: number
   }
 }
+
+declare module '../src/config/schema.ts' {
+  interface KitConfig extends Static<typeof env> {}
+}
+
+const env = Type.Object({
+  REQUEST_TIMEOUT: milliseconds('The deadline of a request, in ms.', 30_000),
+})
 
 export interface DeadlineOptions {
   /** Milliseconds, for the routes that do not say `config: { deadline }`; 0: none. */
@@ -23,9 +33,8 @@ export interface DeadlineOptions {
  *
  * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE
  */
-async function deadline(app: FastifyInstance, options: DeadlineOptions): Promise<void> {
+async function register(app: FastifyInstance, options: DeadlineOptions): Promise<void> {
   checkOptions<DeadlineOptions>('deadline', options, { timeout: 'number' })
-  assertOnce(app, 'deadline')
   const { timeout } = options
   giveContext(app)
   app.addHook('onRequest', setDeadline(timeout))
@@ -53,4 +62,11 @@ function waitFor(server: FastifyInstance['server'], time: number): void {
     server.requestTimeout = time
 }
 
-export default fp(deadline, { name: 'plinth-deadline', fastify: '5.x' })
+export default definePlugin({
+  name: 'deadline',
+  env,
+  // After what is always quick: only what comes after it is bounded.
+  after: ['health', 'docs'],
+  options: ({ env }): DeadlineOptions => ({ timeout: env.REQUEST_TIMEOUT }),
+  register,
+})

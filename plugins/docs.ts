@@ -1,12 +1,26 @@
 import type { FastifyInstance } from 'fastify'
-import fp from 'fastify-plugin'
+import Type, { type Static } from 'typebox'
+import type { PlinthError } from '../src/errors.ts'
 import { envelopeOf } from '../src/http/envelope.ts'
-import { type Asset, createAsset, sendAsset } from '../src/openapi/asset.ts'
-import { loadScript, pagePolicy, renderPage } from '../src/openapi/page.ts'
-import { assertKnownSchemes, collectOperations } from '../src/openapi/served.ts'
+import type { Asset } from '../src/openapi/asset.ts'
 import type { DocumentInfo } from '../src/openapi/types.ts'
-import { addCheck, assertOnce, checkOptions, requirePackages } from '../src/plugin.ts'
+import { definePlugin, type PluginGiven } from '../src/plugin.ts'
+import { checkOptions, missingPackages, requirePackages } from '../src/plugin-guards.ts'
 import type { SecurityInfo } from '../src/resource/security.ts'
+
+declare module '../src/config/schema.ts' {
+  interface KitConfig extends Env {}
+}
+
+const env = Type.Object({
+  DOCS: Type.Boolean({
+    description: 'Serve /docs and /openapi.json.',
+    derived: 'false in production, otherwise true',
+  }),
+})
+type Env = Static<typeof env>
+
+const PACKAGES = ['@fastify/swagger', '@scalar/fastify-api-reference']
 
 export interface DocsOptions extends DocumentInfo, SecurityInfo {
   /** Where the document is; default `/openapi.json`. */
@@ -21,7 +35,7 @@ export interface DocsOptions extends DocumentInfo, SecurityInfo {
  *
  * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PACKAGE_MISSING
  */
-async function docs(app: FastifyInstance, options: DocsOptions): Promise<void> {
+async function register(app: FastifyInstance, options: DocsOptions): Promise<void> {
   checkOptions<DocsOptions>('docs', options, {
     title: 'text',
     version: 'text',
@@ -31,8 +45,9 @@ async function docs(app: FastifyInstance, options: DocsOptions): Promise<void> {
     securitySchemes: 'object?',
     security: 'list?',
   })
-  assertOnce(app, 'docs')
-  requirePackages('docs', '@fastify/swagger', '@scalar/fastify-api-reference')
+  requirePackages('docs', PACKAGES)
+  const { createAsset, sendAsset } = await import('../src/openapi/asset.ts')
+  const { assertKnownSchemes, collectOperations } = await import('../src/openapi/served.ts')
   const { document = '/openapi.json', page = '/docs' } = options
   const { title, version, description, security, securitySchemes } = options
   const authentication = {
@@ -43,14 +58,9 @@ async function docs(app: FastifyInstance, options: DocsOptions): Promise<void> {
   const operations = collectOperations(app)
   const schema = { hide: true }
 
-  const message = 'DOCS is on: anybody can read the API document'
-  addCheck(app, 'production', ({ production }) =>
-    production ? [{ level: 'warning', message }] : [],
-  )
-
   const build = async () => {
     const { createDocument } = await import('../src/openapi/document.ts')
-    const enveloped = app.hasPlugin('plinth-envelope')
+    const enveloped = app.hasPlugin('envelope')
     const document = await createDocument(operations, {
       info,
       authentication,
@@ -65,13 +75,15 @@ async function docs(app: FastifyInstance, options: DocsOptions): Promise<void> {
     made ??= build()
     return sendAsset(await made, request, reply)
   })
-  if (page) servePage(app, { title, document, page })
+  if (page) await servePage(app, { title, document, page })
 }
 
-function servePage(
+async function servePage(
   app: FastifyInstance,
   { title, document, page }: { title: string; document: string; page: string },
-): void {
+): Promise<void> {
+  const { createAsset, sendAsset } = await import('../src/openapi/asset.ts')
+  const { loadScript, pagePolicy, renderPage } = await import('../src/openapi/page.ts')
   const schema = { hide: true }
   const paths = { document: app.prefix + document, script: `${app.prefix}${page}/scalar.js` }
   const html = createAsset('text/html; charset=utf-8', renderPage(title, paths))
@@ -86,4 +98,40 @@ function servePage(
   })
 }
 
-export default fp(docs, { name: 'plinth-docs', fastify: '5.x' })
+function optionsOf({
+  env,
+  service,
+  isDefault,
+}: PluginGiven<Env>): DocsOptions | string | PlinthError {
+  const { openapi, docs } = service.routes ?? {}
+  if (openapi === false) return 'take openapi: false out of the routes of the service'
+  if (!env.DOCS) return 'set DOCS=true'
+  // What nobody has asked for is no reason not to start.
+  const missing = isDefault('DOCS') && missingPackages('docs', PACKAGES)
+  if (missing) return missing
+  const { name, version = '0.0.0', description, security, securitySchemes } = service
+  return {
+    ...(openapi && { document: openapi }),
+    ...(docs !== undefined && { page: docs }),
+    ...(security && { security }),
+    ...(securitySchemes && { securitySchemes }),
+    title: name,
+    version,
+    ...(description && { description }),
+  }
+}
+
+export default definePlugin({
+  name: 'docs',
+  env,
+  // Before all that has routes: it describes what comes after it.
+  after: ['decompress', 'envelope'],
+  checks: [
+    (_, { production }) =>
+      production
+        ? [{ level: 'warning', message: 'DOCS is on: anybody can read the API document' }]
+        : [],
+  ],
+  options: optionsOf,
+  register,
+})

@@ -1,12 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import fp from 'fastify-plugin'
-import FindMyWay, { type HTTPMethod, type HTTPVersion, type Instance } from 'find-my-way'
+import type { default as FindMyWay, HTTPMethod, HTTPVersion, Instance } from 'find-my-way'
 import { errors } from '../src/errors.ts'
 import { type Compat, chooseEnvelope } from '../src/http/compat.ts'
 import type { Envelope, EnvelopeName } from '../src/http/envelope.ts'
-import { createErrorHandler } from '../src/http/error-handler.ts'
-import { problemOfHead } from '../src/http/head.ts'
-import { assertOnce, checkOptions, invalidOption } from '../src/plugin.ts'
+import { definePlugin } from '../src/plugin.ts'
+import { assertFree, checkOptions, invalidOption } from '../src/plugin-guards.ts'
 
 /** Answers what no route does: 405 where another method would have one, else 404. */
 export type AnswerNotFound = (request: FastifyRequest, reply: FastifyReply) => never
@@ -38,7 +36,7 @@ interface Served {
  * Answers every error of the app in one form, unknown routes and methods too, and echoes the request id. What a
  * route allows is known of those that are added after it: `await app.register()` before routes on `app` itself.
  */
-async function envelopePlugin(app: FastifyInstance, options: EnvelopeOptions): Promise<void> {
+async function register(app: FastifyInstance, options: EnvelopeOptions): Promise<void> {
   checkOptions<EnvelopeOptions>('envelope', options, {
     envelope: 'envelope?',
     compat: 'compat?',
@@ -46,7 +44,10 @@ async function envelopePlugin(app: FastifyInstance, options: EnvelopeOptions): P
   })
   if (options.compat && options.envelope)
     throw invalidOption('envelope', 'envelope', options.envelope, 'none beside compat')
-  assertOnce(app, 'envelope', 'envelope')
+  assertFree(app, 'envelope', 'envelope')
+  const { createErrorHandler } = await import('../src/http/error-handler.ts')
+  const { problemOfHead } = await import('../src/http/head.ts')
+  const { default: createFinder } = await import('find-my-way')
   const envelope = chooseEnvelope(options)
   app.decorate('envelope', envelope)
   const served: Served[] = []
@@ -70,7 +71,7 @@ async function envelopePlugin(app: FastifyInstance, options: EnvelopeOptions): P
 
   let router: Instance<HTTPVersion.V1> | undefined
   const answerNotFound = (request: FastifyRequest, reply: FastifyReply) => {
-    router ??= createRouter(app, served)
+    router ??= createRouter(createFinder, app, served)
     const path = request.url.split('?', 1)[0] as string
     const allowed = allowedMethods(router, served, path, request)
     if (allowed.length === 0) throw errors.ROUTE_NOT_FOUND(request.method, path)
@@ -87,11 +88,12 @@ const CONSTRAINTS = ['host', 'version']
 // Fastify's router answers for one method at a time and is not public: a second one, made when the first
 // request has found no route, tells which methods would have had one.
 function createRouter(
+  createFinder: typeof FindMyWay,
   { initialConfig }: FastifyInstance,
   served: readonly Served[],
 ): Instance<HTTPVersion.V1> {
   const { constraints: _, ...options } = initialConfig.routerOptions ?? {}
-  const router = FindMyWay({ ...options, defaultRoute: () => false })
+  const router = createFinder({ ...options, defaultRoute: () => false })
   for (const { method, url, constraints } of served) {
     // How an app's own constraints are told is not public either: such a route is no reason for a 405.
     const isKnown = Object.keys(constraints).every((name) => CONSTRAINTS.includes(name))
@@ -114,4 +116,14 @@ function allowedMethods(
     .sort()
 }
 
-export default fp(envelopePlugin, { name: 'plinth-envelope', fastify: '5.x' })
+export default definePlugin({
+  name: 'envelope',
+  after: ['request-log'],
+  decorators: ['envelope', 'answerNotFound'],
+  options: ({ service: { envelope, compat } }): EnvelopeOptions => ({
+    ...(envelope && { envelope }),
+    ...(compat && { compat }),
+    notFound: false,
+  }),
+  register,
+})

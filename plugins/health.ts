@@ -1,10 +1,10 @@
 import type { FastifyInstance, FastifySchema, RouteHandlerMethod } from 'fastify'
-import fp from 'fastify-plugin'
 import { type TSchema, Type } from 'typebox'
 import { errors } from '../src/errors.ts'
 import { asJson, type Envelope, envelopeOf, failureStatusOf } from '../src/http/envelope.ts'
 import { RETRY_AFTER } from '../src/http/error-handler.ts'
-import { assertOnce, checkOptions } from '../src/plugin.ts'
+import { definePlugin } from '../src/plugin.ts'
+import { assertFree, checkOptions } from '../src/plugin-guards.ts'
 import {
   checkReadiness,
   type Readiness,
@@ -35,14 +35,14 @@ export interface HealthOptions {
 }
 
 /** `/ping` answers, `/healthz` says that the process is alive, `/readyz` whether it can serve. */
-async function health(app: FastifyInstance, options: HealthOptions): Promise<void> {
+async function register(app: FastifyInstance, options: HealthOptions): Promise<void> {
   checkOptions<HealthOptions>('health', options, {
     timeout: 'number?',
     ping: 'route?',
     healthz: 'route?',
     readyz: 'route?',
   })
-  assertOnce(app, 'health', 'readiness')
+  assertFree(app, 'health', 'readiness')
   const { timeout = 2000, ping = '/ping', healthz = '/healthz', readyz = '/readyz' } = options
   const envelope = envelopeOf(app)
   const checks = readinessOf(app)
@@ -111,4 +111,17 @@ function createSchemas(envelope: Envelope) {
   }
 }
 
-export default fp(health, { name: 'plinth-health', fastify: '5.x' })
+export default definePlugin({
+  name: 'health',
+  after: ['docs', 'envelope'],
+  decorators: ['readiness', 'draining'],
+  options({ service }): HealthOptions {
+    const { ping, healthz, readyz } = service.routes ?? {}
+    return {
+      ...(ping !== undefined && { ping }),
+      ...(healthz !== undefined && { healthz }),
+      ...(readyz !== undefined && { readyz }),
+    }
+  },
+  register,
+})

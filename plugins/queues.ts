@@ -1,7 +1,22 @@
 import type { FastifyInstance, onRequestAsyncHookHandler } from 'fastify'
-import fp from 'fastify-plugin'
-import { errors } from '../src/errors.ts'
-import { assertOnce, checkOptions, requirePackages } from '../src/plugin.ts'
+import Type, { type Static } from 'typebox'
+import { errors, type PlinthError } from '../src/errors.ts'
+import { definePlugin, type PluginGiven } from '../src/plugin.ts'
+import { checkOptions, missingPackages, requirePackages } from '../src/plugin-guards.ts'
+
+declare module '../src/config/schema.ts' {
+  interface KitConfig extends Env {}
+}
+
+const env = Type.Object({
+  QUEUES: Type.Boolean({
+    description: 'Serve /_/queues, where tasks can be seen and changed by anybody.',
+    derived: 'false in production, otherwise true',
+  }),
+})
+type Env = Static<typeof env>
+
+const PACKAGES = ['@bull-board/api', '@bull-board/fastify', 'bullmq']
 
 // The page would fetch its fonts from elsewhere.
 const POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
@@ -24,7 +39,7 @@ export interface QueuesOptions {
  *
  * @throws {PlinthError} QUEUES_UNPROTECTED; PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PACKAGE_MISSING
  */
-async function queues(app: FastifyInstance, options: QueuesOptions): Promise<void> {
+async function register(app: FastifyInstance, options: QueuesOptions): Promise<void> {
   checkOptions<QueuesOptions>('queues', options, {
     title: 'text?',
     path: 'path?',
@@ -32,11 +47,10 @@ async function queues(app: FastifyInstance, options: QueuesOptions): Promise<voi
     protect: 'function?',
     protected: 'flag?',
   })
-  assertOnce(app, 'queues')
   const { title = 'Tasks', path = '/_/queues', prefix = '{plinth}:tasks', protect } = options
   if (!protect && (options.protected ?? process.env.NODE_ENV === 'production'))
     throw errors.QUEUES_UNPROTECTED(path)
-  requirePackages('queues', '@bull-board/api', '@bull-board/fastify', 'bullmq')
+  requirePackages('queues', PACKAGES)
 
   let board: Promise<FastifyInstance> | undefined
   const open = async () => {
@@ -69,8 +83,33 @@ async function queues(app: FastifyInstance, options: QueuesOptions): Promise<voi
   })
 }
 
-export default fp(queues, {
-  name: 'plinth-queues',
-  fastify: '5.x',
-  dependencies: ['plinth-redis', 'plinth-tasks'],
+function optionsOf({
+  env,
+  read,
+  service,
+  isDefault,
+}: PluginGiven<Env>): QueuesOptions | string | PlinthError {
+  const { queues: path = '/_/queues' } = service.routes ?? {}
+  const { REDIS_URL, NODE_ENV } = read.values
+  if (!path) return 'take queues: false out of the routes of the service'
+  if (!REDIS_URL || !env.QUEUES) return 'set REDIS_URL, and QUEUES=true'
+  // What nobody has asked for is no reason not to start.
+  const missing = isDefault('QUEUES') && missingPackages('queues', PACKAGES)
+  if (missing) return missing
+  return {
+    path,
+    title: `Tasks of ${service.name}`,
+    prefix: `{${service.name}}:tasks`,
+    protected: NODE_ENV === 'production',
+    ...service.queues,
+  }
+}
+
+export default definePlugin({
+  name: 'queues',
+  env,
+  needs: ['redis', 'tasks'],
+  after: ['docs', 'deadline'],
+  options: optionsOf,
+  register,
 })

@@ -1,32 +1,71 @@
 /** @ts-ignore: there where it is installed */
 import type { FastifyRedis } from '@fastify/redis'
 import type { FastifyInstance } from 'fastify'
-import fp from 'fastify-plugin'
 import type { Redis } from 'ioredis'
+import Type, { type Static } from 'typebox'
 import {
   type ConnectionOptions,
   REDIS_LIMITS,
   type RedisLimits,
   requestConnection,
 } from '../src/config/redis-connection.ts'
+import { attachedUrl, HOST, milliseconds, PORT } from '../src/config/schema.ts'
+import { secret } from '../src/config/secret.ts'
 import {
-  addCheck,
-  assertOnce,
-  checkOptions,
+  definePlugin,
+  type PluginContext,
   type PluginFinding,
-  requirePackages,
+  type PluginGiven,
 } from '../src/plugin.ts'
-import { assertNameFree, type ReadinessCheck, readinessOf } from '../src/process/readiness.ts'
+import { assertFree, checkOptions, requirePackages } from '../src/plugin-guards.ts'
 
 // The type of `app.redis`.
 /** @ts-ignore: there where it is installed */
 export type {} from '@fastify/redis'
 
+declare module '../src/config/schema.ts' {
+  interface KitConfig extends Env {}
+}
+
+const env = Type.Object({
+  REDIS_URL: attachedUrl(
+    'Redis. Where it is unset, what needs it works in memory.',
+    '^rediss?://.',
+    'redis://:password@host:6379/0, or rediss:// for TLS',
+    'from REDIS_*; where REDIS_HOST is unset: none',
+  ),
+  REDIS_HOST: Type.Optional(
+    Type.String({ description: 'Redis, when REDIS_URL is not set: its host.', ...HOST }),
+  ),
+  REDIS_PORT: Type.Optional(
+    Type.Integer({ description: 'The port of REDIS_HOST; 6379 when not set.', ...PORT }),
+  ),
+  REDIS_PASSWORD: secret(
+    Type.Optional(
+      Type.String({ description: 'The password of REDIS_HOST; none when empty or not set.' }),
+    ),
+  ),
+  REDIS_DB: Type.Optional(
+    Type.Integer({
+      description: 'The number of the database on REDIS_HOST; 0 when not set.',
+      minimum: 0,
+    }),
+  ),
+  REDIS_TIMEOUT: milliseconds(
+    'How long Redis may take to answer before a request goes on without it, in ms.',
+    250,
+  ),
+})
+type Env = Static<typeof env>
+
 export interface RedisPluginOptions extends Partial<RedisLimits> {
   /** `redis://user:password@host:6379/0`, `rediss://` for TLS. */
   url: string
-  /** What `/readyz` calls it; default `redis`. Where an app has two, each needs its own. */
-  name?: string
+  /**
+   * What the app has it as. Default: its name; in a context of Fastify with a cache or tasks of its own one of another name may be
+   * its `redis`.
+   */
+  decorator?: string
 }
 
 /** Milliseconds that giving the connection back may take. */
@@ -34,41 +73,45 @@ const GOODBYE = 500
 
 /**
  * Attaches a Redis as `app.redis`, for what requests need at once: a command fails where it cannot be done now.
- * The app starts without it, too, and uses it as soon as it is there. It is closed with the app.
+ * The app starts without it, too, and uses it as soon as it is there. It is closed with the app. A second one has another name,
+ * by which `/readyz` calls it, too: `app.register(redis, { url, name: 'sessions' })` is `app.sessions`.
  *
  * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_NAME_TAKEN; REDIS_URL_INVALID; PACKAGE_MISSING
  */
-async function redis(app: FastifyInstance, options: RedisPluginOptions): Promise<void> {
+async function register(
+  app: FastifyInstance,
+  options: RedisPluginOptions,
+  context: PluginContext,
+): Promise<void> {
   checkOptions<RedisPluginOptions>('redis', options, {
     url: 'text',
-    name: 'text?',
+    decorator: 'text?',
     commandTimeout: 'number?',
     connectTimeout: 'number?',
   })
-  assertOnce(app, 'redis', 'redis')
-  const { url, name = 'redis', ...given } = options
-  assertNameFree(app, 'plinth/plugins/redis', name)
+  const { name } = context
+  const { url, decorator: _, ...given } = options
+  const decorator = decoratorOf(context)
+  assertFree(app, name, decorator)
   const target = requestConnection(url, { ...REDIS_LIMITS, ...given })
-  requirePackages('redis', '@fastify/redis', 'ioredis')
+  requirePackages('redis', ['@fastify/redis', 'ioredis'])
   const { default: fastifyRedis } = await import('@fastify/redis')
   const { Redis } = await import('ioredis')
   const client = new Redis(target)
   logOutages(app, client, target)
   // @fastify/redis waits for a client that is not ready, and gives up where it never will be.
   client.status = 'ready'
-  // Where a context around this one has a client, @fastify/redis wants a name for another.
-  const isSecond = app.hasDecorator('redis')
-  await app.register(fastifyRedis, isSecond ? { client, namespace: name } : { client })
-  if (isSecond) app.decorate('redis', client as FastifyRedis)
+  // Where the app has a client, @fastify/redis wants a name for another; for one with a name it would be a plain object.
+  if (decorator === 'redis' && !app.hasDecorator('redis'))
+    await app.register(fastifyRedis, { client })
+  else app.decorate(decorator, client as FastifyRedis)
   client.status = 'wait'
   app.addHook('onClose', () => close(client))
-  const check: ReadinessCheck = async () => {
-    await client.ping()
-  }
-  check.optional = true
-  readinessOf(app).set(name, check)
-  addCheck(app, 'production', (of) => (of.production ? checkServer(client) : []))
   await client.connect().catch(() => {})
+}
+
+function decoratorOf({ name, options }: PluginContext): string {
+  return (options as RedisPluginOptions).decorator ?? name
 }
 
 /** Whether Redis keeps what it is given. */
@@ -120,4 +163,28 @@ async function close(client: Redis): Promise<void> {
   clearTimeout(timer)
 }
 
-export default fp(redis, { name: 'plinth-redis', fastify: '5.x' })
+function optionsOf({ env }: PluginGiven<Env>): RedisPluginOptions | string {
+  const { REDIS_URL: url, REDIS_TIMEOUT: commandTimeout } = env
+  return url ? { url, commandTimeout } : 'set REDIS_URL'
+}
+
+export default definePlugin({
+  name: 'redis',
+  env,
+  after: ['config', 'deadline'],
+  decorators: ['redis'],
+  readiness: {
+    redis: {
+      optional: true,
+      async check(app, _signal, context) {
+        await app.getDecorator<Redis>(decoratorOf(context)).ping()
+      },
+    },
+  },
+  checks: [
+    (app, context) =>
+      context.production ? checkServer(app.getDecorator<Redis>(decoratorOf(context))) : [],
+  ],
+  options: optionsOf,
+  register,
+})

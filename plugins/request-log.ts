@@ -1,15 +1,15 @@
 import type { FastifyInstance } from 'fastify'
-import fp from 'fastify-plugin'
 import { watchRequest } from '../src/http/request-line.ts'
-import { assertOnce } from '../src/plugin.ts'
+import { definePlugin } from '../src/plugin.ts'
 
 /**
  * Logs one line for each request, whatever becomes of it: its status or that the client has left, the bytes sent, and
  * why it failed. Register it before what may answer in a hook. To have it tell why a stream was cut off, and to have no
- * lines of Fastify's own beside it, give Fastify `logController: new RequestLogController()`.
+ * lines of Fastify's own beside it, give Fastify `logController: new RequestLogController()` of `plinth/log-controller`.
+ *
+ * @throws {PlinthError} PLUGIN_TWICE
  */
-async function requestLog(app: FastifyInstance): Promise<void> {
-  assertOnce(app, 'request-log')
+function register(app: FastifyInstance): void {
   app.decorateReply('failure', null)
   // Fastify's own that logs nothing has no level.
   if (app.log.level === undefined) return
@@ -21,5 +21,4 @@ async function requestLog(app: FastifyInstance): Promise<void> {
 
 // With what a reply is told of its failure.
 export type { Failure } from '../src/http/request-line.ts'
-export { RequestLogController } from '../src/process/log.ts'
-export default fp(requestLog, { name: 'plinth-request-log', fastify: '5.x' })
+export default definePlugin({ name: 'request-log', after: ['config'], register })

@@ -1,20 +1,13 @@
-import type { FastifyInstance, RouteOptions } from 'fastify'
-import fp from 'fastify-plugin'
-import { errors } from '../src/errors.ts'
-import { useStrictJson } from '../src/http/body.ts'
-import { envelopeOf } from '../src/http/envelope.ts'
-import { createErrorHandler } from '../src/http/error-handler.ts'
-import { giveContext } from '../src/http/request-context.ts'
-import { createRoute } from '../src/http/route.ts'
-import { assertOnce, checkOptions, invalidOption, isObject } from '../src/plugin.ts'
-import { type BoundTable, bindResources } from '../src/resource/bound.ts'
-import { CompiledResources } from '../src/resource/compiled.ts'
-import { Context, currentContext, type Identify, runInContext } from '../src/resource/context.ts'
-import type { Authorize } from '../src/resource/execute.ts'
-import { MODULE_HOOKS, type ModuleTable, moduleNames } from '../src/resource/module.ts'
-import { type RegisteredModule, ResourceRegistry } from '../src/resource/registry.ts'
-import { ResponseCheck } from '../src/resource/response-check.ts'
-import { assertTimeout } from '../src/task/declared.ts'
+import type { FastifyInstance } from 'fastify'
+import Type, { type Static } from 'typebox'
+import type { ResourcesOptions } from '../src/http/serve-resources.ts'
+import { definePlugin, type PluginGiven } from '../src/plugin.ts'
+import { assertFree, checkOptions, invalidOption, isObject } from '../src/plugin-guards.ts'
+import type { BoundTable } from '../src/resource/bound.ts'
+import type { CompiledResources } from '../src/resource/compiled.ts'
+import { type ModuleTable, moduleNames, parseModules } from '../src/resource/module.ts'
+import type { ResourceRegistry } from '../src/resource/registry.ts'
+import type { ResponseCheck } from '../src/resource/response-check.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -31,38 +24,34 @@ declare module 'fastify' {
   }
 }
 
-// The type of `routeOptions.config.resource`.
-export type {} from '../src/http/route.ts'
-
-export interface ResourcesOptions {
-  modules: ModuleTable
-  /**
-   * The names of the modules that this process serves, and whose tasks and schedules it runs; `admin` with all that is in
-   * it, `admin.users` alone. The others can be called in process, and enqueued. Default: all.
-   */
-  only?: readonly string[]
-  /**
-   * Fail where a response, of whichever way to call a resource, does not fit its schema, or has a field that this does not
-   * list; else that is left out, and counted. Default: unless NODE_ENV is `production`.
-   */
-  strict?: boolean
-  /**
-   * Milliseconds that a resource without a `timeout` of its own may take to answer a request; 0: as long as it takes.
-   * Default: the server's `handlerTimeout`, else 0.
-   */
-  timeout?: number
-  /**
-   * Who makes a request, for the whole app. Default: `request.user`, as a hook has put it there, with its `id`, else its `sub`.
-   */
-  identify?: Identify
-  /** Decides whether a call may be made, whichever way it comes and before the cache answers; default: each may. */
-  authorize?: Authorize
-  /** Whether clients may have resources run as tasks, where neither they nor their module say it; default false. */
-  async?: boolean
+declare module '../src/config/schema.ts' {
+  interface KitConfig extends Env {}
 }
 
-/** @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE; RESOURCE_INVALID */
-async function resources(app: FastifyInstance, options: ResourcesOptions): Promise<void> {
+// The type of `routeOptions.config.resource`.
+export type {} from '../src/http/route.ts'
+export type { ResourcesOptions } from '../src/http/serve-resources.ts'
+
+const env = Type.Object({
+  PLINTH_MODULES: Type.String({
+    description:
+      'The modules that this process serves and whose tasks and schedules it runs. The others can be called in process, and enqueued.',
+    minLength: 1,
+    expected: '__all__, or names of modules with commas between them',
+    derived: 'BKAPP_DEPLOY_MODULE, otherwise __all__',
+  }),
+  BKAPP_DEPLOY_MODULE: Type.Optional(
+    Type.String({ description: 'Another name of PLINTH_MODULES.', minLength: 1 }),
+  ),
+})
+type Env = Static<typeof env>
+
+/**
+ * Serves the resources of modules, which are callable as `app.resources`, too.
+ *
+ * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE; RESOURCE_INVALID
+ */
+async function register(app: FastifyInstance, options: ResourcesOptions): Promise<void> {
   checkOptions<ResourcesOptions>('resources', options, {
     modules: 'object',
     only: 'texts?',
@@ -76,56 +65,9 @@ async function resources(app: FastifyInstance, options: ResourcesOptions): Promi
   const known = moduleNames(options.modules)
   if (options.only?.some((name) => !known.includes(name)))
     throw invalidOption('resources', 'only', options.only, `a list of ${known.join(', ')}`)
-  assertOnce(app, 'resources', 'resources')
-  const { identify, strict = process.env.NODE_ENV !== 'production', async = false } = options
-  const envelope = envelopeOf(app)
-  const { handlerTimeout = 0 } = app.initialConfig as { handlerTimeout?: number }
-  const { timeout = handlerTimeout } = options
-  assertTimeout('(default)', 'its timeout', timeout)
-  const registry = new ResourceRegistry(options.modules, { async }, options.only)
-  const run = <T>(fn: () => T): T => runInContext(new Context(app), fn, undefined, undefined)
-  app.decorate('registry', registry)
-  if (identify) app.decorate('identify', identify)
-  if (options.authorize) app.decorate('authorize', options.authorize)
-  giveContext(app)
-  app.decorate('run', run)
-  app.decorate('compiled', new CompiledResources(app))
-  app.decorate('responses', new ResponseCheck(strict, app.compiled, app.log))
-  const share = <T>(fn: () => T): T =>
-    currentContext()?.app.registry === registry ? fn() : run(fn)
-  app.decorate('resources', bindResources(registry.modules, share))
-  serveModules(app, registry.modules)
-
-  function serveModules(scope: FastifyInstance, modules: readonly RegisteredModule[]): void {
-    for (const module of modules.filter(isNeeded))
-      scope.register(serveModule, { prefix: module.prefix, module })
-  }
-
-  async function serveModule(scope: FastifyInstance, { module }: { module: RegisteredModule }) {
-    const { tags, security, async = false, plugins = [], hooks = {} } = module
-    useStrictJson(scope)
-    // Fastify reads it, and no resource takes it.
-    scope.removeContentTypeParser('text/plain')
-    scope.setErrorHandler(createErrorHandler(envelope))
-    for (const plugin of plugins) await scope.register(plugin)
-    for (const name of MODULE_HOOKS)
-      for (const hook of [hooks[name] ?? []].flat())
-        scope.addHook(name as 'onRequest', hook as never)
-    for (const { name: operationId, entry, exposed } of module.listings) {
-      const { name, resource } = entry
-      scope.compiled.add(resource, name, scope)
-      if (!exposed || !module.runsHere) continue
-      for (const type of Object.keys(resource.definition.consumes ?? {})) leaveUnread(scope, type)
-      const settings = { app: scope, envelope, operationId, timeout, async, security, tags }
-      addRoute(scope, operationId, createRoute(name, resource, settings))
-    }
-    serveModules(scope, module.modules)
-  }
-}
-
-/** Whether this process serves something of it: for nothing it needs no context, nor what that would open. */
-function isNeeded({ runsHere, modules }: RegisteredModule): boolean {
-  return runsHere || modules.some(isNeeded)
+  assertFree(app, 'resources', 'resources')
+  const { serveResources } = await import('../src/http/serve-resources.ts')
+  serveResources(app, options)
 }
 
 /** @throws {PlinthError} PLUGIN_OPTION_INVALID */
@@ -139,25 +81,25 @@ function assertModules(modules: ModuleTable, place: string): void {
   }
 }
 
-/** @throws {PlinthError} RESOURCE_INVALID where the app has that route already */
-function addRoute(scope: FastifyInstance, name: string, route: RouteOptions): void {
-  // Fastify makes the path whole in the options themselves.
-  const place = `${route.method} ${scope.prefix}${route.url === '/' ? '' : route.url}`
-  try {
-    scope.route(route)
-  } catch (cause) {
-    if ((cause as { code?: string }).code !== 'FST_ERR_DUPLICATED_ROUTE') throw cause
-    throw errors.RESOURCE_INVALID.with({ cause }, name, `the app has ${place} already; ${MOVE}`)
+function optionsOf({ env, read, service, modules }: PluginGiven<Env>): ResourcesOptions {
+  const { NODE_ENV, REQUEST_TIMEOUT } = read.values
+  const only = parseModules(env.PLINTH_MODULES)
+  return {
+    modules,
+    ...(only && { only }),
+    strict: NODE_ENV !== 'production',
+    timeout: REQUEST_TIMEOUT,
+    async: service.async ?? false,
+    ...(service.identify && { identify: service.identify }),
+    ...(service.authorize && { authorize: service.authorize }),
   }
 }
 
-const MOVE =
-  "give its module another prefix, or move what is there: a route of the kit with routes of defineService, { tasks: '/jobs' }"
-
-/** Lets bodies of that type through to the resource, unless a plugin of the app reads them. */
-function leaveUnread(scope: FastifyInstance, type: string): void {
-  if (!scope.hasContentTypeParser(type))
-    scope.addContentTypeParser(type, (_request, _payload, done) => done(null))
-}
-
-export default fp(resources, { name: 'plinth-resources', fastify: '5.x' })
+export default definePlugin({
+  name: 'resources',
+  env,
+  after: ['config', 'docs', 'deadline', 'database', 'cache', 'tasks', 'decompress', 'envelope'],
+  decorators: ['resources', 'registry', 'compiled', 'responses', 'run'],
+  options: optionsOf,
+  register,
+})

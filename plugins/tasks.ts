@@ -1,24 +1,20 @@
 import type { FastifyInstance } from 'fastify'
-import fp from 'fastify-plugin'
 import type { Redis } from 'ioredis'
-import { DatabaseOutbox } from '../src/database/outbox.ts'
-import type { DatabaseTables } from '../src/database/types.ts'
+import Type, { type Static } from 'typebox'
+import { count } from '../src/config/schema.ts'
+import type { Database, DatabaseTables } from '../src/database/types.ts'
 import { envelopeOf } from '../src/http/envelope.ts'
-import { serveTasks } from '../src/http/task-routes.ts'
 import {
-  addCheck,
-  assertOnce,
-  assertOrder,
-  checkOptions,
+  definePlugin,
+  type PluginContext,
   type PluginFinding,
-  requirePackages,
+  type PluginGiven,
 } from '../src/plugin.ts'
+import { assertFree, checkOptions, fromEarlier, requirePackages } from '../src/plugin-guards.ts'
 import type { LoadUser } from '../src/resource/context.ts'
-import { resourcesOf, taskSource } from '../src/resource/task-source.ts'
 import { declaredQueues } from '../src/task/declared.ts'
 import { queueProblem } from '../src/task/new-task.ts'
-import { TaskProcess } from '../src/task/task-process.ts'
-import { Tasks } from '../src/task/tasks.ts'
+import type { Tasks } from '../src/task/tasks.ts'
 import type { TaskTree, WorkOptions } from '../src/task/types.ts'
 
 declare module 'fastify' {
@@ -28,10 +24,24 @@ declare module 'fastify' {
   }
 }
 
+declare module '../src/config/schema.ts' {
+  interface KitConfig extends Env {}
+}
+
+const env = Type.Object({
+  TASK_CONCURRENCY: count('How many tasks of each queue a worker runs at once.', 10),
+  TASK_MAX_CRASHES: count(
+    'How often the process that runs a task may die before the task has failed.',
+    5,
+  ),
+  TASK_PAYLOAD_LIMIT: count('The largest request of a task, in bytes.', 1_048_576),
+})
+type Env = Static<typeof env>
+
 export interface TasksPluginOptions {
-  /** Where tasks are looked up and cancelled, by their ids; `false`: nowhere. Default `/tasks`. */
+  /** Where tasks are looked up and cancelled, by their ids; `false`: nowhere. Default `/` and its name: `/tasks`. */
   path?: string | false
-  /** What all keys in Redis begin with; default `{plinth}:tasks`. */
+  /** What all keys in Redis begin with; default `{plinth}:` and its name: `{plinth}:tasks`. */
   prefix?: string
   /** The largest request of a task, in bytes; default 1 MiB. */
   payloadLimit?: number
@@ -56,12 +66,17 @@ export interface TasksPluginOptions {
 
 /**
  * Tasks: in Redis where `app.redis` is there already, else in this process, which runs them then; within transactions of
- * `app.db`, where that is there, through an outbox. Serves `GET` and `DELETE /tasks/:id`.
+ * `app.db`, where that is there, through an outbox. Serves `GET` and `DELETE /tasks/:id`. Those
+ * of another name, `mails`, are `app.mails`; resources are enqueued in `app.tasks`.
  *
  * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_ORDER; PACKAGE_MISSING without `bullmq`, which tasks in Redis need
  * @throws {TypeError} where a queue cannot be called so
  */
-async function registerTasks(app: FastifyInstance, options: TasksPluginOptions): Promise<void> {
+async function register(
+  app: FastifyInstance,
+  options: TasksPluginOptions,
+  { name }: PluginContext,
+): Promise<void> {
   checkOptions<TasksPluginOptions>('tasks', options, {
     path: 'route?',
     prefix: 'text?',
@@ -74,20 +89,24 @@ async function registerTasks(app: FastifyInstance, options: TasksPluginOptions):
     queues: 'texts?',
     maxCrashes: 'number?',
   })
-  assertOnce(app, 'tasks', 'tasks')
-  assertOrder(app, 'tasks', { plugin: 'redis', decorator: 'redis' })
-  assertOrder(app, 'tasks', { plugin: 'database', decorator: 'db' })
-  const { prefix = '{plinth}:tasks', payloadLimit = 1_048_576, concurrency = 10 } = options
+  assertFree(app, name, name)
+  const redis = fromEarlier<Redis>(app, 'tasks', { plugin: 'redis', decorator: 'redis' })
+  const db = fromEarlier<Database>(app, 'tasks', { plugin: 'database', decorator: 'db' })
+  const { prefix = `{plinth}:${name}`, payloadLimit = 1_048_576, concurrency = 10 } = options
   const { stopTimeout = 8000, abortGrace = 10_000, maxCrashes = 5, limits, loadUser } = options
   const more = [...(options.queues ?? []), ...Object.keys(limits ?? {})]
   for (const queue of more) {
     const problem = queueProblem(queue)
     if (problem) throw new TypeError(`Of the tasks a ${problem}`)
   }
-  const redis = app.hasDecorator('redis') ? app.getDecorator<Redis>('redis') : undefined
-  if (redis) requirePackages('tasks', 'bullmq', 'ioredis')
-  const outbox = app.hasDecorator('db')
-    ? new DatabaseOutbox<DatabaseTables, TaskTree>(app.db, 'task', () => own.poke())
+  if (redis) requirePackages('tasks', ['bullmq', 'ioredis'])
+  const { DatabaseOutbox } = await import('../src/database/outbox.ts')
+  const { serveTasks } = await import('../src/http/task-routes.ts')
+  const { resourcesOf, taskSource } = await import('../src/resource/task-source.ts')
+  const { TaskProcess } = await import('../src/task/task-process.ts')
+  const { Tasks } = await import('../src/task/tasks.ts')
+  const outbox = db
+    ? new DatabaseOutbox<DatabaseTables, TaskTree>(db, 'task', () => own.poke())
     : undefined
   const source = taskSource(app, { grace: abortGrace, loadUser, limit: payloadLimit })
   const bounds = { concurrency, stopTimeout, maxCrashes, limits }
@@ -96,20 +115,22 @@ async function registerTasks(app: FastifyInstance, options: TasksPluginOptions):
   const loadsUsers = loadUser !== undefined
   const queues = () => declaredQueues(resourcesOf(app), more)
   const tasks = new Tasks({ driver, work, schedules, outbox, payloadLimit, loadsUsers, queues })
-  app.decorate('tasks', tasks)
-  const { path = '/tasks' } = options
+  app.decorate(name, tasks)
+  const { path = `/${name}` } = options
   if (path) serveTasks(app, envelopeOf(app), path)
-  addCheck(app, 'tasks', () => checkQueues(app))
-  if (!redis) addCheck(app, 'production', (of) => (of.production ? checkMemory(app) : []))
   app.addHook('onReady', () => own.check())
   app.addHook('onListen', () => own.serve())
   app.addHook('onClose', () => own.close())
 }
 
 /** Whether all that waits in Redis is in queues that the workers of this service work on. */
-async function checkQueues({ tasks }: FastifyInstance): Promise<PluginFinding[]> {
+async function checkTasks(
+  app: FastifyInstance,
+  { name, production }: PluginContext & { readonly production: boolean },
+): Promise<PluginFinding[]> {
+  const tasks = app.getDecorator<Tasks>(name)
   const driver = await tasks.driver()
-  if (driver.kind === 'memory') return []
+  if (driver.kind === 'memory') return production ? checkMemory(app) : []
   // That a Redis does not answer is told by its readiness.
   const known = await driver.queues().catch(() => undefined)
   if (!known) return []
@@ -133,4 +154,28 @@ function checkMemory({ registry }: FastifyInstance): PluginFinding[] {
   return [{ level: 'warning', message }]
 }
 
-export default fp(registerTasks, { name: 'plinth-tasks', fastify: '5.x' })
+function optionsOf({ env, read, service, name }: PluginGiven<Env>): TasksPluginOptions {
+  const path = name === 'tasks' ? service.routes?.tasks : undefined
+  return {
+    ...(path !== undefined && { path }),
+    prefix: `{${service.name}}:${name}`,
+    payloadLimit: env.TASK_PAYLOAD_LIMIT,
+    concurrency: env.TASK_CONCURRENCY,
+    maxCrashes: env.TASK_MAX_CRASHES,
+    ...(service.taskQueues && { queues: service.taskQueues }),
+    ...(service.limits && { limits: service.limits }),
+    ...(service.loadUser && { loadUser: service.loadUser }),
+    // The rest is for the connections.
+    stopTimeout: read.values.SHUTDOWN_TIMEOUT * 0.8,
+  }
+}
+
+export default definePlugin({
+  name: 'tasks',
+  env,
+  after: ['redis', 'database', 'cache', 'docs', 'deadline', 'envelope'],
+  decorators: ['tasks'],
+  checks: [checkTasks],
+  options: optionsOf,
+  register,
+})

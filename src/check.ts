@@ -6,8 +6,9 @@ import { lintMigrations } from './database/migration/lint.ts'
 import { readMigrations } from './database/migration/snapshot.ts'
 import { createMigrator } from './database/migrator.ts'
 import type { PluginFolder } from './database/numbered.ts'
-import { foldersOf, type ServiceDefinition } from './define-service.ts'
+import type { ServiceDefinition } from './define-service.ts'
 import { PlinthError } from './errors.ts'
+import { foldersOf } from './kit.ts'
 import { type PluginFinding, runChecks } from './plugin.ts'
 import { checkReadiness } from './process/readiness.ts'
 import { findCostly } from './resource/costly.ts'
@@ -41,7 +42,7 @@ export async function checkService(loaded: Checked): Promise<Finding[]> {
       { check: 'app', level: 'ok', message: describeResources(app) },
       ...checkRequests(app),
       ...(await checkAttached(app)),
-      ...(await runChecks(app, { production: app.config.NODE_ENV === 'production' })),
+      ...(await runChecks(app, app.config.NODE_ENV === 'production')),
       ...(await checkMigrations(app, loaded)),
       ...(await checkLists(app)),
       ...checkLevel(app),

@@ -1,15 +1,11 @@
-import { fileURLToPath } from 'node:url'
 import type { FastifyPluginAsync, FastifyPluginCallback, onRequestAsyncHookHandler } from 'fastify'
 import type { TObject } from 'typebox'
 import type { DefaultValues, EnvironmentDefaults } from './config/defaults.ts'
 import type { KitConfig, ServiceConfig } from './config/schema.ts'
 import type { Model } from './database/model/model.ts'
-import type { PluginFolder } from './database/numbered.ts'
-import { errors } from './errors.ts'
 import type { Compat } from './http/compat.ts'
 import type { Encoding } from './http/decompress.ts'
 import type { Envelope, EnvelopeName } from './http/envelope.ts'
-import { inOrder, instanceOf, modulesOfPlugin, type PluginInstance } from './plugin.ts'
 import type { Identify, LoadUser } from './resource/context.ts'
 import type { Authorize } from './resource/execute.ts'
 import type { ModuleTable } from './resource/module.ts'
@@ -89,73 +85,4 @@ export function defineService<const Modules extends ModuleTable>(
   definition: ServiceDefinition<Modules>,
 ): ServiceDefinition<Modules> {
   return definition
-}
-
-/**
- * The plugins of a service that `definePlugin` has made, by what they need where the service is not asked in another order.
- *
- * @throws {PlinthError} PLUGIN_INVALID where two have one name
- */
-export function pluginsOf({ plugins = [] }: ServiceDefinition): PluginInstance[] {
-  const instances = plugins.flatMap((plugin) => instanceOf(plugin) ?? [])
-  for (const { name, definition } of instances) {
-    const other = instances.find((one) => one.definition.name === definition.name)
-    if (other?.definition !== definition)
-      throw errors.PLUGIN_INVALID(
-        definition.name,
-        'the service has two plugins that call themselves so: their migrations and commands could not be told apart',
-      )
-    if (instances.filter((one) => one.name === name).length > 1)
-      throw errors.PLUGIN_INVALID(
-        definition.name,
-        `the service has two of the name ${name}; give one of them another: { name: '…' }`,
-      )
-  }
-  return instances
-}
-
-/**
- * The folders that plugins bring of one kind, once for each plugin however often it is attached, in the order of what they
- * need.
- */
-export function foldersOf(
-  service: ServiceDefinition,
-  kind: 'migrations' | 'seeds' | 'commands',
-): PluginFolder[] {
-  const definitions = [...new Set(pluginsOf(service).map(({ definition }) => definition))]
-  const sorted = inOrder(
-    definitions.map((definition) => {
-      const { name, needs = [], after = [] } = definition
-      return { name, after: [...needs, ...after], folder: definition[kind] }
-    }),
-  )
-  return sorted.flatMap(({ name, folder }) =>
-    folder ? [{ name, directory: fileURLToPath(folder) }] : [],
-  )
-}
-
-/**
- * The modules of a service: its own, and those of its plugins.
- *
- * @throws {PlinthError} PLUGIN_INVALID where two have one name
- */
-export function modulesOf(service: ServiceDefinition): ModuleTable {
-  const all: Record<string, ModuleTable[string]> = { ...service.modules }
-  for (const instance of pluginsOf(service)) {
-    for (const [key, module] of Object.entries(modulesOfPlugin(instance))) {
-      if (Object.hasOwn(all, key))
-        throw errors.PLUGIN_INVALID(
-          instance.name,
-          `there is a module ${key} already; give the plugin another name, or leave its module out: { modules: { ${key}: false } }`,
-        )
-      all[key] = module
-    }
-  }
-  return all
-}
-
-/** The tables of a service and of its plugins, of which each counts once however often it is attached. */
-export function modelsOf(service: ServiceDefinition): readonly Model[] {
-  const plugins = pluginsOf(service).flatMap(({ definition }) => definition.models ?? [])
-  return [...new Set([...plugins, ...(service.models ?? [])])]
 }

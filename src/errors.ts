@@ -288,12 +288,12 @@ export const errors = {
   PLUGIN_TWICE: defineError<[plugin: string]>(
     'PLUGIN_TWICE',
     500,
-    '%s cannot be registered here, because it, or what it adds, is there already; register a second one in a context of its own: app.register(async (scope) => …)',
+    "The plugin %s cannot be registered here, because it, or what it adds, is there already; give a second one another name: { name: '…' }, or register it in a context of its own: app.register(async (scope) => …)",
   ),
   PLUGIN_NAME_TAKEN: defineError<[plugin: string, name: string]>(
     'PLUGIN_NAME_TAKEN',
     500,
-    '%s cannot be registered as %s, because the app has a readiness check of that name; give this one another with its option name',
+    'The plugin %s cannot be registered as %s, because the app has a readiness check of that name; give this one another with its option name',
   ),
   PLUGIN_ORDER: defineError<[plugin: string, other: string, first: string]>(
     'PLUGIN_ORDER',

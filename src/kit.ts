@@ -1,203 +1,167 @@
-import type { FastifyPluginAsync } from 'fastify'
-import type { Config } from './config/read.ts'
-import type { KitConfig } from './config/schema.ts'
-import { modelsOf, modulesOf, type ServiceDefinition } from './define-service.ts'
-import type { Placed } from './plugin.ts'
-import { parseModules } from './resource/module.ts'
+import { fileURLToPath } from 'node:url'
+import Type, { type TObject } from 'typebox'
+import cache from '../plugins/cache.ts'
+import config from '../plugins/config.ts'
+import database from '../plugins/database.ts'
+import deadline from '../plugins/deadline.ts'
+import decompress from '../plugins/decompress.ts'
+import docs from '../plugins/docs.ts'
+import envelope from '../plugins/envelope.ts'
+import health from '../plugins/health.ts'
+import queues from '../plugins/queues.ts'
+import redis from '../plugins/redis.ts'
+import requestLog from '../plugins/request-log.ts'
+import resources from '../plugins/resources.ts'
+import tasks from '../plugins/tasks.ts'
+import { type EnvironmentDefaults, mapEnvironments } from './config/defaults.ts'
+import type { ConfigOwner } from './config/read.ts'
+import type { Model } from './database/model/model.ts'
+import type { PluginFolder } from './database/numbered.ts'
+import type { ServiceDefinition } from './define-service.ts'
+import { errors } from './errors.ts'
+import {
+  defaultsOf,
+  inOrder,
+  instanceOf,
+  modulesOfPlugin,
+  type PluginInstance,
+  variablesOf,
+} from './plugin.ts'
+import { type ModuleTable, moduleNames } from './resource/module.ts'
 
-/** What the options of a plugin of the kit are made of. */
-interface Given {
-  /** The configuration, validated. */
-  env: KitConfig
-  read: Config<KitConfig>
-  service: ServiceDefinition
-  /** The service's folder. */
-  root: string
+/**
+ * The plugins of the kit, which every service has, each once. They are light: what is heavy each imports when it is
+ * registered. Their order is that of their variables; each says what it needs and comes after.
+ */
+export const kitPlugins: readonly PluginInstance[] = [
+  config,
+  requestLog,
+  envelope,
+  decompress,
+  docs,
+  health,
+  deadline,
+  database,
+  redis,
+  cache,
+  tasks,
+  queues,
+  resources,
+].flatMap((plugin) => instanceOf(plugin) ?? [])
+
+/** The kit's variables, which a service joins its own to; docs/configuration.md lists them. */
+export const kitOwners: readonly ConfigOwner[] = kitPlugins.flatMap(ownerOf)
+
+function ownerOf(instance: PluginInstance): ConfigOwner[] {
+  const schema = variablesOf(instance)
+  return schema ? [{ owner: instance.name, schema }] : []
 }
 
-/** A plugin of the kit as a service attaches it: light, since all that it is made of is loaded only where it is attached. */
-interface KitPlugin extends Placed {
-  /** What to do where another plugin needs it and it is not attached. */
-  readonly absent?: string
-  load(): Promise<{ default: FastifyPluginAsync<never> }>
-  /** By the configuration and the service; `undefined`: it is not attached. */
-  options(given: Given): object | undefined
-}
-
-/** Holds the options to the type that the plugin wants. */
-function kitPlugin<Options extends object>(
-  plugin: Placed & {
-    absent?: string
-    load(): Promise<{ default: FastifyPluginAsync<Options> }>
-    options(given: Given): Options | undefined
-  },
-): KitPlugin {
-  return plugin
-}
-
-/** The plugins of the kit, in any order: each says what it needs and comes after. */
-export const kitPlugins: readonly KitPlugin[] = [
-  kitPlugin({
-    name: 'config',
-    load: () => import('../plugins/config.ts'),
-    options: ({ read }) => ({ config: read }),
-  }),
-  kitPlugin({
-    name: 'request-log',
-    after: ['config'],
-    load: () => import('../plugins/request-log.ts'),
-    options: () => ({}),
-  }),
-  kitPlugin({
-    name: 'envelope',
-    after: ['request-log'],
-    load: () => import('../plugins/envelope.ts'),
-    options: ({ service: { envelope, compat } }) => ({
-      ...(envelope && { envelope }),
-      ...(compat && { compat }),
-      notFound: false,
-    }),
-  }),
-  kitPlugin({
-    name: 'decompress',
-    after: ['envelope'],
-    absent: 'give the service decompress: true',
-    load: () => import('../plugins/decompress.ts'),
-    options: ({ service: { decompress } }) =>
-      decompress && (decompress === true ? {} : { encodings: decompress }),
-  }),
-  kitPlugin({
-    name: 'docs',
-    // Before all that has routes: it describes what comes after it.
-    after: ['decompress', 'envelope'],
-    absent: 'set DOCS=true',
-    load: () => import('../plugins/docs.ts'),
-    options: ({ env, service }) =>
-      env.DOCS && service.routes?.openapi !== false ? documentInfo(service) : undefined,
-  }),
-  kitPlugin({
-    name: 'health',
-    after: ['docs', 'envelope'],
-    load: () => import('../plugins/health.ts'),
-    options({ service }) {
-      const { ping, healthz, readyz } = service.routes ?? {}
-      return {
-        ...(ping !== undefined && { ping }),
-        ...(healthz !== undefined && { healthz }),
-        ...(readyz !== undefined && { readyz }),
-      }
-    },
-  }),
-  kitPlugin({
-    name: 'deadline',
-    // After what is always quick: only what comes after it is bounded.
-    after: ['health', 'docs'],
-    load: () => import('../plugins/deadline.ts'),
-    options: ({ env }) => ({ timeout: env.REQUEST_TIMEOUT }),
-  }),
-  kitPlugin({
-    name: 'database',
-    after: ['config', 'deadline'],
-    absent: 'set DATABASE_URL',
-    load: () => import('../plugins/database.ts'),
-    options({ env, service, root }) {
-      if (!env.DATABASE_URL) return undefined
-      return {
-        url: env.DATABASE_URL,
-        root,
-        models: modelsOf(service),
-        ...(service.actor && { actor: service.actor }),
-        poolSize: env.DATABASE_POOL_SIZE,
-        queueLimit: env.DATABASE_QUEUE_LIMIT,
-        connectTimeout: env.DATABASE_CONNECT_TIMEOUT,
-        acquireTimeout: env.DATABASE_ACQUIRE_TIMEOUT,
-        queryTimeout: env.DATABASE_QUERY_TIMEOUT,
-        slowQuery: env.DATABASE_SLOW_QUERY,
-      }
-    },
-  }),
-  kitPlugin({
-    name: 'redis',
-    after: ['config', 'deadline'],
-    absent: 'set REDIS_URL',
-    load: () => import('../plugins/redis.ts'),
-    options: ({ env: { REDIS_URL: url, REDIS_TIMEOUT: commandTimeout } }) =>
-      url ? { url, commandTimeout } : undefined,
-  }),
-  kitPlugin({
-    name: 'cache',
-    after: ['redis', 'database', 'deadline'],
-    load: () => import('../plugins/cache.ts'),
-    options: ({ env, service }) => ({ prefix: service.name, maxBytes: env.CACHE_MEMORY }),
-  }),
-  kitPlugin({
-    name: 'tasks',
-    after: ['redis', 'database', 'cache', 'docs', 'deadline', 'envelope'],
-    load: () => import('../plugins/tasks.ts'),
-    options: ({ env, service }) => ({
-      ...(service.routes?.tasks !== undefined && { path: service.routes.tasks }),
-      prefix: taskPrefix(service),
-      payloadLimit: env.TASK_PAYLOAD_LIMIT,
-      concurrency: env.TASK_CONCURRENCY,
-      maxCrashes: env.TASK_MAX_CRASHES,
-      ...(service.taskQueues && { queues: service.taskQueues }),
-      ...(service.limits && { limits: service.limits }),
-      ...(service.loadUser && { loadUser: service.loadUser }),
-      // The rest is for the connections.
-      stopTimeout: env.SHUTDOWN_TIMEOUT * 0.8,
-    }),
-  }),
-  kitPlugin({
-    name: 'queues',
-    needs: ['redis', 'tasks'],
-    after: ['docs', 'deadline'],
-    absent: 'set REDIS_URL, and QUEUES=true',
-    load: () => import('../plugins/queues.ts'),
-    options({ env, service }) {
-      const { queues: path = '/_/queues' } = service.routes ?? {}
-      if (!env.REDIS_URL || !env.QUEUES || !path) return undefined
-      return {
-        path,
-        title: `Tasks of ${service.name}`,
-        prefix: taskPrefix(service),
-        protected: env.NODE_ENV === 'production',
-        ...service.queues,
-      }
-    },
-  }),
-  kitPlugin({
-    name: 'resources',
-    after: ['config', 'docs', 'deadline', 'database', 'cache', 'tasks', 'decompress', 'envelope'],
-    load: () => import('../plugins/resources.ts'),
-    options({ env, service }) {
-      const only = parseModules(env.PLINTH_MODULES)
-      return {
-        modules: modulesOf(service),
-        ...(only && { only }),
-        strict: env.NODE_ENV !== 'production',
-        timeout: env.REQUEST_TIMEOUT,
-        async: service.async ?? false,
-        ...(service.identify && { identify: service.identify }),
-        ...(service.authorize && { authorize: service.authorize }),
-      }
-    },
-  }),
-]
-
-function taskPrefix({ name }: ServiceDefinition): string {
-  return `{${name}}:tasks`
-}
-
-function documentInfo(service: ServiceDefinition) {
-  const { name, version = '0.0.0', description, security, securitySchemes } = service
-  const { openapi, docs } = service.routes ?? {}
-  return {
-    ...(openapi && { document: openapi }),
-    ...(docs !== undefined && { page: docs }),
-    ...(security && { security }),
-    ...(securitySchemes && { securitySchemes }),
-    title: name,
-    version,
-    ...(description && { description }),
+/**
+ * The plugins of a service that `definePlugin` has made: the kit's, where it lists no use of them itself, and its own.
+ *
+ * @throws {PlinthError} PLUGIN_INVALID where two have one name
+ */
+export function pluginsOf({ plugins = [] }: ServiceDefinition): PluginInstance[] {
+  const own = plugins.flatMap((plugin) => instanceOf(plugin) ?? [])
+  const isListed = ({ name, definition }: PluginInstance) =>
+    own.some((one) => one.name === name && one.definition === definition)
+  const instances = [...kitPlugins.filter((one) => !isListed(one)), ...own]
+  for (const { name, definition } of instances) {
+    const other = instances.find((one) => one.definition.name === definition.name)
+    if (other?.definition !== definition)
+      throw errors.PLUGIN_INVALID(
+        definition.name,
+        'the service has two plugins that call themselves so: their migrations and commands could not be told apart',
+      )
+    if (instances.filter((one) => one.name === name).length > 1)
+      throw errors.PLUGIN_INVALID(
+        definition.name,
+        `the service has two of the name ${name}; give one of them another: { name: '…' }`,
+      )
   }
+  return instances
+}
+
+/** Whose variables make up the configuration of a service: its plugins', the kit's among them, and its own. */
+export function configOwners(service: ServiceDefinition): ConfigOwner[] {
+  const { name, env } = service
+  const plugins = pluginsOf(service).flatMap(ownerOf)
+  const named = plugins.map((one) =>
+    one.owner === 'resources' ? modulesOwner(one, moduleNames(modulesOf(service))) : one,
+  )
+  return [...named, ...(env ? [{ owner: name, schema: env }] : [])]
+}
+
+/** The same where PLINTH_MODULES names no other modules than these. */
+function modulesOwner({ owner, schema }: ConfigOwner, modules: readonly string[]): ConfigOwner {
+  const names = ['__all__', ...modules]
+  const name = `\\s*(?:${names.map(literal).join('|')})\\s*`
+  const PLINTH_MODULES = Type.With(schema.properties.PLINTH_MODULES as TObject, {
+    pattern: `^${name}(?:,${name})*$`,
+    expected: `__all__, or modules with commas between them: ${modules.join(', ')}`,
+  })
+  return { owner, schema: Type.Object({ ...schema.properties, PLINTH_MODULES }) }
+}
+
+/** A pattern of `text` itself. */
+function literal(text: string): string {
+  return text.replaceAll(/[.*+?^${}()|[\]\\/]/g, '\\$&')
+}
+
+/** What variables are where nothing sets them: what its plugins say, and what the service says of theirs, too. */
+export function defaultsOfAll(service: ServiceDefinition): EnvironmentDefaults {
+  return mapEnvironments((environment) =>
+    Object.assign(
+      {},
+      ...pluginsOf(service).map((plugin) => defaultsOf(plugin, environment)),
+      service.defaults?.[environment],
+    ),
+  )
+}
+
+/**
+ * The folders that plugins bring of one kind, once for each plugin however often it is attached, in the order of what they
+ * need.
+ */
+export function foldersOf(
+  service: ServiceDefinition,
+  kind: 'migrations' | 'seeds' | 'commands',
+): PluginFolder[] {
+  const definitions = [...new Set(pluginsOf(service).map(({ definition }) => definition))]
+  const sorted = inOrder(
+    definitions.map((definition) => {
+      const { name, needs = [], after = [] } = definition
+      return { name, after: [...needs, ...after], folder: definition[kind] }
+    }),
+  )
+  return sorted.flatMap(({ name, folder }) =>
+    folder ? [{ name, directory: fileURLToPath(folder) }] : [],
+  )
+}
+
+/**
+ * The modules of a service: its own, and those of its plugins.
+ *
+ * @throws {PlinthError} PLUGIN_INVALID where two have one name
+ */
+export function modulesOf(service: ServiceDefinition): ModuleTable {
+  const all: Record<string, ModuleTable[string]> = { ...service.modules }
+  for (const instance of pluginsOf(service)) {
+    for (const [key, module] of Object.entries(modulesOfPlugin(instance))) {
+      if (Object.hasOwn(all, key))
+        throw errors.PLUGIN_INVALID(
+          instance.name,
+          `there is a module ${key} already; give the plugin another name, or leave its module out: { modules: { ${key}: false } }`,
+        )
+      all[key] = module
+    }
+  }
+  return all
+}
+
+/** The tables of a service and of its plugins, of which each counts once however often it is attached. */
+export function modelsOf(service: ServiceDefinition): readonly Model[] {
+  const plugins = pluginsOf(service).flatMap(({ definition }) => definition.models ?? [])
+  return [...new Set([...plugins, ...(service.models ?? [])])]
 }

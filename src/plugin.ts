@@ -2,182 +2,13 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Static, TObject } from 'typebox'
 import { type DefaultValues, type EnvironmentDefaults, mapEnvironments } from './config/defaults.ts'
+import type { Config } from './config/read.ts'
+import type { KitConfig } from './config/schema.ts'
 import type { Model } from './database/model/model.ts'
+import type { ServiceDefinition } from './define-service.ts'
 import { errors, type PlinthError } from './errors.ts'
-import { envelopes } from './http/envelope.ts'
 import { assertNameFree, type ReadinessCheck, readinessOf } from './process/readiness.ts'
 import type { Module, ModuleTable } from './resource/module.ts'
-
-/** What an option may have to be: in words, and how that is told. */
-const KINDS = {
-  text: { words: 'a text', fits: (value: unknown) => typeof value === 'string' && value !== '' },
-  number: {
-    words: 'a number of at least 0',
-    fits: (value: unknown) => typeof value === 'number' && value >= 0,
-  },
-  count: {
-    words: 'an integer of at least 1',
-    fits: (value: unknown) => Number.isInteger(value) && (value as number) >= 1,
-  },
-  path: { words: "a path, '/jobs'", fits: isPath },
-  route: {
-    words: "a path, '/jobs', or false",
-    fits: (value: unknown) => value === false || isPath(value),
-  },
-  list: { words: 'a list', fits: (value: unknown) => Array.isArray(value) },
-  texts: {
-    words: 'a list of texts',
-    fits: (value: unknown) => Array.isArray(value) && value.every((one) => typeof one === 'string'),
-  },
-  flag: { words: 'true or false', fits: (value: unknown) => typeof value === 'boolean' },
-  function: { words: 'a function', fits: (value: unknown) => typeof value === 'function' },
-  object: { words: 'an object', fits: isObject },
-  models: {
-    words: 'a list of models that defineModel has made',
-    fits: (value: unknown) =>
-      Array.isArray(value) && value.every((one) => isObject(one) && 'table' in one),
-  },
-  owners: {
-    words: 'a list of { owner, schema }, the schema by Type.Object',
-    fits: (value: unknown) => Array.isArray(value) && value.every(isOwner),
-  },
-  dotenv: {
-    words: 'a path or false',
-    fits: (value: unknown) => typeof value === 'string' || value === false,
-  },
-  compat: {
-    words: "bk, or { kind: 'bk', platform: '01', module: '02' }, two digits each",
-    fits: (value: unknown) => value === 'bk' || isCompat(value),
-  },
-  envelope: {
-    words: `${Object.keys(envelopes).join(' or ')}, or a value with success, failure and parse`,
-    fits: (value: unknown) =>
-      typeof value === 'string' ? Object.hasOwn(envelopes, value) : isEnvelope(value),
-  },
-} as const
-
-type Kind = keyof typeof KINDS
-
-/** What each option of a plugin has to be; with `?` it may be left out. */
-type Expected<Options> = {
-  [Name in keyof Options]-?: Record<never, never> extends Pick<Options, Name> ? `${Kind}?` : Kind
-}
-
-/**
- * Looks at the options of a plugin before it begins: types are not there for everybody.
- *
- * @throws {PlinthError} PLUGIN_OPTION_INVALID, with no value that may be secret
- */
-export function checkOptions<Options extends object>(
-  plugin: string,
-  options: Options,
-  expected: Expected<Options>,
-): void {
-  for (const [name, wanted] of Object.entries<string>(expected)) {
-    const value = (options as Record<string, unknown>)[name]
-    if (value === undefined && wanted.endsWith('?')) continue
-    const { words, fits } = KINDS[wanted.replace('?', '') as Kind]
-    if (!fits(value)) throw invalidOption(plugin, name, value, words)
-  }
-}
-
-/** An error that says of an option what it is, in no more words than its type, and what it has to be. */
-export function invalidOption(
-  plugin: string,
-  name: string,
-  value: unknown,
-  expected: string,
-): PlinthError {
-  return errors.PLUGIN_OPTION_INVALID(plugin, name, describe(value), expected)
-}
-
-function describe(value: unknown): string {
-  if (value === undefined) return 'missing'
-  if (value === null || typeof value === 'number' || typeof value === 'boolean') return `${value}`
-  if (value === '') return 'empty'
-  if (typeof value === 'string') return 'another text'
-  if (Array.isArray(value)) return 'a list'
-  return typeof value === 'function' ? 'a function' : 'an object'
-}
-
-function isEnvelope(value: unknown): boolean {
-  const needed = ['success', 'successText', 'failure', 'parse', 'successSchema'] as const
-  return isObject(value) && needed.every((name) => typeof value[name] === 'function')
-}
-
-function isCompat(value: unknown): boolean {
-  if (!isObject(value)) return false
-  const { kind, platform = '00', module = '00', ...others } = value
-  const digits = [platform, module].every((one) => typeof one === 'string' && /^\d{2}$/.test(one))
-  return kind === 'bk' && digits && Object.keys(others).length === 0
-}
-
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-/** Without parameters, and without a slash at its end. */
-function isPath(value: unknown): boolean {
-  return typeof value === 'string' && /^(\/[\w.~-]+)+$/.test(value)
-}
-
-function isOwner(value: unknown): boolean {
-  return isObject(value) && isObject(value.schema) && isObject(value.schema.properties)
-}
-
-/**
- * Marks a context as one that has the plugin. Contexts around it may have it, too.
- *
- * @param decorator what the plugin adds, which the context may have from elsewhere
- * @throws {PlinthError} PLUGIN_TWICE
- */
-export function assertOnce(app: FastifyInstance, plugin: string, decorator?: string): void {
-  const label = `plinth/plugins/${plugin}`
-  if (decorator !== undefined && Object.hasOwn(app, decorator)) throw errors.PLUGIN_TWICE(label)
-  mark(app, label)
-}
-
-function mark(app: FastifyInstance, label: string): void {
-  const key = Symbol.for(label)
-  if (Object.hasOwn(app, key)) throw errors.PLUGIN_TWICE(label)
-  app.decorate(key, true)
-}
-
-/**
- * Refuses to start where a plugin comes later whose decorator this one has not found.
- *
- * @throws {PlinthError} PLUGIN_ORDER, when the app gets ready
- */
-export function assertOrder(
-  app: FastifyInstance,
-  plugin: string,
-  later: { plugin: string; decorator: string },
-): void {
-  if (app.hasDecorator(later.decorator)) return
-  app.addHook('onReady', async () => {
-    if (app.hasDecorator(later.decorator))
-      throw errors.PLUGIN_ORDER(plugin, later.plugin, later.plugin)
-  })
-}
-
-/**
- * Asks for packages that the kit does not bring, before they are needed.
- *
- * @throws {PlinthError} PACKAGE_MISSING
- */
-export function requirePackages(plugin: string, ...names: readonly string[]): void {
-  const missing = names.filter((name) => !isInstalled(name))
-  if (missing.length > 0) throw errors.PACKAGE_MISSING(plugin, missing.join(' '))
-}
-
-function isInstalled(name: string): boolean {
-  try {
-    import.meta.resolve(name)
-    return true
-  } catch {
-    return false
-  }
-}
 
 /** What a function of a plugin is given beside the app. */
 export interface PluginContext<Env = unknown> {
@@ -203,10 +34,13 @@ export interface PluginFinding {
   readonly message: string
 }
 
-/** Looks at what has to be right before the service runs; changes nothing. The app is ready, and does not listen. */
+/**
+ * Looks at what has to be right before the service runs, and, in production, at what is unwise there; changes nothing. The
+ * app is ready, and does not listen.
+ */
 export type PluginCheck<Context = PluginContext> = (
   app: FastifyInstance,
-  context: Context,
+  context: Context & { readonly production: boolean },
 ) => readonly PluginFinding[] | Promise<readonly PluginFinding[]>
 
 /** A number of one process that is told when it is asked for. */
@@ -223,6 +57,20 @@ export interface PluginMetric<Context = PluginContext> {
 type MetricValue =
   | number
   | readonly { readonly labels: Readonly<Record<string, string>>; readonly value: number }[]
+
+/** What the options of a plugin follow from in a service. */
+export interface PluginGiven<Env = unknown> extends Omit<PluginContext<Env>, 'options'> {
+  /** The whole configuration, validated: `values`, and where each comes from. */
+  readonly read: Config<KitConfig>
+  readonly service: ServiceDefinition
+  /** The service's folder. */
+  readonly root: string
+  /** All modules and tables of the service: its own, and those of its plugins. */
+  readonly modules: ModuleTable
+  readonly models: readonly Model[]
+  /** Whether a variable of the plugin is what it is because nobody has set it. */
+  isDefault(variable: string): boolean
+}
 
 /** All that a plugin brings. Only `name` is needed. */
 export interface PluginDefinition<
@@ -255,7 +103,18 @@ export interface PluginDefinition<
   /** What `manage check` looks at. */
   readonly checks?: readonly PluginCheck<Context>[]
   readonly metrics?: readonly PluginMetric<Context>[]
-  /** Adds what it has to the app, as any Fastify plugin does; what it throws keeps the app from starting. */
+  /** What it adds to the app, for `manage plugins`; a use of another name adds that instead. */
+  readonly decorators?: readonly string[]
+  /**
+   * Its options in a service, by its variables and what the service says; those that a use of it is given come before them.
+   * A text: the service goes without it, and that has to be done to have it. An error: the same, and the log tells it.
+   * A plugin with this reads no variables in an app that is no service: there its options say all.
+   */
+  options?(given: PluginGiven<Static<Env>>): Options | string | PlinthError
+  /**
+   * Adds what it has to the app, as any Fastify plugin does; what it throws keeps the app from starting. What is heavy it
+   * imports itself: `await import('…')`, so that whoever only lists the plugin does not load that.
+   */
   register?(app: FastifyInstance, options: Options, context: Context): void | Promise<void>
 }
 
@@ -267,14 +126,20 @@ export interface PluginUse {
   modules?: false | Readonly<Record<string, false | Omit<Module, 'resources' | 'modules'>>>
 }
 
-/** A plugin by `definePlugin`: called with options it is one use of it, and Fastify registers it as it is. */
-export interface Plugin<Options extends object> {
+type UseOf<Options> = Options & Omit<PluginUse, keyof Options>
+
+/**
+ * A plugin by `definePlugin`: called with options it is one use of it, and Fastify registers it as it is.
+ *
+ * @template Given what a use of it has to be given in a service
+ */
+export interface Plugin<Options extends object, Given extends object = Options> {
   (
-    ...options: Record<never, never> extends Options
-      ? [options?: Options & PluginUse]
-      : [options: Options & PluginUse]
+    ...options: Record<never, never> extends Given
+      ? [options?: UseOf<Given>]
+      : [options: UseOf<Given>]
   ): FastifyPluginAsync
-  (app: FastifyInstance, options: Options & PluginUse): Promise<void>
+  (app: FastifyInstance, options: UseOf<Options>): Promise<void>
   readonly definition: PluginDefinition
 }
 
@@ -297,8 +162,16 @@ const INSTANCE = Symbol.for('plinth.plugin')
 export function definePlugin<
   Env extends TObject = TObject<Record<never, never>>,
   Options extends object = Record<never, never>,
->(definition: PluginDefinition<Env, Options>): Plugin<Options> {
-  const known = definition as unknown as PluginDefinition
+>(
+  definition: PluginDefinition<Env, Options> &
+    Required<Pick<PluginDefinition<Env, Options>, 'options'>>,
+): Plugin<Options, Partial<Options>>
+export function definePlugin<
+  Env extends TObject = TObject<Record<never, never>>,
+  Options extends object = Record<never, never>,
+>(definition: PluginDefinition<Env, Options>): Plugin<Options>
+export function definePlugin(definition: object): unknown {
+  const known = definition as PluginDefinition
   assertDefinition(known)
   function plugin(...args: readonly unknown[]): unknown {
     // Fastify puts the app before them.
@@ -307,10 +180,7 @@ export function definePlugin<
     return attachAlone(app, createInstance(known, options))
   }
   const made = fp(plugin as FastifyPluginAsync, { name: known.name, fastify: '5.x' })
-  return Object.assign(made, {
-    definition: known,
-    [INSTANCE]: createInstance(known),
-  }) as unknown as Plugin<Options>
+  return Object.assign(made, { definition: known, [INSTANCE]: createInstance(known) })
 }
 
 function createUse(definition: PluginDefinition, options?: PluginUse): FastifyPluginAsync {
@@ -320,9 +190,12 @@ function createUse(definition: PluginDefinition, options?: PluginUse): FastifyPl
 }
 
 function createInstance(definition: PluginDefinition, given: PluginUse = {}): PluginInstance {
-  const { name = definition.name, modules, ...options } = given
+  const { name = definition.name, ...options } = given
   assertPluginName(name, definition.name)
-  return { definition, name, options, modules }
+  // Of one that serves nothing itself it is an option of its own.
+  if (!definition.modules) return { definition, name, options, modules: undefined }
+  const { modules, ...others } = options
+  return { definition, name, options: others, modules }
 }
 
 /** The use of a plugin that a Fastify plugin is, where `definePlugin` made it. */
@@ -363,6 +236,16 @@ export function variablesOf({ definition, name }: PluginInstance): TObject | und
   return { ...env, properties, required: (env.required ?? []).map(named) } as TObject
 }
 
+/** Those of `values`, which are of the environment and validated, that a use of a plugin has, by the names in the plugin. */
+export function envOf(
+  { definition, name }: PluginInstance,
+  values: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, unknown>> {
+  const prefix = prefixOf(definition, name)
+  const names = Object.keys(definition.env?.properties ?? {})
+  return Object.fromEntries(names.map((key) => [key, values[prefix + key]]))
+}
+
 /** The defaults of its variables in an environment. */
 export function defaultsOf(
   { definition, name }: PluginInstance,
@@ -379,14 +262,11 @@ function prefixOf(definition: PluginDefinition, name: string): string {
 
 /** What all plugins of an app bring that is asked later: the same in all of its contexts. */
 interface Brought {
-  readonly checks: { readonly name: string; readonly check: AppCheck }[]
+  readonly checks: { readonly name: string; readonly run: RunCheck }[]
   readonly metrics: (() => Promise<Measured>)[]
 }
 
-/** @param of in which mode the service runs */
-type AppCheck = (of: {
-  readonly production: boolean
-}) => readonly PluginFinding[] | Promise<readonly PluginFinding[]>
+type RunCheck = (production: boolean) => ReturnType<PluginCheck>
 
 const apps = new WeakMap<object, Brought>()
 
@@ -396,26 +276,21 @@ function broughtTo({ server }: FastifyInstance): Brought {
   return brought
 }
 
-/** Has `manage check` look at something, under a name. */
-export function addCheck(app: FastifyInstance, name: string, check: AppCheck): void {
-  broughtTo(app).checks.push({ name, check })
-}
-
 /** What `manage check` finds by the plugins of an app, which is ready. */
 export async function runChecks(
   app: FastifyInstance,
-  of: { readonly production: boolean },
+  production: boolean,
 ): Promise<(PluginFinding & { readonly check: string })[]> {
   const found: (PluginFinding & { readonly check: string })[] = []
   // One after the other: what one of them loads must not make the others late.
-  for (const { name, check } of broughtTo(app).checks)
-    for (const finding of await check(of)) found.push({ check: name, ...finding })
+  for (const { name, run } of broughtTo(app).checks)
+    for (const finding of await run(production)) found.push({ check: name, ...finding })
   return found
 }
 
 /** Attaches one use of a plugin in an app that has read no configuration for it. */
 async function attachAlone(app: FastifyInstance, instance: PluginInstance): Promise<void> {
-  const schema = variablesOf(instance)
+  const schema = instance.definition.options ? undefined : variablesOf(instance)
   if (!schema) return await attachPlugin(app, instance, {})
   const { readConfig } = await import('./config/read.ts')
   const { values } = readConfig<Record<string, unknown>>([{ owner: instance.name, schema }], {
@@ -438,19 +313,12 @@ export async function attachPlugin(
 ): Promise<void> {
   const { definition, name, options } = instance
   const { needs = [], readiness = {} } = definition
-  for (const need of needs) {
-    if (!app.hasPlugin(need) && !app.hasPlugin(`plinth-${need}`))
-      throw errors.PLUGIN_MISSING(name, need, 'register it first')
-  }
+  const missing = needs.find((need) => !app.hasPlugin(need))
+  if (missing) throw errors.PLUGIN_MISSING(name, missing, 'register it first')
+  assertOnce(app, name)
   const named = (key: string) => nameWithin(instance, key)
-  for (const key of Object.keys(readiness))
-    assertNameFree(app, `the plugin ${definition.name}`, named(key))
-  mark(app, `the plugin ${name}`)
-  const prefix = prefixOf(definition, name)
-  const env = Object.fromEntries(
-    Object.keys(definition.env?.properties ?? {}).map((key) => [key, values[prefix + key]]),
-  )
-  const context: PluginContext = { name, env, options }
+  for (const key of Object.keys(readiness)) assertNameFree(app, definition.name, named(key))
+  const context: PluginContext = { name, env: envOf(instance, values), options }
   await definition.register?.(app, options, context)
   for (const [key, given] of Object.entries(readiness)) {
     const { check, optional = false } = typeof given === 'function' ? { check: given } : given
@@ -458,8 +326,23 @@ export async function attachPlugin(
     readinessOf(app).set(named(key), optional ? Object.assign(run, { optional }) : run)
   }
   const { checks = [], metrics = [] } = definition
-  for (const check of checks) addCheck(app, name, () => check(app, context))
+  for (const check of checks)
+    broughtTo(app).checks.push({
+      name,
+      run: (production) => check(app, { ...context, production }),
+    })
   for (const metric of metrics) broughtTo(app).metrics.push(() => measure(app, metric, context))
+}
+
+/**
+ * Marks a context as one that has the plugin. Contexts around it may have it, too.
+ *
+ * @throws {PlinthError} PLUGIN_TWICE
+ */
+function assertOnce(app: FastifyInstance, name: string): void {
+  const key = Symbol.for(`plinth.plugin ${name}`)
+  if (Object.hasOwn(app, key)) throw errors.PLUGIN_TWICE(name)
+  app.decorate(key, true)
 }
 
 /** What the plugin calls by its own name has that of the use; other things stand below it, unless the use has that name. */

@@ -1,60 +1,39 @@
 import { join } from 'node:path'
-import type { FastifyInstance, FastifyPluginAsync, FastifyServerOptions } from 'fastify'
+import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import fp from 'fastify-plugin'
-import Type from 'typebox'
-import { type DefaultValues, type EnvironmentDefaults, mapEnvironments } from './config/defaults.ts'
-import { type Config, type ConfigOwner, readConfig } from './config/read.ts'
-import { type KitConfig, kitOwnerOf } from './config/schema.ts'
-import { modulesOf, pluginsOf, type ServiceDefinition } from './define-service.ts'
-import { errors } from './errors.ts'
+import { type DefaultValues, mapEnvironments } from './config/defaults.ts'
+import { type Config, readConfig } from './config/read.ts'
+import type { KitConfig } from './config/schema.ts'
+import type { ServiceDefinition } from './define-service.ts'
+import { errors, PlinthError } from './errors.ts'
 import { useStrictJson } from './http/body.ts'
 import { chooseEnvelope } from './http/compat.ts'
 import { giveContext } from './http/request-context.ts'
-import { kitPlugins } from './kit.ts'
+import { configOwners, defaultsOfAll, kitPlugins, modelsOf, modulesOf, pluginsOf } from './kit.ts'
 import {
   attachPlugin,
-  defaultsOf,
+  envOf,
   inOrder,
   instanceOf,
   type Placed,
-  variablesOf,
+  type PluginInstance,
 } from './plugin.ts'
 import type { BoundTable } from './resource/bound.ts'
-import { type ModuleTable, moduleNames, parseModules, type Resources } from './resource/module.ts'
+import { type ModuleTable, parseModules, type Resources } from './resource/module.ts'
 
 // With the types of a service come those of what its app has.
 export type {} from '../plugins/cache.ts'
 export type {} from '../plugins/config.ts'
 export type {} from '../plugins/database.ts'
 export type {} from '../plugins/deadline.ts'
+export type {} from '../plugins/docs.ts'
 export type {} from '../plugins/envelope.ts'
 export type {} from '../plugins/health.ts'
+export type {} from '../plugins/queues.ts'
 export type {} from '../plugins/redis.ts'
 export type {} from '../plugins/request-log.ts'
 export type {} from '../plugins/resources.ts'
 export type {} from '../plugins/tasks.ts'
-
-/** Whose variables make up the configuration of a service: the kit's, its plugins' and its own. */
-export function configOwners(service: ServiceDefinition): ConfigOwner[] {
-  const { name, env } = service
-  const plugins = pluginsOf(service).flatMap((instance) => {
-    const schema = variablesOf(instance)
-    return schema ? [{ owner: instance.name, schema }] : []
-  })
-  const kit = kitOwnerOf(moduleNames(modulesOf(service)))
-  return [kit, ...plugins, ...(env ? [{ owner: name, schema: env }] : [])]
-}
-
-/** What variables are where nothing sets them: what its plugins say, and what the service says of theirs, too. */
-export function defaultsOfAll(service: ServiceDefinition): EnvironmentDefaults {
-  return mapEnvironments((environment) =>
-    Object.assign(
-      {},
-      ...pluginsOf(service).map((plugin) => defaultsOf(plugin, environment)),
-      service.defaults?.[environment],
-    ),
-  )
-}
 
 /**
  * Reads the configuration of a service.
@@ -82,9 +61,7 @@ export function readModules(
   root: string,
 ): readonly string[] | undefined {
   const { defaults = {} } = service
-  const { owner, schema } = kitOwnerOf(moduleNames(modulesOf(service)))
-  const { PLINTH_MODULES, BKAPP_DEPLOY_MODULE } = schema.properties
-  const owners = [{ owner, schema: Type.Object({ PLINTH_MODULES, BKAPP_DEPLOY_MODULE }) }]
+  const owners = configOwners(service).filter(({ owner }) => owner === 'resources')
   const of = ({ PLINTH_MODULES }: DefaultValues = {}) => ({ PLINTH_MODULES })
   const { values } = readConfig<KitConfig>(owners, {
     dotenv: join(root, '.env'),
@@ -133,8 +110,10 @@ export async function createApp<Modules extends ModuleTable>(
   options.prepare?.(app)
   try {
     useStrictJson(app)
-    for (const { attach } of choose(attachments(service, read, root, override), only))
-      await attach(app)
+    const planned = planPlugins(service, read, root)
+    for (const { attach } of choose(attachments(service, planned, read, override), planned, only))
+      attach(app)
+    if (!only) tellAbsent(app, planned)
     app.after(() => answerNotFound(app))
     if (!only && read.values.NODE_ENV === 'development') app.addHook('onListen', warnOfLists)
     // An app is a thenable: this loads its plugins, as returning it from here would, too.
@@ -151,40 +130,62 @@ export async function createApp<Modules extends ModuleTable>(
   return app as unknown as App<Modules>
 }
 
-/** A plugin of the kit or of a service, and what has it registered. */
-interface Attachment extends Placed {
-  attach(app: FastifyInstance): Promise<void> | void
+/** A plugin of a service, and what follows for it from the configuration. */
+export interface PlannedPlugin {
+  readonly instance: PluginInstance
+  /** What it is attached with. */
+  readonly options?: object
+  /** It is not attached, and this has to be done for it to be. An error: nobody has asked for it, and something is missing. */
+  readonly absent?: string | PlinthError
 }
 
-/** What is attached of the kit by this configuration, and the service's plugins: those before its resources. */
-function attachments(
+/** What a service has of its plugins and of the kit's, by its configuration. */
+export function planPlugins(
   service: ServiceDefinition,
   read: Config<KitConfig>,
   root: string,
+): PlannedPlugin[] {
+  const given = { read, service, root, modules: modulesOf(service), models: modelsOf(service) }
+  const origins = new Map(read.variables.map(({ name, origin }) => [name, origin]))
+  const values = read.values as object as Readonly<Record<string, unknown>>
+  return pluginsOf(service).map((instance) => {
+    const { definition, name } = instance
+    const isDefault = (variable: string) => origins.get(variable) === 'derived'
+    const env = envOf(instance, values)
+    const options = definition.options?.({ ...given, name, env, isDefault }) ?? {}
+    if (typeof options === 'string' || PlinthError.is(options)) return { instance, absent: options }
+    return { instance, options: { ...options, ...instance.options } }
+  })
+}
+
+/** Something that is attached: a plugin by `definePlugin`, or any of Fastify. */
+interface Attachment extends Placed {
+  attach(app: FastifyInstance): void
+}
+
+/** What of a plan is attached, and the service's other plugins, all of them before its resources. */
+function attachments(
+  service: ServiceDefinition,
+  planned: readonly PlannedPlugin[],
+  { values }: Config<KitConfig>,
   override: AppOptions['override'] = {},
 ): Attachment[] {
-  const kit = kitPlugins.flatMap((manifest): Attachment[] => {
-    const options = manifest.options({ env: read.values, read, service, root })
+  const known = ({ instance, options }: PlannedPlugin): Attachment[] => {
     if (!options) return []
-    const { name } = manifest
-    const attach = async (app: FastifyInstance) => {
-      // Loaded here and not at the top: what only defines a service, or reads its configuration, needs none.
-      const { default: plugin } = await manifest.load()
-      app.register(plugin as FastifyPluginAsync<object>, { ...options, ...override[name] })
-    }
-    return [{ ...manifest, attach }]
-  })
-  const values = read.values as unknown as Readonly<Record<string, unknown>>
-  const own = (service.plugins ?? []).map((plugin): Attachment => {
-    const instance = instanceOf(plugin)
-    if (!instance) return { name: nameOf(plugin), attach: (app) => void app.register(plugin) }
     const { name, definition } = instance
-    const attach = (app: FastifyInstance) =>
-      void app.register(fp((app) => attachPlugin(app, instance, values), { name }))
-    return { ...definition, name, attach }
+    const whole = { ...instance, options: { ...options, ...override[name] } }
+    const attach = (app: FastifyInstance) => attachPlugin(app, whole, { ...values })
+    return [{ ...definition, name, attach: (app) => void app.register(fp(attach, { name })) }]
+  }
+  const own = (service.plugins ?? []).flatMap((plugin): Attachment[] => {
+    const one = planned.find(({ instance }) => instance === instanceOf(plugin))
+    if (one) return known(one)
+    return [{ name: nameOf(plugin), attach: (app) => void app.register(plugin) }]
   })
-  const last = kit.filter(({ name }) => name === 'resources')
-  return [...kit.filter((one) => !last.includes(one)), ...own, ...last]
+  const kit = planned.filter(({ instance }) => kitPlugins.includes(instance)).flatMap(known)
+  const isLast = ({ name }: Attachment) => name === 'resources'
+  const all = [...kit, ...own]
+  return [...all.filter((one) => !isLast(one)), ...all.filter(isLast)]
 }
 
 /**
@@ -192,13 +193,23 @@ function attachments(
  *
  * @throws {PlinthError} PLUGIN_MISSING, PLUGIN_CIRCLE
  */
-function choose(all: readonly Attachment[], only: readonly string[] | undefined): Attachment[] {
+function choose(
+  all: readonly Attachment[],
+  planned: readonly PlannedPlugin[],
+  only: readonly string[] | undefined,
+): Attachment[] {
+  const howToAttach = (name: string): string => {
+    const absent = planned.find(({ instance }) => instance.name === name)?.absent
+    return String(
+      PlinthError.is(absent) ? absent.message : (absent ?? 'add it to plugins of the service'),
+    )
+  }
   if (!only) return inOrder(all, howToAttach)
   const wanted = new Set(['config', ...only])
   // What is added to a set while it is walked through is come to, too.
   for (const name of wanted) {
     const one = all.find((one) => one.name === name)
-    if (!one && !kitPlugins.some((kit) => kit.name === name))
+    if (!one && !planned.some(({ instance }) => instance.name === name))
       throw errors.PLUGIN_MISSING('createApp', name, howToAttach(name))
     for (const need of one?.needs ?? []) wanted.add(need)
   }
@@ -208,12 +219,6 @@ function choose(all: readonly Attachment[], only: readonly string[] | undefined)
   )
 }
 
-function howToAttach(name: string): string {
-  const { absent = 'add it to plugins of the service' } =
-    kitPlugins.find((one) => one.name === name) ?? {}
-  return absent
-}
-
 /** What others call a plugin that is not by `definePlugin`: what fastify-plugin was told, or nothing. */
 function nameOf(plugin: object): string {
   const { name = '' } = (plugin as { [META]?: { name?: string } })[META] ?? {}
@@ -221,6 +226,13 @@ function nameOf(plugin: object): string {
 }
 
 const META = Symbol.for('plugin-meta')
+
+/** Tells of what only a default has turned on, and is not there since it lacks something. */
+function tellAbsent({ log }: FastifyInstance, planned: readonly PlannedPlugin[]): void {
+  for (const { instance, absent } of planned)
+    if (PlinthError.is(absent))
+      log.info({ plugin: instance.name }, `started without it: ${absent.message}`)
+}
 
 /** Where a developer sees it: what clients may ask of lists and no index serves. */
 async function warnOfLists(this: FastifyInstance): Promise<void> {

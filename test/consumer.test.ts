@@ -101,7 +101,7 @@ async function twice() {
       },
     })
     app.register(async (scope) => {
-      await scope.register(database, { url: 'sqlite::memory:', name })
+      await scope.register(database, { url: 'sqlite::memory:', name, decorator: 'db' })
       await scope.register(cache, { prefix: name })
       await scope.register(resources, { modules: { things: defineModule({ prefix: '/things', resources: { read } }) } })
       await scope.db.schema.createTable('thing').addColumn('name', 'text').execute()

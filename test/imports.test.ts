@@ -9,9 +9,9 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const LAYERS: readonly RegExp[] = [
   /^commands\//,
   /^src\/(check|index)\.ts$/,
-  /^src\/(service|kit|define-service)\.ts$/,
+  /^src\/(service|kit)\.ts$/,
   /^plugins\//,
-  /^src\/(plugin\.ts|process\/)/,
+  /^src\/((plugin|plugin-guards|define-service)\.ts|process\/)/,
   /^src\/openapi\//,
   /^src\/(http|crud|auth)\//,
   /^src\/resource\//,
@@ -61,7 +61,7 @@ const layerOf = (path: string): number => LAYERS.findIndex((layer) => layer.test
 
 t.test('the files are read as they should be', async (t) => {
   t.ok(files.length > 60)
-  t.ok(known.get('src/kit.ts')?.imports.includes('plugins/resources.ts'), 'late imports')
+  t.ok(known.get('plugins/cache.ts')?.imports.includes('src/cache/open.ts'), 'late imports')
   t.ok(known.get('src/resource/call.ts')?.imports.includes('src/resource/contract.ts'), 'types')
   t.ok(known.get('src/crud/list.ts')?.imports.includes('typebox'), 'over several lines')
 })

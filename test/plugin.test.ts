@@ -2,15 +2,17 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
+import { commands } from '../commands/_table.ts'
+import { KIT_COMMANDS } from '../commands/plugins.ts'
 import { checkService } from '../src/check.ts'
 import { secret } from '../src/config/secret.ts'
-import { modulesOf } from '../src/define-service.ts'
-import { kitPlugins } from '../src/kit.ts'
+import { kitPlugins, modulesOf } from '../src/kit.ts'
 import { definePlugin, inOrder, measurePlugins, type PluginUse } from '../src/plugin.ts'
 import { defineModule } from '../src/resource/module.ts'
 import { defineResource } from '../src/resource/resource.ts'
 import { createApp, readServiceConfig } from '../src/service.ts'
 import { failure } from './helpers/app.ts'
+import { redisUrl } from './helpers/drivers.ts'
 
 interface SmsOptions {
   from: string
@@ -279,18 +281,45 @@ t.test('what a plugin is said to be is looked at', async (t) => {
 
 t.test('the order of the list of the kit does not matter', async (t) => {
   const names = (list: readonly { name: string }[]) => inOrder(list).map(({ name }) => name)
-  const sorted = names(kitPlugins)
-  for (let shift = 1; shift < kitPlugins.length; shift++) {
-    const turned = [...kitPlugins.slice(shift), ...kitPlugins.slice(0, shift)]
+  const kit = kitPlugins.map(({ definition }) => definition)
+  const sorted = names(kit)
+  for (let shift = 1; shift < kit.length; shift++) {
+    const turned = [...kit.slice(shift), ...kit.slice(0, shift)]
     for (const list of [turned, turned.toReversed()]) {
       const found = names(list)
-      for (const { name, needs = [], after = [] } of kitPlugins) {
+      for (const { name, needs = [], after = [] } of kit) {
         for (const before of [...needs, ...after])
           t.ok(found.indexOf(before) < found.indexOf(name), `${before} before ${name}`)
       }
       t.strictSame(found.toSorted(), sorted.toSorted())
     }
   }
+})
+
+t.test('what manage plugins says of the kit is so', async (t) => {
+  const words = new Set(Object.keys(commands).map((id) => id.split(':')[0]))
+  for (const [name, own] of Object.entries(KIT_COMMANDS)) {
+    t.ok(
+      kitPlugins.some((one) => one.name === name),
+      name,
+    )
+    t.strictSame(
+      own.filter((word) => !words.has(word)),
+      [],
+    )
+  }
+  const app = await create(t, [], { ...ENV, REDIS_URL: redisUrl() })
+  const added = kitPlugins.flatMap(({ definition }) => definition.decorators ?? [])
+  t.strictSame(
+    added.filter((name) => !app.hasDecorator(name)),
+    [],
+  )
+  const none = Fastify()
+  t.teardown(() => none.close())
+  t.strictSame(
+    added.filter((name) => none.hasDecorator(name)),
+    [],
+  )
 })
 
 t.test('an app has only what it is asked for, and what that needs', async (t) => {

@@ -23,8 +23,8 @@ export async function readAttached({ service, root }: LoadedService): Promise<At
   const { databaseName } = await import('../../src/database/server.ts')
   const target = parseDatabaseUrl(DATABASE_URL, root)
   if (target.kind === 'mysql') {
-    const { requirePackages } = await import('../../src/plugin.ts')
-    requirePackages('database', '@fastify/mysql', 'mysql2')
+    const { requirePackages } = await import('../../src/plugin-guards.ts')
+    requirePackages('database', ['@fastify/mysql', 'mysql2'])
   }
   return { target, name: databaseName(target), isProduction: NODE_ENV === 'production' }
 }

@@ -1,14 +1,8 @@
-import Type, { type Static } from 'typebox'
-import { resourceVariables } from './variables-resources.ts'
-import { serverVariables } from './variables-server.ts'
+import Type from 'typebox'
 
-export { secret } from './secret.ts'
-
-/** The kit's own variables. A service joins its own to them; docs/configuration.md lists them. */
-export const kitConfig = Type.Object({ ...serverVariables, ...resourceVariables })
-
-/** The values of the kit's variables, as `app.config` holds them. */
-export type KitConfig = Static<typeof kitConfig>
+/** The values of the kit's variables, as `app.config` holds them: each of its plugins adds those that it declares. */
+// biome-ignore lint/suspicious/noEmptyInterface: it is there to be extended
+export interface KitConfig {}
 
 /**
  * The service's own variables, for the type of `app.config`:
@@ -17,21 +11,31 @@ export type KitConfig = Static<typeof kitConfig>
 // biome-ignore lint/suspicious/noEmptyInterface: it is there to be extended
 export interface ServiceConfig {}
 
-/** The kit as an owner of variables, for `readConfig()`. */
-export const kitOwner = { owner: 'plinth', schema: kitConfig }
+// The longest time that a Node.js timer can wait.
+export const MAX_TIMEOUT = 2 ** 31 - 1
 
-/** The same for a service with these modules: PLINTH_MODULES names no other. */
-export function kitOwnerOf(modules: readonly string[]): typeof kitOwner {
-  const names = ['__all__', ...modules]
-  const name = `\\s*(?:${names.map(literal).join('|')})\\s*`
-  const PLINTH_MODULES = Type.With(serverVariables.PLINTH_MODULES, {
-    pattern: `^${name}(?:,${name})*$`,
-    expected: `__all__, or modules with commas between them: ${modules.join(', ')}`,
-  })
-  return { ...kitOwner, schema: Type.Object({ ...kitConfig.properties, PLINTH_MODULES }) }
+/** A time in milliseconds; `minimum` 1 unless told. */
+export function milliseconds(description: string, initial: number, minimum = 1) {
+  return Type.Integer({ description, default: initial, minimum, maximum: MAX_TIMEOUT })
 }
 
-/** A pattern of `text` itself. */
-function literal(text: string): string {
-  return text.replaceAll(/[.*+?^${}()|[\]\\/]/g, '\\$&')
+/** A number of things, or bytes, of which there is at least one. */
+export function count(description: string, initial: number) {
+  return Type.Integer({ description, default: initial, minimum: 1 })
+}
+
+/** A host, whose format is checked. */
+export const HOST = { format: 'host', expected: 'a host name or an IP address' }
+
+/** A port that can be connected to. */
+export const PORT = { minimum: 1, maximum: 65535 }
+
+/** The URL of an attached resource: shown without its password. */
+export function attachedUrl(
+  description: string,
+  pattern: string,
+  expected: string,
+  derived: string,
+) {
+  return Type.Optional(Type.String({ description, pattern, expected, derived, secret: 'password' }))
 }

@@ -62,7 +62,7 @@ export function createRoute(
   const async = allowsTasks(name, definition, compiled, settings.async)
   const { timeout } = settings
   // Where it is registered it has set that of all routes.
-  const own = definition.timeout ?? (app.hasPlugin('plinth-deadline') ? undefined : timeout)
+  const own = definition.timeout ?? (app.hasPlugin('deadline') ? undefined : timeout)
   const deadline = definition.timeout ?? timeout
   const checkBody = hasBody(resource)
     ? createBodyCheck(name, parts.body, definition.consumes !== undefined)

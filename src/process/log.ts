@@ -1,14 +1,7 @@
 import { once } from 'node:events'
 import type { Writable } from 'node:stream'
-import {
-  type FastifyBaseLogger,
-  type FastifyReply,
-  type FastifyRequest,
-  type FastifyServerOptions,
-  LogController,
-} from 'fastify'
+import type { FastifyBaseLogger, FastifyServerOptions } from 'fastify'
 import { type destination, symbols } from 'pino'
-import { logCut } from '../http/request-line.ts'
 
 /** How a service logs to stdout: a JSON object a line; pretty on a terminal, by pino-pretty; with `silent` there is no logger at all. */
 export async function loggerOptions(
@@ -42,17 +35,6 @@ export async function logWritten(log: FastifyBaseLogger): Promise<void> {
   // It says nothing when it has nothing to write.
   stream.write('')
   await drained.catch(() => {})
-}
-
-/** Leaves the lines of requests to the plugin `request-log`, and tells it why a stream was cut off. */
-export class RequestLogController extends LogController {
-  constructor() {
-    super({ disableRequestLogging: true, requestIdLogLabel: 'request_id' })
-  }
-
-  override streamError(error: Error, _request: FastifyRequest, reply: FastifyReply): void {
-    logCut(error, reply)
-  }
 }
 
 function isoTime(): string {

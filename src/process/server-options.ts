@@ -6,7 +6,8 @@ import type { Envelope } from '../http/envelope.ts'
 import { createErrorHandler } from '../http/error-handler.ts'
 import { watchRequest } from '../http/request-line.ts'
 import { createClientErrorHandler } from './client-error.ts'
-import { loggerOptions, RequestLogController } from './log.ts'
+import { loggerOptions } from './log.ts'
+import { RequestLogController } from './log-controller.ts'
 import { Response } from './server-response.ts'
 
 // An import would read every export, the lazy ones too.

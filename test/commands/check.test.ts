@@ -82,8 +82,8 @@ t.test('production: what is unwise is a warning, exit code 0', async (t) => {
   const { code, stdout, stderr } = await manage(t, ['check'], { service, env })
   t.same({ code, stderr }, { code: 0, stderr: '' })
   t.strictSame(stdout.trimEnd().split('\n').slice(3), [
-    'warning production: DOCS is on: anybody can read the API document',
-    'warning production: the database is a SQLite file: it is not shared between machines',
+    'warning docs: DOCS is on: anybody can read the API document',
+    'warning database: it is a SQLite file, not shared between machines',
     'warning production: LOG_LEVEL is debug: logs will be large',
   ])
 })
@@ -101,11 +101,11 @@ t.test('production: without a Redis that keeps what is enqueued there is a warni
     return stdout.split('\n').filter((line) => /redis/i.test(line))
   }
   t.match(await check(undefined), [
-    /^warning +production: REDIS_URL is not set: tasks and cached results are in the memory of each process$/,
+    /^warning +tasks: REDIS_URL is not set: tasks and cached results are in the memory of each process$/,
   ])
   t.match(await check(process.env.TEST_REDIS_URL), [
     /^ok +attached: redis answers in [\d.]+ ms$/,
-    /^warning +production: Redis keeps no append-only file \(appendonly yes\): a restart may lose tasks$/,
+    /^warning +redis: Redis keeps no append-only file \(appendonly yes\): a restart may lose tasks$/,
   ])
   t.match(await check('redis://127.0.0.1:1'), [/^warning +attached: redis: /])
 })

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import t, { type Test } from 'tap'
-import { kitConfig } from '../../src/config/schema.ts'
+import { kitOwners } from '../../src/kit.ts'
 import { ENV, MANAGE, nodeOptions } from '../helpers/manage.ts'
 
 const SECRET = 'hunter2'
@@ -48,7 +48,12 @@ t.test('it prints names, values without secrets, and origins', async (t) => {
   t.strictSame(rows[0], ['NAME', 'VALUE', 'ORIGIN'])
   t.strictSame(
     rows.slice(1).map(([name]) => name),
-    [...Object.keys(kitConfig.properties), 'SITE', 'NOTE', 'SHOP_KEY'],
+    [
+      ...kitOwners.flatMap(({ schema }) => Object.keys(schema.properties)),
+      'SITE',
+      'NOTE',
+      'SHOP_KEY',
+    ],
   )
   const wanted = [
     ['NODE_ENV', 'development', 'derived'],
@@ -90,7 +95,7 @@ t.test('--json prints every variable as data', async (t) => {
 t.test('--example prints .env.example, also while the configuration is bad', async (t) => {
   const { status, stdout } = manage(t, ['--example'], { PORT: 'x', SHOP_KEY: SECRET })
   t.equal(status, 0)
-  t.match(stdout, '# plinth ---')
+  t.match(stdout, '# config ---')
   t.match(stdout, '# Its address.\n# Expected: a URL. Required.\nSITE=\n')
   t.ok(stdout.endsWith('\n# SHOP_KEY=\n'))
 })

@@ -4,7 +4,9 @@ import Type from 'typebox'
 import type { EnvironmentDefaults } from '../../src/config/defaults.ts'
 import { renderExample } from '../../src/config/example.ts'
 import { readConfig } from '../../src/config/read.ts'
-import { type KitConfig, kitOwner, secret } from '../../src/config/schema.ts'
+import type { KitConfig } from '../../src/config/schema.ts'
+import { secret } from '../../src/config/secret.ts'
+import { kitOwners } from '../../src/kit.ts'
 
 const shop = {
   owner: 'shop',
@@ -15,7 +17,7 @@ const shop = {
     KEY: secret(Type.Optional(Type.String())),
   }),
 }
-const owners = [kitOwner, shop]
+const owners = [...kitOwners, shop]
 const defaults: EnvironmentDefaults = {
   dev: { SITE: 'http://localhost', OPEN: true, DATABASE_URL: 'sqlite:./mine.db' },
   stag: { SITE: 'http://stag.test' },

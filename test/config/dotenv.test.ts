@@ -3,7 +3,8 @@ import t, { type Test } from 'tap'
 import Type from 'typebox'
 import { parseDotenv, quoteValue } from '../../src/config/dotenv.ts'
 import { readConfig } from '../../src/config/read.ts'
-import { kitOwner, secret } from '../../src/config/schema.ts'
+import { secret } from '../../src/config/secret.ts'
+import { kitOwners } from '../../src/kit.ts'
 
 const NAMES = ['A', 'B', 'C', 'D']
 const SEED = Number(process.env.SEED ?? 11)
@@ -173,7 +174,7 @@ const owner = {
 
 function read(t: Test, content: string | Buffer) {
   const dotenv = join(t.testdir({ '.env': content }), '.env')
-  return readConfig<Record<string, unknown>>([owner, kitOwner], { env: {}, dotenv }).values
+  return readConfig<Record<string, unknown>>([owner, ...kitOwners], { env: {}, dotenv }).values
 }
 
 t.test('the message about a bad value names its line, and no secret of the next', async (t) => {

@@ -3,7 +3,8 @@ import Type from 'typebox'
 import { parseDotenv } from '../../src/config/dotenv.ts'
 import { renderExample, renderTable } from '../../src/config/example.ts'
 import { readConfig } from '../../src/config/read.ts'
-import { kitOwner, secret } from '../../src/config/schema.ts'
+import { secret } from '../../src/config/secret.ts'
+import { kitOwners } from '../../src/kit.ts'
 
 /** The values of a .env file. */
 function parse(text: string): Record<string, string> {
@@ -51,11 +52,11 @@ TOKEN=
 })
 
 t.test('.env.example with every line open says the same as no file at all', async (t) => {
-  const open = renderExample([kitOwner]).replaceAll(/^# ([A-Z_]+=.)/gm, '$1')
+  const open = renderExample(kitOwners).replaceAll(/^# ([A-Z_]+=.)/gm, '$1')
   const env = parse(open)
   t.ok(Object.keys(env).length > 5)
   const read = (env: NodeJS.ProcessEnv) => ({
-    ...readConfig<object>([kitOwner], { env, dotenv: false }).values,
+    ...readConfig<object>(kitOwners, { env, dotenv: false }).values,
   })
   t.strictSame(read(env), read({}))
   t.equal(

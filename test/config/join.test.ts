@@ -1,7 +1,7 @@
 import t from 'tap'
 import Type, { type TObject } from 'typebox'
 import { type ConfigOwner, readConfig } from '../../src/config/read.ts'
-import { kitOwner } from '../../src/config/schema.ts'
+import { kitOwners } from '../../src/kit.ts'
 
 const owner = (name: string, schema: TObject): ConfigOwner => ({ owner: name, schema })
 
@@ -9,7 +9,7 @@ t.test(
   'two owners that declare a name differently are both named, for each such name',
   async (t) => {
     const owners = [
-      kitOwner,
+      ...kitOwners,
       owner('shop', Type.Object({ PORT: Type.Integer(), KEY: Type.String() })),
       owner('mail', Type.Object({ KEY: Type.String({ minLength: 8 }) })),
     ]
@@ -17,7 +17,7 @@ t.test(
       code: 'CONFIG_INVALID',
       message: [
         'The configuration is not valid:',
-        '  PORT: declared differently by plinth and by shop; rename one, or make them equal',
+        '  PORT: declared differently by config and by shop; rename one, or make them equal',
         '  KEY: declared differently by shop and by mail; rename one, or make them equal',
       ].join('\n'),
     })

@@ -1,10 +1,11 @@
 import Fastify from 'fastify'
 import t from 'tap'
 import { type Config, readConfig } from '../../src/config/read.ts'
-import { type KitConfig, kitOwner } from '../../src/config/schema.ts'
+import type { KitConfig } from '../../src/config/schema.ts'
+import { kitOwners } from '../../src/kit.ts'
 
 function read(env: NodeJS.ProcessEnv): Readonly<KitConfig> {
-  const config: Config<KitConfig> = readConfig([kitOwner], { env, dotenv: false })
+  const config: Config<KitConfig> = readConfig(kitOwners, { env, dotenv: false })
   return config.values
 }
 
@@ -63,7 +64,7 @@ t.test('HOST, DOCS and DATABASE_URL follow the mode, and are told as derived', a
   const own = { HOST: '::1', DOCS: 'true', DATABASE_URL: 'sqlite::memory:' }
   t.strictSame(of(read({ NODE_ENV: 'production', ...own })), { ...own, DOCS: true })
 
-  const { variables } = readConfig([kitOwner], { env: { HOST: '::1' }, dotenv: false })
+  const { variables } = readConfig(kitOwners, { env: { HOST: '::1' }, dotenv: false })
   const origins = Object.fromEntries(variables.map(({ name, origin }) => [name, origin]))
   t.match(origins, {
     NODE_ENV: 'derived',

@@ -4,8 +4,8 @@ import t from 'tap'
 import Type from 'typebox'
 import { renderExample, renderTable } from '../../src/config/example.ts'
 import { readConfig } from '../../src/config/read.ts'
-import { kitOwner, secret } from '../../src/config/schema.ts'
-import { redact, redactValue } from '../../src/config/secret.ts'
+import { redact, redactValue, secret } from '../../src/config/secret.ts'
+import { kitOwners } from '../../src/kit.ts'
 
 const SECRET = 'hunter2'
 const schema = Type.Object({
@@ -13,7 +13,7 @@ const schema = Type.Object({
   PIN: secret(Type.Integer({ minimum: 1000 })),
   HOOK: Type.Optional(secret(Type.String({ format: 'uri' }))),
 })
-const owners = [kitOwner, { owner: 'shop', schema }]
+const owners = [...kitOwners, { owner: 'shop', schema }]
 const env = {
   PIN: '1234567',
   HOOK: `https://example.org/${SECRET}`,

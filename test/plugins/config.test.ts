@@ -6,7 +6,8 @@ import Type, { type Static } from 'typebox'
 import config from '../../plugins/config.ts'
 import { ajv } from '../../src/config/ajv.ts'
 import { readConfig } from '../../src/config/read.ts'
-import { kitOwner, secret } from '../../src/config/schema.ts'
+import { secret } from '../../src/config/secret.ts'
+import { kitOwners } from '../../src/kit.ts'
 
 const schema = Type.Object({
   TEST_SITE: Type.String({ format: 'uri' }),
@@ -50,7 +51,7 @@ t.test("without owners it reads the kit's variables", async (t) => {
 })
 
 t.test('with a configuration that was read nothing is read or compiled again', async (t) => {
-  const read = readConfig([kitOwner, ...owners], {
+  const read = readConfig([...kitOwners, ...owners], {
     env: { TEST_SITE: 'http://a.test', TEST_KEY: 'k', TRUST_PROXY: 'loopback' },
     dotenv: false,
   })

@@ -23,7 +23,7 @@ const wrong: Record<string, [options: unknown, told: string][]> = {
     [{ uri: 'sqlite::memory:' }, 'url is missing, expected a text'],
     [{ url: '' }, 'url is empty, expected a text'],
     [{ url: new URL('mysql://a:secret@b/c') }, 'url is an object, expected a text'],
-    [{ url: 'sqlite::memory:', name: 1 }, 'name is 1, expected a text'],
+    [{ url: 'sqlite::memory:', decorator: 1 }, 'decorator is 1, expected a text'],
     [{ url: 'sqlite::memory:', root: false }, 'root is false, expected a text'],
     [
       { url: 'sqlite::memory:', models: [{}] },

@@ -46,7 +46,7 @@ for (const { name, url } of databaseDrivers) {
     await app.register(database, { url: first })
     await app.db.schema.createTable('one').addColumn('id', 'integer').execute()
     await app.register(async (scope) => {
-      await scope.register(database, { url: second, name: 'archive' })
+      await scope.register(database, { url: second, name: 'archive', decorator: 'db' })
       t.equal(scope.hasDecorator('mysql'), name === 'mysql')
       t.not(scope.db, app.db)
       t.strictSame(await scope.db.introspection.getTables(), [])
@@ -74,6 +74,7 @@ t.test('two Redis have two names, one in a context of the other', async (t) => {
     await scope.register(redis, {
       url: Object.assign(new URL(redisUrl()), { pathname: '/1' }).href,
       name: 'spare',
+      decorator: 'redis',
       ...PATIENT,
     })
     t.equal(scope.redis.options.db, 1)
@@ -96,7 +97,7 @@ t.test('two of one name are refused', async (t) => {
     await app.register(register)
     await t.rejects(Promise.resolve(app.register(register)), {
       code: 'PLUGIN_NAME_TAKEN',
-      message: `plinth/plugins/${name} cannot be registered as ${name}, because the app has a readiness check of that name; give this one another with its option name`,
+      message: `The plugin ${name} cannot be registered as ${name}, because the app has a readiness check of that name; give this one another with its option name`,
     })
   }
 })
@@ -121,7 +122,7 @@ for (const [name, [plugin, options]] of Object.entries(twice)) {
     await app.register(plugin as never, options as never)
     await t.rejects(Promise.resolve(app.register(plugin as never, options as never)), {
       code: 'PLUGIN_TWICE',
-      message: `plinth/plugins/${name} cannot be registered here, because it, or what it adds, is there already; register a second one in a context of its own: app.register(async (scope) => …)`,
+      message: `The plugin ${name} cannot be registered here, because it, or what it adds, is there already; give a second one another name: { name: '…' }, or register it in a context of its own: app.register(async (scope) => …)`,
     })
   })
 }

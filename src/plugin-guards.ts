@@ -1,0 +1,173 @@
+import type { FastifyInstance } from 'fastify'
+import { errors, type PlinthError } from './errors.ts'
+import { envelopes } from './http/envelope.ts'
+
+/** What an option may have to be: in words, and how that is told. */
+const KINDS = {
+  text: { words: 'a text', fits: (value: unknown) => typeof value === 'string' && value !== '' },
+  number: {
+    words: 'a number of at least 0',
+    fits: (value: unknown) => typeof value === 'number' && value >= 0,
+  },
+  count: {
+    words: 'an integer of at least 1',
+    fits: (value: unknown) => Number.isInteger(value) && (value as number) >= 1,
+  },
+  path: { words: "a path, '/jobs'", fits: isPath },
+  route: {
+    words: "a path, '/jobs', or false",
+    fits: (value: unknown) => value === false || isPath(value),
+  },
+  list: { words: 'a list', fits: (value: unknown) => Array.isArray(value) },
+  texts: {
+    words: 'a list of texts',
+    fits: (value: unknown) => Array.isArray(value) && value.every((one) => typeof one === 'string'),
+  },
+  flag: { words: 'true or false', fits: (value: unknown) => typeof value === 'boolean' },
+  function: { words: 'a function', fits: (value: unknown) => typeof value === 'function' },
+  object: { words: 'an object', fits: isObject },
+  models: {
+    words: 'a list of models that defineModel has made',
+    fits: (value: unknown) =>
+      Array.isArray(value) && value.every((one) => isObject(one) && 'table' in one),
+  },
+  owners: {
+    words: 'a list of { owner, schema }, the schema by Type.Object',
+    fits: (value: unknown) => Array.isArray(value) && value.every(isOwner),
+  },
+  dotenv: {
+    words: 'a path or false',
+    fits: (value: unknown) => typeof value === 'string' || value === false,
+  },
+  compat: {
+    words: "bk, or { kind: 'bk', platform: '01', module: '02' }, two digits each",
+    fits: (value: unknown) => value === 'bk' || isCompat(value),
+  },
+  envelope: {
+    words: `${Object.keys(envelopes).join(' or ')}, or a value with success, failure and parse`,
+    fits: (value: unknown) =>
+      typeof value === 'string' ? Object.hasOwn(envelopes, value) : isEnvelope(value),
+  },
+} as const
+
+type Kind = keyof typeof KINDS
+
+/** What each option of a plugin has to be; with `?` it may be left out. */
+type Expected<Options> = {
+  [Name in keyof Options]-?: Record<never, never> extends Pick<Options, Name> ? `${Kind}?` : Kind
+}
+
+/**
+ * Looks at the options of a plugin before it begins: types are not there for everybody.
+ *
+ * @throws {PlinthError} PLUGIN_OPTION_INVALID, with no value that may be secret
+ */
+export function checkOptions<Options extends object>(
+  plugin: string,
+  options: Options,
+  expected: Expected<Options>,
+): void {
+  for (const [name, wanted] of Object.entries<string>(expected)) {
+    const value = (options as Record<string, unknown>)[name]
+    if (value === undefined && wanted.endsWith('?')) continue
+    const { words, fits } = KINDS[wanted.replace('?', '') as Kind]
+    if (!fits(value)) throw invalidOption(plugin, name, value, words)
+  }
+}
+
+/** An error that says of an option what it is, in no more words than its type, and what it has to be. */
+export function invalidOption(
+  plugin: string,
+  name: string,
+  value: unknown,
+  expected: string,
+): PlinthError {
+  return errors.PLUGIN_OPTION_INVALID(plugin, name, describe(value), expected)
+}
+
+function describe(value: unknown): string {
+  if (value === undefined) return 'missing'
+  if (value === null || typeof value === 'number' || typeof value === 'boolean') return `${value}`
+  if (value === '') return 'empty'
+  if (typeof value === 'string') return 'another text'
+  if (Array.isArray(value)) return 'a list'
+  return typeof value === 'function' ? 'a function' : 'an object'
+}
+
+function isEnvelope(value: unknown): boolean {
+  const needed = ['success', 'successText', 'failure', 'parse', 'successSchema'] as const
+  return isObject(value) && needed.every((name) => typeof value[name] === 'function')
+}
+
+function isCompat(value: unknown): boolean {
+  if (!isObject(value)) return false
+  const { kind, platform = '00', module = '00', ...others } = value
+  const digits = [platform, module].every((one) => typeof one === 'string' && /^\d{2}$/.test(one))
+  return kind === 'bk' && digits && Object.keys(others).length === 0
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Without parameters, and without a slash at its end. */
+function isPath(value: unknown): boolean {
+  return typeof value === 'string' && /^(\/[\w.~-]+)+$/.test(value)
+}
+
+function isOwner(value: unknown): boolean {
+  return isObject(value) && isObject(value.schema) && isObject(value.schema.properties)
+}
+
+/**
+ * Asserts of what a plugin decorates a context with that this has nothing of that name, from elsewhere, either. Contexts
+ * around it may.
+ *
+ * @throws {PlinthError} PLUGIN_TWICE
+ */
+export function assertFree(app: FastifyInstance, name: string, decorator: string): void {
+  if (Object.hasOwn(app, decorator)) throw errors.PLUGIN_TWICE(name)
+}
+
+/**
+ * What the app has by a plugin that has to come before this one, where it comes at all.
+ *
+ * @throws {PlinthError} PLUGIN_ORDER, when the app gets ready, where it has come later
+ */
+export function fromEarlier<T>(
+  app: FastifyInstance,
+  plugin: string,
+  earlier: { plugin: string; decorator: string },
+): T | undefined {
+  if (app.hasDecorator(earlier.decorator)) return app.getDecorator<T>(earlier.decorator)
+  app.addHook('onReady', async () => {
+    if (app.hasDecorator(earlier.decorator))
+      throw errors.PLUGIN_ORDER(plugin, earlier.plugin, earlier.plugin)
+  })
+  return undefined
+}
+
+/**
+ * The error about those of `names` that are not installed, which are packages that the kit does not bring.
+ *
+ * @returns PACKAGE_MISSING; `undefined`: all are there
+ */
+export function missingPackages(plugin: string, names: readonly string[]): PlinthError | undefined {
+  const missing = names.filter((name) => !isInstalled(name))
+  return missing.length > 0 ? errors.PACKAGE_MISSING(plugin, missing.join(' ')) : undefined
+}
+
+/** @throws {PlinthError} PACKAGE_MISSING, before they are needed */
+export function requirePackages(plugin: string, names: readonly string[]): void {
+  const error = missingPackages(plugin, names)
+  if (error) throw error
+}
+
+function isInstalled(name: string): boolean {
+  try {
+    import.meta.resolve(name)
+    return true
+  } catch {
+    return false
+  }
+}
