@@ -23,6 +23,11 @@ const KINDS = {
     words: 'a list of texts',
     fits: (value: unknown) => Array.isArray(value) && value.every((one) => typeof one === 'string'),
   },
+  some: { words: 'a text, or a list of texts', fits: isSome },
+  someOrNone: {
+    words: 'a text, a list of texts, or false',
+    fits: (value: unknown) => value === false || isSome(value),
+  },
   flag: { words: 'true or false', fits: (value: unknown) => typeof value === 'boolean' },
   function: { words: 'a function', fits: (value: unknown) => typeof value === 'function' },
   object: { words: 'an object', fits: isObject },
@@ -108,6 +113,11 @@ function isCompat(value: unknown): boolean {
 
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isSome(value: unknown): boolean {
+  const all = [value].flat()
+  return all.length > 0 && all.every((one) => typeof one === 'string' && one !== '')
 }
 
 /** Without parameters, and without a slash at its end. */

@@ -138,6 +138,7 @@ const Fastify = require('fastify')
 
 const load = (name) => (process.argv[2] === 'import' ? import(name) : require(name))
 const plugins = {
+  bearer: { key: 'a secret of more than 32 bytes, for tests', audience: false },
   cache: {},
   config: { env: {}, dotenv: false },
   database: { url: 'sqlite::memory:' },
@@ -203,7 +204,9 @@ function createProject(name: string, files: Record<string, string>): string {
 }
 
 const names =
-  'cache config database deadline docs envelope health redis request-log resources tasks'.split(' ')
+  'bearer cache config database deadline docs envelope health redis request-log resources tasks'.split(
+    ' ',
+  )
 const READY = names.map((name) => `${name}: ready\n`).join('')
 const needed = {
   database: 'url',
@@ -219,6 +222,7 @@ const expected = {
   modules: 'an object',
 }
 const lacking: Record<string, string> = {
+  bearer: 'fast-jwt',
   docs: '@fastify/swagger @scalar/fastify-api-reference',
   redis: '@fastify/redis ioredis',
 }
