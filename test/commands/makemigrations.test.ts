@@ -280,3 +280,24 @@ t.test('it drops no table unless it is told to', async (t) => {
   })
   t.match(read('0002_tidy.ts'), /dropTable\('log'/)
 })
+
+t.test('the audit log is a table of the service', async (t) => {
+  const source = (models: string) => `
+    import { AuditLog, defineModel, defineService, Type } from 'plinth'
+    const Member = defineModel('member', { columns: { id: Type.Integer() }, generated: ['id'], audit: 'log' })
+    export default defineService({ name: 'shop', modules: {}, models: [${models}] })`
+  const service = writeService(t, { 'src/service.ts': source('Member') })
+  const run = (...args: string[]) =>
+    manage(t, args, { service, env: { DATABASE_URL: 'sqlite:./shop.db' } })
+  t.match(await run('makemigrations'), {
+    code: 1,
+    stderr: /MODEL_INVALID: .*member.*; add AuditLog to the models/,
+  })
+  writeFileSync(join(service, 'src/service.ts'), source('Member, AuditLog'))
+  t.match(await run('makemigrations'), {
+    code: 0,
+    stdout: /^\+ table audit_log\n\+ table member\nwrote /,
+  })
+  t.match(await run('migrate'), { code: 0 })
+  t.match(await run('makemigrations', '--check'), { code: 0 })
+})
