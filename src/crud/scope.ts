@@ -1,12 +1,16 @@
 import {
+  AndNode,
+  BinaryOperationNode,
   type Expression,
   ExpressionWrapper,
   expressionBuilder,
   type OperationNode,
+  OrNode,
   ParensNode,
   type SelectQueryNode,
   type SqlBool,
   sql,
+  ValueNode,
   type WhereInterface,
   type WhereNode,
 } from 'kysely'
@@ -96,8 +100,22 @@ function conditionOf({ table }: Model, narrow: (rows: unknown) => unknown) {
     throw new TypeError(
       `The scope of ${table} has to return the query that it was given, with conditions and nothing else: return query.where(…)`,
     )
+  if (where && hasEmpty(where.where))
+    throw new TypeError(
+      `A condition of the scope of ${table} says nothing: it is of values that are undefined, which Kysely leaves out of and({ … })`,
+    )
   return where && ParensNode.create(where.where)
 }
+
+/** Whether a part of a condition is what Kysely makes of none at all, and every row meets: `1 = 1`. */
+function hasEmpty(node: OperationNode): boolean {
+  if (AndNode.is(node) || OrNode.is(node)) return hasEmpty(node.left) || hasEmpty(node.right)
+  if (ParensNode.is(node)) return hasEmpty(node.node)
+  return BinaryOperationNode.is(node) && isOne(node.leftOperand) && isOne(node.rightOperand)
+}
+
+const isOne = (node: OperationNode): boolean =>
+  ValueNode.is(node) && node.immediate === true && node.value === 1
 
 /** Whether a query within `node` reads the table. */
 function reads(node: unknown, model: Model): boolean {
