@@ -135,7 +135,8 @@ async function main() {
 async function effects() {
   const lines = []
   const stream = { write: (line) => lines.push(JSON.parse(line)) }
-  const app = Fastify({ logger: { stream }, disableRequestLogging: true })
+  const { RequestLogController } = await load('plinth/log-controller')
+  const app = Fastify({ logger: { stream }, logController: new RequestLogController() })
   const gzip = require('node:zlib').gzipSync('{"a":1}')
   const headers = { 'content-type': 'application/json', 'content-encoding': 'gzip' }
   const post = (url) => app.inject({ method: 'POST', url, headers, payload: gzip })
@@ -143,8 +144,8 @@ async function effects() {
     await scope.register(await plugin('request-log'))
     await scope.register(await plugin('decompress'))
     await scope.register(await plugin('docs'), { title: 'Ships', version: '1.0.0' })
-    await scope.register(await plugin('deadline'), { timeout: 50 })
-    scope.get('/never', () => new Promise(() => {}))
+    await scope.register(await plugin('deadline'), { timeout: 10000 })
+    scope.get('/never', { config: { deadline: 50 } }, () => new Promise(() => {}))
     scope.post('/echo', async ({ body }) => body)
   }, { prefix: '/scope' })
   app.get('/outside', async () => 'answered')
@@ -171,16 +172,16 @@ async function main() {
   const app = Fastify()
   const { defineModule, defineResource, Type } = await load('plinth')
   const use = async (name, options) => app.register((await load('plinth/plugins/' + name)).default, options)
-  const prefix = '{consumer-' + process.pid + '}'
+  const prefix = 'consumer-' + process.pid
   await use('database', { url: 'sqlite::memory:' })
   await use('database', { url: 'sqlite::memory:', name: 'archive' })
   await use('redis', redisAt(4))
   await use('redis', { ...redisAt(5), name: 'sessions' })
   await use('cache', { prefix })
-  await use('cache', { prefix: prefix + 'pages', name: 'pages' })
-  await use('tasks', { prefix: prefix + ':tasks' })
-  await use('tasks', { prefix: prefix + ':mails', name: 'mails' })
-  await use('queues', { prefix: prefix + ':tasks', protected: false })
+  await use('cache', { prefix: prefix + ':pages', name: 'pages' })
+  await use('tasks', { prefix: '{' + prefix + '}:tasks' })
+  await use('tasks', { prefix: '{' + prefix + '}:mails', name: 'mails' })
+  await use('queues', { prefix: '{' + prefix + '}:tasks', protected: false })
   await use('health')
   const count = defineResource({
     summary: 'Count',
@@ -200,7 +201,7 @@ async function main() {
   console.log('redis', await app.redis.get(key), await app.sessions.get(key))
   await app.pages.set('key', 'page', { ttl: 60 })
   console.log('caches', await app.cache.get('key'), await app.pages.get('key'))
-  const { id } = await app.run(() => app.resources.things.count.enqueue({}))
+  const { task_id: id } = await app.run(() => app.resources.things.count.enqueue({}))
   const found = async (path) => (await app.inject(path + '/' + id)).statusCode
   console.log('tasks', await found('/tasks'), await found('/mails'))
   const page = await app.inject('/_/queues')
@@ -325,7 +326,7 @@ shop {"rows":["shop"],"cached":"shop"}
 archive {"rows":["archive"],"cached":"archive"}
 deadline 504 200
 decompress {"a":1} 400
-docs /echo /never 404
+docs /scope/never /scope/echo 404
 request-log /scope/never /scope/echo /scope/openapi.json
 `
 const NAMES = `databases  old
