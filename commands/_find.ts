@@ -15,21 +15,27 @@ export function serviceCommands(script: string): Record<string, Loadable> {
   return root ? commandsIn(join(root, 'commands'), { 'a command of the kit': commands }) : {}
 }
 
+/** What the commands of a plugin are, and in which folders. */
+interface PluginCommands {
+  found: Record<string, Loadable>
+  folders: string[]
+}
+
 /**
  * The commands that the plugins of a service bring; the service is loaded for them.
  *
  * @throws {PlinthError} SERVICE_BROKEN where there is one of that name already, or the service cannot be loaded
  */
-async function pluginCommands(
+export async function pluginCommands(
   script: string,
   own: Record<string, Loadable>,
-): Promise<Record<string, Loadable>> {
-  if (!serviceRoot(script)) return {}
+): Promise<PluginCommands> {
   const { loadService } = await import('./_service.ts')
   const { foldersOf } = await import('../src/kit.ts')
   const { service } = await loadService(script)
   const found: Record<string, Loadable> = {}
-  for (const { directory } of foldersOf(service, 'commands')) {
+  const folders = foldersOf(service, 'commands').map(({ directory }) => directory)
+  for (const directory of folders) {
     const taken = {
       'a command of the kit': commands,
       'a command of the service': own,
@@ -37,11 +43,11 @@ async function pluginCommands(
     }
     Object.assign(found, commandsIn(directory, taken))
   }
-  return found
+  return { found, folders }
 }
 
 // Outside of a service the kit's own commands can still be listed.
-function serviceRoot(script: string): string | undefined {
+export function serviceRoot(script: string): string | undefined {
   try {
     return locateService(script).root
   } catch (error) {
@@ -87,7 +93,8 @@ async function tableFor(
   const table = { ...commands, ...own }
   if (!asksHelp && longest(table, words) !== kit) return table
   try {
-    return { ...table, ...(await pluginCommands(script, own)) }
+    const { found } = serviceRoot(script) ? await pluginCommands(script, own) : { found: {} }
+    return { ...table, ...found }
   } catch (error) {
     // A word that is mistyped is told as that, and what the kit has itself needs no service.
     if (kit === undefined && !nearest(words[0] ?? '', Object.keys(table))[0]) throw error

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -187,6 +187,53 @@ t.test("a command may stand behind the words of one of the kit's", async (t) => 
   t.match(await run('tasks', 'list', 'all'), { code: 0, stdout: 'done\n', stderr: '' })
   t.match(await run('migrate'), { code: 0, stdout: 'nothing to apply\n', stderr: '' })
   t.match(await run('migrate', 'status'), { code: 0, stderr: '' })
+})
+
+t.test('the commands of plugins are listed; once known, without the service', async (t) => {
+  const folder = t.testdir()
+  const marks = join(folder, 'loaded')
+  const mark = `import { appendFileSync } from 'node:fs'; appendFileSync(process.env.MARKS, 'x')`
+  const loads = () => (existsSync(marks) ? readFileSync(marks, 'utf8').length : 0)
+  const service = writeService(t, {
+    'src/sms.ts': `
+      import { definePlugin } from 'plinth'
+      export const sms = definePlugin({ name: 'sms', commands: new URL('./sms/', import.meta.url) })`,
+    'src/sms/sms/count.ts': command('Count messages'),
+    'src/service.ts': `
+      import { defineService } from 'plinth'
+      import { sms } from './sms.ts'
+      ${mark}
+      export default defineService({ name: 'shop', modules: {}, plugins: [sms] })`,
+  })
+  const list = async (rows: string, times: number) => {
+    const { code, stdout, stderr } = await manageAlone(t, [], { service, env: { MARKS: marks } })
+    t.same({ code, stderr }, { code: 0, stderr: '' })
+    assertList(t, stdout, rows)
+    t.equal(loads(), times)
+  }
+  const head = '\nCOMMANDS OF ITS PLUGINS\n'
+  await list(`${head}  sms count  Count messages\n`, 1)
+  await list(`${head}  sms count  Count messages\n`, 1)
+  writeFileSync(join(service, 'src/sms/sms/count.ts'), command('Count them all'))
+  await list(`${head}  sms count  Count them all\n`, 2)
+  writeFileSync(join(service, 'src/sms/sms/send.ts'), command('Send'))
+  await list(`${head}  sms count  Count them all\n  sms send   Send\n`, 3)
+  mkdirSync(join(service, 'commands'))
+  writeFileSync(join(service, 'commands/own.ts'), command('Its own'))
+  const own = '\nCOMMANDS OF THE SERVICE\n  own  Its own\n'
+  await list(`${own}${head}  sms count  Count them all\n  sms send   Send\n`, 4)
+  await list(`${own}${head}  sms count  Count them all\n  sms send   Send\n`, 4)
+  writeFileSync(join(service, 'src/sms/sms/send.ts'), 'const = 1')
+  const broken = await manageAlone(t, [], { service, env: { MARKS: marks } })
+  t.match(broken, { code: 1, stdout: /sms count/, stderr: /send\.ts cannot be loaded/ })
+  writeFileSync(
+    join(service, 'src/service.ts'),
+    `import { defineService } from 'plinth'
+    ${mark}
+    export default defineService({ name: 'shop', modules: {} })`,
+  )
+  rmSync(join(service, 'commands'), { recursive: true })
+  await list('', 5)
 })
 
 t.test('outside of any service', async (t) => {
