@@ -28,11 +28,13 @@ const LONGER = 5
  * in the process, and one that does.
  */
 const SIDES = { bare: 'bare', control: 'bare', plinth: 'plinth', memory: 'plinth' } as const
-type Side = keyof typeof SIDES
+export type Side = keyof typeof SIDES
 
-interface BareRoute extends Route {
+export interface BareRoute extends Route {
   /** What stands beside the bare service here; default `plinth`. */
   side?: Side
+  /** The path of the bare service; default: the same. */
+  barePath?: string
 }
 
 /** @param sandbox where the script is written that asks for cached cities */
@@ -80,19 +82,38 @@ export async function measureBare(
 ): Promise<BareRatio[]> {
   const { sandbox, wrk } = place
   const env = await fillServers(sandbox)
-  const routes = createRoutes(sandbox)
+  return await compareSides(wrk, options, createRoutes(sandbox), () => startAll(sandbox, env))
+}
+
+/**
+ * Loads the routes of the sides in turns.
+ *
+ * @param start starts those that the routes need, each time anew
+ */
+export async function compareSides(
+  wrk: string,
+  options: Options,
+  routes: ReadonlyMap<string, BareRoute>,
+  start: () => Promise<Readonly<Partial<Record<Side, Server>>>>,
+): Promise<BareRatio[]> {
   const samples: Sample[] = []
   const slice = options.slice * LONGER
   for (let boot = 0; boot < options.boots; boot++) {
     progress(`bare: start ${boot + 1} of ${options.boots}`)
-    const servers = await startAll(sandbox, env)
+    const servers = await start()
     for (const [name, route] of routes) {
       const chosen: readonly Side[] = ['bare', 'control', route.side ?? 'plinth']
-      const sides = chosen.map((side) => ({ side, server: servers[side] }))
-      await Promise.all(sides.map(({ server }) => warmUp(wrk, server, route, options.warm)))
+      const sides = chosen.map((side) => ({
+        side,
+        server: servers[side] as Server,
+        target: SIDES[side] === 'bare' ? { ...route, path: route.barePath ?? route.path } : route,
+      }))
+      await Promise.all(
+        sides.map(({ server, target }) => warmUp(wrk, server, target, options.warm)),
+      )
       for (let round = 0; round < options.slices; round++) {
-        for (const { side, server } of rotate(sides, round)) {
-          const { rateOfCpu } = await load(wrk, server, route, slice)
+        for (const { side, server, target } of rotate(sides, round)) {
+          const { rateOfCpu } = await load(wrk, server, target, slice)
           samples.push({ boot, route: name, side, cost: 1e6 / rateOfCpu })
         }
       }

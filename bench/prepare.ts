@@ -16,6 +16,7 @@ export const commands = {
   plainTypeScript: ['bench/plain/main.ts'],
   raw: [join(BUILT, 'main.js'), '--raw'],
   bare: ['bench/bare/server.ts'],
+  tokens: ['bench/tokens/server.ts'],
 } as const
 
 /** Compiles the plain application, and the kit as installing it does. */

@@ -8,6 +8,7 @@ import { type Ratio, verdict } from './statistics.ts'
 export interface Results {
   throughput?: Throughput
   bare?: BareRatio[]
+  tokens?: BareRatio[]
   cached?: CachedRatio[]
   startup?: Timed[]
   help?: Timed[]
@@ -20,6 +21,7 @@ export interface Results {
 export function report({
   throughput,
   bare,
+  tokens,
   cached,
   startup,
   help,
@@ -30,6 +32,9 @@ export function report({
   const parts = [
     ...(throughput ? reportThroughput(throughput) : []),
     ...(bare ? ['Microseconds of CPU for a request, beside bare Fastify', bareTable(bare)] : []),
+    ...(tokens
+      ? ['Microseconds of CPU for a request with a token, beside @fastify/jwt', bareTable(tokens)]
+      : []),
     ...(cached ? ['Cached results', cachedTable(cached)] : []),
     ...(startup ? ['Start-up until the first answer', timedTable(startup)] : []),
     ...(help ? ['Commands', timedTable(help)] : []),

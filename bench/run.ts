@@ -16,6 +16,7 @@ import { routes } from './routes.ts'
 import { measureHelp, measureStartup } from './startup.ts'
 import { measureTasks } from './tasks.ts'
 import { measureLoad } from './throughput.ts'
+import { measureTokens } from './tokens.ts'
 
 try {
   const options = readOptions(process.argv.slice(2))
@@ -44,6 +45,7 @@ async function measure(options: Options): Promise<Results> {
     return {
       ...(loads && { throughput: compareSamples(await measureLoad(place, options)) }),
       ...(only.has('bare') && { bare: await measureBare(place, options) }),
+      ...(only.has('tokens') && { tokens: await measureTokens(place, options) }),
       ...(only.has('cached') && { cached: await measureCached(place, options) }),
       ...(only.has('startup') && { startup: await measureStartup(place, pairs) }),
       ...(only.has('help') && { help: await measureHelp(pairs + 5) }),

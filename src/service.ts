@@ -17,7 +17,6 @@ import {
   instanceOf,
   type Placed,
   type PluginInstance,
-  variableOf,
 } from './plugin.ts'
 import type { BoundTable } from './resource/bound.ts'
 import { type ModuleTable, parseModules, type Resources } from './resource/module.ts'
@@ -151,10 +150,9 @@ export function planPlugins(
   const values = read.values as object as Readonly<Record<string, unknown>>
   return pluginsOf(service).map((instance) => {
     const { definition, name } = instance
-    const named = (variable: string) => variableOf(instance, variable)
-    const isDefault = (variable: string) => origins.get(named(variable)) === 'derived'
+    const isDefault = (variable: string) => origins.get(variable) === 'derived'
     const env = envOf(instance, values)
-    const options = definition.options?.({ ...given, name, env, named, isDefault }) ?? {}
+    const options = definition.options?.({ ...given, name, env, isDefault }) ?? {}
     if (typeof options === 'string' || PlinthError.is(options)) return { instance, absent: options }
     return { instance, options: { ...options, ...instance.options } }
   })

@@ -40,9 +40,8 @@ export function invalid(schema: TObject, layers: Layers, bad: ReadonlySet<string
 
 function describeProblem(name: string, variable: VariableSchema, layers: Layers): string {
   const got = describeGot(name, variable, layers)
-  const prefix = name.replace(/MYSQL_\w+$/, '')
   const reason = layers.missing.includes(name)
-    ? `, because ${prefix}MYSQL_HOST is set and ${prefix}DATABASE_URL is not`
+    ? ', because MYSQL_HOST is set and DATABASE_URL is not'
     : ''
   return `${got}, expected ${describeExpected(variable)}${reason}`
 }
