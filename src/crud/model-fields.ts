@@ -46,7 +46,8 @@ export function fieldsOf(model: Model, { lists, filled, version, creates }: Give
   const odd = filled.find((name) => !model.columns.includes(name) || writeOnly.includes(name))
   if (odd !== undefined)
     throw invalid(model, `fill has ${odd}, which is no column, or one that clients write`)
-  const unsaid = [...hidden, ...readOnly, ...filled, ...(version === undefined ? [] : [version])]
+  const onlyRead = [...readOnly, ...filled, ...(version === undefined ? [] : [version])]
+  const unsaid = [...hidden, ...onlyRead]
   const needed = [...hidden, ...readOnly].find((name) => {
     const said = model.input.properties[name]
     return said && !Type.IsOptional(said) && !filled.includes(name) && name !== version
@@ -58,7 +59,7 @@ export function fieldsOf(model: Model, { lists, filled, version, creates }: Give
     )
   const unseen = [...hidden, ...writeOnly]
   return {
-    shown: without(model.schema, unseen, [...readOnly, ...filled], { readOnly: true }),
+    shown: without(model.schema, unseen, onlyRead, { readOnly: true }),
     input: without(model.input, unsaid, writeOnly, { writeOnly: true }),
     patch: without(model.patch, unsaid, writeOnly, { writeOnly: true }),
     unsaid,
