@@ -164,6 +164,21 @@ onBoth('the log is of what was committed', async (t, as, app) => {
   t.equal(before.length, 1)
 })
 
+onBoth('changes at the same time are told one after the other', async (t, as, app) => {
+  await as('a', 'POST', '/members', ann)
+  const names = ['n1', 'n2', 'n3', 'n4', 'n5', 'n6']
+  await Promise.all(names.map((name) => as('a', 'PATCH', '/members/1', { name })))
+  const changes = (await entries(app)).slice(1)
+  const told = changes.map((entry) => (entry[4] as { name: string }).name)
+  t.strictSame(told.toSorted(), names)
+  t.strictSame(
+    changes.map((entry) => (entry[3] as { name: string }).name),
+    ['Ann', ...told.slice(0, -1)],
+    'each begins where the one before has ended',
+  )
+  t.match(await as('a', 'GET', '/members/1'), { data: { name: told.at(-1) } })
+})
+
 onBoth('a change is undone where it cannot be told', async (t, as, app) => {
   const db = app.db as unknown as Db
   await as('a', 'POST', '/members', ann)
