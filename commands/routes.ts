@@ -1,31 +1,50 @@
+import { Flags } from '@oclif/core'
+import type { RouteOptions } from 'fastify'
+import type { Auth } from '../src/resource/access.ts'
 import { BaseCommand } from './_base.ts'
 
 interface Route {
   method: string
   path: string
   resource: string | null
+  /** Null where the service does not decide who may call what. */
+  auth: Auth | null
+  permissions: string[]
 }
 
 export default class Routes extends BaseCommand {
   static override summary = 'List the routes'
-  static override examples = ['<%= config.bin %> routes', '<%= config.bin %> routes --json']
+  static override examples = [
+    '<%= config.bin %> routes',
+    '<%= config.bin %> routes --auth',
+    '<%= config.bin %> routes --json',
+  ]
+  static override flags = {
+    auth: Flags.boolean({ summary: 'Say who may call each' }),
+  }
   static override enableJsonFlag = true
 
   async run(): Promise<Route[]> {
-    await this.parse(Routes)
-    const routes: Route[] = []
+    const { flags } = await this.parse(Routes)
+    const seen: { route: RouteOptions; method: string; path: string }[] = []
     await this.withApp(async () => {}, {
       prepare: (app) =>
-        app.addHook('onRoute', ({ method, url, config }) => {
-          const resource = config?.resource ?? null
-          for (const one of [method].flat()) routes.push({ method: one, path: url, resource })
+        app.addHook('onRoute', (route) => {
+          for (const method of [route.method].flat()) seen.push({ route, method, path: route.url })
         }),
+    })
+    // Only now: what is decided of a route is added to it after that hook.
+    const routes = seen.map(({ route: { config = {} }, method, path }): Route => {
+      const { resource = null, access: { auth = null, permissions = [] } = {} } = config
+      return { method, path, resource, auth, permissions: permissions.map(({ name }) => name) }
     })
     routes.sort((a, b) => a.path.localeCompare(b.path) || a.method.localeCompare(b.method))
     const { formatTable } = await import('./_print.ts')
-    this.log(
-      formatTable(routes.map(({ method, path, resource }) => [method, path, resource ?? ''])),
-    )
+    const rows = routes.map(({ method, path, resource, auth, permissions }) => {
+      const who = [auth ?? 'everybody', permissions.join(', ')]
+      return [method, path, ...(flags.auth ? who : []), resource ?? '']
+    })
+    this.log(formatTable(rows))
     return routes
   }
 }

@@ -29,6 +29,9 @@ export interface DocsOptions extends DocumentInfo, SecurityInfo {
   page?: string | false
 }
 
+const schema = { hide: true }
+const config = { kit: 'docs' } as const
+
 /**
  * Serves `/openapi.json`, the OpenAPI 3.1 document of every route that is registered after this plugin, and
  * `/docs`, a page to read and try it. Both are made at the first visit: a boot pays for neither.
@@ -50,28 +53,29 @@ async function register(app: FastifyInstance, options: DocsOptions): Promise<voi
   const { assertKnownSchemes, collectOperations } = await import('../src/openapi/served.ts')
   const { document = '/openapi.json', page = '/docs' } = options
   const { title, version, description, security, securitySchemes } = options
-  const authentication = {
-    ...(security && { security }),
-    ...(securitySchemes && { securitySchemes }),
+  // Strategies may be added later.
+  const authentication = (): SecurityInfo => {
+    const schemes = { ...app.auth?.schemes, ...securitySchemes }
+    const isEmpty = Object.keys(schemes).length === 0
+    return { ...(security && { security }), ...(!isEmpty && { securitySchemes: schemes }) }
   }
   const info = { title, version, ...(description && { description }) }
   const operations = collectOperations(app)
-  const schema = { hide: true }
 
   const build = async () => {
     const { createDocument } = await import('../src/openapi/document.ts')
     const enveloped = app.hasPlugin('envelope')
     const document = await createDocument(operations, {
       info,
-      authentication,
+      authentication: authentication(),
       envelope: envelopeOf(app),
       enveloped,
     })
     return createAsset('application/json; charset=utf-8', JSON.stringify(document))
   }
-  app.addHook('onReady', async () => assertKnownSchemes(operations, authentication))
+  app.addHook('onReady', async () => assertKnownSchemes(operations, authentication()))
   let made: Promise<Asset> | undefined
-  app.get(document, { schema }, async (request, reply) => {
+  app.get(document, { schema, config }, async (request, reply) => {
     made ??= build()
     return sendAsset(await made, request, reply)
   })
@@ -84,15 +88,14 @@ async function servePage(
 ): Promise<void> {
   const { createAsset, sendAsset } = await import('../src/openapi/asset.ts')
   const { loadScript, pagePolicy, renderPage } = await import('../src/openapi/page.ts')
-  const schema = { hide: true }
   const paths = { document: app.prefix + document, script: `${app.prefix}${page}/scalar.js` }
   const html = createAsset('text/html; charset=utf-8', renderPage(title, paths))
-  app.get(page, { schema }, (request, reply) => {
+  app.get(page, { schema, config }, (request, reply) => {
     reply.header('content-security-policy', pagePolicy)
     return sendAsset(html, request, reply)
   })
   let script: Promise<Asset> | undefined
-  app.get(`${page}/scalar.js`, { schema }, async (request, reply) => {
+  app.get(`${page}/scalar.js`, { schema, config }, async (request, reply) => {
     script ??= loadScript()
     return sendAsset(await script, request, reply)
   })
@@ -125,7 +128,7 @@ export default definePlugin({
   name: 'docs',
   env,
   // Before all that has routes: it describes what comes after it.
-  after: ['decompress', 'envelope'],
+  after: ['decompress', 'envelope', 'auth'],
   checks: [
     (_, { production }) =>
       production

@@ -55,7 +55,7 @@ async function register(app: FastifyInstance, options: HealthOptions): Promise<v
 
   const schemas = createSchemas(envelope)
   const get = (path: string | false, schema: FastifySchema, handler: RouteHandlerMethod) => {
-    if (path) app.get(path, { schema }, handler)
+    if (path) app.get(path, { schema, config: { kit: 'health' } }, handler)
   }
   get(ping, schemas.ping, async (request, reply) =>
     asJson(envelope.success('pong', request), reply),
@@ -113,7 +113,7 @@ function createSchemas(envelope: Envelope) {
 
 export default definePlugin({
   name: 'health',
-  after: ['docs', 'envelope'],
+  after: ['docs', 'envelope', 'auth'],
   decorators: ['readiness', 'draining'],
   options({ service }): HealthOptions {
     const { ping, healthz, readyz } = service.routes ?? {}

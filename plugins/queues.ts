@@ -67,7 +67,7 @@ async function register(app: FastifyInstance, options: QueuesOptions): Promise<v
     scope.removeAllContentTypeParsers()
     scope.addContentTypeParser('*', (_request, _payload, done) => done(null))
     if (protect) scope.addHook('onRequest', protect)
-    const config = { deadline: 0 }
+    const config = { deadline: 0, kit: 'queues' } as const
     for (const url of [path, `${path}/*`]) {
       scope.all(url, { config, schema: { hide: true } as never }, async (request, reply) => {
         board ??= open()
@@ -100,9 +100,15 @@ function optionsOf({
     path,
     title: `Tasks of ${service.name}`,
     prefix: `{${service.name}}:tasks`,
-    protected: NODE_ENV === 'production',
+    protected: NODE_ENV === 'production' && !isDecided(service),
     ...service.queues,
   }
+}
+
+/** Whether not everybody may see the page, by what the service says of it. */
+function isDecided({ auth }: PluginGiven['service']): boolean {
+  const { auth: decided, permissions } = (auth !== true && auth?.routes?.queues) || {}
+  return permissions !== undefined || decided === 'required'
 }
 
 export default definePlugin({

@@ -6,6 +6,7 @@ import type { Model } from './database/model/model.ts'
 import type { Compat } from './http/compat.ts'
 import type { Encoding } from './http/decompress.ts'
 import type { Envelope, EnvelopeName } from './http/envelope.ts'
+import type { KitAccess } from './resource/access.ts'
 import type { Identify, LoadUser } from './resource/context.ts'
 import type { Authorize } from './resource/execute.ts'
 import type { ModuleTable } from './resource/module.ts'
@@ -58,6 +59,12 @@ export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> ex
    * first, whichever way the call comes: a route, in process, in bulk, a task when it is added and when it runs. Default: each may.
    */
   authorize?: Authorize
+  /**
+   * Demands a decision of who may call each resource (`auth`, `permissions`, there or in its module), and enforces it, with the
+   * strategies among `plugins`; `{ routes }` decides of the kit's own routes. Default: everybody may call all, but for what
+   * `authorize` refuses.
+   */
+  auth?: true | { routes?: KitAccess }
   /** Makes the user of a task in the worker; without it no task can be enqueued for a user. */
   loadUser?: LoadUser
   /** Whether clients may have any resource run as a task, where neither it nor its module says it; default false. */

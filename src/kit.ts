@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import Type, { type TObject } from 'typebox'
+import auth from '../plugins/auth.ts'
 import cache from '../plugins/cache.ts'
 import config from '../plugins/config.ts'
 import database from '../plugins/database.ts'
@@ -38,6 +39,7 @@ export const kitPlugins: readonly PluginInstance[] = [
   requestLog,
   envelope,
   decompress,
+  auth,
   docs,
   health,
   deadline,

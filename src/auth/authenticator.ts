@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { errors, PlinthError } from '../errors.ts'
+import type { Access } from '../resource/access.ts'
 import { type User, userOf } from '../resource/context.ts'
-import type { SecurityScheme } from '../resource/security.ts'
+import type { Security, SecurityScheme } from '../resource/security.ts'
 
 /** Who makes a request, as a strategy has found it out. */
 export interface Authenticated {
@@ -60,7 +61,7 @@ export class Authenticator {
     const login = this.#loginOf(request)
     if (login !== undefined && isPage(request)) return reply.redirect(login)
     this.challenge(reply)
-    throw errors.UNAUTHENTICATED()
+    throw errors.UNAUTHENTICATED.with(login === undefined ? {} : { data: { login_url: login } })
   }
 
   /** A hook: requests without credentials go on without a user. @throws {PlinthError} where they have wrong ones */
@@ -79,6 +80,18 @@ export class Authenticator {
     if (reply.hasHeader('www-authenticate')) return
     const challenges = this.strategies.flatMap(({ challenge }) => challenge ?? [])
     if (challenges.length > 0) reply.header('www-authenticate', challenges.join(', '))
+  }
+
+  /** How the API document describes its strategies, by name. */
+  get schemes(): Readonly<Record<string, SecurityScheme>> {
+    return Object.fromEntries(this.strategies.map(({ name, scheme }) => [name, scheme]))
+  }
+
+  /** What the API document says of something of which that is decided: any strategy will do. */
+  security({ auth }: Access): Security {
+    if (auth === 'public') return []
+    const any = this.strategies.map(({ name }) => ({ [name]: [] }))
+    return auth === 'optional' ? [...any, {}] : any
   }
 
   async #ask(strategy: Strategy, request: FastifyRequest, reply: FastifyReply) {

@@ -1,1 +1,12 @@
+export type { Access, AccessSettings, Asked, Auth, Permission } from '../resource/access.ts'
 export { type Authenticated, Authenticator, addStrategy, type Strategy } from './authenticator.ts'
+export {
+  and,
+  definePermission,
+  hasScope,
+  not,
+  type OwnerOptions,
+  or,
+  ownerOf,
+  type PermissionOptions,
+} from './permission.ts'

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { errors } from '../errors.ts'
+import type { Access } from '../resource/access.ts'
 import type { CompiledResource } from '../resource/compiled.ts'
 import type { Context } from '../resource/context.ts'
 import type { AnyDefined } from '../resource/contract.ts'
@@ -45,6 +46,8 @@ export interface RouteSettings {
   tags?: readonly string[] | undefined
   /** Of resources that say nothing of their own. */
   security?: Security | undefined
+  /** Who may call it there, where that is decided. */
+  access?: Access | undefined
 }
 
 /** The Fastify route that serves `resource` at its path. */
@@ -55,7 +58,7 @@ export function createRoute(
 ): RouteOptions {
   const { definition } = resource
   const url = definition.path ?? '/'
-  const { app } = settings
+  const { app, access } = settings
   const compiled = app.compiled.of(resource)
   const parts = splitRequest(compiled.request, resource, name, `${app.prefix}${url}`)
   if (parts.params) warnOfLongParameters(app, `${app.prefix}${url}`, parts.params)
@@ -70,7 +73,7 @@ export function createRoute(
   return {
     method: definition.method ?? 'GET',
     url,
-    config: { resource: name, definition, deadline, async },
+    config: { resource: name, definition, deadline, async, ...(access && { access }) },
     schema: createRouteSchema(resource, compiled.response, parts, settings),
     validatorCompiler: ({ schema, httpPart }) => compilePart(schema as JsonSchema, httpPart),
     serializerCompiler: ({ schema }) => compileSerializer(schema as JsonSchema),
@@ -113,7 +116,7 @@ function createHandler(
   name: string,
   resource: AnyDefined,
   merge: (request: FastifyRequest) => unknown,
-  { app, envelope, async }: RouteSettings,
+  { app, envelope, async, access }: RouteSettings,
 ): Handler {
   const { etag, lastModified } = resource.definition
   const status = successStatusOf(envelope, resource.definition)
@@ -163,7 +166,8 @@ function createHandler(
     assertReadableUrl(request)
     const context = contextOf(request)
     context.settleUser()
-    const call = { resource, name, input: merge(request), context, mode: 'cached' } as const
+    const input = merge(request)
+    const call = { resource, name, input, context, mode: 'cached', access } as const
     if (request.headers[ASYNC] === undefined) return execute(call, answer)
     const problem = async
       ? problemOf(request)

@@ -1,4 +1,5 @@
 import type { FastifyInstance, RouteOptions } from 'fastify'
+import { authorizeCall } from '../auth/authorize.ts'
 import { errors } from '../errors.ts'
 import { bindResources } from '../resource/bound.ts'
 import { CompiledResources } from '../resource/compiled.ts'
@@ -44,7 +45,7 @@ export interface ResourcesOptions {
 /**
  * Decorates an app with the resources of modules, and adds their routes, those of each module in a context of its own.
  *
- * @throws {PlinthError} RESOURCE_INVALID
+ * @throws {PlinthError} RESOURCE_INVALID, also where it is not decided who may call one
  */
 export function serveResources(app: FastifyInstance, options: ResourcesOptions): void {
   const { identify, strict = process.env.NODE_ENV !== 'production', async = false } = options
@@ -56,7 +57,10 @@ export function serveResources(app: FastifyInstance, options: ResourcesOptions):
   const run = <T>(fn: () => T): T => runInContext(new Context(app), fn, undefined, undefined)
   app.decorate('registry', registry)
   if (identify) app.decorate('identify', identify)
-  if (options.authorize) app.decorate('authorize', options.authorize)
+  const isGuarded = app.hasPlugin('auth')
+  assertDecided(registry, isGuarded)
+  const authorize = authorizeBy(isGuarded, options.authorize)
+  if (authorize) app.decorate('authorize', authorize)
   giveContext(app)
   app.decorate('run', run)
   app.decorate('compiled', new CompiledResources(app))
@@ -81,15 +85,41 @@ export function serveResources(app: FastifyInstance, options: ResourcesOptions):
     for (const name of MODULE_HOOKS)
       for (const hook of [hooks[name] ?? []].flat())
         scope.addHook(name as 'onRequest', hook as never)
-    for (const { name: operationId, entry, exposed } of module.listings) {
+    for (const { name: operationId, entry, exposed, access } of module.listings) {
       const { name, resource } = entry
       scope.compiled.add(resource, name, scope)
       if (!exposed || !module.runsHere) continue
       for (const type of Object.keys(resource.definition.consumes ?? {})) leaveUnread(scope, type)
-      const settings = { app: scope, envelope, operationId, timeout, async, security, tags }
+      const described = security ?? (isGuarded && access ? app.auth.security(access) : undefined)
+      const shared = { app: scope, envelope, timeout, async, tags }
+      const settings = { ...shared, operationId, access, security: described }
       addRoute(scope, operationId, createRoute(name, resource, settings))
     }
     serveModules(scope, module.modules)
+  }
+}
+
+/** @throws {PlinthError} RESOURCE_INVALID where it is not decided who may call one, or nothing would enforce it */
+function assertDecided(registry: ResourceRegistry, isGuarded: boolean): void {
+  for (const { name, access } of registry.listings()) {
+    if (isGuarded && !access) throw errors.RESOURCE_INVALID(name, UNDECIDED)
+    if (!isGuarded && access && access.auth !== 'public')
+      throw errors.RESOURCE_INVALID(name, UNGUARDED)
+  }
+}
+
+const UNDECIDED =
+  "nobody has decided who may call it; say auth: 'required', 'optional' or 'public', or permissions, there or in its module"
+const UNGUARDED =
+  'it has auth or permissions, and nothing would enforce them: register plinth/plugins/auth before the resources (auth of defineService)'
+
+/** What is decided of the resources comes before what the service decides itself. */
+function authorizeBy(isGuarded: boolean, own: Authorize | undefined): Authorize | undefined {
+  if (!isGuarded) return own
+  if (!own) return authorizeCall
+  return async (call) => {
+    await authorizeCall(call)
+    await own(call)
   }
 }
 

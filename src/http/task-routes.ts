@@ -35,6 +35,7 @@ type TaskRequest = FastifyRequest<{ Params: { id: string } }>
 export function serveTasks(app: FastifyInstance, envelope: Envelope, path: string): void {
   // On the app itself, not in a context of their own: hooks that are added later find out who asks here, too.
   const own = {
+    config: { kit: 'tasks' } as const,
     errorHandler: createErrorHandler(envelope),
     // Fastify's own would make another Ajv for these two routes.
     validatorCompiler: ({ schema }: { schema: unknown }) => compileExact(schema as JsonSchema),

@@ -106,6 +106,14 @@ export class Context {
     this.#user = user === undefined ? null : assertUser(user)
   }
 
+  /**
+   * Whether the service itself does it, for no user and no request: a schedule, a command, what is called in `app.run`. Work that
+   * several wait for (a cached result that is not `perUser`) and tasks that a client has enqueued without a user are nobody's.
+   */
+  get isSystem(): boolean {
+    return this.request === undefined && this.#user === undefined
+  }
+
   /** The id of the request that started the work; outside of requests a new UUID. */
   get requestId(): string {
     this.#requestId ??= this.#caller?.requestId ?? this.request?.id ?? randomUUID()
@@ -189,7 +197,7 @@ export class Context {
   // Its user as of now, the rest when it is asked for.
   #for(caller: Context): this {
     this.#caller = caller
-    this.#user = caller.user ?? null
+    this.#user = caller.isSystem ? undefined : (caller.user ?? null)
     return this
   }
 

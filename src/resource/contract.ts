@@ -1,5 +1,6 @@
 import type { Static, TSchema } from 'typebox'
 import type { EnqueueOptions, Schedule } from '../task/types.ts'
+import type { AccessSettings } from './access.ts'
 import type { ResourceCache } from './cache-policy.ts'
 import type { Context } from './context.ts'
 import type { Security } from './security.ts'
@@ -49,7 +50,8 @@ export interface Contract<Req extends TSchema, Res extends TSchema> {
 
 /** What a resource is: `request` goes in, `response` comes out, `perform` is the business logic between. */
 export interface ResourceDefinition<Req extends TSchema, Res extends TSchema>
-  extends Contract<Req, Res> {
+  extends Contract<Req, Res>,
+    AccessSettings {
   /** Milliseconds until the call is given up and its signal aborted; default: the app's deadline. */
   timeout?: number
   /** The entity tag of what the request would find, without quotes; `undefined`: it has none (RFC 9110, 8.8.3). */

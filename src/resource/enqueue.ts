@@ -39,7 +39,15 @@ export function toTask({ resource, name, input, context }: Call, options: Enqueu
   const { payloadLimit, loadsUsers, queues } = tasksOf(context)
   const user = options.user === undefined ? (context.user?.id ?? null) : options.user
   if (user !== null && !loadsUsers) throw errors.TASK_INVALID(name, NO_USERS)
-  const data = { resource: name, input, user, requestId, ...(traceparent && { traceparent }) }
+  const nobody = user === null && options.user === undefined && !context.isSystem
+  const data = {
+    resource: name,
+    input,
+    user,
+    ...(nobody && { nobody }),
+    requestId,
+    ...(traceparent && { traceparent }),
+  }
   const key = options.unique ? canonicalKey(input) : ''
   const task = createTask(
     data,

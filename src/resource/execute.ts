@@ -36,15 +36,24 @@ export interface Answer<T> {
 export function execute<T>(call: Call, answer: Answer<T>): T | Promise<T> {
   if (channels.call.hasSubscribers)
     return channels.call.tracePromise(async () => await takeSteps(call, answer), { call })
-  const isDirect = answer.precondition === undefined && call.context.app.authorize === undefined
-  if (!isDirect || channels.cache.hasSubscribers) return takeSteps(call, answer)
+  const authorized = authorize(call)
+  const isDirect = authorized === undefined && answer.precondition === undefined
+  if (!isDirect || channels.cache.hasSubscribers) return goOn(call, answer, authorized)
   const slot = slotOf(call)
   const hit = slot && call.mode === 'cached' ? slot.cache.peek(slot.key) : undefined
   return hit === undefined ? work(call, answer, slot) : answer.text(hit, call)
 }
 
 async function takeSteps<T>(call: Call, answer: Answer<T>): Promise<T> {
-  await authorize(call)
+  return await goOn(call, answer, authorize(call))
+}
+
+async function goOn<T>(
+  call: Call,
+  answer: Answer<T>,
+  authorized: Promise<void> | undefined,
+): Promise<T> {
+  if (authorized) await authorized
   const { precondition } = answer
   if (precondition) {
     const check = (call: Call) => runInContext(call.context, precondition, call, undefined)
@@ -54,12 +63,12 @@ async function takeSteps<T>(call: Call, answer: Answer<T>): Promise<T> {
   return await work(call, answer, slotOf(call))
 }
 
-/** The first step. @throws what the app's `authorize` does */
-export async function authorize(call: Call): Promise<void> {
+/** The first step; a promise only where that of the app makes one. @throws what the app's `authorize` does */
+export function authorize(call: Call): Promise<void> | undefined {
   const { authorize } = call.context.app
-  if (authorize === undefined) return
+  if (authorize === undefined) return undefined
   const decide = (call: Call) => runInContext(call.context, authorize, call, undefined)
-  await step(channels.authorize, decide, call)
+  return step(channels.authorize, decide, call) ?? undefined
 }
 
 async function work<T>(call: Call, answer: Answer<T>, slot: CacheSlot | undefined): Promise<T> {

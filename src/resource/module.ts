@@ -1,4 +1,5 @@
 import type { FastifyPluginAsync, FastifyPluginCallback, RouteShorthandOptions } from 'fastify'
+import type { AccessSettings } from './access.ts'
 import type { AnyDefined } from './contract.ts'
 import type { Security } from './security.ts'
 
@@ -50,7 +51,8 @@ export interface Module<
   Resources extends ResourceTable = ResourceTable,
   Modules extends ModuleTable = ModuleTable,
 > extends ModuleSettings,
-    ModuleScope {
+    ModuleScope,
+    AccessSettings {
   /** Where its routes begin, below the module around it: `/cities`. One without routes of its own needs none. */
   readonly prefix?: string
   readonly resources?: Resources

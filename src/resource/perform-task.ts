@@ -75,7 +75,7 @@ function perform(
   run: Run,
   { grace, loadUser }: PerformOptions,
 ): Promise<unknown> {
-  const { input, user } = run.data
+  const { input, user, nobody = false } = run.data
   const end = new TryEnd(run, taskTimeoutOf(resource.definition), grace)
   const task = {
     id: run.id,
@@ -88,6 +88,7 @@ function perform(
   const context = Context.ofTask(app, task, new Enqueuer(app, run), end)
   const valid = validateRequest(app, resource, name, input)
   return end.bound(async () => {
+    if (nobody) context.user = undefined
     if (user !== null)
       context.user = await runInContext(context, findUser, user, { context, loadUser })
     return await execute({ resource, name, input: valid, context, mode: 'cacheless' }, asTask)

@@ -1,5 +1,6 @@
 import { errors } from '../errors.ts'
 import { assertTimeout } from '../task/declared.ts'
+import { type Access, accessWithin } from './access.ts'
 import { assertCachePolicy } from './cache-policy.ts'
 import type { AnyDefined, TaskOptions } from './contract.ts'
 import type { ModuleScope, ModuleSettings, ModuleTable } from './module.ts'
@@ -15,6 +16,8 @@ export interface Registered {
   readonly task: TaskOptions
   /** Whether this process runs its tasks and its schedule: one of its modules runs here. */
   readonly runsHere: boolean
+  /** Who may call it, but for a route of another module that lists it, too; `undefined`: nobody has decided it. */
+  readonly access: Access | undefined
 }
 
 /** One that is being read. */
@@ -33,6 +36,8 @@ export interface Listing {
   readonly path: string
   /** Whether it has a route, in a process that runs its module. */
   readonly exposed: boolean
+  /** Who may call it here; `undefined`: nobody has decided it. */
+  readonly access: Access | undefined
 }
 
 /** A module of an app, with what it inherits. */
@@ -43,6 +48,8 @@ export interface RegisteredModule extends ModuleSettings, ModuleScope {
   readonly prefix: string
   /** Whether this process serves it, and runs its tasks and schedules; its resources can be called anyway. */
   readonly runsHere: boolean
+  /** What is decided for what is in it and says nothing else. */
+  readonly access: Access | undefined
   /** Its own, in their order. */
   readonly listings: readonly Listing[]
   readonly modules: readonly RegisteredModule[]
@@ -62,7 +69,7 @@ export class ResourceRegistry implements Iterable<Registered> {
    */
   constructor(table: ModuleTable, settings: ModuleSettings = {}, only?: readonly string[]) {
     this.#only = only
-    this.modules = this.#readModules(table, { ...settings, name: '', path: '' })
+    this.modules = this.#readModules(table, { ...settings, name: '', path: '', access: undefined })
     assertDistinctRoutes(this.listings())
   }
 
@@ -112,7 +119,8 @@ export class ResourceRegistry implements Iterable<Registered> {
         throw errors.RESOURCE_INVALID(`${name}.${twice}`, 'a module beside it is called so, too')
       if (prefix !== '' && !prefix.startsWith('/'))
         throw errors.RESOURCE_INVALID(`${name}.*`, `its prefix ${prefix} does not begin with /`)
-      const inherited = { ...settingsOf(outer), ...settingsOf(module) }
+      const access = accessWithin(outer.access, module, `${name}.*`)
+      const inherited = { ...settingsOf(outer), ...settingsOf(module), access }
       const path = `${outer.path}${prefix}`
       const listings: Listing[] = []
       const inner: RegisteredModule[] = []
@@ -137,11 +145,12 @@ export class ResourceRegistry implements Iterable<Registered> {
     assertTimeout(name, 'its timeout', resource.definition.timeout ?? 0)
     if (path !== '' && !path.startsWith('/'))
       throw errors.RESOURCE_INVALID(name, `its path ${path} does not begin with /`)
-    const entry = this.#byResource.get(resource) ?? draft(name, resource, module)
+    const access = accessWithin(module.access, resource.definition, name)
+    const entry = this.#byResource.get(resource) ?? draft(name, resource, module, access)
     entry.runsHere ||= module.runsHere
     // As Fastify joins them: a prefix may end with a slash.
     const full = `${prefix}${path === '/' ? '' : path}`.replaceAll('//', '/') || '/'
-    const listing: Listing = { name, entry, module, path: full, exposed: expose }
+    const listing: Listing = { name, entry, module, path: full, exposed: expose, access }
     entry.listings.push(listing)
     this.#byResource.set(resource, entry)
     this.#byName.set(name, entry)
@@ -149,9 +158,14 @@ export class ResourceRegistry implements Iterable<Registered> {
   }
 }
 
-function draft(name: string, resource: AnyDefined, { queue }: ModuleSettings): Draft {
+function draft(
+  name: string,
+  resource: AnyDefined,
+  { queue }: ModuleSettings,
+  access: Access | undefined,
+): Draft {
   const task = { ...(queue !== undefined && { queue }), ...resource.definition.task }
-  return { name, resource, task, listings: [], runsHere: false }
+  return { name, resource, task, listings: [], runsHere: false, access }
 }
 
 /** What the names of its own operations begin with. */
@@ -161,6 +175,7 @@ const KIT = 'plinth'
 interface Outer extends ModuleSettings {
   name: string
   path: string
+  access: Access | undefined
 }
 
 function nameWithin(outer: string, key: string): string {

@@ -1,5 +1,6 @@
 import { type TracingChannel, tracingChannel } from 'node:diagnostics_channel'
 import type { EnqueueOptions } from '../task/types.ts'
+import type { Access } from './access.ts'
 import type { CacheMode } from './cache-policy.ts'
 import { type Context, runInContext } from './context.ts'
 import type { AnyDefined } from './contract.ts'
@@ -14,6 +15,8 @@ export interface Call {
   /** For whom it is, and until when. */
   readonly context: Context
   readonly mode: CacheMode
+  /** Who may make it, where that is not what is decided of the resource: of a route. */
+  readonly access?: Access | undefined
   /** How it is enqueued, where it is not performed here and now. */
   readonly task?: EnqueueOptions | undefined
 }

@@ -37,7 +37,7 @@ export interface EnqueueOptions {
   unique?: boolean
   /** Default `default`. */
   queue?: string
-  /** The id of the user it runs for, null for nobody; default: the caller's. */
+  /** The id of the user it runs for, null: for the service itself; default: the caller's. */
   user?: string | null
 }
 
@@ -62,6 +62,8 @@ export interface TaskData {
   input: unknown
   /** The id of the one that it runs for. */
   user: string | null
+  /** Set where a client has enqueued it that has no user; else one without is of the service itself. */
+  nobody?: boolean
   requestId: string
   traceparent?: string
   /** Set where no call has enqueued it: it is nobody's, and none of what clients may see. */

@@ -48,7 +48,48 @@ t.test("every route, the service's own and the kit's, by path", async (t) => {
   t.same({ code: json.code, stderr: json.stderr }, { code: 0, stderr: '' })
   t.strictSame(
     JSON.parse(json.stdout),
-    ROUTES.map(([method, path, resource]) => ({ method, path, resource })),
+    ROUTES.map(([method, path, resource]) => ({
+      method,
+      path,
+      resource,
+      auth: null,
+      permissions: [],
+    })),
+  )
+})
+
+t.test('who may call each', async (t) => {
+  const service = writeService(t, {
+    'src/service.ts': PLUGIN.replace('plugins: [own]', 'plugins: [own], auth: true'),
+    'src/things.ts': `
+import { defineModule, defineResource } from 'plinth'
+import { definePermission, not } from 'plinth/auth'
+const isStaff = definePermission({ name: 'isStaff', reason: 'for staff', allows: () => true })
+const thing = (path, more) => defineResource({ summary: 'Thing', path, perform: () => null, ...more })
+const resources = {
+  any: thing('/any', { auth: 'public' }),
+  staff: thing('/staff', { permissions: [isStaff, not(isStaff)] }),
+}
+export const things = defineModule({ prefix: '/things', auth: 'optional', resources })
+`,
+  })
+  const { code, stdout } = await manage(t, ['routes', '--auth'], {
+    service,
+    env: { DOCS: 'false' },
+  })
+  t.equal(code, 0)
+  const lines = stdout.split('\n').filter((line) => line.startsWith('GET'))
+  t.strictSame(
+    lines.map((line) => line.split(/ {2,}/)),
+    [
+      ['GET', '/healthz', 'public'],
+      ['GET', '/own', 'required'],
+      ['GET', '/ping', 'public'],
+      ['GET', '/readyz', 'public'],
+      ['GET', '/tasks/:id', 'optional'],
+      ['GET', '/things/any', 'public', 'things.any'],
+      ['GET', '/things/staff', 'optional', 'isStaff, not isStaff', 'things.staff'],
+    ],
   )
 })
 

@@ -1,4 +1,3 @@
-import { setImmediate as turn } from 'node:timers/promises'
 import Fastify from 'fastify'
 import { type Kysely, sql } from 'kysely'
 import t, { type Test } from 'tap'
@@ -6,6 +5,7 @@ import database from '../../plugins/database.ts'
 import { SlowStatements } from '../../src/database/slow.ts'
 import type { LogLine } from '../helpers/app.ts'
 import { type DatabaseDriver, databaseDrivers } from '../helpers/drivers.ts'
+import { until } from '../suites/cache-fixture.ts'
 
 type Items = Kysely<{ item: { n: number } }>
 
@@ -76,7 +76,3 @@ t.test('a bounded number of statements is remembered', async (t) => {
   t.notOk(slow.wantsPlan('select 999'))
   t.ok(slow.wantsPlan('select 0'))
 })
-
-async function until(is: () => boolean): Promise<void> {
-  for (let n = 0; n < 10_000 && !is(); n++) await turn()
-}

@@ -1,0 +1,79 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import { authenticatorOf } from '../src/auth/authenticator.ts'
+import { authorizeAccess } from '../src/auth/authorize.ts'
+import { contextOf, giveContext } from '../src/http/request-context.ts'
+import { definePlugin } from '../src/plugin.ts'
+import { checkOptions } from '../src/plugin-guards.ts'
+import { type Access, accessWithin, type KitAccess, PUBLIC } from '../src/resource/access.ts'
+
+export interface AuthOptions {
+  /** Default: everybody, of tasks those that are theirs. */
+  routes?: KitAccess
+}
+
+const REQUIRED: Access = { auth: 'required', permissions: [] }
+const OPTIONAL: Access = { auth: 'optional', permissions: [] }
+
+/**
+ * Demands a decision of who may call what (`auth`, `permissions`): of resources, without which the app does not start, and of
+ * routes, in their `config`, without which they need a user. Who calls is found out by the strategies of the app, before a body is
+ * read, and permissions are asked whichever way a call comes.
+ *
+ * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, RESOURCE_INVALID
+ */
+async function register(app: FastifyInstance, options: AuthOptions): Promise<void> {
+  checkOptions<AuthOptions>('auth', options, { routes: 'object?' })
+  const { routes = {} } = options
+  const authenticator = authenticatorOf(app)
+  giveContext(app)
+  app.addHook('onRoute', (route) => {
+    route.config = { ...route.config, access: decide(route) }
+  })
+  app.addHook('onRequest', (request, reply, done) => {
+    const access = accessOf(request)
+    if (access.auth === 'public') done()
+    else
+      admit(access, access.auth, request, reply).then((sent) => {
+        if (sent === undefined) done()
+      }, done)
+  })
+
+  async function admit(
+    access: Access,
+    auth: 'optional' | 'required',
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<unknown> {
+    const sent = await authenticator[auth](request, reply)
+    // Permissions of a resource are asked with its input.
+    const { resource } = request.routeOptions.config
+    if (sent !== undefined || resource !== undefined) return sent
+    const context = contextOf(request)
+    await authorizeAccess(access, { user: context.user, input: undefined, context })
+    return undefined
+  }
+
+  function decide({ config = {}, method, url }: RouteOptions): Access {
+    const { kit, access } = config
+    if (access) return access
+    const settings = kit && kit !== 'health' ? (routes[kit] ?? {}) : config
+    const outer = kit ? (kit === 'tasks' ? OPTIONAL : PUBLIC) : REQUIRED
+    return accessWithin(outer, settings, `${method} ${url}`) ?? outer
+  }
+}
+
+/** Routes that were registered before this plugin have decided nothing. */
+function accessOf({ routeOptions, is404 }: FastifyRequest): Access {
+  return routeOptions.config.access ?? (is404 ? PUBLIC : REQUIRED)
+}
+
+export default definePlugin({
+  name: 'auth',
+  after: ['envelope', 'decompress'],
+  decorators: ['auth'],
+  options: ({ service: { auth } }): AuthOptions | string => {
+    if (!auth) return 'give the service auth: true'
+    return auth === true ? {} : auth
+  },
+  register,
+})
