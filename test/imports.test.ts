@@ -130,6 +130,27 @@ t.test('the library neither imports oclif, nor listens, nor exits', async (t) =>
   )
 })
 
+t.test('who lists the plugins of the kit loads nothing that only some of them need', async (t) => {
+  const all = new Set<string>()
+  const visit = (path: string): void => {
+    if (all.has(path)) return
+    all.add(path)
+    const text =
+      known.get(path)?.text.replaceAll(/^(?:import|export) type [^']*'[^']+'/gm, '') ?? ''
+    for (const imported of importsOf(path, text.replaceAll(/import\('[^']+'\)/g, '')))
+      visit(imported)
+  }
+  visit('src/kit.ts')
+  t.ok(all.has('plugins/tasks.ts') && all.has('src/plugin.ts') && all.has('typebox'))
+  const heavy = /^(fastify|pino|find-my-way|@fastify|@bull-board|bullmq|ioredis|mysql2)/
+  const inner =
+    /^src\/(openapi|cache\/open|database\/(mysql|sqlite)\/|http\/(route|serve-)|task\/task-process)/
+  t.strictSame(
+    [...all].filter((one) => (heavy.test(one) && one !== 'fastify-plugin') || inner.test(one)),
+    [],
+  )
+})
+
 t.test('nothing imports itself by a detour, not even for its types', async (t) => {
   t.strictSame(findCycles(), [])
 })

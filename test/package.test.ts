@@ -117,8 +117,17 @@ async function install(): Promise<string[]> {
   return (await run('tar', ['-tzf', tarball])).stdout.trim().split('\n')
 }
 
-/** What a service on SQLite installs beside it. */
-const PEERS = ['fastify', '@fastify/swagger', '@scalar/fastify-api-reference', '@types/node']
+/** What a service on SQLite and Redis installs beside it, and no page of its queues. */
+const PEERS = [
+  'fastify',
+  '@fastify/swagger',
+  '@scalar/fastify-api-reference',
+  '@types/node',
+  '@fastify/redis',
+  'ioredis',
+  'bullmq',
+]
+const REDIS_URL = process.env.TEST_REDIS_URL
 
 /** Links what npm would install, and nothing more. */
 function linkDependencies(): void {
@@ -196,7 +205,11 @@ t.test('the packed package, installed in a project', async (t) => {
       url,
       process: child,
       ended,
-    } = await startServe(t, { ...command, program: [...program] })
+    } = await startServe(t, {
+      ...command,
+      env: { ...command.env, REDIS_URL },
+      program: [...program],
+    })
     const get = async (path: string) => (await fetch(url + path)).json()
     t.match(await get('/things/1'), { result: true, data: { id: 1, name: 'one' } })
     t.match(await get('/things/2'), { result: false, code: 'NOT_FOUND' })
@@ -207,6 +220,11 @@ t.test('the packed package, installed in a project', async (t) => {
     // A server waits for answers that are on their way.
     await script.text()
     child.kill('SIGTERM')
-    t.match(await ended, { code: 0, stderr: '' })
+    // Nobody has asked for the page of the queues: it is told, and no more.
+    const lacking = 'npm install @bull-board/api @bull-board/fastify'
+    const told = new RegExp(`"plugin":"queues",.*started without it: .*${lacking}`)
+    t.match(await ended, { code: 0, stderr: '', stdout: told })
+    const env = { ...command.env, REDIS_URL, QUEUES: 'true' }
+    t.match(await manage(t, ['routes'], { ...command, env, program }), { code: 1, stderr: lacking })
   })
 })
