@@ -9,14 +9,8 @@ export interface CommandEntry {
 /** Every command of the kit, in the order of `manage --help`. Words are joined by `:` as in oclif's ids. */
 export const commands: Readonly<Record<string, CommandEntry>> = {
   serve: { summary: 'Serve HTTP', load: () => import('./serve.ts') },
-  worker: {
-    summary: 'Run tasks and schedules',
-    load: () => import('./worker.ts'),
-  },
-  migrate: {
-    summary: 'Apply the migrations that are pending',
-    load: () => import('./migrate.ts'),
-  },
+  worker: { summary: 'Run tasks and schedules', load: () => import('./worker.ts') },
+  migrate: { summary: 'Apply the migrations that are pending', load: () => import('./migrate.ts') },
   'migrate:status': {
     summary: 'List the migrations and which are applied',
     load: () => import('./migrate/status.ts'),
@@ -38,38 +32,20 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'Create the database of DATABASE_URL',
     load: () => import('./db/create.ts'),
   },
-  'db:drop': {
-    summary: 'Drop the database of DATABASE_URL',
-    load: () => import('./db/drop.ts'),
-  },
+  'db:drop': { summary: 'Drop the database of DATABASE_URL', load: () => import('./db/drop.ts') },
   'db:reset': {
     summary: 'Drop the database, create it, migrate and seed it',
     load: () => import('./db/reset.ts'),
   },
-  'db:dump': {
-    summary: 'Write the database as SQL',
-    load: () => import('./db/dump.ts'),
-  },
-  'tasks:list': {
-    summary: 'List tasks by where they are',
-    load: () => import('./tasks/list.ts'),
-  },
+  'db:dump': { summary: 'Write the database as SQL', load: () => import('./db/dump.ts') },
+  'tasks:list': { summary: 'List tasks by where they are', load: () => import('./tasks/list.ts') },
   'tasks:show': {
     summary: 'Show everything that is known of a task',
     load: () => import('./tasks/show.ts'),
   },
-  'tasks:retry': {
-    summary: 'Run failed tasks again',
-    load: () => import('./tasks/retry.ts'),
-  },
-  'tasks:cancel': {
-    summary: 'Cancel a task',
-    load: () => import('./tasks/cancel.ts'),
-  },
-  'tasks:remove': {
-    summary: 'Remove tasks',
-    load: () => import('./tasks/remove.ts'),
-  },
+  'tasks:retry': { summary: 'Run failed tasks again', load: () => import('./tasks/retry.ts') },
+  'tasks:cancel': { summary: 'Cancel a task', load: () => import('./tasks/cancel.ts') },
+  'tasks:remove': { summary: 'Remove tasks', load: () => import('./tasks/remove.ts') },
   'tasks:stats': {
     summary: 'Count the tasks of each queue',
     load: () => import('./tasks/stats.ts'),
@@ -78,18 +54,9 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'List the schedules and when they come next',
     load: () => import('./schedule/list.ts'),
   },
-  'schedule:run': {
-    summary: 'Run a schedule now',
-    load: () => import('./schedule/run.ts'),
-  },
-  'schedule:pause': {
-    summary: 'Pause a schedule',
-    load: () => import('./schedule/pause.ts'),
-  },
-  'schedule:resume': {
-    summary: 'Resume a schedule',
-    load: () => import('./schedule/resume.ts'),
-  },
+  'schedule:run': { summary: 'Run a schedule now', load: () => import('./schedule/run.ts') },
+  'schedule:pause': { summary: 'Pause a schedule', load: () => import('./schedule/pause.ts') },
+  'schedule:resume': { summary: 'Resume a schedule', load: () => import('./schedule/resume.ts') },
   'cache:stats': {
     summary: 'Tell how much is cached, and how often that has helped',
     load: () => import('./cache/stats.ts'),
@@ -102,20 +69,11 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'Take away what is cached under tags',
     load: () => import('./cache/invalidate.ts'),
   },
-  'cache:clear': {
-    summary: 'Take away what is cached',
-    load: () => import('./cache/clear.ts'),
-  },
+  'cache:clear': { summary: 'Take away what is cached', load: () => import('./cache/clear.ts') },
   shell: { summary: 'Open a REPL with app, db and resources', load: () => import('./shell.ts') },
-  dbshell: {
-    summary: "Open the database's own shell",
-    load: () => import('./dbshell.ts'),
-  },
+  dbshell: { summary: "Open the database's own shell", load: () => import('./dbshell.ts') },
   routes: { summary: 'List the routes', load: () => import('./routes.ts') },
-  resources: {
-    summary: 'List the resources',
-    load: () => import('./resources.ts'),
-  },
+  resources: { summary: 'List the resources', load: () => import('./resources.ts') },
   plugins: {
     summary: 'List the plugins and what each brings',
     load: () => import('./plugins.ts'),

@@ -185,8 +185,14 @@ async function attachMysql(
   }
 }
 
-function optionsOf({ env, service, root, models }: PluginGiven<Env>): DatabaseOptions | string {
-  if (!env.DATABASE_URL) return 'set DATABASE_URL'
+function optionsOf({
+  env,
+  service,
+  root,
+  models,
+  named,
+}: PluginGiven<Env>): DatabaseOptions | string {
+  if (!env.DATABASE_URL) return `set ${named('DATABASE_URL')}`
   return {
     url: env.DATABASE_URL,
     root,

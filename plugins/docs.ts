@@ -104,11 +104,12 @@ async function servePage(
 function optionsOf({
   env,
   service,
+  named,
   isDefault,
 }: PluginGiven<Env>): DocsOptions | string | PlinthError {
   const { openapi, docs } = service.routes ?? {}
   if (openapi === false) return 'take openapi: false out of the routes of the service'
-  if (!env.DOCS) return 'set DOCS=true'
+  if (!env.DOCS) return `set ${named('DOCS')}=true`
   // What nobody has asked for is no reason not to start.
   const missing = isDefault('DOCS') && missingPackages('docs', PACKAGES)
   if (missing) return missing

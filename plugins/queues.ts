@@ -87,12 +87,13 @@ function optionsOf({
   env,
   read,
   service,
+  named,
   isDefault,
 }: PluginGiven<Env>): QueuesOptions | string | PlinthError {
   const { queues: path = '/_/queues' } = service.routes ?? {}
   const { REDIS_URL, NODE_ENV } = read.values
   if (!path) return 'take queues: false out of the routes of the service'
-  if (!REDIS_URL || !env.QUEUES) return 'set REDIS_URL, and QUEUES=true'
+  if (!REDIS_URL || !env.QUEUES) return `set REDIS_URL, and ${named('QUEUES')}=true`
   // What nobody has asked for is no reason not to start.
   const missing = isDefault('QUEUES') && missingPackages('queues', PACKAGES)
   if (missing) return missing

@@ -163,9 +163,9 @@ async function close(client: Redis): Promise<void> {
   clearTimeout(timer)
 }
 
-function optionsOf({ env }: PluginGiven<Env>): RedisPluginOptions | string {
+function optionsOf({ env, named }: PluginGiven<Env>): RedisPluginOptions | string {
   const { REDIS_URL: url, REDIS_TIMEOUT: commandTimeout } = env
-  return url ? { url, commandTimeout } : 'set REDIS_URL'
+  return url ? { url, commandTimeout } : `set ${named('REDIS_URL')}`
 }
 
 export default definePlugin({

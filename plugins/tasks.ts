@@ -117,7 +117,7 @@ async function register(
   const tasks = new Tasks({ driver, work, schedules, outbox, payloadLimit, loadsUsers, queues })
   app.decorate(name, tasks)
   const { path = `/${name}` } = options
-  if (path) serveTasks(app, envelopeOf(app), path)
+  if (path) serveTasks(app, { name, path, tasks, envelope: envelopeOf(app) })
   app.addHook('onReady', () => own.check())
   app.addHook('onListen', () => own.serve())
   app.addHook('onClose', () => own.close())

@@ -4,6 +4,7 @@ import type { Static, TObject } from 'typebox'
 import { type DefaultValues, type EnvironmentDefaults, mapEnvironments } from './config/defaults.ts'
 import type { Config } from './config/read.ts'
 import type { KitConfig } from './config/schema.ts'
+import type { VariableSchema } from './config/secret.ts'
 import type { Model } from './database/model/model.ts'
 import type { ServiceDefinition } from './define-service.ts'
 import { errors, type PlinthError } from './errors.ts'
@@ -68,7 +69,9 @@ export interface PluginGiven<Env = unknown> extends Omit<PluginContext<Env>, 'op
   /** All modules and tables of the service: its own, and those of its plugins. */
   readonly modules: ModuleTable
   readonly models: readonly Model[]
-  /** Whether a variable of the plugin is what it is because nobody has set it. */
+  /** What a variable of it is called in the environment: one of a use of another name begins with that. */
+  named(variable: string): string
+  /** Whether a variable of it is what it is because nobody has set it. */
   isDefault(variable: string): boolean
 }
 
@@ -225,15 +228,25 @@ function assertDefinition(definition: PluginDefinition): void {
   }
 }
 
-/** The variables of one use of a plugin, as the environment has them: those of another name begin with it. */
+/**
+ * The variables of one use of a plugin, as the environment has them: those of another name begin with it. What follows of the
+ * mode is only so for the first: none of these need be set, and a URL follows of its own parts alone.
+ */
 export function variablesOf({ definition, name }: PluginInstance): TObject | undefined {
   const { env } = definition
   if (!env) return undefined
-  const named = (variable: string) => prefixOf(definition, name) + variable
-  const properties = Object.fromEntries(
-    Object.entries(env.properties).map(([variable, schema]) => [named(variable), schema]),
-  )
-  return { ...env, properties, required: (env.required ?? []).map(named) } as TObject
+  const prefix = prefixOf(definition, name)
+  if (prefix === '') return env
+  const named = ([variable, schema]: [string, VariableSchema]) => {
+    const { derived, ...others } = schema
+    if (derived === undefined) return [prefix + variable, schema]
+    const parts = /^from (\w+_\*)/.exec(derived)?.[1]
+    return [prefix + variable, { ...others, ...(parts && { derived: `from ${prefix}${parts}` }) }]
+  }
+  const variables = Object.entries<VariableSchema>(env.properties)
+  const isNeeded = (variable: string) => !(env.properties[variable] as VariableSchema).derived
+  const required = (env.required ?? []).filter(isNeeded).map((variable) => prefix + variable)
+  return { ...env, properties: Object.fromEntries(variables.map(named)), required } as TObject
 }
 
 /** Those of `values`, which are of the environment and validated, that a use of a plugin has, by the names in the plugin. */
@@ -254,6 +267,11 @@ export function defaultsOf(
   const prefix = prefixOf(definition, name)
   const values = Object.entries<DefaultValues[string]>(definition.defaults?.[environment] ?? {})
   return Object.fromEntries(values.map(([variable, value]) => [prefix + variable, value]))
+}
+
+/** What a variable is called in the environment that a use of a plugin reads. */
+export function variableOf({ definition, name }: PluginInstance, variable: string): string {
+  return prefixOf(definition, name) + variable
 }
 
 function prefixOf(definition: PluginDefinition, name: string): string {

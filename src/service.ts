@@ -17,6 +17,7 @@ import {
   instanceOf,
   type Placed,
   type PluginInstance,
+  variableOf,
 } from './plugin.ts'
 import type { BoundTable } from './resource/bound.ts'
 import { type ModuleTable, parseModules, type Resources } from './resource/module.ts'
@@ -150,9 +151,10 @@ export function planPlugins(
   const values = read.values as object as Readonly<Record<string, unknown>>
   return pluginsOf(service).map((instance) => {
     const { definition, name } = instance
-    const isDefault = (variable: string) => origins.get(variable) === 'derived'
+    const named = (variable: string) => variableOf(instance, variable)
+    const isDefault = (variable: string) => origins.get(named(variable)) === 'derived'
     const env = envOf(instance, values)
-    const options = definition.options?.({ ...given, name, env, isDefault }) ?? {}
+    const options = definition.options?.({ ...given, name, env, named, isDefault }) ?? {}
     if (typeof options === 'string' || PlinthError.is(options)) return { instance, absent: options }
     return { instance, options: { ...options, ...instance.options } }
   })

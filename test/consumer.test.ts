@@ -128,6 +128,87 @@ async function main() {
   }
   for (const [name, [options, decorator]] of Object.entries(plugins)) await inContext(name, options, decorator)
   await twice()
+  await effects()
+}
+
+// Those that decorate nothing: what they do is so for the routes of their context alone.
+async function effects() {
+  const lines = []
+  const stream = { write: (line) => lines.push(JSON.parse(line)) }
+  const { RequestLogController } = await load('plinth/log-controller')
+  const app = Fastify({ logger: { stream }, logController: new RequestLogController() })
+  const gzip = require('node:zlib').gzipSync('{"a":1}')
+  const headers = { 'content-type': 'application/json', 'content-encoding': 'gzip' }
+  const post = (url) => app.inject({ method: 'POST', url, headers, payload: gzip })
+  app.register(async (scope) => {
+    await scope.register(await plugin('request-log'))
+    await scope.register(await plugin('decompress'))
+    await scope.register(await plugin('docs'), { title: 'Ships', version: '1.0.0' })
+    await scope.register(await plugin('deadline'), { timeout: 10000 })
+    scope.get('/never', { config: { deadline: 50 } }, () => new Promise(() => {}))
+    scope.post('/echo', async ({ body }) => body)
+  }, { prefix: '/scope' })
+  app.get('/outside', async () => 'answered')
+  app.post('/outside', async ({ body }) => body)
+  const status = async (request) => (await request).statusCode
+  console.log('deadline', await status(app.inject('/scope/never')), await status(app.inject('/outside')))
+  console.log('decompress', (await post('/scope/echo')).body, await status(post('/outside')))
+  const document = await app.inject('/scope/openapi.json')
+  console.log('docs', Object.keys(document.json().paths).join(' '), await status(app.inject('/openapi.json')))
+  console.log('request-log', lines.filter(({ status }) => status).map(({ path }) => path).join(' '))
+  await app.close()
+}
+
+main()
+`,
+  // Two of each in one context, under two names.
+  'names.cjs': `
+const Fastify = require('fastify')
+
+const load = (name) => (process.argv[2] === 'import' ? import(name) : require(name))
+const redisAt = (database) => ({ url: process.env.REDIS_URL + '/' + database, commandTimeout: 5000 })
+
+async function main() {
+  const app = Fastify()
+  const { defineModule, defineResource, Type } = await load('plinth')
+  const use = async (name, options) => app.register((await load('plinth/plugins/' + name)).default, options)
+  const prefix = 'consumer-' + process.pid
+  await use('database', { url: 'sqlite::memory:' })
+  await use('database', { url: 'sqlite::memory:', name: 'archive' })
+  await use('redis', redisAt(4))
+  await use('redis', { ...redisAt(5), name: 'sessions' })
+  await use('cache', { prefix })
+  await use('cache', { prefix: prefix + ':pages', name: 'pages' })
+  await use('tasks', { prefix: '{' + prefix + '}:tasks' })
+  await use('tasks', { prefix: '{' + prefix + '}:mails', name: 'mails' })
+  await use('queues', { prefix: '{' + prefix + '}:tasks', protected: false })
+  await use('health')
+  const count = defineResource({
+    summary: 'Count',
+    method: 'POST',
+    task: {},
+    request: Type.Object({}),
+    response: Type.Integer(),
+    perform: async () => 1,
+  })
+  await use('resources', { modules: { things: defineModule({ prefix: '/things', resources: { count } }) } })
+  await app.ready()
+  await app.archive.schema.createTable('old').addColumn('id', 'integer').execute()
+  const tables = async (db) => (await db.introspection.getTables()).map(({ name }) => name).join()
+  console.log('databases', await tables(app.db), await tables(app.archive))
+  const key = prefix + ':key'
+  await app.sessions.set(key, 'session', 'EX', 60)
+  console.log('redis', await app.redis.get(key), await app.sessions.get(key))
+  await app.pages.set('key', 'page', { ttl: 60 })
+  console.log('caches', await app.cache.get('key'), await app.pages.get('key'))
+  const { task_id: id } = await app.run(() => app.resources.things.count.enqueue({}))
+  const found = async (path) => (await app.inject(path + '/' + id)).statusCode
+  console.log('tasks', await found('/tasks'), await found('/mails'))
+  const page = await app.inject('/_/queues')
+  console.log('queues', page.statusCode, page.headers['content-type'])
+  console.log('readyz', Object.keys((await app.inject('/readyz')).json().data.checks).join(' '))
+  await app.tasks.cancel(id)
+  await app.close()
 }
 
 main()
@@ -143,6 +224,7 @@ const plugins = {
   config: { env: {}, dotenv: false },
   database: { url: 'sqlite::memory:' },
   deadline: { timeout: 1000 },
+  decompress: {},
   docs: { title: 'ships', version: '1.0.0' },
   envelope: {},
   health: {},
@@ -162,7 +244,7 @@ async function use(name, options) {
 
 async function main() {
   for (const [name, options] of Object.entries(plugins)) console.log(await use(name, options))
-  for (const name of ['database', 'deadline', 'docs', 'redis', 'resources']) console.log(await use(name))
+  for (const name of ['database', 'deadline', 'docs', 'queues', 'redis', 'resources']) console.log(await use(name))
 }
 
 main()
@@ -204,7 +286,7 @@ function createProject(name: string, files: Record<string, string>): string {
 }
 
 const names =
-  'bearer cache config database deadline docs envelope health redis request-log resources tasks'.split(
+  'bearer cache config database deadline decompress docs envelope health redis request-log resources tasks'.split(
     ' ',
   )
 const READY = names.map((name) => `${name}: ready\n`).join('')
@@ -242,6 +324,17 @@ resources true false
 tasks true false
 shop {"rows":["shop"],"cached":"shop"}
 archive {"rows":["archive"],"cached":"archive"}
+deadline 504 200
+decompress {"a":1} 400
+docs /scope/never /scope/echo 404
+request-log /scope/never /scope/echo /scope/openapi.json
+`
+const NAMES = `databases  old
+redis null session
+caches undefined page
+tasks 200 404
+queues 200 text/html; charset=utf-8
+readyz database archive redis sessions
 `
 
 /** What has no optional package has all types but those of what these attach. */
@@ -264,10 +357,12 @@ await alone.register(database, { url: 'sqlite::memory:' })
 await alone.register(tasks)
 alone.log.info({ port, inTransaction })
 `
+const NEEDY =
+  'queues: PLUGIN_MISSING The plugin queues needs the plugin redis, which is not there: register it first\n'
 const MISSING = Object.entries(needed)
   .map(
     ([name, option]) =>
-      `${name}: PLUGIN_OPTION_INVALID plinth/plugins/${name} cannot be registered: its option ${option} is missing, expected ${expected[option as keyof typeof expected]}\n`,
+      `${name === 'redis' ? NEEDY : ''}${name}: PLUGIN_OPTION_INVALID plinth/plugins/${name} cannot be registered: its option ${option} is missing, expected ${expected[option as keyof typeof expected]}\n`,
   )
   .join('')
 
@@ -359,6 +454,16 @@ t.test('a project that installs the packed package', async (t) => {
       t.strictSame(told, { stdout: `${LACKING}${MISSING}`, stderr: '', code: 0 }, way)
     }
     const onMysql = { DATABASE_URL: 'mysql://u:p@127.0.0.1:1/x', DOCS: 'false' }
+    const main = 'node_modules/.bin/manage'
+    const lines = async (DOCS?: string) => {
+      const { stdout, code } = await outcome(main, ['routes'], project, { ...(DOCS && { DOCS }) })
+      return { stdout, code }
+    }
+    t.match(await lines(), { stdout: '/ping', code: 0 }, 'nobody has asked for DOCS')
+    t.match(await lines('true'), { stdout: '', code: 1 })
+    t.match(await outcome(main, ['plugins'], project), {
+      stdout: `docs, not attached: plinth/plugins/docs needs what is not installed here: npm install ${lacking.docs}\n`,
+    })
     for (const command of ['routes', 'db:create']) {
       t.match(await outcome('node_modules/.bin/manage', command.split(':'), project, onMysql), {
         stderr:
@@ -390,6 +495,12 @@ t.test('a project that installs the packed package', async (t) => {
     const greeted = { stdout: 'HELLO you\n', stderr: '', code: 0 }
     t.strictSame(await manage('greet', 'you', '--loud'), greeted)
     t.match(await manage('tasks', 'stats', '--json'), { stderr: '', code: 0 })
+    for (const way of ['import', 'require']) {
+      await t.test(`two of each under two names, by ${way}`, async (t) => {
+        const told = await outcome(process.execPath, ['names.cjs', way], project, inRedis)
+        t.strictSame(told, { stdout: NAMES, stderr: '', code: 0 })
+      })
+    }
   })
 
   await t.test('with npm, and with BullMQ', async (t) => {

@@ -4,13 +4,19 @@ import t, { type Test } from 'tap'
 import { Type } from 'typebox'
 import { commands } from '../commands/_table.ts'
 import { KIT_COMMANDS } from '../commands/plugins.ts'
+import cache from '../plugins/cache.ts'
+import database from '../plugins/database.ts'
+import docs from '../plugins/docs.ts'
+import queues from '../plugins/queues.ts'
+import redis from '../plugins/redis.ts'
+import tasks from '../plugins/tasks.ts'
 import { checkService } from '../src/check.ts'
 import { secret } from '../src/config/secret.ts'
 import { kitPlugins, modulesOf } from '../src/kit.ts'
 import { definePlugin, inOrder, measurePlugins, type PluginUse } from '../src/plugin.ts'
 import { defineModule } from '../src/resource/module.ts'
 import { defineResource } from '../src/resource/resource.ts'
-import { createApp, readServiceConfig } from '../src/service.ts'
+import { createApp, planPlugins, readServiceConfig } from '../src/service.ts'
 import { failure } from './helpers/app.ts'
 import { redisUrl } from './helpers/drivers.ts'
 
@@ -294,6 +300,78 @@ t.test('the order of the list of the kit does not matter', async (t) => {
       t.strictSame(found.toSorted(), sorted.toSorted())
     }
   }
+})
+
+t.test(
+  'plugins of the kit are attached again under other names, by variables of their own',
+  async (t) => {
+    const plugins = [
+      database({ name: 'archive' }),
+      redis({ name: 'sessions' }),
+      cache({ name: 'pages' }),
+      tasks({ name: 'mails' }),
+    ]
+    const urls = {
+      ARCHIVE_DATABASE_URL: 'sqlite::memory:',
+      SESSIONS_REDIS_HOST: new URL(redisUrl()).hostname,
+      SESSIONS_REDIS_PORT: new URL(redisUrl()).port,
+      SESSIONS_REDIS_DB: '3',
+    }
+    const app = await create(t, plugins, { ...ENV, ...urls })
+    const archive = app.getDecorator<typeof app.db>('archive')
+    await archive.schema.createTable('old').addColumn('id', 'integer').execute()
+    t.match(await archive.introspection.getTables(), [{ name: 'old' }])
+    t.strictSame(await app.db.introspection.getTables(), [])
+    const sessions = app.getDecorator<typeof app.redis>('sessions')
+    t.equal(sessions.options.db, 3)
+    t.equal(await sessions.ping(), 'PONG')
+    t.notOk(app.hasDecorator('redis'))
+    const pages = app.getDecorator<typeof app.cache>('pages')
+    await pages.set('key', 'page', { ttl: 60 })
+    t.equal(await app.cache.get('key'), undefined)
+    t.equal(await pages.get('key'), 'page')
+    t.not(app.getDecorator('mails'), app.tasks)
+    t.equal((await app.inject('/mails/none')).json().code, 'TASK_NOT_FOUND')
+    t.match((await app.inject('/readyz')).json().data.checks, {
+      database: { ok: true },
+      archive: { ok: true },
+      sessions: { ok: true, optional: true },
+    })
+  },
+)
+
+t.test(
+  'without its variables such a one is not attached, and its parts have to be whole',
+  async (t) => {
+    const plugins = [
+      database({ name: 'archive' }),
+      redis({ name: 'sessions' }),
+      queues({ name: 'jobs' }),
+    ]
+    const service = { name: 'shop', modules: {}, plugins }
+    const root = t.testdir()
+    const plan = (env: NodeJS.ProcessEnv) => {
+      const planned = planPlugins(service, readServiceConfig(service, { root, env }), root)
+      return Object.fromEntries(planned.map(({ instance, absent }) => [instance.name, absent]))
+    }
+    t.match(plan(ENV), {
+      database: undefined,
+      redis: 'set REDIS_URL',
+      archive: 'set ARCHIVE_DATABASE_URL',
+      sessions: 'set SESSIONS_REDIS_URL',
+      jobs: 'set REDIS_URL, and JOBS_QUEUES=true',
+    })
+    t.throws(() => plan({ ...ENV, ARCHIVE_MYSQL_HOST: 'db', ARCHIVE_MYSQL_NAME: 'old' }), {
+      errors: [{ path: '/ARCHIVE_MYSQL_USER' }, { path: '/ARCHIVE_MYSQL_PASSWORD' }],
+      message: /because ARCHIVE_MYSQL_HOST is set and ARCHIVE_DATABASE_URL is not/,
+    })
+  },
+)
+
+t.test('a service gives a plugin of the kit options by listing it', async (t) => {
+  const app = await create(t, [docs({ title: 'All ships' })])
+  t.match((await app.inject('/openapi.json')).json().info, { title: 'All ships', version: '0.0.0' })
+  t.equal((await failure(create(t, [definePlugin({ name: 'docs' })]))).code, 'PLUGIN_INVALID')
 })
 
 t.test('what manage plugins says of the kit is so', async (t) => {

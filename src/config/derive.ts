@@ -18,8 +18,12 @@ const LOCAL_DATABASES: Record<string, string> = {
   test: 'sqlite::memory:',
 }
 
-/** Works out what nobody has set: the mode and what depends on it, and the URLs from their parts. */
-export function derive(raw: RawValues): Derived {
+/**
+ * Works out what nobody has set: the mode and what depends on it, and the URLs from their parts.
+ *
+ * @param prefixes what the names of the variables of one attached resource begin with: `''`, `'ARCHIVE_'`
+ */
+export function derive(raw: RawValues, prefixes: readonly string[] = ['']): Derived {
   const mode = raw.NODE_ENV ?? modeOf(raw.BKPAAS_ENVIRONMENT)
   const production = mode === 'production'
   const fallbacks = {
@@ -32,37 +36,45 @@ export function derive(raw: RawValues): Derived {
     DATABASE_URL: LOCAL_DATABASES[mode],
     PLINTH_MODULES: '__all__',
   }
-  const parts = {
-    DATABASE_URL: mysqlUrl(raw),
-    REDIS_URL: redisUrl(raw),
-    PLINTH_MODULES: raw.BKAPP_DEPLOY_MODULE,
+  const parts: Derived['parts'] = { PLINTH_MODULES: raw.BKAPP_DEPLOY_MODULE }
+  const missing: string[] = []
+  for (const prefix of prefixes) {
+    const of = (name: string) => raw[prefix + name]
+    parts[`${prefix}DATABASE_URL`] = mysqlUrl(of)
+    parts[`${prefix}REDIS_URL`] = redisUrl(of)
+    missing.push(...missingParts(of).map((name) => prefix + name))
   }
-  return { fallbacks, parts, missing: missingParts(raw) }
+  return { fallbacks, parts, missing }
 }
+
+/** A variable of one attached resource, by its name in the kit. */
+type Of = (name: string) => string | undefined
 
 function modeOf(environment: string | undefined): string {
   return environment === 'stag' || environment === 'prod' ? 'production' : 'development'
 }
 
-function missingParts(raw: RawValues): string[] {
-  if (raw.DATABASE_URL !== undefined || raw.MYSQL_HOST === undefined) return []
-  return ['MYSQL_NAME', 'MYSQL_USER', 'MYSQL_PASSWORD'].filter((name) => raw[name] === undefined)
+function missingParts(of: Of): string[] {
+  if (of('DATABASE_URL') !== undefined || of('MYSQL_HOST') === undefined) return []
+  return ['MYSQL_NAME', 'MYSQL_USER', 'MYSQL_PASSWORD'].filter((name) => of(name) === undefined)
 }
 
-function mysqlUrl(raw: RawValues): string | undefined {
-  const { MYSQL_HOST: host, MYSQL_NAME: name, MYSQL_USER: user, MYSQL_PASSWORD: password } = raw
+function mysqlUrl(of: Of): string | undefined {
+  const [host, name, user, password] = ['HOST', 'NAME', 'USER', 'PASSWORD'].map((part) =>
+    of(`MYSQL_${part}`),
+  )
   if (host === undefined || name === undefined || user === undefined || password === undefined) {
     return undefined
   }
   const login = `${encodeURIComponent(user)}:${encodeURIComponent(password)}`
-  return `mysql://${login}@${bracket(host)}:${raw.MYSQL_PORT ?? 3306}/${encodeURIComponent(name)}`
+  return `mysql://${login}@${bracket(host)}:${of('MYSQL_PORT') ?? 3306}/${encodeURIComponent(name)}`
 }
 
-function redisUrl(raw: RawValues): string | undefined {
-  const { REDIS_HOST: host, REDIS_PASSWORD: password } = raw
+function redisUrl(of: Of): string | undefined {
+  const [host, password] = [of('REDIS_HOST'), of('REDIS_PASSWORD')]
   if (host === undefined) return undefined
   const login = password ? `:${encodeURIComponent(password)}@` : ''
-  return `redis://${login}${bracket(host)}:${raw.REDIS_PORT ?? 6379}/${raw.REDIS_DB ?? 0}`
+  return `redis://${login}${bracket(host)}:${of('REDIS_PORT') ?? 6379}/${of('REDIS_DB') ?? 0}`
 }
 
 function bracket(host: string): string {

@@ -40,8 +40,9 @@ export function invalid(schema: TObject, layers: Layers, bad: ReadonlySet<string
 
 function describeProblem(name: string, variable: VariableSchema, layers: Layers): string {
   const got = describeGot(name, variable, layers)
+  const prefix = name.replace(/MYSQL_\w+$/, '')
   const reason = layers.missing.includes(name)
-    ? ', because MYSQL_HOST is set and DATABASE_URL is not'
+    ? `, because ${prefix}MYSQL_HOST is set and ${prefix}DATABASE_URL is not`
     : ''
   return `${got}, expected ${describeExpected(variable)}${reason}`
 }

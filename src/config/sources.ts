@@ -53,11 +53,17 @@ export function readLayers(
   const file = pick(schema, all)
   const where = environmentOf({ ...all, ...env })
   const given = pick(schema, defaultsFor(defaults, where))
-  // A URL of them does not complete the parts of another.
-  const { DATABASE_URL: _, ...others } = given
-  const { fallbacks, parts, missing } = derive({ ...others, ...file, ...environment })
   const derivable = new Set(
     variablesOf(schema).flatMap(([name, { derived }]) => (derived ? [name] : [])),
+  )
+  const prefixes = [...derivable].flatMap(
+    (name) => /^(|.*_)(?:DATABASE|REDIS)_URL$/.exec(name)?.[1] ?? [],
+  )
+  // A URL of them does not complete the parts of another.
+  const others = Object.entries(given).filter(([name]) => !/(^|_)DATABASE_URL$/.test(name))
+  const { fallbacks, parts, missing } = derive(
+    { ...Object.fromEntries(others), ...file, ...environment },
+    [...new Set(prefixes)],
   )
   const derivedOf = (values: RawValues) =>
     Object.entries(values).filter(([name, value]) => derivable.has(name) && value !== undefined)
@@ -70,7 +76,7 @@ export function readLayers(
     derived: { ...Object.fromEntries(derivedOf(fallbacks)), ...told },
     presets: Object.fromEntries(presets),
     presetsOf: where && `defaults.${where}`,
-    missing: derivable.has('DATABASE_URL') ? missing : [],
+    missing,
   }
 }
 

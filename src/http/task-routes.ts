@@ -5,7 +5,7 @@ import { userOf } from '../resource/context.ts'
 import type { JsonSchema } from '../resource/schema.ts'
 import { compileExact } from '../resource/validate.ts'
 import { isRandomId } from '../task/id.ts'
-import { toResult } from '../task/tasks.ts'
+import { type Tasks, toResult } from '../task/tasks.ts'
 import type { TaskRecord } from '../task/types.ts'
 import type { Envelope } from './envelope.ts'
 import { createErrorHandler } from './error-handler.ts'
@@ -28,11 +28,22 @@ const Result = Type.Object({
 
 type TaskRequest = FastifyRequest<{ Params: { id: string } }>
 
+interface ServedTasks {
+  /** What the app has them as. */
+  readonly name: string
+  readonly path: string
+  readonly tasks: Tasks
+  readonly envelope: Envelope
+}
+
 /**
  * `GET PATH/:id` tells where a task is, `DELETE PATH/:id` cancels it. Those of other users are not there, nor are those of
  * nobody whose ids can be worked out.
  */
-export function serveTasks(app: FastifyInstance, envelope: Envelope, path: string): void {
+export function serveTasks(
+  app: FastifyInstance,
+  { name, path, tasks, envelope }: ServedTasks,
+): void {
   // On the app itself, not in a context of their own: hooks that are added later find out who asks here, too.
   const own = {
     config: { kit: 'tasks' } as const,
@@ -47,22 +58,22 @@ export function serveTasks(app: FastifyInstance, envelope: Envelope, path: strin
   const cancel = { ...own, schema: schema('cancel', 'Cancel a task') }
   app.delete(`${path}/:id`, cancel, async (request) => {
     const { id } = await find(request as TaskRequest)
-    await app.tasks.cancel(id)
-    return envelope.success(await app.tasks.status(id), request)
+    await tasks.cancel(id)
+    return envelope.success(await tasks.status(id), request)
   })
 
   async function find(request: TaskRequest): Promise<TaskRecord> {
     const asks = userOf(app, request)
-    const record = await app.tasks.find(request.params.id)
+    const record = await tasks.find(request.params.id)
     const { user, scheduled } = record.data
     const isOurs = user === null ? !scheduled && isRandomId(record.id) : user === asks?.id
     if (!isOurs) throw errors.TASK_NOT_FOUND(record.id)
     return record
   }
 
-  function schema(name: string, summary: string): FastifySchema {
+  function schema(operation: string, summary: string): FastifySchema {
     return {
-      operationId: `plinth.tasks.${name}`,
+      operationId: `plinth.${name}.${operation}`,
       summary,
       tags: ['Tasks'],
       params: Id,
