@@ -1,5 +1,6 @@
 import { AuditLog } from '../database/model/audit-log.ts'
-import { type ModelAccess, modelResources } from './model-resources.ts'
+import type { ModelAccess } from './model-access.ts'
+import { modelResources } from './model-resources.ts'
 
 /**
  * The resources that read the audit log: `list`, by table, key, user, action, request and time (`order=-id`: the newest first), and

@@ -1,35 +1,38 @@
 import type { TObject } from 'typebox'
 import type { Model } from '../database/model/model.ts'
-import type { RowScope } from '../resource/contract.ts'
 import { defineResource } from '../resource/resource.ts'
 import { defineList, type ListOptions } from './list.ts'
+import type { ActionSettings } from './model-access.ts'
 import type { AnyTables } from './model-write.ts'
 
-interface Listing {
-  noun: string
-  options: Partial<ListOptions<string, Record<never, never>>>
-  /** A row, as it is shown. */
-  schema: TObject
-  scope: RowScope | undefined
-}
-
-/** The list resource of a model. */
-export function createModelList(model: Model, { noun, options, schema, scope }: Listing) {
+/**
+ * The list resource of a model.
+ *
+ * @param row as it is shown
+ * @param settings who may call it, and which rows these have
+ */
+export function createModelList(
+  model: Model,
+  row: TObject,
+  noun: string,
+  options: Partial<ListOptions<string, Record<never, never>>>,
+  settings: ActionSettings['list'],
+) {
   const { table, state } = model
   const [first = '', ...others] = state.primaryKey
-  const columns = Object.keys(schema.properties)
-  const list = defineList(schema, {
+  const columns = Object.keys(row.properties)
+  const list = defineList(row, {
     from: (db) => (db as unknown as AnyTables).selectFrom(table).select(columns),
     order: [first, ...others],
     ...options,
-    ...(scope && { scope }),
+    ...(settings.scope && { scope: settings.scope }),
     key: state.primaryKey,
   })
   return defineResource({
     summary: `Every ${noun}, page by page`,
     request: list.request,
     response: list.response,
-    ...(scope && { scope }),
+    ...settings,
     perform: (input, { db }) => list.paginate(db, input),
   })
 }

@@ -9,7 +9,6 @@ import type {
 } from '../database/model/model.ts'
 import { errors } from '../errors.ts'
 import type { Context, User } from '../resource/context.ts'
-import type { RowScope } from '../resource/contract.ts'
 import { defineResource, type Resource } from '../resource/resource.ts'
 import type {
   Counting,
@@ -20,30 +19,17 @@ import type {
   PageParameters,
   PageSchema,
 } from './list.ts'
+import {
+  type ActionSettings,
+  type ModelAccess,
+  type ModelAction,
+  settingsByAction,
+} from './model-access.ts'
 import { type FieldLists, fieldsOf, type ModelFields } from './model-fields.ts'
 import { createModelList } from './model-list.ts'
 import { type Fill, ModelRows } from './model-rows.ts'
 import type { Values } from './model-write.ts'
-import { type Narrow, scopeOf } from './scope.ts'
-
-/** The names of the resources of a model. */
-export type ModelAction =
-  | 'list'
-  | 'retrieve'
-  | 'create'
-  | 'createMany'
-  | 'replace'
-  | 'update'
-  | 'remove'
-
-/** Who may do what with which rows. */
-export interface ModelAccess<M extends Model> {
-  /**
-   * Which rows a caller has, of all of these resources: the others are 404, and one that would not be the caller's when it is written is 403.
-   * `({ user }, query) => query.where('customer', '=', user.id)`, or what `defineScope` has made. Default: all.
-   */
-  scope?: Narrow<M>
-}
+import { scopeOf } from './scope.ts'
 
 export interface ModelResourcesOptions<
   M extends Model,
@@ -187,15 +173,16 @@ export function modelResources<
     version === undefined
       ? undefined
       : (key: Values, context: Context) => rows.tagOf(version, key, context)
+  const settings = settingsByAction(model.table, options, scope)
   const parts: Parts = {
     rows,
     noun,
     fields,
     ...(etag && { conditional: { etag } }),
-    ...(scope && { scoped: { scope } }),
+    settings,
   }
   const all = {
-    list: createModelList(model, { noun, options: list as never, schema: fields.shown, scope }),
+    list: createModelList(model, fields.shown, noun, list as never, settings.list),
     ...createReading(parts),
     ...createWriting(parts, maxMany),
   }
@@ -210,8 +197,8 @@ interface Parts {
   fields: ModelFields
   /** What those of one row have where requests may have conditions. */
   conditional?: { etag: (key: Values, context: Context) => Promise<string | undefined> }
-  /** What all have where callers have some of the rows. */
-  scoped?: { scope: RowScope }
+  /** Who may do each, with which rows. */
+  settings: ActionSettings
 }
 
 function assertVersion({ table, state, audit }: Model, version: string): void {
@@ -222,7 +209,7 @@ function assertVersion({ table, state, audit }: Model, version: string): void {
   throw errors.RESOURCE_INVALID(`of ${table}`, problem)
 }
 
-function createReading({ rows, noun, fields, conditional, scoped }: Parts) {
+function createReading({ rows, noun, fields, conditional, settings }: Parts) {
   const { request, path } = rows
   const { shown } = fields
   return {
@@ -232,7 +219,7 @@ function createReading({ rows, noun, fields, conditional, scoped }: Parts) {
       request,
       response: shown,
       ...conditional,
-      ...scoped,
+      ...settings.retrieve,
       perform: (key, context) => rows.retrieve(key, context),
     }),
     remove: defineResource({
@@ -241,13 +228,13 @@ function createReading({ rows, noun, fields, conditional, scoped }: Parts) {
       path,
       request,
       ...conditional,
-      ...scoped,
+      ...settings.remove,
       perform: (key, context) => rows.remove(key, context),
     }),
   }
 }
 
-function createWriting({ rows, noun, fields, conditional, scoped }: Parts, maxMany: number) {
+function createWriting({ rows, noun, fields, conditional, settings }: Parts, maxMany: number) {
   const { request, path } = rows
   const { shown, input, patch } = fields
   const changing = ({ properties }: TObject) =>
@@ -259,7 +246,7 @@ function createWriting({ rows, noun, fields, conditional, scoped }: Parts, maxMa
       status: 201,
       request: input,
       response: shown,
-      ...scoped,
+      ...settings.create,
       perform: (row, context) => rows.create(row, context),
     }),
     createMany: defineResource({
@@ -270,7 +257,7 @@ function createWriting({ rows, noun, fields, conditional, scoped }: Parts, maxMa
       status: 201,
       request: Type.Array(input, { minItems: 1, maxItems: maxMany }),
       response: Type.Array(request),
-      ...scoped,
+      ...settings.createMany,
       perform: (list, context) => rows.createMany(list, context),
     }),
     replace: defineResource({
@@ -280,7 +267,7 @@ function createWriting({ rows, noun, fields, conditional, scoped }: Parts, maxMa
       request: changing(input),
       response: shown,
       ...conditional,
-      ...scoped,
+      ...settings.replace,
       perform: (row, context) => rows.replace(row, context),
     }),
     update: defineResource({
@@ -290,7 +277,7 @@ function createWriting({ rows, noun, fields, conditional, scoped }: Parts, maxMa
       request: changing(patch),
       response: shown,
       ...conditional,
-      ...scoped,
+      ...settings.update,
       perform: (row, context) => rows.update(row, context),
     }),
   }

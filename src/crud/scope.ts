@@ -36,13 +36,14 @@ export type Narrow<M extends Model, Asking extends User | undefined = User> = (
 ) => Narrowed<M>
 
 export interface ScopeOptions<Nobody extends boolean> {
-  /** Whether it is asked for callers that nobody knows, too, with `user: undefined`; default false: they are 401. */
+  /** Whether it is asked where nobody has authenticated, too, with `user: undefined`; default false: that is 401. */
   nobody?: Nobody
 }
 
 /**
  * Says which rows of a table a caller has: `defineScope(Order, ({ user }, query) => query.where('customer', '=', user.id))`. What it gives
- * adds those conditions to any query of that table, by its own name: `mine(context, db.updateTable('order').set(…))`.
+ * adds those conditions to any query of that table, by its own name: `mine(context, db.updateTable('order').set(…))`. What the
+ * service itself does, for no user and no request, has all rows.
  *
  * @throws {PlinthError} UNAUTHENTICATED, when it is applied for nobody
  * @throws {TypeError} when it is applied and `narrow` returns anything but its query with conditions
@@ -53,6 +54,8 @@ export function defineScope<M extends Model, const Nobody extends boolean = fals
   { nobody }: ScopeOptions<Nobody> = {},
 ): RowScope {
   const scope: RowScope = (context, query) => {
+    // Of the service itself are all rows. What is done for several users, and cached for all, is not its own.
+    if (context.isSystem) return query
     if (!nobody && context.user === undefined) throw errors.UNAUTHENTICATED()
     const condition = conditionOf(model, (rows) => narrow(context as never, rows as never))
     return condition ? (add(model, query as never, condition) as never) : query
