@@ -80,8 +80,13 @@ const ENV = {
   ALERTS_SMS_URL: 'http://alerts.up.example',
 }
 
-async function create(t: Test, plugins: readonly unknown[], env: NodeJS.ProcessEnv = ENV) {
-  const service = { name: 'shop', modules: {}, plugins: plugins as never }
+async function create(
+  t: Test,
+  plugins: readonly unknown[],
+  env: NodeJS.ProcessEnv = ENV,
+  settings: { auth?: true } = {},
+) {
+  const service = { name: 'shop', modules: {}, plugins: plugins as never, ...settings }
   const app = await createApp(service, { root: t.testdir(), env, logger: false })
   t.teardown(() => app.close())
   await app.ready()
@@ -386,7 +391,7 @@ t.test('what manage plugins says of the kit is so', async (t) => {
       [],
     )
   }
-  const app = await create(t, [], { ...ENV, REDIS_URL: redisUrl() })
+  const app = await create(t, [], { ...ENV, REDIS_URL: redisUrl() }, { auth: true })
   const added = kitPlugins.flatMap(({ definition }) => definition.decorators ?? [])
   t.strictSame(
     added.filter((name) => !app.hasDecorator(name)),
