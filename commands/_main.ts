@@ -58,10 +58,11 @@ async function dispatch(script: string, argv: readonly string[]): Promise<void> 
 }
 
 async function runWithOclif(script: string, version: string, argv: readonly string[]) {
+  const { LONGEST_TIMER } = await import('../src/deadlines.ts')
   const { settings } = await import('@oclif/core/settings')
   settings.enableAutoTranspile = false
   // A flag that reads stdin waits for it, instead of 10 ms.
-  process.env.OCLIF_STDIN_TIMEOUT_MS ??= String(2 ** 31 - 1)
+  process.env.OCLIF_STDIN_TIMEOUT_MS ??= String(LONGEST_TIMER)
   const { run } = await import('@oclif/core/run')
   const oclif = {
     bin: 'manage',

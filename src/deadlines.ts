@@ -8,8 +8,8 @@ export interface Timed {
   later: Timed | undefined
 }
 
-/** The longest that a timer of Node.js waits. */
-const LONGEST = 2 ** 31 - 1
+/** The longest that a timer of Node.js can wait, in milliseconds. */
+export const LONGEST_TIMER = 2 ** 31 - 1
 
 /**
  * What waits at most the same time, as thousands of requests and commands do: a list in the order of its deadlines, and
@@ -73,7 +73,7 @@ export class DeadlineQueue<Entry extends Timed> {
 
   #arm(milliseconds: number): void {
     this.#due = performance.now() + milliseconds
-    const wait = Math.min(Math.ceil(milliseconds), LONGEST)
+    const wait = Math.min(Math.ceil(milliseconds), LONGEST_TIMER)
     // Where it was this process that stood still, what has come meanwhile is read before anything is late.
     const ring = () => setImmediate(() => this.#sweep())
     this.#timer = this.#outside(setTimeout, ring, wait)

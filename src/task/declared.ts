@@ -1,3 +1,4 @@
+import { LONGEST_TIMER } from '../deadlines.ts'
 import { errors } from '../errors.ts'
 import { DEFAULT_QUEUE, queueProblem } from './new-task.ts'
 
@@ -9,8 +10,6 @@ export interface Declared {
 
 /** Milliseconds that a try of a task may take where nothing says how long. */
 const TIMEOUT = 15 * 60_000
-// No timer can be set for longer, in ms.
-const LONGEST = 2 ** 31 - 1
 
 /** Milliseconds that a try may take; 0: as long as it takes. */
 export function taskTimeoutOf({ task, timeout = TIMEOUT }: Declared): number {
@@ -58,7 +57,7 @@ export function assertTaskOptions(
 
 /** @throws {PlinthError} RESOURCE_INVALID where a timer cannot be set for it */
 export function assertTimeout(name: string, what: string, timeout: number): void {
-  if (Number.isSafeInteger(timeout) && timeout >= 0 && timeout <= LONGEST) return
-  const expected = `expected whole milliseconds up to ${LONGEST}, 0 for no end`
+  if (Number.isSafeInteger(timeout) && timeout >= 0 && timeout <= LONGEST_TIMER) return
+  const expected = `expected whole milliseconds up to ${LONGEST_TIMER}, 0 for no end`
   throw errors.RESOURCE_INVALID(name, `${what} is ${timeout}; ${expected}`)
 }

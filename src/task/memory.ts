@@ -1,4 +1,5 @@
 import { unlessAborted } from '../abort.ts'
+import { LONGEST_TIMER } from '../deadlines.ts'
 import { errors } from '../errors.ts'
 import { backoffOf } from './backoff.ts'
 import {
@@ -29,8 +30,6 @@ import { settles } from './within.ts'
 const KEPT = 10_000
 // How long a task may take to end after its signal was aborted, in ms.
 const GRACE = 500
-// A timer cannot be set for longer, in ms.
-const LONGEST = 2 ** 31 - 1
 
 /**
  * Tasks of one process, in memory: they are lost with it.
@@ -215,7 +214,7 @@ class MemoryDriver implements TaskDriver {
     const wait = () => {
       const left = task.due - Date.now()
       if (left > 0) {
-        task.timer = setTimeout(wait, Math.min(left, LONGEST))
+        task.timer = setTimeout(wait, Math.min(left, LONGEST_TIMER))
         return
       }
       task.record.state = 'waiting'

@@ -1,6 +1,6 @@
 import type { MysqlPool } from 'kysely'
 import type { Pool, PoolConnection } from 'mysql2'
-import { DeadlineQueue } from '../../deadlines.ts'
+import { DeadlineQueue, LONGEST_TIMER } from '../../deadlines.ts'
 import { errors } from '../../errors.ts'
 import type { SlowStatements } from '../slow.ts'
 import { type DatabaseLimits, FOREVER, type TimeLeft } from '../types.ts'
@@ -11,9 +11,6 @@ type Take = (error: unknown, connection: BoundedConnection) => void
 
 // Beside an error nobody looks at the connection.
 const NONE = undefined as never
-
-// The longest time that a timer knows.
-const MAX_TIMEOUT = 2 ** 31 - 1
 
 export interface PoolHooks {
   timeLeft?: TimeLeft | undefined
@@ -61,7 +58,7 @@ export class BoundedPool implements MysqlPool {
   async drain(): Promise<void> {
     this.#drained ??= Promise.withResolvers()
     this.#settle()
-    const timer = setTimeout(this.#drained.resolve, this.#limits.queryTimeout || MAX_TIMEOUT)
+    const timer = setTimeout(this.#drained.resolve, this.#limits.queryTimeout || LONGEST_TIMER)
     await this.#drained.promise
     clearTimeout(timer)
     for (const connection of this.#inUse) connection.destroy()
