@@ -2,14 +2,9 @@ import type { FastifyInstance } from 'fastify'
 import Type, { type Static } from 'typebox'
 import type { EnvironmentDefaults } from '../src/config/defaults.ts'
 import type { Config, ConfigOwner } from '../src/config/read.ts'
-import {
-  HOST,
-  type KitConfig,
-  MAX_TIMEOUT,
-  milliseconds,
-  type ServiceConfig,
-} from '../src/config/schema.ts'
+import { HOST, type KitConfig, milliseconds, type ServiceConfig } from '../src/config/schema.ts'
 import { protect, secret } from '../src/config/secret.ts'
+import { LONGEST_TIMER } from '../src/deadlines.ts'
 import { definePlugin } from '../src/plugin.ts'
 import { assertFree, checkOptions } from '../src/plugin-guards.ts'
 
@@ -60,7 +55,7 @@ const env = Type.Object({
     description: 'How long readiness fails before the server closes when it stops, in ms.',
     derived: '5000 in production, otherwise 0',
     minimum: 0,
-    maximum: MAX_TIMEOUT,
+    maximum: LONGEST_TIMER,
   }),
   SHUTDOWN_TIMEOUT: milliseconds(
     'How long requests in flight may take to finish when the server stops, in ms.',

@@ -1,10 +1,10 @@
 import type { FastifyInstance, FastifySchema, RouteHandlerMethod } from 'fastify'
 import { type TSchema, Type } from 'typebox'
 import { errors } from '../src/errors.ts'
-import { asJson, type Envelope, envelopeOf, failureStatusOf } from '../src/http/envelope.ts'
+import { asJson, type Envelope, failureStatusOf, standardEnvelope } from '../src/http/envelope.ts'
 import { RETRY_AFTER } from '../src/http/error-handler.ts'
 import { definePlugin } from '../src/plugin.ts'
-import { assertFree, checkOptions } from '../src/plugin-guards.ts'
+import { assertFree, checkOptions, fromEarlier } from '../src/plugin-guards.ts'
 import {
   checkReadiness,
   type Readiness,
@@ -44,7 +44,9 @@ async function register(app: FastifyInstance, options: HealthOptions): Promise<v
   })
   assertFree(app, 'health', 'readiness')
   const { timeout = 2000, ping = '/ping', healthz = '/healthz', readyz = '/readyz' } = options
-  const envelope = envelopeOf(app)
+  const envelope =
+    fromEarlier<Envelope>(app, 'health', { plugin: 'envelope', decorator: 'envelope' }) ??
+    standardEnvelope
   const checks = readinessOf(app)
   const draining: { since: Date | null } = { since: null }
   app.decorate('readiness', checks)

@@ -2,10 +2,21 @@ import type { FastifyInstance } from 'fastify'
 import Type, { type Static } from 'typebox'
 import type { ResourcesOptions } from '../src/http/serve-resources.ts'
 import { definePlugin, type PluginGiven } from '../src/plugin.ts'
-import { assertFree, checkOptions, invalidOption, isObject } from '../src/plugin-guards.ts'
+import {
+  assertFree,
+  checkOptions,
+  fromEarlier,
+  invalidOption,
+  isObject,
+} from '../src/plugin-guards.ts'
 import type { BoundTable } from '../src/resource/bound.ts'
 import type { CompiledResources } from '../src/resource/compiled.ts'
-import { type ModuleTable, moduleNames, parseModules } from '../src/resource/module.ts'
+import {
+  assertModuleKeys,
+  type ModuleTable,
+  moduleNames,
+  parseModules,
+} from '../src/resource/module.ts'
 import type { ResourceRegistry } from '../src/resource/registry.ts'
 import type { ResponseCheck } from '../src/resource/response-check.ts'
 
@@ -49,7 +60,7 @@ type Env = Static<typeof env>
 /**
  * Serves the resources of modules, which are callable as `app.resources`, too.
  *
- * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE; RESOURCE_INVALID
+ * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_ORDER; SERVICE_INVALID, RESOURCE_INVALID
  */
 async function register(app: FastifyInstance, options: ResourcesOptions): Promise<void> {
   checkOptions<ResourcesOptions>('resources', options, {
@@ -62,10 +73,12 @@ async function register(app: FastifyInstance, options: ResourcesOptions): Promis
     authorize: 'function?',
   })
   assertModules(options.modules, 'modules')
+  assertModuleKeys(options.modules)
   const known = moduleNames(options.modules)
   if (options.only?.some((name) => !known.includes(name)))
     throw invalidOption('resources', 'only', options.only, `a list of ${known.join(', ')}`)
   assertFree(app, 'resources', 'resources')
+  fromEarlier(app, 'resources', { plugin: 'envelope', decorator: 'envelope' })
   const { serveResources } = await import('../src/http/serve-resources.ts')
   serveResources(app, options)
 }

@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis'
 import Type, { type Static } from 'typebox'
 import { count } from '../src/config/schema.ts'
 import type { Database, DatabaseTables } from '../src/database/types.ts'
-import { envelopeOf } from '../src/http/envelope.ts'
+import { type Envelope, standardEnvelope } from '../src/http/envelope.ts'
 import {
   definePlugin,
   type PluginContext,
@@ -117,7 +117,12 @@ async function register(
   const tasks = new Tasks({ driver, work, schedules, outbox, payloadLimit, loadsUsers, queues })
   app.decorate(name, tasks)
   const { path = `/${name}` } = options
-  if (path) serveTasks(app, { name, path, tasks, envelope: envelopeOf(app) })
+  if (path) {
+    const envelope =
+      fromEarlier<Envelope>(app, 'tasks', { plugin: 'envelope', decorator: 'envelope' }) ??
+      standardEnvelope
+    serveTasks(app, { name, path, tasks, envelope })
+  }
   app.addHook('onReady', () => own.check())
   app.addHook('onListen', () => own.serve())
   app.addHook('onClose', () => own.close())

@@ -9,7 +9,7 @@ import type { Envelope, EnvelopeName } from './http/envelope.ts'
 import type { KitAccess } from './resource/access.ts'
 import type { Identify, LoadUser } from './resource/context.ts'
 import type { Authorize } from './resource/execute.ts'
-import type { ModuleTable } from './resource/module.ts'
+import { assertKnown, type ModuleTable } from './resource/module.ts'
 import type { SecurityInfo } from './resource/security.ts'
 
 /** Paths of the kit's own routes; `false`: that one is not there. */
@@ -85,6 +85,57 @@ export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> ex
   taskQueues?: readonly string[]
   /** How many tasks of a queue start at most in how many ms, in all processes together. */
   limits?: Readonly<Record<string, { max: number; duration: number }>>
+}
+
+const KEYS = {
+  name: true,
+  version: true,
+  description: true,
+  env: true,
+  defaults: true,
+  modules: true,
+  models: true,
+  actor: true,
+  identify: true,
+  authorize: true,
+  auth: true,
+  loadUser: true,
+  async: true,
+  plugins: true,
+  envelope: true,
+  compat: true,
+  decompress: true,
+  routes: true,
+  queues: true,
+  taskQueues: true,
+  limits: true,
+  security: true,
+  securitySchemes: true,
+} satisfies Record<keyof ServiceDefinition, true>
+
+const ROUTES = {
+  ping: true,
+  healthz: true,
+  readyz: true,
+  tasks: true,
+  docs: true,
+  openapi: true,
+  queues: true,
+} satisfies Record<keyof KitRoutes, true>
+
+/**
+ * Refuses what nothing would read of a service: a misspelt key would do nothing, without a word.
+ *
+ * @throws {PlinthError} SERVICE_INVALID
+ */
+export function assertKeys(service: ServiceDefinition): void {
+  const { routes = {}, queues = {}, limits = {}, auth = {} } = service
+  assertKnown('defineService', service, KEYS)
+  assertKnown('routes of defineService', routes, ROUTES)
+  assertKnown('queues of defineService', queues, { protect: true })
+  assertKnown('auth of defineService', auth === true ? {} : auth, { routes: true })
+  for (const [name, limit] of Object.entries(limits))
+    assertKnown(`limits.${name} of defineService`, limit, { max: true, duration: true })
 }
 
 /** Defines a service: the default export of its `src/service.ts`. */

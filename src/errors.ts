@@ -361,6 +361,11 @@ export const errors = {
     500,
     '%s cannot be loaded: %s',
   ),
+  SERVICE_INVALID: defineError<[place: string, key: string, known: string]>(
+    'SERVICE_INVALID',
+    500,
+    '%s has %s, which nothing reads; expected one of %s',
+  ),
   PORT_IN_USE: defineError<[address: string]>(
     'PORT_IN_USE',
     500,

@@ -78,6 +78,12 @@ export function checkOptions<Options extends object>(
     const { words, fits } = KINDS[wanted.replace('?', '') as Kind]
     if (!fits(value)) throw invalidOption(plugin, name, value, words)
   }
+  // A misspelt one would do nothing, without a word.
+  const strange = Object.keys(options).find((name) => !Object.hasOwn(expected, name))
+  if (strange !== undefined) {
+    const known = `one of ${Object.keys(expected).join(', ')}`
+    throw errors.PLUGIN_OPTION_INVALID(plugin, strange, 'not known', known)
+  }
 }
 
 /** An error that says of an option what it is, in no more words than its type, and what it has to be. */

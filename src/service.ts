@@ -4,7 +4,7 @@ import fp from 'fastify-plugin'
 import { type DefaultValues, mapEnvironments } from './config/defaults.ts'
 import { type Config, readConfig } from './config/read.ts'
 import type { KitConfig } from './config/schema.ts'
-import type { ServiceDefinition } from './define-service.ts'
+import { assertKeys, type ServiceDefinition } from './define-service.ts'
 import { errors, PlinthError } from './errors.ts'
 import { useStrictJson } from './http/body.ts'
 import { chooseEnvelope } from './http/compat.ts'
@@ -94,13 +94,14 @@ export type App<Modules extends ModuleTable = ModuleTable> = Omit<FastifyInstanc
 /**
  * Builds the app of a service, its plugins loaded: nothing listens, exits or handles signals yet.
  *
- * @throws {PlinthError} CONFIG_INVALID, and whatever a plugin throws; nothing is left open then
+ * @throws {PlinthError} SERVICE_INVALID, CONFIG_INVALID, and whatever a plugin throws; nothing is left open then
  */
 export async function createApp<Modules extends ModuleTable>(
   service: ServiceDefinition<Modules>,
   options: AppOptions = {},
 ): Promise<App<Modules>> {
   const { root = process.cwd(), only, override } = options
+  assertKeys(service)
   const read = readServiceConfig(service, { ...options, root })
   const { default: Fastify } = await import('fastify')
   const { serverOptions } = await import('./process/server-options.ts')

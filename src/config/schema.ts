@@ -1,4 +1,5 @@
 import Type from 'typebox'
+import { LONGEST_TIMER } from '../deadlines.ts'
 
 /** The values of the kit's variables, as `app.config` holds them: each of its plugins adds those that it declares. */
 // biome-ignore lint/suspicious/noEmptyInterface: it is there to be extended
@@ -11,12 +12,9 @@ export interface KitConfig {}
 // biome-ignore lint/suspicious/noEmptyInterface: it is there to be extended
 export interface ServiceConfig {}
 
-// The longest time that a Node.js timer can wait.
-export const MAX_TIMEOUT = 2 ** 31 - 1
-
 /** A time in milliseconds; `minimum` 1 unless told. */
 export function milliseconds(description: string, initial: number, minimum = 1) {
-  return Type.Integer({ description, default: initial, minimum, maximum: MAX_TIMEOUT })
+  return Type.Integer({ description, default: initial, minimum, maximum: LONGEST_TIMER })
 }
 
 /** A number of things, or bytes, of which there is at least one. */

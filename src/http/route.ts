@@ -5,6 +5,7 @@ import type { CompiledResource } from '../resource/compiled.ts'
 import type { Context } from '../resource/context.ts'
 import type { AnyDefined } from '../resource/contract.ts'
 import { type Answer, execute } from '../resource/execute.ts'
+import { fromJson } from '../resource/json.ts'
 import { boundNumbers, hasSecrets, type JsonSchema } from '../resource/schema.ts'
 import type { Security } from '../resource/security.ts'
 import { compileSerializer, liftDefinitions } from '../resource/serialize.ts'
@@ -44,6 +45,8 @@ export interface RouteSettings {
   /** What the API document calls it: its name, but where it is listed before. */
   operationId: string
   tags?: readonly string[] | undefined
+  /** Whether a route of the app has hooks that get what is answered as an object. Known when the app is ready. */
+  hooked: { readonly serialization: boolean }
   /** Of resources that say nothing of their own. */
   security?: Security | undefined
   /** Who may call it there, where that is decided. */
@@ -116,7 +119,7 @@ function createHandler(
   name: string,
   resource: AnyDefined,
   merge: (request: FastifyRequest) => unknown,
-  { app, envelope, async, access }: RouteSettings,
+  { app, envelope, async, access, hooked }: RouteSettings,
 ): Handler {
   const { etag, lastModified } = resource.definition
   const status = successStatusOf(envelope, resource.definition)
@@ -126,7 +129,9 @@ function createHandler(
   const answer: Answer<unknown> = {
     text: (json, { context }) => {
       const { request, reply } = ofRequest(context)
-      return toSend(envelope.successText(json, request), reply.code(status))
+      reply.code(status)
+      if (hooked.serialization) return asJson(envelope.success(fromJson(json), request), reply)
+      return toSend(envelope.successText(json, request), reply)
     },
     data(value, { context }) {
       const { request, reply } = ofRequest(context)

@@ -54,6 +54,11 @@ export function serveResources(app: FastifyInstance, options: ResourcesOptions):
   const { timeout = handlerTimeout } = options
   assertTimeout('(default)', 'its timeout', timeout)
   const registry = new ResourceRegistry(options.modules, { async }, options.only)
+  const hooked = { serialization: false }
+  if ([...registry].some(({ resource }) => resource.definition.cache))
+    app.addHook('onReady', async () => {
+      hooked.serialization = hasHook(app, 'preSerialization')
+    })
   const run = <T>(fn: () => T): T => runInContext(new Context(app), fn, undefined, undefined)
   app.decorate('registry', registry)
   if (identify) app.decorate('identify', identify)
@@ -91,7 +96,7 @@ export function serveResources(app: FastifyInstance, options: ResourcesOptions):
       if (!exposed || !module.runsHere) continue
       for (const type of Object.keys(resource.definition.consumes ?? {})) leaveUnread(scope, type)
       const described = security ?? (isGuarded && access ? app.auth.security(access) : undefined)
-      const shared = { app: scope, envelope, timeout, async, tags }
+      const shared = { app: scope, envelope, timeout, async, tags, hooked }
       const settings = { ...shared, operationId, access, security: described }
       addRoute(scope, operationId, createRoute(name, resource, settings))
     }
@@ -121,6 +126,11 @@ function authorizeBy(isGuarded: boolean, own: Authorize | undefined): Authorize 
     await authorizeCall(call)
     await own(call)
   }
+}
+
+/** Whether a route has a hook of that kind: this alone tells, in words. */
+function hasHook(app: FastifyInstance, name: string): boolean {
+  return app.printRoutes({ includeHooks: true }).includes(`• (${name}) [`)
 }
 
 /** Whether this process serves something of it: for nothing it needs no context, nor what that would open. */

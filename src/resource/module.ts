@@ -1,4 +1,5 @@
 import type { FastifyPluginAsync, FastifyPluginCallback, RouteShorthandOptions } from 'fastify'
+import { errors } from '../errors.ts'
 import type { AccessSettings } from './access.ts'
 import type { AnyDefined } from './contract.ts'
 import type { Security } from './security.ts'
@@ -78,6 +79,44 @@ export function defineModule<
   const Modules extends ModuleTable = Record<never, never>,
 >(module: Module<Resources, Modules>): Module<Resources, Modules> {
   return module
+}
+
+const KEYS = {
+  prefix: true,
+  resources: true,
+  modules: true,
+  plugins: true,
+  hooks: true,
+  auth: true,
+  permissions: true,
+  tags: true,
+  security: true,
+  expose: true,
+  async: true,
+  queue: true,
+} satisfies Record<keyof Module, true>
+
+const HOOKS = Object.fromEntries(MODULE_HOOKS.map((name) => [name, true]))
+
+/**
+ * Refuses what nothing would read of modules, those within others included.
+ *
+ * @throws {PlinthError} SERVICE_INVALID
+ */
+export function assertModuleKeys(modules: ModuleTable, outer = ''): void {
+  for (const [key, module] of Object.entries(modules)) {
+    const name = `${outer}${key}`
+    assertKnown(`The module ${name}`, module, KEYS)
+    assertKnown(`hooks of the module ${name}`, module.hooks ?? {}, HOOKS)
+    assertModuleKeys(module.modules ?? {}, `${name}.`)
+  }
+}
+
+/** @throws {PlinthError} SERVICE_INVALID where `given` has a key that is not `known` */
+export function assertKnown(place: string, given: object, known: object): void {
+  const strange = Object.keys(given).find((key) => !Object.hasOwn(known, key))
+  if (strange !== undefined)
+    throw errors.SERVICE_INVALID(place, strange, Object.keys(known).join(', '))
 }
 
 /** What names all modules in PLINTH_MODULES. */

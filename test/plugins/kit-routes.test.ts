@@ -79,6 +79,34 @@ t.test('a path that is none is told', async (t) => {
     })
 })
 
+t.test('a key that nothing reads is told, with those that there are', async (t) => {
+  const noop = async () => {}
+  const inner = defineModule({ prefix: '/in', resources: {}, hooks: { onReques: noop } as object })
+  for (const [definition, place, key, known] of [
+    [
+      { routes: { pingg: false } },
+      'routes of defineService',
+      'pingg',
+      /of ping, healthz, .*queues$/,
+    ],
+    [{ queues: { protec: noop } }, 'queues of defineService', 'protec', /of protect$/],
+    [{ limits: { mail: { maximum: 1 } } }, 'limits.mail of defineService', 'maximum', /duration$/],
+    [{ desription: 'x' }, 'defineService', 'desription', /of name, version, description, /],
+    [{ modules: { a: { prefx: '/a', resources: {} } } }, 'The module a', 'prefx', /of prefix, /],
+    [
+      { modules: { a: defineModule({ modules: { inner } }) } },
+      'hooks of the module a.inner',
+      'onReques',
+      /of onRequest, /,
+    ],
+  ] as const) {
+    const { code, message } = await failure(createService(t, {}, definition as object))
+    t.equal(code, 'SERVICE_INVALID', key)
+    t.ok(message.startsWith(`${place} has ${key}, which nothing reads; expected one `), message)
+    t.match(message, known)
+  }
+})
+
 const NAMES = ['retrieve', 'cancel'] as const
 const createTasksModule = (prefix: string) =>
   defineModule({

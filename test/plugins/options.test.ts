@@ -50,7 +50,11 @@ const wrong: Record<string, [options: unknown, told: string][]> = {
     [{ envelope: 'toString' }, `envelope is another text, ${FORM}`],
     [{ envelope: { success: () => 1 } }, `envelope is an object, ${FORM}`],
   ],
-  health: [[{ timeout: () => 1 }, 'timeout is a function, expected a number of at least 0']],
+  health: [
+    [{ timeout: () => 1 }, 'timeout is a function, expected a number of at least 0'],
+    [{ pingg: false }, 'pingg is not known, expected one of timeout, ping, healthz, readyz'],
+    [{ prefix: '/x' }, 'prefix is not known, expected one of timeout, ping, healthz, readyz'],
+  ],
   redis: [
     [undefined, 'url is missing, expected a text'],
     [{ url: { host: 'a' } }, 'url is an object, expected a text'],

@@ -158,10 +158,13 @@ t.test('what would go on without what comes later is refused', async (t) => {
     ['cache', cache, 'redis', { url: redisUrl() }],
     ['tasks', tasks, 'redis', { url: redisUrl() }],
     ['tasks', tasks, 'database', MEMORY],
+    ['tasks', tasks, 'envelope', {}],
+    ['health', health, 'envelope', {}],
+    ['resources', resources, 'envelope', {}],
   ] as const) {
     const app = create(t)
-    app.register(plugin as never)
-    app.register((later === 'redis' ? redis : database) as never, options as never)
+    app.register(plugin as never, (name === 'resources' ? { modules } : {}) as never)
+    app.register({ redis, database, envelope }[later] as never, options as never)
     await t.rejects(Promise.resolve(app.ready()), {
       code: 'PLUGIN_ORDER',
       message: `plinth/plugins/${name} is registered before plinth/plugins/${later} and would not use it; register ${later} first`,

@@ -1,3 +1,4 @@
+import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { Type } from 'typebox'
 import { notFound } from '../../src/errors.ts'
@@ -107,6 +108,49 @@ onEach(t, 'in the envelope of problems a hit is the bare data', async (t, attach
     t.match(none.json(), { title: 'NOT_FOUND', status: 404, detail: 'There is no name 0' }, round)
   }
 })
+
+for (const envelope of ['standard', 'problem'] as const) {
+  onEach(
+    t,
+    `preSerialization hooks see a miss, a hit and what is not cached, in the ${envelope} form`,
+    async (t, attached) => {
+      const thing = defineResource({
+        summary: 'A thing',
+        path: '/:id',
+        status: 201,
+        request: Id,
+        response: Type.Object({ id: Type.Integer(), big: Type.Integer(), by: Type.String() }),
+        cache: HOUR,
+        perform: ({ id }) => ({ id, big: 2n ** 60n, by: 'perform' }) as never,
+      })
+      const free = defineResource({
+        ...thing.definition,
+        path: '/free/:id',
+        cache: undefined as never,
+      })
+      const seen: unknown[] = []
+      const plugin = (app: FastifyInstance) => {
+        app.addHook('preSerialization', async (_request, _reply, payload) => {
+          const { data = payload } = payload as { data?: unknown }
+          seen.push({ ...(data as object) })
+          Object.assign(data as object, { by: 'the hook' })
+          return payload
+        })
+      }
+      const app = await serve(t, attached, { thing, free }, { envelope, plugin, strict: false })
+      for (const url of ['/things/1', '/things/1', '/things/free/1']) {
+        const { body, statusCode, headers } = await app.inject(url)
+        t.equal(statusCode, 201)
+        t.equal(headers['content-type'], 'application/json; charset=utf-8')
+        const data = '{"id":1,"big":1152921504606846976,"by":"the hook"}'
+        if (envelope === 'problem') t.equal(body, data)
+        else t.ok(body.startsWith(`{"result":true,"code":0,"data":${data},"message":null`), body)
+      }
+      t.match(seen, [{ by: 'perform' }, { by: 'perform' }, { by: 'perform' }])
+      t.equal(await app.run(async () => (await thing({ id: 1 })).by), 'perform')
+    },
+  )
+}
 
 onEach(t, 'refresh runs and stores, cacheless does neither read nor store', async (t, attached) => {
   const counted = counting()
