@@ -5,7 +5,7 @@ import { BaseCommand } from './_base.ts'
 export default class Check extends BaseCommand {
   static override summary = 'Check that the service is fit to run'
   static override description =
-    'Reads the configuration, builds the app, asks every attached resource, looks at request schemas for what may take long to validate, looks for migrations that have not been applied, and at what they would do to the release that is running, and for orders and filters of long lists that no index serves. Exits 1 when something is wrong.'
+    'Reads the configuration, builds the app, asks every attached resource, looks at request schemas for what may take long to validate, looks for migrations that have not been applied, for models that they do not lead to, and at what they would do to the release that is running, and for orders and filters of long lists that no index serves. Exits 1 when something is wrong.'
   static override examples = [
     '<%= config.bin %> check',
     '<%= config.bin %> check --json',

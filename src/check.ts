@@ -1,14 +1,18 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { FastifyInstance } from 'fastify'
 import { unservedLists } from './crud/unserved.ts'
+import { describe } from './database/migration/describe.ts'
 import { lintMigrations } from './database/migration/lint.ts'
-import { readMigrations } from './database/migration/snapshot.ts'
+import { draftMigration } from './database/migration/make.ts'
+import { type Recorded, readMigrations } from './database/migration/snapshot.ts'
 import { createMigrator } from './database/migrator.ts'
+import type { Model } from './database/model/model.ts'
 import type { PluginFolder } from './database/numbered.ts'
 import type { ServiceDefinition } from './define-service.ts'
 import { PlinthError } from './errors.ts'
-import { foldersOf } from './kit.ts'
+import { foldersOf, pluginsOf } from './kit.ts'
 import { type PluginFinding, runChecks } from './plugin.ts'
 import { checkReadiness } from './process/readiness.ts'
 import { findCostly } from './resource/costly.ts'
@@ -16,7 +20,7 @@ import { createApp } from './service.ts'
 
 /** One thing that was looked at. */
 export interface Finding extends PluginFinding {
-  /** `configuration`, `app`, `attached`, `requests`, `migrations`, `lint`, `lists`, `production`, or the name of a plugin. */
+  /** `configuration`, `app`, `attached`, `requests`, `migrations`, `models`, `lint`, `lists`, `production`, or the name of a plugin. */
   readonly check: string
 }
 
@@ -44,6 +48,7 @@ export async function checkService(loaded: Checked): Promise<Finding[]> {
       ...(await checkAttached(app)),
       ...(await runChecks(app, app.config.NODE_ENV === 'production')),
       ...(await checkMigrations(app, loaded)),
+      ...(await checkModels(loaded)),
       ...(await checkLists(app)),
       ...checkLevel(app),
     ]
@@ -102,6 +107,45 @@ async function checkMigrations(
       ? { check: 'migrations', level: 'ok', message: 'every migration is applied' }
       : { check: 'migrations', level: 'error', message: `not applied: ${pending.join(', ')}` }
   return [applied, ...(await lintFolder(directory, plugins, pending))]
+}
+
+/** Where the models of the service, or of a plugin, are not what its migrations lead to. */
+async function checkModels({ root, service }: Checked): Promise<Finding[]> {
+  const directory = join(root, 'migrations')
+  const { models } = service
+  const found: Finding[] = []
+  if (models && existsSync(directory)) {
+    const plugins = foldersOf(service, 'migrations')
+    const read = () => readMigrations(directory, plugins)
+    found.push(...(await compareModels(read, models, '')))
+  }
+  for (const definition of new Set(pluginsOf(service).map(({ definition }) => definition))) {
+    const { name, migrations, models = [] } = definition
+    if (!migrations) continue
+    const read = () => readMigrations(fileURLToPath(migrations))
+    found.push(...(await compareModels(read, models, name)))
+  }
+  return found
+}
+
+/** @param plugin whose they are; none: the service's */
+async function compareModels(
+  read: () => Promise<Recorded>,
+  models: readonly Model[],
+  plugin: string,
+): Promise<Finding[]> {
+  try {
+    const wanted = Object.fromEntries(models.map(({ table, state }) => [table, state]))
+    const draft = draftMigration(await read(), wanted, {})
+    if (!draft) return []
+    const whose = plugin ? ` of the plugin ${plugin}` : ''
+    const what = draft.operations.map(describe).join('; ')
+    const remedy = `run manage makemigrations${plugin && ` --plugin ${plugin}`}`
+    const message = `the models${whose} and the migrations differ: ${what}; ${remedy}`
+    return [{ check: 'models', level: 'warning', message }]
+  } catch (error) {
+    return [failed('models', error)]
+  }
 }
 
 /** @param names the migrations to look at: what is applied does no harm any more; default: all */

@@ -1,4 +1,10 @@
-import t from 'tap'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import type { ServiceDefinition } from '../../src/define-service.ts'
+import { createApp } from '../../src/service.ts'
 import { manage } from '../helpers/manage.ts'
 import { BARE, THINGS, writeService } from '../helpers/service.ts'
 import { task } from '../suites/task-fixture.ts'
@@ -55,6 +61,133 @@ t.test('migrations that are not applied: exit code 1, and nothing is changed', a
     })
   }
 })
+
+/** A service with a plugin that has models and migrations of its own. */
+function writeWithPlugin(t: Test) {
+  const columns = (more: string) => `{ id: Type.Integer()${more} }`
+  const plugin = `
+import { defineModel, definePlugin, Type } from 'plinth'
+const Message = defineModel('sms_message', { columns: ${columns(', body: Type.String({ maxLength: 9 })')} })
+export const sms = definePlugin({
+  name: 'sms', models: [Message], migrations: new URL('./sms/', import.meta.url),
+})`
+  const service = `
+import { defineModel, defineService, Type } from 'plinth'
+import { sms } from './sms.ts'
+const Thing = defineModel('thing', { columns: ${columns(', size: Type.Integer()')} })
+export default defineService({ name: 'shop', modules: {}, models: [Thing], plugins: [sms()] })`
+  const made = (table: string) => `
+import { createTable, defineMigration } from 'plinth/migration'
+export default defineMigration([
+  createTable('${table}', { columns: { id: { type: 'bigint' } }, primaryKey: ['id'] }),
+])`
+  return writeService(t, {
+    'src/service.ts': service,
+    'src/sms.ts': plugin,
+    'src/sms/0001_one.ts': made('sms_message'),
+    'migrations/0001_one.ts': made('thing'),
+  })
+}
+
+t.test('models that the migrations do not lead to are a warning, until they do', async (t) => {
+  const service = writeWithPlugin(t)
+  const run = (...argv: string[]) => manage(t, argv, { service })
+  const told = async () => {
+    const findings: { check: string }[] = JSON.parse((await run('check', '--json')).stdout)
+    return findings.filter(({ check }) => check === 'models')
+  }
+  t.match(await told(), [
+    {
+      level: 'warning',
+      message: /^the models and the migrations differ: .*thing.*size.*; run manage makemigrations$/,
+    },
+    {
+      level: 'warning',
+      message:
+        /^the models of the plugin sms and the migrations differ: .*sms_message.*body.*; run manage makemigrations --plugin sms$/,
+    },
+  ])
+  t.match(await run('makemigrations', '--plugin', 'sms', '--rebuild'), { code: 0 })
+  const made = await run('makemigrations', '--plugin', 'sms', '--name', 'add_body')
+  t.match(made, { code: 0, stdout: /^wrote sms\/0002_add_body\.ts$/m })
+  t.match(await told(), [{ message: /^the models and the migrations differ/ }])
+  const folder = join(service, 'src', 'sms')
+  t.match(readFileSync(join(folder, '0002_add_body.ts'), 'utf8'), /'sms_message', .*body/s)
+  t.match(JSON.parse(readFileSync(join(folder, 'schema.json'), 'utf8')), {
+    migration: '0002_add_body',
+    tables: { sms_message: { columns: { body: { type: 'varchar(9)' } } } },
+  })
+  t.notOk(existsSync(join(service, 'migrations', '0002_add_body.ts')))
+  t.match(await run('makemigrations', '--plugin', 'sms', '--check'), {
+    code: 0,
+    stdout: 'no changes\n',
+  })
+  t.match(await run('makemigrations', '--plugin', 'mail'), {
+    code: 2,
+    stderr: /the service has no plugin mail with a folder of migrations/,
+  })
+})
+
+const PLACES = `
+import { defineModel, defineModule, defineService, modelResources, Type } from 'plinth'
+const Place = defineModel('place', {
+  columns: { id: Type.Integer(), size: Type.Integer(), name: Type.String({ maxLength: 20 }) },
+  indexes: [['size']],
+})
+const resources = modelResources(Place, { only: ['list'], list: { order: ['id', 'size', 'name'] } })
+const places = defineModule({ prefix: '/places', resources })
+export default defineService({ name: 'shop', modules: { places }, models: [Place] })`
+
+const UNSERVED = /^places\.list: no index serves the order by name; add one, .*USE TEMP B-TREE/
+
+t.test(
+  'orders of long lists that no index serves: a warning, in development of the server, too',
+  async (t) => {
+    const service = writeService(t, { 'src/service.ts': PLACES })
+    const file = join(service, 'places.db')
+    const DATABASE_URL = `sqlite:${file}`
+    const db = new DatabaseSync(file)
+    db.exec(`create table place (id integer primary key, size integer, name text);
+    create index place_size on place (size);
+    with recursive n(i) as (select 1 union all select i + 1 from n where i < 12000)
+    insert into place select i, i % 1000, 'place ' || i from n`)
+    db.close()
+    const { code, stdout } = await manage(t, ['check', '--json'], {
+      service,
+      env: { DATABASE_URL },
+    })
+    t.equal(code, 0)
+    const lists = JSON.parse(stdout).filter(({ check }: { check: string }) => check === 'lists')
+    t.match(lists, [{ level: 'warning', message: UNSERVED }])
+    t.equal(lists.length, 1, 'of the orders that have an index nothing is told')
+    const text = await manage(t, ['check'], { service, env: { DATABASE_URL } })
+    t.match(text.stdout, /^warning lists: places\.list: no index serves the order by name;/m)
+
+    const { default: definition } = await import(join(service, 'src', 'service.ts'))
+    const warned = async (NODE_ENV: string) => {
+      const lines: string[] = []
+      const over = Promise.withResolvers<void>()
+      // Its hook is the last one: they run one after the other.
+      const plugins = [
+        async (app: FastifyInstance) => void app.addHook('onListen', async () => over.resolve()),
+      ]
+      const app = (await createApp(
+        { ...(definition as ServiceDefinition), plugins },
+        {
+          root: service,
+          env: { NODE_ENV, DATABASE_URL },
+          logger: { level: 'warn', stream: { write: (line: string) => lines.push(line) } },
+        },
+      )) as unknown as FastifyInstance
+      await app.listen({ host: '127.0.0.1', port: 0 })
+      await over.promise
+      await app.close()
+      return lines.map((line) => JSON.parse(line).msg).filter((text) => UNSERVED.test(text))
+    }
+    t.equal((await warned('development')).length, 1)
+    t.equal((await warned('test')).length, 0)
+  },
+)
 
 t.test('a service without a database or migrations', async (t) => {
   const service = writeService(t)
