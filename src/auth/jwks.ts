@@ -1,7 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { unlessAborted } from '../abort.ts'
 import { errors } from '../errors.ts'
-import { currentContext } from '../resource/context.ts'
+import { download, withinRequest } from './download.ts'
 import {
   type JwtAlgorithm,
   type JwtKey,
@@ -108,7 +107,7 @@ export class Jwks implements JwtKeys {
 
   /** Waits for keys that are asked for now, where that may be; for no longer than the request may take. */
   async #wait(signal?: AbortSignal): Promise<void> {
-    if (this.#mayFetch()) await withinRequest(this.#fetch(), signal)
+    if (this.#mayFetch()) await withinRequest(this.#fetch(), unavailable, signal)
     else if (this.#failure) throw unavailable(this.#failure)
   }
 
@@ -139,14 +138,13 @@ export class Jwks implements JwtKeys {
   async #load(): Promise<void> {
     const controller = new AbortController()
     this.#controller = controller
-    const { timeout } = this.#limits
-    const late = () => controller.abort(new Error(`they did not come within ${timeout} ms`))
-    const timer = setTimeout(late, timeout)
-    try {
-      this.#keys = this.#read(await download(this.#url, controller.signal))
-    } finally {
-      clearTimeout(timer)
-    }
+    const text = await download(this.#url, {
+      accept: 'application/jwk-set+json, application/json',
+      maxBytes: MAX_BYTES,
+      timeout: this.#limits.timeout,
+      signal: controller.signal,
+    })
+    this.#keys = this.#read(text)
   }
 
   /** Those that are the same stay the same: what they have verified counts on. */
@@ -183,38 +181,6 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** The text at `url`, in time and not too long; from nowhere else. */
-async function download(url: string, signal: AbortSignal): Promise<string> {
-  const headers = { accept: 'application/jwk-set+json, application/json' }
-  const response = await fetch(url, { signal, headers, redirect: 'error' })
-  if (!response.ok) {
-    await response.body?.cancel()
-    throw new Error(`the answer was ${response.status}`)
-  }
-  const chunks: Uint8Array[] = []
-  let bytes = 0
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.byteLength
-    if (bytes > MAX_BYTES) throw new Error(`more than ${MAX_BYTES} bytes came`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString()
-}
-
 function unavailable(cause: Error): Error {
   return errors.AUTH_UNAVAILABLE.with({ cause }, 'the keys of the issuer do not come')
-}
-
-/** Waits for `promise` until the client has gone, or a little less than the request that asks may take. */
-async function withinRequest(promise: Promise<void>, signal?: AbortSignal): Promise<void> {
-  const context = currentContext()
-  const left = (context?.expires ?? Number.POSITIVE_INFINITY) - performance.now()
-  const late = Number.isFinite(left)
-    ? AbortSignal.timeout(Math.max(0, Math.floor(left * 0.9)))
-    : undefined
-  try {
-    await unlessAborted(promise, signal, context?.signal, late)
-  } catch (error) {
-    throw late?.aborted && error === late.reason ? unavailable(error as Error) : error
-  }
 }
