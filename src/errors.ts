@@ -90,6 +90,11 @@ export const errors = {
   ),
   UNAUTHENTICATED: defineError('UNAUTHENTICATED', 401, 'This needs a user: authenticate first'),
   FORBIDDEN: defineError('FORBIDDEN', 403, 'The user may not do this'),
+  CROSS_ORIGIN: defineError(
+    'CROSS_ORIGIN',
+    403,
+    'A change with a login cookie has to come from a page of this service: the browser said it was another, or did not say; a client that is no browser sends the header Origin',
+  ),
   NOT_FOUND: defineError<[what: string, key: unknown]>('NOT_FOUND', 404, 'There is no %s %s'),
   ROUTE_NOT_FOUND: defineError<[method: string, path: string]>(
     'ROUTE_NOT_FOUND',

@@ -3,6 +3,7 @@ import { errors, PlinthError } from '../errors.ts'
 import type { Access } from '../resource/access.ts'
 import { type User, userOf } from '../resource/context.ts'
 import type { Security, SecurityScheme } from '../resource/security.ts'
+import { isPage } from './browser.ts'
 
 /** Who makes a request, as a strategy has found it out. */
 export interface Authenticated {
@@ -113,11 +114,6 @@ export class Authenticator {
     }
     return undefined
   }
-}
-
-/** Whether a person would see the answer: a browser that opens a page says so. */
-function isPage({ method, headers }: FastifyRequest): boolean {
-  return (method === 'GET' || method === 'HEAD') && /\btext\/html\b/.test(headers.accept ?? '')
 }
 
 /**

@@ -1,0 +1,137 @@
+import { hash } from 'node:crypto'
+import type { FastifyBaseLogger } from 'fastify'
+import { LRUCache } from 'lru-cache'
+import { errors } from '../errors.ts'
+import { download, withinRequest } from './download.ts'
+
+const MAX_BYTES = 65_536
+/** How many answers are kept. */
+const KNOWN = 10_000
+/** How many may be under way: cookies that are made up must not become as many connections. */
+const MAX_CHECKS = 100
+
+/** Milliseconds each. */
+export interface LoginLimits {
+  /** How long the login service may take to answer; default 3000. */
+  timeout: number
+  /** How long somebody counts as logged in without asking again; default 60,000. */
+  keep: number
+  /** How long somebody counts as not logged in without asking again; default 5000. */
+  keepRefused: number
+}
+
+export const LOGIN_LIMITS: LoginLimits = { timeout: 3000, keep: 60_000, keepRefused: 5000 }
+
+/** Who has logged in, as the login service says. */
+export interface Person {
+  readonly username: string
+  /** All that it says. */
+  readonly data: Readonly<Record<string, unknown>>
+}
+
+interface Known {
+  /** Null: nobody. */
+  readonly person: Person | null
+  readonly until: number
+}
+
+/**
+ * Asks BlueKing's login service whose a cookie is: once for all requests that wait with it. A failure is not kept, not even for a
+ * moment: one cookie that the login service fails on would keep out all others.
+ */
+export class LoginService {
+  readonly #url: string
+  readonly #limits: LoginLimits
+  readonly #log: FastifyBaseLogger
+  // By their digests: what is kept here is no cookie that somebody could use.
+  readonly #known = new LRUCache<string, Known>({ max: KNOWN })
+  readonly #checks = new Map<string, Promise<Person | null>>()
+  readonly #closing = new AbortController()
+  #isAway = false
+
+  /** @param url what it is asked at, without the cookie */
+  constructor(url: string, limits: LoginLimits, log: FastifyBaseLogger) {
+    this.#url = url
+    this.#limits = limits
+    this.#log = log
+  }
+
+  /** @returns null: nobody's. @throws {PlinthError} AUTH_UNAVAILABLE */
+  find(cookie: string): Person | null | Promise<Person | null> {
+    const digest = hash('sha256', cookie, 'base64')
+    const known = this.#known.get(digest)
+    if (known && performance.now() < known.until) return known.person
+    return withinRequest(this.#check(cookie, digest), unavailable)
+  }
+
+  /** Gives up what is under way. */
+  close(): void {
+    this.#closing.abort()
+  }
+
+  #check(cookie: string, digest: string): Promise<Person | null> {
+    const running = this.#checks.get(digest)
+    if (running) return running
+    if (this.#checks.size >= MAX_CHECKS)
+      throw unavailable(new Error(`${MAX_CHECKS} answers are waited for`))
+    const check = this.#ask(cookie, digest).finally(() => this.#checks.delete(digest))
+    this.#checks.set(digest, check)
+    return check
+  }
+
+  async #ask(cookie: string, digest: string): Promise<Person | null> {
+    const { timeout, keep, keepRefused } = this.#limits
+    try {
+      const url = `${this.#url}?${new URLSearchParams({ bk_token: cookie })}`
+      const { signal } = this.#closing
+      const text = await download(url, {
+        accept: 'application/json',
+        maxBytes: MAX_BYTES,
+        timeout,
+        signal,
+      })
+      const person = readAnswer(text)
+      const until = performance.now() + (person ? keep : keepRefused)
+      this.#known.set(digest, { person, until })
+      this.#tell(undefined)
+      return person
+    } catch (error) {
+      this.#tell(error as Error)
+      throw unavailable(error as Error)
+    }
+  }
+
+  /** One line when it fails, and one when it answers again. */
+  #tell(failure: Error | undefined): void {
+    const { host } = new URL(this.#url)
+    const wasAway = this.#isAway
+    this.#isAway = failure !== undefined
+    if (failure && !wasAway) this.#log.warn({ err: failure, host }, 'the login service fails')
+    if (!failure && wasAway) this.#log.info({ host }, 'the login service answers again')
+  }
+}
+
+/** `{ result: true, data: { bk_username } }`, or `{ result: false }`. @throws where it says neither */
+function readAnswer(text: string): Person | null {
+  const { result, data } = parseJson(text)
+  if (result === false) return null
+  const said = (result === true ? (data ?? {}) : {}) as Record<string, unknown>
+  const username = said.bk_username ?? said.username
+  // A name may not look like the id of an app.
+  if (typeof username !== 'string' || username === '' || username.startsWith('app:'))
+    throw new Error('the answer does not say whether somebody has logged in')
+  return { username, data: Object.freeze(said) }
+}
+
+/** The words of `JSON.parse` quote what came. */
+function parseJson(text: string): { result?: unknown; data?: unknown } {
+  try {
+    return JSON.parse(text) ?? {}
+  } catch {
+    throw new Error('the answer is not JSON')
+  }
+}
+
+function unavailable(cause: Error): Error {
+  return errors.AUTH_UNAVAILABLE.with({ cause }, 'the login service does not answer')
+}
