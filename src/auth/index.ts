@@ -10,3 +10,4 @@ export {
   ownerOf,
   type PermissionOptions,
 } from './permission.ts'
+export { type Signable, signRequest } from './signature.ts'
