@@ -1,12 +1,16 @@
-import { defineService, type Tables } from 'plinth'
+import { AuditLog, defineService, type Tables } from 'plinth'
+import { audit } from './audit.ts'
 import { City } from './cities/model.ts'
 import { cities } from './cities/module.ts'
 import { Country } from './countries/model.ts'
 import { countries } from './countries/module.ts'
+import { Review } from './reviews/model.ts'
+import { reviews } from './reviews/module.ts'
 import { Statistic } from './statistics/model.ts'
 import { statistics } from './statistics/module.ts'
+import { tokens } from './users.ts'
 
-const models = [Country, City, Statistic]
+const models = [Country, City, Statistic, Review, AuditLog]
 
 declare module 'plinth' {
   interface DatabaseTables extends Tables<typeof models> {}
@@ -15,7 +19,11 @@ declare module 'plinth' {
 export default defineService({
   name: 'atlas',
   version: '0.1.0',
-  description: "The world's countries and cities.",
+  description: "The world's countries and cities, and what users say of them.",
   models,
-  modules: { cities, countries, statistics },
+  modules: { cities, countries, statistics, reviews, audit },
+  plugins: [tokens],
+  auth: true,
+  // Tokens are all that is known of users. Tasks do what any user may: a role is only in the token.
+  loadUser: (id) => ({ id }),
 })

@@ -1,13 +1,27 @@
 import { fileURLToPath } from 'node:url'
+import { createSigner } from 'fast-jwt'
 import { type App, createApp } from 'plinth'
 import type { Test } from 'tap'
 import { createMigrator } from '../../../src/database/migrator.ts'
 import { type DatabaseDriver, databaseDrivers } from '../../../test/helpers/drivers.ts'
 import service from '../src/service.ts'
+import { AUDIENCE } from '../src/users.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-type Atlas = App<typeof service.modules>
+export type Atlas = App<typeof service.modules>
+
+const JWT_KEY = 'a secret of the tests, and of nobody else'
+const sign = createSigner({ key: JWT_KEY, aud: AUDIENCE, expiresIn: 600_000 })
+
+/** The headers of a user's request. @param id `north/ann` */
+export function as(id: string, role?: 'admin'): { authorization: string } {
+  const [tenant, sub] = id.split('/')
+  return { authorization: `Bearer ${sign({ sub, tenant, ...(role && { role }) })}` }
+}
+
+export const ann = as('north/ann')
+export const admin = as('north/root', 'admin')
 
 /** Runs `test` on every database, each time with a fresh Atlas: a few countries and cities, no more. */
 export function onEveryDatabase(
@@ -21,7 +35,7 @@ export function onEveryDatabase(
 }
 
 async function createAtlas(t: Test, driver: DatabaseDriver): Promise<Atlas> {
-  const env = { NODE_ENV: 'test', DATABASE_URL: await driver.url(t) }
+  const env = { NODE_ENV: 'test', JWT_KEY, DATABASE_URL: await driver.url(t) }
   const app = await createApp(service, { root, env, logger: false })
   t.teardown(() => app.close())
   await app.ready()

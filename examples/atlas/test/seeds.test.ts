@@ -30,17 +30,19 @@ for (const driver of databaseDrivers) {
     t.match(await seeder.seed(), [
       { name: '01_countries', skipped: true, rows: 250 },
       { name: '02_cities', skipped: false, rows: 135_233, added: 115_233 },
+      { name: '03_reviews', skipped: false, rows: 5, added: 5 },
     ])
     t.strictSame(await totals(app), { cities: 135_233, population: 3_133_032_118, countries: 250 })
     t.match(await db.selectFrom('city').selectAll().where('id', '=', 2_988_507).execute(), [
       { name: 'Paris', country: 'FR', population: 2_138_551, lat: 48.85341, lon: 2.3488 },
     ])
 
-    await migrator.rollback({ steps: 3 })
+    await migrator.rollback({ steps: 4 })
     t.match(await migrator.pending(), [
       '0001_create_country',
       '0002_create_city',
       '0003_statistics',
+      '0004_reviews',
     ])
   })
 }

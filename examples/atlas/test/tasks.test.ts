@@ -1,6 +1,6 @@
 import t from 'tap'
 import { CITY_COUNT, readCities } from '../src/data/cities.ts'
-import { onEveryDatabase } from './helper.ts'
+import { ann, onEveryDatabase } from './helper.ts'
 
 onEveryDatabase(t, 'imports cities as a task, and tells how far it is', async (t, app) => {
   const known = Array.from(readCities()).filter(({ country }) => country === 'FJ').length
@@ -8,12 +8,12 @@ onEveryDatabase(t, 'imports cities as a task, and tells how far it is', async (t
   const asked = await app.inject({
     method: 'POST',
     url: '/cities/import',
-    headers: { 'x-async-task': '1' },
+    headers: { ...ann, 'x-async-task': '1' },
     payload: { country: 'FJ' },
   })
   const { task_id } = asked.json().data
   t.strictSame(await app.tasks.result(task_id), { read: known, added: known })
-  t.match((await app.inject(`/tasks/${task_id}`)).json().data, {
+  t.match((await app.inject({ url: `/tasks/${task_id}`, headers: ann })).json().data, {
     task_id,
     is_completed: true,
     state: 'succeeded',

@@ -10,6 +10,7 @@ const CHUNK = 500
 /** One part of the work: some of the cities. */
 export const measure = defineResource({
   summary: 'The distances from a city to some others',
+  auth: 'public',
   expose: false,
   request: Request,
   response: Type.Array(Distance),
@@ -31,6 +32,7 @@ export const measure = defineResource({
 /** What the parts have found, in one list. */
 export const collect = defineResource({
   summary: 'Put the parts of a task together',
+  auth: 'public',
   expose: false,
   response: Type.Array(Distance),
   async perform(_, { task }) {
@@ -41,6 +43,7 @@ export const collect = defineResource({
 
 export const distances = defineResource({
   summary: 'The distances from a city to many others, as a group of tasks',
+  auth: 'public',
   method: 'POST',
   path: '/distances',
   status: 202,

@@ -7,6 +7,7 @@ import { create, list, remove, replace, retrieve, update } from './resources.ts'
 export const cities = defineModule({
   prefix: '/cities',
   tags: ['Cities'],
+  auth: 'required',
   resources: {
     list,
     nearest,

@@ -16,6 +16,7 @@ const NearCity = Type.Object({
 
 export const nearest = defineResource({
   summary: 'The cities nearest to a place',
+  auth: 'public',
   path: '/nearest',
   request: Near,
   response: Type.Array(NearCity),

@@ -8,6 +8,7 @@ import {
   type Static,
   Type,
 } from 'plinth'
+import { isAdmin } from '../users.ts'
 import { City } from './model.ts'
 
 const key = { id: City.schema.properties.id }
@@ -39,6 +40,7 @@ const example = { id: 2_988_507, ...paris, created_at: stamp, updated_at: stamp 
 
 export const list = defineResource({
   summary: 'Cities, page by page',
+  auth: 'public',
   request: cityList.request,
   response: cityList.response,
   examples: { request: { country: 'FR', name: 'par', page_size: 20, order: '-population' } },
@@ -47,6 +49,7 @@ export const list = defineResource({
 
 export const retrieve = defineResource({
   summary: 'One city',
+  auth: 'public',
   path: '/:id',
   request: byId,
   response: City.schema,
@@ -97,6 +100,7 @@ export const update = defineResource({
 export const remove = defineResource({
   summary: 'Delete a city',
   method: 'DELETE',
+  permissions: isAdmin,
   path: '/:id',
   request: byId,
   async perform({ id }, { db, cache }) {

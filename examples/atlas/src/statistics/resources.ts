@@ -5,6 +5,7 @@ const statistics = defineList(Statistic.schema, { order: ['day'], key: 'day' })
 
 export const list = defineResource({
   summary: 'The statistics of each day',
+  auth: 'public',
   request: statistics.request,
   response: statistics.response,
   perform: (input, { db }) =>
