@@ -47,7 +47,8 @@ export default definePlugin({
   }),
   async register(app, options: BkGatewayOptions, { name, env }) {
     const { keys = env.APIGW_PUBLIC_KEY, apps = false, skew = 5000, toUser } = options
-    checkOptions<Omit<BkGatewayOptions, 'keys'>>('bk-gateway', options, {
+    checkOptions<BkGatewayOptions>('bk-gateway', options, {
+      keys: 'any?',
       apps: 'flag?',
       skew: 'number?',
       toUser: 'function?',

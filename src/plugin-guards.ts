@@ -31,6 +31,8 @@ const KINDS = {
   flag: { words: 'true or false', fits: (value: unknown) => typeof value === 'boolean' },
   function: { words: 'a function', fits: (value: unknown) => typeof value === 'function' },
   object: { words: 'an object', fits: isObject },
+  /** The plugin looks at it itself. */
+  any: { words: 'anything', fits: () => true },
   models: {
     words: 'a list of models that defineModel has made',
     fits: (value: unknown) =>
