@@ -220,6 +220,7 @@ const Fastify = require('fastify')
 const load = (name) => (process.argv[2] === 'import' ? import(name) : require(name))
 const plugins = {
   bearer: { key: 'a secret of more than 32 bytes, for tests', audience: false },
+  'bk-login': { url: 'https://paas.example.com/login' },
   cache: {},
   config: { env: {}, dotenv: false },
   database: { url: 'sqlite::memory:' },
@@ -231,6 +232,7 @@ const plugins = {
   redis: { url: 'redis://127.0.0.1:1' },
   'request-log': {},
   resources: { modules: {} },
+  session: {},
   tasks: {},
 }
 
@@ -286,7 +288,7 @@ function createProject(name: string, files: Record<string, string>): string {
 }
 
 const names =
-  'bearer cache config database deadline decompress docs envelope health redis request-log resources tasks'.split(
+  'bearer bk-login cache config database deadline decompress docs envelope health redis request-log resources session tasks'.split(
     ' ',
   )
 const READY = names.map((name) => `${name}: ready\n`).join('')

@@ -1,0 +1,163 @@
+import { randomBytes } from 'node:crypto'
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { Kysely } from 'kysely'
+import { type Static, Type } from 'typebox'
+import { addStrategy } from '../src/auth/authenticator.ts'
+import { readOrigins } from '../src/auth/browser.ts'
+import { createSession, Sessions, type UserOfSession } from '../src/auth/session.ts'
+import {
+  createMemoryStore,
+  createRedisStore,
+  type RedisCommands,
+  type SessionStore,
+} from '../src/auth/session-store.ts'
+import { errors } from '../src/errors.ts'
+import { definePlugin } from '../src/plugin.ts'
+import { checkOptions, fromEarlier, invalidOption } from '../src/plugin-guards.ts'
+import type { User } from '../src/resource/context.ts'
+
+declare module 'fastify' {
+  interface FastifyReply {
+    /**
+     * Begins a session of `user` under a new id, and ends the one there was; the user counts from the next request on. Of
+     * plinth/plugins/session.
+     *
+     * @throws {PlinthError} CROSS_ORIGIN, AUTH_UNAVAILABLE, USER_INVALID
+     */
+    login(user: User): Promise<void>
+    /** Ends the session, for good. @throws {PlinthError} CROSS_ORIGIN, AUTH_UNAVAILABLE: then it has not ended */
+    logout(): Promise<void>
+  }
+}
+
+export type { SessionStore }
+
+export interface SessionOptions {
+  /** What cookies are signed with, at least 32 characters; several while one takes the place of another. Default: SESSION_SECRET. */
+  secret?: string | readonly string[]
+  /** Milliseconds without a request after which a session ends; default 7,200,000, two hours. */
+  idle?: number
+  /** Milliseconds after which it ends in any case; default 43,200,000, twelve hours. */
+  lifetime?: number
+  /** The name of the cookie; default `session`, `__Host-session` where it is secure. */
+  cookie?: string
+  /** Whether the cookie is for HTTPS alone; default: in production. */
+  secure?: boolean
+  /** The page where a person logs in: `/login`. It is told by `next` where to go from there. Default: none. */
+  login?: string
+  /** Pages that may make changes, beside the app's own: `https://ui.example.com`. Default: SESSION_ORIGINS. */
+  origins?: string | readonly string[]
+  /** Default: Redis as `app.redis`, else the database as `app.db`, else memory. */
+  store?: SessionStore
+  /** Who it is that has logged in, asked for each request; undefined or null: nobody any more. Default: who has logged in. */
+  toUser?: UserOfSession
+}
+
+const variables = Type.Object({
+  SESSION_SECRET: Type.Optional(
+    Type.String({
+      description: 'What the cookies of sessions are signed with; needed in production.',
+      expected: 'at least 32 characters; two, with a comma, while one takes the place of another',
+      secret: true,
+    }),
+  ),
+  SESSION_ORIGINS: Type.Optional(
+    Type.String({
+      description: 'Other origins whose pages may make changes with a session.',
+      expected: 'https://ui.example.com, or several with commas between them',
+    }),
+  ),
+})
+
+/**
+ * The strategy `session`: who has logged in by `reply.login(user)` is known by a signed cookie, until `reply.logout()`. Changes are
+ * refused that pages of others make with it.
+ *
+ * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_ORDER; REDIS_MISSING in production, where there is no store
+ */
+export default definePlugin({
+  name: 'session',
+  env: variables,
+  after: ['config', 'redis', 'database', 'envelope'],
+  async register(app, options: SessionOptions, { name, env }) {
+    checkOptions<SessionOptions>('session', options, {
+      secret: 'some?',
+      idle: 'count?',
+      lifetime: 'count?',
+      cookie: 'text?',
+      secure: 'flag?',
+      login: 'text?',
+      origins: 'some?',
+      store: 'object?',
+      toUser: 'function?',
+    })
+    const production = isProduction(app)
+    const { secure = production, idle = 7_200_000, lifetime = 43_200_000, login } = options
+    const { cookie = secure ? '__Host-session' : 'session' } = options
+    if (!/^[\w-]+$/.test(cookie)) throw invalidOption('session', 'cookie', cookie, 'a plain name')
+    const settings = {
+      store: options.store ?? (await chooseStore(app, production)),
+      secrets: readSecrets(app, options, env, production),
+      cookie: {
+        name: cookie,
+        attributes: `Path=/; HttpOnly; SameSite=Lax${secure ? '; Secure' : ''}`,
+      },
+      idle,
+      lifetime,
+      origins: readOrigins('session', options.origins ?? env.SESSION_ORIGINS),
+      page: login,
+      toUser: options.toUser ?? ((user: User) => user),
+    }
+    const sessions = new Sessions(settings)
+    if (app.hasReplyDecorator('login')) throw errors.PLUGIN_TWICE(name)
+    app.decorateReply('login', function login(this: FastifyReply, user: User) {
+      return sessions.begin(this.request, this, user)
+    })
+    app.decorateReply('logout', function logout(this: FastifyReply) {
+      return sessions.end(this.request, this)
+    })
+    addStrategy(app, createSession(name, sessions, settings))
+  },
+})
+
+/** As the service reads it, else as the process has it. */
+function isProduction(app: FastifyInstance): boolean {
+  const { NODE_ENV = process.env.NODE_ENV } = app.hasDecorator('config')
+    ? app.getDecorator<{ NODE_ENV?: string }>('config')
+    : {}
+  return NODE_ENV === 'production'
+}
+
+/** One of each process counts for as long as that lives, and for no other. */
+function readSecrets(
+  app: FastifyInstance,
+  { secret }: SessionOptions,
+  { SESSION_SECRET }: Static<typeof variables>,
+  production: boolean,
+): readonly string[] {
+  const given = secret ?? SESSION_SECRET?.split(',').map((one) => one.trim())
+  const secrets = [given ?? []].flat()
+  const wanted = 'one of at least 32 characters (SESSION_SECRET), or several'
+  if (secrets.some((one) => one.length < 32))
+    throw invalidOption('session', 'secret', given, wanted)
+  if (secrets.length > 0) return secrets
+  if (production) throw invalidOption('session', 'secret', undefined, wanted)
+  app.log.warn('SESSION_SECRET is not set: sessions end with this process')
+  return [randomBytes(32).toString('base64url')]
+}
+
+async function chooseStore(app: FastifyInstance, production: boolean): Promise<SessionStore> {
+  const redis = fromEarlier<RedisCommands>(app, 'session', { plugin: 'redis', decorator: 'redis' })
+  if (redis) return createRedisStore(redis)
+  const db = fromEarlier<Kysely<never>>(app, 'session', { plugin: 'database', decorator: 'db' })
+  if (db) {
+    const { DatabaseStore } = await import('../src/auth/session-database.ts')
+    const store = new DatabaseStore(db)
+    // Where the database is away it is made with the first session.
+    app.addHook('onReady', () => store.prepare().catch(() => {}))
+    return store
+  }
+  if (production) throw errors.REDIS_MISSING('Sessions')
+  app.log.warn('sessions are in memory: they end with this process, and no other has them')
+  return createMemoryStore()
+}

@@ -1,0 +1,103 @@
+import type { Kysely } from 'kysely'
+import { sql } from 'kysely'
+import { currentTransaction } from '../database/current-transaction.ts'
+import { instant } from '../database/instant.ts'
+import { dialectOf, portable } from '../database/portable.ts'
+import type { Timestamp } from '../database/types.ts'
+import type { SessionStore } from './session-store.ts'
+
+interface SessionRow {
+  id: string
+  value: string
+  expires_at: Timestamp
+}
+
+interface SessionTables {
+  plinth_session: SessionRow
+}
+
+const TABLE = 'plinth_session'
+/** Which part of its time has to be over before a row is written again, so that not every request writes. */
+const WORTH_WRITING = 0.1
+
+/** A table of its own, which is made where it is missing, at the latest with the first session. */
+export class DatabaseStore implements SessionStore {
+  readonly #db: Kysely<SessionTables>
+  #prepared: Promise<void> | undefined
+
+  constructor(db: Kysely<never>) {
+    this.#db = db as unknown as Kysely<SessionTables>
+  }
+
+  /** Makes the table where it is missing; many processes may do so at once. */
+  prepare(): Promise<void> {
+    this.#prepared ??= createTable(this.#db).catch((error) => {
+      this.#prepared = undefined
+      throw error
+    })
+    return this.#prepared
+  }
+
+  async add(id: string, value: string, ttl: number): Promise<void> {
+    const db = await this.#open()
+    const now = Date.now()
+    // Nobody reads what is over, so it is put away here.
+    await db
+      .deleteFrom(TABLE)
+      .where('expires_at', '<=', instant(new Date(now)))
+      .execute()
+    await db
+      .insertInto(TABLE)
+      .values({ id, value, expires_at: new Date(now + ttl) })
+      .execute()
+  }
+
+  async read(id: string, ttl: number): Promise<string | undefined> {
+    const db = await this.#open()
+    const now = Date.now()
+    const row = await db
+      .selectFrom(TABLE)
+      .select(['value', 'expires_at'])
+      .where('id', '=', id)
+      .where('expires_at', '>', instant(new Date(now)))
+      .executeTakeFirst()
+    if (row && now + ttl - Date.parse(row.expires_at) > ttl * WORTH_WRITING)
+      await db
+        .updateTable(TABLE)
+        .set({ expires_at: new Date(now + ttl) })
+        .where('id', '=', id)
+        .execute()
+    return row?.value
+  }
+
+  async delete(id: string): Promise<void> {
+    const db = await this.#open()
+    await db.deleteFrom(TABLE).where('id', '=', id).execute()
+  }
+
+  /** Within the transaction of the code under way, as SQLite has one connection. */
+  async #open(): Promise<Kysely<SessionTables>> {
+    await this.prepare()
+    return currentTransaction(this.#db) ?? this.#db
+  }
+}
+
+async function createTable(db: Kysely<SessionTables>): Promise<void> {
+  const tables = await db.introspection.getTables()
+  if (tables.some(({ name }) => name === TABLE)) return
+  const { createTable, types } = portable(db)
+  const isMysql = dialectOf(db) === 'mysql'
+  await createTable(TABLE)
+    .ifNotExists()
+    // Differing by case.
+    .addColumn(
+      'id',
+      isMysql ? sql`varchar(64) character set ascii collate ascii_bin` : 'varchar(64)',
+      (id) => id.primaryKey(),
+    )
+    .addColumn('value', isMysql ? sql`mediumtext` : 'text', (value) => value.notNull())
+    .addColumn('expires_at', types.timestamp, (expires) => expires.notNull())
+    // An index that both databases make with the table.
+    .addUniqueConstraint('plinth_session_expires', ['expires_at', 'id'])
+    .execute()
+}
