@@ -8,6 +8,7 @@ import { createSeeder } from '../src/database/seeder.ts'
 import type { ServiceDefinition } from '../src/define-service.ts'
 import { createApp } from '../src/service.ts'
 import { onEveryDatabase, tablesOf } from './database/fixture.ts'
+import { createTables } from './database/model/fixture.ts'
 import { writeExamples } from './helpers/documents.ts'
 
 /** A folder with the examples of each document in a folder of its own, next to the packages that they import. */
@@ -132,6 +133,54 @@ t.test('the examples of resources run', async (t) => {
   const { list } = await load('src/towns.ts')
   t.match(list.definition.request.properties, { name: {}, min_population: {}, page_size: {} })
 })
+
+onEveryDatabase(
+  t,
+  'a service gets from nobody to users as docs/auth.md says',
+  async (t, { driver, db, url }) => {
+    // `t.testdir()` is the database's.
+    const files = `${t.testdirName}-docs`
+    t.teardown(() => rmSync(files, { recursive: true, force: true }))
+    const folder = join(write(t, files), 'docs/auth.md')
+    const load = (path: string) => import(pathToFileURL(join(folder, path)).href)
+    const JWT_KEY = 'a secret of this test, 32 bytes or more'
+    const env = { NODE_ENV: 'test', DATABASE_URL: url, JWT_KEY, JWT_AUDIENCE: 'notes' }
+    const start = async (path: string) => {
+      const { default: service, Note } = await load(path)
+      await createTables(db, driver, [Note])
+      const app = await createApp(service as ServiceDefinition, {
+        root: folder,
+        env,
+        logger: false,
+      })
+      t.teardown(() => app.close())
+      return app as unknown as FastifyInstance
+    }
+    const open = await start('src/open.ts')
+    const note = { method: 'POST', url: '/notes', payload: { text: 'Hello' } } as const
+    t.equal((await open.inject(note)).statusCode, 201)
+    await db.schema.dropTable('note').execute()
+
+    const app = await start('src/service.ts')
+    t.equal((await app.inject(note)).statusCode, 401)
+    process.env.JWT_KEY = JWT_KEY
+    t.teardown(() => delete process.env.JWT_KEY)
+    const { sign } = await load('sign.ts')
+    const { statuses } = await load('test/access.ts')
+    const all = (status: number) => ({ nobody: status, ann: status, bob: status })
+    const users = (status: number) => ({ ...all(status), nobody: 401 })
+    const owner = { nobody: 401, ann: 200, bob: 404 }
+    t.strictSame(await statuses(app, { ann: sign('ann'), bob: sign('bob') }), {
+      'notes.list': all(200),
+      'notes.retrieve': all(200),
+      'notes.create': users(201),
+      'notes.createMany': users(201),
+      'notes.replace': owner,
+      'notes.update': owner,
+      'notes.remove': owner,
+    })
+  },
+)
 
 onEveryDatabase(t, 'the examples of migrations and seeds run', async (t, { db }) => {
   // `t.testdir()` is the database's.

@@ -1,4 +1,5 @@
 export type { Access, AccessSettings, Asked, Auth, Permission } from '../resource/access.ts'
+export { type TriedCall, type TryOptions, tryOperations } from './access-matrix.ts'
 export { type Authenticated, Authenticator, addStrategy, type Strategy } from './authenticator.ts'
 export {
   and,

@@ -56,7 +56,7 @@ const countries = [
 /** When the rows of the fixture were written. */
 export const written = new Date('2026-01-02T03:04:05.678Z')
 const stamps = { created_at: written, updated_at: written }
-const cities = [
+export const cities = [
   {
     id: 1,
     name: 'Paris',
