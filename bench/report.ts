@@ -33,7 +33,10 @@ export function report({
     ...(throughput ? reportThroughput(throughput) : []),
     ...(bare ? ['Microseconds of CPU for a request, beside bare Fastify', bareTable(bare)] : []),
     ...(tokens
-      ? ['Microseconds of CPU for a request with a token, beside @fastify/jwt', bareTable(tokens)]
+      ? [
+          'Microseconds of CPU for a request with a token or permissions, beside the same by hand',
+          bareTable(tokens),
+        ]
       : []),
     ...(cached ? ['Cached results', cachedTable(cached)] : []),
     ...(startup ? ['Start-up until the first answer', timedTable(startup)] : []),

@@ -11,7 +11,10 @@ import { startServer } from './server.ts'
 /** More than either side keeps: each comes as one that is not known. */
 const MANY = 3000
 
-/** Loads a route for whoever has a token, in a service with plinth/plugins/bearer and by @fastify/jwt by hand. */
+/**
+ * Loads a route for whoever has a token, in a service with plinth/plugins/bearer and by @fastify/jwt by hand, and one with three
+ * permissions, beside the same checks by hand.
+ */
 export async function measureTokens(
   { sandbox, wrk }: { sandbox: Sandbox; wrk: string },
   options: Options,
@@ -37,10 +40,13 @@ export async function measureTokens(
     return file
   }
   const [one, many] = [write('one.lua', tokens.slice(0, 1)), write('many.lua', tokens)]
+  const badge = join(sandbox.folder, 'badge.lua')
+  writeFileSync(badge, 'wrk.headers["x-badge"] = "4711"\n')
   const routes = new Map<string, BareRoute>([
     ['tokens in turns', { path: '/me', script: many }],
     ['one token', { path: '/me', script: one }],
     ['one token, cached by hand', { path: '/me', barePath: '/cached', script: one }],
+    ['three permissions', { path: '/desks/7', script: badge }],
   ])
   const env = {
     JWT_KEY: publicKey.export({ type: 'spki', format: 'pem' }).toString(),

@@ -1,7 +1,7 @@
-// A route for whoever has a token, by @fastify/jwt as its documentation says, with the same rules as ./service.
+// A route for whoever has a token, by @fastify/jwt as its documentation says, and one with three checks; with the same rules as ./service.
 import { randomUUID } from 'node:crypto'
 import fastifyJwt, { type FastifyJWTOptions } from '@fastify/jwt'
-import Fastify, { type FastifyRequest } from 'fastify'
+import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 
 const { PORT, JWT_KEY = '', JWT_AUDIENCE = '', JWT_ISSUER = '' } = process.env
 
@@ -53,5 +53,45 @@ function serve(path: string, cache: boolean): void {
 }
 serve('/me', false)
 serve('/cached', true)
+
+interface Member {
+  id: string
+  role: string
+  tenant: string
+}
+const badges = new Map([['4711', { id: 'ann', role: 'staff', tenant: 'north' }]])
+const refuse = (reply: FastifyReply, status: number, code: string) =>
+  reply.code(status).send({ result: false, code, data: null, message: code })
+
+app.decorateRequest('member', null)
+app.get(
+  '/desks/:id',
+  {
+    schema: {
+      params: { type: 'object', properties: { id: { type: 'integer' } }, required: ['id'] },
+      response,
+    },
+    onRequest: async (request, reply) => {
+      const member = badges.get(String(request.headers['x-badge']))
+      if (!member) return refuse(reply, 401, 'UNAUTHENTICATED')
+      request.setDecorator('member', member)
+      return undefined
+    },
+    preHandler: async (request, reply) => {
+      const { role, tenant } = request.getDecorator<Member>('member')
+      if (role !== 'staff') return refuse(reply, 403, 'FORBIDDEN')
+      if (tenant !== 'north') return refuse(reply, 403, 'FORBIDDEN')
+      if ((request.params as { id: number }).id > 10) return refuse(reply, 403, 'FORBIDDEN')
+      return undefined
+    },
+  },
+  async (request) => ({
+    result: true,
+    code: 0,
+    data: { id: request.getDecorator<Member>('member').id },
+    message: null,
+    request_id: request.id,
+  }),
+)
 
 await app.listen({ port: Number(PORT), host: '127.0.0.1' })
