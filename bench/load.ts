@@ -5,7 +5,7 @@ import { canInstall, findProgram, install } from '../test/servers/program.ts'
 import { SetupError } from '../test/servers/ready.ts'
 import type { Sandbox } from '../test/servers/sandbox.ts'
 import type { Route } from './routes.ts'
-import type { Server } from './server.ts'
+import { type Server, token } from './server.ts'
 
 const CONNECTIONS = 32
 
@@ -43,7 +43,10 @@ export async function load(
   const before = server.cpuSeconds()
   const url = `${server.url}${path}`
   const args = ['-t1', `-c${CONNECTIONS}`, '-d60s', ...(script ? ['-s', script] : []), url]
-  const child = spawn(wrk, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(wrk, args, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, BENCH_TOKEN: token },
+  })
   const timer = setTimeout(() => child.kill('SIGINT'), milliseconds)
   const [output] = await Promise.all([text(child.stdout), once(child, 'exit')])
   clearTimeout(timer)

@@ -3,11 +3,19 @@ import { openSync, readdirSync, readFileSync } from 'node:fs'
 import { get } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createSigner } from 'fast-jwt'
 import { freePort, SetupError } from '../test/servers/ready.ts'
 import type { Sandbox } from '../test/servers/sandbox.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const PATIENCE = 20_000
+const JWT_KEY = 'the key of the benchmarks, and of nothing else'
+
+/** Of a user, for the routes that change something: of Atlas, and of the plain application. */
+export const token = createSigner({ key: JWT_KEY, aud: 'atlas', expiresIn: 86_400_000 })({
+  sub: 'ann',
+  tenant: 'north',
+})
 
 /** A server process that has answered. */
 export interface Server {
@@ -69,7 +77,13 @@ export function productionEnv(): Record<string, string> {
   const { PATH = '', HOME = '' } = process.env
   const service = 'examples/atlas'
   // Nothing is answered from the cache: it is the work that is compared.
-  const server = { HOST: '127.0.0.1', NODE_ENV: 'production', LOG_LEVEL: 'warn', CACHE_MEMORY: '0' }
+  const server = {
+    HOST: '127.0.0.1',
+    NODE_ENV: 'production',
+    LOG_LEVEL: 'warn',
+    CACHE_MEMORY: '0',
+    JWT_KEY,
+  }
   return { PATH, HOME, PLINTH_SERVICE: service, ...server }
 }
 

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import fastifyEnv from '@fastify/env'
+import fastifyJwt from '@fastify/jwt'
 import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import { sql } from 'kysely'
 import database from 'plinth/plugins/database'
@@ -65,6 +66,10 @@ export async function createApp({ raw }: { raw: boolean }): Promise<FastifyInsta
   })
   answerErrors(app)
   await app.register(database, { url: config.DATABASE_URL })
+  await app.register(fastifyJwt, {
+    secret: config.JWT_KEY,
+    verify: { allowedAud: 'atlas', requiredClaims: ['exp', 'sub', 'aud'], cache: true },
+  })
 
   const answers = (data: TSchema) => ({ schema: { response: { 200: enveloped(data) } } })
   app.get('/ping', answers(Type.String()), async (request) => success('pong', request))

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { sql } from 'kysely'
 import Type from 'typebox'
 import { containing, type Database, databaseOf, numPages, parseOrder } from './database.ts'
@@ -20,6 +20,7 @@ import {
 export async function cities(app: FastifyInstance): Promise<void> {
   const db = databaseOf(app)
   const city = { 200: enveloped(City) }
+  const onRequest = async (request: FastifyRequest) => void (await request.jwtVerify())
 
   app.get<{ Querystring: CityQuery }>(
     '/',
@@ -38,7 +39,10 @@ export async function cities(app: FastifyInstance): Promise<void> {
   )
   app.post<{ Body: CityInput }>(
     '/',
-    { schema: { body: CityInput, querystring: Nothing, response: { 201: enveloped(City) } } },
+    {
+      onRequest,
+      schema: { body: CityInput, querystring: Nothing, response: { 201: enveloped(City) } },
+    },
     async (request, reply) => {
       const created = await insertCity(db, request.body)
       reply.code(201)
@@ -47,18 +51,22 @@ export async function cities(app: FastifyInstance): Promise<void> {
   )
   app.put<{ Params: ById; Body: CityInput }>(
     '/:id',
-    { schema: { params: ById, querystring: Nothing, body: CityInput, response: city } },
+    { onRequest, schema: { params: ById, querystring: Nothing, body: CityInput, response: city } },
     async (request) => success(await updateCity(db, request.params.id, request.body), request),
   )
   app.patch<{ Params: ById; Body: CityPatch }>(
     '/:id',
-    { schema: { params: ById, querystring: Nothing, body: CityPatch, response: city } },
+    { onRequest, schema: { params: ById, querystring: Nothing, body: CityPatch, response: city } },
     async (request) => success(await updateCity(db, request.params.id, request.body), request),
   )
   app.delete<{ Params: ById }>(
     '/:id',
-    { schema: { params: ById, querystring: Nothing, response: { 200: enveloped(Type.Null()) } } },
-    async (request) => {
+    {
+      onRequest,
+      schema: { params: ById, querystring: Nothing, response: { 200: enveloped(Type.Null()) } },
+    },
+    async (request, reply) => {
+      if ((request.user as { role?: string }).role !== 'admin') return reply.code(403).send()
       const { id } = request.params
       const deleted = await db.deleteFrom('city').where('id', '=', id).executeTakeFirst()
       if (deleted.numDeletedRows === 0n) notFound('city', id)

@@ -5,6 +5,7 @@ export const configSchema = Type.Object({
   PORT: Type.Integer({ default: 8000, minimum: 0, maximum: 65535 }),
   DOCS: Type.Boolean({ default: false }),
   REDIS_URL: Type.Optional(Type.String()),
+  JWT_KEY: Type.String(),
   DATABASE_URL: Type.String({ default: 'sqlite:./data/dev.db' }),
 })
 
