@@ -79,7 +79,7 @@ export class Authenticator {
   /** Says how to authenticate (RFC 9110, 11.6.1), where nothing has said it. */
   challenge(reply: FastifyReply): void {
     if (reply.hasHeader('www-authenticate')) return
-    const challenges = this.strategies.flatMap(({ challenge }) => challenge ?? [])
+    const challenges = [...new Set(this.strategies.flatMap(({ challenge }) => challenge ?? []))]
     if (challenges.length > 0) reply.header('www-authenticate', challenges.join(', '))
   }
 

@@ -5,6 +5,7 @@ export {
   and,
   definePermission,
   hasScope,
+  isSuperuser,
   not,
   type OwnerOptions,
   or,

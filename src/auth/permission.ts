@@ -2,6 +2,13 @@ import type { Kysely } from 'kysely'
 import { errors, type PlinthError } from '../errors.ts'
 import type { Asked, Permission } from '../resource/access.ts'
 
+declare module '../resource/context.ts' {
+  interface User {
+    /** Of plinth/plugins/users: who looks after the service, and may do all that `isSuperuser` asks for. */
+    superuser?: boolean
+  }
+}
+
 export interface PermissionOptions<Input> {
   /** Where it is listed, and told to whoever it refuses. */
   name: string
@@ -75,6 +82,13 @@ export function hasScope(scope: string): Permission {
     allows: ({ context }) => context.request?.auth?.scopes?.includes(scope) ?? true,
   }
 }
+
+/** Lets superusers of plinth/plugins/users pass. */
+export const isSuperuser = definePermission({
+  name: 'isSuperuser',
+  reason: 'only superusers may do this',
+  allows: ({ user }) => user?.superuser === true,
+})
 
 export interface OwnerOptions {
   /** The column that has the id of the owner; default `created_by`, as `audit: true` fills it in. */
