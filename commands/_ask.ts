@@ -1,4 +1,5 @@
 import { createInterface } from 'node:readline/promises'
+import { Writable } from 'node:stream'
 import { errors } from '../src/errors.ts'
 
 /** Whether somebody is there to answer: both the question and the answer go through a terminal. */
@@ -24,4 +25,42 @@ export async function ask(question: string): Promise<string> {
 export async function confirmLoss(question: string, loss: string): Promise<void> {
   if (!canAsk() || /^y(es)?$/i.test(await ask(`${question} [y/N] `))) return
   throw errors.CONFIRMATION_MISSING(loss, 'answer y, or add --yes')
+}
+
+/**
+ * A password for `who`: asked for twice on a terminal that does not show it, else the first line of stdin. It is never an
+ * argument, which others on the machine and the shell's history would see.
+ *
+ * @throws {PlinthError} USAGE_INVALID where there is none, or two differ
+ */
+export async function askPassword(who: string): Promise<string> {
+  const isTerminal = process.stdin.isTTY === true
+  const password = isTerminal ? await askHidden(`Password of ${who}: `) : await firstLine()
+  if (password === '')
+    throw errors.USAGE_INVALID(
+      'Nothing has been done: there was no password, on the terminal or as a line of stdin',
+    )
+  if (isTerminal && (await askHidden('The same again: ')) !== password)
+    throw errors.USAGE_INVALID('Nothing has been done: the two passwords differ')
+  return password
+}
+
+/** Ctrl-C and Ctrl-D answer nothing, `''`. */
+async function askHidden(question: string): Promise<string> {
+  process.stderr.write(question)
+  const silent = new Writable({ write: (_chunk, _encoding, done) => done() })
+  const terminal = createInterface({ input: process.stdin, output: silent, terminal: true })
+  const closed = new Promise<string>((resolve) => terminal.once('close', () => resolve('')))
+  try {
+    return await Promise.race([terminal.question(''), closed])
+  } finally {
+    terminal.close()
+    process.stderr.write('\n')
+  }
+}
+
+async function firstLine(): Promise<string> {
+  const lines = createInterface({ input: process.stdin })
+  for await (const line of lines) return line
+  return ''
 }

@@ -40,7 +40,7 @@ export abstract class BaseCommand extends Command {
    */
   protected async withApp<T>(
     fn: (app: FastifyInstance, loaded: LoadedService) => Promise<T>,
-    options: Pick<AppOptions, 'prepare'> = {},
+    options: Pick<AppOptions, 'prepare' | 'only'> = {},
   ): Promise<T> {
     const loaded = await this.loadService()
     return await this.runIn(loaded, fn, options)
