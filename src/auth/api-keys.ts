@@ -144,7 +144,12 @@ export class ApiKeys {
     if (row.last_used_at === null || Date.parse(row.last_used_at) + FRESH <= Date.now())
       this.#noteUse(row.id)
     return {
-      user: { id: row.user_id, name: row.user, ...(row.superuser && { superuser: true }) },
+      user: {
+        id: row.user_id,
+        name: row.user,
+        // What is limited to something is not good for everything.
+        ...(row.superuser && row.scopes === null && { superuser: true }),
+      },
       token: row.id,
       ...(row.scopes && { scopes: row.scopes }),
     }
