@@ -2,9 +2,9 @@ import * as Args from '@oclif/core/args'
 import * as Flags from '@oclif/core/flags'
 import type { Account } from '../../../src/auth/users.ts'
 import { askPassword } from '../../_ask.ts'
-import { BaseCommand } from '../../_base.ts'
+import { UsersCommand } from '../_command.ts'
 
-export default class UserCreate extends BaseCommand {
+export default class UserCreate extends UsersCommand {
   static override summary = 'Create a user'
   static override description =
     'Its password is asked for on the terminal, or read from stdin: a line.'
@@ -22,15 +22,12 @@ export default class UserCreate extends BaseCommand {
 
   async run(): Promise<Account> {
     const { args, flags } = await this.parse(UserCreate)
-    return await this.withApp(
-      async ({ users }) => {
-        const { superuser } = flags
-        const password = flags['no-password'] ? {} : { password: await askPassword(args.name) }
-        const made = await users.create({ name: args.name, superuser, ...password })
-        this.log(`created ${made.name}`)
-        return made
-      },
-      { only: ['users'] },
-    )
+    return await this.withUsers(async (users) => {
+      const { superuser } = flags
+      const password = flags['no-password'] ? {} : { password: await askPassword(args.name) }
+      const made = await users.create({ name: args.name, superuser, ...password })
+      this.log(`created ${made.name}`)
+      return made
+    })
   }
 }

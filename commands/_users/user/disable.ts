@@ -1,8 +1,8 @@
 import * as Args from '@oclif/core/args'
 import { notFound } from '../../../src/errors.ts'
-import { BaseCommand } from '../../_base.ts'
+import { UsersCommand } from '../_command.ts'
 
-export default class UserDisable extends BaseCommand {
+export default class UserDisable extends UsersCommand {
   static override summary = 'Disable a user'
   static override description =
     'From now on it does not log in, and its API keys are worth nothing.'
@@ -11,13 +11,10 @@ export default class UserDisable extends BaseCommand {
 
   async run(): Promise<void> {
     const { args } = await this.parse(UserDisable)
-    await this.withApp(
-      async ({ users }) => {
-        const { id, name } = (await users.find(args.name)) ?? notFound('user', args.name)
-        await users.disable(id)
-        this.log(`disabled ${name}`)
-      },
-      { only: ['users'] },
-    )
+    await this.withUsers(async (users) => {
+      const { id, name } = (await users.find(args.name)) ?? notFound('user', args.name)
+      await users.disable(id)
+      this.log(`disabled ${name}`)
+    })
   }
 }

@@ -1,8 +1,8 @@
 import * as Args from '@oclif/core/args'
 import { notFound } from '../../../src/errors.ts'
-import { BaseCommand } from '../../_base.ts'
+import { UsersCommand } from '../_command.ts'
 
-export default class UserEnable extends BaseCommand {
+export default class UserEnable extends UsersCommand {
   static override summary = 'Enable a user that is disabled or locked'
   static override description =
     'It may log in again, at once where it had to wait after failed logins.'
@@ -11,13 +11,10 @@ export default class UserEnable extends BaseCommand {
 
   async run(): Promise<void> {
     const { args } = await this.parse(UserEnable)
-    await this.withApp(
-      async ({ users }) => {
-        const { id, name } = (await users.find(args.name)) ?? notFound('user', args.name)
-        await users.enable(id)
-        this.log(`enabled ${name}`)
-      },
-      { only: ['users'] },
-    )
+    await this.withUsers(async (users) => {
+      const { id, name } = (await users.find(args.name)) ?? notFound('user', args.name)
+      await users.enable(id)
+      this.log(`enabled ${name}`)
+    })
   }
 }

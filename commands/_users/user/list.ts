@@ -1,24 +1,21 @@
 import type { Account } from '../../../src/auth/users.ts'
-import { BaseCommand } from '../../_base.ts'
+import { UsersCommand } from '../_command.ts'
 
-export default class UserList extends BaseCommand {
+export default class UserList extends UsersCommand {
   static override summary = 'List the users'
   static override examples = ['<%= config.bin %> user list', '<%= config.bin %> user list --json']
   static override enableJsonFlag = true
 
   async run(): Promise<Account[]> {
     await this.parse(UserList)
-    return await this.withApp(
-      async ({ users }) => {
-        const { formatTable } = await import('../../_print.ts')
-        const all = await users.list()
-        const titles = ['name', 'id', 'last login', '']
-        const rows = all.map((one) => [one.name, one.id, one.last_login ?? 'never', stateOf(one)])
-        this.log(all.length > 0 ? formatTable([titles, ...rows]) : 'there are no users')
-        return all
-      },
-      { only: ['users'] },
-    )
+    return await this.withUsers(async (users) => {
+      const { formatTable } = await import('../../_print.ts')
+      const all = await users.list()
+      const titles = ['name', 'id', 'last login', '']
+      const rows = all.map((one) => [one.name, one.id, one.last_login ?? 'never', stateOf(one)])
+      this.log(all.length > 0 ? formatTable([titles, ...rows]) : 'there are no users')
+      return all
+    })
   }
 }
 
