@@ -47,12 +47,14 @@ export async function askPassword(who: string): Promise<string> {
 
 /** Ctrl-C and Ctrl-D answer nothing, `''`. */
 async function askHidden(question: string): Promise<string> {
-  process.stderr.write(question)
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() })
   const terminal = createInterface({ input: process.stdin, output: silent, terminal: true })
   const closed = new Promise<string>((resolve) => terminal.once('close', () => resolve('')))
   try {
-    return await Promise.race([terminal.question(''), closed])
+    const answer = terminal.question('')
+    // Only now does the terminal show nothing.
+    process.stderr.write(question)
+    return await Promise.race([answer, closed])
   } finally {
     terminal.close()
     process.stderr.write('\n')
