@@ -91,7 +91,9 @@ export class UserTable {
     const isRight = await this.#passwords.verify(isLong ? '' : password, stored)
     if (!isRight || !row || !stored || !(await this.#recordLogin(row.id)))
       throw errors.UNAUTHENTICATED.with({ errors: [{ path: '', message: REFUSED }] })
-    if (this.#passwords.isWeak(stored)) await this.#rehash(row.id, stored, password)
+    if (this.#passwords.isWeak(stored))
+      // No reason to refuse who has logged in: the next login tries again.
+      await this.#rehash(row.id, stored, password).catch(() => {})
     return userOf(row)
   }
 
