@@ -46,6 +46,7 @@ export class RedisLevel {
     const { channel } = this.names
     const recover = () => this.#catchUp()
     this.link = new RedisLink({
+      owner: 'cache',
       client,
       command,
       timeout,

@@ -13,18 +13,20 @@ export interface Log {
 }
 
 export interface LinkOptions {
+  /** Who uses it, in what is logged: `cache`. */
+  owner: string
   client: Redis
   /** ioredis' own: given, as what needs no Redis does without ioredis. */
   command: typeof Command
   /** Milliseconds that one call may take. */
   timeout: number
-  counts: CacheCounts
+  counts: Pick<CacheCounts, 'errors'>
   log: Log
   /** What has to be done before Redis is used again; an error says that it is not there yet. */
-  recover: () => Promise<void>
+  recover?: () => Promise<void>
   /** Told when it is no longer used, and when it is again. */
-  onAway: () => void
-  onBack: () => void
+  onAway?: () => void
+  onBack?: () => void
 }
 
 /** What Redis has not answered yet. */
@@ -101,8 +103,8 @@ export class RedisLink {
     const answer = await this.run(call)
     if (answer !== AWAY && this.#refused) {
       this.#refused = false
-      this.#options.log.info({}, 'Redis does what the cache asks for again')
-      this.#options.recover().catch(() => {})
+      this.#options.log.info({}, `Redis does what the ${this.#options.owner} asks for again`)
+      this.#options.recover?.().catch(() => {})
     }
     return answer
   }
@@ -154,30 +156,31 @@ export class RedisLink {
   #refuse(error: Error): void {
     if (this.#refused) return
     this.#refused = true
-    this.#options.log.warn({ problem: error.message }, 'Redis refuses what the cache asks for')
+    const message = `Redis refuses what the ${this.#options.owner} asks for`
+    this.#options.log.warn({ problem: error.message }, message)
   }
 
   async #probe(reason: Error): Promise<void> {
     this.#away = true
-    this.#options.onAway()
+    const { log, owner } = this.#options
+    this.#options.onAway?.()
     let told = false
     while (!this.#closed && !(await this.#answers())) {
       // Once it does not answer again: this process itself may have been what was slow.
-      if (!told)
-        this.#options.log.warn({ problem: reason.message }, 'The cache goes on without Redis')
+      if (!told) log.warn({ problem: reason.message }, `The ${owner} goes on without Redis`)
       told = true
       await delay(PROBE, undefined, { ref: false })
     }
     if (this.#closed) return
     this.#away = false
-    if (told) this.#options.log.info({}, 'The cache uses Redis again')
-    this.#options.onBack()
+    if (told) log.info({}, `The ${owner} uses Redis again`)
+    this.#options.onBack?.()
   }
 
   async #answers(): Promise<boolean> {
     try {
       await this.bounded((client) => client.ping())
-      await this.#options.recover()
+      await this.#options.recover?.()
       return true
     } catch {
       return false

@@ -11,7 +11,7 @@ export interface Script {
 }
 
 /** Sent by its hash, as a whole where Redis does not know it yet. */
-function script(source: string): Script {
+export function script(source: string): Script {
   const sha = createHash('sha1').update(source).digest('hex')
   return {
     async run(client, keys, args) {

@@ -14,6 +14,7 @@ t.test('what is counted in an outage harms nobody, and counting goes on after it
   const counts = noCounts()
   const quiet = { warn() {}, info() {} }
   const known = {
+    owner: 'cache',
     client,
     command: Command,
     counts,
