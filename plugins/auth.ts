@@ -69,7 +69,7 @@ function accessOf({ routeOptions, is404 }: FastifyRequest): Access {
 
 export default definePlugin({
   name: 'auth',
-  after: ['envelope', 'decompress'],
+  after: ['envelope', 'decompress', 'rate-limit'],
   decorators: ['auth'],
   options: ({ service: { auth } }): AuthOptions | string => {
     if (!auth) return 'give the service auth: true'

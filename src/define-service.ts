@@ -10,6 +10,7 @@ import type { KitAccess } from './resource/access.ts'
 import type { Identify, LoadUser } from './resource/context.ts'
 import type { Authorize } from './resource/execute.ts'
 import { assertKnown, type ModuleTable } from './resource/module.ts'
+import type { RateLimit } from './resource/rate-limit.ts'
 import type { SecurityInfo } from './resource/security.ts'
 
 /** Paths of the kit's own routes; `false`: that one is not there. */
@@ -65,6 +66,11 @@ export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> ex
    * `authorize` refuses.
    */
   auth?: true | { routes?: KitAccess }
+  /**
+   * How many requests may be made in a time, whatever they ask for; a list without any where only modules, resources or routes say
+   * it. Default: as many as come.
+   */
+  rateLimits?: RateLimit | readonly RateLimit[]
   /** Makes the user of a task in the worker; without it no task can be enqueued for a user. */
   loadUser?: LoadUser
   /** Whether clients may have any resource run as a task, where neither it nor its module says it; default false. */
@@ -99,6 +105,7 @@ const KEYS = {
   identify: true,
   authorize: true,
   auth: true,
+  rateLimits: true,
   loadUser: true,
   async: true,
   plugins: true,

@@ -10,6 +10,7 @@ import docs from '../plugins/docs.ts'
 import envelope from '../plugins/envelope.ts'
 import health from '../plugins/health.ts'
 import queues from '../plugins/queues.ts'
+import rateLimit from '../plugins/rate-limit.ts'
 import redis from '../plugins/redis.ts'
 import requestLog from '../plugins/request-log.ts'
 import resources from '../plugins/resources.ts'
@@ -39,6 +40,7 @@ export const kitPlugins: readonly PluginInstance[] = [
   requestLog,
   envelope,
   decompress,
+  rateLimit,
   auth,
   docs,
   health,

@@ -33,6 +33,10 @@ const KINDS = {
   object: { words: 'an object', fits: isObject },
   /** The plugin looks at it itself. */
   any: { words: 'anything', fits: () => true },
+  objects: {
+    words: 'an object, or a list of them',
+    fits: (value: unknown) => [value].flat().every(isObject),
+  },
   models: {
     words: 'a list of models that defineModel has made',
     fits: (value: unknown) =>

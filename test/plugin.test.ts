@@ -84,7 +84,7 @@ async function create(
   t: Test,
   plugins: readonly unknown[],
   env: NodeJS.ProcessEnv = ENV,
-  settings: { auth?: true } = {},
+  settings: { auth?: true; rateLimits?: [] } = {},
 ) {
   const service = { name: 'shop', modules: {}, plugins: plugins as never, ...settings }
   const app = await createApp(service, { root: t.testdir(), env, logger: false })
@@ -391,7 +391,7 @@ t.test('what manage plugins says of the kit is so', async (t) => {
       [],
     )
   }
-  const app = await create(t, [], { ...ENV, REDIS_URL: redisUrl() }, { auth: true })
+  const app = await create(t, [], { ...ENV, REDIS_URL: redisUrl() }, { auth: true, rateLimits: [] })
   const added = kitPlugins.flatMap(({ definition }) => definition.decorators ?? [])
   t.strictSame(
     added.filter((name) => !app.hasDecorator(name)),

@@ -6,6 +6,7 @@ import type { Context } from '../resource/context.ts'
 import type { AnyDefined } from '../resource/contract.ts'
 import { type Answer, execute } from '../resource/execute.ts'
 import { fromJson } from '../resource/json.ts'
+import type { PlacedLimit } from '../resource/rate-limit.ts'
 import { boundNumbers, hasSecrets, type JsonSchema } from '../resource/schema.ts'
 import type { Security } from '../resource/security.ts'
 import { compileSerializer, liftDefinitions } from '../resource/serialize.ts'
@@ -51,6 +52,8 @@ export interface RouteSettings {
   security?: Security | undefined
   /** Who may call it there, where that is decided. */
   access?: Access | undefined
+  /** How often it may be asked for there. */
+  limits: readonly PlacedLimit[]
 }
 
 /** The Fastify route that serves `resource` at its path. */
@@ -61,7 +64,7 @@ export function createRoute(
 ): RouteOptions {
   const { definition } = resource
   const url = definition.path ?? '/'
-  const { app, access } = settings
+  const { app, access, limits } = settings
   const compiled = app.compiled.of(resource)
   const parts = splitRequest(compiled.request, resource, name, `${app.prefix}${url}`)
   if (parts.params) warnOfLongParameters(app, `${app.prefix}${url}`, parts.params)
@@ -76,7 +79,7 @@ export function createRoute(
   return {
     method: definition.method ?? 'GET',
     url,
-    config: { resource: name, definition, deadline, async, ...(access && { access }) },
+    config: { resource: name, definition, deadline, async, limits, ...(access && { access }) },
     schema: createRouteSchema(resource, compiled.response, parts, settings),
     validatorCompiler: ({ schema, httpPart }) => compilePart(schema as JsonSchema, httpPart),
     serializerCompiler: ({ schema }) => compileSerializer(schema as JsonSchema),

@@ -53,7 +53,7 @@ export function serveResources(app: FastifyInstance, options: ResourcesOptions):
   const { handlerTimeout = 0 } = app.initialConfig as { handlerTimeout?: number }
   const { timeout = handlerTimeout } = options
   assertTimeout('(default)', 'its timeout', timeout)
-  const registry = new ResourceRegistry(options.modules, { async }, options.only)
+  const registry = new ResourceRegistry(options.modules, { async }, options.only, app.rateLimits)
   const hooked = { serialization: false }
   if ([...registry].some(({ resource }) => resource.definition.cache))
     app.addHook('onReady', async () => {
@@ -64,6 +64,7 @@ export function serveResources(app: FastifyInstance, options: ResourcesOptions):
   if (identify) app.decorate('identify', identify)
   const isGuarded = app.hasPlugin('auth')
   assertDecided(registry, isGuarded)
+  assertCounted(registry, app.hasDecorator('rateLimits'))
   const authorize = authorizeBy(isGuarded, options.authorize)
   if (authorize) app.decorate('authorize', authorize)
   giveContext(app)
@@ -90,14 +91,14 @@ export function serveResources(app: FastifyInstance, options: ResourcesOptions):
     for (const name of MODULE_HOOKS)
       for (const hook of [hooks[name] ?? []].flat())
         scope.addHook(name as 'onRequest', hook as never)
-    for (const { name: operationId, entry, exposed, access } of module.listings) {
+    for (const { name: operationId, entry, exposed, access, limits } of module.listings) {
       const { name, resource } = entry
       scope.compiled.add(resource, name, scope)
       if (!exposed || !module.runsHere) continue
       for (const type of Object.keys(resource.definition.consumes ?? {})) leaveUnread(scope, type)
       const described = security ?? (isGuarded && access ? app.auth.security(access) : undefined)
       const shared = { app: scope, envelope, timeout, async, tags, hooked }
-      const settings = { ...shared, operationId, access, security: described }
+      const settings = { ...shared, operationId, access, limits, security: described }
       addRoute(scope, operationId, createRoute(name, resource, settings))
     }
     serveModules(scope, module.modules)
@@ -117,6 +118,15 @@ const UNDECIDED =
   "nobody has decided who may call it; say auth: 'required', 'optional' or 'public', or permissions, there or in its module"
 const UNGUARDED =
   'it has auth or permissions, and nothing would enforce them: register plinth/plugins/auth before the resources (auth of defineService)'
+
+/** @throws {PlinthError} RESOURCE_INVALID where one is limited and nothing would count */
+function assertCounted(registry: ResourceRegistry, isCounted: boolean): void {
+  for (const { name, limits } of registry.listings())
+    if (!isCounted && limits.length > 0) throw errors.RESOURCE_INVALID(name, UNCOUNTED)
+}
+
+const UNCOUNTED =
+  'it has rateLimits, and nothing would count requests: register plinth/plugins/rate-limit before the resources (rateLimits of defineService, which may be [])'
 
 /** What is decided of the resources comes before what the service decides itself. */
 function authorizeBy(isGuarded: boolean, own: Authorize | undefined): Authorize | undefined {

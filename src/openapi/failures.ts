@@ -41,6 +41,10 @@ const FAILURES: Readonly<Record<number, Failure>> = {
     description: 'The body has a content type that is not read here',
     example: () => errors.UNSUPPORTED_MEDIA_TYPE('text/csv'),
   },
+  429: {
+    description: 'There were too many requests: `Retry-After` tells when there is room again',
+    example: () => errors.TOO_MANY_REQUESTS(),
+  },
   500: {
     description: 'The service failed; its log tells why',
     example: () => errors.INTERNAL(),

@@ -85,6 +85,7 @@ function failuresOf(
     ...(parameters?.some((parameter) => parameter.in === 'path') ? [404] : []),
     ...(isConditional(definition) ? [412] : []),
     ...(requestBody ? [413, 415] : []),
+    ...(route.config?.limits?.length ? [429] : []),
     500,
     ...(scope.hasDecorator('db') ? [503] : []),
     ...(route.config?.deadline ? [504] : []),

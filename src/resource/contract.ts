@@ -3,6 +3,7 @@ import type { EnqueueOptions, Schedule } from '../task/types.ts'
 import type { AccessSettings } from './access.ts'
 import type { ResourceCache } from './cache-policy.ts'
 import type { Context } from './context.ts'
+import type { RateLimitSettings } from './rate-limit.ts'
 import type { Security } from './security.ts'
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
@@ -51,7 +52,8 @@ export interface Contract<Req extends TSchema, Res extends TSchema> {
 /** What a resource is: `request` goes in, `response` comes out, `perform` is the business logic between. */
 export interface ResourceDefinition<Req extends TSchema, Res extends TSchema>
   extends Contract<Req, Res>,
-    AccessSettings {
+    AccessSettings,
+    RateLimitSettings {
   /** Milliseconds until the call is given up and its signal aborted; default: the app's deadline. */
   timeout?: number
   /** The entity tag of what the request would find, without quotes; `undefined`: it has none (RFC 9110, 8.8.3). */

@@ -2,6 +2,7 @@ import type { FastifyPluginAsync, FastifyPluginCallback, RouteShorthandOptions }
 import { errors } from '../errors.ts'
 import type { AccessSettings } from './access.ts'
 import type { AnyDefined } from './contract.ts'
+import type { RateLimitSettings } from './rate-limit.ts'
 import type { Security } from './security.ts'
 
 /** Resources by name: `cities.retrieve` is `{ cities: defineModule({ resources: { retrieve } }) }`. */
@@ -53,7 +54,8 @@ export interface Module<
   Modules extends ModuleTable = ModuleTable,
 > extends ModuleSettings,
     ModuleScope,
-    AccessSettings {
+    AccessSettings,
+    RateLimitSettings {
   /** Where its routes begin, below the module around it: `/cities`. One without routes of its own needs none. */
   readonly prefix?: string
   readonly resources?: Resources
@@ -89,6 +91,7 @@ const KEYS = {
   hooks: true,
   auth: true,
   permissions: true,
+  rateLimits: true,
   tags: true,
   security: true,
   expose: true,

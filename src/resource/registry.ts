@@ -4,6 +4,7 @@ import { type Access, accessWithin } from './access.ts'
 import { assertCachePolicy } from './cache-policy.ts'
 import type { AnyDefined, TaskOptions } from './contract.ts'
 import type { ModuleScope, ModuleSettings, ModuleTable } from './module.ts'
+import { limitsWithin, type PlacedLimit } from './rate-limit.ts'
 
 /** A resource of an app. */
 export interface Registered {
@@ -38,6 +39,8 @@ export interface Listing {
   readonly exposed: boolean
   /** Who may call it here; `undefined`: nobody has decided it. */
   readonly access: Access | undefined
+  /** How often it may be asked for here. */
+  readonly limits: readonly PlacedLimit[]
 }
 
 /** A module of an app, with what it inherits. */
@@ -50,6 +53,8 @@ export interface RegisteredModule extends ModuleSettings, ModuleScope {
   readonly runsHere: boolean
   /** What is decided for what is in it and says nothing else. */
   readonly access: Access | undefined
+  /** How often what is in it may be asked for. */
+  readonly limits: readonly PlacedLimit[]
   /** Its own, in their order. */
   readonly listings: readonly Listing[]
   readonly modules: readonly RegisteredModule[]
@@ -64,12 +69,24 @@ export class ResourceRegistry implements Iterable<Registered> {
 
   /**
    * @param settings what modules inherit
+   * @param limits how often anything may be asked for
    * @param only the names of those that run here, each with what is in it; default: all
    * @throws {PlinthError} RESOURCE_INVALID where two have one name or answer the same requests, or one cannot be
    */
-  constructor(table: ModuleTable, settings: ModuleSettings = {}, only?: readonly string[]) {
+  constructor(
+    table: ModuleTable,
+    settings: ModuleSettings = {},
+    only?: readonly string[],
+    limits: readonly PlacedLimit[] = [],
+  ) {
     this.#only = only
-    this.modules = this.#readModules(table, { ...settings, name: '', path: '', access: undefined })
+    this.modules = this.#readModules(table, {
+      ...settings,
+      name: '',
+      path: '',
+      access: undefined,
+      limits,
+    })
     assertDistinctRoutes(this.listings())
   }
 
@@ -120,7 +137,8 @@ export class ResourceRegistry implements Iterable<Registered> {
       if (prefix !== '' && !prefix.startsWith('/'))
         throw errors.RESOURCE_INVALID(`${name}.*`, `its prefix ${prefix} does not begin with /`)
       const access = accessWithin(outer.access, module, `${name}.*`)
-      const inherited = { ...settingsOf(outer), ...settingsOf(module), access }
+      const limits = limitsWithin(outer.limits, module, `${name}.*`)
+      const inherited = { ...settingsOf(outer), ...settingsOf(module), access, limits }
       const path = `${outer.path}${prefix}`
       const listings: Listing[] = []
       const inner: RegisteredModule[] = []
@@ -146,11 +164,12 @@ export class ResourceRegistry implements Iterable<Registered> {
     if (path !== '' && !path.startsWith('/'))
       throw errors.RESOURCE_INVALID(name, `its path ${path} does not begin with /`)
     const access = accessWithin(module.access, resource.definition, name)
+    const limits = limitsWithin(module.limits, resource.definition, name)
     const entry = this.#byResource.get(resource) ?? draft(name, resource, module, access)
     entry.runsHere ||= module.runsHere
     // As Fastify joins them: a prefix may end with a slash.
     const full = `${prefix}${path === '/' ? '' : path}`.replaceAll('//', '/') || '/'
-    const listing: Listing = { name, entry, module, path: full, exposed: expose, access }
+    const listing: Listing = { name, entry, module, path: full, exposed: expose, access, limits }
     entry.listings.push(listing)
     this.#byResource.set(resource, entry)
     this.#byName.set(name, entry)
@@ -176,6 +195,7 @@ interface Outer extends ModuleSettings {
   name: string
   path: string
   access: Access | undefined
+  limits: readonly PlacedLimit[]
 }
 
 function nameWithin(outer: string, key: string): string {
