@@ -6,6 +6,7 @@ import type { Model } from './database/model/model.ts'
 import type { Compat } from './http/compat.ts'
 import type { Encoding } from './http/decompress.ts'
 import type { Envelope, EnvelopeName } from './http/envelope.ts'
+import type { GivenLanguage } from './http/languages.ts'
 import type { KitAccess } from './resource/access.ts'
 import type { Identify, LoadUser } from './resource/context.ts'
 import type { Authorize } from './resource/execute.ts'
@@ -81,6 +82,11 @@ export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> ex
   envelope?: EnvelopeName | Envelope
   /** Answers as BlueKing's kits do, with their codes and HTTP statuses, in place of `envelope`. */
   compat?: Compat
+  /**
+   * Languages that errors are told in beside `en` and `zh-CN`, by their tags, and messages of the service's own errors in any:
+   * `{ 'zh-CN': () => import('./zh-cn.ts') }`. Clients say which by the cookie `blueking_language`, or `Accept-Language`.
+   */
+  languages?: Readonly<Record<string, GivenLanguage>>
   /** Reads compressed bodies, up to BODY_LIMIT bytes of what comes out; default: they are answered with 415. */
   decompress?: true | readonly Encoding[]
   /** Where the kit's own routes are: to move one, or to leave it out. Default: each at its place. */
@@ -111,6 +117,7 @@ const KEYS = {
   plugins: true,
   envelope: true,
   compat: true,
+  languages: true,
   decompress: true,
   routes: true,
   queues: true,

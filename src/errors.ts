@@ -16,6 +16,10 @@ export interface ErrorOptions {
   data?: unknown
 }
 
+/** What the placeholders of an error's message were filled with. */
+export const ARGUMENTS: unique symbol = Symbol.for('plinth.error.arguments')
+const ORIGINAL: unique symbol = Symbol.for('plinth.error.original')
+
 /**
  * An error that its receiver may see: a code of the catalogue, the HTTP status it is answered with and a
  * message that says what was got, what was wanted and what to do. Every other error is answered as `INTERNAL`.
@@ -24,7 +28,10 @@ export class PlinthError extends Error {
   readonly code: string
   readonly statusCode: number
   readonly errors: readonly ErrorDetail[] | null
-  readonly data: unknown
+  readonly data: unknown;
+  // Symbols are in no log.
+  [ARGUMENTS]: readonly unknown[] | null = null;
+  [ORIGINAL]: PlinthError | null = null
 
   constructor(code: string, statusCode: number, message: string, options: ErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
@@ -39,6 +46,23 @@ export class PlinthError extends Error {
   static is(error: unknown): error is PlinthError {
     return error instanceof Error && error.name === 'PlinthError'
   }
+}
+
+/** The same error, told in other words. */
+export function inOtherWords(
+  error: PlinthError,
+  message: string,
+  errors: readonly ErrorDetail[] | null,
+): PlinthError {
+  const { code, statusCode, data } = error
+  const told = new PlinthError(code, statusCode, message, { data, ...(errors && { errors }) })
+  told[ORIGINAL] = error
+  return told
+}
+
+/** The error as it was made, whatever words it is told in. */
+export function originalOf(error: PlinthError): PlinthError {
+  return error[ORIGINAL] ?? error
 }
 
 /** Makes an error of one kind; `args` fill the placeholders of its message in order. */
@@ -65,8 +89,11 @@ export function defineError<Args extends readonly unknown[] = []>(
 ): ErrorFactory<Args> {
   if (!Number.isInteger(statusCode) || statusCode < 400 || statusCode > 599)
     throw new RangeError(`The error ${code} has the status ${statusCode}; expected 400 to 599`)
-  const make = (options: ErrorOptions, args: Args) =>
-    new PlinthError(code, statusCode, format(message, ...args), options)
+  const make = (options: ErrorOptions, args: Args) => {
+    const error = new PlinthError(code, statusCode, format(message, ...args), options)
+    error[ARGUMENTS] = args
+    return error
+  }
   return Object.assign((...args: Args) => make({}, args), {
     code,
     statusCode,

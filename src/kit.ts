@@ -9,6 +9,7 @@ import decompress from '../plugins/decompress.ts'
 import docs from '../plugins/docs.ts'
 import envelope from '../plugins/envelope.ts'
 import health from '../plugins/health.ts'
+import languages from '../plugins/languages.ts'
 import queues from '../plugins/queues.ts'
 import rateLimit from '../plugins/rate-limit.ts'
 import redis from '../plugins/redis.ts'
@@ -38,6 +39,7 @@ import { type ModuleTable, moduleNames } from './resource/module.ts'
 export const kitPlugins: readonly PluginInstance[] = [
   config,
   requestLog,
+  languages,
   envelope,
   decompress,
   rateLimit,

@@ -1,4 +1,4 @@
-import type { errors, PlinthError } from '../errors.ts'
+import { type errors, originalOf, type PlinthError } from '../errors.ts'
 import { REQUIRED } from '../resource/validate.ts'
 import { type Envelope, type EnvelopeName, envelopes, standardEnvelope } from './envelope.ts'
 
@@ -46,7 +46,8 @@ function rowOf({ code, statusCode }: Failed): Row {
 }
 
 /** The original tells what is missing from what is wrong, where it tells nothing else. */
-function isMissing({ code, errors }: PlinthError): boolean {
+function isMissing(error: PlinthError): boolean {
+  const { code, errors } = originalOf(error)
   if (code !== 'INVALID_REQUEST' || !errors || errors.length === 0) return false
   return errors.every(({ message }) => message === REQUIRED)
 }

@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { errors, PlinthError } from '../errors.ts'
 import { isFastifyError, isHttpError, toPlinthError } from '../resource/failure.ts'
 import { type Envelope, failureStatusOf } from './envelope.ts'
+import type { Languages, Wording } from './languages.ts'
 import { logCut, logFailure } from './request-line.ts'
 
 // After these the rest of the request is not read, or another process had better be asked.
@@ -44,11 +45,36 @@ export function createErrorHandler(envelope: Envelope) {
     if (CLOSING.includes(told.statusCode)) reply.header('connection', 'close')
     if (told.statusCode === 503 && !reply.hasHeader('retry-after'))
       reply.header('retry-after', RETRY_AFTER)
-    return reply
+    reply
       .code(failureStatusOf(envelope, told))
       .header('x-request-id', request.id)
       .type(envelope.errorType)
       .serializer(JSON.stringify)
-      .send(envelope.failure(told, request))
+    const send = (error: PlinthError) => void reply.send(envelope.failure(error, request))
+    const wording = wordingFor(request, reply)
+    if (wording instanceof Promise)
+      wording
+        .then((one) => one.tell(told))
+        .catch((err: unknown) => {
+          reply.log.error({ err }, 'a language cannot be read')
+          reply.header('content-language', 'en')
+          return told
+        })
+        .then(send)
+    else send(wording ? wording.tell(told) : told)
+    return reply
   }
+}
+
+/** The words of the language that the client asks for; undefined: those that the error has. */
+function wordingFor(
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Wording | Promise<Wording> | undefined {
+  const languages = reply.server.languages as Languages | undefined
+  if (!languages) return undefined
+  const tag = languages.choose(request)
+  const vary = [reply.getHeader('vary') ?? [], 'accept-language, cookie'].flat().join(', ')
+  reply.header('content-language', tag).header('vary', vary)
+  return languages.in(tag)
 }
