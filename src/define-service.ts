@@ -83,8 +83,8 @@ export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> ex
   /** Answers as BlueKing's kits do, with their codes and HTTP statuses, in place of `envelope`. */
   compat?: Compat
   /**
-   * Languages that errors are told in beside `en` and `zh-CN`, by their tags, and messages of the service's own errors in any:
-   * `{ 'zh-CN': () => import('./zh-cn.ts') }`. Clients say which by the cookie `blueking_language`, or `Accept-Language`.
+   * Languages that errors are told in beside `en` and `zh-CN`, by their tags, and messages of the service's own errors in any.
+   * Clients say which by the cookie `blueking_language`, or `Accept-Language`.
    */
   languages?: Readonly<Record<string, GivenLanguage>>
   /** Reads compressed bodies, up to BODY_LIMIT bytes of what comes out; default: they are answered with 415. */

@@ -3,6 +3,7 @@ import Type, { type TObject } from 'typebox'
 import auth from '../plugins/auth.ts'
 import cache from '../plugins/cache.ts'
 import config from '../plugins/config.ts'
+import cors from '../plugins/cors.ts'
 import database from '../plugins/database.ts'
 import deadline from '../plugins/deadline.ts'
 import decompress from '../plugins/decompress.ts'
@@ -15,6 +16,7 @@ import rateLimit from '../plugins/rate-limit.ts'
 import redis from '../plugins/redis.ts'
 import requestLog from '../plugins/request-log.ts'
 import resources from '../plugins/resources.ts'
+import securityHeaders from '../plugins/security-headers.ts'
 import tasks from '../plugins/tasks.ts'
 import { type EnvironmentDefaults, mapEnvironments } from './config/defaults.ts'
 import type { ConfigOwner } from './config/read.ts'
@@ -41,6 +43,8 @@ export const kitPlugins: readonly PluginInstance[] = [
   requestLog,
   languages,
   envelope,
+  cors,
+  securityHeaders,
   decompress,
   rateLimit,
   auth,

@@ -26,6 +26,7 @@ import { type ModuleTable, parseModules, type Resources } from './resource/modul
 export type {} from '../plugins/auth.ts'
 export type {} from '../plugins/cache.ts'
 export type {} from '../plugins/config.ts'
+export type {} from '../plugins/cors.ts'
 export type {} from '../plugins/database.ts'
 export type {} from '../plugins/deadline.ts'
 export type {} from '../plugins/docs.ts'
@@ -37,6 +38,7 @@ export type {} from '../plugins/rate-limit.ts'
 export type {} from '../plugins/redis.ts'
 export type {} from '../plugins/request-log.ts'
 export type {} from '../plugins/resources.ts'
+export type {} from '../plugins/security-headers.ts'
 export type {} from '../plugins/tasks.ts'
 
 /**

@@ -13,7 +13,7 @@ export interface Language {
   readonly phrases?: Readonly<Record<string, string>>
 }
 
-/** A language, or where it is: read when the first client wants it. `() => import('./de.ts')`, its default export. */
+/** A language, or a function that imports it, as a default export: read when the first client wants it. */
 export type GivenLanguage = Language | (() => Promise<Language | { readonly default: Language }>)
 
 /** The language that all errors are written in. */
