@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
-import { authenticatorOf } from '../src/auth/authenticator.ts'
+import { authenticatorOf, goOn } from '../src/auth/authenticator.ts'
 import { authorizeAccess } from '../src/auth/authorize.ts'
 import { contextOf, giveContext } from '../src/http/request-context.ts'
 import { definePlugin } from '../src/plugin.ts'
@@ -32,25 +32,25 @@ async function register(app: FastifyInstance, options: AuthOptions): Promise<voi
   app.addHook('onRequest', (request, reply, done) => {
     const access = accessOf(request)
     if (access.auth === 'public') done()
-    else
-      admit(access, access.auth, request, reply).then((sent) => {
-        if (sent === undefined) done()
-      }, done)
+    else goOn(() => admit(access, request, reply), reply, done)
   })
 
-  async function admit(
+  function admit(
     access: Access,
-    auth: 'optional' | 'required',
     request: FastifyRequest,
     reply: FastifyReply,
-  ): Promise<unknown> {
-    const sent = await authenticator[auth](request, reply)
+  ): Promise<void> | undefined {
+    const isRequired = access.auth === 'required'
+    const found = isRequired
+      ? authenticator.demand(request, reply)
+      : authenticator.find(request, reply)
     // Permissions of a resource are asked with its input.
-    const { resource } = request.routeOptions.config
-    if (sent !== undefined || resource !== undefined) return sent
-    const context = contextOf(request)
-    await authorizeAccess(access, { user: context.user, input: undefined, context })
-    return undefined
+    if (request.routeOptions.config.resource !== undefined || reply.sent) return found
+    const authorize = () => {
+      const context = contextOf(request)
+      return authorizeAccess(access, { user: context.user, input: undefined, context })
+    }
+    return found ? found.then(() => (reply.sent ? undefined : authorize())) : authorize()
   }
 
   function decide({ config = {}, method, url }: RouteOptions): Access {

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import { errors, PlinthError } from '../errors.ts'
 import type { Access } from '../resource/access.ts'
 import { type User, userOf } from '../resource/context.ts'
@@ -56,24 +56,48 @@ export class Authenticator {
   readonly strategies: Strategy[] = []
 
   /** A hook: only requests with a user go on, which is `request.user` then. @throws {PlinthError} UNAUTHENTICATED */
-  readonly required = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
-    await this.optional(request, reply)
-    if (userOf(request.server, request)) return undefined
-    const login = this.#loginOf(request)
-    if (login !== undefined && isPage(request)) return reply.redirect(login)
-    this.challenge(reply)
-    throw errors.UNAUTHENTICATED.with(login === undefined ? {} : { data: { login_url: login } })
+  readonly required: onRequestHookHandler = (request, reply, done) => {
+    goOn(() => this.demand(request, reply), reply, done)
   }
 
   /** A hook: requests without credentials go on without a user. @throws {PlinthError} where they have wrong ones */
-  readonly optional = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    for (const strategy of this.strategies) {
-      const found = await this.#ask(strategy, request, reply)
-      if (!found) continue
-      ;(request as { user?: User | null }).user = found.user
-      request.auth = { ...found, strategy: strategy.name }
+  readonly optional: onRequestHookHandler = (request, reply, done) => {
+    goOn(() => this.find(request, reply), reply, done)
+  }
+
+  /** Asks the strategies; a promise only where one of them makes one. @throws {PlinthError} as `optional` */
+  find(request: FastifyRequest, reply: FastifyReply, from = 0): Promise<void> | undefined {
+    for (let index = from; index < this.strategies.length; index++) {
+      const strategy = this.strategies[index] as Strategy
+      const found = ask(strategy, request, reply)
+      if (found instanceof Promise)
+        return found.then(
+          (found) =>
+            found ? settle(request, strategy, found) : this.find(request, reply, index + 1),
+          (error) => fail(strategy, reply, error),
+        )
+      if (found) return void settle(request, strategy, found)
+    }
+    return undefined
+  }
+
+  /** The same, and where there is no user then the request ends, or is sent to log in. @throws {PlinthError} UNAUTHENTICATED */
+  demand(request: FastifyRequest, reply: FastifyReply): Promise<void> | undefined {
+    const found = this.find(request, reply)
+    if (found) return found.then(() => this.#assertUser(request, reply))
+    this.#assertUser(request, reply)
+    return undefined
+  }
+
+  #assertUser(request: FastifyRequest, reply: FastifyReply): void {
+    if (userOf(request.server, request)) return
+    const login = this.#loginOf(request)
+    if (login !== undefined && isPage(request)) {
+      reply.redirect(login)
       return
     }
+    this.challenge(reply)
+    throw errors.UNAUTHENTICATED.with(login === undefined ? {} : { data: { login_url: login } })
   }
 
   /** Says how to authenticate (RFC 9110, 11.6.1), where nothing has said it. */
@@ -95,24 +119,51 @@ export class Authenticator {
     return auth === 'optional' ? [...any, {}] : any
   }
 
-  async #ask(strategy: Strategy, request: FastifyRequest, reply: FastifyReply) {
-    try {
-      return await strategy.authenticate(request, reply)
-    } catch (error) {
-      const { challenge } = strategy
-      const isRefused = PlinthError.is(error) && error.statusCode === 401
-      if (isRefused && challenge !== undefined && !reply.hasHeader('www-authenticate'))
-        reply.header('www-authenticate', challenge)
-      throw error
-    }
-  }
-
   #loginOf(request: FastifyRequest): string | undefined {
     for (const strategy of this.strategies) {
       const login = strategy.login?.(request)
       if (login !== undefined) return login
     }
     return undefined
+  }
+}
+
+function ask(strategy: Strategy, request: FastifyRequest, reply: FastifyReply) {
+  try {
+    return strategy.authenticate(request, reply)
+  } catch (error) {
+    return fail(strategy, reply, error)
+  }
+}
+
+/** Says how it wants to be asked, where it has not said it itself. @throws `error` */
+function fail({ challenge }: Strategy, reply: FastifyReply, error: unknown): never {
+  const isRefused = PlinthError.is(error) && error.statusCode === 401
+  if (isRefused && challenge !== undefined && !reply.hasHeader('www-authenticate'))
+    reply.header('www-authenticate', challenge)
+  throw error
+}
+
+function settle(request: FastifyRequest, { name }: Strategy, found: Authenticated): void {
+  ;(request as { user?: User | null }).user = found.user
+  request.auth = { ...found, strategy: name }
+}
+
+/** Goes on with a request after `work`, unless that has answered it. */
+export function goOn(
+  work: () => Promise<void> | undefined,
+  reply: FastifyReply,
+  done: (error?: Error) => void,
+): void {
+  const next = () => {
+    if (!reply.sent) done()
+  }
+  try {
+    const working = work()
+    if (working) working.then(next, done)
+    else next()
+  } catch (error) {
+    done(error as Error)
   }
 }
 

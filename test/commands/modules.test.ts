@@ -44,11 +44,12 @@ t.test('one codebase, several services: the commands follow PLINTH_MODULES', asy
     ].join('\n'),
   )
   const routes = JSON.parse(await run('routes', '--json'))
+  const open = { auth: null, permissions: [] }
   t.strictSame(
     routes.filter(({ resource }: { resource: string | null }) => resource !== null),
     [
-      { method: 'GET', path: '/cities/towns', resource: 'cities.towns.count' },
-      { method: 'HEAD', path: '/cities/towns', resource: 'cities.towns.count' },
+      { method: 'GET', path: '/cities/towns', resource: 'cities.towns.count', ...open },
+      { method: 'HEAD', path: '/cities/towns', resource: 'cities.towns.count', ...open },
     ],
   )
   const schedules = JSON.parse(await run('schedule', 'list', '--json'))
