@@ -222,6 +222,8 @@ t.test("the kit's values without any variable set", async (t) => {
       TASK_CONCURRENCY: 10,
       TASK_MAX_CRASHES: 5,
       TASK_PAYLOAD_LIMIT: 1_048_576,
+      CORS_CREDENTIALS: false,
+      SECURITY_HEADERS: false,
       QUEUES: true,
     },
   )
