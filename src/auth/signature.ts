@@ -2,6 +2,7 @@ import { createHash, createHmac, randomUUID, timingSafeEqual } from 'node:crypto
 import { Transform, type TransformCallback } from 'node:stream'
 import type { FastifyRequest, RequestPayload } from 'fastify'
 import { errors, type PlinthError } from '../errors.ts'
+import { sendsBody } from '../http/body.ts'
 import type { Strategy } from './authenticator.ts'
 import type { Nonces } from './nonces.ts'
 
@@ -81,7 +82,7 @@ export async function createSignature(
           maxAge: Math.ceil((maxAge + skew) / 1000),
           tolerance: Math.ceil(skew / 1000),
           requiredParams: PARAMETERS,
-          requiredFields: [...COMPONENTS, ...(hasBody(request) ? ['content-digest'] : [])],
+          requiredFields: [...COMPONENTS, ...(sendsBody(request) ? ['content-digest'] : [])],
           async keyLookup({ keyid, nonce, created }) {
             if (++signer.count > 1) throw new Error('one signature is enough')
             if (typeof nonce !== 'string' || !/^[\x21-\x7e]{8,200}$/.test(nonce))
@@ -127,10 +128,6 @@ function urlOf(request: FastifyRequest): string {
   if (!parsed || parsed.pathname + parsed.search !== target)
     throw refusal('the URL can be read in two ways')
   return url
-}
-
-function hasBody({ headers }: FastifyRequest): boolean {
-  return (headers['content-length'] ?? '0') !== '0' || headers['transfer-encoding'] !== undefined
 }
 
 /** What reads the body of a signed request, and fails at its end where that is another than was signed. */

@@ -47,6 +47,13 @@ function problemOfEncoding({ headers }: FastifyRequest): PlinthError | undefined
   return errors.UNSUPPORTED_ENCODING(encoding)
 }
 
+/** Whether something comes behind the headers of a request: in HTTP/2 no header has to say so. */
+export function sendsBody({ headers, raw }: Pick<FastifyRequest, 'headers' | 'raw'>): boolean {
+  const { stream } = raw as { stream?: { readonly endAfterHeaders: boolean } }
+  if (stream) return !stream.endAfterHeaders
+  return (headers['content-length'] ?? '0') !== '0' || headers['transfer-encoding'] !== undefined
+}
+
 /**
  * Refuses a URL with NUL or with percent-encoding that is no UTF-8, which a decoder would replace.
  *

@@ -12,7 +12,7 @@ import type { Security } from '../resource/security.ts'
 import { compileSerializer, liftDefinitions } from '../resource/serialize.ts'
 import { isAsyncIterable, isStream } from '../resource/stream.ts'
 import { compileExact } from '../resource/validate.ts'
-import { assertReadableUrl, createBodyCheck } from './body.ts'
+import { assertReadableUrl, createBodyCheck, sendsBody } from './body.ts'
 import { asJson, type Envelope, successStatusOf, toSend } from './envelope.ts'
 import { evaluatePreconditions } from './precondition.ts'
 import { compileText } from './read-text.ts'
@@ -220,11 +220,13 @@ function allowsTasks(
 }
 
 /** Why `request` cannot be repeated elsewhere: all of it has to be in what the task keeps. */
-function problemOf({ method, headers }: FastifyRequest): string | undefined {
+function problemOf(request: FastifyRequest): string | undefined {
+  const { method, headers } = request
   if (method === 'HEAD') return 'HEAD has no answer to tell its id in'
-  const { 'content-type': type = '', 'content-length': length = '0' } = headers
-  const hasBody = length !== '0' || headers['transfer-encoding'] !== undefined
-  return hasBody && !JSON_TYPE.test(type) ? 'its body is not application/json' : undefined
+  const { 'content-type': type = '' } = headers
+  return sendsBody(request) && !JSON_TYPE.test(type)
+    ? 'its body is not application/json'
+    : undefined
 }
 
 const JSON_TYPE = /^application\/json\s*(;|$)/i

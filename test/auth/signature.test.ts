@@ -1,4 +1,7 @@
 import { createHash, createHmac } from 'node:crypto'
+import { once } from 'node:events'
+import { connect } from 'node:http2'
+import { text } from 'node:stream/consumers'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import redis from '../../plugins/redis.ts'
@@ -183,4 +186,32 @@ t.test('secrets come from the environment, and none is short', async (t) => {
         .status,
       200,
     )
+})
+
+t.test('over HTTP/2, where no header tells of a body, it is signed all the same', async (t) => {
+  const app = Fastify({ http2: true })
+  t.teardown(() => app.close())
+  await app.register(signature as never, { secrets: { billing: SECRET } } as never)
+  app.post('/things', { onRequest: app.auth.required as never }, ({ body }) => body ?? 'nothing')
+  const origin = await app.listen({ host: '127.0.0.1', port: 0 })
+  const session = connect(origin)
+  t.teardown(() => session.close())
+  const post = async (body: string, signed: string | undefined) => {
+    const headers = await signRequest(
+      {
+        method: 'POST',
+        url: `${origin}/things`,
+        headers: JSON_TYPE,
+        ...(signed && { body: signed }),
+      },
+      BILLING,
+    )
+    const stream = session.request({ ':method': 'POST', ':path': '/things', ...headers })
+    stream.end(body)
+    const [answer] = await once(stream, 'response')
+    return [answer[':status'], await text(stream)]
+  }
+  t.strictSame(await post('{"n":1}', '{"n":1}'), [200, '{"n":1}'])
+  t.match(await post('{"n":1}', undefined), [401])
+  t.match(await post('{"n":2}', '{"n":1}'), [401])
 })
