@@ -1,9 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import Type, { type Static } from 'typebox'
+import { BLUEKING } from '../src/config/blueking.ts'
 import type { EnvironmentDefaults } from '../src/config/defaults.ts'
 import type { Config, ConfigOwner } from '../src/config/read.ts'
 import { HOST, type KitConfig, milliseconds, type ServiceConfig } from '../src/config/schema.ts'
-import { protect, secret } from '../src/config/secret.ts'
+import { protect } from '../src/config/secret.ts'
 import { LONGEST_TIMER } from '../src/deadlines.ts'
 import { definePlugin } from '../src/plugin.ts'
 import { assertFree, checkOptions } from '../src/plugin-guards.ts'
@@ -61,14 +62,7 @@ const env = Type.Object({
     'How long requests in flight may take to finish when the server stops, in ms.',
     10_000,
   ),
-  BKPAAS_APP_ID: Type.Optional(
-    Type.String({ description: 'The id of the application on a BlueKing PaaS.', minLength: 1 }),
-  ),
-  BKPAAS_APP_SECRET: secret(
-    Type.Optional(
-      Type.String({ description: 'The secret that belongs to BKPAAS_APP_ID.', minLength: 1 }),
-    ),
-  ),
+  ...BLUEKING,
   BKPAAS_ENVIRONMENT: Type.Optional(
     Type.Enum(['dev', 'stag', 'prod'], { description: 'Where a BlueKing PaaS runs this process.' }),
   ),

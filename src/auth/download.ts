@@ -1,9 +1,7 @@
 import { unlessAborted } from '../abort.ts'
 import { currentContext } from '../resource/context.ts'
 
-export interface Download {
-  /** The media types that are wanted. */
-  readonly accept: string
+export interface Bounds {
   /** How many bytes may come, uncompressed. */
   readonly maxBytes: number
   /** Milliseconds that it may take, the last byte included. */
@@ -12,39 +10,87 @@ export interface Download {
   readonly signal?: AbortSignal
 }
 
+export interface Download extends Bounds {
+  /** The media types that are wanted. */
+  readonly accept: string
+  readonly headers?: Readonly<Record<string, string>>
+  /** The statuses of what is an answer; default: 200 alone. */
+  readonly statuses?: readonly number[]
+}
+
+/** What came, JSON. */
+export interface Answer {
+  readonly status: number
+  readonly headers: Headers
+  readonly text: string
+  readonly value: unknown
+}
+
 /**
- * The text at `url`, in time and not too long; from nowhere else, since redirects are not followed.
+ * The JSON at `url`, in time and not too long; from nowhere else, since redirects are not followed.
  *
- * @throws {Error} where nothing, something else than 200, or too much comes; its message has no part of `url`
+ * @throws {Error} where nothing, another status, something else or too much comes; its message has no part of `url` or of what came
  */
-export async function download(
+export async function downloadJson(
   url: string,
-  { accept, maxBytes, timeout, signal }: Download,
-): Promise<string> {
+  { accept, headers, statuses = [200], ...bounds }: Download,
+): Promise<Answer> {
+  const answer = await fetchJson(url, { headers: { ...headers, accept } }, bounds)
+  if (statuses.includes(answer.status)) return answer
+  throw new Error(`the answer was ${answer.status}`)
+}
+
+/**
+ * The same for any request, whatever its status, unless that says that nobody is there to answer.
+ *
+ * @throws {Error} as above
+ */
+export async function fetchJson(
+  url: string,
+  init: RequestInit,
+  { maxBytes, timeout, signal }: Bounds,
+): Promise<Answer> {
   const controller = new AbortController()
   const late = () => controller.abort(new Error(`nothing complete came within ${timeout} ms`))
   const timer = setTimeout(late, timeout)
+  const signals = [controller.signal, signal, init.signal].filter(
+    (one) => one instanceof AbortSignal,
+  )
   try {
-    const signals = [controller.signal, ...(signal ? [signal] : [])]
     const response = await fetch(url, {
+      ...init,
       signal: AbortSignal.any(signals),
-      headers: { accept },
       redirect: 'error',
     })
-    if (!response.ok) {
+    const { status, headers } = response
+    if (status >= 500) {
       await response.body?.cancel()
-      throw new Error(`the answer was ${response.status}`)
+      throw new Error(`the answer was ${status}`)
     }
-    const chunks: Uint8Array[] = []
-    let bytes = 0
-    for await (const chunk of response.body ?? []) {
-      bytes += chunk.byteLength
-      if (bytes > maxBytes) throw new Error(`more than ${maxBytes} bytes came`)
-      chunks.push(chunk)
-    }
-    return Buffer.concat(chunks).toString()
+    const text = await readText(response, maxBytes)
+    return { status, headers, text, value: parse(text, status) }
   } finally {
     clearTimeout(timer)
+  }
+}
+
+async function readText({ body }: Response, maxBytes: number): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of body ?? []) {
+    bytes += chunk.byteLength
+    if (bytes > maxBytes) throw new Error(`more than ${maxBytes} bytes came`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
+}
+
+/** The words of `JSON.parse` quote what came. */
+function parse(text: string, status: number): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new Error(`the answer, ${status}, is not JSON`)
   }
 }
 

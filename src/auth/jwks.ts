@@ -1,6 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { errors } from '../errors.ts'
-import { download, withinRequest } from './download.ts'
+import { downloadJson } from './download.ts'
 import {
   type JwtAlgorithm,
   type JwtKey,
@@ -9,22 +8,23 @@ import {
   PUBLIC_KEY_ALGORITHMS,
   UnusableKey,
 } from './jwt-keys.ts'
+import { type RemoteLimits, RemoteValue } from './remote-value.ts'
 
 const MAX_BYTES = 262_144
 const MAX_KEYS = 100
 
 /** Milliseconds each. */
-export interface JwksLimits {
+export interface JwksLimits extends RemoteLimits {
   /** How long the keys may take to come; default 3000. */
-  timeout: number
+  readonly timeout: number
   /** How long a key that is not among them is unknown without asking again; default 30,000. */
-  cooldown: number
+  readonly cooldown: number
   /** How long nobody asks again after a failure; default 5000. */
-  retry: number
+  readonly retry: number
   /** After how long they are asked for anew, while those that there are go on to count; default 600,000. */
-  maxAge: number
+  readonly maxAge: number
   /** How long they count while no new ones come; default 86,400,000, a day. */
-  maxStale: number
+  readonly maxStale: number
 }
 
 export const JWKS_LIMITS: JwksLimits = {
@@ -44,50 +44,47 @@ export const JWKS_LIMITS: JwksLimits = {
  */
 export class Jwks implements JwtKeys {
   readonly algorithms = PUBLIC_KEY_ALGORITHMS
-  readonly #url: string
-  readonly #limits: JwksLimits
+  readonly #remote: RemoteValue<ReadonlySet<JwtKey>>
   readonly #log: FastifyBaseLogger
-  #keys: ReadonlySet<JwtKey> = new Set()
-  #answered = Number.NEGATIVE_INFINITY
-  #tried = Number.NEGATIVE_INFINITY
-  #failure: Error | undefined
-  #fetching: Promise<void> | undefined
-  #controller: AbortController | undefined
+  #last: ReadonlySet<JwtKey> = new Set()
 
   constructor(url: string, limits: JwksLimits, log: FastifyBaseLogger) {
-    this.#url = url
-    this.#limits = limits
     this.#log = log
+    const load = async (signal: AbortSignal) => {
+      const { value } = await downloadJson(url, {
+        accept: 'application/jwk-set+json, application/json',
+        maxBytes: MAX_BYTES,
+        timeout: limits.timeout,
+        signal,
+      })
+      this.#last = this.#read(value)
+      return this.#last
+    }
+    const { host } = new URL(url)
+    this.#remote = new RemoteValue({ name: 'the keys of the issuer', host, limits, log, load })
   }
 
   find(kid: string | undefined, algorithm: JwtAlgorithm) {
-    const found = this.#count() ? this.#pick(kid, algorithm) : []
+    const found = this.#pick(kid, algorithm)
     return found.length > 0 ? found : this.#findAnew(kid, algorithm)
   }
 
   has(key: JwtKey): boolean {
-    return this.#count() && this.#keys.has(key)
+    return this.#remote.current?.has(key) ?? false
   }
 
   /** Fulfilled where there are keys that count, or when they have come. @throws {PlinthError} AUTH_UNAVAILABLE */
   async ready(signal?: AbortSignal): Promise<void> {
-    if (!this.#count()) await this.#wait(signal)
+    await this.#remote.get(signal)
   }
 
   /** Gives up what is under way. */
   close(): void {
-    this.#controller?.abort()
-  }
-
-  /** Whether the keys count; where they are old, new ones are asked for meanwhile. */
-  #count(): boolean {
-    const age = performance.now() - this.#answered
-    if (age > this.#limits.maxAge && this.#mayFetch()) this.#fetch().catch(() => {})
-    return age <= this.#limits.maxStale
+    this.#remote.close()
   }
 
   #pick(kid: string | undefined, algorithm: JwtAlgorithm): JwtKey[] {
-    const found = [...this.#keys].filter(
+    const found = [...(this.#remote.current ?? [])].filter(
       (key) => (kid === undefined || key.kid === kid) && key.algorithms.includes(algorithm),
     )
     // A token that names no key is not tried with each.
@@ -95,62 +92,14 @@ export class Jwks implements JwtKeys {
   }
 
   async #findAnew(kid: string | undefined, algorithm: JwtAlgorithm): Promise<JwtKey[]> {
-    await this.#wait()
+    await this.#remote.renew()
     return this.#pick(kid, algorithm)
   }
 
-  #mayFetch(): boolean {
-    if (this.#fetching) return true
-    const { retry, cooldown } = this.#limits
-    return performance.now() - this.#tried >= (this.#failure ? retry : cooldown)
-  }
-
-  /** Waits for keys that are asked for now, where that may be; for no longer than the request may take. */
-  async #wait(signal?: AbortSignal): Promise<void> {
-    if (this.#mayFetch()) await withinRequest(this.#fetch(), unavailable, signal)
-    else if (this.#failure) throw unavailable(this.#failure)
-  }
-
-  /** Asks for the keys, once at a time. */
-  #fetch(): Promise<void> {
-    this.#fetching ??= this.#load().then(
-      () => this.#end(undefined),
-      (error: Error) => {
-        this.#end(error)
-        throw unavailable(error)
-      },
-    )
-    return this.#fetching
-  }
-
-  #end(failure: Error | undefined): void {
-    this.#fetching = undefined
-    this.#tried = performance.now()
-    if (!failure) this.#answered = this.#tried
-    const { host } = new URL(this.#url)
-    if (failure && !this.#failure)
-      this.#log.warn({ err: failure, host }, 'the keys of the issuer of tokens do not come')
-    if (!failure && this.#failure)
-      this.#log.info({ host }, 'the keys of the issuer of tokens come again')
-    this.#failure = failure
-  }
-
-  async #load(): Promise<void> {
-    const controller = new AbortController()
-    this.#controller = controller
-    const text = await download(this.#url, {
-      accept: 'application/jwk-set+json, application/json',
-      maxBytes: MAX_BYTES,
-      timeout: this.#limits.timeout,
-      signal: controller.signal,
-    })
-    this.#keys = this.#read(text)
-  }
-
   /** Those that are the same stay the same: what they have verified counts on. */
-  #read(text: string): ReadonlySet<JwtKey> {
-    const known = new Map([...this.#keys].map((key) => [JSON.stringify(key), key]))
-    const keys = parseKeys(text, (problem) =>
+  #read(answer: unknown): ReadonlySet<JwtKey> {
+    const known = new Map([...this.#last].map((key) => [JSON.stringify(key), key]))
+    const keys = parseKeys(answer, (problem) =>
       this.#log.warn({ problem }, 'a key of the issuer of tokens is not used'),
     )
     return new Set(keys.map((key) => known.get(JSON.stringify(key)) ?? key))
@@ -158,8 +107,8 @@ export class Jwks implements JwtKeys {
 }
 
 /** @throws where it is no JWKS */
-function parseKeys(text: string, refuse: (problem: string) => void): JwtKey[] {
-  const { keys } = (parseJson(text) ?? {}) as { keys?: unknown }
+function parseKeys(answer: unknown, refuse: (problem: string) => void): JwtKey[] {
+  const { keys } = (answer ?? {}) as { keys?: unknown }
   if (!Array.isArray(keys)) throw new Error('what came has no list of keys')
   if (keys.length > MAX_KEYS) throw new Error(`more than ${MAX_KEYS} keys came`)
   return keys.flatMap((jwk) => {
@@ -171,16 +120,4 @@ function parseKeys(text: string, refuse: (problem: string) => void): JwtKey[] {
       return []
     }
   })
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    throw new Error('what came is not JSON')
-  }
-}
-
-function unavailable(cause: Error): Error {
-  return errors.AUTH_UNAVAILABLE.with({ cause }, 'the keys of the issuer do not come')
 }

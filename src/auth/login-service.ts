@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import { LRUCache } from 'lru-cache'
 import { errors } from '../errors.ts'
-import { download, withinRequest } from './download.ts'
+import { type Answer, downloadJson, withinRequest } from './download.ts'
 
 const MAX_BYTES = 65_536
 /** How many answers are kept. */
@@ -22,6 +22,17 @@ export interface LoginLimits {
 
 export const LOGIN_LIMITS: LoginLimits = { timeout: 3000, keep: 60_000, keepRefused: 5000 }
 
+/** How the login service is asked. */
+export interface LoginQuestion {
+  /** Where, without the cookie. */
+  readonly url: string
+  readonly headers?: Readonly<Record<string, string>>
+  /** The statuses of what is an answer; default: 200 alone. */
+  readonly statuses?: readonly number[]
+  /** @throws where it does not say whether somebody has logged in */
+  readonly read: (answer: Answer) => Person | null
+}
+
 /** Who has logged in, as the login service says. */
 export interface Person {
   readonly username: string
@@ -40,7 +51,7 @@ interface Known {
  * moment: one cookie that the login service fails on would keep out all others.
  */
 export class LoginService {
-  readonly #url: string
+  readonly #question: LoginQuestion
   readonly #limits: LoginLimits
   readonly #log: FastifyBaseLogger
   // By their digests: what is kept here is no cookie that somebody could use.
@@ -49,9 +60,8 @@ export class LoginService {
   readonly #closing = new AbortController()
   #isAway = false
 
-  /** @param url what it is asked at, without the cookie */
-  constructor(url: string, limits: LoginLimits, log: FastifyBaseLogger) {
-    this.#url = url
+  constructor(question: LoginQuestion, limits: LoginLimits, log: FastifyBaseLogger) {
+    this.#question = question
     this.#limits = limits
     this.#log = log
   }
@@ -81,16 +91,16 @@ export class LoginService {
 
   async #ask(cookie: string, digest: string): Promise<Person | null> {
     const { timeout, keep, keepRefused } = this.#limits
+    const { url, read, ...question } = this.#question
     try {
-      const url = `${this.#url}?${new URLSearchParams({ bk_token: cookie })}`
-      const { signal } = this.#closing
-      const text = await download(url, {
+      const answer = await downloadJson(`${url}?${new URLSearchParams({ bk_token: cookie })}`, {
+        ...question,
         accept: 'application/json',
         maxBytes: MAX_BYTES,
         timeout,
-        signal,
+        signal: this.#closing.signal,
       })
-      const person = readAnswer(text)
+      const person = read(answer)
       const until = performance.now() + (person ? keep : keepRefused)
       this.#known.set(digest, { person, until })
       this.#tell(undefined)
@@ -103,7 +113,7 @@ export class LoginService {
 
   /** One line when it fails, and one when it answers again. */
   #tell(failure: Error | undefined): void {
-    const { host } = new URL(this.#url)
+    const { host } = new URL(this.#question.url)
     const wasAway = this.#isAway
     this.#isAway = failure !== undefined
     if (failure && !wasAway) this.#log.warn({ err: failure, host }, 'the login service fails')
@@ -111,25 +121,27 @@ export class LoginService {
   }
 }
 
-/** `{ result: true, data: { bk_username } }`, or `{ result: false }`. @throws where it says neither */
-function readAnswer(text: string): Person | null {
-  const { result, data } = parseJson(text)
+/** What the login service itself says: `{ result: true, data: { bk_username } }`, or `{ result: false }`. */
+export function readLogin({ value }: Answer): Person | null {
+  const { result, data } = (value ?? {}) as { result?: unknown; data?: unknown }
   if (result === false) return null
-  const said = (result === true ? (data ?? {}) : {}) as Record<string, unknown>
+  return personOf(result === true ? data : undefined)
+}
+
+/** What it says by the API gateway: `{ data: { bk_username } }`, or 400 with `{ error: { code } }`. */
+export function readGatewayLogin({ status, value }: Answer): Person | null {
+  const { data, error } = (value ?? {}) as { data?: unknown; error?: { code?: unknown } }
+  if (status === 400 && typeof error?.code === 'string') return null
+  return personOf(status === 200 && !error ? data : undefined)
+}
+
+function personOf(data: unknown): Person {
+  const said = (data ?? {}) as Record<string, unknown>
   const username = said.bk_username ?? said.username
   // A name may not look like the id of an app.
   if (typeof username !== 'string' || username === '' || username.startsWith('app:'))
     throw new Error('the answer does not say whether somebody has logged in')
   return { username, data: Object.freeze(said) }
-}
-
-/** The words of `JSON.parse` quote what came. */
-function parseJson(text: string): { result?: unknown; data?: unknown } {
-  try {
-    return JSON.parse(text) ?? {}
-  } catch {
-    throw new Error('the answer is not JSON')
-  }
 }
 
 function unavailable(cause: Error): Error {

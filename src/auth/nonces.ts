@@ -39,7 +39,7 @@ function memoryNonces(): Nonces {
       if (used.has(nonce)) return false
       if (used.size >= REMEMBERED) used.purgeStale()
       // To forget one that still counts would let it in again.
-      if (used.size >= REMEMBERED) throw errors.AUTH_UNAVAILABLE('too many signatures at once')
+      if (used.size >= REMEMBERED) throw errors.AUTH_UNAVAILABLE('too much was used at once')
       used.set(nonce, true, { ttl })
       return true
     },

@@ -1,9 +1,10 @@
-import { createHash, createHmac, randomUUID, timingSafeEqual } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { Transform, type TransformCallback } from 'node:stream'
 import type { FastifyRequest, RequestPayload } from 'fastify'
 import { errors, type PlinthError } from '../errors.ts'
 import { sendsBody } from '../http/body.ts'
 import type { Strategy } from './authenticator.ts'
+import { hmac, isEqual } from './hmac.ts'
 import type { Nonces } from './nonces.ts'
 
 const ALGORITHM = 'hmac-sha256'
@@ -164,14 +165,6 @@ class DigestCheck extends Transform {
         : refusal('the body is not the one that was signed'),
     )
   }
-}
-
-function hmac(secret: string, data: Buffer): Buffer {
-  return createHmac('sha256', secret).update(data).digest()
-}
-
-function isEqual(a: Buffer, b: Buffer): boolean {
-  return a.length === b.length && timingSafeEqual(a, b)
 }
 
 function refusal(problem: string): PlinthError {

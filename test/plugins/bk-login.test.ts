@@ -345,6 +345,73 @@ t.test('a service may say who it is, by another cookie and path, by variables', 
   })
 })
 
+t.test('it is asked by the API gateway, as this app, where that is wanted', async (t) => {
+  const gateway = Fastify({ forceCloseConnections: true })
+  t.teardown(() => gateway.close())
+  const asked: { token: string; headers: Record<string, unknown> }[] = []
+  let answer: (reply: FastifyReply) => unknown = () => ({})
+  gateway.get(
+    '/api/bk-login/prod/login/api/v3/open/bk-tokens/verify/',
+    ({ query, headers }, reply) => {
+      asked.push({ token: (query as { bk_token: string }).bk_token, headers })
+      return answer(reply)
+    },
+  )
+  const url = await gateway.listen({ host: '127.0.0.1', port: 0 })
+  const me = async (app: FastifyInstance) => {
+    app.get('/me', { onRequest: app.auth.required }, (request) => request.auth)
+  }
+  const variables = {
+    BKPAAS_LOGIN_URL: 'https://paas.example/login/',
+    BK_API_URL_TMPL: `${url}/api/{api_name}`,
+    BKPAAS_APP_ID: 'shop',
+    BKPAAS_APP_SECRET: 'the secret of the app',
+  }
+  const toUser = ({ username, data }: { username: string; data: object }) => ({
+    id: username,
+    name: JSON.stringify(data),
+  })
+  const plugins = [bkLogin({ gateway: true, limits: { keepRefused: 0 }, toUser }), me]
+  const { app, logs } = await createService(t, {}, { plugins, variables })
+  const port = await listen(app)
+  const ask = (token: string) => askFor(port, 'GET /me', { Cookie: `bk_token=${token}` })
+  const data = { bk_username: 'nteuuhzx', tenant_id: 'system' }
+  answer = () => ({ data })
+  t.match((await ask('bkcrypt%24A')).json(), {
+    user: { id: 'nteuuhzx', name: JSON.stringify(data) },
+  })
+  t.equal(asked[0]?.token, 'bkcrypt%24A')
+  t.strictSame(JSON.parse(String(asked[0]?.headers['x-bkapi-authorization'])), {
+    bk_app_code: 'shop',
+    bk_app_secret: 'the secret of the app',
+  })
+  t.equal(asked[0]?.headers['x-bk-tenant-id'], 'default')
+  answer = (reply) =>
+    reply.code(400).send({ error: { code: 'VALIDATION_ERROR', message: '登录态已过期' } })
+  const old = await ask('old')
+  t.equal(old.status, 401)
+  t.match(old.json().data, { login_url: /^https:\/\/paas\.example\/login\/\?c_url=/ })
+  for (const [status, body] of [
+    [200, {}],
+    [200, { result: false, data: {} }],
+    [200, { data, error: { code: 'X' } }],
+    [400, { code: 1640001, message: 'app code cannot be empty' }],
+    [401, { error: { code: 'X' } }],
+    [403, { error: { code: 'X' } }],
+    [500, { data }],
+  ] as const) {
+    answer = (reply) => reply.code(status).send(body)
+    t.match((await ask('ann')).json(), AWAY, JSON.stringify([status, body]))
+  }
+  t.notMatch(JSON.stringify(logs), 'the secret of the app')
+
+  const { BK_API_URL_TMPL: _, ...few } = variables
+  await t.rejects(createService(t, {}, { plugins: [bkLogin({ gateway: true })], variables: few }), {
+    code: 'PLUGIN_OPTION_INVALID',
+    message: /its option gateway is true, expected BK_API_URL_TMPL/,
+  })
+})
+
 t.test('what is wrong with its options keeps an app from starting', async (t) => {
   const url = 'https://paas.example/login'
   const wanted = 'expected a URL with http or https, and without a query'
