@@ -4,19 +4,29 @@ import type { Kysely } from 'kysely'
 import { type Static, Type } from 'typebox'
 import { addStrategy } from '../src/auth/authenticator.ts'
 import { readOrigins } from '../src/auth/browser.ts'
-import { createSession, Sessions, type UserOfSession } from '../src/auth/session.ts'
+import {
+  createSession,
+  type SessionSettings,
+  Sessions,
+  type UserOfSession,
+} from '../src/auth/session.ts'
 import {
   createMemoryStore,
   createRedisStore,
   type RedisCommands,
   type SessionStore,
 } from '../src/auth/session-store.ts'
+import type { UserTable } from '../src/auth/users.ts'
 import { errors } from '../src/errors.ts'
 import { definePlugin } from '../src/plugin.ts'
 import { checkOptions, fromEarlier, invalidOption } from '../src/plugin-guards.ts'
 import type { User } from '../src/resource/context.ts'
 
 declare module 'fastify' {
+  interface FastifyInstance {
+    /** The sessions of plinth/plugins/session, for plugins by which people log in. */
+    sessions: Sessions
+  }
   interface FastifyReply {
     /**
      * Begins a session of `user` under a new id, and ends the one there was; the user counts from the next request on. Of
@@ -49,6 +59,11 @@ export interface SessionOptions {
   origins?: string | readonly string[]
   /** Default: Redis as `app.redis`, else the database as `app.db`, else memory. */
   store?: SessionStore
+  /**
+   * Whether users are those of plinth/plugins/users, looked up for each request: a session ends when its user is disabled, or gets
+   * another password. Default: false.
+   */
+  users?: boolean
   /** Who it is that has logged in, asked for each request; undefined or null: nobody any more. Default: who has logged in. */
   toUser?: UserOfSession
 }
@@ -73,12 +88,13 @@ const variables = Type.Object({
  * The strategy `session`: who has logged in by `reply.login(user)` is known by a signed cookie, until `reply.logout()`. Changes are
  * refused that pages of others make with it.
  *
- * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_ORDER; REDIS_MISSING in production, where there is no store
+ * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_ORDER, PLUGIN_MISSING; REDIS_MISSING in production, where there is no store
  */
 export default definePlugin({
   name: 'session',
   env: variables,
-  after: ['config', 'redis', 'database', 'envelope'],
+  after: ['config', 'redis', 'database', 'envelope', 'users'],
+  decorators: ['sessions'],
   async register(app, options: SessionOptions, { name, env }) {
     checkOptions<SessionOptions>('session', options, {
       secret: 'some?',
@@ -89,27 +105,31 @@ export default definePlugin({
       login: 'text?',
       origins: 'some?',
       store: 'object?',
+      users: 'flag?',
       toUser: 'function?',
     })
     const production = isProduction(app)
     const { secure = production, idle = 7_200_000, lifetime = 43_200_000, login } = options
     const { cookie = secure ? '__Host-session' : 'session' } = options
     if (!/^[\w-]+$/.test(cookie)) throw invalidOption('session', 'cookie', cookie, 'a plain name')
-    const settings = {
+    if (options.users && !app.hasDecorator('users'))
+      throw errors.PLUGIN_MISSING(name, 'users', 'register it first')
+    const users = options.users ? app.getDecorator<UserTable>('users') : undefined
+    const settings: SessionSettings = {
       store: options.store ?? (await chooseStore(app, production)),
       secrets: readSecrets(app, options, env, production),
-      cookie: {
-        name: cookie,
-        attributes: `Path=/; HttpOnly; SameSite=Lax${secure ? '; Secure' : ''}`,
-      },
+      cookie,
+      secure,
       idle,
       lifetime,
       origins: readOrigins('session', options.origins ?? env.SESSION_ORIGINS),
       page: login,
       toUser: options.toUser ?? ((user: User) => user),
+      load: users && ((id) => users.loadBound(id)),
     }
     const sessions = new Sessions(settings)
     if (app.hasReplyDecorator('login')) throw errors.PLUGIN_TWICE(name)
+    app.decorate('sessions', sessions)
     app.decorateReply('login', function login(this: FastifyReply, user: User) {
       return sessions.begin(this.request, this, user)
     })

@@ -1,23 +1,23 @@
-import { createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { errors } from '../errors.ts'
 import { assertUser, type User } from '../resource/context.ts'
 import type { Strategy } from './authenticator.ts'
-import { assertOwnPage, isPage, readCookie } from './browser.ts'
+import { assertOwnPage, isPage } from './browser.ts'
 import { withinRequest } from './download.ts'
 import type { SessionStore } from './session-store.ts'
+import { type CookieRules, SignedCookie } from './signed-cookie.ts'
+import type { BoundUser } from './users.ts'
 
 /** Who it is that has logged in as `user`, now; undefined or null: nobody any more. */
 export type UserOfSession = (
   user: User,
 ) => User | null | undefined | Promise<User | null | undefined>
 
-export interface SessionSettings {
+export interface SessionSettings extends CookieRules {
   readonly store: SessionStore
-  /** The first signs, all are known. */
-  readonly secrets: readonly string[]
-  /** Its name, and what else it says. */
-  readonly cookie: { readonly name: string; readonly attributes: string }
+  /** The name of the cookie. */
+  readonly cookie: string
   /** Milliseconds without a request after which it ends. */
   readonly idle: number
   /** Milliseconds after which it ends in any case. */
@@ -27,12 +27,16 @@ export interface SessionSettings {
   /** The page where a person logs in. */
   readonly page: string | undefined
   readonly toUser: UserOfSession
+  /** Who it is at each request, and by which password; undefined: who has logged in, whatever becomes of it. */
+  readonly load: ((id: string) => Promise<BoundUser | undefined>) | undefined
 }
 
 interface Kept {
   readonly user: User
   /** When it ends in any case, as `Date.now()` counts. */
   readonly until: number
+  /** Where users are looked up: of the password that it began with. */
+  readonly password?: string
 }
 
 /**
@@ -40,70 +44,65 @@ interface Kept {
  * the one or makes up the other has no session. A session is written at login and never again, so none that has ended comes back.
  */
 export class Sessions {
+  /** The page where a person logs in. */
+  page: string | undefined
   readonly #settings: SessionSettings
+  readonly #cookie: SignedCookie
 
   constructor(settings: SessionSettings) {
     this.#settings = settings
+    this.page = settings.page
+    this.#cookie = new SignedCookie(settings.cookie, 'plinth session', settings)
+  }
+
+  /** Another cookie of the same kind. */
+  cookie(name: string, purpose: string): SignedCookie {
+    return new SignedCookie(
+      this.#settings.secure ? `__Host-${name}` : name,
+      purpose,
+      this.#settings,
+    )
   }
 
   /** Whose session it is that the request has. @throws {PlinthError} AUTH_UNAVAILABLE */
   async find(request: FastifyRequest): Promise<User | undefined> {
-    const id = this.#idOf(request)
+    const id = this.#cookie.read(request)
     if (id === undefined) return undefined
-    const { store, idle } = this.#settings
-    const text = await available(store.read(keyOf(id), idle))
-    const { user, until } = readKept(text)
-    return user && until > Date.now() ? user : undefined
+    const { store, idle, load } = this.#settings
+    const { user, until, password } = readKept(await available(store.read(keyOf(id), idle)))
+    if (!user || until <= Date.now()) return undefined
+    if (!load) return user
+    const found = await available(load(user.id))
+    return found?.password === password ? found?.user : undefined
   }
 
   /**
    * Begins a session under a new id, and ends the one that the request has.
    *
-   * @throws {PlinthError} CROSS_ORIGIN, AUTH_UNAVAILABLE, USER_INVALID
+   * @throws {PlinthError} CROSS_ORIGIN, AUTH_UNAVAILABLE, USER_INVALID; UNAUTHENTICATED where users are looked up, and it is none
    */
   async begin(request: FastifyRequest, reply: FastifyReply, user: User): Promise<void> {
-    const { store, idle, lifetime, origins } = this.#settings
+    const { store, idle, lifetime, origins, load } = this.#settings
     assertOwnPage(request, origins)
-    const kept: Kept = { user: assertUser(user), until: Date.now() + lifetime }
+    const found = await (load ? available(load(assertUser(user).id)) : { user: assertUser(user) })
+    if (!found) throw errors.UNAUTHENTICATED()
+    const kept: Kept = { ...found, until: Date.now() + lifetime }
     const id = randomBytes(32).toString('base64url')
     await available(store.add(keyOf(id), JSON.stringify(kept), idle))
     await this.#drop(request)
-    this.#setCookie(reply, this.#sign(id), Math.floor(lifetime / 1000))
+    this.#cookie.write(reply, id, Math.floor(lifetime / 1000))
   }
 
   /** Ends the session that the request has. @throws {PlinthError} CROSS_ORIGIN, AUTH_UNAVAILABLE: then it has not ended */
   async end(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     assertOwnPage(request, this.#settings.origins)
     await this.#drop(request)
-    this.#setCookie(reply, '', 0)
+    this.#cookie.clear(reply)
   }
 
   async #drop(request: FastifyRequest): Promise<void> {
-    const id = this.#idOf(request)
+    const id = this.#cookie.read(request)
     if (id !== undefined) await available(this.#settings.store.delete(keyOf(id)))
-  }
-
-  #setCookie(reply: FastifyReply, value: string, maxAge: number): void {
-    const { name, attributes } = this.#settings.cookie
-    reply.header('set-cookie', `${name}=${value}; Max-Age=${maxAge}; ${attributes}`)
-  }
-
-  #sign(id: string): string {
-    const [secret = ''] = this.#settings.secrets
-    return `${id}.${signatureOf(id, secret)}`
-  }
-
-  /** The id in the cookie, where one of the secrets has signed it. */
-  #idOf(request: FastifyRequest): string | undefined {
-    const { cookie, secrets } = this.#settings
-    const [id = '', signature, ...more] = readCookie(request, cookie.name)?.split('.') ?? []
-    if (signature === undefined || more.length > 0) return undefined
-    const given = Buffer.from(signature)
-    const isSigned = secrets.some((secret) => {
-      const own = Buffer.from(signatureOf(id, secret))
-      return own.length === given.length && timingSafeEqual(own, given)
-    })
-    return isSigned ? id : undefined
   }
 }
 
@@ -111,12 +110,12 @@ export class Sessions {
 export function createSession(
   name: string,
   sessions: Sessions,
-  { cookie, origins, page, toUser }: SessionSettings,
+  { cookie, origins, toUser }: SessionSettings,
 ): Strategy {
   return {
     name,
-    scheme: { type: 'apiKey', in: 'cookie', name: cookie.name },
-    login: (request) => page && withNext(page, request),
+    scheme: { type: 'apiKey', in: 'cookie', name: cookie },
+    login: (request) => sessions.page && withNext(sessions.page, request),
     async authenticate(request) {
       const found = await sessions.find(request)
       const user = found && (await toUser(found))
@@ -134,19 +133,14 @@ function withNext(page: string, request: FastifyRequest): string {
   return `${page}?next=${encodeURIComponent(originalUrl)}`
 }
 
-/** For this purpose alone, whatever else is signed with the secret. */
-function signatureOf(id: string, secret: string): string {
-  return createHmac('sha256', secret).update(`plinth session ${id}`).digest('base64url')
-}
-
 function keyOf(id: string): string {
   return hash('sha256', id, 'base64url')
 }
 
-function readKept(text: string | undefined): Partial<Kept> & { until: number } {
+function readKept(text = '{}'): Partial<Kept> & { until: number } {
   try {
-    const { user, until } = JSON.parse(text ?? '{}') as Partial<Kept>
-    return { ...(user && { user }), until: until ?? 0 }
+    const { user, until = 0, password } = JSON.parse(text) as Partial<Kept>
+    return { until, ...(user && { user }), ...(password && { password }) }
   } catch (cause) {
     throw unavailable(cause as Error)
   }

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { type RawBuilder, sql } from 'kysely'
 import { Type } from 'typebox'
 import { secret } from '../config/secret.ts'
@@ -51,6 +52,12 @@ export interface Account {
   readonly locked_until: string | null
   readonly created_at: string
   readonly last_login: string | null
+}
+
+/** A user, and a digest of what is kept of its password: another as soon as that is another. */
+export interface BoundUser {
+  readonly user: User
+  readonly password: string
 }
 
 const SHOWN = AuthUser.columns.filter((name) => name !== 'password') as (keyof Account)[]
@@ -133,6 +140,17 @@ export class UserTable {
   async load(id: string): Promise<User | undefined> {
     const found = await this.#read('id', id)
     return found && !found.disabled ? userOf(found) : undefined
+  }
+
+  /** The same, and by which password. */
+  async loadBound(id: string): Promise<BoundUser | undefined> {
+    const found = await this.#here
+      .selectFrom('auth_user')
+      .select(['id', 'name', 'superuser', 'disabled', 'password'])
+      .where('id', '=', id)
+      .executeTakeFirst()
+    if (!found || found.disabled) return undefined
+    return { user: userOf(found), password: hash('sha256', found.password ?? '', 'base64url') }
   }
 
   /**

@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import { Type } from 'typebox'
 import bearer from '../../plugins/bearer.ts'
 import database from '../../plugins/database.ts'
+import session from '../../plugins/session.ts'
 import users, { loadUser, type UsersOptions } from '../../plugins/users.ts'
 import type { ApiKeysDb } from '../../src/auth/api-keys.ts'
 import { hasScope, isSuperuser } from '../../src/auth/permission.ts'
@@ -435,6 +436,46 @@ for (const { name: driver, url } of databaseDrivers) {
       strategy: 'token',
     })
     t.equal((await ask(port, 'GET /me', { 'x-api-key': `${key}x` })).status, 401)
+  })
+
+  on('a session ends with the password that it began with, and with its user', async (t, url) => {
+    await (await start(t, url)).app.close()
+    const app = Fastify()
+    t.teardown(() => app.close())
+    await app.register(database, { url })
+    await app.register(users, { cost: 10 })
+    await app.register(session, { secret: SECRET, users: true })
+    app.get('/me', { onRequest: app.auth.required }, (request) => request.auth?.user)
+    app.post('/login/:id', async ({ params }, reply) => {
+      await reply.login(params as { id: string })
+      return 'in'
+    })
+    const port = await listen(app)
+    const logIn = async (id: string) => {
+      const answer = await ask(port, `POST /login/${id}`, { 'sec-fetch-site': 'same-origin' })
+      const [Cookie = ''] = answer.headers['set-cookie']?.split(';') ?? []
+      return { status: answer.status, Cookie }
+    }
+    const who = async ({ Cookie }: { Cookie: string }) => {
+      const { status, body } = await ask(port, 'GET /me', { Cookie })
+      return status === 200 ? JSON.parse(body) : status
+    }
+    const { id } = await app.users.create({ name: 'ann', password: PASSWORD })
+    const other = await app.users.create({ name: 'bob', password: PASSWORD })
+    const bob = await logIn(other.id)
+    const [first, second] = [await logIn(id), await logIn(id)]
+    t.strictSame(await who(first), { id, name: 'ann' })
+    await app.users.setPassword(id, 'another password')
+    t.strictSame([await who(first), await who(second)], [401, 401])
+    t.strictSame(await who(bob), { id: other.id, name: 'bob' })
+    const third = await logIn(id)
+    t.strictSame(await who(third), { id, name: 'ann' })
+    await app.users.disable(id)
+    t.equal(await who(third), 401)
+    t.strictSame(await logIn(id), { status: 401, Cookie: '' })
+    t.strictSame(await logIn('nobody'), { status: 401, Cookie: '' })
+    await app.users.enable(id)
+    t.strictSame(await who(third), { id, name: 'ann' }, 'the user is one again')
   })
 
   on('a task runs for a user as it is when it runs', async (t, url) => {
