@@ -10,6 +10,8 @@ interface Route {
   /** Null where the service does not decide who may call what. */
   auth: Auth | null
   permissions: string[]
+  /** Whether each user has other rows there. */
+  scope: boolean
 }
 
 export default class Routes extends BaseCommand {
@@ -35,13 +37,16 @@ export default class Routes extends BaseCommand {
     })
     // Only now: what is decided of a route is added to it after that hook.
     const routes = seen.map(({ route: { config = {} }, method, path }): Route => {
-      const { resource = null, access: { auth = null, permissions = [] } = {} } = config
-      return { method, path, resource, auth, permissions: permissions.map(({ name }) => name) }
+      const { resource = null, access: { auth = null, permissions = [] } = {}, definition } = config
+      const names = permissions.map(({ name }) => name)
+      const scope = definition?.scope !== undefined
+      return { method, path, resource, auth, permissions: names, scope }
     })
     routes.sort((a, b) => a.path.localeCompare(b.path) || a.method.localeCompare(b.method))
     const { formatTable } = await import('./_print.ts')
-    const rows = routes.map(({ method, path, resource, auth, permissions }) => {
-      const who = [auth ?? 'everybody', permissions.join(', ')]
+    const rows = routes.map(({ method, path, resource, auth, permissions, scope }) => {
+      const limits = [...permissions, ...(scope ? ['a scope'] : [])]
+      const who = [auth ?? 'everybody', limits.join(', ')]
       return [method, path, ...(flags.auth ? who : []), resource ?? '']
     })
     this.log(formatTable(rows))

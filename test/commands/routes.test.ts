@@ -54,6 +54,7 @@ t.test("every route, the service's own and the kit's, by path", async (t) => {
       resource,
       auth: null,
       permissions: [],
+      scope: false,
     })),
   )
 })
@@ -69,6 +70,8 @@ const thing = (path, more) => defineResource({ summary: 'Thing', path, perform: 
 const resources = {
   any: thing('/any', { auth: 'public' }),
   staff: thing('/staff', { permissions: [isStaff, not(isStaff)] }),
+  own: thing('/own', { scope: (_, query) => query }),
+  ownStaff: thing('/own-staff', { permissions: isStaff, scope: (_, query) => query }),
 }
 export const things = defineModule({ prefix: '/things', auth: 'optional', resources })
 `,
@@ -88,6 +91,8 @@ export const things = defineModule({ prefix: '/things', auth: 'optional', resour
       ['GET', '/readyz', 'public'],
       ['GET', '/tasks/:id', 'optional'],
       ['GET', '/things/any', 'public', 'things.any'],
+      ['GET', '/things/own', 'optional', 'a scope', 'things.own'],
+      ['GET', '/things/own-staff', 'optional', 'isStaff, a scope', 'things.ownStaff'],
       ['GET', '/things/staff', 'optional', 'isStaff, not isStaff', 'things.staff'],
     ],
   )
