@@ -17,8 +17,13 @@ export function readCookie({ headers }: FastifyRequest, name: string): string | 
 }
 
 /** Whether a person would see the answer: a browser that opens a page says so. */
-export function isPage({ method, headers }: FastifyRequest): boolean {
-  return (method === 'GET' || method === 'HEAD') && /\btext\/html\b/.test(headers.accept ?? '')
+export function isPage(request: FastifyRequest): boolean {
+  return (request.method === 'GET' || request.method === 'HEAD') && acceptsPage(request)
+}
+
+/** The same of any request, a form that is sent, too. */
+export function acceptsPage({ headers }: FastifyRequest): boolean {
+  return /\btext\/html\b/.test(headers.accept ?? '')
 }
 
 /**

@@ -184,6 +184,8 @@ const phrases: Language['phrases'] = {
   'it has been closed': '已关闭',
   'the login service does not answer': '登录服务没有响应',
   'the keys of the issuer do not come': '无法取得签发者的密钥',
+  'the endpoints of the OpenID provider do not come': '无法取得 OpenID 提供方的端点',
+  'the OpenID provider does not answer': 'OpenID 提供方没有响应',
 }
 
 const language: Language = { messages, phrases }

@@ -1,0 +1,162 @@
+import type { FastifyInstance } from 'fastify'
+import { Type } from 'typebox'
+import { type UserOfClaims, userOfClaims } from '../src/auth/bearer.ts'
+import { createNonces } from '../src/auth/nonces.ts'
+import { OidcLogin, OidcProvider } from '../src/auth/oidc.ts'
+import type { Sessions } from '../src/auth/session.ts'
+import { definePlugin } from '../src/plugin.ts'
+import { checkOptions, invalidOption, requirePackages } from '../src/plugin-guards.ts'
+
+export interface OidcOptions {
+  /** The provider: `https://login.example.com/realms/shop`. Default: OIDC_ISSUER. */
+  issuer?: string
+  /** What the service is called there. Default: OIDC_CLIENT_ID. */
+  clientId?: string
+  /** Default: OIDC_CLIENT_SECRET; a client without one is a public one. */
+  clientSecret?: string
+  /** Default: OIDC_SCOPES, or `openid profile`. */
+  scopes?: readonly string[]
+  /** The callback as browsers reach it. Default: OIDC_CALLBACK_URL, or where the request came to. */
+  callback?: string
+  /** Where the routes are; default `/oidc`. */
+  prefix?: string
+  /** The path of the page where a person goes who has logged out; default `/`. */
+  loggedOut?: string
+  /** Whether the userinfo endpoint is asked, too: some providers tell names and addresses only there. Default false. */
+  userinfo?: boolean
+  /** Milliseconds for each answer of the provider; default 3000. */
+  timeout?: number
+  /** Whether the issuer may be one of http that is not on this machine; default false. */
+  insecure?: boolean
+  /** Who has logged in; undefined or null: nobody, which is 401. Default: `sub` as id, and `name`. */
+  toUser?: UserOfClaims
+}
+
+const ADDRESS = { format: 'uri', pattern: '^https?:' }
+
+/**
+ * People log in by a provider of OpenID Connect (authorization code with PKCE), and have a session of plinth/plugins/session then:
+ * `GET /oidc/login?next=/page`, `GET /oidc/callback`, `POST /oidc/logout`. The login page of the session is the first of these,
+ * where it has no other.
+ *
+ * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_MISSING, PACKAGE_MISSING
+ */
+export default definePlugin({
+  name: 'oidc',
+  needs: ['session'],
+  after: ['redis'],
+  env: Type.Object({
+    OIDC_ISSUER: Type.Optional(
+      Type.String({
+        description: 'The OpenID provider by which people log in.',
+        expected: 'https://login.example.com/realms/shop',
+        ...ADDRESS,
+      }),
+    ),
+    OIDC_CLIENT_ID: Type.Optional(
+      Type.String({ description: 'What the service is called at the OpenID provider.' }),
+    ),
+    OIDC_CLIENT_SECRET: Type.Optional(
+      Type.String({ description: 'The secret that belongs to OIDC_CLIENT_ID.', secret: true }),
+    ),
+    OIDC_SCOPES: Type.Optional(
+      Type.String({
+        description: 'What the OpenID provider is to tell of people.',
+        expected: 'openid and others, with spaces between them',
+        pattern: '(^| )openid( |$)',
+      }),
+    ),
+    OIDC_CALLBACK_URL: Type.Optional(
+      Type.String({
+        description: 'Where people come back to from the OpenID provider, as browsers reach it.',
+        expected: 'https://shop.example.com/oidc/callback',
+        ...ADDRESS,
+      }),
+    ),
+  }),
+  checks: [
+    (_app, { options, env, production }) => {
+      const { issuer = env.OIDC_ISSUER ?? '' } = options as OidcOptions
+      const message = 'the OpenID provider is asked by http: who changes answers can be anybody'
+      return production && issuer.startsWith('http:') ? [{ level: 'warning', message }] : []
+    },
+  ],
+  async register(app, options: OidcOptions, { name, env }) {
+    checkOptions<OidcOptions>('oidc', options, {
+      issuer: 'text?',
+      clientId: 'text?',
+      clientSecret: 'text?',
+      scopes: 'texts?',
+      callback: 'text?',
+      prefix: 'path?',
+      loggedOut: 'text?',
+      userinfo: 'flag?',
+      timeout: 'count?',
+      insecure: 'flag?',
+      toUser: 'function?',
+    })
+    requirePackages('oidc', ['openid-client'])
+    const { issuer = env.OIDC_ISSUER, insecure = false, userinfo = false, timeout = 3000 } = options
+    const { clientId = env.OIDC_CLIENT_ID, clientSecret = env.OIDC_CLIENT_SECRET } = options
+    const { prefix = '/oidc', loggedOut = '/', callback = env.OIDC_CALLBACK_URL } = options
+    const { scopes = (env.OIDC_SCOPES ?? 'openid profile').split(' '), toUser } = options
+    if (!clientId) throw invalidOption('oidc', 'clientId', clientId, 'a text (OIDC_CLIENT_ID)')
+    if (!scopes.includes('openid')) throw invalidOption('oidc', 'scopes', scopes, 'openid, too')
+    if (!isOwnPath(loggedOut)) throw invalidOption('oidc', 'loggedOut', loggedOut, 'a path')
+    if (callback !== undefined && !/^https?:[^?#]*$/.test(callback))
+      throw invalidOption('oidc', 'callback', callback, 'a URL without a query (OIDC_CALLBACK_URL)')
+    const server = readIssuer(issuer, insecure)
+    const provider = new OidcProvider(
+      await import('openid-client'),
+      { issuer: server, clientId, clientSecret, timeout, userinfo },
+      app.log,
+    )
+    app.addHook('onClose', async () => provider.close())
+    const sessions = app.getDecorator<Sessions>('sessions')
+    const path = app.prefix + prefix
+    sessions.page ??= `${path}/login`
+    const login = new OidcLogin({
+      provider,
+      scope: scopes.join(' '),
+      prefix: path,
+      callback,
+      loggedOut,
+      cookie: (cookie) => sessions.cookie(cookie, `plinth ${name}`),
+      cookieName: name,
+      nonces: createNonces(app, `${name}:state`),
+      toUser: toUser ?? userOfClaims,
+    })
+    await app.register(async (scope) => addRoutes(scope, login), { prefix })
+  },
+})
+
+function addRoutes(app: FastifyInstance, login: OidcLogin): void {
+  // Only a person begins, and a code is good once: nothing is tried by HEAD.
+  const options = { exposeHeadRoute: false, config: { auth: 'public' as const } }
+  app.get('/login', options, (request, reply) => login.begin(request, reply))
+  app.get('/callback', options, (request, reply) => login.finish(request, reply))
+  // A form of a page sends a body, though nothing is in it.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', { parseAs: 'string', bodyLimit: 1024 }, async () => null)
+  app.post('/logout', options, (request, reply) => login.end(request, reply))
+}
+
+/** Over http anybody on the way could be the provider; on this machine there is no way. */
+function readIssuer(issuer: string | undefined, insecure: boolean): URL {
+  const url = issuer === undefined ? null : URL.parse(issuer)
+  const isLocal = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url?.hostname ?? '')
+  const isFit = url?.protocol === 'https:' || (url?.protocol === 'http:' && (insecure || isLocal))
+  // With that in it the library believes whatever issuer is told there.
+  if (url && isFit && !url.href.includes('/.well-known/') && url.search + url.hash === '')
+    return url
+  throw invalidOption(
+    'oidc',
+    'issuer',
+    issuer,
+    'a URL with https, its issuer as the provider says it (OIDC_ISSUER); with http on this machine alone, or with insecure: true',
+  )
+}
+
+function isOwnPath(path: string): boolean {
+  return URL.parse(path, 'http://own')?.origin === 'http://own' && path.startsWith('/')
+}
