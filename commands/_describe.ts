@@ -1,4 +1,5 @@
 import { PlinthError } from '../src/errors.ts'
+import { atSources } from '../src/process/source-lines.ts'
 
 /** An error with an exit code of its own: of oclif, or of a command by `this.error()` or, as `EEXIT`, `this.exit()`. */
 export interface OclifError extends Error {
@@ -12,7 +13,8 @@ export interface OclifError extends Error {
  */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  if (!PlinthError.is(error)) return error.stack ?? error.message
+  if (!PlinthError.is(error))
+    return error.stack === undefined ? error.message : atSources(error.stack)
   // The message of CONFIG_INVALID has them already.
   const details = error.errors?.filter(({ message }) => !error.message.includes(message)) ?? []
   const places = details.map(({ path, message }) => `  ${path || '/'} ${message}`)

@@ -1,10 +1,10 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { kit } from '../src/process/kit.ts'
-import { manage, startServe } from './helpers/manage.ts'
+import { logLines, manage, startServe } from './helpers/manage.ts'
 import { CONSUMER_OPTIONS, pack, run } from './helpers/pack.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -43,8 +43,16 @@ export const retrieve = defineResource({
   },
 })
 
+export const fail = defineResource({
+  summary: 'Fails',
+  path: '/fail',
+  perform() {
+    throw new Error('it broke')
+  },
+})
+
 const env = Type.Object({ SITE: Type.String({ format: 'uri', default: 'http://shop.test' }) })
-const things = defineModule({ prefix: '/things', resources: { retrieve } })
+const things = defineModule({ prefix: '/things', resources: { retrieve, fail } })
 export default defineService({ name: 'shop', env, modules: { things } })
 `,
   'src/types.ts': `
@@ -188,7 +196,10 @@ t.test('the packed package, installed in a project', async (t) => {
     const of = (...args: string[]) => manage(t, args, { ...command, program })
     t.strictSame(await of('resources'), {
       ...ok,
-      stdout: 'things.retrieve  GET  /things/:id  One thing\n',
+      stdout: [
+        'things.retrieve  GET  /things/:id   One thing',
+        'things.fail      GET  /things/fail  Fails\n',
+      ].join('\n'),
     })
     t.match(await of('--help'), { ...ok, stdout: /^ {2}add {2}Add a thing$/m })
     t.match(await of('check'), { ...ok, code: 1, stdout: 'not applied: 0001_thing' })
@@ -219,7 +230,18 @@ t.test('the packed package, installed in a project', async (t) => {
     t.equal(script.status, 200)
     // A server waits for answers that are on their way.
     await script.text()
+    t.match(await get('/things/fail'), { result: false, code: 'INTERNAL' })
     child.kill('SIGTERM')
+    const log = logLines((await ended).stdout)
+    const { err } = log.find(({ err }) => err) as { err: { stack: string } }
+    // Of the service as it is written, and of the kit as it was before it was built.
+    t.match(err.stack, /at .*perform \(file:\/\/.*\/shop\/src\/service\.ts:28:11\)/)
+    const places = [...err.stack.matchAll(/plinth\/(src\/resource\/[\w-]+\.ts):(\d+):\d+/g)]
+    t.not(places.length, 0)
+    for (const [, path = '', line] of places) {
+      const lines = readFileSync(join(ROOT, path), 'utf8').split('\n')
+      t.match(lines[Number(line) - 1], /\(/, `${path}:${line}`)
+    }
     // Nobody has asked for the page of the queues: it is told, and no more.
     const lacking = 'npm install @bull-board/api @bull-board/fastify'
     const told = new RegExp(`"plugin":"queues",.*started without it: .*${lacking}`)

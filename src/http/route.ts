@@ -1,3 +1,4 @@
+import type { ValidateFunction } from 'ajv/dist/2019.js'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { errors } from '../errors.ts'
 import type { Access } from '../resource/access.ts'
@@ -11,7 +12,7 @@ import { boundNumbers, hasSecrets, type JsonSchema } from '../resource/schema.ts
 import type { Security } from '../resource/security.ts'
 import { compileSerializer, liftDefinitions } from '../resource/serialize.ts'
 import { isAsyncIterable, isStream } from '../resource/stream.ts'
-import { compileExact } from '../resource/validate.ts'
+import { compileExact, compileLater } from '../resource/validate.ts'
 import { assertReadableUrl, createBodyCheck, sendsBody } from './body.ts'
 import { asJson, type Envelope, successStatusOf, toSend } from './envelope.ts'
 import { evaluatePreconditions } from './precondition.ts'
@@ -81,8 +82,7 @@ export function createRoute(
     url,
     config: { resource: name, definition, deadline, async, limits, ...(access && { access }) },
     schema: createRouteSchema(resource, compiled.response, parts, settings),
-    validatorCompiler: ({ schema, httpPart }) => compilePart(schema as JsonSchema, httpPart),
-    serializerCompiler: ({ schema }) => compileSerializer(schema as JsonSchema),
+    ...(app.responses.strict ? compilers : lateCompilers),
     ...(own !== undefined && { onRequest: setDeadline(own) }),
     ...(checkBody && { preValidation: checkBody }),
     handler: createHandler(name, resource, createMerge(parts), { ...settings, async }),
@@ -108,6 +108,26 @@ function createRouteSchema(
       [successStatusOf(envelope, definition)]: liftDefinitions(envelope.successSchema(response)),
     },
   }
+}
+
+type Compilers = Required<Pick<RouteOptions, 'validatorCompiler' | 'serializerCompiler'>>
+
+const compilers: Compilers = {
+  validatorCompiler: ({ schema, httpPart }) => compilePart(schema as JsonSchema, httpPart),
+  serializerCompiler: ({ schema }) => compileSerializer(schema as JsonSchema),
+}
+
+/** In production, where what cannot be compiled was found before: a service of a thousand resources starts like one of ten. */
+const lateCompilers: Compilers = {
+  validatorCompiler: (part) =>
+    compileLater(() => compilers.validatorCompiler(part) as ValidateFunction),
+  serializerCompiler: (part) => {
+    let write: ((data: unknown) => string) | undefined
+    return (data) => {
+      write ??= compilers.serializerCompiler(part)
+      return write(data)
+    }
+  },
 }
 
 function compilePart(schema: JsonSchema, httpPart: string | undefined) {

@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import type { Writable } from 'node:stream'
 import type { FastifyBaseLogger, FastifyServerOptions } from 'fastify'
-import { type destination, symbols } from 'pino'
+import { type destination, stdSerializers, symbols } from 'pino'
+import { atSources } from './source-lines.ts'
 
 /** How a service logs to stdout: a JSON object a line; pretty on a terminal, by pino-pretty; with `silent` there is no logger at all. */
 export async function loggerOptions(
@@ -12,12 +13,29 @@ export async function loggerOptions(
   // Where it is not installed a terminal shows the same lines as a file.
   const pretty = process.stdout.isTTY && (await import('pino-pretty').catch(() => undefined))
   if (!pretty) return { ...logFormat(name), level }
-  return { level, stream: pretty.default({ sync: true, ignore: 'pid,hostname,name' }) }
+  return { level, serializers, stream: pretty.default({ sync: true, ignore: 'pid,hostname,name' }) }
 }
 
 /** How a log line looks: the service, the level by its name, the time as ISO 8601. */
 export function logFormat(name: string) {
-  return { name, timestamp: isoTime, formatters: { level: levelName } }
+  return { name, timestamp: isoTime, formatters: { level: levelName }, serializers }
+}
+
+/** An error as a line of the log has it. */
+interface LoggedError {
+  [key: string]: unknown
+  type: string
+  message: string
+  stack: string
+}
+
+const serializers = {
+  err(error: Error): LoggedError {
+    const told: LoggedError = stdSerializers.err(error)
+    // Anything may be thrown.
+    if (typeof told?.stack === 'string') told.stack = atSources(told.stack)
+    return told
+  },
 }
 
 /**

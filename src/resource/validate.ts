@@ -53,6 +53,19 @@ export function compileExact(schema: JsonSchema): ValidateFunction {
   return compiled
 }
 
+/** A validator that is compiled when it is first asked. */
+export function compileLater(compile: () => ValidateFunction): ValidateFunction {
+  let validate: ValidateFunction | undefined
+  const later = (value: unknown): boolean => {
+    validate ??= compile()
+    const fits = validate(value)
+    later.errors = validate.errors
+    return fits as boolean
+  }
+  later.errors = undefined as ValidateFunction['errors']
+  return later as ValidateFunction
+}
+
 /** `validate`, which may call itself, for values that are nested deeper than the stack reaches. */
 function boundDepth(validate: ValidateFunction): ValidateFunction {
   const bounded = (value: unknown): boolean => {

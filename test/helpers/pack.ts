@@ -34,7 +34,8 @@ export function run(program: string, args: readonly string[], options: ExecFileO
 /** Packs a copy of the repository, which builds it, into `folder`; the path of the tarball. */
 export async function pack(folder: string): Promise<string> {
   const copy = join(folder, 'copy')
-  const parts = 'bin src plugins commands docs package.json tsconfig.json tsconfig.build.json'
+  const parts =
+    'bin src plugins commands docs package.json tsconfig.json tsconfig.build.json rolldown.config.ts'
   for (const part of [...parts.split(' '), 'CHANGELOG.md', 'LICENSE', 'README.md']) {
     cpSync(join(ROOT, part), join(copy, part), { recursive: true })
   }

@@ -1,0 +1,106 @@
+import { globSync, readFileSync, rmSync } from 'node:fs'
+import { join, posix, relative } from 'node:path'
+import { defineConfig } from 'rolldown'
+
+// Writes dist/: a module costs a third of a millisecond of CPU to load, and the kit with TypeBox and Kysely is a thousand of
+// them (docs/decisions/0021-built-as-few-files.md).
+
+const ROOT = import.meta.dirname
+const { exports, imports } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
+
+/** What is imported by its own path: by services, by bin/manage, by oclif, or as a file of a folder. */
+const entries = [
+  ...[...Object.values(exports), imports['#manage']]
+    .map((one) => (one as { 'plinth-source'?: string })['plinth-source'])
+    .flatMap((path) => (path ? globSync(path.replace('./', ''), { cwd: ROOT }) : [])),
+  'commands/_selected.ts',
+  // Timed alone: bench/migrate-child.ts.
+  'src/database/migrator.ts',
+  ...globSync('{commands/_users/**,src/auth/migrations}/*.ts', { cwd: ROOT }),
+].map((path) => path.slice(0, -'.ts'.length))
+
+/** Packages whose code is in dist/: they consist of hundreds of modules. Their types are read from where they are installed. */
+const BUNDLED = ['typebox', 'kysely']
+
+// What `import 'plinth'` loads, and what serving loads besides: each is one file.
+const library = closure(['src/index.ts', 'src/auth/index.ts', 'src/database/sql.ts'])
+const serving = closure(
+  [
+    'commands/_serve.ts',
+    'src/process/load.ts',
+    'src/process/server-options.ts',
+    'src/process/shutdown.ts',
+    'src/http/serve-resources.ts',
+    'src/http/languages.ts',
+    'src/http/task-routes.ts',
+    'src/cache/open.ts',
+    'src/database/outbox.ts',
+    'src/database/sqlite/open.ts',
+    'src/resource/task-source.ts',
+    'src/task/scheduler.ts',
+  ],
+  library,
+)
+
+/** The files that `roots` import, not only types and not only later, but for those in `known`. */
+function closure(roots: readonly string[], known: ReadonlySet<string> = new Set()): Set<string> {
+  const found = new Set(roots)
+  for (const path of found) {
+    const text = readFileSync(join(ROOT, path), 'utf8')
+    const imported = text.matchAll(
+      /^(?:(?:import|export)(?! type\b)[^'"]*? from |import )'(\.[^']+)'/gm,
+    )
+    for (const [, specifier = ''] of imported) {
+      const file = posix.join(posix.dirname(path), specifier)
+      if (!known.has(file)) found.add(file)
+    }
+  }
+  return found
+}
+
+const within = (files: ReadonlySet<string>) => (id: string) => files.has(relative(ROOT, id))
+
+export default defineConfig({
+  input: Object.fromEntries(entries.map((path) => [path, `${path}.ts`])),
+  platform: 'node',
+  external: (id) => /^[^./]/.test(id) && !BUNDLED.includes(id),
+  // What is loaded later in one place, and with the rest in another, is with the rest.
+  checks: { ineffectiveDynamicImport: false },
+  plugins: [
+    {
+      name: 'clean',
+      buildStart() {
+        for (const path of globSync('dist/**/*.{js,map}', { cwd: ROOT })) rmSync(join(ROOT, path))
+      },
+    },
+    {
+      name: 'licences',
+      generateBundle(_, bundle) {
+        for (const name of BUNDLED) {
+          const [file = ''] = globSync(`node_modules/${name}/{LICENSE,license}`, { cwd: ROOT })
+          const source = readFileSync(join(ROOT, file), 'utf8')
+          this.emitFile({ type: 'asset', fileName: `chunks/${name}.LICENSE`, source })
+          // As large as all of the rest, and nobody mends them here.
+          delete bundle[`chunks/${name}.js.map`]
+        }
+      },
+    },
+  ],
+  output: {
+    dir: 'dist',
+    sourcemap: true,
+    entryFileNames: '[name].js',
+    chunkFileNames: 'chunks/[name].js',
+    codeSplitting: {
+      groups: [
+        ...BUNDLED.map((name) => ({
+          name,
+          test: new RegExp(`/node_modules/${name}/`),
+          priority: 3,
+        })),
+        { name: 'library', test: within(library), priority: 2 },
+        { name: 'serving', test: within(serving), priority: 1 },
+      ],
+    },
+  },
+})
