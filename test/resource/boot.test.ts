@@ -142,6 +142,35 @@ t.test('a timeout is one that a timer can be set for, or 0', async (t) => {
   }
 })
 
+t.test(
+  'what a schema cannot be compiled to keeps an app from starting, but in production',
+  async (t) => {
+    const broken = Type.Object({ name: Type.String({ pattern: '(' }) })
+    const things = {
+      one: defineResource({ summary: 'x', path: '/one', request: broken, perform }),
+      two: defineResource({
+        summary: 'y',
+        method: 'POST',
+        path: '/two/:id',
+        request: Type.Object({ ...Id.properties, size: Type.Integer({ minimum: 1 }) }),
+        response: Id,
+        perform: ({ id }) => ({ id, secret: 'left out' }),
+      }),
+    }
+    t.match(await failure(serveThings(t, things, { strict: true })), { message: /Invalid regular/ })
+    const app = await serveThings(t, things, { strict: false })
+    t.match((await app.inject('/things/one?name=x')).statusCode, 500)
+    // The first request, for which it is compiled, and the next ones.
+    for (const size of [0, 1, 0, 1]) {
+      const url = '/things/two/7'
+      const response = await app.inject({ method: 'POST', url, payload: { size } })
+      const wrong = { result: false, errors: [{ path: '/size', message: 'must be >= 1' }] }
+      t.match(response.json(), size === 0 ? wrong : { result: true, data: { id: 7 } })
+      t.notMatch(response.body, 'left out')
+    }
+  },
+)
+
 t.test('a timeout of 0 has no end, by every way', async (t) => {
   const one = defineResource({
     summary: 'x',
