@@ -252,6 +252,26 @@ export const errors = {
     500,
     'The task %s is given up: the process that ran it has died %s times',
   ),
+  UPSTREAM_UNAVAILABLE: defineError<[api: string]>(
+    'UPSTREAM_UNAVAILABLE',
+    503,
+    'The system %s, which this needs, cannot be used right now; try again later',
+  ),
+  UPSTREAM_TIMEOUT: defineError<[api: string]>(
+    'UPSTREAM_TIMEOUT',
+    504,
+    'The system %s, which this needs, has not answered in time; try again later',
+  ),
+  UPSTREAM_REFUSED: defineError<[api: string]>(
+    'UPSTREAM_REFUSED',
+    502,
+    'The system %s, which this needs, has refused it; the log of the service tells why under this request id',
+  ),
+  UPSTREAM_INVALID: defineError<[api: string]>(
+    'UPSTREAM_INVALID',
+    502,
+    'The system %s, which this needs, has answered with something else than was agreed; the log of the service tells what under this request id',
+  ),
   NOT_READY: defineError<[problems: string]>('NOT_READY', 503, 'This process cannot serve now: %s'),
   DEADLINE_EXCEEDED: defineError<[milliseconds: number]>(
     'DEADLINE_EXCEEDED',
@@ -356,6 +376,16 @@ export const errors = {
     'CACHE_MISSING',
     500,
     'There is no cache: register plinth/plugins/cache',
+  ),
+  API_INVALID: defineError<[api: string, problem: string]>(
+    'API_INVALID',
+    500,
+    'The API %s cannot be used: %s',
+  ),
+  UPSTREAM_MISSING: defineError(
+    'UPSTREAM_MISSING',
+    500,
+    'Nothing here calls other systems: register plinth/plugins/upstream',
   ),
   TASKS_MISSING: defineError(
     'TASKS_MISSING',

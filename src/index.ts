@@ -33,6 +33,21 @@ export {
   type PluginFinding,
   type PluginMetric,
 } from './plugin.ts'
+export {
+  type Api,
+  type ApiDefinition,
+  type ApiResourceDefinition,
+  defineApi,
+} from './remote/api.ts'
+export type {
+  ApiAuth,
+  ApiCall,
+  ApiFailure,
+  ApiHeaders,
+  ApiHooks,
+  ApiRequest,
+  ApiSettings,
+} from './remote/api-settings.ts'
 export type { CallOptions } from './resource/call.ts'
 export {
   Context,
@@ -48,3 +63,5 @@ export { defineResource, type Resource } from './resource/resource.ts'
 export type { Call, StepMessage } from './resource/steps.ts'
 export { chain, group } from './resource/task-plan.ts'
 export { type App, createApp } from './service.ts'
+export type { UpstreamAnswer } from './upstream/exchange.ts'
+export { type UpstreamDetails, UpstreamError } from './upstream/upstream-error.ts'

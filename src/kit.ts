@@ -18,6 +18,7 @@ import requestLog from '../plugins/request-log.ts'
 import resources from '../plugins/resources.ts'
 import securityHeaders from '../plugins/security-headers.ts'
 import tasks from '../plugins/tasks.ts'
+import upstream from '../plugins/upstream.ts'
 import { type EnvironmentDefaults, mapEnvironments } from './config/defaults.ts'
 import type { ConfigOwner } from './config/read.ts'
 import type { Model } from './database/model/model.ts'
@@ -53,6 +54,7 @@ export const kitPlugins: readonly PluginInstance[] = [
   deadline,
   database,
   redis,
+  upstream,
   cache,
   tasks,
   queues,

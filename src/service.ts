@@ -40,6 +40,7 @@ export type {} from '../plugins/request-log.ts'
 export type {} from '../plugins/resources.ts'
 export type {} from '../plugins/security-headers.ts'
 export type {} from '../plugins/tasks.ts'
+export type {} from '../plugins/upstream.ts'
 
 /**
  * Reads the configuration of a service.

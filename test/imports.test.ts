@@ -13,7 +13,7 @@ const LAYERS: readonly RegExp[] = [
   /^plugins\//,
   /^src\/((plugin|plugin-guards|define-service)\.ts|process\/)/,
   /^src\/openapi\//,
-  /^src\/(http|crud|auth)\//,
+  /^src\/(http|crud|auth|remote)\//,
   /^src\/resource\//,
   /^src\/(cache|task|database|upstream)\//,
   /^src\/config\//,
@@ -142,7 +142,8 @@ t.test('who lists the plugins of the kit loads nothing that only some of them ne
   }
   visit('src/kit.ts')
   t.ok(all.has('plugins/tasks.ts') && all.has('src/plugin.ts') && all.has('typebox'))
-  const heavy = /^(fastify|pino|find-my-way|@fastify|@bull-board|bullmq|ioredis|mysql2)/
+  const heavy =
+    /^(fastify|pino|find-my-way|@fastify|@bull-board|bullmq|ioredis|mysql2|undici|cockatiel)/
   const inner =
     /^src\/(openapi|cache\/open|database\/(mysql|sqlite)\/|http\/(route|serve-)|task\/task-process)/
   t.strictSame(

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { ValidateFunction } from 'ajv/dist/2019.js'
 import type { FastifyInstance } from 'fastify'
 import type { AnyDefined } from './contract.ts'
+import { compilePick, type Pick } from './pick.ts'
 import { completeSchema, type SharedSchemas } from './references.ts'
 import { boundNumbers, closeSchema, hasDefaults, type JsonSchema } from './schema.ts'
 import { compileSerializer } from './serialize.ts'
@@ -14,6 +15,7 @@ export class CompiledResource {
   readonly response: JsonSchema
   #request: DataValidator | undefined
   #response: DataValidator | undefined
+  #foreign: ForeignReader | undefined
   #writer: Writer | undefined
 
   constructor({ request, response }: AnyDefined, shared: SharedSchemas, name: string) {
@@ -31,6 +33,14 @@ export class CompiledResource {
     return this.#response
   }
 
+  get foreignReader(): ForeignReader {
+    this.#foreign ??= {
+      validate: compileExact(boundNumbers(this.response)),
+      pick: compilePick(this.response, () => this.writer.write),
+    }
+    return this.#foreign
+  }
+
   get writer(): Writer {
     this.#writer ??= createWriter(this.response)
     return this.#writer
@@ -46,6 +56,14 @@ export interface DataValidator {
 
 function createValidator(schema: JsonSchema): DataValidator {
   return { validate: compileExact(schema), copies: hasDefaults(schema) }
+}
+
+/** Of responses of other systems, which may have more than was agreed. */
+export interface ForeignReader {
+  /** Whether all is there that the schema wants; it may write defaults into the value. */
+  validate: ValidateFunction
+  /** What the schema lists of it. */
+  pick: Pick
 }
 
 export interface Writer {

@@ -1,0 +1,144 @@
+import type { FastifyInstance } from 'fastify'
+import { type Static, type TSchema, Type } from 'typebox'
+import { errors } from '../errors.ts'
+import type { Context } from '../resource/context.ts'
+import type { AnyDefined, ResourceDefinition } from '../resource/contract.ts'
+import { defineResource, type Resource } from '../resource/resource.ts'
+import { trustResponses } from '../resource/response-check.ts'
+import type { JsonSchema } from '../resource/schema.ts'
+import { createAddress } from './address-request.ts'
+import type { ApiSettings } from './api-settings.ts'
+import { type BaseUrl, Connection } from './connection.ts'
+import { Performer } from './performer.ts'
+
+export interface ApiDefinition extends ApiSettings {
+  /** In logs and errors; unique in an app. */
+  name: string
+  /** Where it is, its path included; as a function it is asked once, when the app starts. */
+  baseUrl: BaseUrl
+}
+
+/** One resource of an API: what any resource says, but how it is performed, and what of the API is another thing for it. */
+export interface ApiResourceDefinition<Req extends TSchema, Res extends TSchema>
+  extends Omit<ResourceDefinition<Req, Res>, NotOfApis>,
+    Omit<ApiSettings<Static<Req>>, 'auth'> {
+  /** Behind the base URL, with `{name}` for what goes there from the request. */
+  path: string
+  /** Whether it may be repeated; default: GET, PUT and DELETE may. */
+  idempotent?: boolean
+}
+
+type NotOfApis =
+  | 'perform'
+  | 'path'
+  | 'expose'
+  | 'errors'
+  | 'timeout'
+  | 'etag'
+  | 'lastModified'
+  | 'consumes'
+
+export interface Api {
+  readonly name: string
+  /**
+   * A resource that the other system performs: typed, validated, cached, called in bulk, enqueued, authorized as any. It is listed in a module, and has no
+   * route: what is served calls it.
+   *
+   * @throws {PlinthError} API_INVALID
+   */
+  resource<Req extends TSchema = typeof NOTHING, Res extends TSchema = typeof NULL>(
+    definition: ApiResourceDefinition<Req, Res>,
+  ): Resource<Req, Res>
+}
+
+const NOTHING = Type.Object({})
+const NULL = Type.Null()
+
+/** What a resource of an API has a connection of its own for, where it says it. */
+const OF_CONNECTIONS = ['limit', 'breaker', 'tls'] as const
+/** What the pipeline knows nothing of. */
+const OF_CALLS = [
+  'headers',
+  'timeout',
+  'retry',
+  'maxBytes',
+  'envelope',
+  'errors',
+  'hooks',
+  'idempotent',
+  'path',
+  'query',
+] as const
+
+const performers = new WeakMap<AnyDefined, Performer>()
+
+/** Describes another system, whose resources are called as those of this one. */
+export function defineApi(api: ApiDefinition): Api {
+  const { name, baseUrl, ...settings } = api
+  const connection = new Connection(name, baseUrl, settings)
+  return {
+    name,
+    resource(definition) {
+      const { method = 'GET', path, query = [], request = NOTHING, idempotent } = definition
+      const { auth: _, ...anew } = definition
+      const own: ApiSettings<never> = {
+        ...settings,
+        ...anew,
+        hooks: { ...settings.hooks, ...definition.hooks },
+        errors: { ...settings.errors, ...definition.errors },
+      }
+      const isOwn = OF_CONNECTIONS.some((key) => key in definition)
+      const performer = new Performer(
+        isOwn ? new Connection(name, baseUrl, own as ApiSettings) : connection,
+        {
+          ...own,
+          method,
+          idempotent: idempotent ?? IDEMPOTENT.includes(method),
+          address: createAddress({
+            name,
+            method,
+            path,
+            query,
+            request: request as object as JsonSchema,
+          }),
+        },
+      )
+      const ofResource: Record<string, unknown> = { ...definition }
+      for (const key of [...OF_CONNECTIONS, ...OF_CALLS]) delete ofResource[key]
+      const resource: Resource<TSchema, TSchema> = defineResource({
+        ...(ofResource as { summary: string }),
+        expose: false,
+        perform: (input: unknown, context: Context) =>
+          performer.perform(resource, input as never, context),
+      } as ResourceDefinition<TSchema, TSchema>)
+      performers.set(resource, performer)
+      trustResponses(resource)
+      return resource as never
+    },
+  }
+}
+
+const IDEMPOTENT = ['GET', 'PUT', 'DELETE']
+
+/**
+ * Looks at the APIs of an app before it is ready.
+ *
+ * @returns whether there are any
+ * @throws {PlinthError} API_INVALID where one has no usable `baseUrl`, or two have one name
+ */
+export function assertApis(app: FastifyInstance): boolean {
+  const connections = new Set<Connection>()
+  for (const { resource } of app.registry) {
+    const connection = performers.get(resource)?.connection
+    if (connection) connections.add(connection)
+  }
+  const names = new Map<string, unknown>()
+  for (const connection of connections) {
+    const { name, baseUrl } = connection
+    if (names.has(name) && names.get(name) !== baseUrl)
+      throw errors.API_INVALID(name, 'another API of this app is called so, too')
+    names.set(name, baseUrl)
+    connection.in(app)
+  }
+  return connections.size > 0
+}

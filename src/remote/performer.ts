@@ -1,0 +1,277 @@
+import type { FastifyInstance } from 'fastify'
+import { signRequest } from '../auth/signature.ts'
+import { type ErrorFactory, errors, PlinthError } from '../errors.ts'
+import { type Envelope, envelopes, type ParsedAnswer } from '../http/envelope.ts'
+import type { Context } from '../resource/context.ts'
+import type { AnyDefined } from '../resource/contract.ts'
+import { toDetails } from '../resource/validate.ts'
+import type { SendOptions } from '../upstream/client.ts'
+import type { UpstreamAnswer } from '../upstream/exchange.ts'
+import type { RetryOptions } from '../upstream/retry.ts'
+import { UpstreamError } from '../upstream/upstream-error.ts'
+import type { Address } from './address-request.ts'
+import type { ApiAuth, ApiCall, ApiHeaders, ApiRequest, ApiSettings } from './api-settings.ts'
+import type { Connected, Connection } from './connection.ts'
+
+const TIMEOUT = 10_000
+const MAX_BYTES = 10 * 2 ** 20
+const RETRY: RetryOptions = { attempts: 3, delay: 100, maxDelay: 2000 }
+
+export interface PerformerSettings extends ApiSettings<never> {
+  method: string
+  idempotent: boolean
+  address: Address
+}
+
+/** Performs a resource of an API: by HTTP. */
+export class Performer {
+  readonly connection: Connection
+  readonly #settings: PerformerSettings
+  readonly #options: Pick<SendOptions, 'timeout' | 'idempotent' | 'maxBytes' | 'retry'>
+  readonly #headers: Record<string, string>
+  readonly #envelope: Pick<Envelope, 'parse'>
+
+  constructor(connection: Connection, settings: PerformerSettings) {
+    const { headers, envelope = 'bare', timeout = TIMEOUT, maxBytes = MAX_BYTES } = settings
+    const { retry, idempotent } = settings
+    this.connection = connection
+    this.#settings = settings
+    this.#options = {
+      timeout,
+      maxBytes,
+      idempotent,
+      retry: retry !== false && { ...RETRY, ...retry },
+    }
+    this.#headers = join({ accept: 'application/json' }, typeof headers === 'object' ? headers : {})
+    this.#envelope = envelope === 'bare' ? { parse: parseBare } : chosen(envelope)
+  }
+
+  /**
+   * @throws {UpstreamError} UPSTREAM_UNAVAILABLE, UPSTREAM_TIMEOUT, UPSTREAM_REFUSED, UPSTREAM_INVALID
+   * @throws what the table of errors says, and what hooks throw
+   */
+  async perform(resource: AnyDefined, input: never, context: Context): Promise<unknown> {
+    const { app, signal, expires } = context
+    const call = { input, context, operation: app.registry.of(resource).name }
+    const connected = this.connection.in(app)
+    const request = await this.#build(call, connected)
+    const answer = await connected.client.send(request, {
+      ...this.#options,
+      signal,
+      expires,
+      operation: call.operation,
+    })
+    return await new Answered(this.connection.name, call, request, answer).read(
+      this.#settings,
+      this.#envelope,
+      resource,
+    )
+  }
+
+  async #build(call: ApiCall<never>, { origin, prefix }: Connected): Promise<ApiRequest> {
+    const { address, method, auth, headers: own, hooks = {} } = this.#settings
+    const { context } = call
+    const data = hooks.buildData ? await hooks.buildData(call.input, call) : call.input
+    const { path, rest } = address(data)
+    const url = hooks.buildUrl ? await hooks.buildUrl(path, call) : path
+    let headers = travelling(this.#headers, context)
+    if (rest !== undefined) headers['content-type'] = 'application/json'
+    if (typeof own === 'function') headers = join(headers, await own(context))
+    if (hooks.buildHeaders) headers = join({}, await hooks.buildHeaders(headers, call))
+    const body = rest === undefined ? undefined : JSON.stringify(rest)
+    const request = { method, path: prefix + url, headers, body, origin }
+    if (auth) await authenticate(request, call, auth)
+    if (hooks.beforeRequest) await hooks.beforeRequest(request, call)
+    return request
+  }
+}
+
+function chosen(
+  envelope: keyof typeof envelopes | Pick<Envelope, 'parse'>,
+): Pick<Envelope, 'parse'> {
+  return typeof envelope === 'string' ? envelopes[envelope] : envelope
+}
+
+/** `headers` with `more` in place of those of the same names. */
+function join(headers: Record<string, string>, more: ApiHeaders): Record<string, string> {
+  const joined = { ...headers }
+  for (const [name, value] of Object.entries(more)) {
+    if (value === undefined) delete joined[name.toLowerCase()]
+    else joined[name.toLowerCase()] = value
+  }
+  return joined
+}
+
+/** What goes with every call that is made for another: never who the client is. */
+function travelling(headers: Record<string, string>, context: Context): Record<string, string> {
+  const { requestId, traceparent, request } = context
+  const all: Record<string, string> = { ...headers, 'x-request-id': requestId }
+  if (traceparent !== undefined) all.traceparent = traceparent
+  const language = request?.headers['accept-language']
+  if (language !== undefined) all['accept-language'] = language
+  return all
+}
+
+async function authenticate(request: ApiRequest, call: ApiCall, auth: ApiAuth): Promise<void> {
+  const { headers, method, origin, path, body } = request
+  if (typeof auth === 'function') await auth(request, call)
+  else if ('bearer' in auth) {
+    const { bearer } = auth
+    const token = typeof bearer === 'function' ? await bearer(call.context) : bearer
+    headers.authorization = `Bearer ${token}`
+  } else if ('basic' in auth) {
+    const { user, password } = auth.basic
+    headers.authorization = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
+  } else {
+    const signable = { method, url: origin + path, headers, ...(body !== undefined && { body }) }
+    request.headers = await signRequest(signable, auth.signature)
+  }
+}
+
+/** An answer, and the call that it is one to. */
+class Answered {
+  readonly #api: string
+  readonly #call: ApiCall<never>
+  readonly #request: ApiRequest
+  readonly #answer: UpstreamAnswer
+
+  constructor(api: string, call: ApiCall<never>, request: ApiRequest, answer: UpstreamAnswer) {
+    this.#api = api
+    this.#call = call
+    this.#request = request
+    this.#answer = answer
+  }
+
+  /** What it says, as the response schema has it. */
+  async read(
+    { hooks = {}, errors: table = {} }: PerformerSettings,
+    envelope: Pick<Envelope, 'parse'>,
+    resource: AnyDefined,
+  ): Promise<unknown> {
+    const { status, headers } = this.#answer
+    if (status >= 300 && status < 400)
+      throw this.#invalid(`it redirects, to ${hostOf(headers.location, this.#request)}`)
+    const parsed = hooks.parseResponse
+      ? await hooks.parseResponse(this.#answer, this.#call)
+      : envelope.parse(this.#json(), status)
+    if (parsed?.ok) return this.#fit(parsed.data, this.#call.context.app, resource)
+    if (!parsed && status < 400) throw this.#invalid('its answer has another form than was agreed')
+    throw this.#failure(parsed?.ok === false ? parsed : undefined, table)
+  }
+
+  /** The body; of a failure, which anybody on the way may have written, `undefined` where it is none. */
+  #json(): unknown {
+    const { status, headers, body } = this.#answer
+    if (body.length === 0) return null
+    try {
+      return JSON.parse(withoutMark(body.toString()))
+    } catch {
+      if (status >= 400) return undefined
+      const type = headers['content-type'] ?? 'of no content type'
+      throw this.#invalid(`its answer, ${type}, is no JSON`, body.toString().slice(0, EXCERPT))
+    }
+  }
+
+  /** What the schema lists of `data`. */
+  #fit(data: unknown, app: FastifyInstance, resource: AnyDefined): unknown {
+    const { validate, pick } = app.compiled.of(resource).foreignReader
+    if (validate(data)) return pick(data)
+    const [first] = toDetails(validate.errors)
+    throw this.#invalid(`its answer does not fit the schema: ${first?.path} ${first?.message}`)
+  }
+
+  #failure(
+    parsed: Extract<ParsedAnswer, { ok: false }> | undefined,
+    table: NonNullable<ApiSettings<never>['errors']>,
+  ): Error {
+    const { status, headers, body } = this.#answer
+    const { code, message, errors: details = null, data = null } = parsed ?? {}
+    const named = parsed?.requestId ?? headers['x-request-id']
+    const requestId = typeof named === 'string' ? named : undefined
+    const cause = this.#error(
+      status === 429 || status === 503 ? errors.UPSTREAM_UNAVAILABLE : errors.UPSTREAM_REFUSED,
+      parsed ? 'it has refused the call' : 'it has failed',
+      { code, message: message ?? body.toString().slice(0, EXCERPT), requestId },
+    )
+    const tell = (code !== undefined && own(table, code)) || own(table, status)
+    const told = tell?.({ ...this.#call, status, code, message, errors: details, data, requestId })
+    if (!told) return cause
+    // For the log.
+    if (PlinthError.is(told) && told.cause === undefined)
+      Object.defineProperty(told, 'cause', { value: cause, configurable: true, writable: true })
+    return told
+  }
+
+  #invalid(problem: string, message?: string): UpstreamError {
+    return this.#error(errors.UPSTREAM_INVALID, problem, { message })
+  }
+
+  #error(
+    kind: ErrorFactory<[api: string]>,
+    problem: string,
+    {
+      code,
+      message,
+      requestId,
+    }: Partial<Record<'code' | 'message' | 'requestId', string | undefined>>,
+  ): UpstreamError {
+    const { method, origin, path } = this.#request
+    const { status, attempts } = this.#answer
+    return new UpstreamError(kind, {
+      api: this.#api,
+      operation: this.#call.operation,
+      method,
+      url: origin + path.split('?', 1)[0],
+      attempts,
+      problem,
+      status,
+      ...(code !== undefined && { code }),
+      ...(message && { message }),
+      ...(requestId !== undefined && { requestId }),
+    })
+  }
+}
+
+/** How much of a body that nobody understands is in the log. */
+const EXCERPT = 500
+
+function own<T>(table: Readonly<Record<string | number, T>>, key: string | number): T | undefined {
+  return Object.hasOwn(table, key) ? table[key] : undefined
+}
+
+function hostOf(location: unknown, { origin }: ApiRequest): string {
+  return URL.parse(String(location), origin)?.origin ?? 'nowhere'
+}
+
+/** Some write a byte order mark, which JSON knows nothing of. */
+function withoutMark(text: string): string {
+  return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text
+}
+
+/** Data as it is; a failure where most say what it is. */
+function parseBare(body: unknown, status: number): ParsedAnswer | undefined {
+  if (status < 400) return { ok: true, data: body }
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return undefined
+  const found = body as Record<string, unknown>
+  const inner = typeof found.error === 'object' && found.error !== null ? found.error : {}
+  const {
+    code,
+    title,
+    message,
+    detail,
+    error,
+    errors: details,
+    request_id: id,
+  } = {
+    ...found,
+    ...inner,
+  } as Record<string, unknown>
+  return {
+    ok: false,
+    code: String(code ?? title ?? (typeof error === 'string' ? error : status)),
+    message: String(message ?? detail ?? ''),
+    errors: Array.isArray(details) ? details : null,
+    data: body,
+    requestId: typeof id === 'string' ? id : null,
+  }
+}

@@ -1,0 +1,48 @@
+import type { CircuitBreakerPolicy } from 'cockatiel'
+import type { Outcome } from './exchange.ts'
+
+/** When an upstream is not asked for a while. */
+export interface BreakerOptions {
+  /** The part of the calls that may fail, above 0 and below 1. */
+  failures: number
+  /** Milliseconds over which they are counted. */
+  window: number
+  /** How many calls there have to be in that time. */
+  minimum: number
+  /** Milliseconds until one call is let through to see. */
+  pause: number
+}
+
+/** Cockatiel's breaker over outcomes: what it runs never fails. */
+export async function createBreaker(
+  { failures, window, minimum, pause }: BreakerOptions,
+  onChange?: (isOpen: boolean) => void,
+): Promise<CircuitBreakerPolicy> {
+  const { circuitBreaker, CircuitState, handleWhenResult, SamplingBreaker } = await import(
+    'cockatiel'
+  )
+  const breaker: CircuitBreakerPolicy = circuitBreaker(
+    handleWhenResult((outcome) => {
+      // One that was given up has said nothing, which is not enough to close it.
+      const { answer } = outcome as Outcome
+      return isFault(outcome as Outcome) || (!answer && breaker.state === CircuitState.HalfOpen)
+    }),
+    {
+      halfOpenAfter: pause,
+      breaker: new SamplingBreaker({
+        threshold: failures,
+        duration: window,
+        minimumRps: (minimum * 1000) / window,
+      }),
+    },
+  )
+  breaker.onBreak(() => onChange?.(true))
+  breaker.onReset(() => onChange?.(false))
+  return breaker
+}
+
+/** Whether it speaks against the upstream: it was not there, not in time, or is broken. */
+function isFault({ answer, failure }: Outcome): boolean {
+  if (answer) return answer.status >= 500
+  return failure?.isFault === true
+}

@@ -1,0 +1,30 @@
+import { UpstreamClient, type UpstreamClientOptions } from './client.ts'
+
+/** The clients of an app: each is made when it is first asked for, and all are closed with the app. */
+export class UpstreamClients {
+  readonly #clients: UpstreamClient[] = []
+  readonly #log: { warn(data: object, message: string): void }
+
+  /** @param log told when an upstream is not asked for a while, and when it is again */
+  constructor(log: { warn(data: object, message: string): void }) {
+    this.#log = log
+  }
+
+  create(options: Omit<UpstreamClientOptions, 'onBreaker'>): UpstreamClient {
+    const { name: api } = options
+    const onBreaker = (isOpen: boolean) =>
+      this.#log.warn(
+        { api },
+        isOpen
+          ? 'an upstream fails too often: it is not asked for a while'
+          : 'an upstream works again',
+      )
+    const client = new UpstreamClient({ ...options, onBreaker })
+    this.#clients.push(client)
+    return client
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#clients.map((client) => client.close()))
+  }
+}
