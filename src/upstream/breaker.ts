@@ -1,3 +1,4 @@
+/** @ts-ignore: there where it is installed */
 import type { CircuitBreakerPolicy } from 'cockatiel'
 import type { Outcome } from './exchange.ts'
 

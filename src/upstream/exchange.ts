@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+/** @ts-ignore: there where it is installed */
 import type { Dispatcher } from 'undici'
 import { decode } from './decode.ts'
 
