@@ -5,12 +5,15 @@ import { errors } from '../errors.ts'
 import { isReceived } from '../resource/failure.ts'
 import { isGone } from './request-line.ts'
 
-/** One for each number of milliseconds that requests may take. */
-export type Deadlines = DeadlineQueue<Deadline>
+/** Those of requests that may take `timeout` ms, or less. */
+export interface Deadlines {
+  readonly timeout: number
+  readonly queue: DeadlineQueue<Deadline>
+}
 
 /** @param timeout milliseconds, above 0 */
 export function createDeadlines(timeout: number): Deadlines {
-  return new DeadlineQueue<Deadline>(timeout, (deadline) => deadline.expire(timeout))
+  return { timeout, queue: new DeadlineQueue<Deadline>(timeout, (deadline) => deadline.expire()) }
 }
 
 /**
@@ -24,7 +27,8 @@ export class Deadline implements Timed {
   later: Timed | undefined = undefined
   readonly #reply: FastifyReply
   readonly #began = performance.now()
-  #queue: Deadlines | undefined
+  #queue: DeadlineQueue<Deadline> | undefined
+  #timeout = 0
   // Made when somebody asks for the signal: it costs more than all the rest, and most never do.
   #controller: AbortController | undefined
   #late: Error | undefined
@@ -33,11 +37,17 @@ export class Deadline implements Timed {
     this.#reply = reply
   }
 
-  /** @param deadlines that it is one of, since the request began, in place of those before; undefined: as long as it takes */
-  set(deadlines: Deadlines | undefined): void {
+  /**
+   * @param deadlines that it is one of, since the request began, in place of those before; undefined: as long as it takes
+   * @param wanted ms that the client waits at most; default: as long as it takes
+   */
+  set(deadlines: Deadlines | undefined, wanted = Number.POSITIVE_INFINITY): void {
     this.end()
-    this.#queue = deadlines
-    deadlines?.add(this, this.#began)
+    this.#queue = deadlines?.queue
+    if (!deadlines) return
+    this.#timeout = Math.min(deadlines.timeout, wanted)
+    // One that may take less is among those that have begun before it.
+    deadlines.queue.add(this, this.#began - (deadlines.timeout - this.#timeout))
   }
 
   get expires(): number {
@@ -68,11 +78,11 @@ export class Deadline implements Timed {
   }
 
   /** Answers 504, or 408 where it is the client that is late. */
-  expire(timeout: number): void {
+  expire(): void {
     const reply = this.#reply
     if (reply.sent || reply.raw.headersSent) return
     const received = isReceived(reply.request)
-    this.#late = received ? errors.DEADLINE_EXCEEDED(timeout) : errors.REQUEST_TIMEOUT()
+    this.#late = received ? errors.DEADLINE_EXCEEDED(this.#timeout) : errors.REQUEST_TIMEOUT()
     this.#abort()
     // What waits for the signal may have answered.
     if (!reply.sent) reply.send(this.#late)

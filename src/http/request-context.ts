@@ -5,6 +5,7 @@ import type {
   onSendHookHandler,
 } from 'fastify'
 import { isInTransaction, outsideTransactions } from '../database/current-transaction.ts'
+import { LONGEST_TIMER } from '../deadlines.ts'
 import { Context, runInContext } from '../resource/context.ts'
 import { createDeadlines, Deadline } from './deadline.ts'
 
@@ -52,13 +53,23 @@ export function contextOf(request: FastifyRequest): Context {
   return ((request as Marked)[WORK] as Work).context
 }
 
-/** Makes the hook that sets the deadline of a request to `timeout` ms since it began; 0: none. */
+/** Milliseconds that a client waits at most, as it says: another service, which has a deadline of its own. */
+export const TIMEOUT_HEADER = 'x-timeout-ms'
+
+/** Makes the hook that sets the deadline of a request to `timeout` ms since it began, or less where its client waits less; 0: none. */
 export function setDeadline(timeout: number): onRequestHookHandler {
-  const deadlines = timeout === 0 ? undefined : createDeadlines(timeout)
+  const deadlines = createDeadlines(timeout === 0 ? LONGEST_TIMER : timeout)
   return function startDeadline(request, _reply, done) {
-    ;(request as Marked)[WORK]?.deadline.set(deadlines)
+    const wanted = readTimeout(request.headers[TIMEOUT_HEADER])
+    const isBounded = timeout > 0 || wanted !== undefined
+    ;(request as Marked)[WORK]?.deadline.set(isBounded ? deadlines : undefined, wanted)
     done()
   }
+}
+
+/** `undefined` where it says nothing, or no number of milliseconds. */
+function readTimeout(header: string | string[] | undefined): number | undefined {
+  return typeof header === 'string' && /^[1-9]\d{0,8}$/.test(header) ? Number(header) : undefined
 }
 
 /** The hook that ends it: from now on the answer is under way. */

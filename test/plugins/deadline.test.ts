@@ -111,3 +111,36 @@ t.test('a deadline that no timer can be set for is refused at boot', async (t) =
   const add = () => app.get('/', { config: { deadline: Number.POSITIVE_INFINITY } }, () => 'done')
   t.throws(add, { code: 'RESOURCE_INVALID', message: /GET \/.*its deadline is Infinity/ })
 })
+
+t.test('a client that waits less is told of its own deadline', async (t) => {
+  const seen: number[] = []
+  const port = await serve(
+    t,
+    (app) => {
+      app.get('/', () => {
+        seen.push((currentContext()?.expires ?? 0) - performance.now())
+        return never
+      })
+      app.get('/none', { config: { deadline: 0 } }, () => never)
+      app.get('/now', async () => 'done')
+    },
+    60_000,
+  )
+  const within = (path: string, wanted: string) =>
+    ask(port, `GET ${path}`, { 'X-Timeout-Ms': wanted })
+  t.match((await within('/', '20')).json(), {
+    code: 'DEADLINE_EXCEEDED',
+    message: 'There was no answer within the deadline of 20 ms',
+  })
+  t.ok((seen[0] as number) <= 20, 'what waits for something knows it')
+  t.equal((await within('/none', '20')).status, 504, 'also where the route has none')
+  for (const bad of ['0', '-5', '1.5', 'soon', '', '1e3', '99999999999', '5, 5'])
+    t.equal((await within('/now', bad)).status, 200, bad)
+})
+
+t.test('a client cannot have more time than there is', async (t) => {
+  const port = await serve(t, (app) => app.get('/', () => never), 30)
+  t.match((await ask(port, 'GET /', { 'X-Timeout-Ms': '60000' })).json(), {
+    message: /deadline of 30 ms/,
+  })
+})
