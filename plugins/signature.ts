@@ -3,8 +3,10 @@ import { addStrategy } from '../src/auth/authenticator.ts'
 import { createNonces } from '../src/auth/nonces.ts'
 import { checkDigest, createSignature } from '../src/auth/signature.ts'
 import { secret } from '../src/config/secret.ts'
+import { giveContext } from '../src/http/request-context.ts'
 import { definePlugin } from '../src/plugin.ts'
 import { checkOptions, invalidOption, requirePackages } from '../src/plugin-guards.ts'
+import type { LoadUser } from '../src/resource/context.ts'
 
 export interface SignatureOptions {
   /** The secrets of the apps that may call, by their codes: several while one takes the place of another. Default: APP_SECRETS. */
@@ -15,6 +17,13 @@ export interface SignatureOptions {
   maxAge?: number
   /** Milliseconds by which the clocks of two machines may differ; default 5000. */
   skew?: number
+  /**
+   * The codes of the apps that may act for users, whose ids they sign with their requests (`x-act-for`): whoever has such a secret can be
+   * anybody here. Default: none.
+   */
+  actFor?: readonly string[]
+  /** Makes the user that an app acts for, mostly as the service does: `actFor` needs it. */
+  loadUser?: LoadUser
 }
 
 // Characters: 32 bytes of the least that a secret is likely to be written in.
@@ -46,9 +55,11 @@ export default definePlugin({
       secretsOf: 'function?',
       maxAge: 'count?',
       skew: 'number?',
+      actFor: 'texts?',
+      loadUser: 'function?',
     })
     requirePackages('signature', ['http-message-signatures'])
-    const { secrets, secretsOf, maxAge = 60_000, skew = 5000 } = options
+    const { secrets, secretsOf, maxAge = 60_000, skew = 5000, actFor = [], loadUser } = options
     const known = secrets ? Object.entries(secrets) : parseSecrets(env.APP_SECRETS)
     if (!secretsOf && (known.length === 0 || known.some(([, one]) => [one].flat().some(isShort))))
       throw invalidOption(
@@ -57,9 +68,12 @@ export default definePlugin({
         secrets,
         `secrets of at least ${MIN_SECRET} characters by the codes of apps (APP_SECRETS)`,
       )
+    if (actFor.length > 0 && !loadUser)
+      throw invalidOption('signature', 'loadUser', loadUser, 'a function, which actFor needs')
+    giveContext(app)
     const of = (app: string) => known.flatMap(([code, one]) => (code === app ? one : []))
     const nonces = createNonces(app, `${name}:nonce`)
-    const settings = { secretsOf: secretsOf ?? of, nonces, maxAge, skew }
+    const settings = { secretsOf: secretsOf ?? of, nonces, maxAge, skew, actFor, loadUser }
     addStrategy(app, await createSignature(name, settings))
     app.addHook('preParsing', async (request, _reply, payload) =>
       request.auth?.strategy === name && request.headers['content-digest'] !== undefined

@@ -3,6 +3,8 @@ import { Transform, type TransformCallback } from 'node:stream'
 import type { FastifyRequest, RequestPayload } from 'fastify'
 import { errors, type PlinthError } from '../errors.ts'
 import { sendsBody } from '../http/body.ts'
+import { contextOf } from '../http/request-context.ts'
+import type { LoadUser, User } from '../resource/context.ts'
 import type { Strategy } from './authenticator.ts'
 import { hmac, isEqual } from './hmac.ts'
 import type { Nonces } from './nonces.ts'
@@ -11,6 +13,9 @@ const ALGORITHM = 'hmac-sha256'
 /** What has to be signed of each request, and of one with a body its `content-digest`, too. */
 const COMPONENTS = ['@method', '@authority', '@path', '@query']
 const PARAMETERS = ['created', 'keyid', 'nonce', 'alg']
+
+/** The id of the user that an app acts for, percent-encoded. */
+export const ACT_FOR = 'x-act-for'
 
 /** A request that is to be signed. */
 export interface Signable {
@@ -22,7 +27,8 @@ export interface Signable {
 }
 
 /**
- * Signs a request with the secret of an app (RFC 9421), as `plinth/plugins/signature` verifies it.
+ * Signs a request with the secret of an app (RFC 9421), as `plinth/plugins/signature` verifies it. With a header `x-act-for`, the
+ * percent-encoded id of a user, it is a request of that user, where the other service lets the app act for users.
  *
  * @returns its headers with `signature`, `signature-input` and, where it has a body, `content-digest` (RFC 9530)
  */
@@ -38,7 +44,7 @@ export async function signRequest(
       key: { id: app, alg: ALGORITHM, sign: async (data) => hmac(secret, data) },
       params: PARAMETERS,
       paramValues: { nonce: randomUUID() },
-      fields: [...COMPONENTS, ...Object.keys(digest)],
+      fields: [...COMPONENTS, ...Object.keys(digest), ...(ACT_FOR in headers ? [ACT_FOR] : [])],
     },
     { method, url, headers: { ...headers, ...digest } },
   )
@@ -54,12 +60,16 @@ export interface SignatureSettings {
   maxAge: number
   /** Milliseconds by which the clocks of two machines may differ. */
   skew: number
+  /** The codes of the apps that may act for users. */
+  actFor: readonly string[]
+  /** Makes the user that an app acts for. */
+  loadUser?: LoadUser | undefined
 }
 
 /** The strategy that knows other services by what they sign (RFC 9421): they are the users `app:CODE`. */
 export async function createSignature(
   name: string,
-  { secretsOf, nonces, maxAge, skew }: SignatureSettings,
+  { secretsOf, nonces, maxAge, skew, actFor, loadUser }: SignatureSettings,
 ): Promise<Strategy> {
   const { httpbis } = await import('http-message-signatures')
   return {
@@ -83,7 +93,11 @@ export async function createSignature(
           maxAge: Math.ceil((maxAge + skew) / 1000),
           tolerance: Math.ceil(skew / 1000),
           requiredParams: PARAMETERS,
-          requiredFields: [...COMPONENTS, ...(sendsBody(request) ? ['content-digest'] : [])],
+          requiredFields: [
+            ...COMPONENTS,
+            ...(sendsBody(request) ? ['content-digest'] : []),
+            ...(headers[ACT_FOR] === undefined ? [] : [ACT_FOR]),
+          ],
           async keyLookup({ keyid, nonce, created }) {
             if (++signer.count > 1) throw new Error('one signature is enough')
             if (typeof nonce !== 'string' || !/^[\x21-\x7e]{8,200}$/.test(nonce))
@@ -103,7 +117,10 @@ export async function createSignature(
       if (!isSigned) throw refusal('it does not fit the request')
       if (!(await nonces.use(`${signer.app}:${signer.nonce}`, maxAge + 2 * skew)))
         throw refusal('it was used before')
-      return { user: { id: `app:${signer.app}` }, app: signer.app }
+      const { app } = signer
+      if (headers[ACT_FOR] === undefined) return { user: { id: `app:${app}` }, app }
+      if (!loadUser || !actFor.includes(app)) throw refusal('this app may not act for users')
+      return { user: await userFor(request, loadUser), app }
     },
   }
 
@@ -120,6 +137,29 @@ export async function createSignature(
 }
 
 const KNOWN = new Set(['ExpiredError', 'UnacceptableSignatureError', 'UnsupportedAlgorithmError'])
+
+/** @throws {PlinthError} UNAUTHENTICATED, AUTH_UNAVAILABLE */
+async function userFor(request: FastifyRequest, loadUser: LoadUser): Promise<User> {
+  const id = decode(String(request.headers[ACT_FOR]))
+  if (!id) throw refusal(`${ACT_FOR} is no percent-encoded id`)
+  let user: User | null | undefined
+  try {
+    user = await loadUser(id, contextOf(request))
+  } catch (cause) {
+    throw errors.AUTH_UNAVAILABLE.with({ cause }, 'the user could not be loaded')
+  }
+  if (user?.id !== id) throw refusal('nobody knows the user that the app acts for')
+  return user
+}
+
+/** `undefined`: it is not properly encoded. */
+function decode(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return undefined
+  }
+}
 
 /** As the client has sent it: the library would make `/b` of `/a/../b`, and another route answers that. */
 function urlOf(request: FastifyRequest): string {

@@ -215,3 +215,35 @@ t.test('over HTTP/2, where no header tells of a body, it is signed all the same'
   t.match(await post('{"n":1}', undefined), [401])
   t.match(await post('{"n":2}', '{"n":1}'), [401])
 })
+
+t.test('an app that is named acts for users, whose ids it has signed', async (t) => {
+  const asked: string[] = []
+  const loadUser = (id: string) => {
+    asked.push(id)
+    if (id === 'down') throw new Error('no database')
+    if (id === 'other') return { id: 'another' }
+    return id === 'gone' ? undefined : { id }
+  }
+  const served = await serve(t, { actFor: ['billing'], loadUser })
+  const actFor = async (id: string, as = BILLING) => {
+    const headers = await sign(served, { headers: { 'x-act-for': encodeURIComponent(id) } }, as)
+    return await send(served, '/things', { headers })
+  }
+  t.strictSame(JSON.parse((await actFor('Zoë, 7')).text), { user: 'Zoë, 7', app: 'billing' })
+  const shop = { app: 'shop', secret: 'x'.repeat(40) }
+  t.match(await actFor('ann', shop), { status: 401 })
+  t.match(await actFor('gone'), { status: 401 })
+  t.equal((await actFor('other')).status, 401)
+  t.match(await actFor('down'), { status: 503, text: /AUTH_UNAVAILABLE/ })
+  const plain = await sign(served)
+  const added = await send(served, '/things', { headers: { ...plain, 'x-act-for': 'ann' } })
+  t.match(added, { status: 401 }, 'it has to be signed, too')
+  const signed = await sign(served, { headers: { 'x-act-for': 'ann' } })
+  const changed = await send(served, '/things', { headers: { ...signed, 'x-act-for': 'bob' } })
+  t.match(changed, { status: 401 })
+  const bad = await sign(served, { headers: { 'x-act-for': '%' } })
+  t.match(await send(served, '/things', { headers: bad }), { status: 401 })
+  t.strictSame(asked, ['Zoë, 7', 'gone', 'other', 'down'], 'nobody else has been looked for')
+  const told = await failure(serve(t, { actFor: ['billing'] }))
+  t.match(told, { code: 'PLUGIN_OPTION_INVALID', message: /loadUser/ })
+})
