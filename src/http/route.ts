@@ -2,6 +2,7 @@ import type { ValidateFunction } from 'ajv/dist/2019.js'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { errors } from '../errors.ts'
 import type { Access } from '../resource/access.ts'
+import type { CacheMode } from '../resource/cache-policy.ts'
 import type { CompiledResource } from '../resource/compiled.ts'
 import type { Context } from '../resource/context.ts'
 import type { AnyDefined } from '../resource/contract.ts'
@@ -195,7 +196,8 @@ function createHandler(
     const context = contextOf(request)
     context.settleUser()
     const input = merge(request)
-    const call = { resource, name, input, context, mode: 'cached', access } as const
+    const mode = request.headers[CACHE_MODE] === undefined ? 'cached' : cacheModeOf(request)
+    const call = { resource, name, input, context, mode, access }
     if (request.headers[ASYNC] === undefined) return execute(call, answer)
     const problem = async
       ? problemOf(request)
@@ -217,13 +219,23 @@ const LOOK = 100
 /** With this header, whatever it says, a request is not answered but becomes a task. */
 const ASYNC = 'x-async-task'
 
+/** How a client wants the cache to be used: `refresh` or `cacheless`. */
+export const CACHE_MODE = 'x-cache-mode'
+
+/** Believed of other services alone, which have proven who they are: a cache that strangers go past protects nothing. */
+function cacheModeOf({ headers, auth }: FastifyRequest): CacheMode {
+  const wanted = headers[CACHE_MODE]
+  if (auth?.app === undefined) return 'cached'
+  return wanted === 'refresh' || wanted === 'cacheless' ? wanted : 'cached'
+}
+
 /**
  * Whether requests for `resource` may become tasks.
  *
  * @param inherited what its module or service says
  * @throws {PlinthError} RESOURCE_INVALID where it says so itself and has a secret, which would be kept in Redis
  */
-function allowsTasks(
+export function allowsTasks(
   name: string,
   definition: AnyDefined['definition'],
   { request, response }: CompiledResource,

@@ -1,9 +1,10 @@
 import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
 import t from 'tap'
 import { Type } from 'typebox'
 import { notFound } from '../../src/errors.ts'
 import { defineResource } from '../../src/resource/resource.ts'
-import { failure } from '../helpers/app.ts'
+import { createService, failure } from '../helpers/app.ts'
 import { onEach, serve } from './attached.ts'
 
 const Id = Type.Object({ id: Type.Integer() })
@@ -328,3 +329,44 @@ t.test('without a cache every call runs, and context.cache says what is missing'
   await app.run(() => counted.invalidate({ id: 1 }))
   t.equal((await failure(app.run(() => forget()))).code, 'CACHE_MISSING')
 })
+
+t.test(
+  'a service that has proven who it is goes past the cache, a stranger does not',
+  async (t) => {
+    let count = 0
+    const { app } = await createService(
+      t,
+      {
+        count: defineResource({
+          summary: 'Count',
+          response: Type.Integer(),
+          cache: { ttl: 60 },
+          perform: () => ++count,
+        }),
+      },
+      {
+        plugins: [
+          fp(async (app: FastifyInstance) => {
+            app.decorateRequest('auth', null)
+            app.addHook('onRequest', async (request) => {
+              const { 'x-app': code } = request.headers
+              if (typeof code === 'string')
+                request.auth = { user: { id: `app:${code}` }, app: code, strategy: 'test' }
+            })
+          }),
+        ],
+      },
+    )
+    const ask = async (mode?: string, code?: string) => {
+      const headers = { ...(mode && { 'x-cache-mode': mode }), ...(code && { 'x-app': code }) }
+      return (await app.inject({ url: '/things', headers })).json().data
+    }
+    t.equal(await ask(), 1)
+    t.equal(await ask('refresh'), 1)
+    t.equal(await ask('cacheless'), 1)
+    t.equal(await ask('refresh', 'orders'), 2)
+    t.equal(await ask(), 2, 'it is stored')
+    t.equal(await ask('cacheless', 'orders'), 3)
+    t.equal(await ask('anything', 'orders'), 2)
+  },
+)
