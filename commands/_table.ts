@@ -78,6 +78,14 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'List the plugins and what each brings',
     load: () => import('./plugins.ts'),
   },
+  'contract:export': {
+    summary: 'Write what callers of the service know of it',
+    load: () => import('./contract/export.ts'),
+  },
+  'contract:diff': {
+    summary: 'Tell what of a changed contract breaks its callers',
+    load: () => import('./contract/diff.ts'),
+  },
   call: { summary: 'Call a resource', load: () => import('./call.ts') },
   config: {
     summary: 'Show the configuration and where it came from',
@@ -89,6 +97,7 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
 /** What the commands below a word are for. */
 export const topics: Readonly<Record<string, { readonly description: string }>> = {
   cache: { description: 'Look at what is cached, and take it away' },
+  contract: { description: 'Write the contract of the service, and compare two of them' },
   db: { description: 'Create, drop, reset and dump the database' },
   migrate: { description: 'Apply, list and take back migrations' },
   schedule: { description: 'List, run, pause and resume schedules' },

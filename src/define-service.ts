@@ -28,6 +28,8 @@ export interface KitRoutes {
   docs?: string | false
   /** The API document, without which there is no page either; default `/openapi.json`. */
   openapi?: string | false
+  /** What callers of the service know of it, which CONTRACT turns on; default `/contract.json`. */
+  contract?: string | false
   /** The page of the queues, which QUEUES turns on; default `/_/queues`. */
   queues?: string | false
 }
@@ -134,6 +136,7 @@ const ROUTES = {
   tasks: true,
   docs: true,
   openapi: true,
+  contract: true,
   queues: true,
 } satisfies Record<keyof KitRoutes, true>
 

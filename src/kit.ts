@@ -3,6 +3,7 @@ import Type, { type TObject } from 'typebox'
 import auth from '../plugins/auth.ts'
 import cache from '../plugins/cache.ts'
 import config from '../plugins/config.ts'
+import contract from '../plugins/contract.ts'
 import cors from '../plugins/cors.ts'
 import database from '../plugins/database.ts'
 import deadline from '../plugins/deadline.ts'
@@ -50,6 +51,7 @@ export const kitPlugins: readonly PluginInstance[] = [
   rateLimit,
   auth,
   docs,
+  contract,
   health,
   deadline,
   database,

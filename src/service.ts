@@ -26,6 +26,7 @@ import { type ModuleTable, parseModules, type Resources } from './resource/modul
 export type {} from '../plugins/auth.ts'
 export type {} from '../plugins/cache.ts'
 export type {} from '../plugins/config.ts'
+export type {} from '../plugins/contract.ts'
 export type {} from '../plugins/cors.ts'
 export type {} from '../plugins/database.ts'
 export type {} from '../plugins/deadline.ts'

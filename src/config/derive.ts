@@ -30,6 +30,7 @@ export function derive(raw: RawValues, prefixes: readonly string[] = ['']): Deri
     NODE_ENV: mode,
     HOST: production ? '0.0.0.0' : '127.0.0.1',
     DOCS: String(!production),
+    CONTRACT: String(!production),
     QUEUES: String(!production),
     // Balancers ask every few seconds, and send requests until they have heard.
     DRAIN_DELAY: production ? '5000' : '0',

@@ -56,6 +56,7 @@ function isMissing(error: PlinthError): boolean {
 function bkEnvelope(platform = '00', module = '00'): Envelope {
   return {
     ...standardEnvelope,
+    name: 'bk',
     successStatus: 200,
     failureStatus: (error) => rowOf(error)[1],
     failure(error, request) {

@@ -19,6 +19,8 @@ export type ParsedAnswer =
 
 /** The form of every answer: of this service, and of those that it calls. */
 export interface Envelope {
+  /** What contracts call it; default `own`. */
+  readonly name?: string
   /** The media type of errors. */
   readonly errorType: string
   success(data: unknown, request: Asked): unknown
@@ -61,6 +63,7 @@ const details: JsonSchema = {
 
 /** `{ result, code, data, message, request_id, trace_id }`, the original's form. */
 export const standardEnvelope: Envelope = {
+  name: 'standard',
   errorType: 'application/json; charset=utf-8',
   success: (data, request) => ({
     result: true,
@@ -134,6 +137,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 /** Bare bodies, and errors as problem details (RFC 9457). */
 export const problemEnvelope: Envelope = {
+  name: 'problem',
   errorType: 'application/problem+json; charset=utf-8',
   success: (data) => data,
   successText: (data) => data,

@@ -204,6 +204,7 @@ t.test("the kit's values without any variable set", async (t) => {
       PORT: 8000,
       LOG_LEVEL: 'info',
       DOCS: true,
+      CONTRACT: true,
       TRUST_PROXY: false,
       BODY_LIMIT: 1_048_576,
       REQUEST_TIMEOUT: 30_000,

@@ -12,7 +12,15 @@ import { redisUrl } from '../helpers/drivers.ts'
 const say = (text: string, definition: object = {}) =>
   defineResource({ summary: text, response: Type.String(), perform: () => text, ...definition })
 
-const KIT = ['/ping', '/healthz', '/readyz', '/openapi.json', '/docs', '/docs/scalar.js']
+const KIT = [
+  '/ping',
+  '/healthz',
+  '/readyz',
+  '/openapi.json',
+  '/docs',
+  '/docs/scalar.js',
+  '/contract.json',
+]
 
 t.test('the routes of the kit move', async (t) => {
   const { app } = await createService(
@@ -26,6 +34,7 @@ t.test('the routes of the kit move', async (t) => {
         tasks: '/jobs',
         docs: '/_/reference',
         openapi: '/_/api.json',
+        contract: '/_/contract.json',
         queues: '/_/board',
       },
       variables: { REDIS_URL: redisUrl() },
@@ -43,6 +52,7 @@ t.test('the routes of the kit move', async (t) => {
   t.match(page.body, '<script src="/_/reference/scalar.js">')
   t.match(page.body, '{&quot;url&quot;:&quot;/_/api.json&quot;')
   t.match(await app.inject('/_/reference/scalar.js'), { statusCode: 200 })
+  t.match((await app.inject('/_/contract.json')).json(), { contract: 1, tasks: '/jobs' })
   t.match(Object.keys((await app.inject('/_/api.json')).json().paths), [
     '/_/ping',
     '/_/live',
@@ -52,7 +62,8 @@ t.test('the routes of the kit move', async (t) => {
 })
 
 t.test('or are left out, one by one', async (t) => {
-  const routes = { ping: false, healthz: false, readyz: false, tasks: false, docs: false } as const
+  const off = { ping: false, healthz: false, readyz: false, tasks: false } as const
+  const routes = { ...off, docs: false, contract: false } as const
   const { app } = await createService(t, { say: say('hi') }, { routes })
   for (const url of KIT.filter((url) => url !== '/openapi.json'))
     t.equal((await app.inject(url)).statusCode, 404, url)
