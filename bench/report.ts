@@ -15,6 +15,7 @@ export interface Results {
   migrations?: Timed[]
   pages?: PageTime[]
   tasks?: CachedRatio[]
+  upstream?: CachedRatio[]
 }
 
 /** The results as Markdown tables. */
@@ -28,6 +29,7 @@ export function report({
   migrations,
   pages,
   tasks,
+  upstream,
 }: Results): string {
   const parts = [
     ...(throughput ? reportThroughput(throughput) : []),
@@ -44,6 +46,7 @@ export function report({
     ...(migrations ? ['200 small migrations', timedTable(migrations)] : []),
     ...(pages ? ['Pages of a table of 1,000 rows and of a long one', pagesTable(pages)] : []),
     ...(tasks ? ['Empty tasks, enqueued and run', cachedTable(tasks)] : []),
+    ...(upstream ? ['Calls of another system', cachedTable(upstream)] : []),
   ]
   return parts.join('\n\n')
 }

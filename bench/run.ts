@@ -17,6 +17,7 @@ import { measureHelp, measureStartup } from './startup.ts'
 import { measureTasks } from './tasks.ts'
 import { measureLoad } from './throughput.ts'
 import { measureTokens } from './tokens.ts'
+import { measureUpstream } from './upstream.ts'
 
 try {
   const options = readOptions(process.argv.slice(2))
@@ -52,6 +53,7 @@ async function measure(options: Options): Promise<Results> {
       ...(only.has('migrations') && { migrations: await measureMigrations(sandbox, pairs) }),
       ...(only.has('pages') && { pages: await measurePages(sandbox, options.rows) }),
       ...(only.has('tasks') && { tasks: await measureTasks(sandbox, options) }),
+      ...(only.has('upstream') && { upstream: await measureUpstream(options) }),
     }
   } finally {
     await sandbox.close()

@@ -27,7 +27,9 @@ async function register(app: FastifyInstance, options: object): Promise<void> {
   app.addHook('onReady', async () => {
     if (!app.hasDecorator('registry')) return
     const { assertApis } = await import('../src/remote/api.ts')
-    if (assertApis(app)) requirePackages('upstream', PACKAGES)
+    if (!assertApis(app)) return
+    requirePackages('upstream', PACKAGES)
+    await clients.open()
   })
   app.addHook('onClose', () => clients.close())
 }

@@ -36,7 +36,7 @@ export function createAddress({ name, method, path, query, request }: Addressing
   const segments = path.split(/\{([^{}]*)\}/)
   const parameters = segments.filter((_, at) => at % 2 === 1)
   const refuse = (problem: string) => errors.API_INVALID(name, problem)
-  if (!path.startsWith('/')) throw refuse(`the path ${path} does not begin with /`)
+  if (path !== '' && !path.startsWith('/')) throw refuse(`the path ${path} does not begin with /`)
   if (/[?#]/.test(path)) throw refuse(`the path ${path} has a query; list it in request and query`)
   const missing = [...parameters, ...query].find((one) => properties && !properties.includes(one))
   if (missing !== undefined)
@@ -75,7 +75,7 @@ function fill(name: string, segments: readonly string[], data: Record<string, un
 }
 
 /** What is `undefined` is left out, null is empty, a list is one parameter for each item. */
-function writeQuery(
+export function writeQuery(
   data: Record<string, unknown>,
   names: readonly string[] = Object.keys(data),
 ): string {

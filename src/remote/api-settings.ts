@@ -1,4 +1,6 @@
-import type { ErrorDetail } from '../errors.ts'
+import type { Readable } from 'node:stream'
+import { LONGEST_TIMER } from '../deadlines.ts'
+import { type ErrorDetail, errors } from '../errors.ts'
 import type { Envelope, EnvelopeName, ParsedAnswer } from '../http/envelope.ts'
 import type { Context } from '../resource/context.ts'
 import type { BreakerOptions } from '../upstream/breaker.ts'
@@ -25,7 +27,7 @@ export interface ApiRequest {
   path: string
   /** Names in lower case. */
   headers: Record<string, string>
-  body: string | Uint8Array | undefined
+  body: string | Uint8Array | Readable | undefined
   /** Where it is sent. */
   readonly origin: string
 }
@@ -87,9 +89,58 @@ export interface ApiSettings<Input = unknown> {
   /** What TLS is given: `ca`, `cert`, `key`, `rejectUnauthorized`. */
   tls?: UpstreamTls
   /**
+   * Which addresses it may have: `public` refuses, once its name is resolved, those of this machine and of networks that are not the internet.
+   * Default: `any`, and `public` where `origin` says where a call goes.
+   */
+  addresses?: 'any' | 'public'
+  /**
    * What a client of ours is told of failures, by the code of the upstream, else by its HTTP status; `undefined`: the same as of those that are
    * not listed, UPSTREAM_REFUSED, and of 429 and 503 UPSTREAM_UNAVAILABLE.
    */
   errors?: Readonly<Record<string | number, (failure: ApiFailure<Input>) => Error | undefined>>
   hooks?: ApiHooks<Input>
+}
+
+interface Range {
+  readonly words: string
+  fits(value: number): boolean
+}
+
+const TIME: Range = {
+  words: `milliseconds from 0 to ${LONGEST_TIMER}`,
+  fits: (value) => value >= 0 && value <= LONGEST_TIMER,
+}
+const COUNT: Range = {
+  words: 'an integer from 1',
+  fits: (value) => Number.isInteger(value) && value >= 1,
+}
+
+/** What numbers of an API may be. */
+const RANGES: Readonly<Record<string, Range>> = {
+  timeout: TIME,
+  maxBytes: COUNT,
+  'retry.attempts': COUNT,
+  'retry.delay': TIME,
+  'retry.maxDelay': TIME,
+  'retry.budget': { words: 'a number from 0', fits: (value) => value >= 0 },
+  'breaker.failures': { words: 'above 0 and below 1', fits: (value) => value > 0 && value < 1 },
+  'breaker.window': { words: 'milliseconds from 100', fits: (value) => value >= 100 },
+  'breaker.minimum': COUNT,
+  'breaker.pause': TIME,
+  'limit.connections': COUNT,
+  'limit.waiting': {
+    words: 'an integer from 0',
+    fits: (value) => Number.isInteger(value) && value >= 0,
+  },
+}
+
+/** @throws {PlinthError} API_INVALID where a number cannot be */
+export function assertSettings(name: string, settings: ApiSettings<never>): void {
+  for (const [place, { words, fits }] of Object.entries(RANGES)) {
+    const [group = '', key] = place.split('.')
+    const found = (settings as Record<string, unknown>)[group]
+    const value = key === undefined ? found : (found as Record<string, unknown> | undefined)?.[key]
+    if (value !== undefined && !(typeof value === 'number' && fits(value)))
+      throw errors.API_INVALID(name, `its ${place} is ${value}; expected ${words}`)
+  }
 }

@@ -6,24 +6,37 @@ import type { AnyDefined, ResourceDefinition } from '../resource/contract.ts'
 import { defineResource, type Resource } from '../resource/resource.ts'
 import { trustResponses } from '../resource/response-check.ts'
 import type { JsonSchema } from '../resource/schema.ts'
+import { hasFiles, isStreamSchema } from '../resource/stream.ts'
 import { createAddress } from './address-request.ts'
-import type { ApiSettings } from './api-settings.ts'
+import { type ApiSettings, assertSettings } from './api-settings.ts'
 import { type BaseUrl, Connection } from './connection.ts'
-import { Performer } from './performer.ts'
+import { type BodyForm, Performer } from './performer.ts'
 
 export interface ApiDefinition extends ApiSettings {
   /** In logs and errors; unique in an app. */
   name: string
-  /** Where it is, its path included; as a function it is asked once, when the app starts. */
-  baseUrl: BaseUrl
+  /**
+   * Where it is, its path included; as a function it is asked once, when the app starts. Not needed where each of its resources has an `origin`.
+   */
+  baseUrl?: BaseUrl
 }
 
 /** One resource of an API: what any resource says, but how it is performed, and what of the API is another thing for it. */
 export interface ApiResourceDefinition<Req extends TSchema, Res extends TSchema>
   extends Omit<ResourceDefinition<Req, Res>, NotOfApis>,
     Omit<ApiSettings<Static<Req>>, 'auth'> {
-  /** Behind the base URL, with `{name}` for what goes there from the request. */
+  /** Behind the base URL, with `{name}` for what goes there from the request; may be empty. */
   path: string
+  /**
+   * What is left of the request, beside path and query, as its body: `json`, `form` (URL-encoded), `multipart`, or `file`, the one property
+   * that is left. Default: `multipart` where it has a `file()`, else `json`.
+   */
+  body?: BodyForm
+  /**
+   * Where this call goes, by its data, in place of `baseUrl`: `https://host:port/path`. It has connections of its own, without a breaker unless it
+   * says one, and to public addresses only unless it says `addresses: 'any'`.
+   */
+  origin?: (input: Static<Req>, context: Context) => string
   /** Whether it may be repeated; default: GET, PUT and DELETE may. */
   idempotent?: boolean
 }
@@ -55,7 +68,7 @@ const NOTHING = Type.Object({})
 const NULL = Type.Null()
 
 /** What a resource of an API has a connection of its own for, where it says it. */
-const OF_CONNECTIONS = ['limit', 'breaker', 'tls'] as const
+const OF_CONNECTIONS = ['limit', 'breaker', 'tls', 'addresses', 'origin'] as const
 /** What the pipeline knows nothing of. */
 const OF_CALLS = [
   'headers',
@@ -68,6 +81,7 @@ const OF_CALLS = [
   'idempotent',
   'path',
   'query',
+  'body',
 ] as const
 
 const performers = new WeakMap<AnyDefined, Performer>()
@@ -75,23 +89,38 @@ const performers = new WeakMap<AnyDefined, Performer>()
 /** Describes another system, whose resources are called as those of this one. */
 export function defineApi(api: ApiDefinition): Api {
   const { name, baseUrl, ...settings } = api
+  assertSettings(name, settings)
   const connection = new Connection(name, baseUrl, settings)
   return {
     name,
     resource(definition) {
-      const { method = 'GET', path, query = [], request = NOTHING, idempotent } = definition
+      const { method = 'GET', path, query = [], request = NOTHING, idempotent, origin } = definition
+      const { response, cache, schedule } = definition
+      const hasFile = hasFiles(request as object as JsonSchema)
+      const streams = response !== undefined && isStreamSchema(response)
+      if ((hasFile || streams) && (cache || schedule))
+        throw errors.API_INVALID(
+          name,
+          `${method} ${path} has a file or stream, which no cache or task can keep`,
+        )
       const { auth: _, ...anew } = definition
       const own: ApiSettings<never> = {
         ...settings,
         ...anew,
+        // One of those who are called must not keep the others from being called.
+        ...(origin && !definition.breaker && { breaker: false }),
         hooks: { ...settings.hooks, ...definition.hooks },
         errors: { ...settings.errors, ...definition.errors },
       }
+      assertSettings(name, own)
       const isOwn = OF_CONNECTIONS.some((key) => key in definition)
       const performer = new Performer(
-        isOwn ? new Connection(name, baseUrl, own as ApiSettings) : connection,
+        isOwn ? new Connection(name, baseUrl, own as ApiSettings, !!origin) : connection,
         {
           ...own,
+          ...(origin && { origin }),
+          body: definition.body ?? (hasFile ? 'multipart' : 'json'),
+          streams,
           method,
           idempotent: idempotent ?? IDEMPOTENT.includes(method),
           address: createAddress({
@@ -134,10 +163,10 @@ export function assertApis(app: FastifyInstance): boolean {
   }
   const names = new Map<string, unknown>()
   for (const connection of connections) {
-    const { name, baseUrl } = connection
-    if (names.has(name) && names.get(name) !== baseUrl)
+    const { name, roams } = connection
+    if (!roams && names.has(name) && names.get(name) !== connection.baseUrl)
       throw errors.API_INVALID(name, 'another API of this app is called so, too')
-    names.set(name, baseUrl)
+    if (!roams) names.set(name, connection.baseUrl)
     connection.in(app)
   }
   return connections.size > 0

@@ -28,13 +28,16 @@ const CONNECT_TIMEOUT = 10_000
 /** What an API is connected by: one client in each app. */
 export class Connection {
   readonly name: string
-  readonly baseUrl: BaseUrl
+  readonly baseUrl: BaseUrl | undefined
+  /** Whether each call says where it goes. */
+  readonly roams: boolean
   readonly #settings: ApiSettings
   readonly #known = new WeakMap<UpstreamClients, Connected>()
 
-  constructor(name: string, baseUrl: BaseUrl, settings: ApiSettings) {
+  constructor(name: string, baseUrl: BaseUrl | undefined, settings: ApiSettings, roams = false) {
     this.name = name
     this.baseUrl = baseUrl
+    this.roams = roams
     this.#settings = settings
   }
 
@@ -48,40 +51,40 @@ export class Connection {
   }
 
   #connect({ config }: FastifyInstance, clients: UpstreamClients): Connected {
-    const baseUrl = this.baseUrl
-    const target = readBaseUrl(
-      this.name,
-      typeof baseUrl === 'function' ? baseUrl({ config }) : baseUrl,
-    )
-    const { retry, breaker, limit, tls = {} } = this.#settings
+    const { baseUrl, name, roams } = this
+    const given = typeof baseUrl === 'function' ? baseUrl({ config }) : baseUrl
+    const target = roams ? NOWHERE : readUrl(name, 'baseUrl', given)
+    const { retry, breaker, limit, addresses, tls = {} } = this.#settings
     const client = clients.create({
-      name: this.name,
-      origin: target.origin,
+      name,
+      origin: roams ? undefined : target.origin,
       retryBudget: (retry ? retry.budget : undefined) ?? RETRY_BUDGET,
       breaker: breaker !== false && { ...BREAKER, ...breaker },
       limit: { ...LIMIT, ...limit },
       connectTimeout: CONNECT_TIMEOUT,
       tls,
+      addresses: addresses ?? (roams ? 'public' : 'any'),
     })
     return { ...target, client }
   }
 }
 
+const NOWHERE: Target = { origin: '', prefix: '' }
+
 /**
  * Reads a base URL.
  *
+ * @param name of the API
+ * @param place what has it
  * @throws {PlinthError} API_INVALID; the URL is not in it, since it may have a password
  */
-function readBaseUrl(name: string, given: unknown): Target {
+export function readUrl(name: string, place: string, given: unknown): Target {
   const url = typeof given === 'string' ? URL.parse(given) : null
+  const refuse = (problem: string) => errors.API_INVALID(name, `its ${place} ${problem}`)
   if (!url || !/^https?:$/.test(url.protocol))
-    throw errors.API_INVALID(name, 'its baseUrl is no URL; expected https://host or http://host')
+    throw refuse('is no URL; expected https://host or http://host')
   if (url.username || url.password)
-    throw errors.API_INVALID(
-      name,
-      'its baseUrl has a user or password; say auth: { basic } instead',
-    )
-  if (url.search || url.hash)
-    throw errors.API_INVALID(name, 'its baseUrl has a query or a fragment; expected a path at most')
+    throw refuse('has a user or password; say auth: { basic } instead')
+  if (url.search || url.hash) throw refuse('has a query or a fragment; expected a path at most')
   return { origin: url.origin, prefix: url.pathname.replace(/\/+$/, '') }
 }

@@ -1,48 +1,63 @@
+import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import { signRequest } from '../auth/signature.ts'
 import { type ErrorFactory, errors, PlinthError } from '../errors.ts'
 import { type Envelope, envelopes, type ParsedAnswer } from '../http/envelope.ts'
 import type { Context } from '../resource/context.ts'
 import type { AnyDefined } from '../resource/contract.ts'
+import type { ByteAnswer } from '../resource/stream.ts'
 import { toDetails } from '../resource/validate.ts'
+import { type EncodedBody, encodeFile, encodeMultipart, isFileValue } from '../upstream/body.ts'
 import type { SendOptions } from '../upstream/client.ts'
 import type { UpstreamAnswer } from '../upstream/exchange.ts'
 import type { RetryOptions } from '../upstream/retry.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
-import type { Address } from './address-request.ts'
+import { type Address, writeQuery } from './address-request.ts'
 import type { ApiAuth, ApiCall, ApiHeaders, ApiRequest, ApiSettings } from './api-settings.ts'
-import type { Connected, Connection } from './connection.ts'
+import { type Connection, readUrl, type Target } from './connection.ts'
 
 const TIMEOUT = 10_000
 const MAX_BYTES = 10 * 2 ** 20
 const RETRY: RetryOptions = { attempts: 3, delay: 100, maxDelay: 2000 }
 
+/** How what is left of a request for its body is written. */
+export type BodyForm = 'json' | 'form' | 'multipart' | 'file'
+
 export interface PerformerSettings extends ApiSettings<never> {
   method: string
   idempotent: boolean
   address: Address
+  body: BodyForm
+  /** Whether the answer is handed on as a stream. */
+  streams: boolean
+  /** Where a call goes, where that is not where the API is. */
+  origin?: (input: never, context: Context) => string
 }
 
 /** Performs a resource of an API: by HTTP. */
 export class Performer {
   readonly connection: Connection
   readonly #settings: PerformerSettings
-  readonly #options: Pick<SendOptions, 'timeout' | 'idempotent' | 'maxBytes' | 'retry'>
+  readonly #options: Pick<SendOptions, 'timeout' | 'idempotent' | 'maxBytes' | 'retry' | 'streams'>
   readonly #headers: Record<string, string>
   readonly #envelope: Pick<Envelope, 'parse'>
 
   constructor(connection: Connection, settings: PerformerSettings) {
     const { headers, envelope = 'bare', timeout = TIMEOUT, maxBytes = MAX_BYTES } = settings
-    const { retry, idempotent } = settings
+    const { retry, idempotent, streams } = settings
     this.connection = connection
     this.#settings = settings
     this.#options = {
       timeout,
       maxBytes,
       idempotent,
+      streams,
       retry: retry !== false && { ...RETRY, ...retry },
     }
-    this.#headers = join({ accept: 'application/json' }, typeof headers === 'object' ? headers : {})
+    this.#headers = join(
+      { accept: streams ? '*/*' : 'application/json' },
+      typeof headers === 'object' ? headers : {},
+    )
     this.#envelope = envelope === 'bare' ? { parse: parseBare } : chosen(envelope)
   }
 
@@ -53,14 +68,17 @@ export class Performer {
   async perform(resource: AnyDefined, input: never, context: Context): Promise<unknown> {
     const { app, signal, expires } = context
     const call = { input, context, operation: app.registry.of(resource).name }
-    const connected = this.connection.in(app)
-    const request = await this.#build(call, connected)
-    const answer = await connected.client.send(request, {
+    const { client, ...own } = this.connection.in(app)
+    const { origin } = this.#settings
+    const target = origin ? readOrigin(origin(input, context), call.operation) : own
+    const request = await this.#build(call, target)
+    const answer = await client.send(request, {
       ...this.#options,
       signal,
       expires,
       operation: call.operation,
     })
+    if (answer.stream) return describe(answer.stream, answer)
     return await new Answered(this.connection.name, call, request, answer).read(
       this.#settings,
       this.#envelope,
@@ -68,21 +86,75 @@ export class Performer {
     )
   }
 
-  async #build(call: ApiCall<never>, { origin, prefix }: Connected): Promise<ApiRequest> {
+  async #build(call: ApiCall<never>, { origin, prefix }: Target): Promise<ApiRequest> {
     const { address, method, auth, headers: own, hooks = {} } = this.#settings
     const { context } = call
     const data = hooks.buildData ? await hooks.buildData(call.input, call) : call.input
-    const { path, rest } = address(data)
-    const url = hooks.buildUrl ? await hooks.buildUrl(path, call) : path
+    const addressed = address(data)
+    const { rest } = addressed
+    const url = hooks.buildUrl ? await hooks.buildUrl(addressed.path, call) : addressed.path
     let headers = travelling(this.#headers, context)
-    if (rest !== undefined) headers['content-type'] = 'application/json'
+    const encoded = rest === undefined ? undefined : this.#encode(rest, call)
+    if (encoded) headers = join(headers, encoded.headers)
     if (typeof own === 'function') headers = join(headers, await own(context))
     if (hooks.buildHeaders) headers = join({}, await hooks.buildHeaders(headers, call))
-    const body = rest === undefined ? undefined : JSON.stringify(rest)
-    const request = { method, path: prefix + url, headers, body, origin }
+    const full = prefix + url
+    const path = full.startsWith('/') ? full : `/${full}`
+    const request: ApiRequest = { method, path, headers, body: encoded?.body, origin }
     if (auth) await authenticate(request, call, auth)
     if (hooks.beforeRequest) await hooks.beforeRequest(request, call)
     return request
+  }
+
+  #encode(rest: unknown, { operation }: ApiCall<never>): EncodedBody {
+    const fields = rest as Record<string, unknown>
+    switch (this.#settings.body) {
+      case 'json':
+        return { body: JSON.stringify(rest), headers: JSON_TYPE }
+      case 'form':
+        return { body: writeQuery(fields).slice(1), headers: FORM_TYPE }
+      case 'multipart':
+        return encodeMultipart(fields)
+      case 'file': {
+        const [[name = '', value] = []] = Object.entries(fields)
+        if (isFileValue(value)) return encodeFile(value)
+        const wrong = { path: `/${name}`, message: 'must be a Blob, bytes or a stream' }
+        throw errors.INVALID_REQUEST.with({ errors: [wrong] }, operation)
+      }
+    }
+  }
+}
+
+const JSON_TYPE = { 'content-type': 'application/json' }
+const FORM_TYPE = { 'content-type': 'application/x-www-form-urlencoded' }
+
+/** What comes with a stream that tells what it is. */
+const OF_STREAMS = [
+  'content-type',
+  'content-length',
+  'content-encoding',
+  'content-disposition',
+  'content-language',
+  'etag',
+  'last-modified',
+]
+
+function describe(stream: ByteAnswer, { headers }: UpstreamAnswer): ByteAnswer {
+  const told = OF_STREAMS.flatMap((name) => {
+    const value = headers[name]
+    return typeof value === 'string' ? [[name, value] as const] : []
+  })
+  stream.headers = Object.fromEntries(told)
+  return stream
+}
+
+/** @throws {PlinthError} INVALID_REQUEST, since it comes from there */
+function readOrigin(given: unknown, operation: string): Target {
+  try {
+    return readUrl(operation, 'origin', given)
+  } catch (cause) {
+    const wrong = { path: '', message: 'has no URL that can be called' }
+    throw errors.INVALID_REQUEST.with({ cause, errors: [wrong] }, operation)
   }
 }
 
@@ -123,6 +195,8 @@ async function authenticate(request: ApiRequest, call: ApiCall, auth: ApiAuth): 
     const { user, password } = auth.basic
     headers.authorization = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
   } else {
+    if (body instanceof Readable)
+      throw new TypeError('a stream cannot be signed: its digest is not known before its end')
     const signable = { method, url: origin + path, headers, ...(body !== undefined && { body }) }
     request.headers = await signRequest(signable, auth.signature)
   }

@@ -11,6 +11,7 @@ import type { Task } from './enqueue.ts'
 import { type Answer, execute } from './execute.ts'
 import { fromJson } from './json.ts'
 import type { Call } from './steps.ts'
+import { isStream, isStreamSchema } from './stream.ts'
 import { toDetails } from './validate.ts'
 
 /** Of one call in process. */
@@ -53,7 +54,9 @@ const inProcess: Answer<unknown> = {
   text: fromJson,
   data: (value) => value,
   check: (value, { resource, name, context: { app } }) =>
-    app.responses.accept(resource, name, value).value,
+    isStreamSchema(resource.response) && isStream(value)
+      ? value
+      : app.responses.accept(resource, name, value).value,
 }
 
 const added: Answer<Task> = {

@@ -5,6 +5,7 @@ import type { Tasks } from '../task/tasks.ts'
 import type { EnqueueOptions, NewTask, TaskResult } from '../task/types.ts'
 import type { Context } from './context.ts'
 import type { Call } from './steps.ts'
+import { hasFiles } from './stream.ts'
 
 /** A task that was added. As JSON it is `{ task_id }`. */
 export interface Task<T = unknown> {
@@ -37,6 +38,8 @@ export function tasksOf({ app }: Context): Tasks {
 export function toTask({ resource, name, input, context }: Call, options: EnqueueOptions): NewTask {
   const { requestId, traceparent, app } = context
   const { payloadLimit, loadsUsers, queues } = tasksOf(context)
+  if (hasFiles(resource.request))
+    throw errors.TASK_INVALID(name, 'its request has a file, which no task can keep')
   const user = options.user === undefined ? (context.user?.id ?? null) : options.user
   if (user !== null && !loadsUsers) throw errors.TASK_INVALID(name, NO_USERS)
   const nobody = user === null && options.user === undefined && !context.isSystem

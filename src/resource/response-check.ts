@@ -58,7 +58,7 @@ export class ResponseCheck {
    * @throws {PlinthError} INVALID_RESPONSE as `check`; INTERNAL where nothing could be written
    */
   accept(resource: AnyDefined, name: string, response: unknown): Accepted {
-    if (checkedBefore.has(resource)) return { value: response, fits: true }
+    if (checkedBefore.has(resource) && !isStream(response)) return { value: response, fits: true }
     const looked = this.#look(resource, name, response)
     if (looked.fits) return looked
     const value = JSON.parse(this.#write(resource, response))

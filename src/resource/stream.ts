@@ -1,3 +1,35 @@
+import type { Readable } from 'node:stream'
+import { type TSchema, type TUnsafe, Type } from 'typebox'
+import type { FileValue } from '../upstream/body.ts'
+import { hasPart, type JsonSchema } from './schema.ts'
+
+/** Bytes as they come. Of what an API answers, `headers` has those that tell what they are, by names in lower case. */
+export interface ByteAnswer extends Readable {
+  headers?: Readonly<Record<string, string>>
+}
+
+/**
+ * The schema of a response that is a stream: of a resource of an API the answer, untouched. Only a route can answer with it, and what it calls hand
+ * it on; no cache or task can keep it.
+ */
+export function stream(): TUnsafe<ByteAnswer> {
+  return Type.Unsafe<ByteAnswer>({ type: 'string', format: 'binary', stream: true })
+}
+
+/** The schema of a file in the request of a resource of an API: a Blob, bytes, a stream, or a stream with its name, type and size. */
+export function file(): TUnsafe<FileValue> {
+  return Type.Unsafe<FileValue>({ file: true })
+}
+
+export function isStreamSchema(schema: TSchema): boolean {
+  return (schema as JsonSchema).stream === true
+}
+
+/** Whether `schema` has a file somewhere. */
+export function hasFiles(schema: JsonSchema): boolean {
+  return hasPart(schema, (part) => part.file === true)
+}
+
 /**
  * Whether `value` is sent as the bytes that it has, as Fastify does it: a stream of Node.js or of the web, or a `Response`.
  * Apart from the check of responses, because routes ask first.

@@ -1,10 +1,12 @@
+import { Readable } from 'node:stream'
 import type { ConnectionOptions } from 'node:tls'
 import type { CircuitBreakerPolicy } from 'cockatiel'
 import type { Dispatcher } from 'undici'
 import { DeadlineQueue, type Timed } from '../deadlines.ts'
 import { errors, PlinthError } from '../errors.ts'
+import { connectPublic, lookupPublic } from './addresses.ts'
 import { type BreakerOptions, createBreaker } from './breaker.ts'
-import { Exchange, type Failure, type Outcome, type UpstreamAnswer } from './exchange.ts'
+import { Exchange, ended, type Failure, type Outcome, type UpstreamAnswer } from './exchange.ts'
 import { Limiter, type Waiter } from './limiter.ts'
 import { delayBefore, isTransient, pause, RetryBudget, type RetryOptions } from './retry.ts'
 import { UpstreamError } from './upstream-error.ts'
@@ -29,6 +31,8 @@ export interface UpstreamClientOptions {
   /** Milliseconds that a connection may take to be made. */
   connectTimeout: number
   tls: UpstreamTls
+  /** Which addresses it may have: `public` refuses those of this machine and of networks that are not the internet. */
+  addresses: 'any' | 'public'
   /** Told when the breaker opens and when it closes. */
   onBreaker?: (isOpen: boolean) => void
 }
@@ -40,7 +44,8 @@ export interface UpstreamRequest {
   /** Where the client has none. */
   readonly origin?: string
   readonly headers?: Readonly<Record<string, string>>
-  readonly body?: string | Uint8Array | undefined
+  /** A stream is ended with the call. */
+  readonly body?: string | Uint8Array | Readable | undefined
 }
 
 export interface SendOptions {
@@ -113,19 +118,25 @@ export class UpstreamClient {
    */
   async send(request: UpstreamRequest, options: SendOptions): Promise<UpstreamAnswer> {
     const { signal, timeout } = options
-    signal?.throwIfAborted()
-    const opened = this.#opened ?? (await this.#open())
+    const { body } = request
+    const stream = body instanceof Readable ? body : undefined
+    if (signal?.aborted) {
+      stream?.destroy()
+      throw signal.reason
+    }
     const call = new Call()
     const deadlines = timeout > 0 ? this.#deadlinesOf(timeout) : undefined
     deadlines?.add(call)
     signal?.addEventListener('abort', call)
-    // It may have aborted while undici was imported.
-    if (signal?.aborted) call.end(signal.reason)
+    // Whoever it comes from, it may break before it is sent.
+    stream?.on('error', (error) => call.end(error))
     const leave = () => {
       deadlines?.remove(call)
       signal?.removeEventListener('abort', call)
+      stream?.destroy()
     }
     try {
+      const opened = this.#opened ?? (await this.#open())
       const answer = await this.#sendAgain(opened, call, request, options)
       // Its time goes on until its last byte.
       if (answer.stream) answer.stream.once('close', leave)
@@ -141,6 +152,11 @@ export class UpstreamClient {
   async close(): Promise<void> {
     const opened = await this.#opening
     await opened?.dispatcher.destroy()
+  }
+
+  /** Loads what it needs, for the first call not to wait for that. */
+  async open(): Promise<void> {
+    await this.#open()
   }
 
   async #open(): Promise<Opened> {
@@ -171,8 +187,12 @@ export class UpstreamClient {
     const { idempotent, retry } = options
     this.#budget.earn()
     for (let attempts = 1; ; attempts++) {
-      const { answer, failure } = await this.#try(opened, call, request, options)
-      const mayRepeat = retry !== false && idempotent && attempts < retry.attempts
+      const { answer, failure } = await this.#try(opened, call, request, options, attempts)
+      const mayRepeat =
+        retry !== false &&
+        idempotent &&
+        attempts < retry.attempts &&
+        !(request.body instanceof Readable)
       const isWorth = answer ? isTransient(answer.status) : failure?.transient === true
       const wait = mayRepeat && isWorth ? delayBefore(retry, attempts, retryAfterOf(answer)) : 0
       const left = Math.min(call.at, options.expires ?? call.at) - performance.now()
@@ -180,60 +200,65 @@ export class UpstreamClient {
         if (answer) return { ...answer, attempts }
         throw this.#errorOf(failure as Failure, call, request, options, attempts)
       }
-      answer?.stream?.destroy()
       await pause(wait, call).catch((reason: unknown) => {
         throw this.#errorOf(ended(reason), call, request, options, attempts)
       })
     }
   }
 
-  async #try(
+  /** Sends it once, unless the breaker is open. */
+  #try(
     { dispatcher, breaker }: Opened,
     call: Call,
     request: UpstreamRequest,
     options: SendOptions,
+    attempts: number,
   ): Promise<Outcome> {
-    if (!breaker) return await this.#exchange(dispatcher, call, request, options)
+    const exchange = () => this.#exchange(dispatcher, call, request, options, attempts)
+    const wait = () => this.#queue(breaker, call, exchange)
+    if (!breaker) return wait()
     // One call is let through to see how it is. The others do not wait for it.
     if (breaker.state === HALF_OPEN) return BROKEN
-    try {
-      return await breaker.execute(async () => {
-        const outcome = this.#exchange(dispatcher, call, request, options, breaker)
-        return await outcome
-      })
-    } catch {
-      // It never fails but with this.
-      return BROKEN
-    }
+    // It never fails but with this.
+    return breaker.execute(wait).catch(() => BROKEN)
   }
 
-  /** Sends it once, when it is its turn. */
-  async #exchange(
+  /** Lets `exchange` begin when it is its turn. */
+  #queue(
+    breaker: CircuitBreakerPolicy | undefined,
+    call: Call,
+    exchange: () => Promise<Outcome>,
+  ): Promise<Outcome> {
+    if (call.reason !== undefined) return Promise.resolve({ failure: ended(call.reason) })
+    const entered = this.#limiter.enter(call)
+    if (entered === true) return exchange()
+    if (entered === false) return FULL
+    return entered.then(
+      () => {
+        // While it has waited its time may have ended, or the breaker opened.
+        if (call.reason === undefined && breaker?.state !== OPEN) return exchange()
+        this.#limiter.leave()
+        return call.reason === undefined ? BROKEN : { failure: ended(call.reason) }
+      },
+      (reason: unknown) => ({ failure: ended(reason) }),
+    )
+  }
+
+  #exchange(
     dispatcher: Dispatcher,
     call: Call,
-    { method, path, headers, body, origin }: UpstreamRequest,
-    { maxBytes, streams = false }: SendOptions,
-    breaker?: CircuitBreakerPolicy,
+    request: UpstreamRequest,
+    options: SendOptions,
+    attempts: number,
   ): Promise<Outcome> {
-    const limiter = this.#limiter
-    if (call.reason !== undefined) return { failure: ended(call.reason) }
-    const entered = limiter.enter(call)
-    if (entered === false) return FULL
-    if (entered !== true) {
-      try {
-        await entered
-      } catch (reason) {
-        return { failure: ended(reason) }
-      }
-      // While it has waited its time may have ended, or the breaker opened.
-      const failure = call.reason !== undefined ? ended(call.reason) : undefined
-      if (failure || breaker?.state === OPEN) {
-        limiter.leave()
-        return failure ? { failure } : BROKEN
-      }
-    }
-    return await new Promise<Outcome>((resolve) => {
-      const exchange = new Exchange({ maxBytes, streams }, resolve, () => limiter.leave())
+    const { method, path, headers, body, origin } = request
+    const { maxBytes } = options
+    const streams = options.streams
+      ? (failure: Failure) => this.#errorOf(failure, call, request, options, attempts)
+      : undefined
+    return new Promise((resolve) => {
+      const leave = () => this.#limiter.leave()
+      const exchange = new Exchange({ maxBytes, streams }, resolve, leave)
       call.cancel = (reason) => exchange.end(reason as Error, isDeadline(reason))
       dispatcher.dispatch(
         {
@@ -286,19 +311,13 @@ function isDeadline(reason: unknown): boolean {
 
 const LATE = new Error('the time of the call is over')
 
-const FULL: Outcome = {
-  failure: { kind: 'unavailable', problem: 'too many calls of it wait already (limit.waiting)' },
-}
+const FULL = refused('too many calls of it wait already (limit.waiting)')
 
-const BROKEN: Outcome = {
-  failure: {
-    kind: 'unavailable',
-    problem: 'it has failed too often, and is not asked for a while (breaker)',
-  },
-}
+const BROKEN = refused('it has failed too often, and is not asked for a while (breaker)')
 
-function ended(cause: unknown): Failure {
-  return { kind: 'ended', problem: 'it was given up', cause }
+/** What comes of a try that is not made. */
+function refused(problem: string): Promise<Outcome> {
+  return Promise.resolve({ failure: { kind: 'unavailable', problem } })
 }
 
 function retryAfterOf(answer: Outcome['answer']): string | undefined {
@@ -307,13 +326,19 @@ function retryAfterOf(answer: Outcome['answer']): string | undefined {
 }
 
 async function open(options: UpstreamClientOptions): Promise<Opened> {
-  const { origin, limit, connectTimeout, tls, breaker, onBreaker } = options
+  const { origin, limit, connectTimeout, tls, addresses, breaker, onBreaker } = options
   const { Agent, buildConnector, Pool } = await import('undici')
   // HTTP/1.1, where a connection is one call: the limit is that of both.
-  const connect = buildConnector({ timeout: connectTimeout, allowH2: false, ...tls })
+  const isPublic = addresses === 'public'
+  const connect = buildConnector({
+    timeout: connectTimeout,
+    allowH2: false,
+    ...tls,
+    ...(isPublic && { lookup: lookupPublic }),
+  })
   const settings = {
     connections: limit.connections,
-    connect,
+    connect: isPublic ? connectPublic(connect) : connect,
     // They are coarse, and a client that drips resets them: the deadline of the call ends it.
     headersTimeout: 0,
     bodyTimeout: 0,

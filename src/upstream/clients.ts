@@ -24,6 +24,11 @@ export class UpstreamClients {
     return client
   }
 
+  /** Loads what they need, for the first calls not to wait for that. */
+  async open(): Promise<void> {
+    await Promise.all(this.#clients.map((client) => client.open()))
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.#clients.map((client) => client.close()))
   }

@@ -42,10 +42,16 @@ const NOTHING = Buffer.alloc(0)
 /** Fails what reads an answer. */
 class Refused extends Error {}
 
+export interface ExchangeOptions {
+  maxBytes: number
+  /** Where the bytes of a success are handed on as they come: makes the error that their stream ends with, where they do not come. */
+  streams: ((failure: Failure) => unknown) | undefined
+}
+
 /** One request and its answer, as undici reports it: cheaper than `pool.request`, which makes a stream of each body. */
 export class Exchange implements Dispatcher.DispatchHandler {
   readonly #maxBytes: number
-  readonly #streams: boolean
+  readonly #streams: ((failure: Failure) => unknown) | undefined
   readonly #report: (outcome: Outcome) => void
   readonly #ended: () => void
   #controller: Dispatcher.DispatchController | undefined
@@ -62,7 +68,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
    * @param ended told when nothing more of it can come, and its connection is free or gone: after that, and as often
    */
   constructor(
-    { maxBytes, streams }: { maxBytes: number; streams: boolean },
+    { maxBytes, streams }: ExchangeOptions,
     report: (outcome: Outcome) => void,
     ended: () => void,
   ) {
@@ -76,7 +82,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   end(reason: Error, isFault: boolean): void {
     if (this.#reason) return
     this.#reason = reason
-    this.#fail({ kind: 'ended', problem: 'it was given up', cause: reason, isFault })
+    this.#fail({ ...ended(reason), isFault })
     // Without one it has no connection yet, and does not begin when it gets one.
     this.#controller?.abort(reason)
   }
@@ -128,8 +134,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseError(_: unknown, error: Error): void {
     this.#ended()
-    if (this.#stream) this.#stream.destroy(this.#reason ?? error)
-    else this.#fail(explain(error))
+    const failure = this.#reason ? ended(this.#reason) : explain(error)
+    if (this.#stream) this.#stream.destroy(this.#streams?.(failure) as Error)
+    else this.#fail(failure)
   }
 
   #startStream(controller: Dispatcher.DispatchController): void {
@@ -163,6 +170,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #tooLong(): Error {
     return new Refused(`its answer is longer than ${this.#maxBytes} bytes`)
   }
+}
+
+/** It was given up. */
+export function ended(cause: unknown): Failure {
+  return { kind: 'ended', problem: 'it was given up', cause }
 }
 
 /** Codes of undici for what it was given. */

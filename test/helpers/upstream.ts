@@ -1,5 +1,7 @@
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net'
 import type { Test } from 'tap'
 
@@ -63,4 +65,17 @@ export async function serveBytes(t: Test, handle: (socket: Socket) => void): Pro
     for (const socket of open) socket.destroy()
   })
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+/** Serves by TLS as `localhost`, with a certificate that nobody knows. */
+export async function serveTls(t: Test): Promise<{ url: string; ca: string }> {
+  const pem = readFileSync(new URL('../fixtures/localhost.pem', import.meta.url), 'utf8')
+  const server = createTlsServer({ key: pem, cert: pem }, (_, response) => response.end())
+  server.listen(0, 'localhost')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  return { url: `https://localhost:${(server.address() as AddressInfo).port}`, ca: pem }
 }

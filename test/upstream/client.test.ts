@@ -1,10 +1,11 @@
+import { Readable } from 'node:stream'
 import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { UpstreamClient, type UpstreamClientOptions } from '../../src/upstream/client.ts'
 import { UpstreamError } from '../../src/upstream/upstream-error.ts'
 import { createGate } from '../helpers/app.ts'
 import { freePort } from '../helpers/network.ts'
-import { answerJson, serveBytes, serveUpstream } from '../helpers/upstream.ts'
+import { answerJson, serveBytes, serveTls, serveUpstream } from '../helpers/upstream.ts'
 
 const RETRY = { attempts: 3, delay: 1, maxDelay: 5 }
 const SEND = {
@@ -19,7 +20,7 @@ const POST = { method: 'POST', path: '/users', body: '{}' }
 
 function createClient(
   t: Test,
-  origin: string,
+  origin: string | undefined,
   options: Partial<UpstreamClientOptions> = {},
 ): UpstreamClient {
   const client = new UpstreamClient({
@@ -30,6 +31,7 @@ function createClient(
     limit: { connections: 5, waiting: 10 },
     connectTimeout: 10_000,
     tls: {},
+    addresses: 'any',
     ...options,
   })
   t.teardown(() => client.close())
@@ -349,4 +351,150 @@ t.test('a client that is closed ends what is under way', async (t) => {
   await arrived.opened
   await client.close()
   t.match(await sent, { code: 'UPSTREAM_UNAVAILABLE', attempts: 1 })
+})
+
+t.test('an address that is not public is not connected to, however it is written', async (t) => {
+  let connections = 0
+  const url = await serveBytes(t, (socket) => {
+    connections++
+    socket.destroy()
+  })
+  const { port } = new URL(url)
+  const client = createClient(t, undefined, { addresses: 'public' })
+  for (const host of [
+    '127.0.0.1',
+    '127.1',
+    '2130706433',
+    '0x7f.1',
+    '0177.0.0.1',
+    '[::1]',
+    '[::ffff:127.0.0.1]',
+    '[::ffff:7f00:1]',
+    '[::127.0.0.1]',
+    '0.0.0.0',
+    'localhost',
+  ]) {
+    const { origin } = new URL(`http://${host}:${port}`)
+    t.match(
+      await problem(client.send({ ...GET, origin }, SEND)),
+      { code: 'UPSTREAM_UNAVAILABLE', attempts: 1, text: /which is no address of the internet/ },
+      host,
+    )
+  }
+  t.equal(connections, 0)
+})
+
+t.test('a client without an origin of its own calls where each request says', async (t) => {
+  const one = await serveUpstream(t, (response) => response.end('1'))
+  const two = await serveUpstream(t, (response) => response.end('2'))
+  const client = createClient(t, undefined)
+  for (const [{ url: origin }, body] of [
+    [one, '1'],
+    [two, '2'],
+  ] as const)
+    t.equal(`${(await client.send({ ...GET, origin }, SEND)).body}`, body)
+})
+
+t.test('TLS that cannot be trusted is told', async (t) => {
+  const { url, ca } = await serveTls(t)
+  t.match(await problem(createClient(t, url).send(GET, SEND)), {
+    code: 'UPSTREAM_UNAVAILABLE',
+    attempts: 1,
+    text: /self-signed certificate/,
+  })
+  t.equal((await createClient(t, url, { tls: { ca } }).send(GET, SEND)).status, 200)
+  const plain = await serveBytes(t, (socket) => void socket.end('HTTP/1.1 400 Bad\r\n\r\n'))
+  const wrong = createClient(t, plain.replace('http:', 'https:'))
+  t.match(await problem(wrong.send(GET, SEND)), { code: 'UPSTREAM_UNAVAILABLE' })
+  const other = createClient(t, url.replace('localhost', '127.0.0.1'), { tls: { ca } })
+  t.match(await problem(other.send(GET, SEND)), { text: /127\.0\.0\.1.*is not in the cert/ })
+})
+
+t.test('a body may be a stream, which is sent once and ended with the call', async (t) => {
+  const { url, got } = await serveUpstream(t, (response, { url }) => {
+    response.writeHead(url === '/down' ? 503 : 200).end()
+  })
+  const client = createClient(t, url)
+  const put = (path: string, body: Readable) => client.send({ method: 'PUT', path, body }, SEND)
+  t.equal((await put('/up', Readable.from(['a', 'b']))).status, 200)
+  t.equal(`${got[0]?.body}`, 'ab')
+  const down = Readable.from(['a'])
+  t.match(await put('/down', down), { status: 503, attempts: 1 })
+  t.ok(down.destroyed)
+  const broken = Readable.from(
+    (async function* () {
+      yield 'a'
+      throw new Error('the file is gone')
+    })(),
+  )
+  await t.rejects(put('/up', broken), new Error('the file is gone'))
+  const unsent = Readable.from(['a'])
+  const signal = AbortSignal.abort(new Error('gone'))
+  await t.rejects(client.send({ ...POST, body: unsent }, { ...SEND, signal }), new Error('gone'))
+  t.ok(unsent.destroyed, 'also where nothing is sent')
+})
+
+t.test('a body that breaks while it waits for its turn is the end of its call alone', async (t) => {
+  const answers: (() => void)[] = []
+  const arrived = createGate()
+  const { url, got } = await serveUpstream(t, (response) => {
+    answers.push(() => response.end())
+    arrived.open()
+  })
+  const client = createClient(t, url, { limit: { connections: 1, waiting: 5 } })
+  const first = client.send(GET, SEND)
+  await arrived.opened
+  const body = new Readable({ read() {} })
+  const second = client.send({ ...POST, body }, SEND)
+  body.destroy(new Error('the client has gone'))
+  await t.rejects(second, new Error('the client has gone'))
+  answers[0]?.()
+  t.equal((await first).status, 200)
+  t.equal(got.length, 1)
+})
+
+t.test('an answer may be a stream, with an end in time', async (t) => {
+  const { url } = await serveUpstream(t, (response, { url }) => {
+    if (url === '/fail') response.writeHead(404).end('no such file')
+    else if (url === '/big') response.end(Buffer.alloc(1_000_000, 1))
+    else response.write('begun')
+  })
+  const client = createClient(t, url)
+  const get = (path: string, options = {}) =>
+    client.send({ ...GET, path }, { ...SEND, streams: true, ...options })
+  const { stream: big } = await get('/big')
+  let size = 0
+  for await (const chunk of big as Readable) size += chunk.length
+  t.equal(size, 1_000_000, 'of any length')
+  const failed = await get('/fail')
+  t.strictSame([failed.status, `${failed.body}`, failed.stream], [404, 'no such file', undefined])
+  const { stream: late } = await get('/drip', { timeout: 50 })
+  await t.rejects((late as Readable).toArray(), { code: 'UPSTREAM_TIMEOUT' })
+  const end = new AbortController()
+  const { stream: left } = await get('/drip', { signal: end.signal })
+  const read = (left as Readable).toArray()
+  end.abort(new Error('gone'))
+  await t.rejects(read, new Error('gone'))
+})
+
+t.test('a stream that nobody reads on gives its connection back', async (t) => {
+  const closed = createGate()
+  const { url } = await serveUpstream(t, (response, { url }) => {
+    if (url === '/next') response.end()
+    else response.once('close', () => closed.open()).write('begun')
+  })
+  const client = createClient(t, url, { limit: { connections: 1, waiting: 5 } })
+  const { stream } = await client.send(GET, { ...SEND, streams: true })
+  const next = client.send({ ...GET, path: '/next' }, SEND)
+  stream?.destroy()
+  await closed.opened
+  t.equal((await next).status, 200)
+})
+
+t.test('a stream that is cut off ends with an error', async (t) => {
+  const url = await serveBytes(t, (socket) => {
+    socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nabc'))
+  })
+  const { stream } = await createClient(t, url).send(GET, { ...SEND, streams: true })
+  await t.rejects((stream as Readable).toArray(), { code: 'UPSTREAM_UNAVAILABLE' })
 })

@@ -1,0 +1,143 @@
+import { randomUUID } from 'node:crypto'
+import { Readable } from 'node:stream'
+
+/** Bytes that come one after the other. */
+export type ByteStream = Readable | ReadableStream<Uint8Array>
+
+/** A stream as a part of a form, with what nobody can see of it. */
+export interface Upload {
+  readonly stream: ByteStream
+  /** Of the file; default: that of the part. */
+  readonly name?: string
+  /** Its media type; default `application/octet-stream`. */
+  readonly type?: string
+  /** Bytes, where they are known: else the form has no length before its end. */
+  readonly size?: number
+}
+
+/** What is sent as a file. */
+export type FileValue = Blob | ByteStream | Upload | Uint8Array
+
+/** A body as it is sent, and what headers say of it. */
+export interface EncodedBody {
+  readonly body: string | Uint8Array | Readable
+  readonly headers: Record<string, string>
+}
+
+export function isFileValue(value: unknown): value is FileValue {
+  if (value instanceof Blob || value instanceof Uint8Array) return true
+  return isByteStream(value) || isByteStream((value as Partial<Upload> | null)?.stream)
+}
+
+function isByteStream(value: unknown): value is ByteStream {
+  return value instanceof Readable || value instanceof ReadableStream
+}
+
+interface Part {
+  readonly head: string
+  readonly content: Uint8Array | Blob | ByteStream
+  /** Bytes. */
+  readonly size: number | undefined
+}
+
+/** Encodes `fields` as multipart/form-data (RFC 7578); a list is one part for each of its items. What streams is read as it is sent. */
+export function encodeMultipart(fields: Readonly<Record<string, unknown>>): EncodedBody {
+  const boundary = `plinth-${randomUUID()}`
+  const parts = Object.entries(fields).flatMap(([name, value]) =>
+    [value].flat().flatMap((one) => (one === undefined ? [] : [toPart(name, one, boundary)])),
+  )
+  const end = `--${boundary}--\r\n`
+  async function* write() {
+    for (const { head, content } of parts) {
+      yield Buffer.from(head)
+      yield* content instanceof Uint8Array ? [content] : chunksOf(content)
+      yield Buffer.from('\r\n')
+    }
+    yield Buffer.from(end)
+  }
+  const length = parts.reduce(
+    (sum, { head, size = Number.NaN }) => sum + Buffer.byteLength(head) + size + 2,
+    Buffer.byteLength(end),
+  )
+  return {
+    body: owning(
+      Readable.from(write(), { objectMode: false }),
+      parts.map(({ content }) => content),
+    ),
+    headers: {
+      'content-type': `multipart/form-data; boundary=${boundary}`,
+      ...(!Number.isNaN(length) && { 'content-length': `${length}` }),
+    },
+  }
+}
+
+/** One file as the whole body. */
+export function encodeFile(file: FileValue): EncodedBody {
+  const { content, type, size } = contentOf(file)
+  const body =
+    content instanceof Uint8Array
+      ? content
+      : owning(Readable.from(chunksOf(content), { objectMode: false }), [content])
+  return {
+    body,
+    headers: {
+      'content-type': type,
+      ...(size !== undefined && { 'content-length': `${size}` }),
+    },
+  }
+}
+
+function toPart(field: string, value: unknown, boundary: string): Part {
+  const named = `--${boundary}\r\ncontent-disposition: form-data; name="${quote(field)}"`
+  if (isFileValue(value)) {
+    const { content, name = field, type, size } = contentOf(value)
+    const head = `${named}; filename="${quote(name)}"\r\ncontent-type: ${type}\r\n\r\n`
+    return { head, content, size }
+  }
+  const isData = typeof value === 'object' && value !== null
+  const content = Buffer.from(isData ? JSON.stringify(value) : String(value ?? ''))
+  const type = isData ? '\r\ncontent-type: application/json' : ''
+  return { head: `${named}${type}\r\n\r\n`, content, size: content.length }
+}
+
+interface Content extends Pick<Part, 'content' | 'size'> {
+  readonly name?: string | undefined
+  readonly type: string
+}
+
+const BYTES = 'application/octet-stream'
+
+function contentOf(file: FileValue): Content {
+  if (file instanceof Uint8Array) return { content: file, size: file.length, type: BYTES }
+  if (file instanceof Blob) {
+    const name = file instanceof File ? file.name : undefined
+    return { content: file, size: file.size, type: oneLine(file.type) || BYTES, name }
+  }
+  if (isByteStream(file)) return { content: file, size: undefined, type: BYTES }
+  const { stream, size, type = BYTES, name } = file as Upload
+  return { content: stream, size, type: oneLine(type), name }
+}
+
+// As browsers write them (HTML, 4.10.21.8).
+function quote(name: string): string {
+  return name.replaceAll('"', '%22').replaceAll('\r', '%0D').replaceAll('\n', '%0A')
+}
+
+function oneLine(type: string): string {
+  return type.replaceAll(/[\r\n]/g, '')
+}
+
+async function* chunksOf(content: Blob | ByteStream): AsyncGenerator<Uint8Array> {
+  yield* (content instanceof Blob ? content.stream() : content) as AsyncIterable<Uint8Array>
+}
+
+/** Lets `body` end what it is made of, also where nobody has begun to read it. */
+function owning(body: Readable, contents: readonly Part['content'][]): Readable {
+  return body.once('close', () => {
+    for (const content of contents) {
+      if (content instanceof Readable) content.destroy()
+      else if (content instanceof ReadableStream && !content.locked)
+        content.cancel().catch(() => {})
+    }
+  })
+}
