@@ -32,7 +32,13 @@ export interface Took {
   cpu: number
 }
 
-const CALLS = {
+/** What is measured, and in what each of those runs that call one after the other: the context of a request, which is there already. */
+interface Caller {
+  call(): Promise<unknown>
+  within(work: () => Promise<void>): Promise<void>
+}
+
+const CALLERS = {
   plinth: callKit,
   undici: callBare,
   control: callBare,
@@ -43,8 +49,8 @@ const CALLS = {
 process.on('disconnect', () => process.exit())
 if (side === 'system') await serve()
 else {
-  const call = await CALLS[side as keyof typeof CALLS]()
-  process.on('message', async (count: number) => process.send?.(await measure(call, count)))
+  const caller = await CALLERS[side as keyof typeof CALLERS]()
+  process.on('message', async (count: number) => process.send?.(await measure(caller, count)))
   process.send?.('ready')
 }
 
@@ -60,29 +66,30 @@ async function serve(): Promise<void> {
 }
 
 /** The calls of one turn, as many at once as there are connections. */
-async function measure(call: () => Promise<unknown>, count: number): Promise<Took> {
+async function measure({ call, within }: Caller, count: number): Promise<Took> {
   const began = performance.now()
   const before = process.cpuUsage()
   let left = count
   const work = async () => {
     while (left-- > 0) await call()
   }
-  await Promise.all(Array.from({ length: CONNECTIONS }, work))
+  await Promise.all(Array.from({ length: CONNECTIONS }, () => within(work)))
   const { user, system } = process.cpuUsage(before)
   return { time: performance.now() - began, cpu: (user + system) / 1000 }
 }
 
-function callBare(): () => Promise<unknown> {
+function callBare(): Caller {
   const pool = new Pool(url, { connections: CONNECTIONS, allowH2: false })
   const headers = { accept: 'application/json', 'x-request-id': 'b7c8c1f2' }
-  return async () => {
+  const call = async () => {
     const { statusCode, body } = await pool.request({ path: '/users/1', method: 'GET', headers })
     if (statusCode !== 200) throw new Error(`status ${statusCode}`)
     return await body.json()
   }
+  return { call, within: (work) => work() }
 }
 
-async function callKit(): Promise<() => Promise<unknown>> {
+async function callKit(): Promise<Caller> {
   const api = defineApi({ name: 'users', baseUrl: url, limit: { connections: CONNECTIONS } })
   const get = api.resource({
     summary: 'A user',
@@ -91,11 +98,11 @@ async function callKit(): Promise<() => Promise<unknown>> {
     response: User,
   })
   const app = await start({ get })
-  return () => app.run(() => get({ id: 1 }))
+  return { call: () => get({ id: 1 }), within: (work) => app.run(work) }
 }
 
 /** @param hangs whether as many calls of a system that never answers are under way, and wait, as may */
-async function callRoute(hangs: boolean): Promise<() => Promise<unknown>> {
+async function callRoute(hangs: boolean): Promise<Caller> {
   const api = defineApi({ name: 'users', baseUrl: url, breaker: false, retry: false })
   const hang = api.resource({ summary: 'Hang', path: '/hang', timeout: 5000 })
   const free = defineResource({
@@ -109,7 +116,7 @@ async function callRoute(hangs: boolean): Promise<() => Promise<unknown>> {
     for (;;) await app.run(() => hang()).catch(() => {})
   }
   if (hangs) for (let i = 0; i < CONNECTIONS + WAITING; i++) again()
-  return () => app.inject('/bench/free')
+  return { call: () => app.inject('/bench/free'), within: (work) => work() }
 }
 
 async function start(resources: Parameters<typeof defineModule>[0]['resources'] & object) {

@@ -359,6 +359,16 @@ await alone.register(database, { url: 'sqlite::memory:' })
 await alone.register(tasks)
 alone.log.info({ port, inTransaction })
 `
+const CALLING = `
+import { createApp, defineApi, defineModule } from 'plinth'
+
+const get = defineApi({ name: 'a', baseUrl: 'http://a' }).resource({ summary: 'Get', path: '/' })
+const modules = { a: defineModule({ resources: { get } }) }
+const env = { ...process.env, DATABASE_URL: 'sqlite::memory:', DOCS: 'false' }
+const app = await createApp({ name: 'calling', modules }, { env, logger: false })
+await app.ready().catch((error) => console.log(error.message))
+await app.close()
+`
 const NEEDY =
   'queues: PLUGIN_MISSING The plugin queues needs the plugin redis, which is not there: register it first\n'
 const MISSING = Object.entries(needed)
@@ -474,6 +484,12 @@ t.test('a project that installs the packed package', async (t) => {
         code: 1,
       })
     }
+    t.strictSame(await outcome(process.execPath, ['--input-type=module', '-e', CALLING], project), {
+      stdout:
+        'plinth/plugins/upstream needs what is not installed here: npm install undici cockatiel\n',
+      stderr: '',
+      code: 0,
+    })
     t.match(await npm('install'), { code: 0 })
     for (const typescript of [
       join(folder, 'npm/node_modules/typescript-5'),
