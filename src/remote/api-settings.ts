@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import type { FastifyInstance } from 'fastify'
 import { LONGEST_TIMER } from '../deadlines.ts'
 import { type ErrorDetail, errors } from '../errors.ts'
 import type { Envelope, EnvelopeName, ParsedAnswer } from '../http/envelope.ts'
@@ -30,6 +31,8 @@ export interface ApiRequest {
   body: string | Uint8Array | Readable | undefined
   /** Where it is sent. */
   readonly origin: string
+  /** What the upstream may know, and no log: it is taken out of what is said of a failure. Who adds credentials adds them here, too. */
+  readonly secrets: string[]
 }
 
 /** What an upstream has answered that is no success. */
@@ -86,8 +89,8 @@ export interface ApiSettings<Input = unknown> {
   maxBytes?: number
   /** The form of its answers; default `bare`: the data itself. */
   envelope?: 'bare' | EnvelopeName | Pick<Envelope, 'parse'>
-  /** What TLS is given: `ca`, `cert`, `key`, `rejectUnauthorized`. */
-  tls?: UpstreamTls
+  /** What TLS is given: `ca`, `cert`, `key`, `rejectUnauthorized`; a function is asked once, when the app starts. */
+  tls?: UpstreamTls | ((given: { config: FastifyInstance['config'] }) => UpstreamTls)
   /**
    * Which addresses it may have: `public` refuses, once its name is resolved, those of this machine and of networks that are not the internet.
    * Default: `any`, and `public` where `origin` says where a call goes.

@@ -62,7 +62,7 @@ export class Connection {
       breaker: breaker !== false && { ...BREAKER, ...breaker },
       limit: { ...LIMIT, ...limit },
       connectTimeout: CONNECT_TIMEOUT,
-      tls,
+      tls: typeof tls === 'function' ? tls({ config }) : tls,
       addresses: addresses ?? (roams ? 'public' : 'any'),
     })
     return { ...target, client }

@@ -58,7 +58,7 @@ export class Performer {
       { accept: streams ? '*/*' : 'application/json' },
       typeof headers === 'object' ? headers : {},
     )
-    this.#envelope = envelope === 'bare' ? { parse: parseBare } : chosen(envelope)
+    this.#envelope = chooseParser(envelope)
   }
 
   /**
@@ -100,7 +100,8 @@ export class Performer {
     if (hooks.buildHeaders) headers = join({}, await hooks.buildHeaders(headers, call))
     const full = prefix + url
     const path = full.startsWith('/') ? full : `/${full}`
-    const request: ApiRequest = { method, path, headers, body: encoded?.body, origin }
+    const body = encoded?.body
+    const request: ApiRequest = { method, path, headers, body, origin, secrets: [] }
     if (auth) await authenticate(request, call, auth)
     if (hooks.beforeRequest) await hooks.beforeRequest(request, call)
     return request
@@ -158,9 +159,11 @@ function readOrigin(given: unknown, operation: string): Target {
   }
 }
 
-function chosen(
-  envelope: keyof typeof envelopes | Pick<Envelope, 'parse'>,
+/** What reads the answers of an API. */
+export function chooseParser(
+  envelope: NonNullable<ApiSettings['envelope']>,
 ): Pick<Envelope, 'parse'> {
+  if (envelope === 'bare') return { parse: parseBare }
   return typeof envelope === 'string' ? envelopes[envelope] : envelope
 }
 
@@ -176,10 +179,10 @@ function join(headers: Record<string, string>, more: ApiHeaders): Record<string,
 
 /** What goes with every call that is made for another: never who the client is. */
 function travelling(headers: Record<string, string>, context: Context): Record<string, string> {
-  const { requestId, traceparent, request } = context
+  const { requestId, traceparent } = context
   const all: Record<string, string> = { ...headers, 'x-request-id': requestId }
   if (traceparent !== undefined) all.traceparent = traceparent
-  const language = request?.headers['accept-language']
+  const language = context.headers?.['accept-language']
   if (language !== undefined) all['accept-language'] = language
   return all
 }
@@ -190,10 +193,13 @@ async function authenticate(request: ApiRequest, call: ApiCall, auth: ApiAuth): 
   else if ('bearer' in auth) {
     const { bearer } = auth
     const token = typeof bearer === 'function' ? await bearer(call.context) : bearer
+    request.secrets.push(token)
     headers.authorization = `Bearer ${token}`
   } else if ('basic' in auth) {
     const { user, password } = auth.basic
-    headers.authorization = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
+    const encoded = Buffer.from(`${user}:${password}`).toString('base64')
+    request.secrets.push(password, encoded)
+    headers.authorization = `Basic ${encoded}`
   } else {
     if (body instanceof Readable)
       throw new TypeError('a stream cannot be signed: its digest is not known before its end')
@@ -258,10 +264,10 @@ class Answered {
     parsed: Extract<ParsedAnswer, { ok: false }> | undefined,
     table: NonNullable<ApiSettings<never>['errors']>,
   ): Error {
-    const { status, headers, body } = this.#answer
-    const { code, message, errors: details = null, data = null } = parsed ?? {}
-    const named = parsed?.requestId ?? headers['x-request-id']
-    const requestId = typeof named === 'string' ? named : undefined
+    const { status, body } = this.#answer
+    const { code, message: said, errors: details = null, data = null } = parsed ?? {}
+    const message = said && this.#withoutSecrets(said)
+    const requestId = this.#requestId(parsed)
     const cause = this.#error(
       status === 429 || status === 503 ? errors.UPSTREAM_UNAVAILABLE : errors.UPSTREAM_REFUSED,
       parsed ? 'it has refused the call' : 'it has failed',
@@ -277,7 +283,23 @@ class Answered {
   }
 
   #invalid(problem: string, message?: string): UpstreamError {
-    return this.#error(errors.UPSTREAM_INVALID, problem, { message })
+    const requestId = this.#requestId()
+    return this.#error(errors.UPSTREAM_INVALID, problem, { message, requestId })
+  }
+
+  /** What the upstream calls the request: in its answer, or in a header, by its own name for it or that of BlueKing's gateway. */
+  #requestId(parsed?: Extract<ParsedAnswer, { ok: false }>): string | undefined {
+    const { headers } = this.#answer
+    const named = parsed?.requestId ?? headers['x-bkapi-request-id'] ?? headers['x-request-id']
+    return typeof named === 'string' ? named : undefined
+  }
+
+  /** Some tell in a failure what they were sent. */
+  #withoutSecrets(text: string): string {
+    return this.#request.secrets.reduce(
+      (text, secret) => (secret ? text.replaceAll(secret, '***') : text),
+      text,
+    )
   }
 
   #error(
@@ -300,7 +322,7 @@ class Answered {
       problem,
       status,
       ...(code !== undefined && { code }),
-      ...(message && { message }),
+      ...(message && { message: this.#withoutSecrets(message) }),
       ...(requestId !== undefined && { requestId }),
     })
   }

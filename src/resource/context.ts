@@ -55,7 +55,7 @@ interface End {
 }
 
 /** For which call something is done, and where that is told. */
-type Caller = Pick<Context, 'requestId' | 'traceparent' | 'log'>
+type Caller = Pick<Context, 'requestId' | 'traceparent' | 'log'> & Partial<Pick<Context, 'headers'>>
 
 /**
  * What a resource may use beside its input: the attached resources, the request it serves and who asks.
@@ -149,6 +149,15 @@ export class Context {
   get traceparent(): string | undefined {
     const header = this.request?.headers.traceparent
     return this.#caller?.traceparent ?? (typeof header === 'string' ? header : undefined)
+  }
+
+  /**
+   * What the client has sent with the request, for those who hand on something of it: credentials, a language. Also where its result is
+   * cached for its user alone; of tasks, of shared results and of nobody's there is none.
+   */
+  get headers(): FastifyRequest['headers'] | undefined {
+    if (this.request) return this.request.headers
+    return this.#user ? this.#caller?.headers : undefined
   }
 
   /** Aborted when the client has gone, the deadline has passed or the caller gave up: hand it to what waits. */
