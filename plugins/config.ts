@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import Type, { type Static } from 'typebox'
-import { BLUEKING } from '../src/config/blueking.ts'
+import { BLUEKING, BLUEKING_APIS } from '../src/config/blueking.ts'
 import type { EnvironmentDefaults } from '../src/config/defaults.ts'
 import type { Config, ConfigOwner } from '../src/config/read.ts'
 import { HOST, type KitConfig, milliseconds, type ServiceConfig } from '../src/config/schema.ts'
@@ -63,6 +63,7 @@ const env = Type.Object({
     10_000,
   ),
   ...BLUEKING,
+  ...BLUEKING_APIS,
   BKPAAS_ENVIRONMENT: Type.Optional(
     Type.Enum(['dev', 'stag', 'prod'], { description: 'Where a BlueKing PaaS runs this process.' }),
   ),

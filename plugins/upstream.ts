@@ -38,6 +38,14 @@ export default definePlugin({
   name: 'upstream',
   after: ['config', 'deadline', 'redis'],
   decorators: ['upstream'],
+  checks: [
+    ({ config }, { production }) => {
+      const message = "BK_API_VERIFY_TLS is false: anybody on the way can be BlueKing's APIs"
+      return production && config?.BK_API_VERIFY_TLS === false
+        ? [{ level: 'warning', message }]
+        : []
+    },
+  ],
   options: () => ({}),
   register,
 })

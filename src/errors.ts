@@ -117,6 +117,11 @@ export const errors = {
   ),
   UNAUTHENTICATED: defineError('UNAUTHENTICATED', 401, 'This needs a user: authenticate first'),
   FORBIDDEN: defineError('FORBIDDEN', 403, 'The user may not do this'),
+  BK_PERMISSION_DENIED: defineError(
+    'BK_PERMISSION_DENIED',
+    403,
+    'The permission centre of BlueKing refuses this; data tells what to apply for',
+  ),
   CROSS_ORIGIN: defineError(
     'CROSS_ORIGIN',
     403,
@@ -381,6 +386,11 @@ export const errors = {
     'API_INVALID',
     500,
     'The API %s cannot be used: %s',
+  ),
+  BK_PLATFORM_AUTH_MISSING: defineError<[api: string]>(
+    'BK_PLATFORM_AUTH_MISSING',
+    500,
+    'The API %s is called in the name of the platform, which has none: set BK_PLATFORM_ACCESS_TOKEN or BK_PLATFORM_USERNAME',
   ),
   UPSTREAM_MISSING: defineError(
     'UPSTREAM_MISSING',

@@ -48,6 +48,12 @@ export type {
   ApiRequest,
   ApiSettings,
 } from './remote/api-settings.ts'
+export {
+  type BkApi,
+  type BkApiDefinition,
+  type BkApiResourceDefinition,
+  defineBkApi,
+} from './remote/bk-api.ts'
 export type { CallOptions } from './resource/call.ts'
 export {
   Context,

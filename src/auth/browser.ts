@@ -6,7 +6,10 @@ const MAX_COOKIE = 4096
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
 
 /** The first cookie of that name as it was sent, nothing of it decoded; `undefined`: none, or one that no browser sends. */
-export function readCookie({ headers }: FastifyRequest, name: string): string | undefined {
+export function readCookie(
+  { headers }: Pick<FastifyRequest, 'headers'>,
+  name: string,
+): string | undefined {
   const { cookie = '' } = headers
   // Most requests of other clients have none.
   if (!cookie.includes(name)) return undefined

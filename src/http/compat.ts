@@ -21,6 +21,8 @@ const BY_CODE: Partial<Record<keyof typeof errors, Row>> = {
   DATABASE_BUSY: ['501', 500],
   DATABASE_UNAVAILABLE: ['501', 500],
   USER_UNKNOWN: ['413', 403],
+  BK_PERMISSION_DENIED: ['9900403', 403],
+  BK_PLATFORM_AUTH_MISSING: ['108', 500],
 }
 
 const BY_STATUS: Readonly<Record<number, Row>> = {

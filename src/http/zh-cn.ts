@@ -72,6 +72,9 @@ const messages: Record<keyof typeof errors, string> = {
   PLUGIN_CIRCLE: '插件 %s 相互等待：请从其中之一的 needs 或 after 中去掉一个名称',
   PACKAGE_MISSING: 'plinth/plugins/%s 所需的包未安装：npm install %s',
   CACHE_MISSING: '没有缓存：请注册 plinth/plugins/cache',
+  BK_PERMISSION_DENIED: '蓝鲸权限中心拒绝了此操作；data 说明需要申请的权限',
+  BK_PLATFORM_AUTH_MISSING:
+    '接口 %s 以平台身份调用，但未配置平台身份：请设置 BK_PLATFORM_ACCESS_TOKEN 或 BK_PLATFORM_USERNAME',
   API_INVALID: '接口 %s 无法使用：%s',
   UPSTREAM_MISSING: '此处无法调用其他系统：请注册 plinth/plugins/upstream',
   TASKS_MISSING: '此处没有任务功能：请注册 plinth/plugins/tasks',

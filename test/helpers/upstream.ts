@@ -68,9 +68,12 @@ export async function serveBytes(t: Test, handle: (socket: Socket) => void): Pro
 }
 
 /** Serves by TLS as `localhost`, with a certificate that nobody knows. */
-export async function serveTls(t: Test): Promise<{ url: string; ca: string }> {
+export async function serveTls(
+  t: Test,
+  answer = (response: ServerResponse): unknown => response.end(),
+): Promise<{ url: string; ca: string }> {
   const pem = readFileSync(new URL('../fixtures/localhost.pem', import.meta.url), 'utf8')
-  const server = createTlsServer({ key: pem, cert: pem }, (_, response) => response.end())
+  const server = createTlsServer({ key: pem, cert: pem }, (_, response) => void answer(response))
   server.listen(0, 'localhost')
   await once(server, 'listening')
   t.teardown(() => {

@@ -29,6 +29,8 @@ const THROWN: Record<string, [thrown: () => unknown, code: string, status: numbe
   unreadable: [own('523', 503), '0000523', 503],
   local: [own('533', 500), '0000533', 500],
   lock: [() => errors.LOCK_HELD('report', 5), '0000543', 500],
+  platform: [() => errors.BK_PLATFORM_AUTH_MISSING('cc'), '0000108', 500],
+  permission: [() => errors.BK_PERMISSION_DENIED.with({ data: permission }), '9900403', 403],
   business: [own('0102123', 409), '0102123', 409],
   iam: [() => own('9900403', 403).with({ data: permission }), '9900403', 403],
   // What the original has nothing for keeps its status.
