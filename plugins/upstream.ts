@@ -10,9 +10,6 @@ declare module 'fastify' {
   }
 }
 
-/** The packages of whoever calls other systems. */
-const PACKAGES = ['undici', 'cockatiel']
-
 /**
  * Lets resources of `defineApi` call other systems, and looks at those that the app has before it serves. Connections are made when
  * they are needed, and closed with the app.
@@ -27,8 +24,9 @@ async function register(app: FastifyInstance, options: object): Promise<void> {
   app.addHook('onReady', async () => {
     if (!app.hasDecorator('registry')) return
     const { assertApis } = await import('../src/remote/api.ts')
-    if (!assertApis(app)) return
-    requirePackages('upstream', PACKAGES)
+    const packages = assertApis(app)
+    if (packages.length === 0) return
+    requirePackages('upstream', packages)
     await clients.open()
   })
   app.addHook('onClose', () => clients.close())

@@ -152,14 +152,17 @@ const IDEMPOTENT = ['GET', 'PUT', 'DELETE']
 /**
  * Looks at the APIs of an app before it is ready.
  *
- * @returns whether there are any
+ * @returns the packages that they need
  * @throws {PlinthError} API_INVALID where one has no usable `baseUrl`, or two have one name
  */
-export function assertApis(app: FastifyInstance): boolean {
+export function assertApis(app: FastifyInstance): string[] {
   const connections = new Set<Connection>()
+  const packages = new Set<string>()
   for (const { resource } of app.registry) {
-    const connection = performers.get(resource)?.connection
-    if (connection) connections.add(connection)
+    const performer = performers.get(resource)
+    if (!performer) continue
+    connections.add(performer.connection)
+    for (const name of performer.packages) packages.add(name)
   }
   const names = new Map<string, unknown>()
   for (const connection of connections) {
@@ -169,5 +172,5 @@ export function assertApis(app: FastifyInstance): boolean {
     if (!roams) names.set(name, connection.baseUrl)
     connection.in(app)
   }
-  return connections.size > 0
+  return [...packages]
 }

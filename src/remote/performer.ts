@@ -61,6 +61,13 @@ export class Performer {
     this.#envelope = chooseParser(envelope)
   }
 
+  /** What has to be installed for it. */
+  get packages(): string[] {
+    const { auth } = this.#settings
+    const signs = typeof auth === 'object' && 'signature' in auth
+    return ['undici', 'cockatiel', ...(signs ? ['http-message-signatures'] : [])]
+  }
+
   /**
    * @throws {UpstreamError} UPSTREAM_UNAVAILABLE, UPSTREAM_TIMEOUT, UPSTREAM_REFUSED, UPSTREAM_INVALID
    * @throws what the table of errors says, and what hooks throw
@@ -68,11 +75,11 @@ export class Performer {
   async perform(resource: AnyDefined, input: never, context: Context): Promise<unknown> {
     const { app, signal, expires } = context
     const call = { input, context, operation: app.registry.of(resource).name }
-    const { client, ...own } = this.connection.in(app)
+    const connected = this.connection.in(app)
     const { origin } = this.#settings
-    const target = origin ? readOrigin(origin(input, context), call.operation) : own
+    const target = origin ? readOrigin(origin(input, context), call.operation) : connected
     const request = await this.#build(call, target)
-    const answer = await client.send(request, {
+    const answer = await connected.client.send(request, {
       ...this.#options,
       signal,
       expires,
@@ -234,7 +241,8 @@ class Answered {
     const parsed = hooks.parseResponse
       ? await hooks.parseResponse(this.#answer, this.#call)
       : envelope.parse(this.#json(), status)
-    if (parsed?.ok) return this.#fit(parsed.data, this.#call.context.app, resource)
+    // One that calls itself a success, and has the status of a failure, is none.
+    if (parsed?.ok && status < 400) return this.#fit(parsed.data, this.#call.context.app, resource)
     if (!parsed && status < 400) throw this.#invalid('its answer has another form than was agreed')
     throw this.#failure(parsed?.ok === false ? parsed : undefined, table)
   }

@@ -197,7 +197,7 @@ export class UpstreamClient {
       const wait = mayRepeat && isWorth ? delayBefore(retry, attempts, retryAfterOf(answer)) : 0
       const left = Math.min(call.at, options.expires ?? call.at) - performance.now()
       if (!mayRepeat || !isWorth || wait >= left || !this.#budget.spend()) {
-        if (answer) return { ...answer, attempts }
+        if (answer) return answer
         throw this.#errorOf(failure as Failure, call, request, options, attempts)
       }
       await pause(wait, call).catch((reason: unknown) => {
@@ -258,7 +258,7 @@ export class UpstreamClient {
       : undefined
     return new Promise((resolve) => {
       const leave = () => this.#limiter.leave()
-      const exchange = new Exchange({ maxBytes, streams }, resolve, leave)
+      const exchange = new Exchange({ attempts, maxBytes, streams }, resolve, leave)
       call.cancel = (reason) => exchange.end(reason as Error, isDeadline(reason))
       dispatcher.dispatch(
         {

@@ -20,7 +20,7 @@ export interface UpstreamAnswer {
 
 /** What came of a try. */
 export interface Outcome {
-  readonly answer?: Omit<UpstreamAnswer, 'attempts'>
+  readonly answer?: UpstreamAnswer
   readonly failure?: Failure
 }
 
@@ -43,6 +43,8 @@ const NOTHING = Buffer.alloc(0)
 class Refused extends Error {}
 
 export interface ExchangeOptions {
+  /** Which try of its call it is, from 1. */
+  attempts: number
   maxBytes: number
   /** Where the bytes of a success are handed on as they come: makes the error that their stream ends with, where they do not come. */
   streams: ((failure: Failure) => unknown) | undefined
@@ -50,6 +52,7 @@ export interface ExchangeOptions {
 
 /** One request and its answer, as undici reports it: cheaper than `pool.request`, which makes a stream of each body. */
 export class Exchange implements Dispatcher.DispatchHandler {
+  readonly #attempts: number
   readonly #maxBytes: number
   readonly #streams: ((failure: Failure) => unknown) | undefined
   readonly #report: (outcome: Outcome) => void
@@ -68,10 +71,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
    * @param ended told when nothing more of it can come, and its connection is free or gone: after that, and as often
    */
   constructor(
-    { maxBytes, streams }: ExchangeOptions,
+    { attempts, maxBytes, streams }: ExchangeOptions,
     report: (outcome: Outcome) => void,
     ended: () => void,
   ) {
+    this.#attempts = attempts
     this.#maxBytes = maxBytes
     this.#streams = streams
     this.#report = report
@@ -153,7 +157,12 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   #answer(body: Buffer, stream?: Readable): void {
-    const answer = { status: this.#status, headers: this.#headers, body }
+    const answer = {
+      status: this.#status,
+      headers: this.#headers,
+      body,
+      attempts: this.#attempts,
+    }
     this.#settle({ answer: stream ? { ...answer, stream } : answer })
   }
 

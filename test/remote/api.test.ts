@@ -243,10 +243,16 @@ t.test('envelopes are read by the same values that write them', async (t) => {
     t.match(error, { code: 'UPSTREAM_REFUSED', statusCode: 502 })
     t.match(error.upstream, { status, code: '1901', message: 'is closed', requestId: 'r1' })
   }
-  const { app, get } = await serveApi(t, (response) => answerJson(response, ANN), {
-    envelope: 'standard',
-  })
+  const { app, get } = await serveApi(
+    t,
+    (response, { url }) =>
+      url.endsWith('/1')
+        ? answerJson(response, ANN)
+        : answerJson(response, { result: true, code: 0, data: ANN, message: null }, 500),
+    { envelope: 'standard' },
+  )
   t.match(await failure(app.run(() => get({ id: 1 }))), { code: 'UPSTREAM_INVALID' })
+  t.match(await failure(app.run(() => get({ id: 2 }))), { code: 'UPSTREAM_REFUSED' })
 })
 
 t.test('request id, trace and language travel, and who the client is does not', async (t) => {
