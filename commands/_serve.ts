@@ -16,9 +16,10 @@ export interface Address {
  * @throws {PlinthError} PORT_IN_USE, ADDRESS_UNUSABLE, and what `createApp` throws
  */
 export async function serve(script: string, { host, port }: Address = {}): Promise<void> {
-  await stay(script, async (app) => {
+  await stay(script, async (app, ending) => {
     const { HOST, PORT } = app.config
-    await listen(app, host ?? HOST, port ?? PORT)
+    const { listenInGroup } = await import('../src/process/group.ts')
+    await listenInGroup(app, ending, () => listen(app, host ?? HOST, port ?? PORT))
   })
 }
 

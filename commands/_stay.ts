@@ -1,5 +1,6 @@
 import { setFlagsFromString } from 'node:v8'
 import type { FastifyInstance } from 'fastify'
+import type { Ending } from '../src/process/shutdown.ts'
 import { loadService } from './_service.ts'
 
 /**
@@ -11,7 +12,7 @@ import { loadService } from './_service.ts'
  */
 export async function stay(
   script: string,
-  begin: (app: FastifyInstance) => Promise<void>,
+  begin: (app: FastifyInstance, ending: Ending) => Promise<void>,
 ): Promise<void> {
   growYoungBy(WHILE_STARTING)
   const { service, root } = await loadService(script)
@@ -19,13 +20,13 @@ export async function stay(
   const app = (await createApp(service, { root })) as unknown as FastifyInstance
   const { endGracefully } = await import('../src/process/shutdown.ts')
   // Before it begins: from the first request or task on, a signal must not end it at once.
-  const letGo = endGracefully(app)
+  const ending = endGracefully(app)
   try {
     await app.ready()
-    await begin(app)
+    await begin(app, ending)
     growYoungBy(WHILE_SERVING)
   } catch (error) {
-    letGo()
+    ending.letGo()
     await app.close()
     throw error
   }

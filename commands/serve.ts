@@ -1,3 +1,7 @@
+import { statSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { basename } from 'node:path'
+import { CLIError } from '@oclif/core/errors'
 import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from './_base.ts'
 import { serve } from './_serve.ts'
@@ -10,6 +14,7 @@ export default class Serve extends BaseCommand {
     '<%= config.bin %> serve',
     '<%= config.bin %> serve --port 3000 --host 0.0.0.0',
     '<%= config.bin %> serve --watch',
+    '<%= config.bin %> serve --workers auto --max-memory 512',
   ]
   static override flags = {
     port: Flags.integer({
@@ -20,12 +25,51 @@ export default class Serve extends BaseCommand {
     }),
     host: Flags.string({ description: 'default: HOST' }),
     watch: Flags.boolean({ description: 'start again when a file of the service or .env changes' }),
+    workers: Flags.custom<number>({
+      char: 'w',
+      parse: async (text) => readWorkers(text),
+      exclusive: ['watch'],
+      helpValue: 'N|auto',
+      description:
+        'serve with so many processes on one port; auto: one for each CPU that there is for them. SIGHUP replaces them one by one with the code and .env of then, SIGUSR2 logs what there is',
+    })(),
+    'max-age': Flags.integer({
+      min: 1,
+      dependsOn: ['workers'],
+      helpValue: 'SECONDS',
+      description: 'replace a process that is older',
+    }),
+    'max-memory': Flags.integer({
+      min: 1,
+      dependsOn: ['workers'],
+      helpValue: 'MB',
+      description: 'replace a process that takes more memory (RSS)',
+    }),
   }
 
   async run(): Promise<void> {
     const { flags } = await this.parse(Serve)
     if (flags.watch) return this.watch()
-    await serve(this.script, flags)
+    if (flags.workers === undefined) return await serve(this.script, flags)
+    const { host: HOST, port: PORT } = flags
+    const { script, cwd } = asStarted()
+    const { supervise } = await import('../src/process/supervisor.ts')
+    const { logFormat } = await import('../src/process/log.ts')
+    const { pino } = await import('pino')
+    process.exitCode = await supervise({
+      script,
+      cwd,
+      // Alone it needs no oclif, and none of the memory that it takes.
+      args: ['serve'],
+      env: { ...(HOST !== undefined && { HOST }), ...(PORT !== undefined && { PORT: `${PORT}` }) },
+      count: flags.workers,
+      maxAge: flags['max-age'],
+      maxMemory: flags['max-memory'],
+      log: pino({
+        ...logFormat(basename(this.locate().root)),
+        level: process.env.LOG_LEVEL ?? 'info',
+      }),
+    })
   }
 
   private async watch(): Promise<void> {
@@ -38,4 +82,27 @@ export default class Serve extends BaseCommand {
       env: { ...process.env, ...tie.env },
     })
   }
+}
+
+/** @throws {CLIError} wrong usage */
+function readWorkers(text: string): number {
+  const count = text === 'auto' ? availableParallelism() : Number(text)
+  if (Number.isInteger(count) && count >= 1 && count <= 1000) return count
+  throw new CLIError(`--workers is ${text}; expected auto, or an integer from 1 to 1000`, {
+    exit: 2,
+  })
+}
+
+/** Script and folder by the paths that they were given by: a link among them may lead to a newer release later. */
+function asStarted(): { script: string; cwd: string } {
+  const real = process.cwd()
+  const { PWD = real } = process.env
+  const cwd = isSame(PWD, real) ? PWD : real
+  const [, script = ''] = process.argv
+  return { cwd, script: script.startsWith(`${real}/`) ? cwd + script.slice(real.length) : script }
+}
+
+function isSame(a: string, b: string): boolean {
+  const [one, other] = [a, b].map((path) => statSync(path, { throwIfNoEntry: false }))
+  return one !== undefined && one.ino === other?.ino && one.dev === other.dev
 }

@@ -13,6 +13,8 @@ export interface Connections {
    * told so sends no further request into a connection that closes.
    */
   hangUp(): void
+  /** How many there are. */
+  count(): number
   /** Closes those on which no request is under way, and ends event streams: by themselves they do not. */
   closeIdle(): void
 }
@@ -42,6 +44,7 @@ export function watchConnections(server: Server): Connections {
     }
   }
   return {
+    count: () => sockets.size,
     hangUp() {
       endStreams()
       for (const { _httpMessage } of sockets) if (_httpMessage) makeLast(_httpMessage)

@@ -1,3 +1,4 @@
+import { Server as NetServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isatty } from 'node:tty'
 import closeWithGrace from 'close-with-grace'
@@ -5,27 +6,49 @@ import type { FastifyInstance } from 'fastify'
 import { type Connections, watchConnections } from './connections.ts'
 import { logWritten } from './log.ts'
 
+/** How a process ends, beside by signals and errors. */
+export interface Ending {
+  /** Milliseconds that it may take. */
+  readonly patience: number
+  /** Ends it while others accept connections in its place. */
+  retire(): void
+  /** Signals and errors do what they do by default again. */
+  letGo(): void
+}
+
 /**
  * Ends the process in order on SIGTERM, SIGINT or an error that nobody caught: readiness fails, each answer asks its
  * client to close the connection, the drain delay passes while requests are still served, requests in flight finish,
  * connections close, the log is written, exit 0 (1 after an error, a second signal or SHUTDOWN_TIMEOUT).
- *
- * @returns takes that back
  */
-export function endGracefully(app: FastifyInstance): () => void {
+export function endGracefully(app: FastifyInstance): Ending {
   const { SHUTDOWN_TIMEOUT, DRAIN_DELAY } = app.config
   const delay = DRAIN_DELAY + SHUTDOWN_TIMEOUT
+  let isRetired = false
   const connections = watchConnections(app.server)
   const unmerge = mergeInterrupts()
   const options = { delay, logger: app.log, ...(unmerge && { skip: ['SIGINT' as const] }) }
-  const { uninstall } = closeWithGrace(options, async ({ err, signal }) => {
+  const { close, uninstall } = closeWithGrace(options, async ({ err, signal }) => {
     if (err) app.log.fatal({ err }, 'the process ends because of an error that nobody caught')
-    else app.log.info({ signal }, 'the process ends')
-    await closeGracefully(app, connections, DRAIN_DELAY).finally(() => logWritten(app.log))
+    else
+      app.log.info(
+        { signal },
+        isRetired ? 'another takes over, the process ends' : 'the process ends',
+      )
+    await closeGracefully(app, connections, isRetired ? 'retired' : DRAIN_DELAY).finally(() =>
+      logWritten(app.log),
+    )
   })
-  return () => {
-    uninstall()
-    unmerge?.()
+  return {
+    patience: delay,
+    retire() {
+      isRetired = true
+      void close()
+    },
+    letGo() {
+      uninstall()
+      unmerge?.()
+    },
   }
 }
 
@@ -50,16 +73,27 @@ function mergeInterrupts(): (() => void) | undefined {
   return () => process.off('SIGINT', onInterrupt)
 }
 
-/** Closes `app` without failing a request: see {@link endGracefully}. */
+/** Milliseconds in which clients may still send a request on a connection that they have kept open. */
+const LINGER = 1500
+
+/**
+ * Closes `app` without failing a request: see {@link endGracefully}.
+ *
+ * @param drain for how many ms it still accepts connections, until whoever sends them has heard that it ends; or that others
+ *   accept them in its place already
+ */
 export async function closeGracefully(
   app: FastifyInstance,
   connections: Connections,
-  drainDelay: number,
+  drain: number | 'retired',
 ): Promise<void> {
   app.draining.since = new Date()
   connections.hangUp()
   // Without a server nobody sends anything to it.
-  if (drainDelay > 0 && app.server.listening) await sleep(drainDelay)
+  if (app.server.listening) {
+    if (drain === 'retired') await finish(app.server, connections)
+    else if (drain > 0) await sleep(drain)
+  }
   // Keep-alive connections become idle one by one, as their last request is answered.
   const reaper = setInterval(() => connections.closeIdle(), 50)
   try {
@@ -67,4 +101,12 @@ export async function closeGracefully(
   } finally {
     clearInterval(reaper)
   }
+}
+
+/** Accepts no connections, and serves those that there are until they are closed, which the next answer asks for, or it is late. */
+async function finish(server: FastifyInstance['server'], connections: Connections): Promise<void> {
+  const end = performance.now() + LINGER
+  // Only this: what `http.Server` does besides closes connections on which a request may be on its way.
+  NetServer.prototype.close.call(server)
+  while (connections.count() > 0 && performance.now() < end) await sleep(20)
 }

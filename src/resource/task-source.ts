@@ -37,7 +37,7 @@ export function resourcesOf(app: FastifyInstance): readonly Registered[] {
 }
 
 /** Those whose schedules this process runs. */
-function scheduledOf(app: FastifyInstance): readonly Registered[] {
+export function scheduledOf(app: FastifyInstance): readonly Registered[] {
   return resourcesOf(app).filter(
     ({ resource, runsHere }) => runsHere && resource.definition.schedule !== undefined,
   )
