@@ -11,13 +11,17 @@ export class Load {
   /** Why requests have failed. */
   readonly failures: string[] = []
   requests = 0
-  readonly #agent = new Agent({ keepAlive: true })
+  readonly #agent: Agent
   readonly #clients: Promise<void>[]
   #times: number[] = []
   #stopped = false
 
-  /** @param next the address of the next request */
-  constructor(clients: number, next: () => string) {
+  /**
+   * @param next the address of the next request
+   * @param keepAlive whether they keep their connections
+   */
+  constructor(clients: number, next: () => string, keepAlive = true) {
+    this.#agent = new Agent({ keepAlive })
     this.#clients = Array.from({ length: clients }, () => this.#run(next))
   }
 

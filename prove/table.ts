@@ -9,4 +9,5 @@ export const proofs: Readonly<Record<string, () => Promise<{ proof: Proof }>>> =
   'cache-outage': () => import('./cache-outage.ts'),
   'tasks-kill': () => import('./tasks-kill.ts'),
   schedule: () => import('./schedule.ts'),
+  rollout: () => import('./rollout.ts'),
 }

@@ -1,3 +1,4 @@
+import cluster from 'node:cluster'
 import { Server as NetServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isatty } from 'node:tty'
@@ -35,7 +36,8 @@ export function endGracefully(app: FastifyInstance): Ending {
         { signal },
         isRetired ? 'another takes over, the process ends' : 'the process ends',
       )
-    await closeGracefully(app, connections, isRetired ? 'retired' : DRAIN_DELAY).finally(() =>
+    const drainDelay = isRetired ? 0 : DRAIN_DELAY
+    await closeGracefully(app, connections, drainDelay, cluster.isWorker).finally(() =>
       logWritten(app.log),
     )
   })
@@ -79,20 +81,21 @@ const LINGER = 1500
 /**
  * Closes `app` without failing a request: see {@link endGracefully}.
  *
- * @param drain for how many ms it still accepts connections, until whoever sends them has heard that it ends; or that others
- *   accept them in its place already
+ * @param drainDelay for how many ms it still accepts connections, until whoever sends them has heard that it ends
+ * @param isReplaced whether other processes accept connections on the same port
  */
 export async function closeGracefully(
   app: FastifyInstance,
   connections: Connections,
-  drain: number | 'retired',
+  drainDelay: number,
+  isReplaced = false,
 ): Promise<void> {
   app.draining.since = new Date()
   connections.hangUp()
   // Without a server nobody sends anything to it.
   if (app.server.listening) {
-    if (drain === 'retired') await finish(app.server, connections)
-    else if (drain > 0) await sleep(drain)
+    if (drainDelay > 0) await sleep(drainDelay)
+    if (isReplaced) await finish(app.server, connections)
   }
   // Keep-alive connections become idle one by one, as their last request is answered.
   const reaper = setInterval(() => connections.closeIdle(), 50)

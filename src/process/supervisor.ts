@@ -34,6 +34,8 @@ const LOOK = 1000
 interface Member {
   readonly worker: Worker
   readonly since: number
+  /** That it serves, or never will. */
+  readonly begun: Promise<unknown>
   readonly exited: Promise<void>
   state: 'starting' | 'serving' | 'ending'
   patience: number
@@ -108,6 +110,7 @@ class Supervisor {
     const member: Member = {
       worker,
       since: performance.now(),
+      begun: Promise.race([started.promise.catch(() => {}), exited.promise]),
       exited: exited.promise,
       state: 'starting',
       patience: 0,
@@ -143,15 +146,19 @@ class Supervisor {
   #afterExit(member: Member, code: number | null, signal: string | null): void {
     const { pid } = member.worker.process
     if (this.#isEnding) {
-      if (code !== 0) this.#code = 1
+      // One that has just been started has not come as far as to end in order.
+      if (code !== 0 && member.state !== 'starting') this.#code = 1
       if (this.#members.size === 0) this.#ended.resolve(this.#code)
       return
     }
     // Whoever has started it hears of it.
     if (member.state !== 'serving') return
-    this.#log.error({ pid, code, signal }, 'a process has died; another takes its place')
     const lived = performance.now() - member.since
-    this.#crashes = lived < STABLE ? this.#crashes + 1 : 0
+    // Somebody has sent it a signal, and it has ended in order.
+    if (code === 0)
+      this.#log.warn({ pid }, 'a process has ended by itself; another takes its place')
+    else this.#log.error({ pid, code, signal }, 'a process has died; another takes its place')
+    this.#crashes = code !== 0 && lived < STABLE ? this.#crashes + 1 : 0
     this.#startAnother()
   }
 
@@ -183,7 +190,7 @@ class Supervisor {
       return
     }
     this.#log.info('replacing the processes one by one')
-    this.#roll = this.#replace([...this.#members].filter(({ state }) => state === 'serving'))
+    this.#roll = this.#replace([...this.#members])
       .then(
         () => this.#log.info('the processes are replaced'),
         (err) => this.#log.error({ err }, 'a new process does not start: those that serve stay'),
@@ -198,8 +205,10 @@ class Supervisor {
 
   async #replace(members: readonly Member[]): Promise<void> {
     for (const member of members) {
+      // One that is starting may have read its code before it was changed.
+      await member.begun
       if (this.#isEnding) return
-      // It may have died meanwhile, and another is on its way.
+      // It may have died meanwhile: another is on its way.
       if (member.state !== 'serving' || !this.#members.has(member)) continue
       await this.#start()
       await this.#retire(member)
