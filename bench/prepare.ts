@@ -16,22 +16,24 @@ export const commands = {
   plainTypeScript: ['bench/plain/main.ts'],
   raw: [join(BUILT, 'main.js'), '--raw'],
   bare: ['bench/bare/server.ts'],
+  ping: ['bench/bare/ping.ts'],
   tokens: ['bench/tokens/server.ts'],
 } as const
 
 /** Compiles the plain application, and the kit as installing it does. */
 export async function build(kit: boolean): Promise<void> {
   progress('compiling')
-  if (kit) await compile('tsconfig.build.json')
-  await compile('bench/tsconfig.json')
+  if (kit) await attempt('The kit', 'npm', ['run', 'build'])
+  const tsc = ['node_modules/typescript/bin/tsc', '-p', 'bench/tsconfig.json']
+  await attempt('The plain application', process.execPath, tsc)
   writeFileSync(join(BUILT, 'package.json'), '{ "type": "module" }\n')
 }
 
-async function compile(project: string): Promise<void> {
+async function attempt(what: string, program: string, args: readonly string[]): Promise<void> {
   try {
-    await run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', project], { cwd: ROOT })
+    await run(program, args, { cwd: ROOT })
   } catch (error) {
-    throw new SetupError(`${project} does not compile:\n${(error as { stdout: string }).stdout}`)
+    throw new SetupError(`${what} does not compile:\n${(error as { stdout: string }).stdout}`)
   }
 }
 
