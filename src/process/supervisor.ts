@@ -87,13 +87,16 @@ class Supervisor {
       // One first: what keeps it from starting would keep all.
       const [first, ...others] = Array.from({ length: count }, () => () => this.#start())
       await first?.()
-      await Promise.all(others.map((start) => start()))
+      // A signal may have come meanwhile: nobody would tell them.
+      if (!this.#isEnding) await Promise.all(others.map((start) => start()))
       if (!this.#isEnding) this.#log.info({ workers: count, pid: process.pid }, 'serving')
       return await this.#ended.promise
     } catch (err) {
-      if (!this.#isEnding) this.#log.error({ err }, 'the processes do not start')
-      this.#code = this.#isEnding ? this.#code : 1
-      this.#end('SIGTERM')
+      if (!this.#isEnding) {
+        this.#log.error({ err }, 'the processes do not start')
+        this.#code = 1
+        this.#end('SIGTERM')
+      }
       return await this.#ended.promise
     } finally {
       clearInterval(looking)

@@ -82,7 +82,7 @@ t.test('the table has every command, and each has a section with examples', asyn
 t.test('the flags of serve', async (t) => {
   const { flags } = (await commands.serve?.load())?.default ?? {}
   const section = /^## serve\n(.*?)^## /ms.exec(text)?.[1] ?? ''
-  const told = [...section.matchAll(/^\| .*?`--(\w+)`/gm)].map(([, name]) => name)
+  const told = [...section.matchAll(/^\| .*?`--([\w-]+)`/gm)].map(([, name]) => name)
   t.strictSame(told, Object.keys(flags ?? {}))
 })
 

@@ -183,6 +183,14 @@ t.test('SIGTERM: a request under way is answered, then all have ended', async (t
   t.notOk(await isListening(Number(new URL(group.url).port)))
 })
 
+t.test('SIGTERM while some are starting ends all of them, with exit code 0', async (t) => {
+  const service = writeService(t)
+  const args = ['--workers', '4', '--port', '0']
+  const group = await startServe(t, { service, args, env: BARE })
+  // One serves, the others are being started.
+  t.match(await end(group), { code: 0, stderr: '' })
+})
+
 t.test('a second signal ends it at once, with exit code 1', async (t) => {
   const group = await startGroup(t)
   const answer = ask(group.url, '/things/wait').catch((error) => error.code)

@@ -89,7 +89,9 @@ for (const driver of databaseDrivers) {
     const port = await listen(app)
     for (const [name, path] of Object.entries(PATHS)) {
       await t.test(`1,000 requests at once: ${name}`, async (t) => {
-        t.strictSame(await ask(t, port, path, { lanes: 1000, each: 1 }), { 200: 1000 })
+        const { late = 0, ...statuses } = await ask(t, port, path, { lanes: 1000, each: 1 })
+        t.strictSame(statuses, { 200: 1000 - late })
+        t.ok(late < 100, `${late} have waited for all the time that a query may wait`)
       })
     }
     await t.test('64 steady connections', async (t) => {
@@ -112,22 +114,27 @@ async function start(t: Test, variables: NodeJS.ProcessEnv): Promise<FastifyInst
   return app
 }
 
-/** How many answers had which status. */
+/** Milliseconds: the default of DATABASE_ACQUIRE_TIMEOUT. */
+const PATIENCE = 5000
+
+/** How many answers had which status; `late`: a 503 after the time that a query may wait, on a machine that has other work. */
 async function ask(
   t: Test,
   port: number,
   path: (index: number) => string,
   { lanes, each }: { lanes: number; each: number },
-): Promise<Record<number, number>> {
+): Promise<Record<string, number>> {
   const agent = new Agent({ keepAlive: true, maxSockets: lanes })
   t.teardown(() => agent.destroy())
-  const statuses: Record<number, number> = {}
+  const statuses: Record<string, number> = {}
   const lane = async (_: unknown, index: number) => {
     for (let n = 0; n < each; n++) {
+      const began = performance.now()
       const request = get({ host: '127.0.0.1', port, path: path(index), agent })
       const [response] = (await once(request, 'response')) as [IncomingMessage]
       await text(response)
-      const status = response.statusCode ?? 0
+      const isLate = response.statusCode === 503 && performance.now() - began >= PATIENCE
+      const status = isLate ? 'late' : `${response.statusCode}`
       statuses[status] = (statuses[status] ?? 0) + 1
     }
   }
