@@ -16,6 +16,7 @@ export interface Results {
   pages?: PageTime[]
   tasks?: CachedRatio[]
   upstream?: CachedRatio[]
+  remote?: CachedRatio[]
 }
 
 /** The results as Markdown tables. */
@@ -30,6 +31,7 @@ export function report({
   pages,
   tasks,
   upstream,
+  remote,
 }: Results): string {
   const parts = [
     ...(throughput ? reportThroughput(throughput) : []),
@@ -47,6 +49,7 @@ export function report({
     ...(pages ? ['Pages of a table of 1,000 rows and of a long one', pagesTable(pages)] : []),
     ...(tasks ? ['Empty tasks, enqueued and run', cachedTable(tasks)] : []),
     ...(upstream ? ['Calls of another system', cachedTable(upstream)] : []),
+    ...(remote ? ['Calls of another process, both ends', cachedTable(remote)] : []),
   ]
   return parts.join('\n\n')
 }

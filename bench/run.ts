@@ -11,6 +11,7 @@ import { measureMigrations } from './migrations.ts'
 import { type Options, readOptions } from './options.ts'
 import { measurePages } from './pages.ts'
 import { build, createDatabase } from './prepare.ts'
+import { measureRemote } from './remote.ts'
 import { type Results, report } from './report.ts'
 import { routes } from './routes.ts'
 import { measureHelp, measureStartup } from './startup.ts'
@@ -52,6 +53,7 @@ async function measure(options: Options): Promise<Results> {
       ...(only.has('help') && { help: await measureHelp(pairs + 5) }),
       ...(only.has('migrations') && { migrations: await measureMigrations(sandbox, pairs) }),
       ...(only.has('pages') && { pages: await measurePages(sandbox, options.rows) }),
+      ...(only.has('remote') && { remote: await measureRemote(options) }),
       ...(only.has('tasks') && { tasks: await measureTasks(sandbox, options) }),
       ...(only.has('upstream') && { upstream: await measureUpstream(options) }),
     }

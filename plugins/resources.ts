@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import Type, { type Static } from 'typebox'
-import type { ResourcesOptions } from '../src/http/serve-resources.ts'
+import type { ResourcesOptions as ServeOptions } from '../src/http/serve-resources.ts'
 import { definePlugin, type PluginGiven } from '../src/plugin.ts'
 import {
   assertFree,
@@ -8,7 +8,9 @@ import {
   fromEarlier,
   invalidOption,
   isObject,
+  requirePackages,
 } from '../src/plugin-guards.ts'
+import type { RemoteOptions } from '../src/remote/remote-modules.ts'
 import type { BoundTable } from '../src/resource/bound.ts'
 import type { CompiledResources } from '../src/resource/compiled.ts'
 import {
@@ -41,7 +43,13 @@ declare module '../src/config/schema.ts' {
 
 // The type of `routeOptions.config.resource`.
 export type {} from '../src/http/route.ts'
-export type { ResourcesOptions } from '../src/http/serve-resources.ts'
+
+export interface ResourcesOptions extends ServeOptions {
+  /** How the modules are called that other processes perform; default: as nobody, for 10 s at most. */
+  remote?: RemoteOptions
+}
+
+const REMOTE = '\\s*[^\\s=,]+=https?://[^\\s=,]+\\s*'
 
 const env = Type.Object({
   PLINTH_MODULES: Type.String({
@@ -51,6 +59,13 @@ const env = Type.Object({
     expected: '__all__, or names of modules with commas between them',
     derived: 'BKAPP_DEPLOY_MODULE, otherwise __all__',
   }),
+  PLINTH_REMOTES: Type.Optional(
+    Type.String({
+      description: 'The modules that other processes perform, and where these are.',
+      pattern: `^${REMOTE}(,${REMOTE})*$`,
+      expected: 'cities=https://cities.internal, several with commas between them',
+    }),
+  ),
   BKAPP_DEPLOY_MODULE: Type.Optional(
     Type.String({ description: 'Another name of PLINTH_MODULES.', minLength: 1 }),
   ),
@@ -71,16 +86,26 @@ async function register(app: FastifyInstance, options: ResourcesOptions): Promis
     identify: 'function?',
     async: 'flag?',
     authorize: 'function?',
+    remotes: 'object?',
+    remote: 'object?',
   })
   assertModules(options.modules, 'modules')
   assertModuleKeys(options.modules)
   const known = moduleNames(options.modules)
   if (options.only?.some((name) => !known.includes(name)))
     throw invalidOption('resources', 'only', options.only, `a list of ${known.join(', ')}`)
+  const strange = Object.keys(options.remotes ?? {}).find((name) => !known.includes(name))
+  if (strange !== undefined)
+    throw invalidOption('resources', 'remotes', strange, `names of ${known.join(', ')}`)
   assertFree(app, 'resources', 'resources')
   fromEarlier(app, 'resources', { plugin: 'envelope', decorator: 'envelope' })
   const { serveResources } = await import('../src/http/serve-resources.ts')
-  serveResources(app, options)
+  const { remote: settings = {}, ...served } = options
+  serveResources(app, served)
+  if (![...app.registry.listings()].some(({ module }) => module.remote !== undefined)) return
+  requirePackages('upstream', ['undici', 'cockatiel'])
+  const { performElsewhere } = await import('../src/remote/remote-modules.ts')
+  performElsewhere(app, settings)
 }
 
 /** @throws {PlinthError} PLUGIN_OPTION_INVALID */
@@ -97,8 +122,11 @@ function assertModules(modules: ModuleTable, place: string): void {
 function optionsOf({ env, read, service, modules }: PluginGiven<Env>): ResourcesOptions {
   const { NODE_ENV, REQUEST_TIMEOUT } = read.values
   const only = parseModules(env.PLINTH_MODULES)
+  const { routes = {}, remotes } = service
   return {
     modules,
+    ...(env.PLINTH_REMOTES !== undefined && { remotes: parseRemotes(env.PLINTH_REMOTES) }),
+    remote: { ...remotes, ...(routes.tasks !== undefined && { tasks: routes.tasks }) },
     ...(only && { only }),
     strict: NODE_ENV !== 'production',
     timeout: REQUEST_TIMEOUT,
@@ -108,10 +136,27 @@ function optionsOf({ env, read, service, modules }: PluginGiven<Env>): Resources
   }
 }
 
+/** The URLs of PLINTH_REMOTES by the names of modules. */
+function parseRemotes(text: string): Record<string, string> {
+  return Object.fromEntries(
+    text.split(',').map((pair) => pair.split('=').map((part) => part.trim()) as [string, string]),
+  )
+}
+
 export default definePlugin({
   name: 'resources',
   env,
-  after: ['config', 'docs', 'deadline', 'database', 'cache', 'tasks', 'decompress', 'envelope'],
+  after: [
+    'config',
+    'docs',
+    'deadline',
+    'upstream',
+    'database',
+    'cache',
+    'tasks',
+    'decompress',
+    'envelope',
+  ],
   decorators: ['resources', 'registry', 'compiled', 'responses', 'run'],
   options: optionsOf,
   register,

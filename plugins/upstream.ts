@@ -1,6 +1,8 @@
 import type { FastifyInstance } from 'fastify'
+import Type, { type Static } from 'typebox'
 import { definePlugin } from '../src/plugin.ts'
 import { assertFree, checkOptions, requirePackages } from '../src/plugin-guards.ts'
+import { Remotes } from '../src/remote/remotes.ts'
 import { UpstreamClients } from '../src/upstream/clients.ts'
 
 declare module 'fastify' {
@@ -10,17 +12,43 @@ declare module 'fastify' {
   }
 }
 
+declare module '../src/config/schema.ts' {
+  interface KitConfig extends Env {}
+}
+
+const env = Type.Object({
+  REMOTE_USES: Type.Optional(
+    Type.String({
+      description:
+        'The file to write, when a process ends, which resources of other services it has called.',
+      minLength: 1,
+      expected: 'the path of a file',
+    }),
+  ),
+})
+type Env = Static<typeof env>
+
+export interface UpstreamOptions {
+  /** Who this service says it is to other services, `orders/1.2.0`; default: nobody. */
+  client?: string
+  /** The file that tells which of their resources it has called; it needs `client`. Default: none. */
+  uses?: string
+}
+
 /**
  * Lets resources of `defineApi` call other systems, and looks at those that the app has before it serves. Connections are made when
  * they are needed, and closed with the app.
  *
  * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE; when the app gets ready API_INVALID, PACKAGE_MISSING
  */
-async function register(app: FastifyInstance, options: object): Promise<void> {
-  checkOptions('upstream', options, {})
+async function register(app: FastifyInstance, options: UpstreamOptions): Promise<void> {
+  checkOptions<UpstreamOptions>('upstream', options, { client: 'text?', uses: 'text?' })
   assertFree(app, 'upstream', 'upstream')
   const clients = new UpstreamClients(app.log)
   app.decorate('upstream', clients)
+  const { client, uses } = options
+  const remotes = client === undefined ? undefined : new Remotes(client)
+  if (remotes) app.decorate('remotes', remotes)
   app.addHook('onReady', async () => {
     if (!app.hasDecorator('registry')) return
     const { assertApis } = await import('../src/remote/api.ts')
@@ -29,13 +57,17 @@ async function register(app: FastifyInstance, options: object): Promise<void> {
     requirePackages('upstream', packages)
     await clients.open()
   })
-  app.addHook('onClose', () => clients.close())
+  app.addHook('onClose', async () => {
+    await clients.close()
+    if (uses !== undefined) remotes?.write(uses)
+  })
 }
 
 export default definePlugin({
   name: 'upstream',
   after: ['config', 'deadline', 'redis'],
   decorators: ['upstream'],
+  env,
   checks: [
     ({ config }, { production }) => {
       const message = "BK_API_VERIFY_TLS is false: anybody on the way can be BlueKing's APIs"
@@ -44,6 +76,10 @@ export default definePlugin({
         : []
     },
   ],
-  options: () => ({}),
+  options: ({ env, service: { name, version = '0.0.0' } }): UpstreamOptions => ({
+    // It is a header.
+    client: encodeURI(`${name}/${version}`),
+    ...(env.REMOTE_USES !== undefined && { uses: env.REMOTE_USES }),
+  }),
   register,
 })

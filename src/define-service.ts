@@ -7,6 +7,7 @@ import type { Compat } from './http/compat.ts'
 import type { Encoding } from './http/decompress.ts'
 import type { Envelope, EnvelopeName } from './http/envelope.ts'
 import type { GivenLanguage } from './http/languages.ts'
+import type { RemoteSettings } from './remote/remote-resource.ts'
 import type { KitAccess } from './resource/access.ts'
 import type { Identify, LoadUser } from './resource/context.ts'
 import type { Authorize } from './resource/execute.ts'
@@ -95,6 +96,8 @@ export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> ex
   routes?: KitRoutes
   /** `/_/queues`, which QUEUES turns on: in production only behind a hook that refuses strangers. */
   queues?: { protect: onRequestAsyncHookHandler }
+  /** How the modules are called that other processes perform (PLINTH_REMOTES, `remote` of a module); default: as nobody, for 10 s at most. */
+  remotes?: RemoteSettings
   /** Queues beside `default`, those of `limits` and those that resources name in `task.queue`. */
   taskQueues?: readonly string[]
   /** How many tasks of a queue start at most in how many ms, in all processes together. */
@@ -123,6 +126,7 @@ const KEYS = {
   decompress: true,
   routes: true,
   queues: true,
+  remotes: true,
   taskQueues: true,
   limits: true,
   security: true,

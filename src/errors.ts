@@ -392,6 +392,11 @@ export const errors = {
     500,
     'The API %s is called in the name of the platform, which has none: set BK_PLATFORM_ACCESS_TOKEN or BK_PLATFORM_USERNAME',
   ),
+  REMOTE_INVALID: defineError<[resource: string, problem: string]>(
+    'REMOTE_INVALID',
+    500,
+    'The resource %s of another service cannot be used so: %s',
+  ),
   UPSTREAM_MISSING: defineError(
     'UPSTREAM_MISSING',
     500,

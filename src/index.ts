@@ -54,6 +54,8 @@ export {
   type BkApiResourceDefinition,
   defineBkApi,
 } from './remote/bk-api.ts'
+export { type Client, type ClientOptions, createClient } from './remote/client.ts'
+export type { RemoteAuth, RemoteSettings } from './remote/remote-resource.ts'
 export type { CallOptions } from './resource/call.ts'
 export {
   Context,

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import * as Args from '@oclif/core/args'
 import * as Flags from '@oclif/core/flags'
-import type { ContractChange, RecordedClient } from '../../src/remote/contract-diff.ts'
+import type { ContractChange } from '../../src/remote/contract-diff.ts'
+import type { RecordedClient } from '../../src/remote/recorded-client.ts'
 import { BaseCommand } from '../_base.ts'
 
 export default class ContractDiff extends BaseCommand {
@@ -26,7 +27,8 @@ export default class ContractDiff extends BaseCommand {
   async run(): Promise<ContractChange[]> {
     const { args, flags } = await this.parse(ContractDiff)
     const { asContract } = await import('../../src/remote/contract.ts')
-    const { asRecordedClient, diffContracts } = await import('../../src/remote/contract-diff.ts')
+    const { diffContracts } = await import('../../src/remote/contract-diff.ts')
+    const { asRecordedClient } = await import('../../src/remote/recorded-client.ts')
     const files = flags.clients?.split(',') ?? []
     const clients: RecordedClient[] = files.map((file) => this.read(file, asRecordedClient))
     const [before, after] = [this.read(args.old, asContract), this.read(args.new, asContract)]

@@ -217,7 +217,7 @@ const isSent = (reply: FastifyReply): boolean => reply.sent || reply.raw.headers
 const LOOK = 100
 
 /** With this header, whatever it says, a request is not answered but becomes a task. */
-const ASYNC = 'x-async-task'
+export const ASYNC = 'x-async-task'
 
 /** How a client wants the cache to be used: `refresh` or `cacheless`. */
 export const CACHE_MODE = 'x-cache-mode'

@@ -38,6 +38,8 @@ export interface ResourcesOptions {
   identify?: Identify
   /** Decides whether a call may be made, whichever way it comes and before the cache answers; default: each may. */
   authorize?: Authorize
+  /** The URLs of the processes that perform modules, by the names of these; in place of what modules say themselves (`remote`). */
+  remotes?: Readonly<Record<string, string>>
   /** Whether clients may have resources run as tasks, where neither they nor their module say it; default false. */
   async?: boolean
 }
@@ -53,7 +55,13 @@ export function serveResources(app: FastifyInstance, options: ResourcesOptions):
   const { handlerTimeout = 0 } = app.initialConfig as { handlerTimeout?: number }
   const { timeout = handlerTimeout } = options
   assertTimeout('(default)', 'its timeout', timeout)
-  const registry = new ResourceRegistry(options.modules, { async }, options.only, app.rateLimits)
+  const registry = new ResourceRegistry(
+    options.modules,
+    { async },
+    options.only,
+    app.rateLimits,
+    options.remotes,
+  )
   const hooked = { serialization: false }
   if ([...registry].some(({ resource }) => resource.definition.cache))
     app.addHook('onReady', async () => {

@@ -14,7 +14,8 @@ const Id = Type.Object({
   id: Type.String({ maxLength: 200, description: 'As the enqueuing call told' }),
 })
 
-const Result = Type.Object({
+/** What is answered of a task. */
+export const TaskAnswer = Type.Object({
   task_id: Type.String(),
   is_completed: Type.Boolean(),
   state: Type.String({
@@ -77,7 +78,7 @@ export function serveTasks(
       summary,
       tags: ['Tasks'],
       params: Id,
-      response: { 200: envelope.successSchema(Result as TSchema as JsonSchema) },
+      response: { 200: envelope.successSchema(TaskAnswer as TSchema as JsonSchema) },
     } as FastifySchema
   }
 }

@@ -76,6 +76,7 @@ const messages: Record<keyof typeof errors, string> = {
   BK_PLATFORM_AUTH_MISSING:
     '接口 %s 以平台身份调用，但未配置平台身份：请设置 BK_PLATFORM_ACCESS_TOKEN 或 BK_PLATFORM_USERNAME',
   API_INVALID: '接口 %s 无法使用：%s',
+  REMOTE_INVALID: '不能这样使用其他服务的资源 %s：%s',
   UPSTREAM_MISSING: '此处无法调用其他系统：请注册 plinth/plugins/upstream',
   TASKS_MISSING: '此处没有任务功能：请注册 plinth/plugins/tasks',
   TASK_INVALID: '任务 %s 无法加入队列：%s',

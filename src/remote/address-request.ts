@@ -21,6 +21,8 @@ export interface Addressing {
   path: string
   /** Properties that go to the query though there is a body. */
   query: readonly string[]
+  /** Whether what neither path nor query names is a body; default: unless the method is GET or DELETE. */
+  hasBody?: boolean
   /** The schema of the request. */
   request: JsonSchema
 }
@@ -31,7 +33,14 @@ export interface Addressing {
  *
  * @throws {PlinthError} API_INVALID where the path names what the request does not have
  */
-export function createAddress({ name, method, path, query, request }: Addressing): Address {
+export function createAddress({
+  name,
+  method,
+  path,
+  query,
+  request,
+  hasBody = method !== 'GET' && method !== 'DELETE',
+}: Addressing): Address {
   const properties = request.properties && Object.keys(request.properties)
   const segments = path.split(/\{([^{}]*)\}/)
   const parameters = segments.filter((_, at) => at % 2 === 1)
@@ -41,7 +50,6 @@ export function createAddress({ name, method, path, query, request }: Addressing
   const missing = [...parameters, ...query].find((one) => properties && !properties.includes(one))
   if (missing !== undefined)
     throw refuse(`the path or query of ${path} has ${missing}, its request schema has not`)
-  const hasBody = method !== 'GET' && method !== 'DELETE'
   const taken = new Set([...parameters, ...(hasBody ? query : [])])
   const isEmpty = properties?.every((one) => taken.has(one)) ?? false
   return (data) => {

@@ -1,13 +1,6 @@
 import type { ResourceContract, ServiceContract } from './contract.ts'
+import type { RecordedClient } from './recorded-client.ts'
 import { type Difference, differences } from './schema-diff.ts'
-
-/** What was recorded of a client: which resources of which services it calls. JSON. */
-export interface RecordedClient {
-  /** Its name and version, `orders/1.2.0`. */
-  readonly client: string
-  /** The names of resources, by the names of services. */
-  readonly uses: Readonly<Record<string, readonly string[]>>
-}
 
 /** What has changed between two contracts of a service. */
 export interface ContractChange {
@@ -162,12 +155,4 @@ function told(level: Level, part: string, { path, rule, given, wanted }: Differe
 
 function changed(level: Level, what: string, before: unknown, after: unknown): Found {
   return { level, change: `${what}: ${before} → ${after}` }
-}
-
-/** The recorded client that `value` is. @throws {TypeError} where it is none */
-export function asRecordedClient(value: unknown): RecordedClient {
-  const { client, uses } = Object(value) as Partial<RecordedClient>
-  const isTable = typeof uses === 'object' && Object.values(uses).every(Array.isArray)
-  if (typeof client === 'string' && isTable) return value as RecordedClient
-  throw new TypeError('it is not what was recorded of a client (REMOTE_USES)')
 }

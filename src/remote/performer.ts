@@ -5,6 +5,7 @@ import { type ErrorFactory, errors, PlinthError } from '../errors.ts'
 import { type Envelope, envelopes, type ParsedAnswer } from '../http/envelope.ts'
 import type { Context } from '../resource/context.ts'
 import type { AnyDefined } from '../resource/contract.ts'
+import { fromJson, toJson } from '../resource/json.ts'
 import type { ByteAnswer } from '../resource/stream.ts'
 import { toDetails } from '../resource/validate.ts'
 import { type EncodedBody, encodeFile, encodeMultipart, isFileValue } from '../upstream/body.ts'
@@ -13,7 +14,14 @@ import type { UpstreamAnswer } from '../upstream/exchange.ts'
 import type { RetryOptions } from '../upstream/retry.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
 import { type Address, writeQuery } from './address-request.ts'
-import type { ApiAuth, ApiCall, ApiHeaders, ApiRequest, ApiSettings } from './api-settings.ts'
+import type {
+  ApiAuth,
+  ApiCall,
+  ApiFailure,
+  ApiHeaders,
+  ApiRequest,
+  ApiSettings,
+} from './api-settings.ts'
 import { type Connection, readUrl, type Target } from './connection.ts'
 
 const TIMEOUT = 10_000
@@ -23,7 +31,21 @@ const RETRY: RetryOptions = { attempts: 3, delay: 100, maxDelay: 2000 }
 /** How what is left of a request for its body is written. */
 export type BodyForm = 'json' | 'form' | 'multipart' | 'file'
 
+/** What one call says beside its request. */
+export interface PerformOptions {
+  /** What it is called in errors and hooks; default: the name of the resource in the app. */
+  operation?: string
+  /** False: it is not repeated, whatever the method. */
+  idempotent?: false
+  /** Adds headers, their names in lower case. */
+  addHeaders?(headers: Record<string, string>, context: Context): void
+}
+
 export interface PerformerSettings extends ApiSettings<never> {
+  /** Whether integers keep all of their digits, as bigints where they are no exact numbers; default false. */
+  exact?: boolean
+  /** What is told of a failure, in place of the table of errors; `undefined`: as of those that a table does not list. */
+  tell?: (failure: ApiFailure) => Error | undefined
   method: string
   idempotent: boolean
   address: Address
@@ -72,15 +94,21 @@ export class Performer {
    * @throws {UpstreamError} UPSTREAM_UNAVAILABLE, UPSTREAM_TIMEOUT, UPSTREAM_REFUSED, UPSTREAM_INVALID
    * @throws what the table of errors says, and what hooks throw
    */
-  async perform(resource: AnyDefined, input: never, context: Context): Promise<unknown> {
+  async perform(
+    resource: AnyDefined,
+    input: never,
+    context: Context,
+    { operation, addHeaders, idempotent }: PerformOptions = {},
+  ): Promise<unknown> {
     const { app, signal, expires } = context
-    const call = { input, context, operation: app.registry.of(resource).name }
+    const call = { input, context, operation: operation ?? app.registry.of(resource).name }
     const connected = this.connection.in(app)
     const { origin } = this.#settings
     const target = origin ? readOrigin(origin(input, context), call.operation) : connected
-    const request = await this.#build(call, target)
+    const request = await this.#build(call, target, addHeaders)
     const answer = await connected.client.send(request, {
       ...this.#options,
+      ...(idempotent === false && { idempotent }),
       signal,
       expires,
       operation: call.operation,
@@ -93,7 +121,11 @@ export class Performer {
     )
   }
 
-  async #build(call: ApiCall<never>, { origin, prefix }: Target): Promise<ApiRequest> {
+  async #build(
+    call: ApiCall<never>,
+    { origin, prefix }: Target,
+    addHeaders: PerformOptions['addHeaders'],
+  ): Promise<ApiRequest> {
     const { address, method, auth, headers: own, hooks = {} } = this.#settings
     const { context } = call
     const data = hooks.buildData ? await hooks.buildData(call.input, call) : call.input
@@ -104,6 +136,7 @@ export class Performer {
     const encoded = rest === undefined ? undefined : this.#encode(rest, call)
     if (encoded) headers = join(headers, encoded.headers)
     if (typeof own === 'function') headers = join(headers, await own(context))
+    addHeaders?.(headers, context)
     if (hooks.buildHeaders) headers = join({}, await hooks.buildHeaders(headers, call))
     const full = prefix + url
     const path = full.startsWith('/') ? full : `/${full}`
@@ -194,7 +227,12 @@ function travelling(headers: Record<string, string>, context: Context): Record<s
   return all
 }
 
-async function authenticate(request: ApiRequest, call: ApiCall, auth: ApiAuth): Promise<void> {
+/** Adds to `request` who this service is. */
+export async function authenticate(
+  request: ApiRequest,
+  call: ApiCall,
+  auth: ApiAuth,
+): Promise<void> {
   const { headers, method, origin, path, body } = request
   if (typeof auth === 'function') await auth(request, call)
   else if ('bearer' in auth) {
@@ -231,7 +269,7 @@ class Answered {
 
   /** What it says, as the response schema has it. */
   async read(
-    { hooks = {}, errors: table = {} }: PerformerSettings,
+    { hooks = {}, errors: table = {}, exact = false, tell }: PerformerSettings,
     envelope: Pick<Envelope, 'parse'>,
     resource: AnyDefined,
   ): Promise<unknown> {
@@ -240,19 +278,19 @@ class Answered {
       throw this.#invalid(`it redirects, to ${hostOf(headers.location, this.#request)}`)
     const parsed = hooks.parseResponse
       ? await hooks.parseResponse(this.#answer, this.#call)
-      : envelope.parse(this.#json(), status)
+      : envelope.parse(this.#json(exact ? fromJson : JSON.parse), status)
     // One that calls itself a success, and has the status of a failure, is none.
     if (parsed?.ok && status < 400) return this.#fit(parsed.data, this.#call.context.app, resource)
     if (!parsed && status < 400) throw this.#invalid('its answer has another form than was agreed')
-    throw this.#failure(parsed?.ok === false ? parsed : undefined, table)
+    throw this.#failure(parsed?.ok === false ? parsed : undefined, table, tell)
   }
 
   /** The body; of a failure, which anybody on the way may have written, `undefined` where it is none. */
-  #json(): unknown {
+  #json(parse: (text: string) => unknown): unknown {
     const { status, headers, body } = this.#answer
     if (body.length === 0) return null
     try {
-      return JSON.parse(withoutMark(body.toString()))
+      return parse(withoutMark(body.toString()))
     } catch {
       if (status >= 400) return undefined
       const type = headers['content-type'] ?? 'of no content type'
@@ -263,25 +301,32 @@ class Answered {
   /** What the schema lists of `data`. */
   #fit(data: unknown, app: FastifyInstance, resource: AnyDefined): unknown {
     const { validate, pick } = app.compiled.of(resource).foreignReader
-    if (validate(data)) return pick(data)
+    if (validate(data) || this.#fitsExactly(data, app, resource)) return pick(data)
     const [first] = toDetails(validate.errors)
     throw this.#invalid(`its answer does not fit the schema: ${first?.path} ${first?.message}`)
+  }
+
+  /** Whether it fits but for integers that are bigints, which to validators are none. */
+  #fitsExactly(data: unknown, { compiled }: FastifyInstance, resource: AnyDefined): boolean {
+    const numbers = toJson(data)
+    return numbers !== data && compiled.of(resource).responseValidator.validate(numbers)
   }
 
   #failure(
     parsed: Extract<ParsedAnswer, { ok: false }> | undefined,
     table: NonNullable<ApiSettings<never>['errors']>,
+    tellAny: PerformerSettings['tell'],
   ): Error {
     const { status, body } = this.#answer
     const { code, message: said, errors: details = null, data = null } = parsed ?? {}
     const message = said && this.#withoutSecrets(said)
     const requestId = this.#requestId(parsed)
     const cause = this.#error(
-      status === 429 || status === 503 ? errors.UPSTREAM_UNAVAILABLE : errors.UPSTREAM_REFUSED,
+      kindOf(status),
       parsed ? 'it has refused the call' : 'it has failed',
       { code, message: message ?? body.toString().slice(0, EXCERPT), requestId },
     )
-    const tell = (code !== undefined && own(table, code)) || own(table, status)
+    const tell = tellAny ?? ((code !== undefined && own(table, code)) || own(table, status))
     const told = tell?.({ ...this.#call, status, code, message, errors: details, data, requestId })
     if (!told) return cause
     // For the log.
@@ -334,6 +379,11 @@ class Answered {
       ...(requestId !== undefined && { requestId }),
     })
   }
+}
+
+function kindOf(status: number): ErrorFactory<[api: string]> {
+  if (status === 429 || status === 503) return errors.UPSTREAM_UNAVAILABLE
+  return status === 504 ? errors.UPSTREAM_TIMEOUT : errors.UPSTREAM_REFUSED
 }
 
 /** How much of a body that nobody understands is in the log. */

@@ -37,8 +37,9 @@ export async function callResource(
   const { signal, timeout = resource.definition.timeout ?? 0 } = options
   // Most have none: no promise is made for them.
   if (signal === undefined && timeout === 0) return await execute(call, inProcess)
-  assertTimeout(call.name, 'the timeout of a call', timeout)
-  return await race(call, signal, timeout)
+  return await within(call, { signal, timeout }, (context) =>
+    execute({ ...call, context }, inProcess),
+  )
 }
 
 /** Adds a task that runs `resource`: see {@link Resource}. */
@@ -116,13 +117,13 @@ function copyData(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, copyData(one)]))
 }
 
-/** Gives the call up (its signal aborts, the promise rejects) when its time is over. */
-async function race(
-  call: Call,
-  signal: AbortSignal | undefined,
-  timeout: number,
-): Promise<unknown> {
-  const { context } = call
+/** Gives `work` up (its signal aborts, the promise rejects) when its time is over. */
+export async function within<T>(
+  { name, context }: Pick<Call, 'name' | 'context'>,
+  { signal, timeout = 0 }: { signal: AbortSignal | undefined; timeout: number | undefined },
+  work: (context: Context) => T | Promise<T>,
+): Promise<T> {
+  assertTimeout(name, 'the timeout of a call', timeout)
   const end = new AbortController()
   const leave = follow(end, signal ? [context.signal, signal] : [context.signal])
   const timer = timeout
@@ -130,9 +131,9 @@ async function race(
     : undefined
   try {
     end.signal.throwIfAborted()
-    const inner = { ...call, context: context.withSignal(end.signal, timeout || undefined) }
-    // `execute` first: where it throws at once there must be no second promise whose rejection nobody sees.
-    return await Promise.race([execute(inner, inProcess), aborted(end.signal)])
+    const inner = context.withSignal(end.signal, timeout || undefined)
+    // The work first: where it throws at once there must be no second promise whose rejection nobody sees.
+    return await Promise.race([work(inner), aborted(end.signal)])
   } finally {
     clearTimeout(timer)
     leave()

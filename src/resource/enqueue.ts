@@ -3,9 +3,24 @@ import { errors } from '../errors.ts'
 import { createTask } from '../task/new-task.ts'
 import type { Tasks } from '../task/tasks.ts'
 import type { EnqueueOptions, NewTask, TaskResult } from '../task/types.ts'
+import type { CacheMode } from './cache-policy.ts'
 import type { Context } from './context.ts'
+import type { AnyDefined } from './contract.ts'
 import type { Call } from './steps.ts'
 import { hasFiles } from './stream.ts'
+
+/** What another process performs. */
+export interface Elsewhere {
+  perform(input: unknown, context: Context, mode: CacheMode): Promise<unknown>
+  enqueue(input: unknown, context: Context, options: EnqueueOptions): Promise<Task>
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The resources that another process performs; not there where all are performed here. */
+    elsewhere?: ReadonlyMap<AnyDefined, Elsewhere>
+  }
+}
 
 /** A task that was added. As JSON it is `{ task_id }`. */
 export interface Task<T = unknown> {
@@ -24,6 +39,9 @@ export interface Task<T = unknown> {
 
 /** Adds the task that performs `call`: see {@link Resource}. */
 export async function enqueueCall(call: Call, options: EnqueueOptions): Promise<Task> {
+  const { resource, input, context } = call
+  const elsewhere = context.app.elsewhere?.get(resource)
+  if (elsewhere) return await elsewhere.enqueue(input, context, options)
   const tasks = tasksOf(call.context)
   return handleOf(await tasks.submit({ ...toTask(call, options), children: [] }), tasks)
 }

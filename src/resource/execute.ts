@@ -85,5 +85,7 @@ async function work<T>(call: Call, answer: Answer<T>, slot: CacheSlot | undefine
 
 function slotOf({ resource, name, input, context, mode, task }: Call): CacheSlot | undefined {
   if (mode === 'cacheless' || task || !resource.definition.cache) return undefined
+  // It is cached where it is performed: with one Redis for both the two would wait for one another.
+  if (context.app.elsewhere?.has(resource)) return undefined
   return cacheSlot(resource, name, input, context)
 }

@@ -59,6 +59,11 @@ export interface Module<
   /** Where its routes begin, below the module around it: `/cities`. One without routes of its own needs none. */
   readonly prefix?: string
   readonly resources?: Resources
+  /**
+   * The URL of the process that performs its resources, those of modules within it, too: `https://cities.internal`. They are called as before,
+   * and this process serves none of them. PLINTH_REMOTES says it from outside.
+   */
+  readonly remote?: string
   /** Modules within it, which take on what it says: `admin.users.list`. */
   readonly modules?: Modules
 }
@@ -97,6 +102,7 @@ const KEYS = {
   expose: true,
   async: true,
   queue: true,
+  remote: true,
 } satisfies Record<keyof Module, true>
 
 const HOOKS = Object.fromEntries(MODULE_HOOKS.map((name) => [name, true]))

@@ -51,6 +51,8 @@ export interface RegisteredModule extends ModuleSettings, ModuleScope {
   readonly prefix: string
   /** Whether this process serves it, and runs its tasks and schedules; its resources can be called anyway. */
   readonly runsHere: boolean
+  /** Where its resources are performed; undefined: here. */
+  readonly remote: string | undefined
   /** What is decided for what is in it and says nothing else. */
   readonly access: Access | undefined
   /** How often what is in it may be asked for. */
@@ -66,11 +68,13 @@ export class ResourceRegistry implements Iterable<Registered> {
   readonly #byResource = new Map<AnyDefined, Draft>()
   readonly #byName = new Map<string, Registered>()
   readonly #only: readonly string[] | undefined
+  readonly #remotes: Remotes
 
   /**
    * @param settings what modules inherit
    * @param limits how often anything may be asked for
    * @param only the names of those that run here, each with what is in it; default: all
+   * @param remotes where modules are performed, by their names, each with what is in it; in place of what they say themselves
    * @throws {PlinthError} RESOURCE_INVALID where two have one name or answer the same requests, or one cannot be
    */
   constructor(
@@ -78,14 +82,17 @@ export class ResourceRegistry implements Iterable<Registered> {
     settings: ModuleSettings = {},
     only?: readonly string[],
     limits: readonly PlacedLimit[] = [],
+    remotes: Remotes = {},
   ) {
     this.#only = only
+    this.#remotes = remotes
     this.modules = this.#readModules(table, {
       ...settings,
       name: '',
       path: '',
       access: undefined,
       limits,
+      remote: undefined,
     })
     assertDistinctRoutes(this.listings())
   }
@@ -142,12 +149,14 @@ export class ResourceRegistry implements Iterable<Registered> {
       const path = `${outer.path}${prefix}`
       const listings: Listing[] = []
       const inner: RegisteredModule[] = []
-      const runsHere = this.#runsHere(name)
-      const own = { ...inherited, ...scope, name, prefix, runsHere, listings, modules: inner }
+      const remote = this.#remotes[name] ?? module.remote ?? outer.remote
+      const runsHere = remote === undefined && this.#runsHere(name)
+      const place = { name, prefix, runsHere, remote }
+      const own = { ...inherited, ...scope, ...place, listings, modules: inner }
       for (const [one, resource] of Object.entries(resources))
         listings.push(this.#list(nameWithin(name, one), resource, own, path))
       // After its own: a resource that is listed twice is called as where it comes first.
-      inner.push(...this.#readModules(modules, { ...inherited, name, path }))
+      inner.push(...this.#readModules(modules, { ...inherited, name, path, remote }))
       if (module.prefix === undefined) assertNoRoutes(listings)
       return own
     })
@@ -190,8 +199,12 @@ function draft(
 /** What the names of its own operations begin with. */
 const KIT = 'plinth'
 
+/** URLs by the names of modules. */
+type Remotes = Readonly<Record<string, string>>
+
 /** What is around a module. */
 interface Outer extends ModuleSettings {
+  remote: string | undefined
   name: string
   path: string
   access: Access | undefined

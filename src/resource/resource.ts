@@ -110,7 +110,7 @@ export function bindResource(resource: AnyDefined, run: <T>(fn: () => T) => T): 
  *
  * @param called the one that is listed in a module; default: the one that is made
  */
-function createResource<Req extends TSchema, Res extends TSchema>(
+export function createResource<Req extends TSchema, Res extends TSchema>(
   invoker: Invoker,
   { definition, request, response }: Defined<Req, Res>,
   called?: AnyDefined,

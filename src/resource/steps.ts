@@ -60,6 +60,8 @@ export function performed(call: Call): unknown {
   return step(channels.perform, perform, call)
 }
 
-function perform({ resource, input, context }: Call): unknown {
+function perform({ resource, input, context, mode }: Call): unknown {
+  const elsewhere = context.app.elsewhere?.get(resource)
+  if (elsewhere) return elsewhere.perform(input, context, mode)
   return runInContext(context, resource.definition.perform, input, context)
 }

@@ -44,7 +44,7 @@ t.test('one codebase, several services: the commands follow PLINTH_MODULES', asy
     ].join('\n'),
   )
   const routes = JSON.parse(await run('routes', '--json'))
-  const open = { auth: null, permissions: [] }
+  const open = { auth: null, permissions: [], scope: false }
   t.strictSame(
     routes.filter(({ resource }: { resource: string | null }) => resource !== null),
     [

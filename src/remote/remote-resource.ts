@@ -1,0 +1,255 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { type TSchema, Type } from 'typebox'
+import { ACT_FOR } from '../auth/signature.ts'
+import { errors, PlinthError } from '../errors.ts'
+import type { Envelope } from '../http/envelope.ts'
+import { TIMEOUT_HEADER } from '../http/request-context.ts'
+import { ASYNC, CACHE_MODE } from '../http/route.ts'
+import { TaskAnswer } from '../http/task-routes.ts'
+import type { CacheMode } from '../resource/cache-policy.ts'
+import { type Context, currentContext } from '../resource/context.ts'
+import type { AnyDefined } from '../resource/contract.ts'
+import type { Task } from '../resource/enqueue.ts'
+import { isStreamSchema } from '../resource/stream.ts'
+import type { EnqueueOptions, TaskResult } from '../task/types.ts'
+import { createAddress } from './address-request.ts'
+import type { ApiAuth, ApiFailure, ApiSettings } from './api-settings.ts'
+import type { Connection } from './connection.ts'
+import type { ResourceContract } from './contract.ts'
+import { authenticate, Performer, type PerformOptions } from './performer.ts'
+
+/**
+ * Who a service says it is to another one: as to any API; `caller`: whoever has made the request under way, by its `Authorization`; with
+ * `actFor` the user of the call, for whom the app acts that signs it.
+ */
+export type RemoteAuth =
+  | ApiAuth
+  | 'caller'
+  | { signature: { app: string; secret: string }; actFor: true }
+
+/** How another service is called. */
+export interface RemoteSettings
+  extends Pick<
+    ApiSettings,
+    'breaker' | 'headers' | 'limit' | 'maxBytes' | 'retry' | 'timeout' | 'tls'
+  > {
+  /** Default: nobody. */
+  auth?: RemoteAuth
+  /** The form of its answers, where its contract calls it `own`. */
+  envelope?: Pick<Envelope, 'parse'>
+}
+
+/** Another service, as its resources are called. */
+export interface RemoteService {
+  /** Its name. */
+  readonly name: string
+  readonly connection: Connection
+  readonly settings: ApiSettings
+  /** Where its tasks are; null: nowhere. */
+  readonly tasks: string | null
+}
+
+/** What is performed with the settings of a service. */
+export function settingsOf(
+  { auth, envelope, ...settings }: RemoteSettings,
+  form: string,
+): ApiSettings {
+  return {
+    ...settings,
+    envelope: envelope ?? (form === 'problem' ? 'problem' : 'standard'),
+    ...(auth !== undefined && { auth: asApiAuth(auth) }),
+  }
+}
+
+function asApiAuth(auth: RemoteAuth): ApiAuth {
+  if (auth === 'caller')
+    return (request, { context }) => {
+      const { authorization } = context.request?.headers ?? {}
+      if (authorization !== undefined) request.headers.authorization = authorization
+    }
+  if (typeof auth !== 'object' || !('actFor' in auth)) return auth
+  const { signature } = auth
+  return async (request, call) => {
+    const { user } = call.context
+    if (user) request.headers[ACT_FOR] = encodeURIComponent(user.id)
+    await authenticate(request, call, { signature })
+  }
+}
+
+const TASK_ID = {
+  definition: { summary: 'Enqueue', perform: () => null },
+  request: Type.Unknown(),
+  response: Type.Object({ task_id: Type.String() }),
+} as AnyDefined
+
+const TASK = {
+  definition: { summary: 'A task', perform: () => null },
+  request: Type.Object({ id: Type.String() }),
+  response: TaskAnswer,
+} as AnyDefined
+
+/** A resource that another service performs. */
+export class RemoteResource {
+  readonly name: string
+  readonly #service: RemoteService
+  readonly #contract: ResourceContract
+  readonly #resource: AnyDefined
+  readonly #performer: Performer
+  readonly #calls: PerformOptions
+
+  /** @param resource what its results are held to */
+  constructor(
+    service: RemoteService,
+    name: string,
+    contract: ResourceContract,
+    resource: AnyDefined,
+  ) {
+    this.name = name
+    this.#service = service
+    this.#contract = contract
+    this.#resource = resource
+    this.#calls = {
+      operation: name,
+      addHeaders: (headers, context) => this.#addHeaders(headers, context),
+    }
+    const { method, path, query, request, errors: own } = contract
+    const codes = new Set(own.map(({ code }) => code))
+    this.#performer = new Performer(service.connection, {
+      ...(service.settings as ApiSettings<never>),
+      method,
+      idempotent: method === 'GET' || method === 'PUT' || method === 'DELETE',
+      exact: true,
+      body: 'json',
+      streams: isStreamSchema(contract.response as TSchema),
+      tell: (failure) => rehydrate(failure, codes),
+      address: createAddress({
+        name,
+        method,
+        path: path.replaceAll(/:(\w+)/g, '{$1}'),
+        query,
+        request,
+        hasBody: method !== 'GET',
+      }),
+    })
+  }
+
+  /** @throws {PlinthError} what the resource throws; UPSTREAM_* for what is no answer of it */
+  perform(input: unknown, context: Context, mode: CacheMode = 'cached'): Promise<unknown> {
+    const options = mode === 'cached' ? this.#calls : this.#with(CACHE_MODE, mode)
+    return this.#performer.perform(this.#resource, input as never, context, options)
+  }
+
+  /**
+   * Has the other service run it as a task.
+   *
+   * @throws {PlinthError} REMOTE_INVALID where clients may not, or `options` says what cannot be told over HTTP
+   */
+  async enqueue(input: unknown, context: Context, options: EnqueueOptions = {}): Promise<Task> {
+    const [told] = Object.keys(options)
+    if (!this.#contract.async)
+      throw errors.REMOTE_INVALID(this.name, 'its service says nowhere async: true of it')
+    if (told !== undefined)
+      throw errors.REMOTE_INVALID(this.name, `a task of another service takes no ${told}`)
+    // Once more would be one more task.
+    const as = { ...this.#with(ASYNC, '1'), idempotent: false } as const
+    const made = await this.#performer.perform(TASK_ID, input as never, context, as)
+    return this.#handle((made as { task_id: string }).task_id, context)
+  }
+
+  /** The options of a call with one more header. */
+  #with(header: string, value: string): PerformOptions {
+    return {
+      ...this.#calls,
+      addHeaders: (headers, context) => {
+        headers[header] = value
+        this.#calls.addHeaders?.(headers, context)
+      },
+    }
+  }
+
+  #addHeaders(headers: Record<string, string>, { expires, app }: Context): void {
+    const { timeout = 10_000 } = this.#service.settings
+    const left = Math.min(timeout || Number.POSITIVE_INFINITY, expires - performance.now())
+    if (left < Number.POSITIVE_INFINITY)
+      headers[TIMEOUT_HEADER] = String(Math.max(1, Math.floor(left)))
+    const { remotes } = app
+    if (!remotes) return
+    headers['x-client'] = remotes.client
+    remotes.record(this.#service.name, this.name)
+  }
+
+  #handle(id: string, made: Context): Task {
+    const ask = async (method: 'GET' | 'DELETE', signal?: AbortSignal): Promise<TaskResult> => {
+      const context = currentContext() ?? made
+      const bounded = signal ? context.withSignal(signal) : context
+      const performer = this.#tasks(method)
+      return (await performer.perform(TASK, { id } as never, bounded, this.#calls)) as TaskResult
+    }
+    return {
+      task_id: id,
+      status: () => ask('GET'),
+      result: async ({ signal = (currentContext() ?? made).signal } = {}) => {
+        for (let wait = 50; ; wait = Math.min(wait * 1.5, 2000)) {
+          const { is_completed, state, message, data } = await ask('GET', signal)
+          if (!is_completed) {
+            await delay(wait, undefined, { signal }).catch(() => {})
+            signal.throwIfAborted()
+          } else if (state === 'succeeded') return data
+          else if (state === 'cancelled') throw errors.TASK_CANCELLED(id)
+          else throw errors.TASK_FAILED(id, message ?? 'it does not say why')
+        }
+      },
+      cancel: async () => {
+        const { is_completed } = await ask('GET')
+        if (!is_completed) await ask('DELETE')
+        return !is_completed
+      },
+    }
+  }
+
+  #tasks(method: 'GET' | 'DELETE'): Performer {
+    const { connection, settings, tasks } = this.#service
+    if (tasks === null)
+      throw errors.REMOTE_INVALID(this.name, 'its service does not tell where its tasks are')
+    return new Performer(connection, {
+      ...(settings as ApiSettings<never>),
+      method,
+      idempotent: true,
+      exact: true,
+      body: 'json',
+      streams: false,
+      tell: (failure) => rehydrate(failure, new Set()),
+      address: createAddress({
+        name: this.name,
+        method,
+        path: `${tasks}/{id}`,
+        query: [],
+        request: { type: 'object', properties: { id: {} } },
+        hasBody: method !== 'GET',
+      }),
+    })
+  }
+}
+
+/** Statuses and codes that tell of this service, of the network or of another contract, and not of what the resource found. */
+const NOT_OF_RESOURCES: readonly (number | string)[] = [
+  ...[401, 405, 407, 408, 415, 417, 421, 425, 426, 429, 431],
+  'ROUTE_NOT_FOUND',
+]
+
+/** The error of the other service, as it was thrown there; `undefined`: it is not one for who calls this one. */
+function rehydrate(failure: ApiFailure, own: ReadonlySet<string>): Error | undefined {
+  const { code, status, message, errors: details, data } = failure
+  if (code === undefined) return undefined
+  const isOwn = own.has(code)
+  // It had the time that this call has.
+  const isLate = code === errors.DEADLINE_EXCEEDED.code && isOver(failure)
+  const isTold = status < 500 && ![status, code].some((one) => NOT_OF_RESOURCES.includes(one))
+  if (!isOwn && !isTold && !isLate) return undefined
+  return new PlinthError(code, status, message ?? '', { data, ...(details && { errors: details }) })
+}
+
+/** Whether the time of the request under way is nearly over. */
+function isOver({ context }: ApiFailure): boolean {
+  return context.expires - performance.now() < 50
+}
