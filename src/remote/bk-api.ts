@@ -145,7 +145,9 @@ function denied(body: unknown): ParsedAnswer | undefined {
     request_id: id,
   } = (body ?? {}) as Record<string, unknown>
   if (String(code) !== IAM) return undefined
-  const told = { ...(data as object | null), ...(permission ? { permission } : {}) }
+  // Data that is no object has no place for it.
+  const kept = typeof data === 'object' && !Array.isArray(data) ? data : {}
+  const told = permission ? { ...kept, permission } : (data ?? null)
   return {
     ok: false,
     code: IAM,

@@ -305,6 +305,9 @@ t.test('which permission is missing is told to our client', async (t) => {
       403,
       { apply_url: 'https://iam', permission },
     ],
+    [{ code: 9900403, data: ['view_host'] }, 200, ['view_host']],
+    [{ code: 9900403, data: 'view_host', permission }, 200, { permission }],
+    [{ code: 9900403 }, 403, null],
   ] as const)
     for (const envelope of ['standard', 'bare'] as const) {
       const { ask, logs } = await serve(
