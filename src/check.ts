@@ -16,6 +16,7 @@ import { foldersOf, pluginsOf } from './kit.ts'
 import { type PluginFinding, runChecks } from './plugin.ts'
 import { checkReadiness } from './process/readiness.ts'
 import { findCostly } from './resource/costly.ts'
+import { ofDocument } from './resource/schema-document.ts'
 import { createApp } from './service.ts'
 
 /** One thing that was looked at. */
@@ -73,15 +74,18 @@ function describeResources({ registry }: FastifyInstance): string {
 
 /** What a client may make the service work on for long. */
 function checkRequests({ compiled, registry }: FastifyInstance): Finding[] {
-  return [...registry]
-    .filter(({ runsHere }) => runsHere)
-    .flatMap(({ resource, name }) =>
-      findCostly(compiled.of(resource).request).map(({ path, problem }) => ({
-        check: 'requests',
-        level: 'warning',
-        message: `${name}: ${path || 'the request'}: ${problem}`,
-      })),
-    )
+  return (
+    [...registry]
+      // What another system performs no client can ask for, and it may be large.
+      .filter(({ runsHere, resource }) => runsHere && !ofDocument(resource.request))
+      .flatMap(({ resource, name }) =>
+        findCostly(compiled.of(resource).request).map(({ path, problem }) => ({
+          check: 'requests',
+          level: 'warning',
+          message: `${name}: ${path || 'the request'}: ${problem}`,
+        })),
+      )
+  )
 }
 
 async function checkAttached(app: FastifyInstance): Promise<Finding[]> {

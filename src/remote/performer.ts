@@ -308,8 +308,14 @@ class Answered {
 
   /** Whether it fits but for integers that are bigints, which to validators are none. */
   #fitsExactly(data: unknown, { compiled }: FastifyInstance, resource: AnyDefined): boolean {
-    const numbers = toJson(data)
-    return numbers !== data && compiled.of(resource).responseValidator.validate(numbers)
+    try {
+      const numbers = toJson(data)
+      return numbers !== data && compiled.of(resource).responseValidator.validate(numbers)
+    } catch (error) {
+      // Nested deeper than the stack reaches.
+      if (error instanceof RangeError) return false
+      throw error
+    }
   }
 
   #failure(

@@ -2,25 +2,42 @@ import { createHash } from 'node:crypto'
 import type { ValidateFunction } from 'ajv/dist/2019.js'
 import type { FastifyInstance } from 'fastify'
 import type { AnyDefined } from './contract.ts'
-import { compilePick, type Pick } from './pick.ts'
+import { compilePick, type Pick } from './listed.ts'
 import { completeSchema, type SharedSchemas } from './references.ts'
 import { boundNumbers, closeSchema, hasDefaults, type JsonSchema } from './schema.ts'
+import { type DocumentSchema, ofDocument } from './schema-document.ts'
 import { compileSerializer } from './serialize.ts'
 import { compileExact } from './validate.ts'
 
 /** The schemas of a resource as they are in one app, complete in themselves, and what each is compiled to when it is first needed. */
 export class CompiledResource {
-  /** Takes nothing that it does not list. */
-  readonly request: JsonSchema
-  readonly response: JsonSchema
+  readonly #complete: (schema: JsonSchema) => JsonSchema
+  readonly #defined: AnyDefined
+  #requestSchema: JsonSchema | undefined
+  #responseSchema: JsonSchema | undefined
   #request: DataValidator | undefined
   #response: DataValidator | undefined
   #foreign: ForeignReader | undefined
   #writer: Writer | undefined
 
-  constructor({ request, response }: AnyDefined, shared: SharedSchemas, name: string) {
-    this.request = closeSchema(completeSchema(request, shared, name))
-    this.response = completeSchema(response, shared, name)
+  constructor(resource: AnyDefined, shared: SharedSchemas, name: string) {
+    this.#defined = resource
+    this.#complete = (schema) => completeSchema(ofDocument(schema)?.read() ?? schema, shared, name)
+    // That of a document is read when it is first needed; of any other it is told now where it cannot be used.
+    const { request, response } = resource
+    if (!ofDocument(request)) this.#requestSchema = closeSchema(this.#complete(request))
+    if (!ofDocument(response)) this.#responseSchema = this.#complete(response)
+  }
+
+  /** Takes nothing that it does not list. */
+  get request(): JsonSchema {
+    this.#requestSchema ??= closeSchema(this.#complete(this.#defined.request))
+    return this.#requestSchema
+  }
+
+  get response(): JsonSchema {
+    this.#responseSchema ??= this.#complete(this.#defined.response)
+    return this.#responseSchema
   }
 
   get requestValidator(): DataValidator {
@@ -29,20 +46,23 @@ export class CompiledResource {
   }
 
   get responseValidator(): DataValidator {
-    this.#response ??= createValidator(closeSchema(this.response))
+    const schema = ofDocument(this.#defined.response)
+    this.#response ??= schema
+      ? { validate: schema.validate, copies: false }
+      : createValidator(closeSchema(this.response))
     return this.#response
   }
 
   get foreignReader(): ForeignReader {
-    this.#foreign ??= {
+    this.#foreign ??= readerOf(ofDocument(this.#defined.response)) ?? {
       validate: compileExact(boundNumbers(this.response)),
-      pick: compilePick(this.response, () => this.writer.write),
+      pick: compilePick(this.response),
     }
     return this.#foreign
   }
 
   get writer(): Writer {
-    this.#writer ??= createWriter(this.response)
+    this.#writer ??= writerOf(ofDocument(this.#defined.response)) ?? createWriter(this.response)
     return this.#writer
   }
 }
@@ -66,11 +86,24 @@ export interface ForeignReader {
   pick: Pick
 }
 
+function readerOf(schema: DocumentSchema | undefined): ForeignReader | undefined {
+  return schema && { validate: schema.validate, pick: (value) => schema.pick(value) }
+}
+
 export interface Writer {
   /** A response as JSON, without what its schema does not list. */
   write: (response: unknown) => string
   /** Six characters that change with the response schema. */
   fingerprint: string
+}
+
+function writerOf(schema: DocumentSchema | undefined): Writer | undefined {
+  return (
+    schema && {
+      write: (response) => JSON.stringify(schema.pick(response)),
+      fingerprint: schema.fingerprint,
+    }
+  )
 }
 
 function createWriter(schema: JsonSchema): Writer {

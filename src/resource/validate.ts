@@ -1,7 +1,8 @@
 import { Ajv2019, type ErrorObject, type Options, type ValidateFunction } from 'ajv/dist/2019.js'
+import type { DataValidateFunction } from 'ajv/dist/types/index.js'
 import addFormats from 'ajv-formats'
 import type { ErrorDetail } from '../errors.ts'
-import type { JsonSchema } from './schema.ts'
+import { type JsonSchema, nameOf } from './schema.ts'
 import { checkSizesFirst, shareSizes } from './sizes.ts'
 
 // Past this many the rest says nothing new, and a body of a million bad items would answer with as many.
@@ -17,8 +18,8 @@ const OPTIONS: Options = {
   validateSchema: false,
 }
 
-function createAjv(): Ajv2019 {
-  const ajv = new Ajv2019(OPTIONS)
+function createAjv(options = OPTIONS): Ajv2019 {
+  const ajv = new Ajv2019(options)
   addFormats.default(ajv)
   checkSizesFirst(ajv)
   boundUrls(ajv)
@@ -64,6 +65,40 @@ export function compileLater(compile: () => ValidateFunction): ValidateFunction 
   }
   later.errors = undefined as ValidateFunction['errors']
   return later as ValidateFunction
+}
+
+/**
+ * Compiles schemas of one document, each when a value first reaches it: `$ref` is followed as values are, not before. The first thing
+ * that is wrong ends it.
+ *
+ * @param find the schema that `#/$defs/NAME` names
+ * @returns makes the validator of a name
+ */
+export function compileByReference(
+  find: (name: string) => JsonSchema,
+): (name: string) => ValidateFunction {
+  const own = createAjv({ ...OPTIONS, allErrors: false, useDefaults: false })
+  const known = new Map<string, ValidateFunction>()
+  const compile = (name: string) => {
+    const compiled = known.get(name) ?? own.compile(find(name))
+    known.set(name, compiled)
+    return compiled
+  }
+  own.removeKeyword('$ref')
+  own.addKeyword({
+    keyword: '$ref',
+    errors: 'full',
+    compile(reference: string) {
+      const follow: DataValidateFunction = (value, place) => {
+        const validate = compile(nameOf(reference))
+        const fits = validate(value, place)
+        follow.errors = validate.errors ?? []
+        return fits
+      }
+      return follow
+    },
+  })
+  return (name) => boundDepth(compile(name))
 }
 
 /** `validate`, which may call itself, for values that are nested deeper than the stack reaches. */
