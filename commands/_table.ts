@@ -28,6 +28,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'Write models from the tables of a database',
     load: () => import('./inspectdb.ts'),
   },
+  client: {
+    summary: 'Write the client of an API from its OpenAPI document',
+    load: () => import('./client.ts'),
+  },
   'db:create': {
     summary: 'Create the database of DATABASE_URL',
     load: () => import('./db/create.ts'),

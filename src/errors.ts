@@ -583,6 +583,11 @@ export const errors = {
     500,
     'Nothing has been written, because this is there already: %s; %s',
   ),
+  OPENAPI_INVALID: defineError<[source: string, problem: string]>(
+    'OPENAPI_INVALID',
+    500,
+    'The OpenAPI document %s cannot be used: %s',
+  ),
   FILE_UNWRITABLE: defineError<[file: string, problem: string]>(
     'FILE_UNWRITABLE',
     500,

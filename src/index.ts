@@ -26,6 +26,11 @@ export { defineError, errors, notFound, PlinthError } from './errors.ts'
 export type { Compat } from './http/compat.ts'
 export type { Envelope, ParsedAnswer } from './http/envelope.ts'
 export {
+  type ApiOperation,
+  defineOperations,
+  type OperationSettings,
+} from './openapi/client/define-operations.ts'
+export {
   definePlugin,
   type Plugin,
   type PluginContext,

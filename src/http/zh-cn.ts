@@ -125,6 +125,7 @@ const messages: Record<keyof typeof errors, string> = {
   DUMP_FAILED: '转储不完整：%s 以 %s 结束；原因见上文',
   TABLE_UNKNOWN: '数据库中没有表 %s；现有：%s',
   FILE_EXISTS: '未写入任何内容，因为以下内容已存在：%s；%s',
+  OPENAPI_INVALID: 'OpenAPI 文档 %s 无法使用：%s',
   FILE_UNWRITABLE: '无法写入 %s：%s',
 }
 

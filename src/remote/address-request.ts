@@ -1,13 +1,18 @@
 import { type ErrorDetail, errors } from '../errors.ts'
 import type { Method } from '../resource/contract.ts'
 import type { JsonSchema } from '../resource/schema.ts'
+import type { EncodedBody } from '../upstream/body.ts'
 
 /** Where the parts of a request go. */
 export interface Addressed {
   /** With its query. */
   path: string
-  /** What is left for a body; undefined: nothing is. */
+  /** What is left for a body, as JSON; undefined: nothing is. */
   rest: unknown
+  /** The body as it is sent, in place of that. */
+  encoded?: EncodedBody
+  /** Of this request alone; names in lower case. */
+  headers?: Readonly<Record<string, string>>
 }
 
 /** What divides a request over path, query and body. */
@@ -54,7 +59,7 @@ export function createAddress({
   const isEmpty = properties?.every((one) => taken.has(one)) ?? false
   return (data) => {
     const given = data as Record<string, unknown>
-    const url = parameters.length > 0 ? fill(name, segments, given) : path
+    const url = parameters.length > 0 ? fillPath(name, segments, given) : path
     if (taken.size === 0 && hasBody) return { path: url, rest: isEmpty ? undefined : data }
     const rest: Record<string, unknown> = {}
     for (const key of Object.keys(given)) if (!taken.has(key)) rest[key] = given[key]
@@ -64,8 +69,15 @@ export function createAddress({
   }
 }
 
-/** @throws {PlinthError} INVALID_REQUEST where a parameter would name another path: empty, `.` or `..` */
-function fill(name: string, segments: readonly string[], data: Record<string, unknown>): string {
+/**
+ * @param segments of the path: every other one is the name of a parameter
+ * @throws {PlinthError} INVALID_REQUEST where a parameter would name another path: empty, `.` or `..`
+ */
+export function fillPath(
+  name: string,
+  segments: readonly string[],
+  data: Record<string, unknown>,
+): string {
   let url = ''
   for (const [at, segment] of segments.entries()) {
     if (at % 2 === 0) {

@@ -7,7 +7,7 @@ import { defineResource, type Resource } from '../resource/resource.ts'
 import { trustResponses } from '../resource/response-check.ts'
 import type { JsonSchema } from '../resource/schema.ts'
 import { hasFiles, isStreamSchema } from '../resource/stream.ts'
-import { createAddress } from './address-request.ts'
+import { type Address, createAddress } from './address-request.ts'
 import { type ApiSettings, assertSettings } from './api-settings.ts'
 import { type BaseUrl, Connection } from './connection.ts'
 import { type BodyForm, Performer } from './performer.ts'
@@ -57,10 +57,12 @@ export interface Api {
    * A resource that the other system performs: typed, validated, cached, called in bulk, enqueued, authorized as any. It is listed in a module, and has no
    * route: what is served calls it.
    *
+   * @param address divides its requests, in place of what `path`, `query` and `body` say
    * @throws {PlinthError} API_INVALID
    */
   resource<Req extends TSchema = typeof NOTHING, Res extends TSchema = typeof NULL>(
     definition: ApiResourceDefinition<Req, Res>,
+    address?: Address,
   ): Resource<Req, Res>
 }
 
@@ -93,7 +95,7 @@ export function defineApi(api: ApiDefinition): Api {
   const connection = new Connection(name, baseUrl, settings)
   return {
     name,
-    resource(definition) {
+    resource(definition, address) {
       const { method = 'GET', path, query = [], request = NOTHING, idempotent, origin } = definition
       const { response, cache, schedule } = definition
       const hasFile = hasFiles(request as object as JsonSchema)
@@ -123,13 +125,15 @@ export function defineApi(api: ApiDefinition): Api {
           streams,
           method,
           idempotent: idempotent ?? IDEMPOTENT.includes(method),
-          address: createAddress({
-            name,
-            method,
-            path,
-            query,
-            request: request as object as JsonSchema,
-          }),
+          address:
+            address ??
+            createAddress({
+              name,
+              method,
+              path,
+              query,
+              request: request as object as JsonSchema,
+            }),
         },
       )
       const ofResource: Record<string, unknown> = { ...definition }

@@ -130,11 +130,11 @@ export class Performer {
     const { context } = call
     const data = hooks.buildData ? await hooks.buildData(call.input, call) : call.input
     const addressed = address(data)
-    const { rest } = addressed
+    const { rest, headers: more } = addressed
     const url = hooks.buildUrl ? await hooks.buildUrl(addressed.path, call) : addressed.path
     let headers = travelling(this.#headers, context)
-    const encoded = rest === undefined ? undefined : this.#encode(rest, call)
-    if (encoded) headers = join(headers, encoded.headers)
+    const encoded = addressed.encoded ?? (rest === undefined ? undefined : this.#encode(rest, call))
+    if (encoded || more) headers = join(headers, { ...encoded?.headers, ...more })
     if (typeof own === 'function') headers = join(headers, await own(context))
     addHeaders?.(headers, context)
     if (hooks.buildHeaders) headers = join({}, await hooks.buildHeaders(headers, call))
