@@ -2,7 +2,7 @@
 export interface Proof {
   /** What holds, in a sentence. */
   summary: string
-  /** What it is about: databases, or Redis. */
+  /** What it is about: databases, Redis, or HTTP to others. */
   drivers: readonly Driver[]
   /** How large it is for real, and in `npm test`. */
   size: { full: number; short: number }
@@ -13,7 +13,7 @@ export interface Proof {
   prove(options: ProofOptions): Promise<Record<string, number>>
 }
 
-export type Driver = 'sqlite' | 'mysql' | 'redis'
+export type Driver = 'sqlite' | 'mysql' | 'redis' | 'http'
 
 export interface ProofOptions {
   driver: Driver

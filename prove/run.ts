@@ -16,7 +16,7 @@ const USAGE = `npm run prove -- NAME [flags]
   NAME             one of ${Object.keys(proofs).join(', ')}
   --seed N         the same seed does the same again; default: another one each time
   --size N         how large; each proof has its own default
-  --driver NAME    sqlite, mysql or redis; default: all that it is about
+  --driver NAME    sqlite, mysql, redis or http; default: all that it is about
   --help           this
 
 Example: npm run prove -- migrate-race --size 50 --driver mysql`

@@ -10,4 +10,5 @@ export const proofs: Readonly<Record<string, () => Promise<{ proof: Proof }>>> =
   'tasks-kill': () => import('./tasks-kill.ts'),
   schedule: () => import('./schedule.ts'),
   rollout: () => import('./rollout.ts'),
+  client: () => import('./client.ts'),
 }
