@@ -127,12 +127,15 @@ async function register(
       return context ? { warn: (fields, text) => context.log.warn(fields, text) } : app.log
     },
   }
-  const { db, check, close } =
+  const { db, check, waited, close } =
     target.kind === 'mysql'
       ? await attachMysql(app, name, target, opening)
       : await openFile(target.file, opening)
   app.addHook('onClose', close)
   app.decorate(decorator, db)
+  // Whoever comes then would wait at least as long again, and be refused by the database.
+  if (app.hasDecorator('pressures'))
+    app.pressures.set(`${name} is waited for`, () => waited() / (limits.acquireTimeout / 2))
   opened.set(db, { check, local: target.kind === 'sqlite' })
   giveContext(app)
 }
@@ -210,7 +213,7 @@ function optionsOf({
 export default definePlugin({
   name: 'database',
   env,
-  after: ['config', 'deadline'],
+  after: ['config', 'load-shedding', 'deadline'],
   decorators: ['db'],
   readiness: {
     database: async (app, _signal, context) => await openedIn(app, context)?.check(),

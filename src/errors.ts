@@ -277,6 +277,11 @@ export const errors = {
     502,
     'The system %s, which this needs, has answered with something else than was agreed; the log of the service tells what under this request id',
   ),
+  OVERLOADED: defineError(
+    'OVERLOADED',
+    503,
+    'This process has more to do than it can right now; nothing was done, try again later',
+  ),
   NOT_READY: defineError<[problems: string]>('NOT_READY', 503, 'This process cannot serve now: %s'),
   DEADLINE_EXCEEDED: defineError<[milliseconds: number]>(
     'DEADLINE_EXCEEDED',

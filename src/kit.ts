@@ -12,6 +12,7 @@ import docs from '../plugins/docs.ts'
 import envelope from '../plugins/envelope.ts'
 import health from '../plugins/health.ts'
 import languages from '../plugins/languages.ts'
+import loadShedding from '../plugins/load-shedding.ts'
 import queues from '../plugins/queues.ts'
 import rateLimit from '../plugins/rate-limit.ts'
 import redis from '../plugins/redis.ts'
@@ -47,6 +48,7 @@ export const kitPlugins: readonly PluginInstance[] = [
   envelope,
   cors,
   securityHeaders,
+  loadShedding,
   decompress,
   rateLimit,
   auth,

@@ -32,6 +32,7 @@ export function derive(raw: RawValues, prefixes: readonly string[] = ['']): Deri
     DOCS: String(!production),
     CONTRACT: String(!production),
     QUEUES: String(!production),
+    LOAD_SHEDDING: String(production),
     // Balancers ask every few seconds, and send requests until they have heard.
     DRAIN_DELAY: production ? '5000' : '0',
     DATABASE_URL: LOCAL_DATABASES[mode],

@@ -78,6 +78,8 @@ export interface OpenDatabase {
    * @throws {PlinthError} DATABASE_UNAVAILABLE
    */
   check(): Promise<void>
+  /** Milliseconds for which somebody has waited for a connection, as far as this is called again and again: 0 at first. */
+  waited(): number
   /** Waits for what is running, then closes it. May be called again. */
   close(): Promise<void>
 }

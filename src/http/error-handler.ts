@@ -35,7 +35,9 @@ export function createErrorHandler(envelope: Envelope) {
     const told = toPlinthError(error, reply.server, reply)
     // What is not told to the client is told here.
     const isTold = PlinthError.is(error) || isFastifyError(error)
-    logFailure(error, told, reply, told.statusCode >= 500 || !isTold)
+    // What is refused in thousands is no thousand errors.
+    const isOurs = told.statusCode >= 500 && told.code !== errors.OVERLOADED.code
+    logFailure(error, told, reply, isOurs || !isTold)
     for (const name of OF_SUCCESS) reply.removeHeader(name)
     // Not removed: without it some errors may be kept as well (RFC 9110, 15.1).
     if (reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')

@@ -45,6 +45,7 @@ const messages: Record<keyof typeof errors, string> = {
   UPSTREAM_REFUSED: '此操作所依赖的系统 %s 拒绝了请求；可用此 request_id 在服务日志中查找原因',
   UPSTREAM_INVALID:
     '此操作所依赖的系统 %s 的响应与约定不符；可用此 request_id 在服务日志中查找详情',
+  OVERLOADED: '本进程当前负载过高，请求未被处理，请稍后重试',
   NOT_READY: '本进程暂时无法提供服务：%s',
   DEADLINE_EXCEEDED: '未能在 %s 毫秒的期限内得到响应',
   CONFIG_INVALID: '配置无效：\n%s',

@@ -225,6 +225,8 @@ t.test("the kit's values without any variable set", async (t) => {
       TASK_PAYLOAD_LIMIT: 1_048_576,
       CORS_CREDENTIALS: false,
       SECURITY_HEADERS: false,
+      LOAD_SHEDDING: false,
+      MAX_EVENT_LOOP_DELAY: 1000,
       BK_PLATFORM_AUTH: false,
       BK_API_VERIFY_TLS: true,
       QUEUES: true,

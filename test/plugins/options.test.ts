@@ -55,6 +55,13 @@ const wrong: Record<string, [options: unknown, told: string][]> = {
     [{ pingg: false }, 'pingg is not known, expected one of timeout, ping, healthz, readyz'],
     [{ prefix: '/x' }, 'prefix is not known, expected one of timeout, ping, healthz, readyz'],
   ],
+  'load-shedding': [
+    [
+      { maxEventLoopDelay: '1s' },
+      'maxEventLoopDelay is another text, expected a number of at least 0',
+    ],
+    [{ limit: 5 }, 'limit is not known, expected one of maxEventLoopDelay'],
+  ],
   redis: [
     [undefined, 'url is missing, expected a text'],
     [{ url: { host: 'a' } }, 'url is an object, expected a text'],

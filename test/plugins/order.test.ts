@@ -8,6 +8,7 @@ import deadline from '../../plugins/deadline.ts'
 import docs from '../../plugins/docs.ts'
 import envelope from '../../plugins/envelope.ts'
 import health from '../../plugins/health.ts'
+import loadShedding from '../../plugins/load-shedding.ts'
 import redis from '../../plugins/redis.ts'
 import requestLog from '../../plugins/request-log.ts'
 import resources from '../../plugins/resources.ts'
@@ -110,6 +111,7 @@ const twice = {
   docs: [docs, { title: 'ships', version: '1.0.0' }],
   envelope: [envelope, {}],
   health: [health, {}],
+  'load-shedding': [loadShedding, {}],
   redis: [redis, { url: redisUrl() }],
   'request-log': [requestLog, {}],
   resources: [resources, { modules: {} }],

@@ -38,7 +38,7 @@ export async function openMysql(
     probe.end(() => {})
     sockets.destroyAfter(GOODBYE)
   }
-  return { db, check: () => ping(checks), close }
+  return { db, check: () => ping(checks), waited: () => bounded.waited(), close }
 }
 
 function ping(pool: BoundedPool): Promise<void> {

@@ -2,8 +2,9 @@ import type { MysqlPool } from 'kysely'
 import type { Pool, PoolConnection } from 'mysql2'
 import { DeadlineQueue, LONGEST_TIMER } from '../../deadlines.ts'
 import { errors } from '../../errors.ts'
+import { LongestWait } from '../longest-wait.ts'
 import type { SlowStatements } from '../slow.ts'
-import { type DatabaseLimits, FOREVER, type TimeLeft } from '../types.ts'
+import { type DatabaseLimits, FOREVER, type OpenDatabase, type TimeLeft } from '../types.ts'
 import { BoundedConnection, type Waiting } from './connection.ts'
 import { ofConnecting } from './failure.ts'
 
@@ -18,7 +19,7 @@ export interface PoolHooks {
 }
 
 /** mysql2's pool as Kysely sees it: nobody waits for a connection longer than `acquireTimeout`, or than his work may take. */
-export class BoundedPool implements MysqlPool {
+export class BoundedPool implements MysqlPool, Pick<OpenDatabase, 'waited'> {
   readonly #pool: Pool
   readonly #limits: DatabaseLimits
   readonly #timeLeft: TimeLeft
@@ -27,6 +28,7 @@ export class BoundedPool implements MysqlPool {
   readonly #inUse = new Set<BoundedConnection>()
   // One timer for all: whoever waits for a connection or a statement says when that is to end.
   readonly #deadlines = new DeadlineQueue<Waiting>(0, (waiting) => waiting.giveUp())
+  readonly #longestWait = new LongestWait()
   #waiting = 0
   #drained: PromiseWithResolvers<void> | undefined
 
@@ -44,6 +46,10 @@ export class BoundedPool implements MysqlPool {
       if (left > 0) this.#wait(take, left)
       else take(errors.DEADLINE_EXCEEDED(0), NONE)
     }
+  }
+
+  waited(): number {
+    return this.#longestWait.measure(this.#waiting)
   }
 
   /** Kysely's way to close; the pool itself is ended by its maker, @fastify/mysql. */
@@ -67,6 +73,7 @@ export class BoundedPool implements MysqlPool {
   #wait(take: Take, left: number): void {
     const { acquireTimeout } = this.#limits
     this.#waiting++
+    this.#longestWait.add()
     const patience = Math.min(acquireTimeout, left)
     let isOver = false
     const giveUp = () => {

@@ -81,6 +81,10 @@ export class SqliteDriver implements Driver {
     }
   }
 
+  waited(): number {
+    return this.#mutex.waited()
+  }
+
   async releaseConnection(lease: Lease): Promise<void> {
     lease.release()
   }

@@ -1,4 +1,5 @@
 import { errors } from '../../errors.ts'
+import { LongestWait } from '../longest-wait.ts'
 import { type DatabaseLimits, FOREVER, type TimeLeft } from '../types.ts'
 
 // Milliseconds. What the database does it does within the process, and one after the other nothing else would happen
@@ -12,6 +13,7 @@ const TURN = 10
 export class Mutex {
   readonly #limits: Pick<DatabaseLimits, 'queueLimit' | 'acquireTimeout'>
   readonly #waiting: (() => void)[] = []
+  readonly #longestWait = new LongestWait()
   readonly #timeLeft: TimeLeft
   readonly #places: number
   #free: number
@@ -47,6 +49,11 @@ export class Mutex {
     else setImmediate(this.#begin, next)
   }
 
+  /** Milliseconds for which somebody has waited: {@link LongestWait.measure}. */
+  waited(): number {
+    return this.#longestWait.measure(this.#waiting.length)
+  }
+
   readonly #begin = (next: () => void): void => {
     this.#turnBegan = performance.now()
     next()
@@ -69,6 +76,7 @@ export class Mutex {
         reject((late ? errors.DEADLINE_EXCEEDED : errors.DATABASE_BUSY)(patience))
       }, patience)
       this.#waiting.push(enter)
+      this.#longestWait.add()
     })
   }
 }

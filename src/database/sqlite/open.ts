@@ -34,7 +34,12 @@ export async function openSqlite(file: string, options: OpenOptions): Promise<Op
   const dialect = adapt(sqliteDialect(driver))
   const db = trackTransactions(new Kysely<DatabaseTables>({ dialect }))
   // Not `db.destroy()`, which does nothing where no query has run yet.
-  return { db, check: () => driver.check(), close: () => driver.destroy() }
+  return {
+    db,
+    check: () => driver.check(),
+    waited: () => driver.waited(),
+    close: () => driver.destroy(),
+  }
 }
 
 async function open(file: string, limits: DatabaseLimits): Promise<DatabaseSync> {
