@@ -30,6 +30,7 @@ const serving = closure(
     'src/process/load.ts',
     'src/process/server-options.ts',
     'src/process/shutdown.ts',
+    'src/process/slow-readers.ts',
     'src/http/serve-resources.ts',
     'src/http/languages.ts',
     'src/http/task-routes.ts',

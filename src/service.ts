@@ -113,10 +113,12 @@ export async function createApp<Modules extends ModuleTable>(
   const read = readServiceConfig(service, { ...options, root })
   const { default: Fastify } = await import('fastify')
   const { serverOptions } = await import('./process/server-options.ts')
+  const { endSlowReaders } = await import('./process/slow-readers.ts')
   const app = Fastify(
     await serverOptions(service.name, read.values, chooseEnvelope(service), options.logger),
   )
   giveContext(app)
+  endSlowReaders(app)
   options.prepare?.(app)
   try {
     useStrictJson(app)
