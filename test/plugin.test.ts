@@ -391,7 +391,8 @@ t.test('what manage plugins says of the kit is so', async (t) => {
       [],
     )
   }
-  const app = await create(t, [], { ...ENV, REDIS_URL: redisUrl() }, { auth: true, rateLimits: [] })
+  const variables = { ...ENV, REDIS_URL: redisUrl(), LOAD_SHEDDING: 'true' }
+  const app = await create(t, [], variables, { auth: true, rateLimits: [] })
   const added = kitPlugins.flatMap(({ definition }) => definition.decorators ?? [])
   t.strictSame(
     added.filter((name) => !app.hasDecorator(name)),
