@@ -1,35 +1,37 @@
-import type { FastifyInstance } from 'fastify'
-import { errors } from '../src/errors.ts'
+import { resolve } from 'node:path'
 import { stay } from './_stay.ts'
 
-export interface Address {
+export interface Where {
   /** Default: HOST. */
   host?: string | undefined
   /** Default: PORT; 0 takes a free one. */
   port?: number | undefined
+  /** The path of a unix socket in place of them. */
+  socket?: string | undefined
 }
 
 /**
- * Serves the service that the script belongs to, until a signal ends the process.
+ * Serves the service that the script belongs to, until a signal ends the process: where it is told, else on the socket that
+ * systemd passes, else at HOST and PORT.
  *
  * @param script the real path of the script that was started
- * @throws {PlinthError} PORT_IN_USE, ADDRESS_UNUSABLE, and what `createApp` throws
+ * @throws {PlinthError} PORT_IN_USE, ADDRESS_UNUSABLE, SOCKET_IN_USE, SOCKET_UNUSABLE, and what `createApp` throws
  */
-export async function serve(script: string, { host, port }: Address = {}): Promise<void> {
+export async function serve(script: string, where: Where = {}): Promise<void> {
   await stay(script, async (app, ending) => {
-    const { HOST, PORT } = app.config
     const { listenInGroup } = await import('../src/process/group.ts')
-    await listenInGroup(app, ending, () => listen(app, host ?? HOST, port ?? PORT))
+    const { listen } = await import('./_listen.ts')
+    const { HOST, PORT } = app.config
+    const { host = HOST, port = PORT } = where
+    const own = (await socketOf(where)) ?? { host, port }
+    await listenInGroup(app, ending, (shared) => listen(app, shared ?? own))
   })
 }
 
-async function listen(app: FastifyInstance, host: string, port: number): Promise<void> {
-  try {
-    await app.listen({ host, port })
-  } catch (cause) {
-    const { code, syscall, message } = cause as NodeJS.ErrnoException
-    if (code === 'EADDRINUSE') throw errors.PORT_IN_USE.with({ cause }, `${host}:${port}`)
-    if (syscall) throw errors.ADDRESS_UNUSABLE.with({ cause }, `${host}:${port}`, message)
-    throw cause
-  }
+/** The socket that `where` or systemd says. @throws {PlinthError} SOCKET_UNUSABLE */
+export async function socketOf({ host, port, socket }: Where) {
+  if (socket !== undefined) return { path: resolve(socket) }
+  if (host !== undefined || port !== undefined || !process.env.LISTEN_PID) return undefined
+  const { passedSocket } = await import('./_listen.ts')
+  return passedSocket()
 }

@@ -19,17 +19,24 @@ export async function stay(
   const { createApp } = await import('../src/service.ts')
   const app = (await createApp(service, { root })) as unknown as FastifyInstance
   const { endGracefully } = await import('../src/process/shutdown.ts')
+  const manager = process.env.NOTIFY_SOCKET ? await findManager(app) : undefined
   // Before it begins: from the first request or task on, a signal must not end it at once.
-  const ending = endGracefully(app)
+  const ending = endGracefully(app, manager?.stopping)
   try {
     await app.ready()
     await begin(app, ending)
+    manager?.ready()
     growYoungBy(WHILE_SERVING)
   } catch (error) {
     ending.letGo()
     await app.close()
     throw error
   }
+}
+
+async function findManager(app: FastifyInstance) {
+  const { findServiceManager } = await import('../src/process/service-manager.ts')
+  return findServiceManager(app.log)
 }
 
 /** Not at all: what is made while a server starts survives, and its room would be kept for nothing. */

@@ -4,7 +4,7 @@ import { basename } from 'node:path'
 import { CLIError } from '@oclif/core/errors'
 import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from './_base.ts'
-import { serve } from './_serve.ts'
+import { serve, socketOf } from './_serve.ts'
 
 export default class Serve extends BaseCommand {
   static override summary = 'Serve HTTP'
@@ -13,6 +13,7 @@ export default class Serve extends BaseCommand {
   static override examples = [
     '<%= config.bin %> serve',
     '<%= config.bin %> serve --port 3000 --host 0.0.0.0',
+    '<%= config.bin %> serve --socket /run/shop/http.sock',
     '<%= config.bin %> serve --watch',
     '<%= config.bin %> serve --workers auto --max-memory 512',
   ]
@@ -24,6 +25,11 @@ export default class Serve extends BaseCommand {
       description: 'default: PORT; 0 takes a free one',
     }),
     host: Flags.string({ description: 'default: HOST' }),
+    socket: Flags.string({
+      helpValue: 'PATH',
+      exclusive: ['port', 'host'],
+      description: 'serve on this unix socket instead',
+    }),
     watch: Flags.boolean({ description: 'start again when a file of the service or .env changes' }),
     workers: Flags.custom<number>({
       char: 'w',
@@ -61,6 +67,7 @@ export default class Serve extends BaseCommand {
       cwd,
       // Alone it needs no oclif, and none of the memory that it takes.
       args: ['serve'],
+      address: await socketOf(flags),
       env: { ...(HOST !== undefined && { HOST }), ...(PORT !== undefined && { PORT: `${PORT}` }) },
       count: flags.workers,
       maxAge: flags['max-age'],

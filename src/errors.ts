@@ -453,10 +453,20 @@ export const errors = {
     500,
     '%s is already in use; stop what listens there, or choose another with --port or PORT',
   ),
+  SOCKET_IN_USE: defineError<[path: string]>(
+    'SOCKET_IN_USE',
+    500,
+    'A process answers on the socket %s; stop it, or choose another with --socket',
+  ),
   ADDRESS_UNUSABLE: defineError<[address: string, problem: string]>(
     'ADDRESS_UNUSABLE',
     500,
     'The server cannot listen on %s (%s); choose an address of this machine with --host or HOST, and a port that it may use',
+  ),
+  SOCKET_UNUSABLE: defineError<[socket: string, problem: string]>(
+    'SOCKET_UNUSABLE',
+    500,
+    'The server cannot listen on %s (%s); expected a path of at most 107 bytes in a folder that it may write to, or one socket that systemd passes',
   ),
   MODEL_INVALID: defineError<[table: string, problem: string]>(
     'MODEL_INVALID',

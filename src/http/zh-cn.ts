@@ -91,8 +91,11 @@ const messages: Record<keyof typeof errors, string> = {
   SERVICE_BROKEN: '无法加载 %s：%s',
   SERVICE_INVALID: '%s 中的 %s 不会被读取；应为以下之一：%s',
   PORT_IN_USE: '%s 已被占用；请停止占用它的进程，或用 --port 或 PORT 选择其他端口',
+  SOCKET_IN_USE: '已有进程在套接字 %s 上应答；请停止它，或用 --socket 选择其他路径',
   ADDRESS_UNUSABLE:
     '服务无法监听 %s（%s）；请用 --host 或 HOST 选择本机的地址，并选择有权使用的端口',
+  SOCKET_UNUSABLE:
+    '服务无法监听 %s（%s）；应为可写目录中不超过 107 字节的路径，或 systemd 传入的一个套接字',
   MODEL_INVALID: '模型 %s 不可用：%s',
   MIGRATION_INVALID: '迁移 %s 不可用：%s',
   MIGRATION_FAILED: '迁移 %s 失败：%s。%s',

@@ -16,29 +16,44 @@ export interface ToMember {
   readonly plinth: 'retire'
 }
 
-/** The variable by which a process knows that it is one of so many. */
+/** Where a server listens: at a port, a unix socket, or a socket that it has been passed. */
+export type Address =
+  | { readonly host: string; readonly port: number }
+  | { readonly path: string }
+  | { readonly fd: number }
+
+/** The variable by which a process knows that it is one of several: JSON of {@link Membership}. */
 export const GROUP = 'PLINTH_GROUP'
+
+export interface Membership {
+  /** How many there are. */
+  readonly count: number
+  /** Where they listen; default: at HOST and PORT. */
+  readonly address?: Address | undefined
+}
 
 /**
  * Lets a process listen, as one of its group where it is one: what its supervisor asks for it does then.
  *
  * @param ending how it ends
+ * @param listen lets it listen where it is told, else where it would alone
  * @throws {PlinthError} REDIS_MISSING where each of them would start what has a schedule; what `listen` throws
  */
 export async function listenInGroup(
   app: FastifyInstance,
   ending: Ending,
-  listen: () => Promise<void>,
+  listen: (shared?: Address) => Promise<void>,
 ): Promise<void> {
-  const count = Number(process.env[GROUP])
+  const told = process.env[GROUP]
   // Not for what this process starts.
   delete process.env[GROUP]
-  if (!cluster.isWorker || !count) return await listen()
+  if (!cluster.isWorker || !told) return await listen()
+  const { count, address }: Membership = JSON.parse(told)
   // What keeps it alive: it has no socket of its own to listen on. bin/_child.js has let go of it.
   process.channel?.ref()
   try {
     assertShareable(app, count)
-    await listen()
+    await listen(address)
   } catch (error) {
     process.channel?.unref()
     throw error

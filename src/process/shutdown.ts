@@ -21,8 +21,10 @@ export interface Ending {
  * Ends the process in order on SIGTERM, SIGINT or an error that nobody caught: readiness fails, each answer asks its
  * client to close the connection, the drain delay passes while requests are still served, requests in flight finish,
  * connections close, the log is written, exit 0 (1 after an error, a second signal or SHUTDOWN_TIMEOUT).
+ *
+ * @param onEnd is called when that begins
  */
-export function endGracefully(app: FastifyInstance): Ending {
+export function endGracefully(app: FastifyInstance, onEnd = () => {}): Ending {
   const { SHUTDOWN_TIMEOUT, DRAIN_DELAY } = app.config
   const delay = DRAIN_DELAY + SHUTDOWN_TIMEOUT
   let isRetired = false
@@ -30,6 +32,7 @@ export function endGracefully(app: FastifyInstance): Ending {
   const unmerge = mergeInterrupts()
   const options = { delay, logger: app.log, ...(unmerge && { skip: ['SIGINT' as const] }) }
   const { close, uninstall } = closeWithGrace(options, async ({ err, signal }) => {
+    onEnd()
     if (err) app.log.fatal({ err }, 'the process ends because of an error that nobody caught')
     else
       app.log.info(

@@ -2,15 +2,14 @@ import cluster, { type Worker } from 'node:cluster'
 import { isatty } from 'node:tty'
 import type { FastifyBaseLogger } from 'fastify'
 import { LONGEST_TIMER } from '../deadlines.ts'
-import { type FromMember, GROUP, type ToMember } from './group.ts'
+import { type FromMember, GROUP, type Membership, type ToMember } from './group.ts'
+import { findServiceManager, type ServiceManager } from './service-manager.ts'
 
-export interface Group {
+export interface Group extends Membership {
   /** The script of each process, and its arguments; by its path as it was given, which may lead to a newer release later. */
   readonly script: string
   readonly args: readonly string[]
   readonly cwd: string
-  /** How many processes there are. */
-  readonly count: number
   /** Beside the environment of this process. */
   readonly env: Readonly<Record<string, string>>
   /** Seconds after which a process is replaced by a new one; default: never. */
@@ -56,6 +55,7 @@ export async function supervise(group: Group): Promise<number> {
 class Supervisor {
   readonly #group: Group
   readonly #log: FastifyBaseLogger
+  readonly #manager: ServiceManager
   readonly #members = new Set<Member>()
   readonly #ended = Promise.withResolvers<number>()
   #isEnding = false
@@ -68,6 +68,7 @@ class Supervisor {
   constructor(group: Group) {
     this.#group = group
     this.#log = group.log
+    this.#manager = findServiceManager(group.log)
   }
 
   async run(): Promise<number> {
@@ -89,7 +90,10 @@ class Supervisor {
       await first?.()
       // A signal may have come meanwhile: nobody would tell them.
       if (!this.#isEnding) await Promise.all(others.map((start) => start()))
-      if (!this.#isEnding) this.#log.info({ workers: count, pid: process.pid }, 'serving')
+      if (!this.#isEnding) {
+        this.#log.info({ workers: count, pid: process.pid }, 'serving')
+        this.#manager.ready()
+      }
       return await this.#ended.promise
     } catch (err) {
       if (!this.#isEnding) {
@@ -106,8 +110,9 @@ class Supervisor {
 
   /** Starts a process. @throws where it ends before it serves, or takes too long */
   #start(): Promise<Member> {
-    const { env } = this.#group
-    const worker = cluster.fork({ ...env, PLINTH_TIED: '1', [GROUP]: `${this.#group.count}` })
+    const { env, count, address } = this.#group
+    const membership: Membership = { count, address }
+    const worker = cluster.fork({ ...env, PLINTH_TIED: '1', [GROUP]: JSON.stringify(membership) })
     const exited = Promise.withResolvers<void>()
     const started = Promise.withResolvers<Member>()
     const member: Member = {
@@ -161,6 +166,13 @@ class Supervisor {
     if (code === 0)
       this.#log.warn({ pid }, 'a process has ended by itself; another takes its place')
     else this.#log.error({ pid, code, signal }, 'a process has died; another takes its place')
+    if (this.#members.size === 0 && this.#group.address && 'fd' in this.#group.address) {
+      // Node.js has closed it with the last of them. systemd still has it, and what waits in it.
+      this.#log.error('no process is left that has the socket that was passed')
+      this.#code = 1
+      this.#end('SIGTERM')
+      return
+    }
     this.#crashes = code !== 0 && lived < STABLE ? this.#crashes + 1 : 0
     this.#startAnother()
   }
@@ -273,6 +285,7 @@ class Supervisor {
   #end(signal: 'SIGTERM' | 'SIGINT'): void {
     const isSecond = this.#isEnding
     this.#isEnding = true
+    if (!isSecond) this.#manager.stopping()
     if (this.#members.size === 0) this.#ended.resolve(this.#code)
     // A terminal sends Ctrl-C to all processes: passed on as well, it would count as a second one.
     const hasIt = signal === 'SIGINT' && [0, 1].some(isatty)

@@ -14,6 +14,8 @@ export interface ManageOptions {
   cwd?: string
   /** What stdin says; default: nothing. `null`: it stays open, for the test to write to. */
   input?: string | null
+  /** What the process has as its descriptor 3; default: nothing. */
+  descriptor?: number
   /** The program and its arguments before those of `manage`; default: this Node.js and bin/manage. */
   program?: readonly string[]
 }
@@ -53,7 +55,13 @@ export function nodeOptions(options = ''): string {
 export function startManage(
   t: Test,
   args: readonly string[],
-  { cwd, input = '', program = [process.execPath, MANAGE], ...options }: ManageOptions = {},
+  {
+    cwd,
+    input = '',
+    descriptor,
+    program = [process.execPath, MANAGE],
+    ...options
+  }: ManageOptions = {},
 ): Running {
   const variables = variablesOf(options)
   const child = spawn(ENV, [nodeOptions(variables.NODE_OPTIONS), ...program, ...args], {
@@ -61,7 +69,8 @@ export function startManage(
     // A group of its own, so that its children end with it.
     detached: true,
     env: variables,
-  })
+    stdio: ['pipe', 'pipe', 'pipe', ...(descriptor === undefined ? [] : [descriptor])],
+  }) as ChildProcessWithoutNullStreams
   t.teardown(() => killGroup(child.pid))
   // It may end before it has read everything.
   child.stdin.on('error', () => {})
