@@ -205,9 +205,14 @@ class Supervisor {
       return
     }
     this.#log.info('replacing the processes one by one')
-    this.#roll = this.#replace([...this.#members])
+    this.#begin([...this.#members], 'the processes are replaced')
+  }
+
+  /** @param done what the log says then */
+  #begin(members: readonly Member[], done: string): void {
+    this.#roll = this.#replace(members)
       .then(
-        () => this.#log.info('the processes are replaced'),
+        () => this.#log.info(done),
         (err) => this.#log.error({ err }, 'a new process does not start: those that serve stay'),
       )
       .finally(() => {
@@ -262,11 +267,7 @@ class Supervisor {
       { pid, rss: one.rss, age: ageOf(one) },
       'a process is over its limit, and is replaced',
     )
-    this.#roll = this.#replace([one])
-      .catch((err) => this.#log.error({ err }, 'a new process does not start: the old one stays'))
-      .finally(() => {
-        this.#roll = undefined
-      })
+    this.#begin([one], 'the process is replaced')
   }
 
   #tell(): void {
