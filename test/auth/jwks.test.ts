@@ -6,6 +6,7 @@ import deadline from '../../plugins/deadline.ts'
 import envelope from '../../plugins/envelope.ts'
 import health from '../../plugins/health.ts'
 import { JWKS_LIMITS, Jwks } from '../../src/auth/jwks.ts'
+import { passTime } from '../helpers/pass-time.ts'
 import { ask as askFor, listen } from '../helpers/wire.ts'
 import { ec, ed25519, type Pair, rsa, seconds, sign } from './tokens.ts'
 
@@ -63,16 +64,6 @@ async function serve(
 function by({ privateKey }: Pair, kid?: string, header: object = {}): string {
   const claims = { sub: 'ann', exp: seconds(9999), jti: `${Math.random()}` }
   return sign({ alg: 'RS256', kid, ...header }, claims, privateKey)
-}
-
-/** Lets the time pass that `performance.now` tells. */
-function passTime(t: Test): (ms: number) => void {
-  let passed = 0
-  const now = performance.now.bind(performance)
-  t.intercept(performance, 'now', { value: () => now() + passed })
-  return (ms) => {
-    passed += ms
-  }
 }
 
 const UNKNOWN = {

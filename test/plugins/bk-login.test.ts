@@ -5,6 +5,7 @@ import deadline from '../../plugins/deadline.ts'
 import envelope from '../../plugins/envelope.ts'
 import { LOGIN_LIMITS } from '../../src/auth/login-service.ts'
 import { createGate, createService } from '../helpers/app.ts'
+import { passTime } from '../helpers/pass-time.ts'
 import { ask as askFor, listen } from '../helpers/wire.ts'
 import { freePort } from '../servers/ready.ts'
 
@@ -63,16 +64,6 @@ async function serve(t: Test, options: BkLoginOptions & { requestTimeout?: numbe
     return answer.status === 200 ? JSON.parse(answer.body).user.id : answer.status
   }
   return { app, port, log, ask, who }
-}
-
-/** Lets the time pass that `performance.now` tells. */
-function passTime(t: Test): (ms: number) => void {
-  let passed = 0
-  const now = performance.now.bind(performance)
-  t.intercept(performance, 'now', { value: () => now() + passed })
-  return (ms) => {
-    passed += ms
-  }
 }
 
 const AWAY = {

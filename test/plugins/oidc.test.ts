@@ -342,6 +342,11 @@ function metadataOf(url: string): Record<string, unknown> {
   }
 }
 
+/** What an ID token says of somebody who has logged in to the service. */
+function claimsOf({ url }: { url: string }, nonce: string) {
+  return { iss: url, aud: 'shop', sub: 'ann', nonce, iat: seconds(0), exp: seconds(60) }
+}
+
 /** Begins a login, and comes back with what the provider is to have said. */
 async function comeBack(service: string, browser: Browser, said: Record<string, string> = {}) {
   const { location } = await browser.ask(`${service}/oidc/login`)
@@ -401,14 +406,7 @@ for (const [what, forge] of Object.entries({ ...forged, '': signed }))
     const { url, who, log } = await serve(t, provider.url)
     const browser = new Browser()
     const { callback, nonce } = await comeBack(url, browser)
-    const claims = {
-      iss: provider.url,
-      aud: 'shop',
-      sub: 'ann',
-      nonce,
-      iat: seconds(0),
-      exp: seconds(60),
-    }
+    const claims = claimsOf(provider, nonce)
     const id = forge(claims)
     provider.token = () => tokens(id)
     const { status, json } = await browser.ask(callback)
@@ -485,17 +483,7 @@ t.test('a cookie that was made up, changed, or is of another login or too old', 
   const browser = new Browser()
   const attempt = async (change: (value: string) => string | undefined, later = 0) => {
     const { callback, nonce } = await comeBack(url, browser)
-    provider.token = () =>
-      tokens(
-        signed({
-          iss: provider.url,
-          aud: 'shop',
-          sub: 'ann',
-          nonce,
-          iat: seconds(0),
-          exp: seconds(60),
-        }),
-      )
+    provider.token = () => tokens(signed(claimsOf(provider, nonce)))
     const mine = browser.jar.get(url) as Map<string, string>
     const [name = ''] = [...mine.keys()].filter((key) => key.startsWith('oidc-'))
     const changed = change(mine.get(name) ?? '')
@@ -563,17 +551,7 @@ t.test('a person comes back to pages of the service alone', async (t) => {
     const browser = new Browser()
     const { location } = await browser.ask(`${url}/oidc/login?${new URLSearchParams({ next })}`)
     const { state = '', nonce = '' } = Object.fromEntries(new URL(location).searchParams)
-    provider.token = () =>
-      tokens(
-        signed({
-          iss: provider.url,
-          aud: 'shop',
-          sub: 'ann',
-          nonce,
-          iat: seconds(0),
-          exp: seconds(60),
-        }),
-      )
+    provider.token = () => tokens(signed(claimsOf(provider, nonce)))
     const back = await browser.ask(`${url}/oidc/callback?code=1&state=${state}`)
     t.strictSame([back.status, back.location], [302, to])
   }
@@ -618,17 +596,7 @@ for (const [what, answer] of Object.entries(useless))
     if (what !== 'that this service is not known') {
       const second = await comeBack(url, browser)
       provider.keys = answer
-      provider.token = () =>
-        tokens(
-          signed({
-            iss: provider.url,
-            aud: 'shop',
-            sub: 'ann',
-            nonce: second.nonce,
-            iat: seconds(0),
-            exp: seconds(60),
-          }),
-        )
+      provider.token = () => tokens(signed(claimsOf(provider, second.nonce)))
       away(await browser.ask(second.callback), 'the OpenID provider does not answer')
 
       const other = await fake(t)

@@ -15,6 +15,7 @@ import { onEveryDatabase } from '../database/fixture.ts'
 import { createGate, createService, type LogLine } from '../helpers/app.ts'
 import { PATIENT, redisUrl } from '../helpers/drivers.ts'
 import { ownRedis } from '../helpers/own-redis.ts'
+import { passTime } from '../helpers/pass-time.ts'
 import { type Answer, ask as askFor, listen } from '../helpers/wire.ts'
 
 const SECRET = 'a secret of sessions for tests alone'
@@ -80,18 +81,6 @@ class Browser {
   async who(): Promise<string | number> {
     const { status, body } = await this.ask('GET /me')
     return status === 200 ? body : status
-  }
-}
-
-/** Lets the time pass, of all clocks. */
-function passTime(t: Test): (ms: number) => void {
-  let passed = 0
-  for (const clock of [performance, Date]) {
-    const now = clock.now.bind(clock)
-    t.intercept(clock, 'now', { value: () => now() + passed })
-  }
-  return (ms) => {
-    passed += ms
   }
 }
 
@@ -235,7 +224,11 @@ t.test('a secret takes the place of another', async (t) => {
 })
 
 /** One is idle, and one is used all the time. */
-async function expire(t: Test, given: Given, pass = passTime(t)): Promise<void> {
+async function expire(
+  t: Test,
+  given: Given,
+  pass = passTime(t, [performance, Date]),
+): Promise<void> {
   const { browser } = await serve(t, { ...given, idle: 2 * HOUR, lifetime: 12 * HOUR })
   const [idle, used] = [browser(), browser()]
   await idle.ask('POST /login/ann')
@@ -255,7 +248,7 @@ t.test('a session ends when it is not used, or at last (memory)', (t) =>
 )
 
 onEveryDatabase(t, 'a session ends when it is not used, or at last', async (t, { url, db }) => {
-  const pass = passTime(t)
+  const pass = passTime(t, [performance, Date])
   await expire(t, { attach: async (app) => await app.register(database, { url }) }, pass)
   pass(2 * HOUR)
   const { browser } = await serve(t, {
@@ -272,7 +265,7 @@ onEveryDatabase(t, 'a session ends when it is not used, or at last', async (t, {
 
 t.test('a session ends when it is not used, or at last (redis)', async (t) => {
   const server = await ownRedis(t)
-  const pass = passTime(t)
+  const pass = passTime(t, [performance, Date])
   const { app, browser } = await serve(t, {
     attach: async (app) => await app.register(redis, { url: server.url, ...PATIENT }),
   })
