@@ -73,7 +73,7 @@ export default class Serve extends BaseCommand {
       maxAge: flags['max-age'],
       maxMemory: flags['max-memory'],
       log: pino({
-        ...logFormat(basename(this.locate().root)),
+        ...(await logFormat(basename(this.locate().root))),
         level: process.env.LOG_LEVEL ?? 'info',
       }),
     })

@@ -96,7 +96,7 @@ export default definePlugin({
     })
     requirePackages('bearer', ['fast-jwt'])
     const keys = readKeys(app, options, context)
-    const jwt = await JwtVerifier.open(keys, readRules(keys, options, context.env))
+    const jwt = new JwtVerifier(keys, readRules(keys, options, context.env))
     addStrategy(app, createBearer(context.name, jwt, options.toUser ?? userOfClaims))
   },
 })

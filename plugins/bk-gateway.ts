@@ -57,7 +57,7 @@ export default definePlugin({
     const found = configuredKeys('bk-gateway', 'keys', isObject(keys) ? keys : [keys ?? []].flat())
     if (!found.algorithms.includes('RS512'))
       throw invalidOption('bk-gateway', 'keys', keys, 'an RSA public key as PEM (APIGW_PUBLIC_KEY)')
-    const jwt = await JwtVerifier.open(found, {
+    const jwt = new JwtVerifier(found, {
       audience: [],
       issuer: [],
       algorithms: ['RS512'],

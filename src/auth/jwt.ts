@@ -47,32 +47,32 @@ interface Known {
 type Verify = (token: string) => unknown
 type Engine = (options: object) => Verify
 
+let engine: Engine | undefined
+
+/** Loaded with the first token: it is thirty modules, a tenth of what a process takes to start. */
+async function loadEngine(): Promise<void> {
+  const { createVerifier } = await import('fast-jwt')
+  engine = createVerifier as Engine
+}
+
 /** A 401 that says why in words of ours: nothing of the token is in it. */
 export function refuseToken(reason: string): PlinthError {
   return errors.UNAUTHENTICATED.with({ errors: [{ path: '', message: `the token ${reason}` }] })
 }
 
-/** Verifies tokens: their signatures and times by fast-jwt, and what that lets pass by itself. */
+/** Verifies tokens: their signatures and times by the package `fast-jwt`, and what that lets pass by itself. */
 export class JwtVerifier {
   readonly #keys: JwtKeys
   readonly #rules: JwtRules
   readonly #algorithms: ReadonlySet<unknown>
-  readonly #engine: Engine
   readonly #verifiers = new WeakMap<JwtKey, Verify>()
   // By their digests: what is kept here is no token that somebody could use.
   readonly #known = new LRUCache<string, Known>({ max: KNOWN })
 
-  private constructor(engine: Engine, keys: JwtKeys, rules: JwtRules) {
-    this.#engine = engine
+  constructor(keys: JwtKeys, rules: JwtRules) {
     this.#keys = keys
     this.#rules = rules
     this.#algorithms = new Set(rules.algorithms)
-  }
-
-  /** With the package `fast-jwt`, which is loaded for it. */
-  static async open(keys: JwtKeys, rules: JwtRules): Promise<JwtVerifier> {
-    const { createVerifier } = await import('fast-jwt')
-    return new JwtVerifier(createVerifier as Engine, keys, rules)
   }
 
   /**
@@ -85,8 +85,8 @@ export class JwtVerifier {
     if (known && Date.now() <= known.until && this.#keys.has(known.key)) return known.claims
     const { kid, alg } = this.#readHeader(token)
     const keys = this.#keys.find(kid, alg)
-    if (!(keys instanceof Promise)) return this.#verifyWith(keys, token, digest)
-    return keys.then((found) => this.#verifyWith(found, token, digest))
+    if (engine && !(keys instanceof Promise)) return this.#verifyWith(keys, token, digest)
+    return Promise.all([keys, loadEngine()]).then(([found]) => this.#verifyWith(found, token, digest))
   }
 
   #readHeader(token: string): { kid: string | undefined; alg: JwtAlgorithm } {
@@ -129,7 +129,7 @@ export class JwtVerifier {
     const made = this.#verifiers.get(key)
     if (made) return made
     const { audience, issuer, required, skew } = this.#rules
-    const verifier = this.#engine({
+    const verifier = (engine as Engine)({
       key: key.material,
       algorithms: key.algorithms.filter((one) => this.#algorithms.has(one)),
       clockTolerance: skew,

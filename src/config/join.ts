@@ -49,5 +49,9 @@ export function asObject(
   properties: Record<string, TSchema>,
   required: ReadonlySet<string>,
 ): TObject {
-  return { ...Type.Object({}), properties, required: [...required] } as TObject
+  return {
+    ...Type.Object({}, { additionalProperties: false }),
+    properties,
+    required: [...required],
+  } as TObject
 }

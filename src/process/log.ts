@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import type { Writable } from 'node:stream'
 import type { FastifyBaseLogger, FastifyServerOptions } from 'fastify'
-import { type destination, stdSerializers, symbols } from 'pino'
+import type { destination } from 'pino'
 import { atSources } from './source-lines.ts'
 
 /** How a service logs to stdout: a JSON object a line; pretty on a terminal, by pino-pretty; with `silent` there is no logger at all. */
@@ -12,13 +12,22 @@ export async function loggerOptions(
   if (level === 'silent') return false
   // Where it is not installed a terminal shows the same lines as a file.
   const pretty = process.stdout.isTTY && (await import('pino-pretty').catch(() => undefined))
-  if (!pretty) return { ...logFormat(name), level }
+  const format = await logFormat(name)
+  if (!pretty) return { ...format, level }
+  const { serializers } = format
   return { level, serializers, stream: pretty.default({ sync: true, ignore: 'pid,hostname,name' }) }
 }
 
 /** How a log line looks: the service, the level by its name, the time as ISO 8601. */
-export function logFormat(name: string) {
-  return { name, timestamp: isoTime, formatters: { level: levelName }, serializers }
+export async function logFormat(name: string) {
+  const { stdSerializers } = await import('pino')
+  const err = (error: Error): LoggedError => {
+    const told: LoggedError = stdSerializers.err(error)
+    // Anything may be thrown.
+    if (typeof told?.stack === 'string') told.stack = atSources(told.stack)
+    return told
+  }
+  return { name, timestamp: isoTime, formatters: { level: levelName }, serializers: { err } }
 }
 
 /** An error as a line of the log has it. */
@@ -29,21 +38,15 @@ interface LoggedError {
   stack: string
 }
 
-const serializers = {
-  err(error: Error): LoggedError {
-    const told: LoggedError = stdSerializers.err(error)
-    // Anything may be thrown.
-    if (typeof told?.stack === 'string') told.stack = atSources(told.stack)
-    return told
-  },
-}
-
 /**
  * Waits until what `log` was told is written, at most for three seconds: its reader may be gone. The lines are written
  * by a thread; when a process exits, those that wait for it are written by the main thread, before the ones that it has
  * in hand.
  */
 export async function logWritten(log: FastifyBaseLogger): Promise<void> {
+  // There is no logger at all.
+  if (!('bindings' in log)) return
+  const { symbols } = await import('pino')
   const { [symbols.streamSym]: stream } = log as {
     [symbols.streamSym]?: ReturnType<typeof destination> | Writable
   }

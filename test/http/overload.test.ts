@@ -73,6 +73,16 @@ const enqueued = defineResource({
 
 const noted = defineResource({ summary: 'Note', path: '/noted', perform: () => null })
 
+const locked = defineResource({
+  summary: 'Lock',
+  path: '/locked/:name',
+  request: Type.Object({ name: Type.String({ maxLength: 20 }) }),
+  async perform({ name }, { app }) {
+    await using _ = await app.lock(`overload-${process.pid}-${name}`, { ttl: 30, wait: 30 })
+    return null
+  },
+})
+
 /** Each at its own path, so that none waits for another's result. */
 const PATHS: Record<string, (index: number) => string> = {
   'a list': () => '/things',
@@ -81,11 +91,18 @@ const PATHS: Record<string, (index: number) => string> = {
   'a cached result each': (index) => `/things/cached/${index}`,
   'one cached result': () => '/things/cached/100000',
   'a task each': () => '/things/enqueued',
+  'a lock each': (index) => `/things/locked/${index}`,
+  'one lock, waited for': () => '/things/locked/one',
 }
 
-for (const driver of databaseDrivers) {
-  t.test(`the defaults serve ordinary load (${driver.name})`, async (t) => {
-    const app = await start(t, { DATABASE_URL: await driver.url(t), REDIS_URL: redisUrl() })
+const sides = databaseDrivers.flatMap((database) => [
+  { database, broker: 'Redis', variables: () => ({ REDIS_URL: redisUrl() }) },
+  { database, broker: 'memory', variables: () => ({}) },
+])
+
+for (const { database, broker, variables } of sides) {
+  t.test(`the defaults serve ordinary load (${database.name}, ${broker})`, async (t) => {
+    const app = await start(t, { DATABASE_URL: await database.url(t), ...variables() })
     const port = await listen(app)
     for (const [name, path] of Object.entries(PATHS)) {
       await t.test(`1,000 requests at once: ${name}`, async (t) => {
@@ -102,7 +119,7 @@ for (const driver of databaseDrivers) {
 }
 
 async function start(t: Test, variables: NodeJS.ProcessEnv): Promise<FastifyInstance> {
-  const resources = { list, many, write, cached, enqueued, noted }
+  const resources = { list, many, write, cached, enqueued, noted, locked }
   const { app } = await createService(t, resources, { variables, name: `load-${process.pid}` })
   const { createTable, types } = portable(app.db)
   await createTable('item')
