@@ -13,6 +13,7 @@ import {
   readinessSchema,
 } from '../src/process/readiness.ts'
 import type { JsonSchema } from '../src/resource/schema.ts'
+import { compileSerializerLater } from '../src/resource/serialize.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -56,8 +57,9 @@ async function register(app: FastifyInstance, options: HealthOptions): Promise<v
     app.log.error({ err: error, check }, 'a readiness check failed')
 
   const schemas = createSchemas(envelope)
+  const serializerCompiler = compileSerializerLater
   const get = (path: string | false, schema: FastifySchema, handler: RouteHandlerMethod) => {
-    if (path) app.get(path, { schema, config: { kit: 'health' } }, handler)
+    if (path) app.get(path, { schema, serializerCompiler, config: { kit: 'health' } }, handler)
   }
   get(ping, schemas.ping, async (request, reply) =>
     asJson(envelope.success('pong', request), reply),

@@ -86,7 +86,9 @@ export class JwtVerifier {
     const { kid, alg } = this.#readHeader(token)
     const keys = this.#keys.find(kid, alg)
     if (engine && !(keys instanceof Promise)) return this.#verifyWith(keys, token, digest)
-    return Promise.all([keys, loadEngine()]).then(([found]) => this.#verifyWith(found, token, digest))
+    return Promise.all([keys, loadEngine()]).then(([found]) =>
+      this.#verifyWith(found, token, digest),
+    )
   }
 
   #readHeader(token: string): { kid: string | undefined; alg: JwtAlgorithm } {

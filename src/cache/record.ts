@@ -1,4 +1,3 @@
-import { crc32, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import type { Item } from './entry.ts'
 
 // magic PC, version, flags | crc32 of all the rest | fresh | until | length of the header | header | text
@@ -11,11 +10,14 @@ const LONG = 1024
 /** No text is longer: bytes that claim to be are none of ours. */
 const LIMIT = 256 * 1024 * 1024
 
+/** Loaded with the first entry: a process without Redis has none. */
+const zlib = () => process.getBuiltinModule('node:zlib')
+
 /** What Redis holds of an entry: its key and tags, checked by a sum, a long text compressed. */
 export function encode(key: string, item: Item, compress = true): Buffer {
   const header = Buffer.from(JSON.stringify([key, item.tags]))
   const plain = Buffer.from(item.text)
-  const packed = compress && plain.length >= LONG ? zstdCompressSync(plain) : plain
+  const packed = compress && plain.length >= LONG ? zlib().zstdCompressSync(plain) : plain
   const compressed = packed.length < plain.length
   const record = Buffer.concat([Buffer.alloc(FIXED), header, compressed ? packed : plain])
   record.writeUInt16BE(MAGIC, 0)
@@ -36,7 +38,7 @@ export function decode(record: Buffer): (Item & { key: string }) | undefined {
     const [key, tags] = JSON.parse(record.toString('utf8', FIXED, end))
     const rest = record.subarray(end)
     const compressed = record.readUInt8(3) === COMPRESSED
-    const text = compressed ? zstdDecompressSync(rest, { maxOutputLength: LIMIT }) : rest
+    const text = compressed ? zlib().zstdDecompressSync(rest, { maxOutputLength: LIMIT }) : rest
     const times = { fresh: record.readDoubleBE(8), until: record.readDoubleBE(16) }
     return { key, tags, text: text.toString(), ...times }
   } catch {
@@ -50,4 +52,7 @@ const isRecord = (record: Buffer): boolean =>
   record.readUInt8(2) === VERSION &&
   record.readUInt32BE(4) === sumOf(record)
 
-const sumOf = (record: Buffer): number => crc32(record.subarray(8), crc32(record.subarray(0, 4)))
+function sumOf(record: Buffer): number {
+  const { crc32 } = zlib()
+  return crc32(record.subarray(8), crc32(record.subarray(0, 4)))
+}

@@ -77,12 +77,13 @@ function problemsOf(
 ): [name: string, problem: string][] {
   const known = new Map(variablesOf(schema))
   const given = [...known].filter(([name]) => Object.hasOwn(values, name))
-  const bad = given.length > 0 && findBad(asObject(Object.fromEntries(given), new Set()), values)
+  const bad =
+    given.length > 0 ? findBad(asObject(Object.fromEntries(given), new Set()), values) : undefined
   return Object.entries(values).flatMap(([name, value]) => {
     const variable = known.get(name)
     if (!variable) return [[name, 'no variable is called so']]
     if (DECIDE.includes(name)) return [[name, 'it has none: it says which of them count']]
-    if (!bad || !bad.has(name)) return []
+    if (!bad?.has(name)) return []
     return [[name, `got ${describe(variable, value)}, expected ${describeExpected(variable)}`]]
   })
 }

@@ -11,7 +11,11 @@ import { fromJson } from '../resource/json.ts'
 import type { PlacedLimit } from '../resource/rate-limit.ts'
 import { boundNumbers, hasSecrets, type JsonSchema } from '../resource/schema.ts'
 import type { Security } from '../resource/security.ts'
-import { compileSerializer, liftDefinitions } from '../resource/serialize.ts'
+import {
+  compileSerializer,
+  compileSerializerLater,
+  liftDefinitions,
+} from '../resource/serialize.ts'
 import { isAsyncIterable, isStream } from '../resource/stream.ts'
 import { compileExact, compileLater } from '../resource/validate.ts'
 import { assertReadableUrl, createBodyCheck, sendsBody } from './body.ts'
@@ -122,13 +126,7 @@ const compilers: Compilers = {
 const lateCompilers: Compilers = {
   validatorCompiler: (part) =>
     compileLater(() => compilers.validatorCompiler(part) as ValidateFunction),
-  serializerCompiler: (part) => {
-    let write: ((data: unknown) => string) | undefined
-    return (data) => {
-      write ??= compilers.serializerCompiler(part)
-      return write(data)
-    }
-  },
+  serializerCompiler: compileSerializerLater,
 }
 
 function compilePart(schema: JsonSchema, httpPart: string | undefined) {

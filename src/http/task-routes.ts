@@ -3,7 +3,8 @@ import { type TSchema, Type } from 'typebox'
 import { errors } from '../errors.ts'
 import { userOf } from '../resource/context.ts'
 import type { JsonSchema } from '../resource/schema.ts'
-import { compileExact } from '../resource/validate.ts'
+import { compileSerializerLater } from '../resource/serialize.ts'
+import { compileExact, compileLater } from '../resource/validate.ts'
 import { isRandomId } from '../task/id.ts'
 import { type Tasks, toResult } from '../task/tasks.ts'
 import type { TaskRecord } from '../task/types.ts'
@@ -50,7 +51,9 @@ export function serveTasks(
     config: { kit: 'tasks' } as const,
     errorHandler: createErrorHandler(envelope),
     // Fastify's own would make another Ajv for these two routes.
-    validatorCompiler: ({ schema }: { schema: unknown }) => compileExact(schema as JsonSchema),
+    validatorCompiler: ({ schema }: { schema: unknown }) =>
+      compileLater(() => compileExact(schema as JsonSchema)),
+    serializerCompiler: compileSerializerLater,
   }
   const retrieve = { ...own, schema: schema('retrieve', 'Where a task is') }
   app.get(`${path}/:id`, retrieve, async (request) =>

@@ -10,6 +10,15 @@ export function compileSerializer(schema: JsonSchema): (data: unknown) => string
   return hasUnconverted(prepared) ? (data) => write(toJson(data, false, exactly)) : write
 }
 
+/** A `serializerCompiler` of routes, whose functions are compiled when they first write. */
+export function compileSerializerLater({ schema }: { schema: unknown }): (data: unknown) => string {
+  let write: ((data: unknown) => string) | undefined
+  return (data) => {
+    write ??= compileSerializer(schema as JsonSchema)
+    return write(data)
+  }
+}
+
 /** `schema` with the `$defs` of its parts as its own: their references count from the root. */
 export function liftDefinitions(schema: JsonSchema): JsonSchema {
   const lifted: Record<string, JsonSchema> = {}

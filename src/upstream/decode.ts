@@ -1,18 +1,17 @@
-import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib'
-
 type Decoder = (
   body: Buffer,
   options: { maxOutputLength: number },
   done: (error: Error | null, decoded: Buffer) => void,
 ) => void
 
-const DECODERS: Readonly<Record<string, Decoder>> = {
-  gzip: gunzip,
-  'x-gzip': gunzip,
-  deflate: inflate,
-  br: brotliDecompress,
-  zstd: zstdDecompress,
-}
+/** What reads an encoding, in `node:zlib`: that is loaded with the first answer that is compressed. */
+const DECODERS = {
+  gzip: 'gunzip',
+  'x-gzip': 'gunzip',
+  deflate: 'inflate',
+  br: 'brotliDecompress',
+  zstd: 'zstdDecompress',
+} as const
 
 /**
  * Decompresses a body.
@@ -31,11 +30,12 @@ export function decode(
     done(undefined, body)
     return
   }
-  const decoder = Object.hasOwn(DECODERS, name) ? DECODERS[name] : undefined
-  if (!decoder) {
+  if (!Object.hasOwn(DECODERS, name)) {
     done(`its answer has the content encoding ${name}, which is not read here`)
     return
   }
+  const decoder: Decoder =
+    process.getBuiltinModule('node:zlib')[DECODERS[name as keyof typeof DECODERS]]
   decoder(body, { maxOutputLength: limit }, (error, decoded) => {
     const { code } = (error ?? {}) as NodeJS.ErrnoException
     if (!error) done(undefined, decoded)
