@@ -1,6 +1,6 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, mkdtempSync, openSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, renameSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -8,9 +8,14 @@ import { join } from 'node:path'
 // everything goes. A process that is just being killed may still create a file, hence the second try.
 const GUARD = `
 cat >/dev/null
-for pid in $(cat "$1/pids"); do kill -9 "-$pid"; done
+while mv "$1/pids" "$1/doomed"; do
+  for pid in $(cat "$1/doomed"); do kill -9 "-$pid"; done
+done
 rm -rf "$1" || { sleep 1; rm -rf "$1"; }
 `
+// Each process tells the guard of itself before it is what it is to be: whoever is killed in between has told nobody. One that
+// comes after the guard finds no folder.
+const TELL = 'echo $$ >>"$0/pids" && exec "$@"'
 
 /** A process whose output goes to a file. */
 export interface Logged {
@@ -42,7 +47,8 @@ export class Sandbox {
    * and its children die with it.
    */
   spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess {
-    const child = spawn(command, args, { ...options, detached: true })
+    const told = ['-c', TELL, this.folder, command, ...args]
+    const child = spawn('/bin/sh', told, { ...options, detached: true })
     const { pid } = child
     if (pid === undefined) return child
     this.#alive.set(pid, once(child, 'exit'))
@@ -70,7 +76,12 @@ export class Sandbox {
     await Promise.all([once(this.#guard, 'exit'), ...this.#alive.values()])
   }
 
+  /** Those that are alive: the number of another may be given to a stranger. */
   #writePids(): void {
-    if (!this.#closed) writeFileSync(join(this.folder, 'pids'), [...this.#alive.keys()].join('\n'))
+    if (this.#closed) return
+    const path = join(this.folder, 'pids')
+    // At once: a file that is empty for a moment would be all that the guard finds.
+    writeFileSync(`${path}.new`, [...this.#alive.keys(), ''].join('\n'))
+    renameSync(`${path}.new`, path)
   }
 }
