@@ -5,6 +5,9 @@ import type { ModelAction } from '../../src/crud/model-access.ts'
 import { modelResources } from '../../src/crud/model-resources.ts'
 import { defineModel } from '../../src/database/model/define.ts'
 import { defineModule } from '../../src/resource/module.ts'
+import { createTables } from '../database/model/fixture.ts'
+import { createService } from '../helpers/app.ts'
+import { databaseDrivers } from '../helpers/drivers.ts'
 import { onEveryDatabase } from './rows-of.ts'
 
 const text = Type.String({ maxLength: 20 })
@@ -105,4 +108,54 @@ t.test('what is said of one way to write is said of the other', (t) => {
       message: /of page.*who may delete, and there is none of that name; there are list, retrieve/,
     })
   t.end()
+})
+
+t.test('each may be asked for so often', async (t) => {
+  const [driver] = databaseDrivers
+  if (driver?.name !== 'sqlite') throw new Error('the first database is SQLite')
+  const limit = (max: number) => ({ by: 'all', max, duration: 3_600_000 }) as const
+  const each = modelResources(Page, {
+    auth: 'public',
+    rateLimits: { list: limit(2), create: [limit(1)], remove: false },
+  })
+  const all = modelResources(Page, { auth: 'public', rateLimits: limit(1) })
+  const { app } = await createService(
+    t,
+    {},
+    {
+      auth: true,
+      models: [Page],
+      modules: {
+        pages: defineModule({ prefix: '/pages', rateLimits: limit(7), resources: each }),
+        others: defineModule({ prefix: '/others', resources: all }),
+      },
+      rateLimits: [],
+      variables: { DATABASE_URL: await driver.url(t) },
+    },
+  )
+  await createTables(app.db, driver, [Page])
+  const ask = async (method: 'GET' | 'POST' | 'DELETE' | 'PATCH', url: string, payload?: object) =>
+    (await app.inject({ method, url, ...(payload && { payload }) })).statusCode
+
+  const { headers } = await app.inject('/pages')
+  t.equal(
+    headers['ratelimit-policy'],
+    '"pages.* all";q=7;w=3600, "pages.list all";q=2;w=3600',
+  )
+  t.strictSame([await ask('GET', '/pages'), await ask('GET', '/pages')], [200, 429])
+  const page = { title: 'a' }
+  t.strictSame([await ask('POST', '/pages', page), await ask('POST', '/pages', page)], [201, 429])
+  const many = () => ask('POST', '/pages/bulk', [page])
+  t.strictSame([await many(), await many()], [201, 429], 'what is said of create; by itself')
+  const other = () => ask('GET', '/pages/1')
+  t.strictSame([await other(), await other(), await other(), await other()], [200, 200, 200, 429])
+  t.equal(await ask('PATCH', '/pages/1', page), 429, 'the module counts them all')
+  t.equal(await ask('DELETE', '/pages/1'), 200, 'and not what is not limited')
+
+  t.strictSame([await ask('GET', '/others'), await ask('GET', '/others')], [200, 429])
+  t.strictSame([await ask('GET', '/others/2'), await ask('GET', '/others/2')], [200, 429])
+  t.throws(() => modelResources(Page, { rateLimits: { delete: limit(1) } } as never), {
+    code: 'RESOURCE_INVALID',
+    message: /of page.*how often one may delete, and there is none of that name; there are list/,
+  })
 })
