@@ -244,6 +244,59 @@ onBoth('the log is read by table, key, user, action, request and time', async (t
   t.match(await as('boss', 'DELETE', '/audit/3'), { status: 405 })
 })
 
+const kept = auditResources({ keepDays: 30 })
+
+onEveryDatabase(
+  t,
+  'entries that are no longer kept are deleted',
+  {
+    models,
+    modules: { ...modules, audit: defineModule({ prefix: '/audit', resources: kept }) },
+  },
+  async (t, as, app) => {
+    const db = app.db as unknown as Db
+    const made = (ms: number, key: string) => ({
+      table_name: 'member',
+      row_key: key,
+      action: 'change' as const,
+      request_id: 'r',
+      created_at: new Date(Date.now() - ms),
+    })
+    const days = 30 * 86_400_000
+    const old = Array.from({ length: 2500 }, (_, i) => made(days + 60_000 + i, 'old'))
+    await db
+      .insertInto('audit_log')
+      .values([made(days - 60_000, 'young'), ...old, made(1000, 'new')])
+      .execute()
+    await as('a', 'POST', '/members', ann)
+    t.match(await as('a', 'POST', '/audit/prune'), { status: 405 }, 'no client deletes any')
+    t.strictSame(await app.run(() => kept.prune({})), { deleted: 2500 })
+    t.strictSame(
+      (await entries(app)).map(([, key]) => key),
+      ['young', 'new', '1'],
+    )
+    t.strictSame(await app.run(() => kept.prune({})), { deleted: 0 })
+    const given = new AbortController()
+    given.abort(new Error('no longer wanted'))
+    await t.rejects(
+      app.run(() => kept.prune({}, { signal: given.signal })),
+      { message: 'no longer wanted' },
+    )
+  },
+)
+
+t.test('entries are kept for ever unless it is said for how long', async (t) => {
+  t.strictSame(Object.keys(auditResources()), ['list', 'retrieve'])
+  t.match(kept.prune.definition.schedule, { cron: '30 3 * * *', missed: 'once' })
+  const access = { auth: { list: 'public', remove: 'required' } } as const
+  t.equal(auditResources({ ...access, keepDays: 1 }).prune.definition.auth, 'required')
+  for (const keepDays of [0, 1.5, -1, Number.NaN])
+    t.throws(() => auditResources({ keepDays }), {
+      code: 'RESOURCE_INVALID',
+      message: /of audit_log.*keepDays is .*; expected an integer of at least 1/,
+    })
+})
+
 t.test('a model with a log wants a table for it', async (t) => {
   t.throws(() => assertModels([Member]), {
     code: 'MODEL_INVALID',
