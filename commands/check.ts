@@ -1,13 +1,16 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import * as Flags from '@oclif/core/flags'
-import type { DecidedAccess } from '../src/auth/access-matrix.ts'
+import type { FastifyInstance } from 'fastify'
+import type { AccessSamples, DecidedAccess } from '../src/auth/access-matrix.ts'
+import type { AskedOperation } from '../src/auth/sample-decisions.ts'
 import type { Finding } from '../src/check.ts'
-import type { ResourceRegistry } from '../src/resource/registry.ts'
 import { BaseCommand } from './_base.ts'
 
 export default class Check extends BaseCommand {
   static override summary = 'Check that the service is fit to run'
   static override description =
-    'Reads the configuration, builds the app, asks every attached resource, looks at request schemas for what may take long to validate, looks for migrations that have not been applied, for models that they do not lead to, and at what they would do to the release that is running, and for orders and filters of long lists that no index serves. Exits 1 when something is wrong.'
+    'Reads the configuration, builds the app, asks every attached resource, looks at request schemas for what may take long to validate, looks for migrations that have not been applied, for models that they do not lead to, and at what they would do to the release that is running, and for orders and filters of long lists that no index serves. With --auth: who gets what. Exits 1 when something is wrong.'
   static override examples = [
     '<%= config.bin %> check',
     '<%= config.bin %> check --json',
@@ -18,15 +21,15 @@ export default class Check extends BaseCommand {
   static override flags = {
     strict: Flags.boolean({ description: 'exit with 1 for a warning, too' }),
     auth: Flags.boolean({
-      description: 'list what nobody and what a user gets of each operation, and check nothing',
+      description:
+        'list what nobody and what a user gets of each operation, or, where the service has an access.ts, what its users get, and check nothing else',
       exclusive: ['strict'],
     }),
   }
 
-  async run(): Promise<Finding[] | DecidedAccess[]> {
+  async run(): Promise<Finding[] | DecidedAccess[] | AskedOperation[]> {
     const { flags } = await this.parse(Check)
-    if (flags.auth)
-      return await this.withApp(async ({ registry }) => await this.listAccess(registry))
+    if (flags.auth) return await this.listAccess()
     const loaded = await this.loadService()
     const { checkService } = await import('../src/check.ts')
     const findings = await checkService(loaded)
@@ -37,7 +40,15 @@ export default class Check extends BaseCommand {
     return findings
   }
 
-  private async listAccess(registry: ResourceRegistry): Promise<DecidedAccess[]> {
+  private async listAccess(): Promise<DecidedAccess[] | AskedOperation[]> {
+    return await this.withApp(async (app, { root }) => {
+      const samples = join(root, 'access.ts')
+      return existsSync(samples) ? await this.askSamples(app, samples) : await this.tellDecided(app)
+    })
+  }
+
+  /** What is decided, whoever somebody is. */
+  private async tellDecided({ registry }: FastifyInstance): Promise<DecidedAccess[]> {
     const { decidedAccess } = await import('../src/auth/access-matrix.ts')
     const { formatTable } = await import('./_print.ts')
     const decided = decidedAccess(registry)
@@ -50,5 +61,26 @@ export default class Check extends BaseCommand {
     ])
     this.log(formatTable([['OPERATION', 'METHOD', 'PATH', 'NOBODY', 'A USER'], ...rows]))
     return decided
+  }
+
+  /** What the users of `file` get. */
+  private async askSamples(app: FastifyInstance, file: string): Promise<AskedOperation[]> {
+    const { askSamples } = await import('../src/auth/sample-decisions.ts')
+    const { importDefault } = await import('../src/process/load.ts')
+    const { formatTable } = await import('./_print.ts')
+    const wanted = 'what defineSamples of plinth/auth returns'
+    const samples = await importDefault<AccessSamples>(file, wanted, 'object')
+    const asked = await askSamples(app, samples)
+    const rows = asked.map(({ operation, method, path, gets }) => [
+      operation,
+      method,
+      path,
+      ...Object.values(gets).map(String),
+    ])
+    this.log(formatTable([['OPERATION', 'METHOD', 'PATH', ...Object.keys(samples.users)], ...rows]))
+    for (const { operation, problems } of asked)
+      for (const problem of problems) this.log(`error   ${operation}: ${problem}`)
+    if (asked.some(({ problems }) => problems.length > 0)) process.exitCode = 1
+    return asked
   }
 }

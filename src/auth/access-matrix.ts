@@ -1,6 +1,7 @@
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { errors } from '../errors.ts'
 import type { Access } from '../resource/access.ts'
+import type { Context, User } from '../resource/context.ts'
 import type { Listing, ResourceRegistry } from '../resource/registry.ts'
 
 /** Who may call an operation, as it is decided; what permissions say of a certain call is not known. */
@@ -36,8 +37,38 @@ function decided(access: Access | undefined, isScoped: boolean) {
   }
 }
 
-function exposed(registry: ResourceRegistry): Listing[] {
+/** Those that have a route in this process. */
+export function exposed(registry: ResourceRegistry): Listing[] {
   return [...registry.listings()].filter((one) => one.exposed && one.module.runsHere)
+}
+
+/**
+ * What somebody gets of an operation: `yes`; `own rows`, of one that has a scope and is of no certain row; the status with which it is
+ * refused.
+ */
+export type Decision = 'yes' | 'own rows' | number
+
+/** By the names of operations, as their resources are called: `{ 'reviews.update': { id: 1, stars: 2 } }`. */
+export type SampleRequests = Readonly<Record<string, object>>
+
+/** Users and requests of which `manage check --auth` finds out who gets what. */
+export interface AccessSamples<Caller extends string = string> {
+  /** Who calls, by a name: as strategies make users, with all that permissions and scopes look at; null: nobody. */
+  users: Readonly<Record<Caller, User | null>>
+  /**
+   * A request of each operation that has permissions, and of those whose row a scope may hide. As a function it may write the rows that they
+   * name: it is called in a transaction that is undone at last.
+   */
+  requests?: SampleRequests | ((context: Context) => Promise<SampleRequests>)
+  /** What somebody has to get: `{ 'reviews.update': { ann: 'yes', bob: 404 } }`. What is not said may be anything. */
+  expected?: Readonly<Record<string, Readonly<Partial<Record<NoInfer<Caller>, Decision>>>>>
+}
+
+/** What the file `access.ts` of a service exports, for `manage check --auth`. */
+export function defineSamples<const Caller extends string>(
+  samples: AccessSamples<Caller>,
+): AccessSamples<Caller> {
+  return samples
 }
 
 /** One call of one operation. */

@@ -1,5 +1,12 @@
 export type { Access, AccessSettings, Asked, Auth, Permission } from '../resource/access.ts'
-export { type TriedCall, type TryOptions, tryOperations } from './access-matrix.ts'
+export {
+  type AccessSamples,
+  type Decision,
+  defineSamples,
+  type TriedCall,
+  type TryOptions,
+  tryOperations,
+} from './access-matrix.ts'
 export { type Authenticated, Authenticator, addStrategy, type Strategy } from './authenticator.ts'
 export {
   and,

@@ -60,11 +60,16 @@ export function defineScope<M extends Model, const Nobody extends boolean = fals
     const condition = conditionOf(model, (rows) => narrow(context as never, rows as never))
     return condition ? (add(model, query as never, condition) as never) : query
   }
-  made.add(scope)
+  made.set(scope, model)
   return scope
 }
 
-const made = new WeakSet<object>()
+const made = new WeakMap<object, Model>()
+
+/** The model whose rows a scope chooses; undefined where `defineScope` has not made it. */
+export function modelOfScope(scope: RowScope): Model | undefined {
+  return made.get(scope)
+}
 
 /** The scope that is given, made where only its conditions are. */
 export function scopeOf<M extends Model>(model: M, given: Narrow<M>): RowScope {

@@ -138,10 +138,7 @@ t.test('each may be asked for so often', async (t) => {
     (await app.inject({ method, url, ...(payload && { payload }) })).statusCode
 
   const { headers } = await app.inject('/pages')
-  t.equal(
-    headers['ratelimit-policy'],
-    '"pages.* all";q=7;w=3600, "pages.list all";q=2;w=3600',
-  )
+  t.equal(headers['ratelimit-policy'], '"pages.* all";q=7;w=3600, "pages.list all";q=2;w=3600')
   t.strictSame([await ask('GET', '/pages'), await ask('GET', '/pages')], [200, 429])
   const page = { title: 'a' }
   t.strictSame([await ask('POST', '/pages', page), await ask('POST', '/pages', page)], [201, 429])
