@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import Type, { type Static } from 'typebox'
 import { authenticatorOf, goOn } from '../src/auth/authenticator.ts'
 import { authorizeAccess } from '../src/auth/authorize.ts'
 import { contextOf, giveContext } from '../src/http/request-context.ts'
@@ -6,9 +7,26 @@ import { definePlugin } from '../src/plugin.ts'
 import { checkOptions } from '../src/plugin-guards.ts'
 import { type Access, accessWithin, type KitAccess, PUBLIC } from '../src/resource/access.ts'
 
+declare module '../src/config/schema.ts' {
+  interface KitConfig extends Env {}
+}
+
+const env = Type.Object({
+  SUPERUSERS: Type.Optional(
+    Type.String({
+      description:
+        'The ids of users who look after the service: whoever logs in as one is a superuser.',
+      expected: 'ids as strategies tell them, with commas between them',
+    }),
+  ),
+})
+type Env = Static<typeof env>
+
 export interface AuthOptions {
   /** Default: everybody, of tasks those that are theirs. */
   routes?: KitAccess
+  /** The ids of users who are superusers, whatever strategy knows them; default: none. */
+  superusers?: readonly string[]
 }
 
 const REQUIRED: Access = { auth: 'required', permissions: [] }
@@ -22,8 +40,9 @@ const OPTIONAL: Access = { auth: 'optional', permissions: [] }
  * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, RESOURCE_INVALID
  */
 async function register(app: FastifyInstance, options: AuthOptions): Promise<void> {
-  checkOptions<AuthOptions>('auth', options, { routes: 'object?' })
-  const { routes = {} } = options
+  checkOptions<AuthOptions>('auth', options, { routes: 'object?', superusers: 'texts?' })
+  const { routes = {}, superusers = [] } = options
+  if (superusers.length > 0) app.decorate('superusers', new Set(superusers))
   const authenticator = authenticatorOf(app)
   giveContext(app)
   app.addHook('onRoute', (route) => {
@@ -70,10 +89,12 @@ function accessOf({ routeOptions, is404 }: FastifyRequest): Access {
 export default definePlugin({
   name: 'auth',
   after: ['envelope', 'decompress', 'rate-limit'],
+  env,
   decorators: ['auth'],
-  options: ({ service: { auth } }): AuthOptions | string => {
+  options: ({ service: { auth }, env: { SUPERUSERS = '' } }): AuthOptions | string => {
     if (!auth) return 'give the service auth: true'
-    return auth === true ? {} : auth
+    const superusers = SUPERUSERS.split(',').map((id) => id.trim())
+    return { ...(auth !== true && auth), superusers: superusers.filter((id) => id !== '') }
   },
   register,
 })

@@ -147,8 +147,9 @@ export class ApiKeys {
       user: {
         id: row.user_id,
         name: row.user,
+        ...(row.superuser && { superuser: true }),
         // What is limited to something is not good for everything.
-        ...(row.superuser && row.scopes === null && { superuser: true }),
+        ...(row.scopes && { superuser: false }),
       },
       token: row.id,
       ...(row.scopes && { scopes: row.scopes }),

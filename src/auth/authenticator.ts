@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import { errors, PlinthError } from '../errors.ts'
 import type { Access } from '../resource/access.ts'
-import { type User, userOf } from '../resource/context.ts'
+import { ranked, type User, userOf } from '../resource/context.ts'
 import type { Security, SecurityScheme } from '../resource/security.ts'
 import { isPage } from './browser.ts'
 
@@ -145,8 +145,9 @@ function fail({ challenge }: Strategy, reply: FastifyReply, error: unknown): nev
 }
 
 function settle(request: FastifyRequest, { name }: Strategy, found: Authenticated): void {
-  ;(request as { user?: User | null }).user = found.user
-  request.auth = { ...found, strategy: name }
+  const user = ranked(request.server, found.user)
+  ;(request as { user?: User | null }).user = user
+  request.auth = { ...found, user, strategy: name }
 }
 
 /** Goes on with a request after `work`, unless that has answered it. */

@@ -2,13 +2,6 @@ import type { Kysely } from 'kysely'
 import { errors, type PlinthError } from '../errors.ts'
 import type { Asked, Permission } from '../resource/access.ts'
 
-declare module '../resource/context.ts' {
-  interface User {
-    /** Of plinth/plugins/users: who looks after the service, and may do all that `isSuperuser` asks for. */
-    superuser?: boolean
-  }
-}
-
 export interface PermissionOptions<Input> {
   /** Where it is listed, and told to whoever it refuses. */
   name: string
@@ -83,7 +76,7 @@ export function hasScope(scope: string): Permission {
   }
 }
 
-/** Lets superusers of plinth/plugins/users pass. */
+/** Lets superusers pass: those of plinth/plugins/users, and those that SUPERUSERS names. */
 export const isSuperuser = definePermission({
   name: 'isSuperuser',
   reason: 'only superusers may do this',

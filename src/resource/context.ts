@@ -14,6 +14,11 @@ export interface User {
   id: string
   /** For people to read; nothing depends on it. */
   name?: string
+  /**
+   * Who looks after the service, and may do all that `isSuperuser` asks for. Where nothing is said here, SUPERUSERS says it; false: not by
+   * these credentials.
+   */
+  superuser?: boolean
 }
 
 /** Finds out who makes a request, `undefined` or null where nobody has authenticated. */
@@ -32,6 +37,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Who makes a request of this app; where there is none, {@link defaultIdentify} tells. */
     identify: Identify
+    /** The ids of those who are superusers by the configuration. */
+    superusers?: ReadonlySet<string>
   }
 }
 
@@ -103,7 +110,7 @@ export class Context {
   }
 
   set user(user: User | undefined) {
-    this.#user = user === undefined ? null : assertUser(user)
+    this.#user = user === undefined ? null : ranked(this.app, assertUser(user))
   }
 
   /**
@@ -229,7 +236,13 @@ function raise(error: () => Error): never {
  */
 export function userOf(app: FastifyInstance, request: FastifyRequest): User | undefined {
   const user = (app.identify ?? defaultIdentify)(request)
-  return user === undefined || user === null ? undefined : assertUser(user)
+  return user === undefined || user === null ? undefined : ranked(app, assertUser(user))
+}
+
+/** `user`, who is a superuser where the configuration says so and nothing else has said it. */
+export function ranked({ superusers }: FastifyInstance, user: User): User {
+  const isNamed = superusers?.has(user.id) && user.superuser === undefined
+  return isNamed ? { ...user, superuser: true } : user
 }
 
 /** The id that log lines have of who makes `request`; `undefined` also where that cannot be told. */

@@ -4,9 +4,9 @@ import t, { type Test } from 'tap'
 import { Type } from 'typebox'
 import auth from '../../plugins/auth.ts'
 import { addStrategy } from '../../src/auth/authenticator.ts'
-import { and, definePermission, hasScope, not, or } from '../../src/auth/permission.ts'
+import { and, definePermission, hasScope, isSuperuser, not, or } from '../../src/auth/permission.ts'
 import type { AccessSettings, Permission } from '../../src/resource/access.ts'
-import type { User } from '../../src/resource/context.ts'
+import type { Context, User } from '../../src/resource/context.ts'
 import { defineModule } from '../../src/resource/module.ts'
 import { type AnyResource, defineResource } from '../../src/resource/resource.ts'
 import { createService, failure, type ServiceOptions } from '../helpers/app.ts'
@@ -250,6 +250,59 @@ t.test('credentials may be limited', async (t) => {
   t.equal(await scoped('other things:write'), 'ann 0')
   t.match(await scoped('other'), [403, 'FORBIDDEN', /the credentials need the scope things:write/])
   t.equal(await post(app, '/things', 'ann'), 'ann 0', 'without scopes they are not')
+})
+
+t.test('superusers by the configuration are so whichever way they come', async (t) => {
+  const limited = fp(async (app: FastifyInstance) =>
+    addStrategy(app, {
+      name: 'limited',
+      scheme: { type: 'apiKey', in: 'header', name: 'x-limited' },
+      authenticate: ({ headers: { 'x-limited': id } }) =>
+        typeof id === 'string' ? { user: { id, superuser: false } } : undefined,
+    }),
+  )
+  const own = thing({ permissions: isSuperuser, path: '/own' }, { async: true })
+  const who = thing(
+    { auth: 'optional', path: '/who' },
+    {
+      response: Type.Unknown(),
+      perform: (_: unknown, { user, request }: Context) => [user, request?.auth?.user],
+    },
+  )
+  const { app } = await serve(
+    t,
+    { own, who },
+    {
+      plugins: [byHeader, limited],
+      loadUser: (id) => ({ id }),
+      variables: { SUPERUSERS: ' ann,app:billing' },
+    },
+  )
+  t.equal(await post(app, '/things/own', 'ann'), 'ann 0')
+  t.equal(await post(app, '/things/own', 'app:billing'), 'app:billing 0')
+  t.match(await post(app, '/things/own', 'bob'), [403, 'FORBIDDEN', /^isSuperuser: /])
+  t.match(await post(app, '/things/own'), [401])
+  const ann = { id: 'ann', superuser: true }
+  t.strictSame(await post(app, '/things/who', 'ann'), [ann, ann])
+  t.strictSame(await post(app, '/things/who', 'bob'), [{ id: 'bob' }, { id: 'bob' }])
+  t.match(
+    await post(app, '/things/own', '', {}, { 'x-limited': 'ann' }),
+    [403],
+    'not by credentials that are no good for it',
+  )
+  const header = { 'x-async-task': '1' }
+  const { task_id } = await post(app, '/things/own', 'ann', {}, header)
+  t.equal(await app.tasks.result(task_id), 'ann 0')
+
+  const plain = Fastify()
+  t.teardown(() => plain.close())
+  await plain.register(auth, { superusers: ['ann'] })
+  await plain.register(byHeader)
+  plain.get('/own', { config: { permissions: isSuperuser } }, ({ auth }) => auth?.user)
+  const ask = async (user: string) =>
+    await plain.inject({ url: '/own', headers: { 'x-user': user } })
+  t.strictSame((await ask('ann')).json(), ann)
+  t.equal((await ask('bob')).statusCode, 403)
 })
 
 t.test('nobody is refused before the body has come', async (t) => {

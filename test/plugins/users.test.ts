@@ -430,7 +430,7 @@ for (const { name: driver, url } of databaseDrivers) {
     const port = await listen(app)
     const { body } = await ask(port, 'GET /me', { 'x-api-key': key })
     t.strictSame(JSON.parse(body), {
-      user: { id, name: 'ann' },
+      user: { id, name: 'ann', superuser: false },
       token,
       scopes: ['a'],
       strategy: 'token',
