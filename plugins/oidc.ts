@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { type UserOfClaims, userOfClaims } from '../src/auth/bearer.ts'
+import { LogoutTokens } from '../src/auth/logout-token.ts'
 import { createNonces } from '../src/auth/nonces.ts'
 import { OidcLogin, OidcProvider } from '../src/auth/oidc.ts'
 import type { Sessions } from '../src/auth/session.ts'
@@ -22,6 +23,11 @@ export interface OidcOptions {
   prefix?: string
   /** The path of the page where a person goes who has logged out; default `/`. */
   loggedOut?: string
+  /**
+   * Whether the provider may end sessions of those who log out there (OpenID Connect Back-Channel Logout 1.0), by
+   * `POST /oidc/backchannel-logout`, which it has to know. Default false.
+   */
+  backchannelLogout?: boolean
   /** Whether the userinfo endpoint is asked, too: some providers tell names and addresses only there. Default false. */
   userinfo?: boolean
   /** Milliseconds for each answer of the provider; default 3000. */
@@ -36,8 +42,8 @@ const ADDRESS = { format: 'uri', pattern: '^https?:' }
 
 /**
  * People log in by a provider of OpenID Connect (authorization code with PKCE), and have a session of plinth/plugins/session then:
- * `GET /oidc/login?next=/page`, `GET /oidc/callback`, `POST /oidc/logout`. The login page of the session is the first of these,
- * where it has no other.
+ * `GET /oidc/login?next=/page`, `GET /oidc/callback`, `POST /oidc/logout`, and for the provider `POST /oidc/backchannel-logout`. The
+ * login page of the session is the first of these, where it has no other.
  *
  * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_MISSING, PACKAGE_MISSING
  */
@@ -90,12 +96,14 @@ export default definePlugin({
       callback: 'text?',
       prefix: 'path?',
       loggedOut: 'text?',
+      backchannelLogout: 'flag?',
       userinfo: 'flag?',
       timeout: 'count?',
       insecure: 'flag?',
       toUser: 'function?',
     })
-    requirePackages('oidc', ['openid-client'])
+    const { backchannelLogout = false } = options
+    requirePackages('oidc', ['openid-client', ...(backchannelLogout ? ['fast-jwt'] : [])])
     const { issuer = env.OIDC_ISSUER, insecure = false, userinfo = false, timeout = 3000 } = options
     const { clientId = env.OIDC_CLIENT_ID, clientSecret = env.OIDC_CLIENT_SECRET } = options
     const { prefix = '/oidc', loggedOut = '/', callback = env.OIDC_CALLBACK_URL } = options
@@ -112,6 +120,18 @@ export default definePlugin({
       app.log,
     )
     app.addHook('onClose', async () => provider.close())
+    const nonces = createNonces(app, `${name}:state`)
+    const logoutTokens = backchannelLogout
+      ? new LogoutTokens({
+          issuer: server,
+          metadata: () => provider.metadata(),
+          clientId,
+          timeout,
+          nonces,
+          log: app.log,
+        })
+      : undefined
+    app.addHook('onClose', async () => logoutTokens?.close())
     const sessions = app.getDecorator<Sessions>('sessions')
     const path = app.prefix + prefix
     sessions.page ??= `${path}/login`
@@ -121,24 +141,41 @@ export default definePlugin({
       prefix: path,
       callback,
       loggedOut,
+      sessions,
+      logoutTokens,
       cookie: (cookie) => sessions.cookie(cookie, `plinth ${name}`),
       cookieName: name,
-      nonces: createNonces(app, `${name}:state`),
+      nonces,
       toUser: toUser ?? userOfClaims,
     })
     await app.register(async (scope) => addRoutes(scope, login), { prefix })
+    if (logoutTokens)
+      await app.register(async (scope) => addProviderRoute(scope, login), { prefix })
   },
 })
 
+// Only a person begins, and a code is good once: nothing is tried by HEAD.
+const options = { exposeHeadRoute: false, config: { auth: 'public' as const } }
+
 function addRoutes(app: FastifyInstance, login: OidcLogin): void {
-  // Only a person begins, and a code is good once: nothing is tried by HEAD.
-  const options = { exposeHeadRoute: false, config: { auth: 'public' as const } }
   app.get('/login', options, (request, reply) => login.begin(request, reply))
   app.get('/callback', options, (request, reply) => login.finish(request, reply))
   // A form of a page sends a body, though nothing is in it.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'string', bodyLimit: 1024 }, async () => null)
   app.post('/logout', options, (request, reply) => login.end(request, reply))
+}
+
+/** What the provider itself asks for. */
+function addProviderRoute(app: FastifyInstance, login: OidcLogin): void {
+  app.removeAllContentTypeParsers()
+  const form = 'application/x-www-form-urlencoded'
+  app.addContentTypeParser(
+    form,
+    { parseAs: 'string', bodyLimit: 16_384 },
+    async (_: unknown, body: string) => new URLSearchParams(body),
+  )
+  app.post('/backchannel-logout', options, (request, reply) => login.endByProvider(request, reply))
 }
 
 /** Over http anybody on the way could be the provider; on this machine there is no way. */

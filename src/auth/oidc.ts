@@ -5,8 +5,10 @@ import type { UserOfClaims } from './bearer.ts'
 import { acceptsPage } from './browser.ts'
 import { fetchJson, withinRequest } from './download.ts'
 import type { JwtClaims } from './jwt.ts'
+import { type LogoutTokens, loginsOf } from './logout-token.ts'
 import type { Nonces } from './nonces.ts'
 import { RemoteValue } from './remote-value.ts'
+import type { Sessions } from './session.ts'
 import type { SignedCookie } from './signed-cookie.ts'
 
 /** Milliseconds each: how long what the provider tells of itself counts, and how often it is asked. */
@@ -96,6 +98,11 @@ export class OidcProvider {
     return await withinRequest(claims, unavailable)
   }
 
+  /** What it tells of itself. @throws {PlinthError} AUTH_UNAVAILABLE */
+  async metadata(): Promise<client.ServerMetadata> {
+    return (await this.#remote.get()).serverMetadata()
+  }
+
   /** Where a person logs out of the provider, too; undefined where it has nothing for that, or does not say. */
   async end(back: string): Promise<URL | undefined> {
     const config = await this.#remote.get().catch(() => undefined)
@@ -175,6 +182,9 @@ export interface OidcLoginSettings {
   readonly callback: string | undefined
   /** The path of the page where a person goes who has logged out. */
   readonly loggedOut: string
+  readonly sessions: Sessions
+  /** Undefined: who logs out of the provider stays in here. */
+  readonly logoutTokens: LogoutTokens | undefined
   /** @param name of the cookie of one login */
   readonly cookie: (name: string) => SignedCookie
   readonly cookieName: string
@@ -214,7 +224,7 @@ export class OidcLogin {
 
   /** Begins the session of who comes back from the provider. @throws {PlinthError} UNAUTHENTICATED, AUTH_UNAVAILABLE */
   async finish(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const { provider, nonces, toUser, prefix } = this.#settings
+    const { provider, nonces, toUser, prefix, sessions, logoutTokens } = this.#settings
     reply.header('cache-control', 'no-store')
     try {
       const begun = this.#begunBy(request, reply)
@@ -222,9 +232,10 @@ export class OidcLogin {
         throw refusal('it was not begun in this browser, or is over: begin again')
       const url = new URL(this.#callbackOf(request))
       url.search = new URL(request.originalUrl, url).search
-      const user = await toUser(await provider.finish(url, begun))
+      const claims = await provider.finish(url, begun)
+      const user = await toUser(claims)
       if (!user) throw refusal('nobody who is known here')
-      await reply.login(user)
+      await sessions.begin(request, reply, user, logoutTokens && loginsOf(claims))
       return reply.redirect(begun.next)
     } catch (error) {
       if (!PlinthError.is(error) || error.statusCode !== 401) throw error
@@ -245,6 +256,24 @@ export class OidcLogin {
     reply.header('cache-control', 'no-store')
     // What a script asks for is not followed to another origin.
     return acceptsPage(request) ? reply.redirect(url, 303) : { url }
+  }
+
+  /**
+   * Ends the sessions of who has logged out of the provider, as that says by a logout token.
+   *
+   * @throws {PlinthError} INVALID_REQUEST, AUTH_UNAVAILABLE
+   */
+  async endByProvider({ body }: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const { sessions, logoutTokens } = this.#settings
+    const [token, ...others] = body instanceof URLSearchParams ? body.getAll('logout_token') : []
+    reply.header('cache-control', 'no-store')
+    if (!logoutTokens || !token || others.length > 0)
+      throw invalidLogout([{ path: '', message: 'expected one token' }])
+    const claims = await logoutTokens.verify(token).catch((error) => {
+      throw PlinthError.is(error) && error.statusCode === 401 ? invalidLogout(error.errors) : error
+    })
+    await sessions.endGroup(loginsOf(claims)[0])
+    return reply.send()
   }
 
   #callbackOf({ protocol, host }: FastifyRequest): string {
@@ -277,6 +306,12 @@ export class OidcLogin {
     const begun = JSON.parse(Buffer.from(value, 'base64url').toString()) as Begun
     return begun.state === state && begun.until > Date.now() ? begun : undefined
   }
+}
+
+/** A provider expects 400, whatever is wrong (OpenID Connect Back-Channel Logout 1.0, 2.8). */
+function invalidLogout(problems: PlinthError['errors']): PlinthError {
+  const found = (problems ?? []).map(({ message }) => ({ path: '/logout_token', message }))
+  return errors.INVALID_REQUEST.with({ errors: found }, 'the logout')
 }
 
 /** An address on the origin of the app, and nowhere else. @throws {PlinthError} INVALID_REQUEST */

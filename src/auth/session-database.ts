@@ -1,10 +1,11 @@
 import type { Kysely } from 'kysely'
 import { sql } from 'kysely'
 import { currentTransaction } from '../database/current-transaction.ts'
+import { inBatches } from '../database/insert.ts'
 import { instant } from '../database/instant.ts'
 import { dialectOf, portable } from '../database/portable.ts'
 import type { Timestamp } from '../database/types.ts'
-import type { SessionStore } from './session-store.ts'
+import type { SessionGroups, SessionStore } from './session-store.ts'
 
 interface SessionRow {
   id: string
@@ -20,7 +21,7 @@ const TABLE = 'plinth_session'
 /** Which part of its time has to be over before a row is written again, so that not every request writes. */
 const WORTH_WRITING = 0.1
 
-/** A table of its own, which is made where it is missing, at the latest with the first session. */
+/** A table of its own, which is made where it is missing, at the latest with the first session. Groups are in rows of it, too. */
 export class DatabaseStore implements SessionStore {
   readonly #db: Kysely<SessionTables>
   #prepared: Promise<void> | undefined
@@ -38,7 +39,7 @@ export class DatabaseStore implements SessionStore {
     return this.#prepared
   }
 
-  async add(id: string, value: string, ttl: number): Promise<void> {
+  async add(id: string, value: string, ttl: number, groups?: SessionGroups): Promise<void> {
     const db = await this.#open()
     const now = Date.now()
     // Nobody reads what is over, so it is put away here.
@@ -46,9 +47,14 @@ export class DatabaseStore implements SessionStore {
       .deleteFrom(TABLE)
       .where('expires_at', '<=', instant(new Date(now)))
       .execute()
+    const members = (groups?.names ?? []).map((name) => ({
+      id: memberOf(name, id),
+      value: id,
+      expires_at: new Date(now + (groups?.ttl ?? 0)),
+    }))
     await db
       .insertInto(TABLE)
-      .values({ id, value, expires_at: new Date(now + ttl) })
+      .values([{ id, value, expires_at: new Date(now + ttl) }, ...members])
       .execute()
   }
 
@@ -75,11 +81,32 @@ export class DatabaseStore implements SessionStore {
     await db.deleteFrom(TABLE).where('id', '=', id).execute()
   }
 
+  async deleteGroup(name: string): Promise<void> {
+    const db = await this.#open()
+    const members = await db
+      .selectFrom(TABLE)
+      .select(['id', 'value'])
+      .where('id', '>', memberOf(name, ''))
+      .where('id', '<', memberOf(name, '~'))
+      .execute()
+    const ids = members.flatMap(({ id, value }) => [id, value])
+    for (const batch of inBatches(ids, 1000))
+      await db.deleteFrom(TABLE).where('id', 'in', batch).execute()
+  }
+
   /** Within the transaction of the code under way, as SQLite has one connection. */
   async #open(): Promise<Kysely<SessionTables>> {
     await this.prepare()
     return currentTransaction(this.#db) ?? this.#db
   }
+}
+
+/**
+ * The id of a row that says of a session that it is in a group: with half of the name, which is a digest and as good as all of it, for
+ * both to fit. The members of a group are beside each other.
+ */
+function memberOf(name: string, session: string): string {
+  return `${name.slice(0, 20)}.${session}`
 }
 
 async function createTable(db: Kysely<SessionTables>): Promise<void> {

@@ -1,13 +1,23 @@
 import { LRUCache } from 'lru-cache'
 
+/** What sessions have in common that end together: somebody, a login at a provider. */
+export interface SessionGroups {
+  /** Their names, digests of 43 letters, digits, `-` and `_`. */
+  readonly names: readonly string[]
+  /** Milliseconds after which the session has ended in any case. */
+  readonly ttl: number
+}
+
 /** Where sessions are kept, as texts by a key; each until nobody has read it for `ttl` milliseconds. */
 export interface SessionStore {
   /** A key is never written twice. */
-  add(key: string, value: string, ttl: number): Promise<void>
+  add(key: string, value: string, ttl: number, groups?: SessionGroups): Promise<void>
   /** Keeps it on for another `ttl`; what has been deleted meanwhile stays away. */
   read(key: string, ttl: number): Promise<string | undefined>
   /** Of no effect where there is none. */
   delete(key: string): Promise<void>
+  /** Deletes all that were added with a group of that name. */
+  deleteGroup(name: string): Promise<void>
 }
 
 /** What of a client of Redis is used. */
@@ -15,13 +25,28 @@ export interface RedisCommands {
   set(key: string, value: string, unit: 'PX', ttl: number): Promise<unknown>
   getex(key: string, unit: 'PX', ttl: number): Promise<string | null>
   del(key: string): Promise<unknown>
+  zadd(key: string, score: number, member: string): Promise<unknown>
+  zrange(key: string, first: number, last: number): Promise<string[]>
+  zrem(key: string, ...members: string[]): Promise<unknown>
+  zremrangebyscore(key: string, least: number, most: number): Promise<unknown>
+  pexpire(key: string, ttl: number): Promise<unknown>
 }
 
-/** Redis 6.2 or newer. */
+/** Redis 6.2 or newer. A group is a sorted set of keys, by when their sessions have ended in any case. */
 export function createRedisStore(redis: RedisCommands): SessionStore {
   const nameOf = (key: string) => `plinth:session:${key}`
+  const groupOf = (name: string) => `plinth:session-group:${name}`
   return {
-    async add(key, value, ttl) {
+    async add(key, value, ttl, groups) {
+      const now = Date.now()
+      // First: a session that is in no group would not end with it.
+      for (const name of groups?.names ?? []) {
+        const group = groupOf(name)
+        const end = groups?.ttl ?? 0
+        await redis.zadd(group, now + end, key)
+        await redis.zremrangebyscore(group, 0, now)
+        await redis.pexpire(group, end)
+      }
       await redis.set(nameOf(key), value, 'PX', ttl)
     },
     async read(key, ttl) {
@@ -30,15 +55,35 @@ export function createRedisStore(redis: RedisCommands): SessionStore {
     async delete(key) {
       await redis.del(nameOf(key))
     },
+    async deleteGroup(name) {
+      const group = groupOf(name)
+      const keys = await redis.zrange(group, 0, -1)
+      // One by one: in a cluster they are in several places.
+      for (const key of keys) await redis.del(nameOf(key))
+      // What has come meanwhile stays known.
+      if (keys.length > 0) await redis.zrem(group, ...keys)
+    },
   }
 }
 
 /** In this process alone; the ten thousand that were used last. */
 export function createMemoryStore(): SessionStore {
-  const kept = new LRUCache<string, { value: string; until: number }>({ max: 10_000 })
+  const groups = new Map<string, Set<string>>()
+  const leave = (key: string, { names }: { names: readonly string[] }) => {
+    for (const name of names) {
+      const group = groups.get(name)
+      group?.delete(key)
+      if (group?.size === 0) groups.delete(name)
+    }
+  }
+  const kept = new LRUCache<string, { value: string; until: number; names: readonly string[] }>({
+    max: 10_000,
+    dispose: (one, key) => leave(key, one),
+  })
   return {
-    async add(key, value, ttl) {
-      kept.set(key, { value, until: performance.now() + ttl })
+    async add(key, value, ttl, { names } = { names: [], ttl }) {
+      kept.set(key, { value, until: performance.now() + ttl, names })
+      for (const name of names) groups.set(name, (groups.get(name) ?? new Set()).add(key))
     },
     async read(key, ttl) {
       const found = kept.get(key)
@@ -49,6 +94,9 @@ export function createMemoryStore(): SessionStore {
     },
     async delete(key) {
       kept.delete(key)
+    },
+    async deleteGroup(name) {
+      for (const key of [...(groups.get(name) ?? [])]) kept.delete(key)
     },
   }
 }

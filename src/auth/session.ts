@@ -79,16 +79,23 @@ export class Sessions {
   /**
    * Begins a session under a new id, and ends the one that the request has.
    *
+   * @param groups with which it ends (`endGroup`), by names
    * @throws {PlinthError} CROSS_ORIGIN, AUTH_UNAVAILABLE, USER_INVALID; UNAUTHENTICATED where users are looked up, and it is none
    */
-  async begin(request: FastifyRequest, reply: FastifyReply, user: User): Promise<void> {
+  async begin(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    user: User,
+    groups: readonly string[] = [],
+  ): Promise<void> {
     const { store, idle, lifetime, origins, load } = this.#settings
     assertOwnPage(request, origins)
     const found = await (load ? available(load(assertUser(user).id)) : { user: assertUser(user) })
     if (!found) throw errors.UNAUTHENTICATED()
     const kept: Kept = { ...found, until: Date.now() + lifetime }
     const id = randomBytes(32).toString('base64url')
-    await available(store.add(keyOf(id), JSON.stringify(kept), idle))
+    const within = { names: groups.map(keyOf), ttl: lifetime }
+    await available(store.add(keyOf(id), JSON.stringify(kept), idle, within))
     await this.#drop(request)
     this.#cookie.write(reply, id, Math.floor(lifetime / 1000))
   }
@@ -98,6 +105,11 @@ export class Sessions {
     assertOwnPage(request, this.#settings.origins)
     await this.#drop(request)
     this.#cookie.clear(reply)
+  }
+
+  /** Ends all sessions that have begun within a group of that name. @throws {PlinthError} AUTH_UNAVAILABLE: then they have not ended */
+  async endGroup(name: string): Promise<void> {
+    await available(this.#settings.store.deleteGroup(keyOf(name)))
   }
 
   async #drop(request: FastifyRequest): Promise<void> {
@@ -133,6 +145,7 @@ function withNext(page: string, request: FastifyRequest): string {
   return `${page}?next=${encodeURIComponent(originalUrl)}`
 }
 
+/** Of what names a session or a group: no store has the name. */
 function keyOf(id: string): string {
   return hash('sha256', id, 'base64url')
 }

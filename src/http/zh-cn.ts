@@ -202,6 +202,8 @@ const phrases: Language['phrases'] = {
   'the keys of the issuer do not come': '无法取得签发者的密钥',
   'the endpoints of the OpenID provider do not come': '无法取得 OpenID 提供方的端点',
   'the OpenID provider does not answer': 'OpenID 提供方没有响应',
+  'the OpenID provider tells no keys by which its tokens are signed':
+    'OpenID 提供方没有给出用于签名其令牌的密钥',
 }
 
 const language: Language = { messages, phrases }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import type { Server } from 'node:http'
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
@@ -106,6 +107,9 @@ async function provide(t: Test, port: number, service: string, settings: object 
     ],
     cookies: { keys: ['a key for cookies'] },
     pkce: { required: () => true },
+    features: { backchannelLogout: { enabled: true } },
+    // Its dispatcher reaches public addresses alone.
+    fetch: (url, { dispatcher: _, ...init } = {}) => fetch(url, init),
     claims: { openid: ['sub'], profile: ['name'] },
     findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, name: `Name of ${id}` }) }),
   })
@@ -286,6 +290,39 @@ t.test('a session that was there before the login is another afterwards', async 
   t.equal(await who(mallory), 401)
 })
 
+for (const isNamed of [true, false])
+  t.test(
+    `who logs out of the provider is out of the service (${isNamed ? 'of that login' : 'of all'})`,
+    async (t) => {
+      const port = await freePort()
+      const issuer = `http://127.0.0.1:${port}`
+      const { url, who } = await serve(t, issuer, { backchannelLogout: true })
+      await provide(t, port, url, {
+        backchannel_logout_uri: `${url}/oidc/backchannel-logout`,
+        backchannel_logout_session_required: isNamed,
+      })
+      const [here, there, bob] = [new Browser(), new Browser(), new Browser()]
+      await here.visit(`${url}/oidc/login?next=/page`, 'ann')
+      await there.visit(`${url}/oidc/login?next=/page`, 'ann')
+      await bob.visit(`${url}/oidc/login?next=/page`, 'bob')
+      const all = async () => [await who(here), await who(there), await who(bob)]
+      t.strictSame(await all(), [{ id: 'ann' }, { id: 'ann' }, { id: 'bob' }])
+      await logOutOfProvider(here, issuer)
+      t.strictSame(await all(), [401, isNamed ? { id: 'ann' } : 401, { id: 'bob' }])
+      await here.visit(`${url}/oidc/login?next=/page`, 'ann')
+      t.strictSame(await who(here), { id: 'ann' }, 'and may come back')
+    },
+  )
+
+async function logOutOfProvider(browser: Browser, issuer: string): Promise<void> {
+  const form = await browser.ask(`${issuer}/session/end`)
+  const [, xsrf = ''] = /name="xsrf" value="(\w+)"/.exec(form.text) ?? []
+  await browser.ask(`${issuer}/session/end/confirm`, {
+    method: 'POST',
+    body: new URLSearchParams({ xsrf, logout: 'yes' }),
+  })
+}
+
 /** What pretends to be a provider. */
 interface Fake {
   url: string
@@ -430,6 +467,165 @@ for (const [what, forge] of Object.entries({ ...forged, '': signed }))
     ])
       t.notOk(log.join('\n').includes(secret))
   })
+
+const LOGOUT = 'http://schemas.openid.net/event/backchannel-logout'
+
+/** What a logout token says of ann's login `s1`. */
+function logoutOf({ url }: { url: string }): Record<string, unknown> {
+  const times = { iat: seconds(0), exp: seconds(120) }
+  return {
+    iss: url,
+    aud: 'shop',
+    sub: 'ann',
+    sid: 's1',
+    jti: randomUUID(),
+    ...times,
+    events: { [LOGOUT]: {} },
+  }
+}
+
+const forgedLogouts: Record<string, [Forge, reason: string]> = {
+  'another issuer': [
+    (claims) => signed({ ...claims, iss: 'https://evil.example' }),
+    'is of another issuer',
+  ],
+  'no issuer': [({ iss: _, ...claims }) => signed(claims), 'lacks a claim'],
+  'another audience': [
+    (claims) => signed({ ...claims, aud: 'other' }),
+    'is of another issuer, or for another',
+  ],
+  'no audience': [({ aud: _, ...claims }) => signed(claims), 'lacks a claim'],
+  'no time': [({ iat: _, ...claims }) => signed(claims), 'lacks a claim'],
+  'it does not end': [({ exp: _, ...claims }) => signed(claims), 'lacks a claim'],
+  'it has expired': [(claims) => signed({ ...claims, exp: seconds(-3600) }), 'has expired'],
+  'it comes from the future': [
+    (claims) => signed({ ...claims, iat: seconds(3600) }),
+    'is not valid yet',
+  ],
+  'no id': [({ jti: _, ...claims }) => signed(claims), 'lacks a claim'],
+  'no events': [({ events: _, ...claims }) => signed(claims), 'lacks a claim'],
+  'another event': [
+    (claims) => signed({ ...claims, events: { other: {} } }),
+    'is not for a logout',
+  ],
+  'an event that is none': [
+    (claims) => signed({ ...claims, events: { [LOGOUT]: true } }),
+    'is not for a logout',
+  ],
+  'null as events': [(claims) => signed({ ...claims, events: null }), 'is not for a logout'],
+  'events that are none': [
+    (claims) => signed({ ...claims, events: LOGOUT }),
+    'is not for a logout',
+  ],
+  'a nonce': [(claims) => signed({ ...claims, nonce: 'n' }), 'has a nonce'],
+  nobody: [({ sub: _, sid: __, ...claims }) => signed(claims), 'names nobody'],
+  'a login that is none': [(claims) => signed({ ...claims, sid: 1 }), 'names nobody'],
+  'an ID token': [({ jti: _, events: __, ...claims }) => signed(claims), 'lacks a claim'],
+  'not signed': [(claims) => sign({ alg: 'none' }, claims), 'has an algorithm'],
+  'signed by another key': [
+    (claims) => sign({ alg: 'RS256', kid: 'a' }, claims, OTHER.privateKey),
+    'is not signed with a key that is known',
+  ],
+  'signed by a key that nobody knows': [
+    (claims) => sign({ alg: 'RS256', kid: 'b' }, claims, OTHER.privateKey),
+    'is signed with a key that is not known',
+  ],
+  'signed with the public key': [
+    (claims) => sign({ alg: 'HS256', kid: 'a' }, claims, KEY.pem),
+    'has an algorithm',
+  ],
+  'signed with the secret of the client': [
+    (claims) => sign({ alg: 'HS256' }, claims, CLIENT.clientSecret),
+    'has an algorithm',
+  ],
+  'an algorithm that nobody has said': [
+    (claims) => sign({ alg: 'RS512', kid: 'a' }, claims, KEY.privateKey),
+    'has an algorithm',
+  ],
+  'an extension': [
+    (claims) => sign({ alg: 'RS256', kid: 'a', crit: ['x'], x: 1 }, claims, KEY.privateKey),
+    'wants extensions',
+  ],
+  'what is no token': [() => 'a.b', 'cannot be read'],
+}
+
+t.test('a session is ended by a logout token that is right, once', async (t) => {
+  const provider = await fake(t)
+  const { url, who, log } = await serve(t, provider.url, { backchannelLogout: true })
+  const ann = new Browser()
+  const logIn = async () => {
+    const { callback, nonce } = await comeBack(url, ann)
+    provider.token = () => tokens(signed({ ...claimsOf(provider, nonce), sid: 's1' }))
+    t.equal((await ann.ask(callback)).status, 302)
+  }
+  const send = async (body: string | URLSearchParams, headers = {}) =>
+    await new Browser().ask(`${url}/oidc/backchannel-logout`, { method: 'POST', body, headers })
+  const logOut = async (token: string) => await send(new URLSearchParams({ logout_token: token }))
+  await logIn()
+  for (const [what, [forge, reason]] of Object.entries(forgedLogouts)) {
+    const token = String(forge(logoutOf(provider)))
+    const { status, json } = await logOut(token)
+    t.equal(status, 400, what)
+    const [problem] = json().errors as { path: string; message: string }[]
+    t.equal(json().code, 'INVALID_REQUEST')
+    t.equal(problem?.path, '/logout_token')
+    t.ok(problem?.message.startsWith(`the token ${reason}`), `${what}: ${problem?.message}`)
+    t.notOk(log.join('\n').includes(token))
+  }
+  const twice = new URLSearchParams({ logout_token: signed(logoutOf(provider)) })
+  twice.append('logout_token', signed(logoutOf(provider)))
+  for (const body of ['', 'logout_token=', twice])
+    t.match((await send(new URLSearchParams(body))).json(), {
+      errors: [{ message: 'expected one token' }],
+    })
+  t.equal((await send(new URLSearchParams({ logout_token: 'x'.repeat(20_000) }))).status, 413)
+  t.equal((await send('{}', { 'content-type': 'application/json' })).status, 415)
+  const bare = await new Browser().ask(`${url}/oidc/backchannel-logout`, { method: 'POST' })
+  t.equal(bare.status, 400)
+  t.strictSame(await who(ann), { id: 'ann' }, 'nothing of that has ended it')
+
+  const other = { ...logoutOf(provider), sid: 's2' }
+  t.equal((await logOut(signed(other))).status, 200)
+  t.strictSame(await who(ann), { id: 'ann' }, 'nor that of another login')
+  const token = signed(logoutOf(provider))
+  const out = await logOut(token)
+  t.strictSame([out.status, out.text, out.cookies], [200, '', []])
+  t.equal(await who(ann), 401)
+  await logIn()
+  t.match((await logOut(token)).json(), { errors: [{ message: 'the token was used before' }] })
+  t.strictSame(await who(ann), { id: 'ann' })
+  const { sid: _, ...all } = logoutOf(provider)
+  t.equal((await logOut(signed(all))).status, 200)
+  t.equal(await who(ann), 401, 'where it names no login, all of ann')
+})
+
+t.test('a logout token whose keys do not come is for later: 503', async (t) => {
+  const provider = await fake(t)
+  provider.keys = (reply) => reply.code(500).send({})
+  const send = async (url: string) => {
+    const body = new URLSearchParams({ logout_token: signed(logoutOf(provider)) })
+    const { status, json } = await new Browser().ask(`${url}/oidc/backchannel-logout`, {
+      method: 'POST',
+      body,
+    })
+    return [status, json().code]
+  }
+  const { url } = await serve(t, provider.url, { backchannelLogout: true })
+  t.strictSame(await send(url), [503, 'AUTH_UNAVAILABLE'])
+  for (const more of [
+    { jwks_uri: undefined },
+    { id_token_signing_alg_values_supported: ['HS256'] },
+  ]) {
+    provider.metadata = () => ({ ...metadataOf(provider.url), ...more })
+    const fresh = await serve(t, provider.url, { backchannelLogout: true })
+    t.strictSame(await send(fresh.url), [503, 'AUTH_UNAVAILABLE'])
+  }
+  const { url: without } = await serve(t, provider.url)
+  const { status } = await new Browser().ask(`${without}/oidc/backchannel-logout`, {
+    method: 'POST',
+  })
+  t.equal(status, 404, 'unless it is asked for, nothing is there')
+})
 
 t.test('refused before the provider is asked: what comes back with something else', async (t) => {
   const provider = await fake(t)
@@ -713,6 +909,7 @@ t.test('what is wrong with its options keeps an app from starting', async (t) =>
     [{ clientId: 'shop', issuer, loggedOut: '//evil.example' }, 'loggedOut is another text'],
     [{ clientId: 'shop', issuer, callback: '/oidc/callback' }, 'callback is another text'],
     [{ clientId: 'shop', issuer, timeout: 0 }, 'timeout is 0, expected'],
+    [{ clientId: 'shop', issuer, backchannelLogout: 1 }, 'backchannelLogout is 1, expected'],
   ]
   for (const [options, told] of cases) {
     const app = Fastify()

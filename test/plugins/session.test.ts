@@ -40,6 +40,11 @@ async function serve(t: Test, { attach, ...options }: Given = {}) {
     await reply.login(params as { id: string })
     return 'in'
   })
+  app.post('/join/:groups', async (request, reply) => {
+    const { groups } = request.params as { groups: string }
+    await app.sessions.begin(request, reply, { id: groups }, groups.split('+'))
+    return 'in'
+  })
   app.post('/logout', async (_, reply) => {
     await reply.logout()
     return 'out'
@@ -152,6 +157,7 @@ function watched(): SessionStore & { asked: string[]; values: string[] } {
       return store.read(key, ttl)
     },
     delete: (key) => store.delete(key),
+    deleteGroup: (name) => store.deleteGroup(name),
   }
 }
 
@@ -282,6 +288,63 @@ t.test('a session ends when it is not used, or at last (redis)', async (t) => {
   await ann.ask('POST /login/ann')
   for (const name of await app.redis.keys('*')) await app.redis.pexpire(name, 0)
   t.equal(await ann.who(), 401)
+})
+
+/** Sessions that have something in common. */
+async function endTogether(t: Test, given: Given): Promise<FastifyInstance> {
+  const { app, browser } = await serve(t, given)
+  const [first, second, other] = [browser(), browser(), browser()]
+  const all = async () => [await first.who(), await second.who(), await other.who()]
+  await first.ask('POST /join/one+ann')
+  await second.ask('POST /join/two+ann')
+  await other.ask('POST /join/three+bob')
+  await app.sessions.endGroup('ann+one')
+  await app.sessions.endGroup('on')
+  t.strictSame(await all(), ['one+ann', 'two+ann', 'three+bob'])
+  await app.sessions.endGroup('one')
+  t.strictSame(await all(), [401, 'two+ann', 'three+bob'])
+  await first.ask('POST /join/one+ann')
+  t.strictSame(await all(), ['one+ann', 'two+ann', 'three+bob'])
+  await app.sessions.endGroup('ann')
+  t.strictSame(await all(), [401, 401, 'three+bob'])
+  await app.sessions.endGroup('ann')
+  await second.ask('POST /join/two+ann')
+  await second.ask('POST /logout')
+  await app.sessions.endGroup('two')
+  await second.ask('POST /login/ann')
+  t.strictSame(await all(), [401, 'ann', 'three+bob'])
+  return app
+}
+
+t.test('sessions end together (memory)', (t) => endTogether(t, { store: createMemoryStore() }))
+
+onEveryDatabase(t, 'sessions end together', async (t, { url, db }) => {
+  await endTogether(t, { attach: async (app) => await app.register(database, { url }) })
+  const rows = await db.selectFrom('plinth_session').select(['id', 'value']).execute()
+  const users = rows.flatMap(({ value }) => /"user":\{"id":"(.*?)"/.exec(String(value))?.[1] ?? [])
+  t.strictSame(users.toSorted(), ['ann', 'three+bob'])
+})
+
+t.test('sessions end together (redis)', async (t) => {
+  const server = await ownRedis(t)
+  const { redis: own } = await endTogether(t, {
+    attach: async (app) => await app.register(redis, { url: server.url, ...PATIENT }),
+  })
+  const groups = (await own.keys('*')).filter((key) => key.startsWith('plinth:session-group:'))
+  t.equal(groups.length, 4, 'those of sessions that have ended otherwise go by themselves')
+  for (const group of groups) {
+    t.match(group, /:[\w-]{43}$/)
+    const left = await own.pttl(group)
+    t.ok(left > 11 * HOUR && left <= 12 * HOUR)
+  }
+  const pass = passTime(t, [Date])
+  pass(13 * HOUR)
+  const { app, browser } = await serve(t, {
+    attach: async (app) => await app.register(redis, { url: server.url, ...PATIENT }),
+  })
+  await browser().ask('POST /join/one+ann+three+bob')
+  const sizes = await Promise.all(groups.map(async (group) => await app.redis.zcard(group)))
+  t.strictSame(sizes, [1, 1, 1, 1], 'what is over is put away')
 })
 
 t.test('a store that is away lets nobody in, and ends no session', async (t) => {
