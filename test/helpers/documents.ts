@@ -10,14 +10,17 @@ export const documents = globSync(['README.md', 'docs/**/*.md', 'examples/*/READ
   cwd: root,
 }).filter((path) => Object.keys(examplesOf(path)).length > 0)
 
-/** The TypeScript of a document, by the path that its first line names. */
+/** The TypeScript of a document, by the path that its first line names: of two with one path the first would be looked at by nobody. */
 function examplesOf(document: string): Record<string, string> {
   const text = readFileSync(join(root, document), 'utf8')
   const blocks = Array.from(text.matchAll(BLOCK), ([, path, code = ''], index) => [
     path ?? `example-${index}.ts`,
     code,
   ])
-  return Object.fromEntries(blocks)
+  const examples = Object.fromEntries(blocks)
+  if (Object.keys(examples).length < blocks.length)
+    throw new Error(`${document} has two examples of one path: ${blocks.map(([path]) => path)}`)
+  return examples
 }
 
 /** Writes the examples of each document into a folder of its own, `folder/docs/cache.md/src/service.ts`. */
