@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
+import { askSamples } from '../src/auth/sample-decisions.ts'
 import { createMigrator } from '../src/database/migrator.ts'
 import { createSeeder } from '../src/database/seeder.ts'
 import type { ServiceDefinition } from '../src/define-service.ts'
@@ -165,6 +166,18 @@ onEveryDatabase(
     t.equal((await app.inject(note)).statusCode, 401)
     process.env.JWT_KEY = JWT_KEY
     t.teardown(() => delete process.env.JWT_KEY)
+    const { default: samples } = await load('access.ts')
+    const asked = await askSamples(app, samples)
+    t.strictSame(
+      asked.flatMap(({ problems }) => problems),
+      [],
+    )
+    t.strictSame(asked.find(({ operation }) => operation === 'notes.remove')?.gets, {
+      nobody: 401,
+      ann: 'yes',
+      bob: 404,
+    })
+    t.strictSame(await db.selectFrom('note').selectAll().execute(), [], 'it is undone')
     const { sign } = await load('sign.ts')
     const { statuses } = await load('test/access.ts')
     const all = (status: number) => ({ nobody: status, ann: status, bob: status })
