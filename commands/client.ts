@@ -54,7 +54,7 @@ export default class Client extends BaseCommand {
       )
     const { root } = this.locate()
     const { readDocument } = await import('../src/openapi/client/document.ts')
-    const { findOperations } = await import('../src/openapi/client/operations.ts')
+    const { findOperations } = await import('../src/openapi/client/find-operations.ts')
     const { generateClient } = await import('../src/openapi/client/generate.ts')
     const { placeFiles } = await import('../src/openapi/client/sealed.ts')
     const document = await readDocument(args.document)

@@ -1,18 +1,15 @@
 import type { JsonSchema } from '../resource/schema.ts'
+import { fits, formsOf, type Placed, resolved } from './schema-forms.ts'
 import {
   type Bound,
   type Form,
-  fits,
-  formsOf,
   type ListForm,
   type NumberForm,
   type ObjectForm,
-  type Placed,
-  resolved,
   type Schema,
   schemaOf,
   Unclear,
-} from './schema-forms.ts'
+} from './value-form.ts'
 
 /** A rule that values of one schema may break in another. */
 export interface Difference {

@@ -1,4 +1,4 @@
-import type { Found } from './operations.ts'
+import type { Found } from './find-operations.ts'
 
 /** What of a document is wanted. */
 export interface Selection {
