@@ -1,20 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { Ajv2019 } from 'ajv/dist/2019.js'
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify from 'fastify'
 import { Pool } from 'undici'
-import {
-  createApp,
-  createClient,
-  defineModule,
-  defineResource,
-  defineService,
-  Type,
-} from '../src/index.ts'
-import type { Took } from './tasks-child.ts'
+import { createClient, defineModule, defineResource, defineService, Type } from '../src/index.ts'
+import { beAsked, measureCalls, side, spent, startService, url } from './calling.ts'
 
 // A process that serves a resource, or calls it as often as it is told, by the kit's client or by hand, and says how long that took.
 
-const [side = '', url = ''] = process.argv.slice(2)
 /** How many are under way at once. */
 const CALLING = 50
 
@@ -39,28 +31,15 @@ const theirs = defineService({ name: 'theirs', modules: { cities } })
 type Find = (input: { id: number; tags: string[] }) => Promise<unknown>
 
 if (side.endsWith('server')) {
-  process.on('message', () => process.send?.(spent()))
-  process.send?.(await (side === 'plinth-server' ? serveKit() : serveBare()))
+  beAsked(await (side === 'plinth-server' ? serveKit() : serveBare()), () => spent())
 } else {
-  const call = await (side === 'plinth' ? startKit() : startBare())
-  process.on('message', async (count: number) => process.send?.(await measure(call, count)))
-  process.send?.('ready')
-}
-process.on('disconnect', () => process.exit())
-
-function start(name: string, modules: object): Promise<FastifyInstance> {
-  const env = { NODE_ENV: 'production', LOG_LEVEL: 'silent', CONTRACT: 'true' }
-  return createApp(defineService({ name, modules: modules as never }), { env }) as never
-}
-
-/** Milliseconds on a CPU. */
-function spent(since?: NodeJS.CpuUsage): number {
-  const { user, system } = process.cpuUsage(since)
-  return (user + system) / 1000
+  const find = await (side === 'plinth' ? startKit() : startBare())
+  const call = (id: number) => find({ id, tags: ['capital', 'river'] })
+  beAsked('ready', (count) => measureCalls({ call }, CALLING, count))
 }
 
 async function serveKit(): Promise<string> {
-  const app = await start(theirs.name, theirs.modules)
+  const app = await startService(theirs.name, theirs.modules)
   return await app.listen({ host: '127.0.0.1', port: 0 })
 }
 
@@ -86,7 +65,7 @@ async function serveBare(): Promise<string> {
 }
 
 async function startKit(): Promise<Find> {
-  const app = await start('ours', {})
+  const app = await startService('ours', {})
   const client = createClient<typeof theirs>({ url, limit: { connections: CALLING } })
   return (input) => app.run(() => client.cities.find(input))
 }
@@ -110,15 +89,4 @@ async function startBare(): Promise<Find> {
     if (!isResponse(data)) throw new TypeError(ajv.errorsText(isResponse.errors))
     return data
   }
-}
-
-async function measure(call: Find, count: number): Promise<Took> {
-  const began = performance.now()
-  const before = process.cpuUsage()
-  let next = 0
-  const lane = async () => {
-    while (next < count) await call({ id: ++next, tags: ['capital', 'river'] })
-  }
-  await Promise.all(Array.from({ length: CALLING }, lane))
-  return { time: performance.now() - began, cpu: spent(before) }
 }

@@ -2,10 +2,10 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { progress } from '../test/servers/ready.ts'
 import type { CachedRatio } from './cached.ts'
+import type { Took } from './calling.ts'
 import type { Options } from './options.ts'
 import { productionEnv } from './server.ts'
 import { median, typicalRatio } from './statistics.ts'
-import type { Took } from './tasks-child.ts'
 import { rotate } from './throughput.ts'
 
 /** How many calls each side makes in its turn. */

@@ -1,6 +1,7 @@
 import { Queue, Worker } from 'bullmq'
 import { createApp, defineModule, defineResource, defineService } from '../src/index.ts'
 import { KEEP, keepOptions } from '../src/task/bullmq/keep.ts'
+import type { Took } from './calling.ts'
 
 // A process that enqueues empty tasks and runs them, with the kit or with BullMQ alone, as many as it is told, and says
 // how long that took.
@@ -46,13 +47,6 @@ async function startBare(): Promise<() => Promise<unknown>> {
   })
   await Promise.all([queue.waitUntilReady(), worker.waitUntilReady()])
   return () => queue.add('empty', {})
-}
-
-export interface Took {
-  /** Milliseconds. */
-  time: number
-  /** Milliseconds on a CPU. */
-  cpu: number
 }
 
 /** From the first that is added until the last has run. */

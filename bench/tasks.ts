@@ -5,10 +5,10 @@ import { progress } from '../test/servers/ready.ts'
 import { redis } from '../test/servers/redis.ts'
 import type { Sandbox } from '../test/servers/sandbox.ts'
 import type { CachedRatio } from './cached.ts'
+import type { Took } from './calling.ts'
 import type { Options } from './options.ts'
 import { productionEnv } from './server.ts'
 import { median, typicalRatio } from './statistics.ts'
-import type { Took } from './tasks-child.ts'
 import { rotate } from './throughput.ts'
 
 /** How many tasks each side runs in its turn. */

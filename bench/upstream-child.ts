@@ -1,18 +1,11 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Pool } from 'undici'
-import {
-  createApp,
-  defineApi,
-  defineModule,
-  defineResource,
-  defineService,
-  Type,
-} from '../src/index.ts'
+import { defineApi, defineModule, defineResource, Type } from '../src/index.ts'
+import { beAsked, type Caller, measureCalls, side, startService, url } from './calling.ts'
 
 // A process that is the other system, or calls it as often as it is told, and says how long that took.
 
-const [side = '', url = ''] = process.argv.slice(2)
 const CONNECTIONS = 20
 const WAITING = 1000
 
@@ -25,19 +18,6 @@ const User = Type.Object({
   admin: Type.Boolean(),
 })
 
-export interface Took {
-  /** Milliseconds. */
-  time: number
-  /** Milliseconds on a CPU. */
-  cpu: number
-}
-
-/** What is measured, and in what each of those runs that call one after the other: the context of a request, which is there already. */
-interface Caller {
-  call(): Promise<unknown>
-  within(work: () => Promise<void>): Promise<void>
-}
-
 const CALLERS = {
   plinth: callKit,
   undici: callBare,
@@ -46,36 +26,21 @@ const CALLERS = {
   besides: () => callRoute(true),
 }
 
-process.on('disconnect', () => process.exit())
-if (side === 'system') await serve()
+if (side === 'system') serve()
 else {
   const caller = await CALLERS[side as keyof typeof CALLERS]()
-  process.on('message', async (count: number) => process.send?.(await measure(caller, count)))
-  process.send?.('ready')
+  beAsked('ready', (count) => measureCalls(caller, CONNECTIONS, count))
 }
 
-async function serve(): Promise<void> {
+function serve(): void {
   const body = JSON.stringify(USER)
   const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
   const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
     if (request.url !== '/hang') response.writeHead(200, headers).end(body)
   })
   server.listen(0, '127.0.0.1', () =>
-    process.send?.(`http://127.0.0.1:${(server.address() as AddressInfo).port}`),
+    beAsked(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, () => {}),
   )
-}
-
-/** The calls of one turn, as many at once as there are connections. */
-async function measure({ call, within }: Caller, count: number): Promise<Took> {
-  const began = performance.now()
-  const before = process.cpuUsage()
-  let left = count
-  const work = async () => {
-    while (left-- > 0) await call()
-  }
-  await Promise.all(Array.from({ length: CONNECTIONS }, () => within(work)))
-  const { user, system } = process.cpuUsage(before)
-  return { time: performance.now() - began, cpu: (user + system) / 1000 }
 }
 
 function callBare(): Caller {
@@ -86,9 +51,10 @@ function callBare(): Caller {
     if (statusCode !== 200) throw new Error(`status ${statusCode}`)
     return await body.json()
   }
-  return { call, within: (work) => work() }
+  return { call }
 }
 
+/** Called in the context of a request, which is there already. */
 async function callKit(): Promise<Caller> {
   const api = defineApi({ name: 'users', baseUrl: url, limit: { connections: CONNECTIONS } })
   const get = api.resource({
@@ -116,13 +82,9 @@ async function callRoute(hangs: boolean): Promise<Caller> {
     for (;;) await app.run(() => hang()).catch(() => {})
   }
   if (hangs) for (let i = 0; i < CONNECTIONS + WAITING; i++) again()
-  return { call: () => app.inject('/bench/free'), within: (work) => work() }
+  return { call: () => app.inject('/bench/free') }
 }
 
-async function start(resources: Parameters<typeof defineModule>[0]['resources'] & object) {
-  const modules = { bench: defineModule({ prefix: '/bench', resources }) }
-  const env = { NODE_ENV: 'production', LOG_LEVEL: 'silent' }
-  const app = await createApp(defineService({ name: 'bench', modules }), { env })
-  await app.ready()
-  return app
+function start(resources: Parameters<typeof defineModule>[0]['resources'] & object) {
+  return startService('bench', { bench: defineModule({ prefix: '/bench', resources }) })
 }

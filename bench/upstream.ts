@@ -2,11 +2,11 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { progress } from '../test/servers/ready.ts'
 import type { CachedRatio } from './cached.ts'
+import type { Took } from './calling.ts'
 import type { Options } from './options.ts'
 import { productionEnv } from './server.ts'
 import { median, typicalRatio } from './statistics.ts'
 import { rotate } from './throughput.ts'
-import type { Took } from './upstream-child.ts'
 
 /** How many calls each side makes in its turn. */
 const SLICE = 3000
