@@ -1,7 +1,10 @@
 import type { Socket } from 'node:net'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
 import type { ErrorDetail, PlinthError } from '../errors.ts'
 import { userIdOf } from '../resource/context.ts'
+
+/** The header in which another service says who it is, `orders/1.2.0`: anybody may say so. */
+export const CLIENT = 'x-client'
 
 /** Why a request failed, for its line in the log. */
 export interface Failure {
@@ -68,24 +71,28 @@ class Connection {
   #log(reply: FastifyReply, failure: Failure | undefined, answered: boolean): void {
     reply.failure = undefined
     const { request } = reply
+    const { status = answered ? reply.statusCode : undefined, ...why }: Partial<Failure> =
+      failure ?? {}
+    const isOurs = why.err !== undefined && (status === undefined || status < 400 || status >= 500)
+    const bytes = this.#countBytes(request)
+    const level = isOurs ? 'error' : 'info'
+    // What nobody writes down is not put together.
+    if (!isWritten(request.log, level)) return
     // Once: each access makes an object.
     const { url, config } = request.routeOptions
-    const { status = answered ? reply.statusCode : undefined, ...why } = failure ?? {}
     const line = {
       method: request.method,
       path: request.url.split('?', 1)[0],
       route: url,
       resource: config.resource,
       user: userIdOf(request),
+      client: clientOf(request),
       status,
-      bytes: this.#countBytes(request),
+      bytes,
       duration_ms: Math.round(reply.elapsedTime * 100) / 100,
       ...why,
     }
-    const isOurs =
-      failure?.err !== undefined && (status === undefined || status < 400 || status >= 500)
-    if (isOurs) request.log.error(line, 'request')
-    else request.log.info(line, 'request')
+    request.log[level](line, 'request')
   }
 
   /** `undefined` where they cannot be told apart: over HTTP/2, and where a request is injected. */
@@ -96,6 +103,18 @@ class Connection {
     this.#bytesWritten = bytesWritten
     return bytes
   }
+}
+
+/** Whether a logger, which need not be one of Pino's, writes lines of that level. */
+function isWritten(log: FastifyBaseLogger, level: string): boolean {
+  const { isLevelEnabled } = log as { isLevelEnabled?(level: string): boolean }
+  return isLevelEnabled?.call(log, level) ?? true
+}
+
+/** What says of itself to be a service, where it can be a name. */
+function clientOf({ headers }: FastifyRequest): string | undefined {
+  const name = headers[CLIENT]
+  return typeof name === 'string' && /^[\x21-\x7e]{1,100}$/.test(name) ? name : undefined
 }
 
 const ABORTED: Failure = { reason: 'aborted by the client' }

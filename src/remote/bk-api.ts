@@ -6,9 +6,9 @@ import { errors } from '../errors.ts'
 import type { ParsedAnswer } from '../http/envelope.ts'
 import type { Context, User } from '../resource/context.ts'
 import type { Resource } from '../resource/resource.ts'
+import { chooseParser } from './answered.ts'
 import { type ApiDefinition, type ApiResourceDefinition, defineApi } from './api.ts'
 import type { ApiCall, ApiFailure, ApiHeaders, ApiRequest, ApiSettings } from './api-settings.ts'
-import { chooseParser } from './performer.ts'
 
 interface BkApiAuth {
   /**

@@ -45,9 +45,11 @@ export class Connection {
   in(app: FastifyInstance): Connected {
     const clients: UpstreamClients | undefined = app.upstream
     if (!clients) throw errors.UPSTREAM_MISSING()
-    const known = this.#known.get(clients) ?? this.#connect(app, clients)
-    this.#known.set(clients, known)
-    return known
+    const known = this.#known.get(clients)
+    if (known) return known
+    const made = this.#connect(app, clients)
+    this.#known.set(clients, made)
+    return made
   }
 
   #connect({ config }: FastifyInstance, clients: UpstreamClients): Connected {

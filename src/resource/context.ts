@@ -173,6 +173,11 @@ export class Context {
     return this.#signal
   }
 
+  /** The signal; `undefined` where nothing can abort it, and none has to be made: what is called in `app.run`. */
+  get signalIfAny(): AbortSignal | undefined {
+    return this.#signal ?? this.#end?.signal
+  }
+
   /** Does what `signal.throwIfAborted()` would, without making a signal that nobody has asked for. */
   throwIfAborted(): void {
     const source = this.#signal ?? this.#end

@@ -76,6 +76,30 @@ class Call implements Timed, Waiter {
   /** Why it is over before there is an answer. */
   reason: unknown = undefined
   isLate = false
+  readonly #deadlines: DeadlineQueue<Call> | undefined
+  readonly #signal: AbortSignal | undefined
+  readonly #body: Readable | undefined
+
+  /** Ended by each of these, until it leaves them. */
+  constructor(
+    deadlines: DeadlineQueue<Call> | undefined,
+    signal: AbortSignal | undefined,
+    body: Readable | undefined,
+  ) {
+    this.#deadlines = deadlines
+    this.#signal = signal
+    this.#body = body
+    deadlines?.add(this)
+    signal?.addEventListener('abort', this)
+    // Whoever it comes from, it may break before it is sent.
+    body?.on('error', (error) => this.end(error))
+  }
+
+  leave(): void {
+    this.#deadlines?.remove(this)
+    this.#signal?.removeEventListener('abort', this)
+    this.#body?.destroy()
+  }
 
   end(reason: unknown): void {
     if (this.reason !== undefined) return
@@ -116,36 +140,15 @@ export class UpstreamClient {
    * @throws {UpstreamError} UPSTREAM_UNAVAILABLE, UPSTREAM_TIMEOUT, UPSTREAM_INVALID
    * @throws the reason of `signal`
    */
-  async send(request: UpstreamRequest, options: SendOptions): Promise<UpstreamAnswer> {
+  send(request: UpstreamRequest, options: SendOptions): Promise<UpstreamAnswer> {
     const { signal, timeout } = options
-    const { body } = request
-    const stream = body instanceof Readable ? body : undefined
+    const body = request.body instanceof Readable ? request.body : undefined
     if (signal?.aborted) {
-      stream?.destroy()
-      throw signal.reason
+      body?.destroy()
+      return Promise.reject(signal.reason)
     }
-    const call = new Call()
     const deadlines = timeout > 0 ? this.#deadlinesOf(timeout) : undefined
-    deadlines?.add(call)
-    signal?.addEventListener('abort', call)
-    // Whoever it comes from, it may break before it is sent.
-    stream?.on('error', (error) => call.end(error))
-    const leave = () => {
-      deadlines?.remove(call)
-      signal?.removeEventListener('abort', call)
-      stream?.destroy()
-    }
-    try {
-      const opened = this.#opened ?? (await this.#open())
-      const answer = await this.#sendAgain(opened, call, request, options)
-      // Its time goes on until its last byte.
-      if (answer.stream) answer.stream.once('close', leave)
-      else leave()
-      return answer
-    } catch (error) {
-      leave()
-      throw error
-    }
+    return this.#sendAgain(new Call(deadlines, signal, body), request, options)
   }
 
   /** Nothing can be sent any more; what is under way fails. */
@@ -179,31 +182,47 @@ export class UpstreamClient {
 
   /** Tries until there is an answer that stands. */
   async #sendAgain(
-    opened: Opened,
     call: Call,
     request: UpstreamRequest,
     options: SendOptions,
   ): Promise<UpstreamAnswer> {
-    const { idempotent, retry } = options
-    this.#budget.earn()
-    for (let attempts = 1; ; attempts++) {
-      const { answer, failure } = await this.#try(opened, call, request, options, attempts)
-      const mayRepeat =
-        retry !== false &&
-        idempotent &&
-        attempts < retry.attempts &&
-        !(request.body instanceof Readable)
-      const isWorth = answer ? isTransient(answer.status) : failure?.transient === true
-      const wait = mayRepeat && isWorth ? delayBefore(retry, attempts, retryAfterOf(answer)) : 0
-      const left = Math.min(call.at, options.expires ?? call.at) - performance.now()
-      if (!mayRepeat || !isWorth || wait >= left || !this.#budget.spend()) {
-        if (answer) return answer
-        throw this.#errorOf(failure as Failure, call, request, options, attempts)
+    let answered: UpstreamAnswer | undefined
+    try {
+      const opened = this.#opened ?? (await this.#open())
+      this.#budget.earn()
+      for (let attempts = 1; ; attempts++) {
+        const outcome = await this.#try(opened, call, request, options, attempts)
+        const wait = this.#waitAfter(outcome, call, request, options, attempts)
+        if (wait === undefined) {
+          answered = outcome.answer
+          if (answered) return answered
+          throw this.#errorOf(outcome.failure as Failure, call, request, options, attempts)
+        }
+        await pause(wait, call).catch((reason: unknown) => {
+          throw this.#errorOf(ended(reason), call, request, options, attempts)
+        })
       }
-      await pause(wait, call).catch((reason: unknown) => {
-        throw this.#errorOf(ended(reason), call, request, options, attempts)
-      })
+    } finally {
+      // Its time goes on until its last byte.
+      if (answered?.stream) answered.stream.once('close', () => call.leave())
+      else call.leave()
     }
+  }
+
+  /** Milliseconds until it is tried again; undefined: what has come of it stands. */
+  #waitAfter(
+    { answer, failure }: Outcome,
+    call: Call,
+    { body }: UpstreamRequest,
+    { idempotent, retry, expires = Number.POSITIVE_INFINITY }: SendOptions,
+    attempts: number,
+  ): number | undefined {
+    const isWorth = answer ? isTransient(answer.status) : failure?.transient === true
+    if (!isWorth || !retry || !idempotent || attempts >= retry.attempts) return undefined
+    if (body instanceof Readable) return undefined
+    const wait = delayBefore(retry, attempts, retryAfterOf(answer))
+    const left = Math.min(call.at, expires) - performance.now()
+    return wait < left && this.#budget.spend() ? wait : undefined
   }
 
   /** Sends it once, unless the breaker is open. */
@@ -217,6 +236,7 @@ export class UpstreamClient {
     const exchange = () => this.#exchange(dispatcher, call, request, options, attempts)
     const wait = () => this.#queue(breaker, call, exchange)
     if (!breaker) return wait()
+    if (breaker.state === CLOSED) return breaker.execute(wait)
     // One call is let through to see how it is. The others do not wait for it.
     if (breaker.state === HALF_OPEN) return BROKEN
     // It never fails but with this.
@@ -300,6 +320,7 @@ export class UpstreamClient {
 }
 
 // Of cockatiel's enum, which is not imported before it is needed.
+const CLOSED = 0
 const OPEN = 1
 const HALF_OPEN = 2
 

@@ -60,6 +60,28 @@ t.test('failures are logged under the same id, and never the query', async (t) =
   t.notMatch(JSON.stringify(logs), 'hunter2')
 })
 
+t.test('the line tells which service says that it calls', async (t) => {
+  const { app, logs } = await createService(t, { get })
+  const client = async (name: string) => {
+    logs.length = 0
+    await app.inject({ url: '/things/1', headers: { 'x-client': name } })
+    return logs.find(({ msg }) => msg === 'request')?.client
+  }
+  t.equal(await client('orders/1.2.0'), 'orders/1.2.0')
+  for (const strange of ['', 'a b', 'x'.repeat(101), 'é'])
+    t.equal(await client(strange), undefined, strange)
+})
+
+t.test('what is not written down leaves nothing', async (t) => {
+  const { app, logs } = await createService(t, { get })
+  logs.length = 0
+  app.log.level = 'error'
+  await app.inject('/things/1')
+  await app.inject('/things/0')
+  t.match(logs, [{ level: 50, status: 500, msg: 'request' }])
+  t.equal(logs.length, 1)
+})
+
 t.test('the line tells who asked, where that is known', async (t) => {
   const identify = ({ headers }: { headers: Record<string, unknown> }) =>
     headers['x-user'] === undefined ? null : { id: headers['x-user'] as string, name: 'Ann' }

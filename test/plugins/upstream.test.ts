@@ -59,6 +59,29 @@ t.test('the log tells when an upstream is not asked for a while', async (t) => {
   )
 })
 
+t.test('a call that succeeds is told where the log has lines of debug', async (t) => {
+  const { url } = await serveUpstream(t, (response, { url }) => {
+    const id = url === '/body' ? { request_id: 'of the body' } : {}
+    if (url === '/header') response.setHeader('x-request-id', 'theirs')
+    answerJson(response, { result: true, code: 0, data: { n: 1 }, ...id })
+  })
+  const api = defineApi({ name: 'counter', baseUrl: url, envelope: 'standard' })
+  const inHeader = api.resource({ summary: 'Count', path: '/header', response: Answer })
+  const inBody = api.resource({ summary: 'Count', path: '/body', response: Answer })
+  const { app, logs } = await createService(t, { inHeader, inBody })
+  const lines = () => logs.filter(({ upstream }) => upstream !== undefined)
+  await app.run(() => inHeader())
+  t.strictSame(lines(), [])
+  app.log.level = 'debug'
+  await app.run(() => inHeader())
+  await app.run(() => inBody())
+  const upstream = { api: 'counter', method: 'GET', status: 200, attempts: 1 }
+  t.match(lines(), [
+    { level: 20, upstream: { ...upstream, operation: 'things.inHeader', requestId: 'theirs' } },
+    { level: 20, upstream: { ...upstream, url: `${url}/body`, requestId: 'of the body' } },
+  ])
+})
+
 t.test('an app that is closed ends its calls', async (t) => {
   const arrived = createGate()
   const { url } = await serveUpstream(t, () => arrived.open())

@@ -436,7 +436,7 @@ t.test('a form, a multipart body with files, and a file alone', async (t) => {
     await put({ name: 'x', content: new Blob(['abc'], { type: 'text/css' }) })
     t.match(await failure(put({ name: 'x', content: 'text' as never })), {
       code: 'INVALID_REQUEST',
-      errors: [{ path: '/content', message: 'must be a Blob, bytes or a stream' }],
+      errors: [{ path: '/content', message: 'must be a file' }],
     })
     t.match(await failure(put.enqueue({ name: 'x', content: new Blob(['abc']) })), {
       code: 'TASK_INVALID',
