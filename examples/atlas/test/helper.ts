@@ -3,7 +3,7 @@ import { createSigner } from 'fast-jwt'
 import { type App, createApp } from 'plinth'
 import type { Test } from 'tap'
 import { createMigrator } from '../../../src/database/migrator.ts'
-import { type DatabaseDriver, databaseDrivers } from '../../../test/helpers/drivers.ts'
+import { databaseDrivers } from '../../../test/helpers/drivers.ts'
 import service from '../src/service.ts'
 import { AUDIENCE } from '../src/users.ts'
 
@@ -30,12 +30,15 @@ export function onEveryDatabase(
   test: (t: Test, app: Atlas) => Promise<void>,
 ) {
   for (const driver of databaseDrivers) {
-    t.test(`${name} (${driver.name})`, async (t) => test(t, await createAtlas(t, driver)))
+    t.test(`${name} (${driver.name})`, async (t) =>
+      test(t, await createAtlas(t, await driver.url(t))),
+    )
   }
 }
 
-async function createAtlas(t: Test, driver: DatabaseDriver): Promise<Atlas> {
-  const env = { NODE_ENV: 'test', JWT_KEY, DATABASE_URL: await driver.url(t) }
+/** A fresh Atlas on an empty database, ready. */
+export async function createAtlas(t: Test, url: string): Promise<Atlas> {
+  const env = { NODE_ENV: 'test', JWT_KEY, DATABASE_URL: url }
   const app = await createApp(service, { root, env, logger: false })
   t.teardown(() => app.close())
   await app.ready()
