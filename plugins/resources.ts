@@ -8,7 +8,6 @@ import {
   fromEarlier,
   invalidOption,
   isObject,
-  requirePackages,
 } from '../src/plugin-guards.ts'
 import type { RemoteOptions } from '../src/remote/remote-modules.ts'
 import type { BoundTable } from '../src/resource/bound.ts'
@@ -103,7 +102,6 @@ async function register(app: FastifyInstance, options: ResourcesOptions): Promis
   const { remote: settings = {}, ...served } = options
   serveResources(app, served)
   if (![...app.registry.listings()].some(({ module }) => module.remote !== undefined)) return
-  requirePackages('upstream', ['undici', 'cockatiel'])
   const { performElsewhere } = await import('../src/remote/remote-modules.ts')
   performElsewhere(app, settings)
 }

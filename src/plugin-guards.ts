@@ -2,6 +2,8 @@ import type { FastifyInstance } from 'fastify'
 import { errors, type PlinthError } from './errors.ts'
 import { envelopes } from './http/envelope.ts'
 
+export { missingPackages, requirePackages } from './packages.ts'
+
 /** What an option may have to be: in words, and how that is told. */
 const KINDS = {
   text: { words: 'a text', fits: (value: unknown) => typeof value === 'string' && value !== '' },
@@ -167,29 +169,4 @@ export function fromEarlier<T>(
       throw errors.PLUGIN_ORDER(plugin, earlier.plugin, earlier.plugin)
   })
   return undefined
-}
-
-/**
- * The error about those of `names` that are not installed, which are packages that the kit does not bring.
- *
- * @returns PACKAGE_MISSING; `undefined`: all are there
- */
-export function missingPackages(plugin: string, names: readonly string[]): PlinthError | undefined {
-  const missing = names.filter((name) => !isInstalled(name))
-  return missing.length > 0 ? errors.PACKAGE_MISSING(plugin, missing.join(' ')) : undefined
-}
-
-/** @throws {PlinthError} PACKAGE_MISSING, before they are needed */
-export function requirePackages(plugin: string, names: readonly string[]): void {
-  const error = missingPackages(plugin, names)
-  if (error) throw error
-}
-
-function isInstalled(name: string): boolean {
-  try {
-    import.meta.resolve(name)
-    return true
-  } catch {
-    return false
-  }
 }

@@ -360,7 +360,7 @@ await alone.register(tasks)
 alone.log.info({ port, inTransaction })
 `
 const CALLING = `
-import { createApp, defineApi, defineModule } from 'plinth'
+import { createApp, createClient, defineApi, defineModule } from 'plinth'
 
 const get = defineApi({ name: 'a', baseUrl: 'http://a' }).resource({ summary: 'Get', path: '/' })
 const modules = { a: defineModule({ resources: { get } }) }
@@ -368,7 +368,16 @@ const env = { ...process.env, DATABASE_URL: 'sqlite::memory:', DOCS: 'false' }
 const app = await createApp({ name: 'calling', modules }, { env, logger: false })
 await app.ready().catch((error) => console.log(error.message))
 await app.close()
+for (const auth of [undefined, { signature: { app: 'a', secret: 'b' } }]) {
+  try {
+    createClient({ url: 'http://a', auth })
+  } catch ({ code, message }) {
+    console.log(code, message)
+  }
+}
 `
+const UNDICI =
+  'plinth/plugins/upstream needs what is not installed here: npm install undici cockatiel'
 const NEEDY =
   'queues: PLUGIN_MISSING The plugin queues needs the plugin redis, which is not there: register it first\n'
 const MISSING = Object.entries(needed)
@@ -485,8 +494,7 @@ t.test('a project that installs the packed package', async (t) => {
       })
     }
     t.strictSame(await outcome(process.execPath, ['--input-type=module', '-e', CALLING], project), {
-      stdout:
-        'plinth/plugins/upstream needs what is not installed here: npm install undici cockatiel\n',
+      stdout: `${UNDICI}\nPACKAGE_MISSING ${UNDICI}\nPACKAGE_MISSING ${UNDICI} http-message-signatures\n`,
       stderr: '',
       code: 0,
     })

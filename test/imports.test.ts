@@ -17,7 +17,7 @@ const LAYERS: readonly RegExp[] = [
   /^src\/resource\//,
   /^src\/(cache|task|database|upstream)\//,
   /^src\/config\//,
-  /^src\/(abort|deadlines|errors)\.ts$/,
+  /^src\/(abort|deadlines|errors|packages)\.ts$/,
 ]
 const ATTACHED = LAYERS[8] as RegExp
 

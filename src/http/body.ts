@@ -41,7 +41,7 @@ function readJson(request: FastifyRequest, body: Buffer): unknown {
 }
 
 /** An encoding that nothing has decoded on the way here. */
-function problemOfEncoding({ headers }: FastifyRequest): PlinthError | undefined {
+export function problemOfEncoding({ headers }: FastifyRequest): PlinthError | undefined {
   const encoding = headers['content-encoding']
   if (encoding === undefined || /^(?:identity)?$/i.test(encoding)) return undefined
   return errors.UNSUPPORTED_ENCODING(encoding)

@@ -61,7 +61,7 @@ export function splitRequest(
 }
 
 /** Whether nothing but an object would do for `schema`. */
-function isObject(schema: JsonSchema, root: JsonSchema): boolean {
+export function isObject(schema: JsonSchema, root: JsonSchema): boolean {
   const { type, anyOf, oneOf = anyOf, allOf, items } = unfold(schema, root)
   if (type === 'object') return true
   if (type === 'array')

@@ -3,13 +3,12 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from
 import { errors } from '../errors.ts'
 import type { Access } from '../resource/access.ts'
 import type { CacheMode } from '../resource/cache-policy.ts'
-import type { CompiledResource } from '../resource/compiled.ts'
 import type { Context } from '../resource/context.ts'
 import type { AnyDefined } from '../resource/contract.ts'
 import { type Answer, execute } from '../resource/execute.ts'
 import { fromJson } from '../resource/json.ts'
 import type { PlacedLimit } from '../resource/rate-limit.ts'
-import { boundNumbers, hasSecrets, type JsonSchema } from '../resource/schema.ts'
+import { boundNumbers, type JsonSchema } from '../resource/schema.ts'
 import type { Security } from '../resource/security.ts'
 import {
   compileSerializer,
@@ -18,7 +17,8 @@ import {
 } from '../resource/serialize.ts'
 import { isAsyncIterable, isStream } from '../resource/stream.ts'
 import { compileExact, compileLater } from '../resource/validate.ts'
-import { assertReadableUrl, createBodyCheck, sendsBody } from './body.ts'
+import { ASYNC, allowsTasks, problemOfTask, taskOptionsOf } from './as-task.ts'
+import { assertReadableUrl, createBodyCheck } from './body.ts'
 import { asJson, type Envelope, successStatusOf, toSend } from './envelope.ts'
 import { evaluatePreconditions } from './precondition.ts'
 import { compileText } from './read-text.ts'
@@ -30,6 +30,7 @@ import {
   warnOfLongParameters,
 } from './request.ts'
 import { contextOf, setDeadline } from './request-context.ts'
+import { checkUpload, type UploadForm, uploadOf } from './upload.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -79,15 +80,20 @@ export function createRoute(
   // Where it is registered it has set that of all routes.
   const own = definition.timeout ?? (app.hasPlugin('deadline') ? undefined : timeout)
   const deadline = definition.timeout ?? timeout
-  const checkBody = hasBody(resource)
-    ? createBodyCheck(name, parts.body, definition.consumes !== undefined)
-    : undefined
+  const upload = uploadOf(name, resource, parts)
+  const checkBody = upload
+    ? checkUpload
+    : hasBody(resource) && createBodyCheck(name, parts.body, definition.consumes !== undefined)
   return {
     method: definition.method ?? 'GET',
     url,
-    config: { resource: name, definition, deadline, async, limits, ...(access && { access }) },
+    config: {
+      ...{ resource: name, definition, deadline, async, limits },
+      ...(access && { access }),
+      ...(upload && { upload }),
+    },
     schema: createRouteSchema(resource, compiled.response, parts, settings),
-    ...(app.responses.strict ? compilers : lateCompilers),
+    ...compilersFor(app.responses.strict, upload),
     ...(own !== undefined && { onRequest: setDeadline(own) }),
     ...(checkBody && { preValidation: checkBody }),
     handler: createHandler(name, resource, createMerge(parts), { ...settings, async }),
@@ -127,6 +133,16 @@ const lateCompilers: Compilers = {
   validatorCompiler: (part) =>
     compileLater(() => compilers.validatorCompiler(part) as ValidateFunction),
   serializerCompiler: compileSerializerLater,
+}
+
+/** What a form has is text, as what a query has. */
+function compilersFor(strict: boolean, upload: UploadForm | undefined): Compilers {
+  const chosen = strict ? compilers : lateCompilers
+  if (upload?.form !== 'multipart') return chosen
+  return {
+    ...chosen,
+    validatorCompiler: (part) => chosen.validatorCompiler({ ...part, httpPart: 'form' }),
+  }
 }
 
 function compilePart(schema: JsonSchema, httpPart: string | undefined) {
@@ -198,10 +214,10 @@ function createHandler(
     const call = { resource, name, input, context, mode, access }
     if (request.headers[ASYNC] === undefined) return execute(call, answer)
     const problem = async
-      ? problemOf(request)
+      ? problemOfTask(request)
       : 'neither it nor its module or service says async: true'
     if (problem) throw errors.TASK_REFUSED(name, problem)
-    return execute({ ...call, task: {} }, asTask)
+    return execute({ ...call, task: taskOptionsOf(name, request) }, asTask)
   }
 }
 
@@ -214,9 +230,6 @@ const isSent = (reply: FastifyReply): boolean => reply.sent || reply.raw.headers
 /** Where it is not strict, the first response and each so-manieth is looked at: to look at each would slow them down. */
 const LOOK = 100
 
-/** With this header, whatever it says, a request is not answered but becomes a task. */
-export const ASYNC = 'x-async-task'
-
 /** How a client wants the cache to be used: `refresh` or `cacheless`. */
 export const CACHE_MODE = 'x-cache-mode'
 
@@ -226,37 +239,3 @@ function cacheModeOf({ headers, auth }: FastifyRequest): CacheMode {
   if (auth?.app === undefined) return 'cached'
   return wanted === 'refresh' || wanted === 'cacheless' ? wanted : 'cached'
 }
-
-/**
- * Whether requests for `resource` may become tasks.
- *
- * @param inherited what its module or service says
- * @throws {PlinthError} RESOURCE_INVALID where it says so itself and has a secret, which would be kept in Redis
- */
-export function allowsTasks(
-  name: string,
-  definition: AnyDefined['definition'],
-  { request, response }: CompiledResource,
-  inherited: boolean,
-): boolean {
-  const { async = inherited } = definition
-  if (!async || !hasSecrets([request, response])) return async
-  if (definition.async)
-    throw errors.RESOURCE_INVALID(
-      name,
-      'it is async: true and has a secret, which Redis would keep',
-    )
-  return false
-}
-
-/** Why `request` cannot be repeated elsewhere: all of it has to be in what the task keeps. */
-function problemOf(request: FastifyRequest): string | undefined {
-  const { method, headers } = request
-  if (method === 'HEAD') return 'HEAD has no answer to tell its id in'
-  const { 'content-type': type = '' } = headers
-  return sendsBody(request) && !JSON_TYPE.test(type)
-    ? 'its body is not application/json'
-    : undefined
-}
-
-const JSON_TYPE = /^application\/json\s*(;|$)/i

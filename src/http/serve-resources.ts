@@ -14,6 +14,7 @@ import { envelopeOf } from './envelope.ts'
 import { createErrorHandler } from './error-handler.ts'
 import { giveContext } from './request-context.ts'
 import { createRoute } from './route.ts'
+import { readUploads } from './upload.ts'
 
 export interface ResourcesOptions {
   modules: ModuleTable
@@ -107,7 +108,15 @@ export function serveResources(app: FastifyInstance, options: ResourcesOptions):
       const described = security ?? (isGuarded && access ? app.auth.security(access) : undefined)
       const shared = { app: scope, envelope, timeout, async, tags, hooked }
       const settings = { ...shared, operationId, access, limits, security: described }
-      addRoute(scope, operationId, createRoute(name, resource, settings))
+      const route = createRoute(name, resource, settings)
+      const { upload } = route.config ?? {}
+      if (!upload) addRoute(scope, operationId, route)
+      // In a context of its own: no other route reads what it reads.
+      else
+        scope.register(async function serveUpload(own) {
+          readUploads(own, upload)
+          addRoute(own, operationId, route)
+        })
     }
     serveModules(scope, module.modules)
   }

@@ -1,7 +1,7 @@
 import type { Envelope } from '../http/envelope.ts'
 import type { SecurityInfo } from '../resource/security.ts'
 import { describeRoutes } from './describe.ts'
-import { addFailures, anyOtherFailure, sharedFailures } from './failures.ts'
+import { anyOtherFailure, SharedFailures } from './failures.ts'
 import { completeOperation } from './operation.ts'
 import { type ServedOperation, securityOf } from './served.ts'
 import type { Document, DocumentInfo, Operation } from './types.ts'
@@ -24,12 +24,15 @@ export async function createDocument(
     (one, i) => operations.findIndex(({ method, url }) => is(one, method, url)) === i,
   )
   const { document, find } = await describeRoutes(listed, settings)
+  const { envelope, enveloped } = settings
+  const failures = new SharedFailures(envelope, enveloped ? requestIdHeader : undefined)
   for (const served of listed) {
     const operation = find(served)
-    if (operation) complete(operation, served, settings)
+    if (operation) complete(operation, served, settings, failures)
   }
+  if (enveloped) failures.addAnyOther()
   document.tags = listTags(listed)
-  Object.assign(document.components, sharedComponents(document, settings))
+  Object.assign(document.components, sharedComponents(document, settings, failures))
   return document
 }
 
@@ -43,13 +46,12 @@ function complete(
   operation: Operation,
   served: ServedOperation,
   { envelope, enveloped, authentication }: DocumentSettings,
+  failures: SharedFailures,
 ): void {
   const { definition } = served.route.config ?? {}
-  if (definition) completeOperation(operation, served, definition, envelope)
   const { length } = securityOf(served) ?? authentication.security ?? []
-  if (definition && length > 0) {
-    addFailures(operation, [401, 403], envelope)
-  }
+  if (definition)
+    completeOperation(operation, served, definition, { envelope, failures, secured: length > 0 })
   if (!enveloped) return
   for (const response of Object.values(operation.responses)) {
     if (!('$ref' in response)) response.headers = { ...response.headers, ...requestIdHeader }
@@ -66,16 +68,14 @@ function listTags(operations: readonly ServedOperation[]): { name: string }[] {
 
 /** What the operations of `document` refer to. */
 function sharedComponents(
-  { components, paths }: Document,
+  { components }: Document,
   { envelope, enveloped }: DocumentSettings,
+  { responses }: SharedFailures,
 ): Record<string, object> {
-  const text = JSON.stringify(paths)
-  const failures = Object.entries(sharedFailures(envelope, enveloped ? requestIdHeader : undefined))
-  const used = failures.filter(([name]) => text.includes(`#/components/responses/${name}"`))
   return {
-    ...(used.length > 0 && {
+    ...(Object.keys(responses).length > 0 && {
       schemas: { ...components.schemas, Error: envelope.failureSchema },
-      responses: Object.fromEntries(used),
+      responses,
     }),
     ...(enveloped && { headers: { RequestId } }),
   }

@@ -1,23 +1,35 @@
 import { type Envelope, successStatusOf } from '../http/envelope.ts'
+import type { UploadForm } from '../http/upload.ts'
+import { callsOthers } from '../remote/api.ts'
 import type { AnyDefined } from '../resource/contract.ts'
-import type { JsonSchema } from '../resource/schema.ts'
+import { type JsonSchema, mapSchema } from '../resource/schema.ts'
+import { isStreamSchema } from '../resource/stream.ts'
 import { conditionParameters, isConditional, isSafe, validatorHeaders } from './conditional.ts'
-import { addFailures, EXAMPLE_REQUEST, ownFailures } from './failures.ts'
+import { EXAMPLE_REQUEST, type FailureCode, ownFailures, type SharedFailures } from './failures.ts'
 import type { ServedOperation } from './served.ts'
 import type { MediaType, Operation, Parameter, ResponseObject } from './types.ts'
 
 type Definition = AnyDefined['definition']
+
+/** What an operation is completed with. */
+export interface Completion {
+  /** The form of answers. */
+  envelope: Envelope
+  failures: SharedFailures
+  /** Whether it needs a user. */
+  secured: boolean
+}
 
 /** Adds to `operation` what its schemas do not tell of the resource behind it. */
 export function completeOperation(
   operation: Operation,
   served: ServedOperation,
   definition: Definition,
-  envelope: Envelope,
+  { envelope, failures, secured }: Completion,
 ): void {
   completeRequest(operation, served, definition)
   completeSuccess(operation, definition, envelope)
-  addFailures(operation, failuresOf(operation, served, definition), envelope)
+  failures.add(operation, failuresOf(operation, served, definition, secured))
   Object.assign(operation.responses, ownFailures(definition.errors ?? [], envelope))
   if (isConditional(definition)) addConditions(operation, definition, envelope)
   if (served.route.config?.async) addTask(operation, envelope)
@@ -31,6 +43,11 @@ function completeRequest(
   const { parameters, requestBody } = operation
   if (requestBody) requestBody.required = isNeeded(route.schema?.body as JsonSchema)
   if (consumes) operation.requestBody = withUploads(requestBody, consumes)
+  const { upload } = route.config ?? {}
+  if (upload && requestBody) {
+    requestBody.content = contentOf(upload, json(requestBody).schema)
+    return
+  }
   const request = examples?.request as Record<string, unknown> | undefined
   if (!request) return
   for (const parameter of parameters ?? []) {
@@ -38,6 +55,17 @@ function completeRequest(
   }
   if (requestBody) json(requestBody).example = withoutParameters(request, parameters ?? [])
 }
+
+/** What is sent where there is a file; no example of one would say anything. */
+function contentOf({ form }: UploadForm, schema: JsonSchema): Record<string, MediaType> {
+  const tell = (part: JsonSchema) => (part.file === true ? BINARY : part)
+  return {
+    ...(form === 'file' && { 'application/octet-stream': { schema: BINARY } }),
+    'multipart/form-data': { schema: mapSchema(schema, tell) },
+  }
+}
+
+const BINARY: JsonSchema = { type: 'string', format: 'binary' }
 
 function withUploads(
   body: Operation['requestBody'],
@@ -62,6 +90,10 @@ function completeSuccess(operation: Operation, definition: Definition, envelope:
   const { examples, response } = definition
   const success = operation.responses[successStatusOf(envelope, definition)] as ResponseObject
   success.description = response?.description ?? 'Success'
+  if (response && isStreamSchema(response)) {
+    success.content = { 'application/octet-stream': { schema: BINARY } }
+    return
+  }
   // @fastify/swagger takes a schema of null for no content; here it is the JSON text `null`.
   success.content ??= { 'application/json': { schema: { type: 'null' } } }
   if (examples && 'response' in examples) {
@@ -73,23 +105,34 @@ function json({ content }: { content?: Record<string, MediaType> }): MediaType {
   return content?.['application/json'] as MediaType
 }
 
-/** The statuses of the failures that the operation can answer of its own. */
+/** What the operation can fail with of its own. */
 function failuresOf(
   { parameters, requestBody }: Operation,
   { scope, route }: ServedOperation,
   definition: Definition,
-): number[] {
-  return [
+  secured: boolean,
+): FailureCode[] {
+  const isCalling = callsOthers(scope)
+  const codes: Readonly<Record<FailureCode, unknown>> = {
     // Always: what nobody reads, an unknown query parameter at least, is refused.
-    400,
-    ...(parameters?.some((parameter) => parameter.in === 'path') ? [404] : []),
-    ...(isConditional(definition) ? [412] : []),
-    ...(requestBody ? [413, 415] : []),
-    ...(route.config?.limits?.length ? [429] : []),
-    500,
-    ...(scope.hasDecorator('db') ? [503] : []),
-    ...(route.config?.deadline ? [504] : []),
-  ]
+    INVALID_REQUEST: true,
+    UNAUTHENTICATED: secured,
+    FORBIDDEN: secured,
+    NOT_FOUND: parameters?.some((parameter) => parameter.in === 'path'),
+    PRECONDITION_FAILED: isConditional(definition),
+    PAYLOAD_TOO_LARGE: requestBody,
+    UNSUPPORTED_MEDIA_TYPE: requestBody,
+    TOO_MANY_REQUESTS: route.config?.limits?.length,
+    INTERNAL: true,
+    UPSTREAM_REFUSED: isCalling,
+    UPSTREAM_INVALID: isCalling,
+    OVERLOADED: scope.hasDecorator('pressures'),
+    DATABASE_BUSY: scope.hasDecorator('db'),
+    UPSTREAM_UNAVAILABLE: isCalling,
+    DEADLINE_EXCEEDED: route.config?.deadline,
+    UPSTREAM_TIMEOUT: isCalling,
+  }
+  return (Object.keys(codes) as FailureCode[]).filter((code) => codes[code])
 }
 
 function addConditions(operation: Operation, definition: Definition, envelope: Envelope): void {
@@ -119,7 +162,14 @@ function addTask(operation: Operation, envelope: Envelope): void {
     description,
     schema: { type: 'string' },
   } as const
-  operation.parameters = [...(operation.parameters ?? []), header]
+  const options = {
+    name: 'X-Task-Options',
+    in: 'header',
+    description:
+      'How the task is enqueued, as JSON: `key` makes one task of requests that have the same one; other services may say `delay`, `priority` and the rest, too',
+    schema: { type: 'string' },
+  } as const
+  operation.parameters = [...(operation.parameters ?? []), header, options]
   const schema = envelope.successSchema(Task)
   const success = operation.responses[200] as ResponseObject | undefined
   if (success) json(success).schema = { anyOf: [json(success).schema, schema] }

@@ -34,6 +34,8 @@ export interface Parameter {
 export interface MediaType {
   schema: JsonSchema
   example?: unknown
+  /** Several, by names. */
+  examples?: Record<string, { value: unknown }>
 }
 
 export interface Header {

@@ -151,6 +151,11 @@ export function defineApi(api: ApiDefinition): Api {
   }
 }
 
+/** Whether something of `app` is performed by another system or process: whatever it serves may fail with that. */
+export function callsOthers({ registry, elsewhere }: FastifyInstance): boolean {
+  return elsewhere !== undefined || [...registry].some(({ resource }) => performers.has(resource))
+}
+
 const IDEMPOTENT = ['GET', 'PUT', 'DELETE']
 
 /**

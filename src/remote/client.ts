@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { Type } from 'typebox'
 import { errors } from '../errors.ts'
+import { requirePackages } from '../packages.ts'
 import { type CallOptions, validateRequest, within } from '../resource/call.ts'
 import { type Context, currentContext } from '../resource/context.ts'
 import type { AnyDefined } from '../resource/contract.ts'
@@ -8,9 +9,9 @@ import type { ModuleTable, Resources } from '../resource/module.ts'
 import { type AnyResource, createResource } from '../resource/resource.ts'
 import { createAddress } from './address-request.ts'
 import type { ApiSettings } from './api-settings.ts'
-import { type BaseUrl, Connection } from './connection.ts'
+import { type BaseUrl, Connection, readUrl } from './connection.ts'
 import { asContract, type ServiceContract } from './contract.ts'
-import { Performer } from './performer.ts'
+import { Performer, packagesFor } from './performer.ts'
 import {
   RemoteResource,
   type RemoteService,
@@ -39,9 +40,12 @@ export type Client<Service> = Service extends {
  * request or in `app.run`, and do what they do in process: requests and results are validated, failures are those that the resource
  * throws. The deadline of the request goes with each call.
  *
+ * @throws {PlinthError} PACKAGE_MISSING; API_INVALID for a `url` that is none; REMOTE_INVALID for a `contract` that is none
+ *
  * A call throws beside that UPSTREAM_UNAVAILABLE, UPSTREAM_TIMEOUT, UPSTREAM_REFUSED and UPSTREAM_INVALID, for what is no answer of the resource.
  */
 export function createClient<Service>(options: ClientOptions): Client<Service> {
+  requirePackages('upstream', packagesFor(options.auth))
   const loader = new Loader(options)
   return place(loader, []) as Client<Service>
 }
@@ -55,9 +59,10 @@ class Loader {
 
   constructor(options: ClientOptions) {
     const { url, name = nameOf(url), contract } = options
+    if (typeof url === 'string') readUrl(name, 'url', url)
     this.#options = options
     this.#connection = new Connection(name, url, settingsOf(options, 'standard'))
-    if (contract && !(contract instanceof URL)) this.#loaded = this.#make(asContract(contract))
+    if (contract && !(contract instanceof URL)) this.#loaded = this.#make(take(name, contract))
   }
 
   /** @throws {PlinthError} REMOTE_INVALID where there is none */
@@ -87,13 +92,11 @@ class Loader {
 
   async #read(name: string): Promise<ServiceContract> {
     const { contract } = this.#options
-    try {
-      if (contract instanceof URL) return asContract(JSON.parse(await readFile(contract, 'utf8')))
-      return asContract(await this.#ask(contextOf(name)))
-    } catch (cause) {
-      if (!(cause instanceof TypeError || cause instanceof SyntaxError)) throw cause
-      throw errors.REMOTE_INVALID.with({ cause }, name, `its contract: ${cause.message}`)
-    }
+    if (!(contract instanceof URL)) return take(name, await this.#ask(contextOf(name)))
+    const text = await readFile(contract, 'utf8').catch((cause: Error) => {
+      throw invalidContract(name, cause)
+    })
+    return take(name, text)
   }
 
   async #ask(context: Context): Promise<unknown> {
@@ -132,6 +135,19 @@ class Loader {
     )
     return new Map(entries)
   }
+}
+
+/** @throws {PlinthError} REMOTE_INVALID where it is no contract, or no text of one */
+function take(name: string, given: unknown): ServiceContract {
+  try {
+    return asContract(typeof given === 'string' ? JSON.parse(given) : given)
+  } catch (cause) {
+    throw invalidContract(name, cause as Error)
+  }
+}
+
+function invalidContract(name: string, cause: Error): Error {
+  return errors.REMOTE_INVALID.with({ cause }, name, `its contract: ${cause.message}`)
 }
 
 const CONTRACT = {

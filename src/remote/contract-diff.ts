@@ -1,4 +1,5 @@
-import type { ResourceContract, ServiceContract } from './contract.ts'
+import { uploadFormOf } from '../http/upload.ts'
+import { bodyOf, type ResourceContract, type ServiceContract } from './contract.ts'
 import type { RecordedClient } from './recorded-client.ts'
 import { type Difference, differences } from './schema-diff.ts'
 
@@ -85,6 +86,8 @@ function ofRoute(before: ResourceContract, after: ResourceContract): Found[] {
     const [from, to] = [placeOf(before, name), placeOf(after, name)]
     if (from !== to) found.push(changed('breaking', `request /${name} is sent in the`, from, to))
   }
+  const [sent, taken] = [formOf(before), formOf(after)]
+  if (sent && taken && sent !== taken) found.push(changed('breaking', 'body', sent, taken))
   if (before.async !== after.async)
     found.push(
       changed(before.async ? 'breaking' : 'compatible', 'async', before.async, after.async),
@@ -98,6 +101,13 @@ function ofRoute(before: ResourceContract, after: ResourceContract): Found[] {
     if (!before.consumes?.includes(type))
       found.push(changed('compatible', `bodies of ${type}`, false, true))
   return found
+}
+
+/** How its body is written; undefined: it has none. */
+function formOf(contract: ResourceContract): string | undefined {
+  const body = bodyOf(contract)
+  if (Object.keys(body.properties ?? {}).length === 0) return undefined
+  return uploadFormOf(body)?.form ?? 'json'
 }
 
 function placeOf({ path, query }: ResourceContract, name: string): string {

@@ -1,11 +1,13 @@
 import type { FastifyInstance } from 'fastify'
+import { type TSchema, Type } from 'typebox'
+import { allowsTasks } from '../http/as-task.ts'
 import { envelopeOf, failureStatusOf, successStatusOf } from '../http/envelope.ts'
 import { splitRequest } from '../http/request.ts'
-import { allowsTasks } from '../http/route.ts'
 import type { Auth } from '../resource/access.ts'
 import type { Method } from '../resource/contract.ts'
 import type { Listing } from '../resource/registry.ts'
-import type { JsonSchema } from '../resource/schema.ts'
+import { type JsonSchema, pickProperties } from '../resource/schema.ts'
+import { compileExact, compileLater, toDetails } from '../resource/validate.ts'
 
 /** The version of the form below: another one is not read. */
 export const CONTRACT_FORMAT = 1
@@ -28,7 +30,7 @@ export interface ResourceContract {
   readonly method: Method
   /** With all prefixes, and `:name` for parameters. */
   readonly path: string
-  /** The properties of the request that are in the query; what is neither there nor in the path is the body, as JSON. */
+  /** The properties of the request that are in the query; what is neither there nor in the path is the body: JSON, or a form where it has a file. */
   readonly query: readonly string[]
   /** Complete in itself; it refuses what it does not list. */
   readonly request: JsonSchema
@@ -100,10 +102,42 @@ export function resourceContract(app: FastifyInstance, listing: Listing): Resour
   }
 }
 
+/** What of a request is neither in its path nor in its query. */
+export function bodyOf({ path, query, request }: ResourceContract): JsonSchema {
+  const inPath = Array.from(path.matchAll(/:(\w+)/g), ([, name]) => name)
+  const names = Object.keys(request.properties ?? {})
+  return pickProperties(
+    request,
+    names.filter((name) => !inPath.includes(name) && !query.includes(name)),
+  )
+}
+
 /** A contract as text, the same for the same service. */
 export function writeContract(contract: ServiceContract): string {
   return `${JSON.stringify(contract, null, 2)}\n`
 }
+
+const Schema = Type.Object({})
+
+/** What is read of a contract; others may say more. */
+const Contract = Type.Object({
+  envelope: Type.String(),
+  tasks: Type.Union([Type.String(), Type.Null()]),
+  resources: Type.Record(
+    Type.String(),
+    Type.Object({
+      method: Type.Enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE']),
+      path: Type.String({ pattern: '^/' }),
+      query: Type.Array(Type.String()),
+      request: Schema,
+      response: Schema,
+      errors: Type.Array(Type.Object({ code: Type.String() })),
+      async: Type.Boolean(),
+      consumes: Type.Optional(Type.Array(Type.String())),
+    }),
+  ),
+})
+const isContract = compileLater(() => compileExact(Contract as TSchema as JsonSchema))
 
 /** The contract that `value` is. @throws {TypeError} where it is none of this form, saying why */
 export function asContract(value: unknown): ServiceContract {
@@ -112,5 +146,9 @@ export function asContract(value: unknown): ServiceContract {
     throw new TypeError('it is no contract as manage contract export writes it')
   if (contract !== CONTRACT_FORMAT)
     throw new TypeError(`its form is ${contract}, this release reads ${CONTRACT_FORMAT}`)
+  if (!isContract(value)) {
+    const [first] = toDetails(isContract.errors)
+    throw new TypeError(`it is no contract: ${first?.path} ${first?.message}`)
+  }
   return value as ServiceContract
 }

@@ -1,11 +1,13 @@
 import type { FastifyInstance } from 'fastify'
 import { errors } from '../errors.ts'
 import { envelopeOf } from '../http/envelope.ts'
+import { requirePackages } from '../packages.ts'
 import type { AnyDefined } from '../resource/contract.ts'
 import type { Elsewhere } from '../resource/enqueue.ts'
 import type { Listing } from '../resource/registry.ts'
 import { Connection } from './connection.ts'
 import { resourceContract } from './contract.ts'
+import { packagesFor } from './performer.ts'
 import {
   RemoteResource,
   type RemoteService,
@@ -18,11 +20,16 @@ export interface RemoteOptions extends RemoteSettings {
   tasks?: string | false
 }
 
-/** Has the resources of the modules of `app` that say where they are performed performed there, by whoever calls them here. */
+/**
+ * Has the resources of the modules of `app` that say where they are performed performed there, by whoever calls them here.
+ *
+ * @throws {PlinthError} PACKAGE_MISSING
+ */
 export function performElsewhere(
   app: FastifyInstance,
   { tasks = '/tasks', ...settings }: RemoteOptions,
 ): void {
+  requirePackages('upstream', packagesFor(settings.auth))
   const elsewhere = new Map<AnyDefined, Elsewhere>()
   const services = new Map<string, RemoteService>()
   for (const listing of app.registry.listings()) {

@@ -2,20 +2,24 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type TSchema, Type } from 'typebox'
 import { ACT_FOR } from '../auth/signature.ts'
 import { errors, PlinthError } from '../errors.ts'
+import { ASYNC, TASK_OPTIONS, writeTaskOptions } from '../http/as-task.ts'
 import type { Envelope } from '../http/envelope.ts'
 import { TIMEOUT_HEADER } from '../http/request-context.ts'
-import { ASYNC, CACHE_MODE } from '../http/route.ts'
+import { CLIENT } from '../http/request-line.ts'
+import { CACHE_MODE } from '../http/route.ts'
 import { TaskAnswer } from '../http/task-routes.ts'
+import { uploadFormOf } from '../http/upload.ts'
 import type { CacheMode } from '../resource/cache-policy.ts'
 import { type Context, currentContext } from '../resource/context.ts'
 import type { AnyDefined } from '../resource/contract.ts'
 import type { Task } from '../resource/enqueue.ts'
 import { isStreamSchema } from '../resource/stream.ts'
+import { optionsProblem } from '../task/new-task.ts'
 import type { EnqueueOptions, TaskResult } from '../task/types.ts'
 import { createAddress } from './address-request.ts'
 import type { ApiAuth, ApiFailure, ApiSettings } from './api-settings.ts'
 import type { Connection } from './connection.ts'
-import type { ResourceContract } from './contract.ts'
+import { bodyOf, type ResourceContract } from './contract.ts'
 import { authenticate, Performer, type PerformOptions } from './performer.ts'
 
 /**
@@ -96,6 +100,8 @@ export class RemoteResource {
   readonly #resource: AnyDefined
   readonly #performer: Performer
   readonly #calls: PerformOptions
+  /** Whether it reads a body of which its request tells nothing. */
+  readonly #isReadThere: boolean
 
   /** @param resource what its results are held to */
   constructor(
@@ -112,14 +118,16 @@ export class RemoteResource {
       operation: name,
       addHeaders: (headers, context) => this.#addHeaders(headers, context),
     }
-    const { method, path, query, request, errors: own } = contract
+    const { method, path, query, request, errors: own, consumes } = contract
+    const body = bodyOf(contract)
+    this.#isReadThere = consumes !== undefined && Object.keys(body.properties ?? {}).length === 0
     const codes = new Set(own.map(({ code }) => code))
     this.#performer = new Performer(service.connection, {
       ...(service.settings as ApiSettings<never>),
       method,
       idempotent: method === 'GET' || method === 'PUT' || method === 'DELETE',
       exact: true,
-      body: 'json',
+      body: uploadFormOf(body)?.form ?? 'json',
       streams: isStreamSchema(contract.response as TSchema),
       tell: (failure) => rehydrate(failure, codes),
       address: createAddress({
@@ -133,35 +141,45 @@ export class RemoteResource {
     })
   }
 
-  /** @throws {PlinthError} what the resource throws; UPSTREAM_* for what is no answer of it */
+  /** @throws {PlinthError} what the resource throws; UPSTREAM_* for what is no answer of it; REMOTE_INVALID */
   perform(input: unknown, context: Context, mode: CacheMode = 'cached'): Promise<unknown> {
-    const options = mode === 'cached' ? this.#calls : this.#with(CACHE_MODE, mode)
+    if (this.#isReadThere)
+      throw errors.REMOTE_INVALID(
+        this.name,
+        'it reads its body itself (consumes), which no request of it has; let it take a file()',
+      )
+    const options = mode === 'cached' ? this.#calls : this.#with({ [CACHE_MODE]: mode })
     return this.#performer.perform(this.#resource, input as never, context, options)
   }
 
   /**
    * Has the other service run it as a task.
    *
-   * @throws {PlinthError} REMOTE_INVALID where clients may not, or `options` says what cannot be told over HTTP
+   * @throws {PlinthError} REMOTE_INVALID where clients may not, or `options` has a user; TASK_INVALID; TASK_REFUSED where the other service
+   *   does not take such options of this one
    */
   async enqueue(input: unknown, context: Context, options: EnqueueOptions = {}): Promise<Task> {
-    const [told] = Object.keys(options)
+    const { user, ...told } = options
     if (!this.#contract.async)
       throw errors.REMOTE_INVALID(this.name, 'its service says nowhere async: true of it')
-    if (told !== undefined)
-      throw errors.REMOTE_INVALID(this.name, `a task of another service takes no ${told}`)
-    // Once more would be one more task.
-    const as = { ...this.#with(ASYNC, '1'), idempotent: false } as const
+    if (user !== undefined)
+      throw errors.REMOTE_INVALID(this.name, 'for whom its task runs is said by auth, not by user')
+    const problem = optionsProblem(told)
+    if (problem !== undefined) throw errors.TASK_INVALID(this.name, problem)
+    const isPlain = Object.keys(told).length === 0
+    const headers = { [ASYNC]: '1', ...(!isPlain && { [TASK_OPTIONS]: writeTaskOptions(told) }) }
+    // Once more would be one more task, unless there is a key.
+    const as = { ...this.#with(headers), idempotent: told.key !== undefined }
     const made = await this.#performer.perform(TASK_ID, input as never, context, as)
     return this.#handle((made as { task_id: string }).task_id, context)
   }
 
-  /** The options of a call with one more header. */
-  #with(header: string, value: string): PerformOptions {
+  /** The options of a call with more headers. */
+  #with(more: Record<string, string>): PerformOptions {
     return {
       ...this.#calls,
       addHeaders: (headers, context) => {
-        headers[header] = value
+        Object.assign(headers, more)
         this.#calls.addHeaders?.(headers, context)
       },
     }
@@ -174,7 +192,7 @@ export class RemoteResource {
       headers[TIMEOUT_HEADER] = String(Math.max(1, Math.floor(left)))
     const { remotes } = app
     if (!remotes) return
-    headers['x-client'] = remotes.client
+    headers[CLIENT] = remotes.client
     remotes.record(this.#service.name, this.name)
   }
 

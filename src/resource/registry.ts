@@ -5,6 +5,7 @@ import { assertCachePolicy } from './cache-policy.ts'
 import type { AnyDefined, TaskOptions } from './contract.ts'
 import type { ModuleScope, ModuleSettings, ModuleTable } from './module.ts'
 import { limitsWithin, type PlacedLimit } from './rate-limit.ts'
+import { hasFiles } from './stream.ts'
 
 /** A resource of an app. */
 export interface Registered {
@@ -169,6 +170,7 @@ export class ResourceRegistry implements Iterable<Registered> {
   #list(name: string, resource: AnyDefined, module: RegisteredModule, prefix: string): Listing {
     const { cache, scope, path = '/', expose = module.expose ?? true } = resource.definition
     assertCachePolicy(name, cache, scope !== undefined)
+    assertUnkept(name, resource)
     assertTimeout(name, 'its timeout', resource.definition.timeout ?? 0)
     if (path !== '' && !path.startsWith('/'))
       throw errors.RESOURCE_INVALID(name, `its path ${path} does not begin with /`)
@@ -235,6 +237,13 @@ function assertNoRoutes(listings: readonly Listing[]): void {
   if (!served) return
   const problem = `its module has no prefix; give it one, '' for none, or say expose: false`
   throw errors.RESOURCE_INVALID(served.name, problem)
+}
+
+/** @throws {PlinthError} RESOURCE_INVALID where it is cached, or runs as a task, and takes what neither can keep */
+function assertUnkept(name: string, { definition, request }: AnyDefined): void {
+  const { cache, schedule, async } = definition
+  if ((cache || schedule || async) && hasFiles(request))
+    throw errors.RESOURCE_INVALID(name, 'it takes a file, which no cache or task can keep')
 }
 
 /**

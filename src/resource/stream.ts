@@ -16,7 +16,10 @@ export function stream(): TUnsafe<ByteAnswer> {
   return Type.Unsafe<ByteAnswer>({ type: 'string', format: 'binary', stream: true })
 }
 
-/** The schema of a file in the request of a resource of an API: a Blob, bytes, a stream, or a stream with its name, type and size. */
+/**
+ * The schema of a file in a request: a Blob, bytes, a stream, or a stream with its name, type and size. `openFile` makes the same of each. Over
+ * HTTP it is the body itself where nothing else of the request is, and a part of a form (`multipart/form-data`) beside other properties.
+ */
 export function file(): TUnsafe<FileValue> {
   return Type.Unsafe<FileValue>({ file: true })
 }

@@ -1,7 +1,14 @@
-import { Ajv2019, type ErrorObject, type Options, type ValidateFunction } from 'ajv/dist/2019.js'
+import {
+  Ajv2019,
+  type ErrorObject,
+  type KeywordDefinition,
+  type Options,
+  type ValidateFunction,
+} from 'ajv/dist/2019.js'
 import type { DataValidateFunction } from 'ajv/dist/types/index.js'
 import addFormats from 'ajv-formats'
 import type { ErrorDetail } from '../errors.ts'
+import { isFileValue } from '../upstream/body.ts'
 import { type JsonSchema, nameOf } from './schema.ts'
 import { checkSizesFirst, shareSizes } from './sizes.ts'
 
@@ -23,7 +30,16 @@ function createAjv(options = OPTIONS): Ajv2019 {
   addFormats.default(ajv)
   checkSizesFirst(ajv)
   boundUrls(ajv)
+  ajv.addKeyword(FILE)
   return ajv
+}
+
+/** What `file()` says of a value. */
+const FILE: KeywordDefinition = {
+  keyword: 'file',
+  schemaType: 'boolean',
+  validate: (wanted: boolean, value: unknown) => !wanted || isFileValue(value),
+  error: { message: 'must be a file' },
 }
 
 // The longest that browsers and proxies agree on.

@@ -21,7 +21,7 @@ export function createTask(
   limit: number,
   inputKey: string,
 ): NewTask {
-  const problem = problemOf(options)
+  const problem = optionsProblem(options)
   if (problem) throw errors.TASK_INVALID(data.resource, problem)
   const { queue = DEFAULT_QUEUE, key, unique } = options
   const text = toJson(data)
@@ -53,7 +53,8 @@ function toJson(data: TaskData): string {
   }
 }
 
-function problemOf(options: EnqueueOptions): string | undefined {
+/** Why a task cannot be enqueued so. */
+export function optionsProblem(options: EnqueueOptions): string | undefined {
   const { delay = 0, attempts = 1, backoff = BACKOFF, priority = 1 } = options
   const { queue = DEFAULT_QUEUE, key = '-' } = options
   return (

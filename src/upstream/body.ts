@@ -29,6 +29,22 @@ export function isFileValue(value: unknown): value is FileValue {
   return isByteStream(value) || isByteStream((value as Partial<Upload> | null)?.stream)
 }
 
+/** A file to be read. */
+export interface OpenedFile extends Omit<Upload, 'stream' | 'type'> {
+  readonly stream: Readable
+  /** Its media type. */
+  readonly type: string
+}
+
+/** Opens a file, whichever way it has come; whoever opens it reads its stream, or destroys that. */
+export function openFile(file: FileValue): OpenedFile {
+  const { content, type, name, size } = contentOf(file)
+  const told = { type, ...(name !== undefined && { name }), ...(size !== undefined && { size }) }
+  if (content instanceof Readable) return { ...told, stream: content }
+  const chunks = content instanceof Uint8Array ? [content] : chunksOf(content)
+  return { ...told, stream: owning(Readable.from(chunks, { objectMode: false }), [content]) }
+}
+
 function isByteStream(value: unknown): value is ByteStream {
   return value instanceof Readable || value instanceof ReadableStream
 }

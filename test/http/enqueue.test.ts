@@ -73,6 +73,29 @@ onEach(t, 'what is not valid is refused at once', async (t, attached) => {
   t.strictSame(await (await app.tasks.driver()).queues(), [])
 })
 
+onEach(t, 'how it is enqueued is said by another header', async (t, attached) => {
+  const app = await serve(t, attached, { edit }, OPTED_IN)
+  const enqueue = async (options: string) => {
+    const headers = { 'x-async-task': '1', 'x-task-options': options }
+    const call = { method: 'PUT', url: '/things/7', headers, payload: { tags: [] } } as const
+    return (await app.inject(call)).json()
+  }
+  const first = await enqueue('{"key":"a"}')
+  t.equal((await enqueue('{"key":"a"}')).data.task_id, first.data.task_id)
+  t.not((await enqueue('{"key":"b"}')).data.task_id, first.data.task_id)
+  for (const [options, problem] of [
+    ['', /is not as it has to be/],
+    ['[]', /is not as it has to be/],
+    ['{"key":5}', /\/key must be string/],
+    ['{"user":"ann"}', /\/user is not known here/],
+    ['{"key":""}', /key has to have 1 to 200 characters/],
+    ['{"delay":5}', /which only other services may say/],
+  ] as const) {
+    const { code, message } = await enqueue(options)
+    t.match({ code, message }, { code: 'TASK_REFUSED', message: problem }, options)
+  }
+})
+
 onEach(t, 'in the envelope of problems the answers are bare', async (t, attached) => {
   const options = { envelope: 'problem' } as const
   const app = await serve(t, attached, { edit }, { ...options, ...OPTED_IN })

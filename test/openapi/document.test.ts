@@ -7,6 +7,8 @@ import docs from '../../plugins/docs.ts'
 import resources from '../../plugins/resources.ts'
 import tasks from '../../plugins/tasks.ts'
 import { type EnvelopeName, envelopes } from '../../src/http/envelope.ts'
+import type { ResponseObject } from '../../src/openapi/types.ts'
+import { defineApi } from '../../src/remote/api.ts'
 import { defineModule } from '../../src/resource/module.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { differences, follow, type Listed, readOperations } from './contract.ts'
@@ -139,6 +141,56 @@ t.test('lists the statuses that an operation can answer, and no other', async (t
     ])
     t.strictSame(statuses('cities.remove'), ['200', '400', '404', ...failing])
   }
+})
+
+t.test('several failures of one status are told by their codes', async (t) => {
+  const app = createFixture('standard')
+  app.decorate('db', undefined as never)
+  app.decorate('pressures', new Map())
+  t.teardown(() => app.close())
+  const { document, operations } = await readOperations(app)
+  const list = operations.find(({ operation }) => operation.operationId === 'cities.list')
+  const busy = follow(document, list?.operation.responses[503] as { $ref: string })
+  t.match(busy, {
+    description: /^- `OVERLOADED`: .*Retry-After.*\n- `DATABASE_BUSY`: .*$/,
+    content: {
+      'application/json': {
+        examples: {
+          OVERLOADED: { value: { result: false, code: 'OVERLOADED', data: null } },
+          DATABASE_BUSY: { value: { result: false, code: 'DATABASE_BUSY' } },
+        },
+      },
+    },
+  })
+})
+
+t.test('where other systems are called, what they may do is told', async (t) => {
+  const get = defineApi({ name: 'billing', baseUrl: 'http://127.0.0.1:1' }).resource({
+    summary: 'An invoice',
+    path: '/',
+  })
+  const show = defineResource({ summary: 'Show', timeout: 5000, perform: () => get() })
+  const app = Fastify()
+  app.register(docs, { title: 'x', version: '1' })
+  const invoices = defineModule({ prefix: '/invoices', resources: { get, show } })
+  app.register(resources, { modules: { invoices } })
+  t.teardown(() => app.close())
+  const { document, operations } = await readOperations(app)
+  t.strictSame(
+    operations.map(({ operation }) => operation.operationId),
+    ['invoices.show'],
+  )
+  const { responses = {} } = operations[0]?.operation ?? {}
+  t.strictSame(Object.keys(responses), ['200', '400', '500', '502', '503', '504'])
+  const codes = (status: number) => {
+    const { description } = follow(document, responses[status] as ResponseObject)
+    return Array.from(description.matchAll(/`([A-Z_]+)`/g), ([, code]) => code)
+  }
+  t.strictSame(codes(502), ['UPSTREAM_REFUSED', 'UPSTREAM_INVALID'])
+  t.strictSame(codes(504), ['DEADLINE_EXCEEDED', 'UPSTREAM_TIMEOUT'])
+  t.match(follow(document, responses[503] as { $ref: string }), {
+    content: { 'application/json': { example: { code: 'UPSTREAM_UNAVAILABLE' } } },
+  })
 })
 
 t.test('divides a request over path, query and body', async (t) => {

@@ -188,13 +188,26 @@ t.test('a contract may be a file, and has to be one', async (t) => {
   const contract = write('contract.json', (await app.inject('/contract.json')).body)
   const { client, run } = await serveOrders(t, { url, contract })
   t.equal(await run(() => client.cities.plain()), null)
-  for (const text of ['{', '{}', '{"contract": 7, "service": "a", "resources": {}}']) {
+  const broken = JSON.parse((await app.inject('/contract.json')).body)
+  broken.resources['cities.plain'].query = null
+  for (const text of [
+    '{',
+    '{}',
+    '{"contract": 7, "service": "a", "resources": {}}',
+    '{"contract": 1, "service": "a", "envelope": "standard", "tasks": null, "resources": {"a": null}}',
+    JSON.stringify(broken),
+  ]) {
     const bad = await serveOrders(t, { url, contract: write('bad.json', text) })
     t.match(await failure(bad.run(() => bad.client.cities.plain())), {
       code: 'REMOTE_INVALID',
       message: /its contract: /,
     })
   }
+  const gone = await serveOrders(t, { url, contract: new URL('gone.json', contract) })
+  t.match(await failure(gone.run(() => gone.client.cities.plain())), {
+    code: 'REMOTE_INVALID',
+    message: /ENOENT/,
+  })
   const own = {
     contract: 1,
     service: 'a',
@@ -204,6 +217,14 @@ t.test('a contract may be a file, and has to be one', async (t) => {
     resources: {},
   } as const
   t.throws(() => createClient<Atlas>({ url, contract: own }), { code: 'REMOTE_INVALID' })
+  t.throws(() => createClient<Atlas>({ url, contract: broken }), {
+    code: 'REMOTE_INVALID',
+    message: /its contract: it is no contract: \/resources\/cities\.plain\/query must be array/,
+  })
+  t.throws(() => createClient<Atlas>({ url: 'ftp://atlas' }), {
+    code: 'API_INVALID',
+    message: /its url is no URL/,
+  })
 })
 
 t.test('it answers in any form of the kit', async (t) => {
@@ -314,9 +335,9 @@ t.test('tasks of the other service', async (t) => {
     code: 'REMOTE_INVALID',
     message: /async: true/,
   })
-  t.match(await refused(() => client.cities.wait.enqueue({}, { delay: 5 })), {
+  t.match(await refused(() => client.cities.wait.enqueue({}, { user: 'ann' })), {
     code: 'REMOTE_INVALID',
-    message: /takes no delay/,
+    message: /by auth, not by user/,
   })
 })
 

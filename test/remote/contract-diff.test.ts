@@ -3,6 +3,7 @@ import { type TSchema, Type } from 'typebox'
 import type { ResourceContract, ServiceContract } from '../../src/remote/contract.ts'
 import { diffContracts } from '../../src/remote/contract-diff.ts'
 import { boundNumbers, closeSchema, type JsonSchema } from '../../src/resource/schema.ts'
+import { file } from '../../src/resource/stream.ts'
 import { compileExact } from '../../src/resource/validate.ts'
 import { seeded } from '../helpers/random-schema.ts'
 import { RandomJson } from './random-json.ts'
@@ -48,6 +49,24 @@ const isBreaking = (before: ServiceContract, after: ServiceContract, part: strin
   diffContracts(before, after).some(
     ({ level, change }) => level === 'breaking' && change.startsWith(part),
   )
+
+t.test('files', (t) => {
+  const Id = { id: Type.Integer() }
+  const taking = (more: Record<string, TSchema>) => request(Type.Object({ ...Id, ...more }))
+  const content = file()
+  t.strictSame(told(taking({ content }), taking({ content })), [])
+  t.ok(isBreaking(taking({ content }), taking({ content: Type.String() }), 'body: file → json'))
+  t.ok(isBreaking(taking({ content: Type.String() }), taking({ content }), 'body: json → file'))
+  t.ok(
+    isBreaking(
+      taking({ content }),
+      taking({ content, note: Type.Optional(Type.String()) }),
+      'body: file → multipart',
+    ),
+  )
+  t.notOk(isBreaking(taking({}), taking({ content: Type.Optional(content) }), ''), 'a new one')
+  t.end()
+})
 
 t.test('what was valid stays valid where the difference says so', async (t) => {
   const random = new RandomJson(seeded(SEED))

@@ -103,6 +103,8 @@ t.test('a module that is elsewhere is called by code that knows nothing of it', 
     t.match(await call(() => retrieve.bulk([{ id: 8 }, { id: 9 }])), [{ id: 8 }, { id: 9 }])
     const task = await orders.run(() => long.enqueue({ id: 3 }))
     t.equal(await orders.run(() => task.result()), 'cities 3 task')
+    const once = () => orders.run(() => long.enqueue({ id: 3 }, { key: 'once' }))
+    t.equal((await once()).task_id, (await once()).task_id)
     t.equal(await call(() => long({ id: 4 })), 'cities 4 call')
     t.match(await failure(call(() => hidden())), {
       code: 'REMOTE_INVALID',

@@ -1,0 +1,27 @@
+// What plugins and clients have in common: packages that not every service needs.
+import { errors, type PlinthError } from './errors.ts'
+
+/**
+ * The error about those of `names` that are not installed, which are packages that the kit does not bring.
+ *
+ * @returns PACKAGE_MISSING; `undefined`: all are there
+ */
+export function missingPackages(plugin: string, names: readonly string[]): PlinthError | undefined {
+  const missing = names.filter((name) => !isInstalled(name))
+  return missing.length > 0 ? errors.PACKAGE_MISSING(plugin, missing.join(' ')) : undefined
+}
+
+/** @throws {PlinthError} PACKAGE_MISSING, before they are needed */
+export function requirePackages(plugin: string, names: readonly string[]): void {
+  const error = missingPackages(plugin, names)
+  if (error) throw error
+}
+
+function isInstalled(name: string): boolean {
+  try {
+    import.meta.resolve(name)
+    return true
+  } catch {
+    return false
+  }
+}
