@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { Type } from 'typebox'
 import { errors } from '../errors.ts'
+import { CLIENT } from '../http/request-line.ts'
 import { requirePackages } from '../packages.ts'
 import { type CallOptions, validateRequest, within } from '../resource/call.ts'
 import { type Context, currentContext } from '../resource/context.ts'
@@ -115,7 +116,12 @@ class Loader {
         request: { type: 'object', properties: {} },
       }),
     })
-    return await performer.perform(CONTRACT, {} as never, context, { operation: 'contract' })
+    return await performer.perform(CONTRACT, {} as never, context, {
+      operation: 'contract',
+      addHeaders: (headers, { app }) => {
+        if (app.remotes) headers[CLIENT] = app.remotes.client
+      },
+    })
   }
 
   #make(contract: ServiceContract): ReadonlyMap<string, AnyResource> {

@@ -47,6 +47,8 @@ t.test('one service calls another, each in a process of its own', async (t) => {
   t.strictSame(
     calls.map(({ resource, client, status }) => [resource, client, status]),
     [
+      // The contract, with the first call.
+      [undefined, 'travel/0.1.0', 200],
       ['cities.retrieve', 'travel/0.1.0', 200],
       ['cities.nearest', 'travel/0.1.0', 200],
     ],
