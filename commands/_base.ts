@@ -67,7 +67,11 @@ export abstract class BaseCommand extends Command {
     const { logFormat } = await import('../src/process/log.ts')
     const app = (await createApp(loaded.service, {
       root: loaded.root,
-      logger: { ...(await logFormat(loaded.service.name)), level: 'warn', stream: process.stderr },
+      logger: {
+        ...(await logFormat(loaded.service.name, process.env)),
+        level: 'warn',
+        stream: process.stderr,
+      },
       ...options,
     })) as unknown as FastifyInstance
     try {

@@ -8,7 +8,7 @@ import { loadService } from './_service.ts'
  *
  * @param script the real path of the script that was started
  * @param begin makes the app, which is ready, do what the process is for
- * @throws {PlinthError} what `createApp` and `begin` throw; the app is closed then
+ * @throws {PlinthError} what `createApp` and `begin` throw, PORT_IN_USE of METRICS_PORT; the app is closed then
  */
 export async function stay(
   script: string,
@@ -25,6 +25,7 @@ export async function stay(
   try {
     await app.ready()
     await begin(app, ending)
+    await serveOwnMetrics(app)
     manager?.ready()
     growYoungBy(WHILE_SERVING)
   } catch (error) {
@@ -32,6 +33,13 @@ export async function stay(
     await app.close()
     throw error
   }
+}
+
+/** On the port that METRICS_PORT says. */
+async function serveOwnMetrics({ telemetry }: FastifyInstance): Promise<void> {
+  if (!telemetry?.place) return
+  const { serveMetrics } = await import('./_metrics.ts')
+  await serveMetrics(telemetry.place, telemetry.text)
 }
 
 async function findManager(app: FastifyInstance) {

@@ -62,6 +62,15 @@ export default class Serve extends BaseCommand {
     const { supervise } = await import('../src/process/supervisor.ts')
     const { logFormat } = await import('../src/process/log.ts')
     const { pino } = await import('pino')
+    const log = pino({
+      ...(await logFormat(basename(this.locate().root), process.env)),
+      level: process.env.LOG_LEVEL ?? 'info',
+    })
+    const { GroupMetrics } = await import('../src/telemetry/group-metrics.ts')
+    const metrics = new GroupMetrics((place, text) => {
+      const tell = (err: unknown) => log.error({ err }, 'the metrics cannot be served')
+      import('./_metrics.ts').then(({ serveMetrics }) => serveMetrics(place, text)).catch(tell)
+    })
     process.exitCode = await supervise({
       script,
       cwd,
@@ -72,11 +81,9 @@ export default class Serve extends BaseCommand {
       count: flags.workers,
       maxAge: flags['max-age'],
       maxMemory: flags['max-memory'],
-      log: pino({
-        ...(await logFormat(basename(this.locate().root))),
-        level: process.env.LOG_LEVEL ?? 'info',
-      }),
+      log,
     })
+    metrics.close()
   }
 
   private async watch(): Promise<void> {

@@ -11,9 +11,9 @@ import type {
 import type { Redis } from 'ioredis'
 import Type, { type Static } from 'typebox'
 import type { CacheOptions as OpenOptions } from '../src/cache/open.ts'
-import type { Cache, Lock, LockOptions } from '../src/cache/types.ts'
+import type { Cache, CacheCounts, Lock, LockOptions } from '../src/cache/types.ts'
 import { afterEveryCommit, isInTransaction } from '../src/database/current-transaction.ts'
-import { definePlugin } from '../src/plugin.ts'
+import { definePlugin, type PluginMetric } from '../src/plugin.ts'
 import { assertFree, checkOptions, fromEarlier } from '../src/plugin-guards.ts'
 
 declare module 'fastify' {
@@ -88,11 +88,36 @@ async function register(
   app.addHook('onClose', () => cache.close())
 }
 
+/** A number that the cache counts itself. */
+function counter(name: string, help: string, of: keyof CacheCounts): PluginMetric {
+  const collect: PluginMetric['collect'] = (app, { name }) =>
+    app.getDecorator<Cache>(name).counts[of]
+  return { name, help, type: 'counter', collect }
+}
+
 export default definePlugin({
   name: 'cache',
   env,
   after: ['redis', 'database', 'deadline'],
   decorators: ['cache', 'lock'],
+  metrics: [
+    {
+      name: 'hits_total',
+      help: 'Results that were there: in the memory of the process, or in Redis',
+      type: 'counter',
+      collect(app, { name }) {
+        const { hits_memory, hits_redis } = app.getDecorator<Cache>(name).counts
+        return [
+          { labels: { level: 'memory' }, value: hits_memory },
+          { labels: { level: 'redis' }, value: hits_redis },
+        ]
+      },
+    },
+    counter('misses_total', 'Results that had to be loaded', 'misses'),
+    counter('stale_total', 'Answers with a result that was no longer fresh', 'stale'),
+    counter('failures_total', 'Loads that failed', 'failures'),
+    counter('errors_total', 'Calls of Redis that failed, and were done without', 'errors'),
+  ],
   options: ({ env, service, name }): CacheOptions => ({
     prefix: name === 'cache' ? service.name : `${service.name}:${name}`,
     maxBytes: env.CACHE_MEMORY,

@@ -41,6 +41,10 @@ const env = Type.Object({
     description: 'Log lines below this level are not written.',
     default: 'info',
   }),
+  LOG_FORMAT: Type.Enum(['plinth', 'bk'], {
+    description: 'How the fields of log lines are called; bk: as BlueKing calls them.',
+    default: 'plinth',
+  }),
   TRUST_PROXY: Type.Union([Type.Boolean(), Type.String({ format: 'proxies' })], {
     description: 'The proxies whose X-Forwarded-* headers are believed; true believes everyone.',
     default: false,

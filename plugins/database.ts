@@ -127,7 +127,7 @@ async function register(
       return context ? { warn: (fields, text) => context.log.warn(fields, text) } : app.log
     },
   }
-  const { db, check, waited, close } =
+  const { db, check, waited, usage, close } =
     target.kind === 'mysql'
       ? await attachMysql(app, name, target, opening)
       : await openFile(target.file, opening)
@@ -136,12 +136,15 @@ async function register(
   // Whoever comes then would wait at least as long again, and be refused by the database.
   if (app.hasDecorator('pressures'))
     app.pressures.set(`${name} is waited for`, () => waited() / (limits.acquireTimeout / 2))
-  opened.set(db, { check, local: target.kind === 'sqlite' })
+  opened.set(db, { check, waited, usage, local: target.kind === 'sqlite' })
   giveContext(app)
 }
 
 /** What is asked of a database later. */
-const opened = new WeakMap<Database, Pick<OpenDatabase, 'check'> & { readonly local: boolean }>()
+const opened = new WeakMap<
+  Database,
+  Pick<OpenDatabase, 'check' | 'waited' | 'usage'> & { readonly local: boolean }
+>()
 
 function openedIn(app: FastifyInstance, context: PluginContext) {
   return opened.get(app.getDecorator<Database>(decoratorOf(context)))
@@ -223,6 +226,33 @@ export default definePlugin({
       context.production && openedIn(app, context)?.local
         ? [{ level: 'warning', message: 'it is a SQLite file, not shared between machines' }]
         : [],
+  ],
+  metrics: [
+    {
+      name: 'connections_used',
+      help: 'Connections that somebody has',
+      type: 'gauge',
+      collect: (app, context) => openedIn(app, context)?.usage().used ?? 0,
+    },
+    {
+      name: 'connections_max',
+      help: 'Connections that there may be',
+      type: 'gauge',
+      collect: (app, context) => openedIn(app, context)?.usage().size ?? 0,
+    },
+    {
+      name: 'waiting',
+      help: 'How many wait for a connection',
+      type: 'gauge',
+      collect: (app, context) => openedIn(app, context)?.usage().waiting ?? 0,
+    },
+    {
+      name: 'waited_seconds',
+      help: 'How long the first of them has waited, at least',
+      type: 'gauge',
+      shared: true,
+      collect: (app, context) => (openedIn(app, context)?.waited() ?? 0) / 1000,
+    },
   ],
   options: optionsOf,
   register,

@@ -68,7 +68,7 @@ function register(app: FastifyInstance, options: LoadSheddingOptions): void {
   app.addHook('onRequest', function shedLoad(request, reply, done) {
     if (!isOverloaded) return done()
     const { kit } = request.routeOptions.config
-    if (kit === 'health' || kit === 'docs') return done()
+    if (kit === 'health' || kit === 'docs' || kit === 'metrics') return done()
     reply.header('retry-after', RETRY_AFTER)
     done(refusal)
   })

@@ -9,13 +9,15 @@ import {
   type PluginContext,
   type PluginFinding,
   type PluginGiven,
+  type PluginMetric,
 } from '../src/plugin.ts'
 import { assertFree, checkOptions, fromEarlier, requirePackages } from '../src/plugin-guards.ts'
 import type { LoadUser } from '../src/resource/context.ts'
 import { declaredQueues } from '../src/task/declared.ts'
 import { queueProblem } from '../src/task/new-task.ts'
+import type { ScheduleInfo } from '../src/task/schedule-control.ts'
 import type { Tasks } from '../src/task/tasks.ts'
-import type { TaskTree, WorkOptions } from '../src/task/types.ts'
+import type { TaskDriver, TaskTree, WorkOptions } from '../src/task/types.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -175,12 +177,114 @@ function optionsOf({ env, read, service, name }: PluginGiven<Env>): TasksPluginO
   }
 }
 
+/** Of each queue, where Redis has them: what a process has in memory is nobody else's. */
+async function ofQueues(
+  app: FastifyInstance,
+  name: string,
+  tell: (driver: TaskDriver, queue: string) => Promise<Told[]>,
+): Promise<Told[]> {
+  if (!app.hasDecorator('redis')) return []
+  const tasks = app.getDecorator<Tasks>(name)
+  const driver = await tasks.driver()
+  return (await Promise.all(Array.from(tasks.queues, (queue) => tell(driver, queue)))).flat()
+}
+
+interface Told {
+  labels: Record<string, string>
+  value: number
+}
+
+const COUNTED = ['waiting', 'delayed', 'running', 'failed'] as const
+
+/** Seconds since an instant, ISO 8601; of none 0. */
+const ageOf = (instant: string | undefined) =>
+  instant === undefined ? 0 : Math.max(0, Date.now() - Date.parse(instant)) / 1000
+
+/** What all processes tell alike. */
+const metrics: readonly PluginMetric[] = [
+  {
+    name: 'in_queue',
+    help: 'Tasks of a queue in Redis, by their state',
+    type: 'gauge',
+    shared: true,
+    collect: (app, { name }) =>
+      ofQueues(app, name, async (driver, queue) => {
+        const counts = await driver.counts(queue)
+        return COUNTED.map((state) => ({ labels: { queue, state }, value: counts[state] }))
+      }),
+  },
+  {
+    name: 'oldest_seconds',
+    help: 'How long ago the task was enqueued that runs next of a queue in Redis; 0: none waits',
+    type: 'gauge',
+    shared: true,
+    collect: (app, { name }) =>
+      ofQueues(app, name, async (driver, queue) => {
+        const [oldest] = await driver.list(queue, 'waiting', 0, 0)
+        return [{ labels: { queue }, value: ageOf(oldest?.enqueued_at) }]
+      }),
+  },
+  {
+    name: 'outbox_messages',
+    help: 'Messages of the outbox: that wait, and that were refused for good',
+    type: 'gauge',
+    shared: true,
+    async collect(app) {
+      if (!app.hasDecorator('db')) return []
+      const { countOutbox } = await import('../src/database/outbox.ts')
+      const counts = Object.entries(await countOutbox(app.db))
+      return counts.map(([state, value]) => ({ labels: { state }, value }))
+    },
+  },
+  {
+    name: 'outbox_oldest_seconds',
+    help: 'How long the oldest message of the outbox has waited; 0: none waits',
+    type: 'gauge',
+    shared: true,
+    async collect(app) {
+      if (!app.hasDecorator('db')) return []
+      const { oldestInOutbox } = await import('../src/database/outbox.ts')
+      return ageOf(await oldestInOutbox(app.db))
+    },
+  },
+  {
+    name: 'schedule_last_timestamp_seconds',
+    help: 'The newest time of a schedule for which a task was added, since 1970',
+    type: 'gauge',
+    shared: true,
+    collect: (app, { name }) =>
+      ofSchedules(app, name, ({ last }) => (last === null ? undefined : Date.parse(last) / 1000)),
+  },
+  {
+    name: 'schedule_paused',
+    help: 'Whether a schedule is paused: 1',
+    type: 'gauge',
+    shared: true,
+    collect: (app, { name }) => ofSchedules(app, name, ({ paused }) => (paused ? 1 : 0)),
+  },
+]
+
+/** Of each schedule, where Redis knows of them. */
+async function ofSchedules(
+  app: FastifyInstance,
+  name: string,
+  tell: (schedule: ScheduleInfo) => number | undefined,
+): Promise<Told[]> {
+  if (!app.hasDecorator('redis')) return []
+  const schedules = await (await app.getDecorator<Tasks>(name).schedules()).list()
+  return schedules.flatMap((schedule) => {
+    const value = tell(schedule)
+    return value === undefined ? [] : [{ labels: { schedule: schedule.name }, value }]
+  })
+}
+
 export default definePlugin({
   name: 'tasks',
   env,
   after: ['redis', 'database', 'cache', 'docs', 'deadline', 'envelope'],
   decorators: ['tasks'],
   checks: [checkTasks],
+  metrics,
   options: optionsOf,
   register,
 })

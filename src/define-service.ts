@@ -31,6 +31,8 @@ export interface KitRoutes {
   openapi?: string | false
   /** What callers of the service know of it, which CONTRACT turns on; default `/contract.json`. */
   contract?: string | false
+  /** What the process counts, which METRICS turns on; default `/metrics`. */
+  metrics?: string | false
   /** The page of the queues, which QUEUES turns on; default `/_/queues`. */
   queues?: string | false
 }
@@ -141,6 +143,7 @@ const ROUTES = {
   docs: true,
   openapi: true,
   contract: true,
+  metrics: true,
   queues: true,
 } satisfies Record<keyof KitRoutes, true>
 

@@ -20,6 +20,7 @@ import requestLog from '../plugins/request-log.ts'
 import resources from '../plugins/resources.ts'
 import securityHeaders from '../plugins/security-headers.ts'
 import tasks from '../plugins/tasks.ts'
+import telemetry from '../plugins/telemetry.ts'
 import upstream from '../plugins/upstream.ts'
 import { type EnvironmentDefaults, mapEnvironments } from './config/defaults.ts'
 import type { ConfigOwner } from './config/read.ts'
@@ -44,6 +45,7 @@ import { type ModuleTable, moduleNames } from './resource/module.ts'
 export const kitPlugins: readonly PluginInstance[] = [
   config,
   requestLog,
+  telemetry,
   languages,
   envelope,
   cors,

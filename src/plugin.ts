@@ -51,6 +51,8 @@ export interface PluginMetric<Context = PluginContext> {
   readonly help: string
   /** `counter`: it only grows. */
   readonly type: 'counter' | 'gauge'
+  /** Whether all processes of the service tell the same: the greatest of theirs counts, not their sum. Default false. */
+  readonly shared?: boolean
   /** Its value now, or one for each set of labels. */
   readonly collect: (app: FastifyInstance, context: Context) => MetricValue | Promise<MetricValue>
 }
@@ -281,7 +283,7 @@ function prefixOf(definition: PluginDefinition, name: string): string {
 /** What all plugins of an app bring that is asked later: the same in all of its contexts. */
 interface Brought {
   readonly checks: { readonly name: string; readonly run: RunCheck }[]
-  readonly metrics: (() => Promise<Measured>)[]
+  readonly metrics: ((limit: number) => Promise<Measured>)[]
 }
 
 type RunCheck = (production: boolean) => ReturnType<PluginCheck>
@@ -349,7 +351,7 @@ export async function attachPlugin(
       name,
       run: (production) => check(app, { ...context, production }),
     })
-  for (const metric of metrics) broughtTo(app).metrics.push(() => measure(app, metric, context))
+  for (const metric of metrics) broughtTo(app).metrics.push(measureOf(app, metric, context))
 }
 
 /**
@@ -370,28 +372,59 @@ function nameWithin({ definition, name }: PluginInstance, key: string): string {
 }
 
 /** A metric of one use of a plugin, and what it is now. */
-export interface Measured extends Pick<PluginMetric, 'help' | 'type'> {
+export interface Measured extends Pick<PluginMetric, 'help' | 'type' | 'shared'> {
   /** `sms_sent_total` */
   readonly name: string
   readonly values: readonly {
     readonly labels: Readonly<Record<string, string>>
     readonly value: number
   }[]
+  /** Why it is not known; it has no values then. */
+  readonly problem?: unknown
 }
 
-/** The metrics of all plugins of an app, asked at once. */
-export function measurePlugins(app: FastifyInstance): Promise<Measured[]> {
-  return Promise.all(broughtTo(app).metrics.map((measure) => measure()))
+/**
+ * The metrics of all plugins of an app, asked at once.
+ *
+ * @param limit milliseconds that one of them may take
+ */
+export function measurePlugins(app: FastifyInstance, limit: number): Promise<Measured[]> {
+  return Promise.all(broughtTo(app).metrics.map((measure) => measure(limit)))
 }
 
-async function measure(
+/** What asks for a metric; not while it is still waited for since the last time: nothing piles up. */
+function measureOf(
   app: FastifyInstance,
-  { name, help, type, collect }: PluginMetric,
+  { name, help, type, shared, collect }: PluginMetric,
   context: PluginContext,
-): Promise<Measured> {
-  const value = await collect(app, context)
-  const values = typeof value === 'number' ? [{ labels: {}, value }] : value
-  return { name: `${context.name.replaceAll('-', '_')}_${name}`, help, type, values }
+): (limit: number) => Promise<Measured> {
+  const about = { name: `${context.name.replaceAll('-', '_')}_${name}`, help, type }
+  const metric = { ...about, ...(shared && { shared }) }
+  let isAsked = false
+  const ask = async () => {
+    isAsked = true
+    try {
+      return await collect(app, context)
+    } finally {
+      isAsked = false
+    }
+  }
+  return async (limit) => {
+    if (isAsked) return { ...metric, values: [], problem: new Error('it is still waited for') }
+    const late = Promise.withResolvers<never>()
+    const timer = setTimeout(() => late.reject(new Error(`it took over ${limit} ms`)), limit)
+    const asked = ask()
+    try {
+      const value = await Promise.race([asked, late.promise])
+      return { ...metric, values: typeof value === 'number' ? [{ labels: {}, value }] : value }
+    } catch (problem) {
+      // What it comes to later is of no interest.
+      asked.catch(() => {})
+      return { ...metric, values: [], problem }
+    } finally {
+      clearTimeout(timer)
+    }
+  }
 }
 
 /** The modules that one use of a plugin adds to a service. */

@@ -42,6 +42,7 @@ export type {} from '../plugins/request-log.ts'
 export type {} from '../plugins/resources.ts'
 export type {} from '../plugins/security-headers.ts'
 export type {} from '../plugins/tasks.ts'
+export type {} from '../plugins/telemetry.ts'
 export type {} from '../plugins/upstream.ts'
 
 /**

@@ -234,6 +234,7 @@ const plugins = {
   resources: { modules: {} },
   session: {},
   tasks: {},
+  telemetry: {},
 }
 
 async function use(name, options) {
@@ -288,7 +289,7 @@ function createProject(name: string, files: Record<string, string>): string {
 }
 
 const names =
-  'bearer bk-login cache config database deadline decompress docs envelope health redis request-log resources session tasks'.split(
+  'bearer bk-login cache config database deadline decompress docs envelope health redis request-log resources session tasks telemetry'.split(
     ' ',
   )
 const READY = names.map((name) => `${name}: ready\n`).join('')

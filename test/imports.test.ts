@@ -11,7 +11,7 @@ const LAYERS: readonly RegExp[] = [
   /^src\/(check|index)\.ts$/,
   /^src\/(service|kit)\.ts$/,
   /^plugins\//,
-  /^src\/((plugin|plugin-guards|define-service)\.ts|process\/)/,
+  /^src\/((plugin|plugin-guards|define-service)\.ts|process\/|telemetry\/)/,
   /^src\/openapi\//,
   /^src\/(http|crud|auth|remote)\//,
   /^src\/resource\//,
@@ -143,9 +143,9 @@ t.test('who lists the plugins of the kit loads nothing that only some of them ne
   visit('src/kit.ts')
   t.ok(all.has('plugins/tasks.ts') && all.has('src/plugin.ts') && all.has('typebox'))
   const heavy =
-    /^(fastify|pino|find-my-way|@fastify|@bull-board|bullmq|ioredis|mysql2|undici|cockatiel)/
+    /^(fastify|pino|find-my-way|@fastify|@bull-board|@opentelemetry|bullmq|ioredis|mysql2|prom-client|undici|cockatiel)/
   const inner =
-    /^src\/(openapi|cache\/open|database\/(mysql|sqlite)\/|http\/(route|serve-)|task\/task-process)/
+    /^src\/(openapi|telemetry|cache\/open|database\/(mysql|sqlite)\/|http\/(route|serve-)|task\/task-process)/
   t.strictSame(
     [...all].filter((one) => (heavy.test(one) && one !== 'fastify-plugin') || inner.test(one)),
     [],

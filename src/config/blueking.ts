@@ -6,6 +6,9 @@ export const BLUEKING = {
   BKPAAS_APP_ID: Type.Optional(
     Type.String({ description: 'The id of the application on a BlueKing PaaS.', minLength: 1 }),
   ),
+  BKPAAS_APP_MODULE_NAME: Type.Optional(
+    Type.String({ description: 'The module of that application.', minLength: 1 }),
+  ),
   BKPAAS_APP_SECRET: secret(
     Type.Optional(
       Type.String({ description: 'The secret that belongs to BKPAAS_APP_ID.', minLength: 1 }),

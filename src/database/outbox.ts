@@ -135,6 +135,18 @@ export async function countOutbox<DB>(
   return { waiting: all - failed, failed }
 }
 
+/** When the oldest message was added that waits, ISO 8601; `undefined`: none does. */
+export async function oldestInOutbox<DB>(db: Kysely<DB>): Promise<string | undefined> {
+  const oldest = await anyTables(db)
+    .selectFrom(TABLE)
+    .select('created_at')
+    .where('failed_at', 'is', null)
+    .orderBy('position')
+    .limit(1)
+    .executeTakeFirst()
+  return oldest?.created_at
+}
+
 /**
  * Hands the oldest messages to `send`, at most `limit`, and keeps what has become of them. When `send` throws, or the
  * process dies, all of them stay and are sent again: it has to be of no effect to send a message twice.

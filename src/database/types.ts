@@ -69,6 +69,16 @@ export type TimeLeft = () => number
 
 export const FOREVER: TimeLeft = () => Number.POSITIVE_INFINITY
 
+/** How a database is used: of SQLite the one connection that all but streams have in turn. */
+export interface DatabaseUsage {
+  /** Connections that somebody has. */
+  used: number
+  /** How many there may be. */
+  size: number
+  /** How many wait for one. */
+  waiting: number
+}
+
 /** A database that has been opened. */
 export interface OpenDatabase {
   db: Database
@@ -80,6 +90,8 @@ export interface OpenDatabase {
   check(): Promise<void>
   /** Milliseconds for which somebody has waited for a connection, as far as this is called again and again: 0 at first. */
   waited(): number
+  /** What there is of it, and how many want it, now. */
+  usage(): DatabaseUsage
   /** Waits for what is running, then closes it. May be called again. */
   close(): Promise<void>
 }

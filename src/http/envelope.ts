@@ -1,9 +1,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ErrorDetail, PlinthError } from '../errors.ts'
 import type { JsonSchema } from '../resource/schema.ts'
+import { parseTraceparent, type Trace } from '../resource/trace.ts'
 
 /** What an answer tells of the request that it answers. */
-export type Asked = Pick<FastifyRequest, 'id' | 'url' | 'headers'>
+export type Asked = Pick<FastifyRequest, 'id' | 'url' | 'headers'> & {
+  readonly trace?: Trace | null
+}
 
 /** What a client of a service reads in its answer. */
 export type ParsedAnswer =
@@ -46,7 +49,8 @@ export interface Envelope {
 const requestId: JsonSchema = { type: 'string', description: 'Also in the header X-Request-Id' }
 const traceId: JsonSchema = {
   type: ['string', 'null'],
-  description: 'The trace id of the header traceparent, where one was sent',
+  description:
+    'Of the trace, where the service traces; else that of the header traceparent, where one was sent',
 }
 const more: JsonSchema = {
   description: 'What else there is to tell of this failure: where to log in',
@@ -215,12 +219,6 @@ export function toSend(json: string, reply: FastifyReply): string {
   return json
 }
 
-// Version ff and ids of zeros alone are not valid; later versions may say more at the end.
-const TRACEPARENT =
-  /^(?!ff)[\da-f]{2}-(?!0{32})([\da-f]{32})-(?!0{16})[\da-f]{16}-[\da-f]{2}(?:(?<!^00.*)-.*)?$/
-
-// W3C Trace Context, 3.2: version, trace id, parent id, flags.
-function traceIdOf(request: Asked): string | null {
-  const header = request.headers.traceparent
-  return typeof header === 'string' ? (TRACEPARENT.exec(header)?.[1] ?? null) : null
+function traceIdOf({ trace, headers }: Asked): string | null {
+  return trace?.traceId ?? parseTraceparent(headers.traceparent)?.traceId ?? null
 }

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { errors, PlinthError } from '../errors.ts'
+import { userIdOf } from '../resource/context.ts'
 import { isFastifyError, isHttpError, toPlinthError } from '../resource/failure.ts'
 import { type Envelope, failureStatusOf } from './envelope.ts'
 import type { Languages, Wording } from './languages.ts'
@@ -38,6 +39,8 @@ export function createErrorHandler(envelope: Envelope) {
     // What is refused in thousands is no thousand errors.
     const isOurs = told.statusCode >= 500 && told.code !== errors.OVERLOADED.code
     logFailure(error, told, reply, isOurs || !isTold)
+    const failed = isOurs ? reply.server.observer?.failed : undefined
+    failed?.(error, { request, requestId: request.id, user: userIdOf(request) })
     for (const name of OF_SUCCESS) reply.removeHeader(name)
     // Not removed: without it some errors may be kept as well (RFC 9110, 15.1).
     if (reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')

@@ -42,7 +42,7 @@ export class RateLimiter {
   plan(route: RouteOptions): void {
     const { config = {}, method, url } = route
     // The process is asked by what looks after it.
-    if (config.kit === 'health' || config.limited) return
+    if (config.kit === 'health' || config.kit === 'metrics' || config.limited) return
     // HEAD is GET but for its answer.
     const place = `${method === 'HEAD' ? 'GET' : method} ${url}`
     const limits = config.limits ?? limitsWithin(this.#limits, config, place)

@@ -87,6 +87,8 @@ class Connection {
       resource: config.resource,
       user: userIdOf(request),
       client: clientOf(request),
+      // What is written for it here is outside of its trace.
+      ...(request.trace && { trace_id: request.trace.traceId }),
       status,
       bytes,
       duration_ms: Math.round(reply.elapsedTime * 100) / 100,

@@ -7,19 +7,28 @@ import { atSources } from './source-lines.ts'
 /** How a service logs to stdout: a JSON object a line; pretty on a terminal, by pino-pretty; with `silent` there is no logger at all. */
 export async function loggerOptions(
   name: string,
-  level: string,
+  config: LogConfig & { LOG_LEVEL: string },
 ): Promise<FastifyServerOptions['logger']> {
+  const { LOG_LEVEL: level } = config
   if (level === 'silent') return false
   // Where it is not installed a terminal shows the same lines as a file.
   const pretty = process.stdout.isTTY && (await import('pino-pretty').catch(() => undefined))
-  const format = await logFormat(name)
+  const format = await logFormat(name, config)
   if (!pretty) return { ...format, level }
   const { serializers } = format
   return { level, serializers, stream: pretty.default({ sync: true, ignore: 'pid,hostname,name' }) }
 }
 
-/** How a log line looks: the service, the level by its name, the time as ISO 8601. */
-export async function logFormat(name: string) {
+/** What of the configuration says how log lines look. */
+export interface LogConfig {
+  LOG_FORMAT?: string | undefined
+  BKPAAS_APP_ID?: string | undefined
+  BKPAAS_APP_MODULE_NAME?: string | undefined
+  BKPAAS_ENVIRONMENT?: string | undefined
+}
+
+/** How a log line looks: the service, the level by its name, the time as ISO 8601; or as in BlueKing's kits. */
+export async function logFormat(name: string, config: LogConfig) {
   const { stdSerializers } = await import('pino')
   const err = (error: Error): LoggedError => {
     const told: LoggedError = stdSerializers.err(error)
@@ -27,7 +36,45 @@ export async function logFormat(name: string) {
     if (typeof told?.stack === 'string') told.stack = atSources(told.stack)
     return told
   }
-  return { name, timestamp: isoTime, formatters: { level: levelName }, serializers: { err } }
+  const serializers = { err }
+  if (config.LOG_FORMAT === 'bk') return { ...bluekingFormat(name, config, err), serializers }
+  return { name, timestamp: isoTime, formatters: { level: levelName }, serializers }
+}
+
+/** What Python calls them. */
+const LEVELS: Readonly<Record<string, string>> = {
+  trace: 'DEBUG',
+  debug: 'DEBUG',
+  info: 'INFO',
+  warn: 'WARNING',
+  error: 'ERROR',
+  fatal: 'CRITICAL',
+}
+
+function bluekingFormat(logger: string, config: LogConfig, tell: (error: Error) => LoggedError) {
+  return {
+    base: {
+      logger,
+      process: process.pid,
+      bk_app_code: config.BKPAAS_APP_ID,
+      bk_app_module: config.BKPAAS_APP_MODULE_NAME,
+      bk_run_mode: config.BKPAAS_ENVIRONMENT,
+    },
+    messageKey: 'message',
+    timestamp: () =>
+      `,"asctime":"${new Date().toISOString().slice(0, -1).replace('T', ' ').replace('.', ',')}"`,
+    formatters: {
+      level: (level: string) => ({ levelname: LEVELS[level] ?? level }),
+      log({ user, err, ...line }: Record<string, unknown>): Record<string, unknown> {
+        const exc_info = err instanceof Error ? tell(err).stack : err
+        return {
+          ...line,
+          ...(user !== undefined && { username: user }),
+          ...(err !== undefined && { exc_info }),
+        }
+      },
+    },
+  }
 }
 
 /** An error as a line of the log has it. */

@@ -24,7 +24,7 @@ export async function serverOptions(
 ): Promise<FastifyServerOptions> {
   const answerError = createErrorHandler(envelope)
   return {
-    logger: logger ?? (await loggerOptions(name, config.LOG_LEVEL)),
+    logger: logger ?? (await loggerOptions(name, config)),
     logController: new RequestLogController(),
     genReqId: requestIdOf,
     bodyLimit: config.BODY_LIMIT,

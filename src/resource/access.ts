@@ -44,9 +44,9 @@ export interface Access {
 }
 
 /** Which of the kit's own a route is. */
-export type KitRoute = 'contract' | 'docs' | 'health' | 'queues' | 'tasks'
+export type KitRoute = 'contract' | 'docs' | 'health' | 'metrics' | 'queues' | 'tasks'
 
-/** Who may see the kit's own: the API document with its page, the contract, the page of the queues, tasks by their ids. */
+/** Who may see the kit's own: the API document with its page, the contract, the metrics, the page of the queues, tasks by their ids. */
 export type KitAccess = Readonly<Partial<Record<Exclude<KitRoute, 'health'>, AccessSettings>>>
 
 declare module 'fastify' {

@@ -7,6 +7,7 @@ import { currentTransaction } from '../database/current-transaction.ts'
 import type { DatabaseTables } from '../database/types.ts'
 import { errors } from '../errors.ts'
 import type { Progress } from '../task/types.ts'
+import { activeTrace } from './trace.ts'
 
 /** Who makes the call; a service adds its own fields with `declare module 'plinth'`. */
 export interface User {
@@ -152,10 +153,12 @@ export class Context {
     return currentTransaction(db) ?? db
   }
 
-  /** The header of W3C Trace Context that came with the request. */
+  /** The header of W3C Trace Context for what is asked of others: of the span under way, else as it came with the request. */
   get traceparent(): string | undefined {
+    const trace = activeTrace.getStore() ?? this.request?.trace
     const header = this.request?.headers.traceparent
-    return this.#caller?.traceparent ?? (typeof header === 'string' ? header : undefined)
+    const came = typeof header === 'string' ? header : undefined
+    return trace?.traceparent ?? this.#caller?.traceparent ?? came
   }
 
   /**

@@ -2,6 +2,7 @@ import type { CacheSlot } from './cache-policy.ts'
 import { cachedText, cacheSlot } from './cached.ts'
 import { runInContext } from './context.ts'
 import { enqueueCall } from './enqueue.ts'
+import type { Observer } from './observer.ts'
 import { type Call, channels, performed, step } from './steps.ts'
 
 /** Decides whether a call may be made: throws what its caller is told, where it may not. */
@@ -34,6 +35,35 @@ export interface Answer<T> {
  * @returns at once where level 1 of the cache has the result, else a promise
  */
 export function execute<T>(call: Call, answer: Answer<T>): T | Promise<T> {
+  const called = call.context.app.observer?.called
+  return called ? observe(called, call, answer) : run(call, answer)
+}
+
+/** Not by a channel: its answer stays one at once where it is, and each app is told of its own calls alone. */
+function observe<T>(
+  called: NonNullable<Observer['called']>,
+  call: Call,
+  answer: Answer<T>,
+): T | Promise<T> {
+  const began = performance.now()
+  const succeeded = (value: T): T => {
+    called(call, began, undefined)
+    return value
+  }
+  const failed = (error: unknown): never => {
+    called(call, began, error)
+    throw error
+  }
+  let outcome: T | Promise<T>
+  try {
+    outcome = run(call, answer)
+  } catch (error) {
+    return failed(error)
+  }
+  return outcome instanceof Promise ? outcome.then(succeeded, failed) : succeeded(outcome)
+}
+
+function run<T>(call: Call, answer: Answer<T>): T | Promise<T> {
   if (channels.call.hasSubscribers)
     return channels.call.tracePromise(async () => await takeSteps(call, answer), { call })
   const authorized = authorize(call)

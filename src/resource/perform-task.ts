@@ -1,7 +1,9 @@
+import { tracingChannel } from 'node:diagnostics_channel'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { errors, PlinthError } from '../errors.ts'
 import { taskTimeoutOf } from '../task/declared.ts'
 import { TaskFinal, TaskRetry } from '../task/errors.ts'
+import { queueOf } from '../task/id.ts'
 import { TryEnd } from '../task/try-end.ts'
 import type { Perform, Progress, Run } from '../task/types.ts'
 import { validateRequest } from './call.ts'
@@ -9,7 +11,17 @@ import { assertUser, Context, type LoadUser, runInContext, type User } from './c
 import { type Answer, execute } from './execute.ts'
 import { toPlinthError } from './failure.ts'
 import { toJson } from './json.ts'
+import type { TaskOutcome } from './observer.ts'
 import type { Registered } from './registry.ts'
+
+/** What subscribers of the tracing channel `plinth:task` get: one object for the beginning and the end of a try. */
+export interface TaskMessage {
+  readonly app: FastifyInstance
+  readonly run: Run
+  error?: unknown
+}
+
+const channel = tracingChannel<unknown, TaskMessage>('plinth:task')
 
 /** Milliseconds after which a task is looked at again that a newer release has enqueued. */
 const UNKNOWN_DELAY = 30_000
@@ -24,6 +36,11 @@ export interface PerformOptions {
 /** What a worker of `app` does with a task: it calls the resource that the task names. */
 export function createPerform(app: FastifyInstance, options: PerformOptions): Perform {
   return async function performTask(run) {
+    if (!channel.hasSubscribers) return await tryTask(run)
+    return await channel.tracePromise(tryTask, { app, run }, undefined, run)
+  }
+
+  async function tryTask(run: Run): Promise<unknown> {
     // Missing where plinth/plugins/resources is not registered.
     if (!app.registry?.has(run.data.resource)) {
       app.log.warn(
@@ -34,13 +51,22 @@ export function createPerform(app: FastifyInstance, options: PerformOptions): Pe
     }
     const entry = app.registry.find(run.data.resource)
     const began = performance.now()
+    const waited = run.attempt > 1 ? undefined : Math.max(0, Date.now() - run.due)
+    const tell = (outcome: TaskOutcome) => {
+      const took = performance.now() - began
+      const { resource } = run.data
+      app.observer?.worked?.({ queue: queueOf(run.id) ?? '', resource, took, waited }, outcome)
+      return took
+    }
     try {
       const result = await perform(app, entry, run, options)
-      const duration_ms = Math.round(performance.now() - began)
+      const duration_ms = Math.round(tell('succeeded'))
       app.log.info({ ...fieldsOf(run), duration_ms }, 'task done')
       return result
     } catch (error) {
-      throw toFailure(error, run, app)
+      const { failure, outcome } = toFailure(error, run, app)
+      tell(outcome)
+      throw failure
     }
   }
 }
@@ -140,13 +166,25 @@ class Enqueuer {
 }
 
 /** What the driver is told: errors that another try would not mend are final. */
-function toFailure(error: unknown, run: Run, app: FastifyInstance) {
-  const { signal, attempt, attempts } = run
-  if (error instanceof TaskRetry || signal.aborted) return error
+function toFailure(
+  error: unknown,
+  run: Run,
+  app: FastifyInstance,
+): { failure: unknown; outcome: TaskOutcome } {
+  const { id, data, signal, attempt, attempts } = run
+  if (error instanceof TaskRetry || signal.aborted)
+    return { failure: error, outcome: 'handed back' }
   const thrown = error instanceof TaskFinal ? error.cause : error
   const told = toPlinthError(thrown, app)
   const final = thrown !== error || told.statusCode < 500
-  const level = final || attempt >= attempts ? 'error' : 'warn'
+  const isOver = final || attempt >= attempts
+  const level = isOver ? 'error' : 'warn'
   app.log.child(fieldsOf(run))[level]({ err: thrown, code: told.code, attempt }, 'task failed')
-  return final ? new TaskFinal(told) : told
+  if (isOver) {
+    const { resource, requestId, user } = data
+    const place = { task: { id, resource, attempt }, requestId, user: user ?? undefined }
+    app.observer?.failed?.(thrown, place)
+  }
+  const failure = final ? new TaskFinal(told) : told
+  return { failure, outcome: isOver ? 'failed' : 'tried again' }
 }

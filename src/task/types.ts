@@ -118,6 +118,8 @@ export interface TaskTree extends NewTask {
 export interface Run {
   readonly id: string
   readonly data: TaskData
+  /** When it could run first, in milliseconds since 1970. */
+  readonly due: number
   /** How often it is tried at most. */
   readonly attempts: number
   /** Which try this is, from 1. */

@@ -1,3 +1,4 @@
+import { tracingChannel } from 'node:diagnostics_channel'
 import { Readable } from 'node:stream'
 import type { ConnectionOptions } from 'node:tls'
 import type { CircuitBreakerPolicy } from 'cockatiel'
@@ -66,6 +67,18 @@ export interface SendOptions {
   /** How it is repeated; false: not at all. */
   retry: RetryOptions | false
 }
+
+/** What subscribers of the tracing channel `plinth:upstream` get: one object for the beginning and the end of a call. */
+export interface UpstreamMessage {
+  readonly api: string
+  readonly operation: string
+  /** What is sent, as long as it has not begun. */
+  request: UpstreamRequest
+  result?: UpstreamAnswer
+  error?: unknown
+}
+
+const channel = tracingChannel<unknown, UpstreamMessage>('plinth:upstream')
 
 /** A call, however often it is tried. */
 class Call implements Timed, Waiter {
@@ -141,6 +154,13 @@ export class UpstreamClient {
    * @throws the reason of `signal`
    */
   send(request: UpstreamRequest, options: SendOptions): Promise<UpstreamAnswer> {
+    if (!channel.hasSubscribers) return this.#send(request, options)
+    const { operation } = options
+    const message: UpstreamMessage = { api: this.#options.name, operation, request }
+    return channel.tracePromise(() => this.#send(message.request, options), message)
+  }
+
+  #send(request: UpstreamRequest, options: SendOptions): Promise<UpstreamAnswer> {
     const { signal, timeout } = options
     const body = request.body instanceof Readable ? request.body : undefined
     if (signal?.aborted) {

@@ -35,6 +35,44 @@ t.test('the log: one JSON object a line, without query and secrets', async (t) =
   t.match(of('nowhere').at(-1), { msg: 'request', path: '/nothing', status: 404 })
 })
 
+t.test('its fields may be called as BlueKing calls them', async (t) => {
+  const service = writeService(t)
+  const env = {
+    ...BARE,
+    LOG_FORMAT: 'bk',
+    BKPAAS_APP_ID: 'shop-app',
+    BKPAAS_APP_MODULE_NAME: 'web',
+    BKPAAS_ENVIRONMENT: 'stag',
+    DRAIN_DELAY: '0',
+    QUEUES: 'false',
+    LOAD_SHEDDING: 'false',
+  }
+  const { url, process: child, ended } = await startServe(t, { service, env })
+  await fetch(`${url}/things/1`, { headers: { 'x-request-id': 'mine' } })
+  child.kill('SIGTERM')
+  const lines = logLines((await ended).stdout)
+  for (const line of lines) {
+    t.match(line, {
+      logger: 'shop',
+      levelname: /^(INFO|WARNING)$/,
+      process: child.pid,
+      message: String,
+      bk_app_code: 'shop-app',
+      bk_app_module: 'web',
+      bk_run_mode: 'stag',
+      asctime: /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}$/,
+    })
+    for (const name of ['msg', 'level', 'time', 'pid', 'name']) t.notOk(name in line, name)
+  }
+  t.match(
+    lines.filter(({ request_id }) => request_id === 'mine'),
+    [
+      { levelname: 'WARNING', message: 'looked for 1' },
+      { levelname: 'INFO', message: 'request', path: '/things/1' },
+    ],
+  )
+})
+
 // The log is written by a thread of Node.js' pool, and here there is only one.
 const BUSY = `
 import { pbkdf2 } from 'node:crypto'

@@ -81,6 +81,23 @@ const wrong: Record<string, [options: unknown, told: string][]> = {
     [{ concurrency: 1.5 }, 'concurrency is 1.5, expected an integer of at least 1'],
     [{ limits: 5 }, 'limits is 5, expected an object'],
   ],
+  telemetry: [
+    [{ metrics: 'yes' }, 'metrics is another text, expected true or false'],
+    [{ path: 'metrics' }, "path is another text, expected a path, '/jobs', or false"],
+    [{ onError: {} }, 'onError is an object, expected a function'],
+    [
+      { tracing: { endpoint: 'localhost' } },
+      'tracing.endpoint is another text, expected http://localhost:4318/v1/traces',
+    ],
+    [
+      { tracing: { endpoint: 'http://a', sampler: 'some' } },
+      'tracing.sampler is another text, expected one of always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off, parentbased_traceidratio',
+    ],
+    [
+      { tracing: { endpoint: 'http://a', ratio: 2 } },
+      'tracing.ratio is 2, expected a number from 0 to 1',
+    ],
+  ],
 }
 
 function OWNERS(got: string): string {

@@ -13,6 +13,7 @@ import redis from '../../plugins/redis.ts'
 import requestLog from '../../plugins/request-log.ts'
 import resources from '../../plugins/resources.ts'
 import tasks from '../../plugins/tasks.ts'
+import telemetry from '../../plugins/telemetry.ts'
 import { defineModule } from '../../src/resource/module.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { databaseDrivers, PATIENT, redisUrl } from '../helpers/drivers.ts'
@@ -116,6 +117,7 @@ const twice = {
   'request-log': [requestLog, {}],
   resources: [resources, { modules: {} }],
   tasks: [tasks, {}],
+  telemetry: [telemetry, {}],
 } as const
 
 for (const [name, [plugin, options]] of Object.entries(twice)) {

@@ -97,7 +97,7 @@ async function start(t: Test, url: string, options: UsersOptions = {}) {
 type Started = Awaited<ReturnType<typeof start>>
 
 async function hashesOf(app: FastifyInstance): Promise<unknown> {
-  const found = await measurePlugins(app)
+  const found = await measurePlugins(app, 1000)
   return found.find(({ name }) => name === 'users_password_hashes_total')?.values[0]?.value
 }
 

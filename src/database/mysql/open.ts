@@ -38,7 +38,13 @@ export async function openMysql(
     probe.end(() => {})
     sockets.destroyAfter(GOODBYE)
   }
-  return { db, check: () => ping(checks), waited: () => bounded.waited(), close }
+  return {
+    db,
+    check: () => ping(checks),
+    waited: () => bounded.waited(),
+    usage: () => bounded.usage(),
+    close,
+  }
 }
 
 function ping(pool: BoundedPool): Promise<void> {

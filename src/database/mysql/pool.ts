@@ -4,7 +4,13 @@ import { DeadlineQueue, LONGEST_TIMER } from '../../deadlines.ts'
 import { errors } from '../../errors.ts'
 import { LongestWait } from '../longest-wait.ts'
 import type { SlowStatements } from '../slow.ts'
-import { type DatabaseLimits, FOREVER, type OpenDatabase, type TimeLeft } from '../types.ts'
+import {
+  type DatabaseLimits,
+  type DatabaseUsage,
+  FOREVER,
+  type OpenDatabase,
+  type TimeLeft,
+} from '../types.ts'
 import { BoundedConnection, type Waiting } from './connection.ts'
 import { ofConnecting } from './failure.ts'
 
@@ -19,7 +25,7 @@ export interface PoolHooks {
 }
 
 /** mysql2's pool as Kysely sees it: nobody waits for a connection longer than `acquireTimeout`, or than his work may take. */
-export class BoundedPool implements MysqlPool, Pick<OpenDatabase, 'waited'> {
+export class BoundedPool implements MysqlPool, Pick<OpenDatabase, 'waited' | 'usage'> {
   readonly #pool: Pool
   readonly #limits: DatabaseLimits
   readonly #timeLeft: TimeLeft
@@ -50,6 +56,10 @@ export class BoundedPool implements MysqlPool, Pick<OpenDatabase, 'waited'> {
 
   waited(): number {
     return this.#longestWait.measure(this.#waiting)
+  }
+
+  usage(): DatabaseUsage {
+    return { used: this.#inUse.size, size: this.#limits.poolSize, waiting: this.#waiting }
   }
 
   /** Kysely's way to close; the pool itself is ended by its maker, @fastify/mysql. */

@@ -1,3 +1,4 @@
+import { tracingChannel } from 'node:diagnostics_channel'
 import type { DatabaseSync } from 'node:sqlite'
 import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely'
 import { errors } from '../../errors.ts'
@@ -8,6 +9,14 @@ import type { Statement } from './statement.ts'
 import { Statements } from './statements.ts'
 
 const PREPARED = 500
+
+/** What subscribers of the tracing channel `plinth:sqlite` get: mysql2 has one of its own. */
+export interface SqlMessage {
+  readonly sql: string
+  error?: unknown
+}
+
+const channel = tracingChannel<unknown, SqlMessage>('plinth:sqlite')
 
 // The rows of an insert mostly have one instant in common, and formatting takes longer than comparing.
 function rememberIso(): FormatDate {
@@ -47,7 +56,7 @@ export class SqliteConnection implements DatabaseConnection {
       return result
     }
     try {
-      return run()
+      return channel.hasSubscribers ? channel.traceSync(run, { sql }) : run()
     } catch (error) {
       if (!this.#database.isOpen) throw errors.DATABASE_UNAVAILABLE('it has been closed')
       // Within a transaction the lock is ours, or what we have read is outdated: waiting would not help.

@@ -9,7 +9,7 @@ import {
 import { errors } from '../../errors.ts'
 import { holdsConnection } from '../current-transaction.ts'
 import { SlowStatements } from '../slow.ts'
-import type { OpenOptions } from '../types.ts'
+import type { DatabaseUsage, OpenOptions } from '../types.ts'
 import { isBusy } from './busy.ts'
 import { SqliteConnection } from './connection.ts'
 import { Lease, type Lender } from './lease.ts'
@@ -83,6 +83,10 @@ export class SqliteDriver implements Driver {
 
   waited(): number {
     return this.#mutex.waited()
+  }
+
+  usage(): DatabaseUsage {
+    return this.#mutex.usage()
   }
 
   async releaseConnection(lease: Lease): Promise<void> {

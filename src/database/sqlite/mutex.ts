@@ -1,6 +1,6 @@
 import { errors } from '../../errors.ts'
 import { LongestWait } from '../longest-wait.ts'
-import { type DatabaseLimits, FOREVER, type TimeLeft } from '../types.ts'
+import { type DatabaseLimits, type DatabaseUsage, FOREVER, type TimeLeft } from '../types.ts'
 
 // Milliseconds. What the database does it does within the process, and one after the other nothing else would happen
 // meanwhile: no timer, no other request.
@@ -52,6 +52,11 @@ export class Mutex {
   /** Milliseconds for which somebody has waited: {@link LongestWait.measure}. */
   waited(): number {
     return this.#longestWait.measure(this.#waiting.length)
+  }
+
+  usage(): DatabaseUsage {
+    const size = this.#places
+    return { used: size - this.#free, size, waiting: this.#waiting.length }
   }
 
   readonly #begin = (next: () => void): void => {

@@ -38,6 +38,7 @@ export async function openSqlite(file: string, options: OpenOptions): Promise<Op
     db,
     check: () => driver.check(),
     waited: () => driver.waited(),
+    usage: () => driver.usage(),
     close: () => driver.destroy(),
   }
 }

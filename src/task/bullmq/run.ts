@@ -49,6 +49,10 @@ export class JobRun implements Run {
     return this.#job.id as string
   }
 
+  get due(): number {
+    return this.#job.timestamp + (this.#job.opts.delay ?? 0)
+  }
+
   get attempts(): number {
     return this.#job.opts.attempts || 1
   }

@@ -97,6 +97,10 @@ export class MemoryRun implements Run {
     return this.#task.record.data
   }
 
+  get due(): number {
+    return this.#task.due || Date.parse(this.#task.record.enqueued_at)
+  }
+
   get attempts(): number {
     return this.#task.record.attempts
   }

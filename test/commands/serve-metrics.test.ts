@@ -1,0 +1,98 @@
+import t, { type Test } from 'tap'
+import { startServe } from '../helpers/manage.ts'
+import { ofMetric, readMetrics } from '../helpers/metrics.ts'
+import { freePort, poll } from '../helpers/network.ts'
+import { BARE, writeService } from '../helpers/service.ts'
+
+// Each test starts some processes.
+t.setTimeout(180_000)
+
+const ENV = { ...BARE, METRICS: 'true', REDIS_URL: undefined }
+
+async function startGroup(t: Test, more: Record<string, string> = {}) {
+  const service = writeService(t)
+  const env = { ...ENV, ...more }
+  const group = await startServe(t, { service, args: ['--workers', '2', '--port', '0'], env })
+  await group.until('stdout', /"workers":2,.*"msg":"serving"/)
+  return group
+}
+
+async function scrape(url: string) {
+  const answer = await fetch(`${url}/metrics`)
+  if (answer.status !== 200) throw new Error(await answer.text())
+  return readMetrics(await answer.text())
+}
+
+const served = 'http_request_duration_seconds_count{method="GET",route="/things",status="200"}'
+
+/** On connections of their own: each process gets some. */
+async function ask(url: string, times: number): Promise<void> {
+  for (let i = 0; i < times; i++) {
+    const answer = await fetch(`${url}/things`, { headers: { connection: 'close' } })
+    await answer.arrayBuffer()
+  }
+}
+
+t.test('whichever process is asked tells what all have counted', async (t) => {
+  const group = await startGroup(t)
+  await ask(group.url, 10)
+  await poll(async () => (await scrape(group.url)).get(served) === 10)
+  const told = await scrape(group.url)
+  t.equal(told.get('telemetry_processes'), 2)
+  t.equal(told.get('telemetry_processes_missing'), 0)
+  t.equal(
+    told.get('resource_duration_seconds_count{mode="cached",outcome="ok",resource="things.list"}'),
+    10,
+  )
+  t.equal(Object.keys(ofMetric(told, 'process_cpu_seconds_total')).length, 1)
+})
+
+t.test('a port of its own: one that is frozen or dead takes nothing with it', async (t) => {
+  const port = await freePort(t)
+  const group = await startGroup(t, { METRICS_PORT: `${port}` })
+  const metrics = `http://127.0.0.1:${port}`
+  // The supervisor begins to listen when it hears of it.
+  await poll(async () => (await scrape(metrics)).size > 0)
+  t.equal((await fetch(`${group.url}/metrics`)).status, 404)
+  t.equal((await fetch(`${metrics}/things`)).status, 404)
+  await ask(group.url, 10)
+  await poll(async () => (await scrape(metrics)).get(served) === 10)
+
+  group.process.kill('SIGUSR2')
+  const [line] = await group.until('stdout', /.*"msg":"state".*/)
+  const [{ pid }] = JSON.parse(line).workers
+  process.kill(pid, 'SIGSTOP')
+  await poll(async () => (await scrape(metrics)).get('telemetry_processes_missing') === 1)
+  const partial = await scrape(metrics)
+  t.equal(partial.get('telemetry_processes'), 2)
+  t.equal(partial.get(served), 10, 'what it told before still counts')
+
+  process.kill(pid, 'SIGKILL')
+  await group.until('stdout', /"signal":"SIGKILL","msg":"a process has died/)
+  await poll(async () => {
+    const told = await scrape(metrics)
+    t.equal(told.get(served), 10)
+    return told.get('telemetry_processes') === 2 && told.get('telemetry_processes_missing') === 0
+  })
+  await ask(group.url, 5)
+  await poll(async () => (await scrape(metrics)).get(served) === 15)
+
+  group.process.kill('SIGHUP')
+  await group.until('stdout', /"msg":"the processes are replaced"/)
+  t.equal((await scrape(metrics)).get(served), 15, 'those that were replaced have left theirs')
+  group.process.kill('SIGTERM')
+  t.match(await group.ended, { code: 0, stderr: '' })
+})
+
+t.test('one process serves it on a port of its own, too', async (t) => {
+  const port = await freePort(t)
+  const service = writeService(t)
+  const one = await startServe(t, { service, env: { ...ENV, METRICS_PORT: `${port}` } })
+  await ask(one.url, 3)
+  await poll(async () => (await scrape(`http://127.0.0.1:${port}`)).get(served) === 3)
+  const second = startServe(t, { service, env: { ...ENV, METRICS_PORT: `${port}` } })
+  const other = await second
+  t.match(await other.ended, { code: 1, stderr: `${port}` })
+  one.process.kill('SIGTERM')
+  t.match(await one.ended, { code: 0, stderr: '' })
+})
