@@ -91,6 +91,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     load: () => import('./contract/diff.ts'),
   },
   call: { summary: 'Call a resource', load: () => import('./call.ts') },
+  replay: {
+    summary: 'Call resources again as the log tells, and compare',
+    load: () => import('./replay.ts'),
+  },
   config: {
     summary: 'Show the configuration and where it came from',
     load: () => import('./config.ts'),

@@ -12,7 +12,7 @@ export const KIT_COMMANDS: Readonly<Record<string, readonly string[]>> = {
   cache: ['cache'],
   config: ['config'],
   database: ['db', 'dbshell', 'inspectdb', 'makemigrations', 'migrate', 'seed'],
-  resources: ['call', 'resources'],
+  resources: ['call', 'replay', 'resources'],
   tasks: ['schedule', 'tasks', 'worker'],
 }
 

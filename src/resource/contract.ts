@@ -18,6 +18,14 @@ export interface TaskOptions
   timeout?: number
 }
 
+/** How calls of a resource are told in the log, with their arguments and results. */
+export interface CallLog {
+  /** Which part of the calls; 0.01 is one of a hundred. Default 1. */
+  sample?: number
+  /** After how many characters arguments and results are cut, each; 0: never. Default 1024. */
+  limit?: number
+}
+
 /** What the callers of a resource know of it, wherever it is performed: here, in another service, at an upstream system. */
 export interface Contract<Req extends TSchema, Res extends TSchema> {
   /** A few words for lists and the API document. */
@@ -78,6 +86,11 @@ export interface ResourceDefinition<Req extends TSchema, Res extends TSchema>
    * is refused.
    */
   async?: boolean
+  /**
+   * Has each call that is performed leave a line in the log, with its arguments and its result, without what is secret by the schemas
+   * (`secret()`, `writeOnly`, `format: 'password'`) or not in them; default: none.
+   */
+  log?: true | CallLog
   /** How it runs as a task, where the caller says nothing else. */
   task?: TaskOptions
   /** When it runs by itself, as a task: cron, in five fields or six with seconds first. */

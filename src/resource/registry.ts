@@ -2,6 +2,7 @@ import { errors } from '../errors.ts'
 import { assertTimeout } from '../task/declared.ts'
 import { type Access, accessWithin } from './access.ts'
 import { assertCachePolicy } from './cache-policy.ts'
+import { assertCallLog } from './call-log.ts'
 import type { AnyDefined, TaskOptions } from './contract.ts'
 import type { ModuleScope, ModuleSettings, ModuleTable } from './module.ts'
 import { limitsWithin, type PlacedLimit } from './rate-limit.ts'
@@ -172,6 +173,7 @@ export class ResourceRegistry implements Iterable<Registered> {
     assertCachePolicy(name, cache, scope !== undefined)
     assertUnkept(name, resource)
     assertTimeout(name, 'its timeout', resource.definition.timeout ?? 0)
+    assertCallLog(name, resource.definition.log)
     if (path !== '' && !path.startsWith('/'))
       throw errors.RESOURCE_INVALID(name, `its path ${path} does not begin with /`)
     const access = accessWithin(module.access, resource.definition, name)

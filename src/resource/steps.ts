@@ -2,8 +2,9 @@ import { type TracingChannel, tracingChannel } from 'node:diagnostics_channel'
 import type { EnqueueOptions } from '../task/types.ts'
 import type { Access } from './access.ts'
 import type { CacheMode } from './cache-policy.ts'
+import { isLogged, logCall } from './call-log.ts'
 import { type Context, runInContext } from './context.ts'
-import type { AnyDefined } from './contract.ts'
+import type { AnyDefined, CallLog } from './contract.ts'
 
 /** A call of a resource, whichever way it has come. */
 export interface Call {
@@ -57,7 +58,24 @@ export function step<T>(
 
 /** Takes the step *perform*: the business logic, in the context of its call. */
 export function performed(call: Call): unknown {
-  return step(channels.perform, perform, call)
+  const { log } = call.resource.definition
+  if (!log || !isLogged(log === true ? {} : log)) return step(channels.perform, perform, call)
+  return performLogged(call, log === true ? {} : log)
+}
+
+async function performLogged(call: Call, log: CallLog): Promise<unknown> {
+  const began = performance.now()
+  const tell = (outcome: { result: unknown } | { error: unknown }) =>
+    logCall({ ...call, took: performance.now() - began, outcome }, log)
+  let result: unknown
+  try {
+    result = await step(channels.perform, perform, call)
+  } catch (error) {
+    tell({ error })
+    throw error
+  }
+  tell({ result })
+  return result
 }
 
 function perform({ resource, input, context, mode }: Call): unknown {
