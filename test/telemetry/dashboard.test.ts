@@ -1,0 +1,69 @@
+import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { parse } from 'yaml'
+import { createService } from '../helpers/app.ts'
+import { findProgram } from '../servers/program.ts'
+
+const folder = new URL('../../docs/telemetry/', import.meta.url)
+const read = (name: string) => readFileSync(new URL(name, folder), 'utf8')
+
+interface Dashboard {
+  panels: { title: string; targets: { expr: string }[] }[]
+}
+interface Rules {
+  groups: { rules: { alert: string; expr: string; annotations: { summary: string } }[] }[]
+}
+
+/** Of PromQL, and labels: all else with an underscore is a metric. */
+const WORDS = new Set(['histogram_quantile', '__rate_interval'])
+
+const namesIn = (expr: string) =>
+  [...expr.replaceAll(/"[^"]*"/g, '').matchAll(/\b[a-z]\w*_\w+/g)]
+    .map(([name]) => name)
+    .filter((name) => !WORDS.has(name))
+
+t.test('each metric that the dashboard and the alerts name is there', async (t) => {
+  const { app } = await createService(
+    t,
+    {},
+    { variables: { METRICS: 'true', DATABASE_URL: 'sqlite::memory:' } },
+  )
+  const families = (await app.telemetry?.families()) ?? []
+  const known = families.flatMap(({ name, type }) =>
+    type === 'histogram' ? ['bucket', 'sum', 'count'].map((part) => `${name}_${part}`) : [name],
+  )
+  const { panels } = JSON.parse(read('dashboard.json')) as Dashboard
+  const { groups } = parse(read('alerts.yaml')) as Rules
+  const shown = panels.flatMap(({ targets }) => targets.map(({ expr }) => expr))
+  const watched = groups.flatMap(({ rules }) => rules.map(({ expr }) => expr))
+  for (const expr of [...shown, ...watched]) {
+    const names = namesIn(expr)
+    t.not(names.length, 0, expr)
+    t.strictSame(
+      names.filter((name) => !known.includes(name)),
+      [],
+      expr,
+    )
+  }
+  t.equal(new Set(panels.map(({ title }) => title)).size, panels.length)
+})
+
+t.test('the alerts are rules of Prometheus', async (t) => {
+  const promtool = findProgram(['promtool'])
+  const file = fileURLToPath(new URL('alerts.yaml', folder))
+  if (!promtool) {
+    t.comment('promtool is not installed (Debian: prometheus): only the form is looked at')
+    const { groups } = parse(read('alerts.yaml')) as Rules
+    for (const { alert, expr, annotations } of groups.flatMap(({ rules }) => rules)) {
+      t.match(alert, /^[A-Z]\w+$/)
+      t.equal(expr.split('(').length, expr.split(')').length, alert)
+      t.match(annotations.summary, /\{\{ \$labels\.job \}\}/, alert)
+    }
+    return
+  }
+  const { stdout } = await promisify(execFile)(promtool, ['check', 'rules', file])
+  t.match(stdout, 'SUCCESS')
+})
