@@ -19,7 +19,7 @@ export interface Options {
   rows: number
   /** Seconds for the load; where the machine is slow, there are fewer starts. */
   budget: number
-  /** What is measured: routes by name, `bare`, `tokens`, `cached`, `startup`, `help`, `migrations`, `tasks`, `pages`, `upstream`, `remote`. */
+  /** What is measured: routes by name, `bare`, `tokens`, `telemetry`, `cached`, `startup`, `help`, `migrations`, `tasks`, `pages`, `upstream`, `remote`. */
   only: ReadonlySet<string>
   build: boolean
   json: boolean
@@ -35,7 +35,7 @@ const USAGE = `npm run bench -- [flags]
   --tasks N    tasks that each side enqueues and runs (100000)
   --rows N     rows of the long table that pages are read from (1000000)
   --budget N   seconds for the load: on a slow machine there are fewer starts (600)
-  --only NAME  only this: ${[...routes.keys()].join(', ')}, bare, tokens, cached, startup,
+  --only NAME  only this: ${[...routes.keys()].join(', ')}, bare, tokens, telemetry, cached, startup,
                help, migrations, tasks, pages, upstream or remote; may be given again
   --no-build   use dist/ as it is
   --json       print everything as JSON`
@@ -65,6 +65,7 @@ export function readOptions(args: readonly string[]): Options {
     ...routes.keys(),
     'bare',
     'tokens',
+    'telemetry',
     'cached',
     'startup',
     'help',

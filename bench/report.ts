@@ -9,6 +9,7 @@ export interface Results {
   throughput?: Throughput
   bare?: BareRatio[]
   tokens?: BareRatio[]
+  telemetry?: BareRatio[]
   cached?: CachedRatio[]
   startup?: Timed[]
   help?: Timed[]
@@ -24,6 +25,7 @@ export function report({
   throughput,
   bare,
   tokens,
+  telemetry,
   cached,
   startup,
   help,
@@ -40,6 +42,12 @@ export function report({
       ? [
           'Microseconds of CPU for a request with a token or permissions, beside the same by hand',
           bareTable(tokens),
+        ]
+      : []),
+    ...(telemetry
+      ? [
+          'Microseconds of CPU for a request to Atlas without and with telemetry',
+          bareTable(telemetry),
         ]
       : []),
     ...(cached ? ['Cached results', cachedTable(cached)] : []),

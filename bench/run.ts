@@ -16,6 +16,7 @@ import { type Results, report } from './report.ts'
 import { routes } from './routes.ts'
 import { measureHelp, measureStartup } from './startup.ts'
 import { measureTasks } from './tasks.ts'
+import { measureTelemetry } from './telemetry.ts'
 import { measureLoad } from './throughput.ts'
 import { measureTokens } from './tokens.ts'
 import { measureUpstream } from './upstream.ts'
@@ -48,6 +49,7 @@ async function measure(options: Options): Promise<Results> {
       ...(loads && { throughput: compareSamples(await measureLoad(place, options)) }),
       ...(only.has('bare') && { bare: await measureBare(place, options) }),
       ...(only.has('tokens') && { tokens: await measureTokens(place, options) }),
+      ...(only.has('telemetry') && { telemetry: await measureTelemetry(place, options) }),
       ...(only.has('cached') && { cached: await measureCached(place, options) }),
       ...(only.has('startup') && { startup: await measureStartup(place, pairs) }),
       ...(only.has('help') && { help: await measureHelp(pairs + 5) }),
