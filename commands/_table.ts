@@ -100,6 +100,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     load: () => import('./config.ts'),
   },
   check: { summary: 'Check that the service is fit to run', load: () => import('./check.ts') },
+  deploy: {
+    summary: 'Write the files that a platform runs the service by',
+    load: () => import('./deploy.ts'),
+  },
 }
 
 /** What the commands below a word are for. */

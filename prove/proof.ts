@@ -6,6 +6,8 @@ export interface Proof {
   drivers: readonly Driver[]
   /** How large it is for real, and in `npm test`. */
   size: { full: number; short: number }
+  /** A program that not every machine has or may install: it is not in `npm test` then. */
+  needs?: string
   /**
    * @returns the figures, by name
    * @throws {Error} where it does not hold

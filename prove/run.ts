@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { attach } from '../test/servers/attach.ts'
 import { mysql } from '../test/servers/mysql.ts'
+import { findProgram } from '../test/servers/program.ts'
 import { progress, SetupError } from '../test/servers/ready.ts'
 import { Sandbox } from '../test/servers/sandbox.ts'
 import { Databases } from './databases.ts'
@@ -44,6 +45,8 @@ async function main(argv: string[]): Promise<number> {
   if (!load || more.length > 0)
     throw new UsageError(`${positionals.join(' ') || 'Nothing'} is no proof`)
   const { proof } = await load()
+  if (proof.needs && !findProgram([proof.needs]))
+    throw new SetupError(`${name} needs the program ${proof.needs}, which is not on this machine`)
   const seed = count('seed', values.seed) ?? 1 + Math.floor(Math.random() * 1e9)
   const size = count('size', values.size) ?? proof.size.full
   const drivers = proof.drivers.filter((driver) => !values.driver || driver === values.driver)

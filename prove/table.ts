@@ -11,4 +11,5 @@ export const proofs: Readonly<Record<string, () => Promise<{ proof: Proof }>>> =
   schedule: () => import('./schedule.ts'),
   rollout: () => import('./rollout.ts'),
   client: () => import('./client.ts'),
+  image: () => import('./image.ts'),
 }

@@ -37,6 +37,28 @@ export interface KitRoutes {
   queues?: string | false
 }
 
+/** One kind of process, as a platform runs it. */
+export interface ProcessSettings {
+  /** Words and quotes, without a shell: `manage serve`. */
+  command: string
+  /** How many of them; default 2 of `web`, 1 of others. */
+  replicas?: number
+  /** How many at most, where the platform adds some by their load; default 10 of `web`, of others as many as `replicas`. */
+  maxReplicas?: number
+  /** How many CPUs one has; default 1. */
+  cpu?: number
+  /** How much memory one has, in MB; default 512. */
+  memory?: number
+}
+
+/** The processes of a service by their names: lower case letters, digits and `-`. */
+export interface ProcessTable {
+  /** The one that serves HTTP. */
+  web: string | ProcessSettings
+  /** `release` runs once before each release, and ends; all others run as long as it does. */
+  [name: string]: string | ProcessSettings | undefined
+}
+
 /** What a service is made of. */
 export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> extends SecurityInfo {
   /** Lower case words joined by `-`; names the service in logs and in the API document. */
@@ -104,6 +126,16 @@ export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> ex
   taskQueues?: readonly string[]
   /** How many tasks of a queue start at most in how many ms, in all processes together. */
   limits?: Readonly<Record<string, { max: number; duration: number }>>
+  /**
+   * What a platform runs of it, which `manage deploy` writes its files from. Default: `web` is `manage serve`, `worker` is
+   * `manage worker` where there are tasks or schedules, `release` is `manage migrate` where there are migrations.
+   */
+  processes?: ProcessTable
+  /**
+   * What `manage check` finds and the service accepts, by its code, or its code and of what it is (`route-without-deadline:GET
+   * /events`), each with the reason.
+   */
+  check?: { accept: Readonly<Record<string, string>> }
 }
 
 const KEYS = {
@@ -131,6 +163,8 @@ const KEYS = {
   remotes: true,
   taskQueues: true,
   limits: true,
+  processes: true,
+  check: true,
   security: true,
   securitySchemes: true,
 } satisfies Record<keyof ServiceDefinition, true>
@@ -153,11 +187,12 @@ const ROUTES = {
  * @throws {PlinthError} SERVICE_INVALID
  */
 export function assertKeys(service: ServiceDefinition): void {
-  const { routes = {}, queues = {}, limits = {}, auth = {} } = service
+  const { routes = {}, queues = {}, limits = {}, auth = {}, check = {} } = service
   assertKnown('defineService', service, KEYS)
   assertKnown('routes of defineService', routes, ROUTES)
   assertKnown('queues of defineService', queues, { protect: true })
   assertKnown('auth of defineService', auth === true ? {} : auth, { routes: true })
+  assertKnown('check of defineService', check, { accept: true })
   for (const [name, limit] of Object.entries(limits))
     assertKnown(`limits.${name} of defineService`, limit, { max: true, duration: true })
 }

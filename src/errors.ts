@@ -603,6 +603,16 @@ export const errors = {
     500,
     'The OpenAPI document %s cannot be used: %s',
   ),
+  PROCESSES_INVALID: defineError<[problem: string]>(
+    'PROCESSES_INVALID',
+    500,
+    'The processes of the service cannot be run: %s',
+  ),
+  DEPLOY_REFUSED: defineError<[file: string, problem: string]>(
+    'DEPLOY_REFUSED',
+    500,
+    '%s cannot be written: %s',
+  ),
   FILE_UNWRITABLE: defineError<[file: string, problem: string]>(
     'FILE_UNWRITABLE',
     500,

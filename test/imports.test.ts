@@ -8,7 +8,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 /** Who may import whom: a file may import those of its own layer, as far as no rule below forbids it, and those of later ones. */
 const LAYERS: readonly RegExp[] = [
   /^commands\//,
-  /^src\/(check|index)\.ts$/,
+  /^src\/(check\/|deploy\/|index\.ts$)/,
   /^src\/(service|kit)\.ts$/,
   /^plugins\//,
   /^src\/((plugin|plugin-guards|define-service)\.ts|process\/|telemetry\/)/,
@@ -17,7 +17,7 @@ const LAYERS: readonly RegExp[] = [
   /^src\/resource\//,
   /^src\/(cache|task|database|upstream)\//,
   /^src\/config\//,
-  /^src\/(abort|deadlines|errors|packages)\.ts$/,
+  /^src\/(abort|deadlines|errors|findings|packages)\.ts$/,
 ]
 const ATTACHED = LAYERS[8] as RegExp
 

@@ -130,6 +130,8 @@ const messages: Record<keyof typeof errors, string> = {
   TABLE_UNKNOWN: '数据库中没有表 %s；现有：%s',
   FILE_EXISTS: '未写入任何内容，因为以下内容已存在：%s；%s',
   OPENAPI_INVALID: 'OpenAPI 文档 %s 无法使用：%s',
+  PROCESSES_INVALID: '服务的进程无法运行：%s',
+  DEPLOY_REFUSED: '无法写入 %s：%s',
   FILE_UNWRITABLE: '无法写入 %s：%s',
 }
 

@@ -251,7 +251,7 @@ t.test('outside of any service', async (t) => {
     const needed = Object.values(all).filter((one) => one.required)
     const wanted = Object.keys(flags).filter((flag) => flags[flag]?.required)
     const own = name === 'tasks:retry' ? ['--all'] : wanted.map((flag) => `--${flag}=things`)
-    const more = [...needed.map(() => 'things.list'), ...own]
+    const more = [...needed.map(({ options = ['things.list'] }) => options[0] ?? ''), ...own]
     const args = [...name.split(':'), ...more]
     const { code, stdout, stderr } = await manage(t, args, outside)
     t.same({ code, stdout }, { code: 1, stdout: '' }, name)

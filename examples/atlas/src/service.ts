@@ -26,4 +26,14 @@ export default defineService({
   auth: true,
   // Tokens are all that is known of users. Tasks do what any user may: a role is only in the token.
   loadUser: (id) => ({ id }),
+  processes: {
+    web: 'manage serve --workers auto',
+    worker: 'manage worker',
+    release: 'manage migrate',
+  },
+  check: {
+    accept: {
+      'rate-limits-off': 'An example: whoever runs it decides how much is too much',
+    },
+  },
 })
