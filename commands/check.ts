@@ -4,7 +4,7 @@ import * as Flags from '@oclif/core/flags'
 import type { FastifyInstance } from 'fastify'
 import type { AccessSamples, DecidedAccess } from '../src/auth/access-matrix.ts'
 import type { AskedOperation } from '../src/auth/sample-decisions.ts'
-import type { Finding } from '../src/check.ts'
+import type { Finding } from '../src/check/finding.ts'
 import { BaseCommand } from './_base.ts'
 
 export default class Check extends BaseCommand {
@@ -15,15 +15,26 @@ export default class Check extends BaseCommand {
     '<%= config.bin %> check',
     '<%= config.bin %> check --json',
     '<%= config.bin %> check --strict',
+    '<%= config.bin %> check --deploy --grace-period 60',
     '<%= config.bin %> check --auth',
   ]
   static override enableJsonFlag = true
   static override flags = {
+    deploy: Flags.boolean({
+      description:
+        'look also at what only matters where it is deployed, in the environment of there; each finding has a code, which docs/checks.md explains',
+    }),
+    'grace-period': Flags.integer({
+      min: 1,
+      default: 30,
+      helpValue: 'SECONDS',
+      description: 'with --deploy: how long the platform waits between SIGTERM and SIGKILL',
+    }),
     strict: Flags.boolean({ description: 'exit with 1 for a warning, too' }),
     auth: Flags.boolean({
       description:
         'list what nobody and what a user gets of each operation, or, where the service has an access.ts, what its users get, and check nothing else',
-      exclusive: ['strict'],
+      exclusive: ['strict', 'deploy'],
     }),
   }
 
@@ -31,13 +42,26 @@ export default class Check extends BaseCommand {
     const { flags } = await this.parse(Check)
     if (flags.auth) return await this.listAccess()
     const loaded = await this.loadService()
-    const { checkService } = await import('../src/check.ts')
-    const findings = await checkService(loaded)
-    for (const { level, check, message } of findings)
-      this.log(`${level.padEnd(7)} ${check}: ${message}`)
+    const { checkService } = await import('../src/check/check-service.ts')
+    const platform = flags.deploy ? { gracePeriod: flags['grace-period'] } : undefined
+    const findings = await checkService(loaded, platform)
+    for (const finding of findings) this.tell(finding, flags.deploy)
     const isBad = ({ level }: Finding) => level === 'error' || (flags.strict && level === 'warning')
     if (findings.some(isBad)) process.exitCode = 1
     return findings
+  }
+
+  private tell(
+    { level, check, message, code, remedy, page, accepted }: Finding,
+    isLong: boolean,
+  ): void {
+    const reason = accepted ? ` (accepted: ${accepted})` : ''
+    this.log('%s', `${level.padEnd(7)} ${check}: ${message}${reason}`)
+    if (isLong && level !== 'ok')
+      this.log(
+        '%s',
+        [`${' '.repeat(8)}${code}:`, remedy, page && `(${page})`].filter(Boolean).join(' '),
+      )
   }
 
   private async listAccess(): Promise<DecidedAccess[] | AskedOperation[]> {

@@ -5,6 +5,7 @@ import { createBearer, type UserOfClaims, userOfClaims } from '../src/auth/beare
 import { JWKS_LIMITS, Jwks, type JwksLimits } from '../src/auth/jwks.ts'
 import { type JwtClaims, type JwtRules, JwtVerifier } from '../src/auth/jwt.ts'
 import { configuredKeys, type JwtAlgorithm, type JwtKeys } from '../src/auth/jwt-keys.ts'
+import { found } from '../src/findings.ts'
 import { definePlugin, type PluginContext } from '../src/plugin.ts'
 import { checkOptions, invalidOption, requirePackages } from '../src/plugin-guards.ts'
 
@@ -79,7 +80,7 @@ export default definePlugin({
       const message =
         'the keys of tokens come by http: who changes them on their way can sign tokens'
       const isOpen = /^http:\/\/(?!localhost|127\.|\[::1\])/.test(jwks)
-      return production && isOpen ? [{ level: 'warning', message }] : []
+      return production && isOpen ? [found('keys-unencrypted', message)] : []
     },
   ],
   async register(app, options: BearerOptions, context) {

@@ -72,12 +72,6 @@ export default definePlugin({
   name: 'contract',
   env,
   after: ['decompress', 'envelope', 'auth', 'tasks'],
-  checks: [
-    (_, { production }) =>
-      production
-        ? [{ level: 'warning', message: 'CONTRACT is on: anybody can read the contract' }]
-        : [],
-  ],
   options: optionsOf,
   register,
 })

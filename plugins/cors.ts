@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import Type, { type Static } from 'typebox'
+import { found } from '../src/findings.ts'
 import { definePlugin, type PluginGiven } from '../src/plugin.ts'
 import { checkOptions, invalidOption, requirePackages } from '../src/plugin-guards.ts'
 
@@ -77,6 +78,13 @@ export default definePlugin({
   name: 'cors',
   env,
   after: ['request-log', 'envelope'],
+  checks: [
+    (_, { options, production }) => {
+      const message = 'pages of every origin may call the service from a browser'
+      const isOpen = (options as CorsOptions).origins.includes('*')
+      return production && isOpen ? [found('cors-open', message)] : []
+    },
+  ],
   options: ({ env, named }: PluginGiven<Env>): CorsOptions | string => {
     const { CORS_ORIGINS, CORS_CREDENTIALS: credentials } = env
     if (!CORS_ORIGINS) return `set ${named('CORS_ORIGINS')}`

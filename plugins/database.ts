@@ -2,11 +2,12 @@
 import type { MySQLPool } from '@fastify/mysql'
 import type { FastifyInstance } from 'fastify'
 import Type, { type Static } from 'typebox'
-import { attachedUrl, count, HOST, milliseconds, PORT } from '../src/config/schema.ts'
+import { attachedUrl, count, HOST, isLoopback, milliseconds, PORT } from '../src/config/schema.ts'
 import { secret } from '../src/config/secret.ts'
 import type { Model } from '../src/database/model/model.ts'
 import type { Database, DatabaseLimits, OpenDatabase, OpenOptions } from '../src/database/types.ts'
-import type { MysqlTarget } from '../src/database/url.ts'
+import type { DatabaseTarget, MysqlTarget } from '../src/database/url.ts'
+import { found, type PluginFinding } from '../src/findings.ts'
 import { giveContext } from '../src/http/request-context.ts'
 import { definePlugin, type PluginContext, type PluginGiven } from '../src/plugin.ts'
 import { assertFree, checkOptions, requirePackages } from '../src/plugin-guards.ts'
@@ -136,15 +137,12 @@ async function register(
   // Whoever comes then would wait at least as long again, and be refused by the database.
   if (app.hasDecorator('pressures'))
     app.pressures.set(`${name} is waited for`, () => waited() / (limits.acquireTimeout / 2))
-  opened.set(db, { check, waited, usage, local: target.kind === 'sqlite' })
+  opened.set(db, { check, waited, usage })
   giveContext(app)
 }
 
 /** What is asked of a database later. */
-const opened = new WeakMap<
-  Database,
-  Pick<OpenDatabase, 'check' | 'waited' | 'usage'> & { readonly local: boolean }
->()
+const opened = new WeakMap<Database, Pick<OpenDatabase, 'check' | 'waited' | 'usage'>>()
 
 function openedIn(app: FastifyInstance, context: PluginContext) {
   return opened.get(app.getDecorator<Database>(decoratorOf(context)))
@@ -191,6 +189,22 @@ async function attachMysql(
   }
 }
 
+/** Whether it is one for production. */
+function checkTarget(target: DatabaseTarget): PluginFinding[] {
+  if (target.kind === 'sqlite')
+    return [found('database-file', 'it is a SQLite file, not shared between machines')]
+  const { host, tls } = target
+  if (tls?.verify || isLoopback(host)) return []
+  return tls
+    ? [
+        found(
+          'database-unverified',
+          `whoever is between can be ${host}: its certificate is not checked`,
+        ),
+      ]
+    : [found('database-unencrypted', `what goes to ${host} and back can be read on its way`)]
+}
+
 function optionsOf({
   env,
   service,
@@ -222,10 +236,11 @@ export default definePlugin({
     database: async (app, _signal, context) => await openedIn(app, context)?.check(),
   },
   checks: [
-    (app, context) =>
-      context.production && openedIn(app, context)?.local
-        ? [{ level: 'warning', message: 'it is a SQLite file, not shared between machines' }]
-        : [],
+    async (_, { options, production }) => {
+      if (!production) return []
+      const { parseDatabaseUrl } = await import('../src/database/url.ts')
+      return checkTarget(parseDatabaseUrl((options as DatabaseOptions).url))
+    },
   ],
   metrics: [
     {

@@ -130,12 +130,6 @@ export default definePlugin({
   env,
   // Before all that has routes: it describes what comes after it.
   after: ['decompress', 'envelope', 'auth'],
-  checks: [
-    (_, { production }) =>
-      production
-        ? [{ level: 'warning', message: 'DOCS is on: anybody can read the API document' }]
-        : [],
-  ],
   options: optionsOf,
   register,
 })

@@ -5,6 +5,7 @@ import { LogoutTokens } from '../src/auth/logout-token.ts'
 import { createNonces } from '../src/auth/nonces.ts'
 import { OidcLogin, OidcProvider } from '../src/auth/oidc.ts'
 import type { Sessions } from '../src/auth/session.ts'
+import { found } from '../src/findings.ts'
 import { definePlugin } from '../src/plugin.ts'
 import { checkOptions, invalidOption, requirePackages } from '../src/plugin-guards.ts'
 
@@ -84,7 +85,9 @@ export default definePlugin({
     (_app, { options, env, production }) => {
       const { issuer = env.OIDC_ISSUER ?? '' } = options as OidcOptions
       const message = 'the OpenID provider is asked by http: who changes answers can be anybody'
-      return production && issuer.startsWith('http:') ? [{ level: 'warning', message }] : []
+      return production && issuer.startsWith('http:')
+        ? [found('provider-unencrypted', message)]
+        : []
     },
   ],
   async register(app, options: OidcOptions, { name, env }) {

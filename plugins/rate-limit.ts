@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Redis } from 'ioredis'
+import { found } from '../src/findings.ts'
 import { definePlugin } from '../src/plugin.ts'
 import { assertFree, checkOptions } from '../src/plugin-guards.ts'
 import { limitsWithin, type PlacedLimit, type RateLimit } from '../src/resource/rate-limit.ts'
@@ -65,8 +66,8 @@ export default definePlugin({
   decorators: ['rateLimits'],
   checks: [
     (app, { production }) => {
-      const message = 'each process counts requests by itself: set REDIS_URL'
-      return production && !app.hasDecorator('redis') ? [{ level: 'warning', message }] : []
+      const message = 'each process counts requests by itself: REDIS_URL is not set'
+      return production && !app.hasDecorator('redis') ? [found('rate-limits-local', message)] : []
     },
   ],
   options: ({ service, read }): RateLimitOptions | string => {

@@ -9,14 +9,10 @@ import {
   type RedisLimits,
   requestConnection,
 } from '../src/config/redis-connection.ts'
-import { attachedUrl, HOST, milliseconds, PORT } from '../src/config/schema.ts'
+import { attachedUrl, HOST, isLoopback, milliseconds, PORT } from '../src/config/schema.ts'
 import { secret } from '../src/config/secret.ts'
-import {
-  definePlugin,
-  type PluginContext,
-  type PluginFinding,
-  type PluginGiven,
-} from '../src/plugin.ts'
+import { found, type PluginFinding } from '../src/findings.ts'
+import { definePlugin, type PluginContext, type PluginGiven } from '../src/plugin.ts'
 import { assertFree, checkOptions, requirePackages } from '../src/plugin-guards.ts'
 
 // The type of `app.redis`.
@@ -114,19 +110,23 @@ function decoratorOf({ name, options }: PluginContext): string {
   return (options as RedisPluginOptions).decorator ?? name
 }
 
-/** Whether Redis keeps what it is given. */
-async function checkServer(client: Redis): Promise<PluginFinding[]> {
-  const info = await client.info().catch(() => undefined)
-  // That it does not answer is told by its readiness.
-  if (info === undefined) return []
-  const wanted = {
-    'maxmemory_policy:noeviction':
-      'the maxmemory-policy of Redis is not noeviction: it may forget tasks',
-    'aof_enabled:1': 'Redis keeps no append-only file (appendonly yes): a restart may lose tasks',
-  }
-  return Object.entries(wanted)
-    .filter(([line]) => !info.includes(`${line}\r\n`))
-    .map(([, message]) => ({ level: 'warning', message }))
+/** Whether others can read what goes there, or use it. */
+function checkAddress(url: string): PluginFinding[] {
+  const { protocol, password, hostname } = new URL(url)
+  if (isLoopback(hostname)) return []
+  return [
+    ...(protocol === 'rediss:'
+      ? []
+      : [found('redis-unencrypted', `what goes to ${hostname} and back can be read on its way`)]),
+    ...(password === ''
+      ? [
+          found(
+            'redis-no-password',
+            `whoever reaches ${hostname} may read and change what is in it`,
+          ),
+        ]
+      : []),
+  ]
 }
 
 /** One line when it is lost, or cannot be reached at first, and one when it is there again. */
@@ -182,8 +182,8 @@ export default definePlugin({
     },
   },
   checks: [
-    (app, context) =>
-      context.production ? checkServer(app.getDecorator<Redis>(decoratorOf(context))) : [],
+    (_, { options, production }) =>
+      production ? checkAddress((options as RedisPluginOptions).url) : [],
   ],
   options: optionsOf,
   register,

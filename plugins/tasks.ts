@@ -3,11 +3,11 @@ import type { Redis } from 'ioredis'
 import Type, { type Static } from 'typebox'
 import { count } from '../src/config/schema.ts'
 import type { Database, DatabaseTables } from '../src/database/types.ts'
+import { found, type PluginFinding } from '../src/findings.ts'
 import { type Envelope, standardEnvelope } from '../src/http/envelope.ts'
 import {
   definePlugin,
   type PluginContext,
-  type PluginFinding,
   type PluginGiven,
   type PluginMetric,
 } from '../src/plugin.ts'
@@ -141,16 +141,29 @@ async function checkTasks(
   // That a Redis does not answer is told by its readiness.
   const known = await driver.queues().catch(() => undefined)
   if (!known) return []
-  const found: PluginFinding[] = []
+  const all: PluginFinding[] = production ? await checkRedis(app.redis) : []
   for (const queue of known.filter((name) => !tasks.queues.has(name))) {
     const { waiting, delayed } = await driver.counts(queue)
     if (waiting + delayed === 0) continue
     const message = `${waiting + delayed} tasks wait in the queue ${queue}, which the service does not declare: no worker of it runs them`
-    found.push({ level: 'warning', message })
+    all.push(found('tasks-orphaned', message, { subject: queue }))
   }
-  return found.length > 0
-    ? found
+  return all.length > 0
+    ? all
     : [{ level: 'ok', message: `queues: ${[...tasks.ownQueues].join(', ')}` }]
+}
+
+/** Whether their Redis keeps what it is given. */
+async function checkRedis(redis: Redis): Promise<PluginFinding[]> {
+  const info = await redis.info().catch(() => undefined)
+  if (info === undefined) return []
+  const isSet = (line: string) => info.includes(`${line}\r\n`)
+  const evicts = 'the maxmemory-policy of Redis is not noeviction: it may forget tasks'
+  const forgets = 'Redis keeps no append-only file (appendonly yes): a restart may lose tasks'
+  return [
+    ...(isSet('maxmemory_policy:noeviction') ? [] : [found('redis-evicts', evicts)]),
+    ...(isSet('aof_enabled:1') ? [] : [found('redis-not-durable', forgets)]),
+  ]
 }
 
 /** What nobody shares is lost with its process. */
@@ -158,7 +171,7 @@ function checkMemory({ registry }: FastifyInstance): PluginFinding[] {
   const uses = Array.from(registry, ({ resource }) => resource.definition)
   if (!uses.some(({ cache, task, schedule }) => cache || task || schedule)) return []
   const message = 'REDIS_URL is not set: tasks and cached results are in the memory of each process'
-  return [{ level: 'warning', message }]
+  return [found('tasks-in-memory', message)]
 }
 
 function optionsOf({ env, read, service, name }: PluginGiven<Env>): TasksPluginOptions {

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import Type, { type Static } from 'typebox'
 import { count as countOf, milliseconds, PORT } from '../src/config/schema.ts'
 import { secret } from '../src/config/secret.ts'
+import { found } from '../src/findings.ts'
 import { giveContext } from '../src/http/request-context.ts'
 import { definePlugin, type PluginContext, type PluginGiven } from '../src/plugin.ts'
 import { assertFree, checkOptions, invalidOption, requirePackages } from '../src/plugin-guards.ts'
@@ -298,7 +299,7 @@ export default definePlugin({
       const isOpen = app.hasDecorator('telemetry') && metrics && path !== false && !place && !access
       const message =
         'METRICS is on: anybody can read /metrics; set METRICS_PORT, or auth: { routes: { metrics: … } }'
-      return production && isOpen ? [{ level: 'warning', message }] : []
+      return production && isOpen ? [found('metrics-open', message)] : []
     },
   ],
   options({ env, read, service }: PluginGiven<Env>): TelemetryOptions {

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import Type, { type Static } from 'typebox'
+import { found } from '../src/findings.ts'
 import { definePlugin } from '../src/plugin.ts'
 import { assertFree, checkOptions, requirePackages } from '../src/plugin-guards.ts'
 import { Remotes } from '../src/remote/remotes.ts'
@@ -72,7 +73,7 @@ export default definePlugin({
     ({ config }, { production }) => {
       const message = "BK_API_VERIFY_TLS is false: anybody on the way can be BlueKing's APIs"
       return production && config?.BK_API_VERIFY_TLS === false
-        ? [{ level: 'warning', message }]
+        ? [found('apis-unverified', message)]
         : []
     },
   ],

@@ -21,8 +21,14 @@ export { defineSeed } from './database/seed/seed.ts'
 export { inTransaction } from './database/transaction.ts'
 export type { DatabaseTables, Timestamp } from './database/types.ts'
 export { isForeignKeyViolation, isUniqueViolation } from './database/violations.ts'
-export { defineService, type ServiceDefinition } from './define-service.ts'
+export {
+  defineService,
+  type ProcessSettings,
+  type ProcessTable,
+  type ServiceDefinition,
+} from './define-service.ts'
 export { defineError, errors, notFound, PlinthError } from './errors.ts'
+export type { PluginFinding } from './findings.ts'
 export type { Compat } from './http/compat.ts'
 export type { Envelope, ParsedAnswer } from './http/envelope.ts'
 export {
@@ -35,7 +41,6 @@ export {
   type Plugin,
   type PluginContext,
   type PluginDefinition,
-  type PluginFinding,
   type PluginMetric,
 } from './plugin.ts'
 export {

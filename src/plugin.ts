@@ -8,6 +8,7 @@ import type { VariableSchema } from './config/secret.ts'
 import type { Model } from './database/model/model.ts'
 import type { ServiceDefinition } from './define-service.ts'
 import { errors, type PlinthError } from './errors.ts'
+import type { PluginFinding } from './findings.ts'
 import { assertNameFree, type ReadinessCheck, readinessOf } from './process/readiness.ts'
 import type { Module, ModuleTable } from './resource/module.ts'
 
@@ -28,12 +29,6 @@ export type PluginReadiness<Context> =
       readonly check: (app: FastifyInstance, signal: AbortSignal, context: Context) => Promise<void>
       readonly optional?: boolean
     }
-
-/** What `manage check` has found. */
-export interface PluginFinding {
-  readonly level: 'ok' | 'warning' | 'error'
-  readonly message: string
-}
 
 /**
  * Looks at what has to be right before the service runs, and, in production, at what is unwise there; changes nothing. The

@@ -25,6 +25,11 @@ export function count(description: string, initial: number) {
 /** A host, whose format is checked. */
 export const HOST = { format: 'host', expected: 'a host name or an IP address' }
 
+/** Whether what goes to a host stays on this machine. */
+export function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.\d+){3}|\[?::1\]?)$/i.test(host)
+}
+
 /** A port that can be connected to. */
 export const PORT = { minimum: 1, maximum: 65535 }
 

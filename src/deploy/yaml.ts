@@ -1,4 +1,4 @@
-import { requirePackages } from '../plugin-guards.ts'
+import { requirePackages } from '../packages.ts'
 
 /**
  * Documents as YAML. A file of its own: `yaml` is loaded by those alone who write some.

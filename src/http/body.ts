@@ -6,7 +6,7 @@ import type { JsonSchema } from '../resource/schema.ts'
 import { parseJson } from './parse-json.ts'
 
 // By its name a parser could not be added again, in a scope of its own, by who reads webhooks as they come.
-const JSON_TYPE = /^application\/json(?:;|$)/
+export const JSON_TYPE = /^application\/json(?:;|$)/
 
 /**
  * Reads JSON bodies of `app` strictly: what is no UTF-8 is refused instead of being replaced, the rest is up to

@@ -238,7 +238,7 @@ t.test('production: without a Redis that keeps what is enqueued there is a warni
   ])
   t.match(await check(process.env.TEST_REDIS_URL), [
     /^ok +attached: redis answers in [\d.]+ ms$/,
-    /^warning +redis: Redis keeps no append-only file \(appendonly yes\): a restart may lose tasks$/,
+    /^warning +tasks: Redis keeps no append-only file \(appendonly yes\): a restart may lose tasks$/,
   ])
   t.match(await check('redis://127.0.0.1:1'), [/^warning +attached: redis: /])
 })

@@ -1,0 +1,291 @@
+import { rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import t, { type Test } from 'tap'
+import type { Finding } from '../../src/check/finding.ts'
+import { databaseDrivers } from '../helpers/drivers.ts'
+import { manage } from '../helpers/manage.ts'
+import { ownRedis } from '../helpers/own-redis.ts'
+import { THINGS, writeService } from '../helpers/service.ts'
+
+t.setTimeout(120_000)
+
+const PRODUCTION = { NODE_ENV: 'production' }
+
+interface Options {
+  files?: Record<string, string>
+  env?: Record<string, string | undefined>
+  args?: readonly string[]
+  service?: string
+}
+
+/** What `manage check --deploy` finds, without what is fine. */
+async function check(t: Test, { files, env, args = [], ...options }: Options = {}) {
+  const service = options.service ?? writeService(t, files)
+  const all = { ...PRODUCTION, ...env }
+  const ended = await manage(t, ['check', '--deploy', '--json', ...args], { service, env: all })
+  const findings: Finding[] = JSON.parse(ended.stdout)
+  const bad = findings.filter(({ level }) => level !== 'ok')
+  return { ...ended, findings, bad, codes: bad.map(({ code }) => code) }
+}
+
+/** A service that says what it is to be asked. */
+const serviceOf = (more: string) => `
+import { defineService } from 'plinth'
+import { things } from './things.ts'
+export default defineService({ name: 'shop', modules: { things }, ${more} })`
+
+const CAREFUL = serviceOf(`
+  authorize: () => {},
+  rateLimits: { by: 'all', max: 1000, duration: 60_000 },`)
+/** Its requests end in time, and Redis counts them. */
+const FIT = { REQUEST_TIMEOUT: '10000', REDIS_URL: process.env.TEST_REDIS_URL }
+
+t.test('a service that is fit: nothing but that the Redis of the tests forgets', async (t) => {
+  const { code, stderr, codes } = await check(t, { files: { 'src/service.ts': CAREFUL }, env: FIT })
+  t.same({ code, stderr }, { code: 0, stderr: '' })
+  t.strictSame(codes, ['redis-not-durable'])
+})
+
+t.test(
+  'each finding has a code, a remedy and a page; warnings alone are exit code 0',
+  async (t) => {
+    const { code, bad, codes } = await check(t)
+    t.equal(code, 0)
+    t.strictSame(codes, ['auth-off', 'rate-limits-off', 'shutdown-cuts'])
+    for (const { level, remedy, page, ...finding } of bad) {
+      t.equal(level, 'warning')
+      t.ok(remedy)
+      t.equal(page, `docs/checks.md#${finding.code}`)
+    }
+    t.match(await check(t, { args: ['--strict'] }), { code: 1 })
+  },
+)
+
+t.test('as text the remedy is below what is found', async (t) => {
+  const service = writeService(t)
+  const { code, stdout } = await manage(t, ['check', '--deploy'], { service, env: PRODUCTION })
+  t.equal(code, 0)
+  t.match(
+    stdout,
+    /^warning deployment: the service decides nothing .*\n {8}auth-off: Give the service auth: true, .* \(docs\/checks\.md#auth-off\)$/m,
+  )
+})
+
+t.test('the settings of development are no production', async (t) => {
+  const { code, bad } = await check(t, { env: { NODE_ENV: 'development' } })
+  t.equal(code, 1)
+  t.match(
+    bad.filter(({ level }) => level === 'error'),
+    [{ code: 'not-production', message: /^NODE_ENV is development/ }],
+  )
+  t.ok(
+    bad.some(({ code }) => code === 'docs-open'),
+    'what is unwise in production is told anyway',
+  )
+})
+
+t.test('unsafe settings', async (t) => {
+  const { code, bad } = await check(t, {
+    env: {
+      HOST: '127.0.0.1',
+      TRUST_PROXY: 'true',
+      BODY_LIMIT: '100000000',
+      LOAD_SHEDDING: 'false',
+      CORS_ORIGINS: '*',
+      DOCS: 'true',
+      CONTRACT: 'true',
+      LOG_LEVEL: 'trace',
+      DRAIN_DELAY: '0',
+    },
+  })
+  t.equal(code, 0)
+  const codes = new Set(bad.map(({ code }) => code))
+  t.strictSame(
+    [
+      'docs-open',
+      'contract-open',
+      'cors-open',
+      'log-verbose',
+      'host-local',
+      'trust-proxy-all',
+      'body-limit-large',
+      'load-shedding-off',
+      'drain-none',
+    ].filter((one) => !codes.has(one)),
+    [],
+  )
+})
+
+t.test('secrets that are weak or in the code are errors, and are not told', async (t) => {
+  const env = `
+    import { Type, secret } from 'plinth'
+    export const env = Type.Object({ SMS_KEY: secret(Type.String()), MAIL_KEY: secret(Type.String()) })`
+  const service = `
+    import { defineService } from 'plinth'
+    import { env } from './env.ts'
+    export default defineService({
+      name: 'shop', modules: {}, env, defaults: { prod: { MAIL_KEY: 'J8s-long-enough-and-public' } },
+    })`
+  const { code, bad, stdout } = await check(t, {
+    files: { 'src/env.ts': env, 'src/service.ts': service },
+    env: { SMS_KEY: 'hunter2' },
+  })
+  t.equal(code, 1)
+  t.match(
+    bad.filter(({ level }) => level === 'error'),
+    [
+      { code: 'secret-weak', subject: 'SMS_KEY' },
+      { code: 'secret-in-code', subject: 'MAIL_KEY' },
+    ],
+  )
+  t.notMatch(stdout, 'hunter2')
+  t.notMatch(stdout, 'long-enough')
+})
+
+t.test('a process that is killed before it has ended is an error', async (t) => {
+  const { code, bad } = await check(t, { args: ['--grace-period', '15'] })
+  t.equal(code, 1)
+  t.match(
+    bad.find(({ level }) => level === 'error'),
+    {
+      code: 'shutdown-killed',
+      message: /up to 15000 ms .* killed after 15 s$/,
+    },
+  )
+  t.match(await check(t, { args: ['--grace-period', '16'] }), { code: 0 })
+  const slow = THINGS.replace("summary: 'Every thing',", "summary: 'Every thing', timeout: 60_000,")
+  const cut = await check(t, {
+    files: { 'src/things.ts': slow },
+    env: { REQUEST_TIMEOUT: '10000' },
+  })
+  t.match(
+    cut.bad.filter(({ code }) => code === 'shutdown-cuts'),
+    [{ subject: 'things.list', message: /^things\.list may take 60000 ms, and has 10000/ }],
+  )
+  t.match(await manage(t, ['check', '--deploy', '--grace-period', '0']), { code: 2 })
+})
+
+const MIGRATION = `
+import { createTable, defineMigration } from 'plinth/migration'
+export default defineMigration([
+  createTable('thing', { columns: { id: { type: 'integer' } }, primaryKey: ['id'] }),
+])
+`
+
+t.test('migrations that are pending, were changed or are gone, and tables that were', async (t) => {
+  const service = writeService(t, {
+    'migrations/0001_one.ts': MIGRATION,
+    'migrations/0002_two.ts': MIGRATION.replace("'thing'", "'other'"),
+  })
+  const file = join(service, 'shop.db')
+  const env = { DATABASE_URL: `sqlite:${file}` }
+  const told = async () => {
+    const { code, bad } = await check(t, { service, env })
+    const mine = bad.filter(({ check }) => check === 'migrations')
+    return { code, found: mine.map(({ level, code, message }) => `${level} ${code}: ${message}`) }
+  }
+  t.strictSame(await told(), {
+    code: 1,
+    found: ['error migrations-pending: not applied: 0001_one, 0002_two'],
+  })
+  t.match(await manage(t, ['migrate'], { service, env }), { code: 0 })
+  t.strictSame(await told(), { code: 0, found: [] })
+
+  const db = new DatabaseSync(file)
+  db.exec('alter table thing add column size integer; create table somebody_elses (id integer)')
+  db.close()
+  const drifted = await told()
+  t.equal(drifted.code, 0)
+  t.match(drifted.found, [/^warning database-drifted: thing\.size: is not wanted/])
+
+  writeFileSync(join(service, 'migrations/0001_one.ts'), `// other\n${MIGRATION}`)
+  rmSync(join(service, 'migrations/0002_two.ts'))
+  t.strictSame(await told(), {
+    code: 1,
+    found: [
+      'error migrations-drifted: applied, with another file than now: 0001_one',
+      'error migrations-drifted: applied, and their files are gone: 0002_two',
+    ],
+  })
+})
+
+t.test('a Redis that evicts what waits in it is an error', async (t) => {
+  const { url } = await ownRedis(t, { args: ['--maxmemory-policy', 'allkeys-lru'] })
+  const { code, bad } = await check(t, { env: { REDIS_URL: url } })
+  t.equal(code, 1)
+  t.match(
+    bad.find(({ level }) => level === 'error'),
+    { check: 'tasks', code: 'redis-evicts' },
+  )
+})
+
+/** This machine, by a name that could be another one's. */
+const elsewhere = (url: string) => url.replace('127.0.0.1', '0.0.0.0')
+
+t.test('a Redis and a database of another machine without TLS and password', async (t) => {
+  const found = async (env: Record<string, string>) => {
+    const { bad } = await check(t, { env })
+    const mine = bad.filter(({ check }) => check === 'redis' || check === 'database')
+    return mine.map(({ code, level }) => `${level} ${code}`)
+  }
+  const redis = `${process.env.TEST_REDIS_URL}`
+  t.strictSame(await found({ REDIS_URL: elsewhere(redis) }), [
+    'warning redis-unencrypted',
+    'warning redis-no-password',
+  ])
+  t.strictSame(await found({ REDIS_URL: redis }), [])
+  const mysql = (await databaseDrivers.find(({ name }) => name === 'mysql')?.url(t)) ?? ''
+  t.strictSame(await found({ DATABASE_URL: elsewhere(mysql) }), ['warning database-unencrypted'])
+  t.strictSame(await found({ DATABASE_URL: mysql }), [])
+})
+
+t.test('plain routes without a schema, and one that a plugin does not see', async (t) => {
+  const service = `
+    import limits from 'plinth/plugins/rate-limit'
+    import { things } from './things.ts'
+    async function admin(app) { app.post('/admin', async () => 'done') }
+    export default { name: 'shop', modules: { things }, rateLimits: [], plugins: [admin, limits()] }`
+  const { bad } = await check(t, { files: { 'src/service.ts': service } })
+  t.match(
+    bad.filter(({ check }) => check === 'routes'),
+    [
+      { code: 'route-without-schema', subject: 'POST /admin' },
+      { code: 'route-too-early', message: /before the plugin rate-limit, which does not see it/ },
+    ],
+  )
+})
+
+t.test('what a service accepts is ok, with its reason', async (t) => {
+  const accept = `check: { accept: {
+    'auth-off': 'The gateway decides', 'rate-limits-off': 'The gateway counts',
+    'shutdown-cuts:REQUEST_TIMEOUT': 'Nothing takes so long', 'docs-opne': 'A slip' } }`
+  const { codes, findings } = await check(t, { files: { 'src/service.ts': serviceOf(accept) } })
+  t.strictSame(codes, ['accept-unknown'])
+  t.match(
+    findings.find(({ code }) => code === 'auth-off'),
+    { level: 'ok', accepted: 'The gateway decides' },
+  )
+  const service = writeService(t, { 'src/service.ts': serviceOf(accept) })
+  const { stdout } = await manage(t, ['check', '--deploy'], { service, env: PRODUCTION })
+  t.match(stdout, /^ok {6}deployment: .* \(accepted: The gateway decides\)$/m)
+  const wrong = writeService(t, { 'src/service.ts': serviceOf('check: { silence: {} }') })
+  t.match(await manage(t, ['check'], { service: wrong, env: PRODUCTION }), {
+    code: 1,
+    stdout: /SERVICE_INVALID: check of defineService has silence/,
+  })
+})
+
+t.test('a table of processes that no platform can run is an error', async (t) => {
+  const { code, bad } = await check(t, {
+    files: { 'src/service.ts': serviceOf("processes: { worker: 'manage worker' } as never") },
+  })
+  t.equal(code, 1)
+  t.match(
+    bad.find(({ level }) => level === 'error'),
+    {
+      code: 'processes-invalid',
+      message: /there is no web among them \(worker\)/,
+    },
+  )
+})
