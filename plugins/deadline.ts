@@ -39,13 +39,13 @@ async function register(app: FastifyInstance, options: DeadlineOptions): Promise
   giveContext(app)
   app.addHook('onRequest', setDeadline(timeout))
   app.addHook('onRoute', (route) => {
-    route.config ??= {}
-    const { deadline = timeout } = route.config
+    const { deadline = timeout } = route.config ?? {}
     if (takesBody(route)) waitFor(app.server, route.handlerTimeout ?? deadline)
     // Fastify counts it.
     const own = route.handlerTimeout === undefined ? deadline : 0
-    if (route.config.resource !== undefined) return
-    route.config.deadline = own
+    if (route.config?.resource !== undefined) return
+    // Whoever has given it may give it to another app, too.
+    route.config = { ...route.config, deadline: own }
     assertTimeout(`${route.method} ${route.url}`, 'its deadline', own)
     if (own !== timeout) route.onRequest = [setDeadline(own), ...[route.onRequest ?? []].flat()]
   })

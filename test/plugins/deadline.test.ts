@@ -53,6 +53,17 @@ t.test('a route may have a deadline of its own, or none', async (t) => {
   t.equal((await patient).status, 200)
 })
 
+t.test('what a route is given stays as it is: another app has a deadline of its own', async (t) => {
+  const options = { config: {} }
+  await serve(t, (app) => app.get('/', options, () => 'now'), 0)
+  const port = await serve(t, (app) => app.get('/', options, () => never))
+  t.match((await ask(port, 'GET /')).json(), { message: /deadline of 50 ms/ })
+  t.strictSame(
+    Object.keys(options.config).filter((key) => key === 'deadline'),
+    [],
+  )
+})
+
 t.test('an answer on its way is not cut off', async (t) => {
   const gate = createGate()
   const port = await serve(
