@@ -157,16 +157,16 @@ export default definePlugin({
   },
 })
 
-// Only a person begins, and a code is good once: nothing is tried by HEAD.
-const options = { exposeHeadRoute: false, config: { auth: 'public' as const } }
+/** For everybody. Only a person begins, and a code is good once: nothing is tried by HEAD. */
+const open = () => ({ exposeHeadRoute: false, config: { auth: 'public' as const } })
 
 function addRoutes(app: FastifyInstance, login: OidcLogin): void {
-  app.get('/login', options, (request, reply) => login.begin(request, reply))
-  app.get('/callback', options, (request, reply) => login.finish(request, reply))
+  app.get('/login', open(), (request, reply) => login.begin(request, reply))
+  app.get('/callback', open(), (request, reply) => login.finish(request, reply))
   // A form of a page sends a body, though nothing is in it.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'string', bodyLimit: 1024 }, async () => null)
-  app.post('/logout', options, (request, reply) => login.end(request, reply))
+  app.post('/logout', open(), (request, reply) => login.end(request, reply))
 }
 
 /** What the provider itself asks for. */
@@ -178,7 +178,7 @@ function addProviderRoute(app: FastifyInstance, login: OidcLogin): void {
     { parseAs: 'string', bodyLimit: 16_384 },
     async (_: unknown, body: string) => new URLSearchParams(body),
   )
-  app.post('/backchannel-logout', options, (request, reply) => login.endByProvider(request, reply))
+  app.post('/backchannel-logout', open(), (request, reply) => login.endByProvider(request, reply))
 }
 
 /** Over http anybody on the way could be the provider; on this machine there is no way. */

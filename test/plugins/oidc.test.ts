@@ -564,12 +564,18 @@ t.test('a session is ended by a logout token that is right, once', async (t) => 
   await logIn()
   for (const [what, [forge, reason]] of Object.entries(forgedLogouts)) {
     const token = String(forge(logoutOf(provider)))
-    const { status, json } = await logOut(token)
-    t.equal(status, 400, what)
-    const [problem] = json().errors as { path: string; message: string }[]
-    t.equal(json().code, 'INVALID_REQUEST')
-    t.equal(problem?.path, '/logout_token')
-    t.ok(problem?.message.startsWith(`the token ${reason}`), `${what}: ${problem?.message}`)
+    const { status, text } = await logOut(token)
+    t.match(
+      [status, text && JSON.parse(text)],
+      [
+        400,
+        {
+          code: 'INVALID_REQUEST',
+          errors: [{ path: '/logout_token', message: new RegExp(`^the token ${reason}`) }],
+        },
+      ],
+      what,
+    )
     t.notOk(log.join('\n').includes(token))
   }
   const twice = new URLSearchParams({ logout_token: signed(logoutOf(provider)) })
@@ -878,6 +884,7 @@ t.test(
           OIDC_CLIENT_ID: CLIENT.clientId,
           OIDC_CLIENT_SECRET: CLIENT.clientSecret,
           SESSION_SECRET: SECRET,
+          SUPERUSERS: 'root,ann',
         },
         modules: {},
       },
@@ -890,7 +897,7 @@ t.test(
       data: { login_url: '/oidc/login' },
     })
     const { text } = await ann.visit(`${url}/me`, 'ann')
-    t.match(JSON.parse(text), { user: { id: 'ann' }, strategy: 'session' })
+    t.match(JSON.parse(text), { user: { id: 'ann', superuser: true }, strategy: 'session' })
     t.notMatch(JSON.stringify(logs), /code=|state=/)
   },
 )
