@@ -166,18 +166,6 @@ onEveryDatabase(
     t.equal((await app.inject(note)).statusCode, 401)
     process.env.JWT_KEY = JWT_KEY
     t.teardown(() => delete process.env.JWT_KEY)
-    const { default: samples } = await load('access.ts')
-    const asked = await askSamples(app, samples)
-    t.strictSame(
-      asked.flatMap(({ problems }) => problems),
-      [],
-    )
-    t.strictSame(asked.find(({ operation }) => operation === 'notes.remove')?.gets, {
-      nobody: 401,
-      ann: 'yes',
-      bob: 404,
-    })
-    t.strictSame(await db.selectFrom('note').selectAll().execute(), [], 'it is undone')
     const { sign } = await load('sign.ts')
     const { statuses } = await load('test/access.ts')
     const all = (status: number) => ({ nobody: status, ann: status, bob: status })
@@ -192,6 +180,21 @@ onEveryDatabase(
       'notes.update': owner,
       'notes.remove': owner,
     })
+
+    const rows = await db.selectFrom('note').selectAll().execute()
+    t.equal(rows.length, 1)
+    const { default: samples } = await load('access.ts')
+    const asked = await askSamples(app, samples)
+    t.strictSame(
+      asked.flatMap(({ problems }) => problems),
+      [],
+    )
+    t.strictSame(asked.find(({ operation }) => operation === 'notes.remove')?.gets, {
+      nobody: 401,
+      ann: 'yes',
+      bob: 404,
+    })
+    t.strictSame(await db.selectFrom('note').selectAll().execute(), rows, 'it is undone')
   },
 )
 
