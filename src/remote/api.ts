@@ -29,7 +29,7 @@ export interface ApiResourceDefinition<Req extends TSchema, Res extends TSchema>
   path: string
   /**
    * What is left of the request, beside path and query, as its body: `json`, `form` (URL-encoded), `multipart`, or `file`, the one property
-   * that is left. Default: `multipart` where it has a `file()`, else `json`.
+   * that is left. Default: `multipart` where it has a `file()`, or a property that may be anything is a file; else `json`.
    */
   body?: BodyForm
   /**
@@ -121,7 +121,7 @@ export function defineApi(api: ApiDefinition): Api {
         {
           ...own,
           ...(origin && { origin }),
-          body: definition.body ?? (hasFile ? 'multipart' : 'json'),
+          body: definition.body ?? (hasFile ? 'multipart' : isOpen(request) ? 'any' : 'json'),
           streams,
           method,
           idempotent: idempotent ?? IDEMPOTENT.includes(method),
@@ -155,6 +155,15 @@ export function defineApi(api: ApiDefinition): Api {
 export function callsOthers({ registry, elsewhere }: FastifyInstance): boolean {
   return elsewhere !== undefined || [...registry].some(({ resource }) => performers.has(resource))
 }
+
+/** Whether `request` has a property that may be anything. */
+function isOpen(request: TSchema): boolean {
+  const { properties = {} } = request as object as JsonSchema
+  return Object.values(properties).some((one) => !SAYING.some((keyword) => keyword in one))
+}
+
+/** Keywords that say what a value is. */
+const SAYING = ['type', 'const', 'enum', 'anyOf', 'oneOf', 'allOf', '$ref', 'not']
 
 const IDEMPOTENT = ['GET', 'PUT', 'DELETE']
 

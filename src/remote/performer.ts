@@ -33,7 +33,8 @@ export interface PerformerSettings extends ApiSettings<never>, ReadSettings {
   method: string
   idempotent: boolean
   address: Address
-  body: BodyForm
+  /** `any`: JSON, or a form where there is a file, of which the schema tells nothing. */
+  body: BodyForm | 'any'
   /** Whether the answer is handed on as a stream. */
   streams: boolean
   /** Where a call goes, where that is not where the API is. */
@@ -159,6 +160,12 @@ export class Performer {
         return { body: JSON.stringify(rest), headers: JSON_TYPE }
       case 'form':
         return { body: writeQuery(fields).slice(1), headers: FORM_TYPE }
+      case 'any': {
+        const hasFile = Object.values(fields).some((one) => [one].flat().some(isFileValue))
+        return hasFile
+          ? encodeMultipart(fields)
+          : { body: JSON.stringify(rest), headers: JSON_TYPE }
+      }
       case 'multipart':
         return encodeMultipart(fields)
       case 'file': {

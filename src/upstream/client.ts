@@ -3,12 +3,13 @@ import { Readable } from 'node:stream'
 import type { ConnectionOptions } from 'node:tls'
 import type { CircuitBreakerPolicy } from 'cockatiel'
 import type { Dispatcher } from 'undici'
-import { DeadlineQueue, type Timed } from '../deadlines.ts'
-import { errors, PlinthError } from '../errors.ts'
+import { DeadlineQueue } from '../deadlines.ts'
+import { errors } from '../errors.ts'
 import { connectPublic, lookupPublic } from './addresses.ts'
 import { type BreakerOptions, createBreaker } from './breaker.ts'
+import { Call, isDeadline } from './call.ts'
 import { Exchange, ended, type Failure, type Outcome, type UpstreamAnswer } from './exchange.ts'
-import { Limiter, type Waiter } from './limiter.ts'
+import { Limiter } from './limiter.ts'
 import { delayBefore, isTransient, pause, RetryBudget, type RetryOptions } from './retry.ts'
 import { UpstreamError } from './upstream-error.ts'
 
@@ -80,52 +81,6 @@ export interface UpstreamMessage {
 
 const channel = tracingChannel<unknown, UpstreamMessage>('plinth:upstream')
 
-/** A call, however often it is tried. */
-class Call implements Timed, Waiter {
-  at = Number.POSITIVE_INFINITY
-  earlier: Timed | undefined = undefined
-  later: Timed | undefined = undefined
-  cancel: ((reason: unknown) => void) | undefined = undefined
-  /** Why it is over before there is an answer. */
-  reason: unknown = undefined
-  isLate = false
-  readonly #deadlines: DeadlineQueue<Call> | undefined
-  readonly #signal: AbortSignal | undefined
-  readonly #body: Readable | undefined
-
-  /** Ended by each of these, until it leaves them. */
-  constructor(
-    deadlines: DeadlineQueue<Call> | undefined,
-    signal: AbortSignal | undefined,
-    body: Readable | undefined,
-  ) {
-    this.#deadlines = deadlines
-    this.#signal = signal
-    this.#body = body
-    deadlines?.add(this)
-    signal?.addEventListener('abort', this)
-    // Whoever it comes from, it may break before it is sent.
-    body?.on('error', (error) => this.end(error))
-  }
-
-  leave(): void {
-    this.#deadlines?.remove(this)
-    this.#signal?.removeEventListener('abort', this)
-    this.#body?.destroy()
-  }
-
-  end(reason: unknown): void {
-    if (this.reason !== undefined) return
-    this.reason = reason
-    this.cancel?.(reason)
-  }
-
-  /** Of its signal: a listener that is an object needs no function for each call. */
-  handleEvent(event: Event): void {
-    this.end((event.target as AbortSignal).reason)
-  }
-}
-
 interface Opened {
   readonly dispatcher: Dispatcher
   readonly breaker: CircuitBreakerPolicy | undefined
@@ -191,10 +146,7 @@ export class UpstreamClient {
   #deadlinesOf(timeout: number): DeadlineQueue<Call> {
     let queue = this.#deadlines.get(timeout)
     if (!queue) {
-      queue = new DeadlineQueue(timeout, (call) => {
-        call.isLate = true
-        call.end(LATE)
-      })
+      queue = new DeadlineQueue(timeout, (call) => call.expire())
       this.#deadlines.set(timeout, queue)
     }
     return queue
@@ -343,14 +295,6 @@ export class UpstreamClient {
 const CLOSED = 0
 const OPEN = 1
 const HALF_OPEN = 2
-
-/** Whether it was the upstream that has taken too long, and not the client that has gone. */
-function isDeadline(reason: unknown): boolean {
-  if (reason === LATE) return true
-  return PlinthError.is(reason) && reason.code === errors.DEADLINE_EXCEEDED.code
-}
-
-const LATE = new Error('the time of the call is over')
 
 const FULL = refused('too many calls of it wait already (limit.waiting)')
 

@@ -1,7 +1,3 @@
-import { openAsBlob } from 'node:fs'
-import { truncate, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
 import { PlinthError } from '../../src/errors.ts'
@@ -12,12 +8,10 @@ import {
   defineModule,
   defineResource,
   errors,
-  file,
-  stream,
   UpstreamError,
 } from '../../src/index.ts'
 import { createService, failure, type ServiceOptions } from '../helpers/app.ts'
-import { type AnswerOne, answerJson, type Got, serveUpstream } from '../helpers/upstream.ts'
+import { type AnswerOne, answerJson, serveUpstream } from '../helpers/upstream.ts'
 
 const User = Type.Object({
   id: Type.Integer(),
@@ -387,157 +381,6 @@ t.test('a base URL may be a variable of the service', async (t) => {
   )
   t.strictSame(await app.run(() => get()), ANN)
   t.equal(got.length, 1)
-})
-
-t.test('a form, a multipart body with files, and a file alone', async (t) => {
-  const { url, got } = await serveUpstream(t, (response) => answerJson(response, null))
-  const api = defineApi({ name: 'files', baseUrl: url })
-  const method = 'POST'
-  const login = api.resource({
-    summary: 'Log in',
-    method,
-    path: '/login',
-    body: 'form',
-    request: Type.Object({ user: Type.String(), roles: Type.Array(Type.String()) }),
-  })
-  const upload = api.resource({
-    summary: 'Upload',
-    method,
-    path: '/folders/{folder}',
-    request: Type.Object({
-      folder: Type.String(),
-      note: Type.String(),
-      tags: Type.Object({ a: Type.Integer() }),
-      files: Type.Array(file()),
-    }),
-  })
-  const put = api.resource({
-    summary: 'Put',
-    method: 'PUT',
-    path: '/files/{name}',
-    body: 'file',
-    request: Type.Object({ name: Type.String(), content: file() }),
-  })
-  const { app } = await createService(t, { login, upload, put })
-  await app.run(async () => {
-    await login({ user: 'a&b', roles: ['x', 'y'] })
-    const web = new Blob(['web']).stream() as never
-    await upload({
-      folder: 'f',
-      note: 'Ä',
-      tags: { a: 1 },
-      files: [
-        new File(['one'], 'a"\r\nb.txt', { type: 'text/plain' }),
-        Buffer.from('two'),
-        { stream: Readable.from(['th', 'ree']), name: 'c.bin', size: 5 },
-      ],
-    })
-    await upload({ folder: 'f', note: '', tags: { a: 1 }, files: [web] })
-    await put({ name: 'x', content: new Blob(['abc'], { type: 'text/css' }) })
-    t.match(await failure(put({ name: 'x', content: 'text' as never })), {
-      code: 'INVALID_REQUEST',
-      errors: [{ path: '/content', message: 'must be a file' }],
-    })
-    t.match(await failure(put.enqueue({ name: 'x', content: new Blob(['abc']) })), {
-      code: 'TASK_INVALID',
-      message: /has a file, which no task can keep/,
-    })
-  })
-  const [form, multipart, streamed, alone] = got
-  t.equal(form?.headers['content-type'], 'application/x-www-form-urlencoded')
-  t.equal(`${form?.body}`, 'user=a%26b&roles=x&roles=y')
-  const read = async ({ headers, body }: Got) => {
-    const type = headers['content-type'] ?? ''
-    return await new Response(new Uint8Array(body), {
-      headers: { 'content-type': type },
-    }).formData()
-  }
-  const fields = await read(multipart as Got)
-  t.equal(multipart?.url, '/folders/f')
-  t.equal(multipart?.headers['content-length'], `${multipart?.body.length}`)
-  t.strictSame(
-    [fields.get('note'), [...fields.keys()]],
-    ['Ä', ['note', 'tags', 'files', 'files', 'files']],
-  )
-  const files = fields.getAll('files') as File[]
-  t.strictSame(
-    await Promise.all(files.map(async (one) => [one.name, one.type, await one.text()])),
-    [
-      ['a"\r\nb.txt', 'text/plain', 'one'],
-      ['files', 'application/octet-stream', 'two'],
-      ['c.bin', 'application/octet-stream', 'three'],
-    ],
-  )
-  t.equal(streamed?.headers['transfer-encoding'], 'chunked', 'whose length is not known')
-  t.equal(await ((await read(streamed as Got)).get('files') as File).text(), 'web')
-  t.strictSame(
-    [alone?.headers['content-type'], alone?.headers['content-length'], `${alone?.body}`],
-    ['text/css', '3', 'abc'],
-  )
-})
-
-t.test('a file that changes while it is sent fails its call, and nothing else', async (t) => {
-  const { url } = await serveUpstream(t, (response) => answerJson(response, null))
-  const api = defineApi({ name: 'files', baseUrl: url })
-  const put = api.resource({
-    summary: 'Put',
-    method: 'PUT',
-    path: '/',
-    request: Type.Object({ content: file() }),
-  })
-  const { app } = await createService(t, { put })
-  const path = join(t.testdirName, 'a.bin')
-  await writeFile(path, Buffer.alloc(4_000_000))
-  const content = await openAsBlob(path)
-  await truncate(path, 10)
-  t.match(await failure(app.run(() => put({ content }))), { message: /could not be read/ })
-  t.equal(await app.run(() => put({ content: new Blob(['abc']) })), null)
-})
-
-t.test('a stream is handed on to a client, with what tells what it is', async (t) => {
-  const { url } = await serveUpstream(t, (response, { url }) => {
-    if (url !== '/files/1') return void answerJson(response, { code: 'GONE' }, 404)
-    response.writeHead(200, {
-      'content-type': 'image/png',
-      'content-length': '5',
-      'set-cookie': 'a=secret',
-    })
-    return void response.end('bytes')
-  })
-  const api = defineApi({ name: 'files', baseUrl: url })
-  const get = api.resource({
-    summary: 'A file',
-    path: '/files/{id}',
-    request: Id,
-    response: stream(),
-    errors: { 404: ({ input }) => errors.NOT_FOUND('file', (input as { id: number }).id) },
-  })
-  const show = defineResource({
-    summary: 'Show a file',
-    path: '/:id',
-    request: Id,
-    response: stream(),
-    async perform({ id }, { reply }) {
-      const found = await get({ id })
-      reply?.headers(found.headers ?? {})
-      return found
-    },
-  })
-  const { app } = await createService(t, { get, show })
-  const { body, headers } = await app.inject('/things/1')
-  t.equal(body, 'bytes')
-  t.match(headers, { 'content-type': 'image/png', 'content-length': '5' })
-  t.notOk('set-cookie' in headers)
-  t.match((await app.inject('/things/2')).json(), { code: 'NOT_FOUND' })
-  const task = await app.run(() => get.enqueue({ id: 1 }))
-  await t.rejects(
-    app.run(() => task.result()),
-    { code: 'TASK_FAILED', message: /does not fit its response schema/ },
-  )
-  t.throws(() => api.resource({ summary: 'x', path: '/', response: stream(), cache: { ttl: 1 } }), {
-    code: 'API_INVALID',
-    message: /which no cache or task can keep/,
-  })
 })
 
 t.test('where a call goes may be in its data: to public addresses alone', async (t) => {
