@@ -95,6 +95,7 @@ export function createRoute(
     schema: createRouteSchema(resource, compiled.response, parts, settings),
     ...compilersFor(app.responses.strict, upload),
     ...(own !== undefined && { onRequest: setDeadline(own) }),
+    ...(upload && { bodyLimit: (app.initialConfig.bodyLimit ?? BODY_LIMIT) + upload.most }),
     ...(checkBody && { preValidation: checkBody }),
     handler: createHandler(name, resource, createMerge(parts), { ...settings, async }),
   }
@@ -226,6 +227,9 @@ function ofRequest(context: Context): { request: FastifyRequest; reply: FastifyR
 }
 
 const isSent = (reply: FastifyReply): boolean => reply.sent || reply.raw.headersSent
+
+/** Fastify's own. */
+const BODY_LIMIT = 1_048_576
 
 /** Where it is not strict, the first response and each so-manieth is looked at: to look at each would slow them down. */
 const LOOK = 100

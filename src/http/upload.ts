@@ -14,6 +14,10 @@ export interface UploadForm {
   readonly form: 'file' | 'multipart'
   /** The property that the body is, where it is one. */
   readonly property: string
+  /** How many bytes files may have, by the properties that say it. */
+  readonly limits: ReadonlyMap<string, number>
+  /** How many all of these may have together. */
+  readonly most: number
 }
 
 declare module 'fastify' {
@@ -32,7 +36,15 @@ export function uploadFormOf(body: JsonSchema = {}): UploadForm | undefined {
   const [property = '', other] = Object.keys(properties)
   if (!hasFiles(body)) return undefined
   const isAlone = other === undefined && properties[property]?.file === true
-  return { form: isAlone ? 'file' : 'multipart', property }
+  const limits = new Map<string, number>()
+  let most = 0
+  for (const [name, { items, maxItems = 1, ...one }] of Object.entries(properties)) {
+    const { maxBytes } = (items ?? one) as { maxBytes?: number }
+    if (maxBytes === undefined) continue
+    limits.set(name, maxBytes)
+    most += maxBytes * (items ? (maxItems as number) : 1)
+  }
+  return { form: isAlone ? 'file' : 'multipart', property, limits, most }
 }
 
 /** As {@link uploadFormOf}. @throws {PlinthError} RESOURCE_INVALID where such a request cannot be */
@@ -52,17 +64,34 @@ export function uploadOf(
     if (isObject(one, body))
       throw refuse(`and ${property} is an object, which a form cannot hold; list its properties`)
   }
-  return uploadFormOf(body)
+  const upload = uploadFormOf(body)
+  for (const [property, limit] of upload?.limits ?? [])
+    if (!Number.isSafeInteger(limit) || limit < 1)
+      throw refuse(`and maxBytes of ${property} is ${limit}; expected an integer from 1`)
+  return upload
 }
 
 /** Has the routes of `scope`, which is theirs alone, take uploads and nothing else. */
-export function readUploads(scope: FastifyInstance, { form, property }: UploadForm): void {
+export function readUploads(scope: FastifyInstance, { form, property, limits }: UploadForm): void {
   scope.removeAllContentTypeParsers()
-  scope.addContentTypeParser<Buffer>('multipart/form-data', { parseAs: 'buffer' }, readForm)
-  if (form === 'multipart') return
-  scope.addContentTypeParser('*', (request, payload, done) =>
-    done(null, { [property]: receive(request, payload) }),
+  scope.addContentTypeParser<Buffer>(
+    'multipart/form-data',
+    { parseAs: 'buffer' },
+    async (request: FastifyRequest, body: Buffer) => {
+      const parts = await readForm(request, body)
+      for (const [name, limit] of limits)
+        for (const one of [parts[name]].flat())
+          if (one instanceof File && one.size > limit) throw errors.PAYLOAD_TOO_LARGE(limit)
+      return parts
+    },
   )
+  if (form === 'multipart') return
+  scope.addContentTypeParser('*', (request, payload, done) => {
+    const limit = limits.get(property) ?? request.routeOptions.bodyLimit
+    const file = receive(request, payload, limit)
+    if (file.size !== undefined && file.size > limit) done(errors.PAYLOAD_TOO_LARGE(limit))
+    else done(null, { [property]: file })
+  })
 }
 
 /** Nothing at all is an upload without any file, which validation takes or not. */
@@ -98,12 +127,21 @@ async function readForm(
 
 const NO_FORM = 'the form is not complete, or not divided by the boundary of its Content-Type'
 
-/** The body as a file. Who stops to read it leaves the connection alone, which the answer needs. */
-function receive({ headers }: FastifyRequest, payload: Readable): Upload {
-  const chunks = payload.iterator({ destroyOnReturn: false })
-  const stream = Readable.from(chunks, { objectMode: false })
+/** The body as a file, which breaks where it is longer than `limit` bytes. */
+function receive({ headers }: FastifyRequest, payload: Readable, limit: number): Upload {
+  const stream = Readable.from(chunksOf(payload, limit), { objectMode: false })
   // It breaks with its client, whoever has stopped to listen by then.
   stream.on('error', () => {})
   const { 'content-type': type = 'application/octet-stream', 'content-length': length } = headers
   return { stream, type, ...(length !== undefined && { size: Number(length) }) }
+}
+
+/** Who stops to read leaves the connection alone, which the answer needs. @throws {PlinthError} PAYLOAD_TOO_LARGE */
+async function* chunksOf(payload: Readable, limit: number): AsyncGenerator<Buffer> {
+  let size = 0
+  for await (const chunk of payload.iterator({ destroyOnReturn: false })) {
+    size += chunk.length
+    if (size > limit) throw errors.PAYLOAD_TOO_LARGE(limit)
+    yield chunk
+  }
 }

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { Type } from 'typebox'
+import { unlessAborted } from '../abort.ts'
 import { errors } from '../errors.ts'
 import { CLIENT } from '../http/request-line.ts'
 import { requirePackages } from '../packages.ts'
@@ -73,6 +74,7 @@ class Loader {
     const resource = resources.get(name)
     if (resource) return resource as never
     const [owner, method = ''] = [resources.get(path.slice(0, -1).join('.')), path.at(-1)]
+    if (owner && method === 'task') throw notHere(name)
     if (owner && WAYS.includes(method)) return owner[method as keyof typeof owner] as never
     throw errors.REMOTE_INVALID(
       name,
@@ -80,20 +82,27 @@ class Loader {
     )
   }
 
-  /** A failure is none for ever: the next call asks again. */
+  /** Whether that is known to be what plans a task of one of them. */
+  plans(path: readonly string[]): boolean {
+    if (path.at(-1) !== 'task' || this.#loaded?.has(path.join('.'))) return false
+    return this.#loaded?.has(path.slice(0, -1).join('.')) === true
+  }
+
+  /** A failure is none for ever: the next call asks again. Who has asked first may leave: the others wait for it, too. */
   async #load(name: string): Promise<ReadonlyMap<string, AnyResource>> {
-    this.#loading ??= this.#read(name).then((contract) => this.#make(contract))
-    try {
-      this.#loaded = await this.#loading
-    } finally {
-      this.#loading = undefined
-    }
+    const context = contextOf(name)
+    this.#loading ??= this.#read(name, context.withSignal(new AbortController().signal))
+      .then((contract) => this.#make(contract))
+      .finally(() => {
+        this.#loading = undefined
+      })
+    this.#loaded = await unlessAborted(this.#loading, context.signal)
     return this.#loaded
   }
 
-  async #read(name: string): Promise<ServiceContract> {
+  async #read(name: string, context: Context): Promise<ServiceContract> {
     const { contract } = this.#options
-    if (!(contract instanceof URL)) return take(name, await this.#ask(contextOf(name)))
+    if (!(contract instanceof URL)) return take(name, await this.#ask(context))
     const text = await readFile(contract, 'utf8').catch((cause: Error) => {
       throw invalidContract(name, cause)
     })
@@ -163,7 +172,12 @@ const CONTRACT = {
 } as AnyDefined
 
 /** In which ways a resource is called beside being called itself. */
-const WAYS = ['refresh', 'cacheless', 'invalidate', 'enqueue', 'bulk', 'task']
+const WAYS = ['refresh', 'cacheless', 'invalidate', 'enqueue', 'bulk']
+
+function notHere(name: string): Error {
+  const problem = 'it is no part of a chain or group: let a task of this service call it'
+  return errors.REMOTE_INVALID(name, problem)
+}
 
 function nameOf(url: BaseUrl): string {
   return (typeof url === 'string' && URL.parse(url)?.host) || 'a service'
@@ -173,7 +187,11 @@ function nameOf(url: BaseUrl): string {
 function place(loader: Loader, path: readonly string[]): unknown {
   const inner = new Map<string, unknown>()
   let found: ((...args: unknown[]) => unknown) | undefined
-  const call = (...args: unknown[]): unknown => found?.(...args) ?? findAndCall(args)
+  const call = (...args: unknown[]): unknown => {
+    // At once, as in process: it is handed on without anybody who awaits it.
+    if (loader.plans(path)) throw notHere(path.join('.'))
+    return found?.(...args) ?? findAndCall(args)
+  }
   const findAndCall = async (args: unknown[]) => {
     found = await loader.find(path)
     return await found(...args)

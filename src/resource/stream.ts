@@ -19,9 +19,11 @@ export function stream(): TUnsafe<ByteAnswer> {
 /**
  * The schema of a file in a request: a Blob, bytes, a stream, or a stream with its name, type and size. `openFile` makes the same of each. Over
  * HTTP it is the body itself where nothing else of the request is, and a part of a form (`multipart/form-data`) beside other properties.
+ *
+ * @param options `maxBytes`: how long it may be that comes over HTTP; default: BODY_LIMIT, in a form for all of it
  */
-export function file(): TUnsafe<FileValue> {
-  return Type.Unsafe<FileValue>({ file: true })
+export function file(options: { maxBytes?: number } = {}): TUnsafe<FileValue> {
+  return Type.Unsafe<FileValue>({ file: true, ...options })
 }
 
 export function isStreamSchema(schema: TSchema): boolean {

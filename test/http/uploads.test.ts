@@ -33,7 +33,7 @@ const form = defineResource({
     count: Type.Integer({ maximum: 9 }),
     note: Type.Union([Type.String({ minLength: 1 }), Type.Null()]),
     tags: Type.Optional(Type.Array(Type.String())),
-    files: Type.Array(file()),
+    files: Type.Array(file({ maxBytes: 10_000 }), { maxItems: 3 }),
   }),
   query: ['dry'],
   response: Type.Object({ rest: Type.Unknown(), files: Type.Array(Told) }),
@@ -43,9 +43,20 @@ const alone = defineResource({
   summary: 'A file alone',
   method: 'PUT',
   path: '/alone/:name',
-  request: Type.Object({ name: Type.String(), content: Type.Optional(file()) }),
+  request: Type.Object({
+    name: Type.String(),
+    content: Type.Optional(file({ maxBytes: 200_000 })),
+  }),
   response: Type.Union([Told, Type.Null()]),
   perform: ({ content }) => (content === undefined ? null : tell(content)),
+})
+const short = defineResource({
+  summary: 'A short file alone',
+  method: 'PUT',
+  path: '/short',
+  request: Type.Object({ content: file() }),
+  response: Told,
+  perform: ({ content }) => tell(content),
 })
 const json = defineResource({
   summary: 'No file',
@@ -65,7 +76,7 @@ const download = defineResource({
 async function serve(t: Test) {
   const { app } = await createService(
     t,
-    { form, alone, json, download },
+    { form, alone, short, json, download },
     { async: true, variables: { BODY_LIMIT: '20000', DOCS: 'true' } },
   )
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
@@ -184,8 +195,13 @@ t.test('other bodies, broken ones and long forms are refused', async (t) => {
     ['', 'multipart/form-data; boundary=x'],
   ] as const)
     t.match(await post(body, type), { status: 400, code: 'BAD_REQUEST', message: /the form/ })
-  const long = new File([new Uint8Array(30_000)], 'long')
-  t.match(await send('/form/in', formOf(['files', long])), { status: 413 })
+  const file = (size: number) => new File([new Uint8Array(size)], 'a')
+  const tooLong = { status: 413, code: 'PAYLOAD_TOO_LARGE' }
+  const rest = [['count', '1'] as [string, string], ['note', 'x'] as [string, string]]
+  t.match(await send('/form/in', formOf(...rest, ['files', file(10_001)])), tooLong)
+  const three = Array<[string, File]>(3).fill(['files', file(9900)])
+  t.match(await send('/form/in', formOf(...rest, ...three)), { status: 200 })
+  t.match(await send('/form/in', formOf(...rest, ['note', 'x'.repeat(51_000)])), tooLong)
   t.match(await send('/json', formOf(['note', 'x'])), { status: 415 }, 'not by others')
   const many = await send('/form/in', formOf(...Array(100).fill(['a', ''])))
   t.equal(many.status, 400)
@@ -195,6 +211,19 @@ t.test('other bodies, broken ones and long forms are refused', async (t) => {
     headers: { 'x-async-task': '1' },
   })
   t.match(await asTask.json(), { code: 'TASK_REFUSED' })
+})
+
+t.test('a file is no longer than it may be', async (t) => {
+  const { send } = await serve(t)
+  const put = (path: string, body: unknown) =>
+    send(path, { method: 'PUT', body, ...{ duplex: 'half' } } as RequestInit)
+  const streamed = (size: number) => Readable.toWeb(Readable.from([Buffer.alloc(size)]))
+  const tooLong = { status: 413, code: 'PAYLOAD_TOO_LARGE' }
+  t.match(await put('/short', 'x'.repeat(20_000)), { status: 200 })
+  t.match(await put('/short', 'x'.repeat(20_001)), tooLong, 'BODY_LIMIT')
+  t.match(await put('/short', streamed(20_001)), tooLong, 'whose length nobody has told')
+  t.match(await put('/alone/a', 'x'.repeat(200_000)), { status: 200 })
+  t.match(await put('/alone/a', streamed(200_001)), tooLong)
 })
 
 t.test('a client that leaves while it sends ends the file, and nothing else', async (t) => {
@@ -267,6 +296,7 @@ t.test('what cannot be served is refused at boot', async (t) => {
     [define({ content }, { query: ['content'] }), /a path or query cannot hold/],
     [define({ inner: Type.Object({ content }) }), /not a part of inner/],
     [define({ content, more: Type.Object({}) }), /more is an object, which a form cannot hold/],
+    [define({ content: file({ maxBytes: 0 }) }), /maxBytes of content is 0/],
   ] as const)
     t.match(await failure(app), { code: 'RESOURCE_INVALID', message: problem })
 })

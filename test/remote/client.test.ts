@@ -178,6 +178,38 @@ t.test('a contract that is not to be had is asked for again', async (t) => {
   t.match(await failure(run(() => client.cities.wait.enqueue())), { code: 'REMOTE_INVALID' })
 })
 
+t.test('who asks first for a contract may leave, the others have it', async (t) => {
+  const { app: served } = await serveAtlas(t)
+  const contract = (await served.inject('/contract.json')).json()
+  const [asked, answered] = [createGate(), createGate()]
+  const upstream = await serveUpstream(t, async (response, { url }) => {
+    if (url !== '/contract.json')
+      return answerJson(response, { result: true, code: 0, data: null, message: null })
+    asked.open()
+    await answered.opened
+    answerJson(response, contract)
+  })
+  const { client, run, app } = await serveOrders(t, { url: upstream.url })
+  const given = new AbortController()
+  const first = runInContext(
+    new Context(app).withSignal(given.signal),
+    () => client.cities.plain(),
+    undefined,
+    undefined,
+  )
+  const second = run(() => client.cities.plain())
+  await asked.opened
+  given.abort(new Error('the client has gone'))
+  await t.rejects(first, { message: 'the client has gone' })
+  answered.open()
+  t.equal(await second, null)
+  t.equal(upstream.got.filter(({ url }) => url === '/contract.json').length, 1)
+  t.throws(() => client.cities.plain.task(), {
+    code: 'REMOTE_INVALID',
+    message: /no part of a chain or group/,
+  })
+})
+
 t.test('a contract may be a file, and has to be one', async (t) => {
   const { app, url } = await serveAtlas(t)
   const folder = ownFolder(t)

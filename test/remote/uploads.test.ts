@@ -36,7 +36,7 @@ const put = defineResource({
   summary: 'A file alone',
   method: 'PUT',
   path: '/:name',
-  request: Type.Object({ name: Type.String(), content: file() }),
+  request: Type.Object({ name: Type.String(), content: file({ maxBytes: 100_000_000 }) }),
   response: Type.Object({ size: Type.Integer(), sha256: Type.String() }),
   async perform({ content }) {
     const hash = createHash('sha256')
