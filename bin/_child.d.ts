@@ -1,4 +1,10 @@
 /**
+ * Whether a signal has come from a terminal, which sends it (Ctrl-C) to the processes that this one has started, too: passed on
+ * as well, it would count as a second one.
+ */
+export function reachesAll(signal: NodeJS.Signals): boolean
+
+/**
  * Runs a program in this one's place: same stdio, signals passed on; where a signal ends it, the same
  * ends this process.
  *

@@ -5,11 +5,14 @@ import { isatty } from 'node:tty'
 const SIGNALS = ['SIGTERM', 'SIGHUP', 'SIGUSR2', 'SIGQUIT', 'SIGINT']
 const FROM_KEYBOARD = ['SIGINT', 'SIGQUIT']
 
+export function reachesAll(signal) {
+  return FROM_KEYBOARD.includes(signal) && [0, 1].some(isatty)
+}
+
 export function superviseChild(command, args, env = {}, stdio = 'inherit') {
   let child
   const forward = (signal) => {
-    // A terminal sends Ctrl-C to both processes: passed on as well, it would count as a second one.
-    if (!FROM_KEYBOARD.includes(signal) || ![0, 1].some(isatty)) child.kill(signal)
+    if (!reachesAll(signal)) child.kill(signal)
   }
   // Before it starts: a signal that came between would end this process and leave the child alone.
   for (const signal of SIGNALS) process.on(signal, forward)

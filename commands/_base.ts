@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import { Command } from '@oclif/core/command'
 import type { Input, ParserOutput } from '@oclif/core/interfaces'
 import type { FastifyInstance } from 'fastify'
@@ -89,6 +90,33 @@ export abstract class BaseCommand extends Command {
    */
   protected refuseInProduction(app: FastifyInstance, action: string, force: boolean): void {
     if (app.config.NODE_ENV === 'production' && !force) throw errors.PRODUCTION_REFUSED(action)
+  }
+
+  /**
+   * Stops the work at the first SIGINT or SIGTERM, and exits with the code of a shell; a second one kills.
+   *
+   * @param told what is said then
+   */
+  protected async untilSignal<T>(
+    told: string,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const stop = new AbortController()
+    let code = 0
+    const onSignal = (name: NodeJS.Signals) => {
+      code = 128 + constants.signals[name]
+      stop.abort()
+    }
+    process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
+    try {
+      return await work(stop.signal)
+    } catch (error) {
+      if (!stop.signal.aborted) throw error
+      this.logToStderr(told)
+      return this.exit(code)
+    } finally {
+      process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
+    }
   }
 
   /** Takes no argument from stdin, as oclif does where one is missing and a line is there in time. */

@@ -1,12 +1,14 @@
 /** How far something is that takes a while. */
 export interface Progress {
   name: string
-  /** How many rows are done. */
+  /** How many rows, or what `unit` says, are done. */
   rows: number
   /** How many there are, where it is known. */
   total: number | undefined
   /** Rows per second. */
   rate: number
+  /** Default `rows`. */
+  unit?: string
 }
 
 /** What a bar needs of a stream. */
@@ -45,9 +47,9 @@ export class ProgressBar {
   }
 }
 
-function picture({ name, rows, total, rate }: Progress): string {
-  const speed = `${formatNumber(rate)} rows/s`
-  if (!total) return `${name} ${formatNumber(rows)} rows ${speed}`
+function picture({ name, rows, total, rate, unit = 'rows' }: Progress): string {
+  const speed = `${formatNumber(rate)} ${unit}/s`
+  if (!total) return `${name} ${formatNumber(rows)} ${unit} ${speed}`
   const part = Math.min(1, rows / total)
   const bar = '█'.repeat(Math.floor(part * WIDTH)).padEnd(WIDTH, '░')
   const counts = `${formatNumber(rows)}/${formatNumber(total)}`

@@ -1,5 +1,7 @@
+import cluster from 'node:cluster'
 import { resolve } from 'node:path'
-import { stay } from './_stay.ts'
+import type { Address, Place } from '../src/process/group.ts'
+import { startSmall, stay } from './_stay.ts'
 
 export interface Where {
   /** Default: HOST. */
@@ -18,20 +20,49 @@ export interface Where {
  * @throws {PlinthError} PORT_IN_USE, ADDRESS_UNUSABLE, SOCKET_IN_USE, SOCKET_UNUSABLE, and what `createApp` throws
  */
 export async function serve(script: string, where: Where = {}): Promise<void> {
+  startSmall()
+  const group = cluster.isWorker ? await import('../src/process/group.ts') : undefined
+  const membership = group?.findMembership()
+  if (membership) await group?.waitForTurn(membership, preload)
   await stay(script, async (app, ending) => {
-    const { listenInGroup } = await import('../src/process/group.ts')
     const { listen } = await import('./_listen.ts')
-    const { HOST, PORT } = app.config
-    const { host = HOST, port = PORT } = where
-    const own = (await socketOf(where)) ?? { host, port }
-    await listenInGroup(app, ending, (shared) => listen(app, shared ?? own))
+    const place = membership?.place ?? (await placeOf(where))
+    const address = addressOf(place, app.config)
+    if (membership) await group?.listenInGroup(app, membership, ending, () => listen(app, address))
+    else await listen(app, address)
   })
 }
 
-/** The socket that `where` or systemd says. @throws {PlinthError} SOCKET_UNUSABLE */
-export async function socketOf({ host, port, socket }: Where) {
-  if (socket !== undefined) return { path: resolve(socket) }
-  if (host !== undefined || port !== undefined || !process.env.LISTEN_PID) return undefined
+/** What serving loads of the kit, so that a process that waits for its turn has it by then. */
+async function preload(): Promise<void> {
+  await Promise.all([
+    import('../src/index.ts'),
+    import('../src/service.ts'),
+    import('../src/process/load.ts'),
+    import('../src/process/server-options.ts'),
+    import('../src/process/shutdown.ts'),
+    import('../src/http/serve-resources.ts'),
+    import('./_listen.ts'),
+    import('fastify'),
+  ])
+}
+
+/** Where `where` says, else the socket that systemd has passed. @throws {PlinthError} SOCKET_UNUSABLE */
+export async function placeOf(where: Where): Promise<Place> {
+  const said = saidBy(where)
+  if (Object.keys(said).length > 0 || !process.env.LISTEN_PID) return said
   const { passedSocket } = await import('./_listen.ts')
-  return passedSocket()
+  return passedSocket() ?? said
+}
+
+/** Where `where` says: as far as it does. */
+export function saidBy({ host, port, socket }: Where): Place {
+  if (socket !== undefined) return { path: resolve(socket) }
+  return { ...(host !== undefined && { host }), ...(port !== undefined && { port }) }
+}
+
+function addressOf(place: Place, { HOST, PORT }: { HOST: string; PORT: number }): Address {
+  if ('path' in place || 'fd' in place) return place
+  const { host = HOST, port = PORT } = place
+  return { host, port }
 }

@@ -14,7 +14,7 @@ export async function stay(
   script: string,
   begin: (app: FastifyInstance, ending: Ending) => Promise<void>,
 ): Promise<void> {
-  growYoungBy(WHILE_STARTING)
+  startSmall()
   const { service, root } = await loadService(script)
   const { createApp } = await import('../src/service.ts')
   const app = (await createApp(service, { root })) as unknown as FastifyInstance
@@ -47,8 +47,11 @@ async function findManager(app: FastifyInstance) {
   return findServiceManager(app.log)
 }
 
-/** Not at all: what is made while a server starts survives, and its room would be kept for nothing. */
-const WHILE_STARTING = 1
+/** Before anything is loaded: what is made while a server starts survives, and its room would be kept for nothing. */
+export function startSmall(): void {
+  growYoungBy(1)
+}
+
 /** At once to all that V8 allows: each request leaves garbage, and a small room is collected often. */
 const WHILE_SERVING = 16
 

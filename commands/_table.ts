@@ -99,6 +99,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'Show the configuration and where it came from',
     load: () => import('./config.ts'),
   },
+  'rollout-test': {
+    summary: 'Test that a new release loses no request',
+    load: () => import('./rollout-test.ts'),
+  },
   check: { summary: 'Check that the service is fit to run', load: () => import('./check.ts') },
   deploy: {
     summary: 'Write the files that a platform runs the service by',

@@ -1,4 +1,3 @@
-import { constants } from 'node:os'
 import { join } from 'node:path'
 import * as Args from '@oclif/core/args'
 import * as Flags from '@oclif/core/flags'
@@ -10,6 +9,7 @@ import { BaseCommand } from './_base.ts'
 import { migratorOf } from './_database.ts'
 import type { LoadedService } from './_service.ts'
 
+const STOPPED = 'stopped; what was committed is kept, run manage seed again for the rest'
 const LOSS = 'seed --fresh empties all tables'
 
 export default class Seed extends BaseCommand {
@@ -43,7 +43,7 @@ export default class Seed extends BaseCommand {
       this.error('--fresh runs all seeds: name none', { exit: 2 })
     return await this.withDatabase(async (app, loaded) => {
       if (flags.fresh) await this.confirmFresh(app, flags)
-      return await this.untilSignal(async (signal) => {
+      return await this.untilSignal(STOPPED, async (signal) => {
         const { again, fresh } = flags
         const results = await this.seed(app, loaded, { names, again, fresh, signal })
         if (results.length === 0) this.log('there are no seeds')
@@ -73,26 +73,6 @@ export default class Seed extends BaseCommand {
       return await seeder.seed({ ...options, on: (event) => report.take(event) })
     } finally {
       report.end()
-    }
-  }
-
-  /** Stops the work at the first SIGINT or SIGTERM and exits with the code of a shell; a second one kills. */
-  private async untilSignal<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const stop = new AbortController()
-    let code = 0
-    const onSignal = (name: NodeJS.Signals) => {
-      code = 128 + constants.signals[name]
-      stop.abort()
-    }
-    process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
-    try {
-      return await work(stop.signal)
-    } catch (error) {
-      if (!stop.signal.aborted) throw error
-      this.logToStderr('stopped; what was committed is kept, run manage seed again for the rest')
-      return this.exit(code)
-    } finally {
-      process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
     }
   }
 }

@@ -4,7 +4,7 @@ import { basename } from 'node:path'
 import { CLIError } from '@oclif/core/errors'
 import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from './_base.ts'
-import { serve, socketOf } from './_serve.ts'
+import { placeOf, saidBy, serve } from './_serve.ts'
 
 export default class Serve extends BaseCommand {
   static override summary = 'Serve HTTP'
@@ -51,50 +51,42 @@ export default class Serve extends BaseCommand {
       helpValue: 'MB',
       description: 'replace a process that takes more memory (RSS)',
     }),
+    'max-silence': Flags.integer({
+      min: 2,
+      dependsOn: ['workers'],
+      helpValue: 'SECONDS',
+      description: 'replace a process that is stuck for so long; default: 30',
+    }),
   }
 
   async run(): Promise<void> {
     const { flags } = await this.parse(Serve)
-    if (flags.watch) return this.watch()
-    if (flags.workers === undefined) return await serve(this.script, flags)
-    const { host: HOST, port: PORT } = flags
-    const { script, cwd } = asStarted()
+    const { watch, workers = 1 } = flags
+    if (!watch && flags.workers === undefined) return await serve(this.script, flags)
+    const { root } = this.locate()
     const { supervise } = await import('../src/process/supervisor.ts')
-    const { logFormat } = await import('../src/process/log.ts')
-    const { pino } = await import('pino')
-    const log = pino({
-      ...(await logFormat(basename(this.locate().root), process.env)),
-      level: process.env.LOG_LEVEL ?? 'info',
-    })
+    const { watchFiles } = await import('../src/process/watch.ts')
+    const { createLogger } = await import('../src/process/log.ts')
     const { GroupMetrics } = await import('../src/telemetry/group-metrics.ts')
+    const log = await createLogger(basename(root), process.env)
     const metrics = new GroupMetrics((place, text) => {
       const tell = (err: unknown) => log.error({ err }, 'the metrics cannot be served')
       import('./_metrics.ts').then(({ serveMetrics }) => serveMetrics(place, text)).catch(tell)
     })
     process.exitCode = await supervise({
-      script,
-      cwd,
+      ...asStarted(),
       // Alone it needs no oclif, and none of the memory that it takes.
       args: ['serve'],
-      address: await socketOf(flags),
-      env: { ...(HOST !== undefined && { HOST }), ...(PORT !== undefined && { PORT: `${PORT}` }) },
-      count: flags.workers,
+      // A socket that was passed is closed with the last process that has it, and that ends at every change.
+      place: watch ? saidBy(flags) : await placeOf(flags),
+      count: workers,
       maxAge: flags['max-age'],
       maxMemory: flags['max-memory'],
+      maxSilence: flags['max-silence'],
+      watch: watch ? (onChange) => watchFiles(root, onChange) : undefined,
       log,
     })
     metrics.close()
-  }
-
-  private async watch(): Promise<void> {
-    const { root } = this.locate()
-    const { runAndWatch } = await import('../src/process/watch.ts')
-    const argv = process.argv.slice(1).filter((word) => word !== '--watch')
-    const { tie } = await import('#child')
-    process.exitCode = await runAndWatch(root, process.execPath, [...process.execArgv, ...argv], {
-      stdio: tie.stdio,
-      env: { ...process.env, ...tie.env },
-    })
   }
 }
 

@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { RedisNames } from '../src/cache/redis-names.ts'
-import { type OwnRedis, ownRedis } from '../test/helpers/own-redis.ts'
+import { Load } from '../src/process/load-clients.ts'
+import { ownRedis } from '../test/helpers/own-redis.ts'
+import type { OwnServer } from '../test/helpers/own-server.ts'
 import { seeded } from '../test/helpers/random-schema.ts'
 import { type Child, startChild } from './children.ts'
-import { Load } from './load.ts'
 import type { Proof, ProofOptions } from './proof.ts'
 
 const CLIENTS = 8
@@ -26,7 +27,7 @@ export const proof: Proof = {
 }
 
 /** Ways to lose Redis: takes it away, returns what brings it back. */
-const outages: Readonly<Record<string, (redis: OwnRedis) => Promise<() => unknown>>> = {
+const outages: Readonly<Record<string, (redis: OwnServer) => Promise<() => unknown>>> = {
   killed: async (redis) => {
     await redis.kill()
     return redis.restart
@@ -46,7 +47,8 @@ async function prove(options: ProofOptions): Promise<Record<string, number>> {
   ])
   await worker.ask('work')
   await server.ask('run')
-  const load = new Load(CLIENTS, addresses(await server.ask<string>('url'), options.seed))
+  const next = addresses(await server.ask<string>('url'), options.seed)
+  const load = new Load({ clients: { kept: CLIENTS }, next: () => ({ url: next() }) })
   options.teardown(() => load.stop())
   const all: Record<string, number> = {}
   for (const [index, [name, begin]] of Object.entries(outages).entries()) {

@@ -1,19 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { testRollout } from '../src/process/rollout-test.ts'
 import { seeded } from '../test/helpers/random-schema.ts'
-import { Load } from './load.ts'
 import type { Proof, ProofOptions } from './proof.ts'
 
 const WORKERS = 3
-/** Clients that keep their connection, and clients that make one for each request. */
-const KEPT = 6
-const FRESH = 2
-/** Seconds of load between two replacements. */
-const PAUSE = 2
+/** Milliseconds of load between two replacements. */
+const PAUSE = 2000
 
 export const proof: Proof = {
   summary:
@@ -28,20 +21,34 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { defineModule, defineResource, defineService, Type } from 'plinth'
 
 const tell = defineResource({
-  summary: 'Which process answers',
+  summary: 'Which release answers',
   request: Type.Object({ wait: Type.Integer({ default: 0 }) }),
-  response: Type.Object({ pid: Type.Integer(), release: Type.Integer() }),
+  response: Type.Object({ release: Type.Integer() }),
   async perform({ wait }) {
     if (wait > 0) await sleep(wait)
-    return { pid: process.pid, release: ${release} }
+    return { release: ${release} }
   },
+})
+
+const take = defineResource({
+  summary: 'Take something large',
+  method: 'POST',
+  request: Type.Object({ text: Type.String() }),
+  response: Type.Integer(),
+  perform: ({ text }) => text.length,
 })
 
 export default defineService({
   name: 'rollout',
-  modules: { things: defineModule({ prefix: '/things', resources: { tell } }) },
+  modules: { things: defineModule({ prefix: '/things', resources: { tell, take } }) },
 })
 `
+
+const UPLOAD = {
+  method: 'POST',
+  headers: { 'content-type': 'application/json' },
+  body: JSON.stringify({ text: 'x'.repeat(200_000) }),
+}
 
 async function prove(options: ProofOptions): Promise<Record<string, number>> {
   const { folder, seed, size, tell } = options
@@ -51,105 +58,39 @@ async function prove(options: ProofOptions): Promise<Record<string, number>> {
   const manifest = { name: 'rollout', type: 'module', dependencies: { plinth: '*' } }
   writeFileSync(join(folder, 'package.json'), JSON.stringify(manifest))
   writeFileSync(source, SERVICE(0))
-  const group = new Group(folder, await options.createDatabase())
-  options.teardown(() => group.kill())
-  const url = await group.url()
-  const next = () => `${url}/things?wait=${random() < 0.05 ? Math.floor(random() * 200) : 0}`
-  const loads = [new Load(KEPT, next), new Load(FRESH, next, false)]
-  options.teardown(() => Promise.all(loads.map((load) => load.stop())))
-  for (let round = 1; round <= size; round++) {
-    await sleep(PAUSE * 1000)
-    writeFileSync(source, SERVICE(round))
-    group.signal('SIGHUP')
-    await group.says('the processes are replaced')
-    await sleep(PAUSE * 1000)
-    const { pid, release } = await whoAnswers(url)
-    if (release !== round)
-      throw new Error(`after SIGHUP release ${release} answers, wanted ${round}`)
-    process.kill(pid, 'SIGTERM')
-    await group.says('a process has ended by itself; another takes its place')
-    tell(round)
-  }
-  await sleep(PAUSE * 1000)
-  await Promise.all(loads.map((load) => load.stop()))
-  group.signal('SIGTERM')
-  const code = await group.ended()
-  const failures = loads.flatMap((load) => load.failures)
-  const requests = loads.reduce((sum, load) => sum + load.requests, 0)
-  if (failures.length > 0)
-    throw new Error(
-      `${failures.length} of ${requests} requests failed: ${failures.slice(0, 5).join(', ')}`,
-    )
-  if (code !== 0) throw new Error(`the group ended with ${code}`)
-  return { requests, failed: 0, replaced: size * (WORKERS + 1) }
+  const { PATH, HOME } = process.env
+  const service = { PLINTH_SERVICE: folder, DATABASE_URL: await options.createDatabase() }
+  const env = { PATH, HOME, ...service, NODE_ENV: 'production', DRAIN_DELAY: '0' }
+  const manage = join(import.meta.dirname, '../bin/manage')
+  let url = ''
+  const report = await testRollout({
+    start: { program: [process.execPath, '--conditions=plinth-source', manage], cwd: folder, env },
+    workers: WORKERS,
+    clients: { kept: 6, fresh: 2, slow: 2 },
+    pause: PAUSE,
+    prepare: async (found) => {
+      url = `${found}/things`
+    },
+    next() {
+      if (random() < 0.05) return { url, ...UPLOAD }
+      return { url: `${url}?wait=${random() < 0.05 ? Math.floor(random() * 200) : 0}` }
+    },
+    beforeRenewal: (round) => writeFileSync(source, SERVICE(round)),
+    async afterRenewal(round) {
+      const release = await whichAnswers(url)
+      if (release !== round)
+        throw new Error(`after SIGHUP release ${release} answers, wanted ${round}`)
+      tell(round)
+    },
+    isOver: (round) => round >= size,
+  })
+  const { requests, failures, restarts, problems } = report
+  if (failures.length > 0 || problems.length > 0)
+    throw new Error(`of ${requests} requests failed: ${JSON.stringify({ failures, problems })}`)
+  return { requests, failed: 0, replaced: restarts.all * WORKERS + restarts.one }
 }
 
-async function whoAnswers(url: string): Promise<{ pid: number; release: number }> {
-  const { data } = (await (await fetch(`${url}/things`)).json()) as { data: never }
-  return data
-}
-
-/** A group of processes that serve, and its log. */
-class Group {
-  readonly #child: ChildProcess
-  readonly #lines: string[] = []
-  #heard = 0
-
-  constructor(folder: string, database: string) {
-    const manage = join(import.meta.dirname, '../bin/manage')
-    const args = [
-      '--conditions=plinth-source',
-      manage,
-      'serve',
-      '--workers',
-      `${WORKERS}`,
-      '--port',
-      '0',
-    ]
-    const { PATH, HOME } = process.env
-    const service = { PLINTH_SERVICE: folder, DATABASE_URL: database, LOG_LEVEL: 'info' }
-    const env = { PATH, HOME, ...service, NODE_ENV: 'production', DRAIN_DELAY: '0' }
-    const stdio = ['ignore', 'pipe', 'inherit'] as const
-    this.#child = spawn(process.execPath, args, { cwd: folder, env, stdio: [...stdio] })
-    createInterface({ input: this.#child.stdout as NodeJS.ReadableStream }).on('line', (line) => {
-      if (!line.includes('"path":')) this.#lines.push(line)
-    })
-  }
-
-  async url(): Promise<string> {
-    const line = await this.says('Server listening at')
-    await this.says('serving')
-    return /http:[^"]+/.exec(line)?.[0] ?? ''
-  }
-
-  /** Waits for a line of the log that has not been waited for before. */
-  async says(message: string): Promise<string> {
-    const end = performance.now() + 60_000
-    while (performance.now() < end) {
-      for (; this.#heard < this.#lines.length; this.#heard++) {
-        const line = this.#lines[this.#heard] as string
-        if (line.includes(`"msg":"${message}`)) {
-          this.#heard++
-          return line
-        }
-      }
-      await sleep(20)
-    }
-    throw new Error(
-      `within a minute the log did not say "${message}":\n${this.#lines.slice(-20).join('\n')}`,
-    )
-  }
-
-  signal(signal: NodeJS.Signals): void {
-    this.#child.kill(signal)
-  }
-
-  async ended(): Promise<number | null> {
-    if (this.#child.exitCode === null) await once(this.#child, 'exit')
-    return this.#child.exitCode
-  }
-
-  kill(): void {
-    this.#child.kill('SIGKILL')
-  }
+async function whichAnswers(url: string): Promise<number> {
+  const { data } = (await (await fetch(url)).json()) as { data: { release: number } }
+  return data.release
 }

@@ -10,6 +10,7 @@ export const proofs: Readonly<Record<string, () => Promise<{ proof: Proof }>>> =
   'tasks-kill': () => import('./tasks-kill.ts'),
   schedule: () => import('./schedule.ts'),
   rollout: () => import('./rollout.ts'),
+  faults: () => import('./faults.ts'),
   client: () => import('./client.ts'),
   image: () => import('./image.ts'),
 }

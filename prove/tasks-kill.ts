@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type OwnRedis, ownRedis } from '../test/helpers/own-redis.ts'
+import { ownRedis } from '../test/helpers/own-redis.ts'
+import type { OwnServer } from '../test/helpers/own-server.ts'
 import { seeded } from '../test/helpers/random-schema.ts'
 import { type Child, startChild } from './children.ts'
 import type { Proof, ProofOptions } from './proof.ts'
@@ -182,7 +183,7 @@ async function enqueueAll(side: Side, size: number, runs: Runs): Promise<number>
 
 /** Kills Redis and starts it again, when a third and when two thirds have run. */
 async function restartTwice(
-  redis: OwnRedis,
+  redis: OwnServer,
   size: number,
   runs: Runs,
   killer: Killer,

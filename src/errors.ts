@@ -578,6 +578,11 @@ export const errors = {
     500,
     'This is production and %s; add --force to do it all the same',
   ),
+  ROLLOUT_UNTESTED: defineError<[problem: string]>(
+    'ROLLOUT_UNTESTED',
+    500,
+    'The rollout cannot be tested: %s',
+  ),
   CONFIRMATION_MISSING: defineError<[loss: string, remedy: string]>(
     'CONFIRMATION_MISSING',
     500,

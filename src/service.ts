@@ -114,12 +114,15 @@ export async function createApp<Modules extends ModuleTable>(
   const read = readServiceConfig(service, { ...options, root })
   const { default: Fastify } = await import('fastify')
   const { serverOptions } = await import('./process/server-options.ts')
-  const { endSlowReaders } = await import('./process/slow-readers.ts')
   const app = Fastify(
     await serverOptions(service.name, read.values, chooseEnvelope(service), options.logger),
   )
   giveContext(app)
-  endSlowReaders(app)
+  // Of an app that never listens nobody is a slow reader.
+  app.addHook('onListen', async () => {
+    const { endSlowReaders } = await import('./process/slow-readers.ts')
+    endSlowReaders(app)
+  })
   options.prepare?.(app)
   try {
     useStrictJson(app)

@@ -125,6 +125,7 @@ const messages: Record<keyof typeof errors, string> = {
   SEED_FAILED: '种子数据 %s 失败：%s。%s',
   CLIENT_MISSING: '本机（PATH）没有程序 %s；请安装后再次运行',
   PRODUCTION_REFUSED: '当前为生产环境，%s；如仍要执行，请加上 --force',
+  ROLLOUT_UNTESTED: '无法测试发布过程：%s',
   CONFIRMATION_MISSING: '未执行任何操作：%s；%s',
   DUMP_FAILED: '转储不完整：%s 以 %s 结束；原因见上文',
   TABLE_UNKNOWN: '数据库中没有表 %s；现有：%s',

@@ -6,6 +6,21 @@ import { isLingering } from './server-response.ts'
 // Node.js keeps there what it is answering on a connection.
 type HttpSocket = Socket & { _httpMessage?: ServerResponse | null }
 
+const known = new WeakMap<Server, Set<HttpSocket>>()
+
+/** The connections that there are of those that `server` has got since this was first called for it. */
+export function socketsOf(server: Server): ReadonlySet<HttpSocket> {
+  const before = known.get(server)
+  if (before) return before
+  const sockets = new Set<HttpSocket>()
+  known.set(server, sockets)
+  server.on('connection', (socket: HttpSocket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  })
+  return sockets
+}
+
 /** The connections that a server has. */
 export interface Connections {
   /**
@@ -25,11 +40,7 @@ export interface Connections {
  * arrived, and would cut it off.
  */
 export function watchConnections(server: Server): Connections {
-  const sockets = new Set<HttpSocket>()
-  server.on('connection', (socket: HttpSocket) => {
-    sockets.add(socket)
-    socket.once('close', () => sockets.delete(socket))
-  })
+  const sockets = socketsOf(server)
   const closeIdle = server.closeIdleConnections.bind(server)
   server.closeIdleConnections = () => {
     const onTheirWay = Array.from(sockets, (socket) => socket._httpMessage).filter(isOnItsWay)

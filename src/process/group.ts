@@ -4,17 +4,21 @@ import { errors } from '../errors.ts'
 import { scheduledOf } from '../resource/task-source.ts'
 import type { Ending } from './shutdown.ts'
 
-/** What a process of a group tells its supervisor. */
+/** What a process of a group tells its supervisor; `plinth` says what it is about. */
 export type FromMember =
+  /** That it has loaded what it can without the service, and waits for its turn. */
+  | { readonly plinth: 'waiting' }
   /** That it serves, and how many ms it may take to end. */
   | { readonly plinth: 'serving'; readonly patience: number }
-  /** How many bytes of memory it takes (RSS). */
+  /** How many bytes of memory it takes (RSS): once a second, by which it is known to live. */
   | { readonly plinth: 'memory'; readonly rss: number }
 
-/** What it is told: others accept connections in its place, so that it can finish what it has, and end. */
-export interface ToMember {
-  readonly plinth: 'retire'
-}
+/** What it is told. */
+export type ToMember =
+  /** Its turn has come. */
+  | { readonly plinth: 'begin' }
+  /** Others take its place, so that it can finish what it has, and end; `hurried`: it waits for no client. */
+  | { readonly plinth: 'retire'; readonly hurried: boolean }
 
 /** Where a server listens: at a port, a unix socket, or a socket that it has been passed. */
 export type Address =
@@ -22,38 +26,69 @@ export type Address =
   | { readonly path: string }
   | { readonly fd: number }
 
+/** An address as far as it was told; the rest is that of HOST and PORT. */
+export type Place = Address | { readonly host?: string; readonly port?: number }
+
 /** The variable by which a process knows that it is one of several: JSON of {@link Membership}. */
 export const GROUP = 'PLINTH_GROUP'
 
 export interface Membership {
   /** How many there are. */
   readonly count: number
-  /** Where they listen; default: at HOST and PORT. */
-  readonly address?: Address | undefined
+  /** Where they listen. */
+  readonly place: Place
+  /** Whether it is to wait for its turn before it loads the service. */
+  readonly waits?: boolean
+}
+
+/** What this process is of a group, where it is; what it starts itself is not told of it. */
+export function findMembership(): Membership | undefined {
+  const told = process.env[GROUP]
+  delete process.env[GROUP]
+  return cluster.isWorker && told ? JSON.parse(told) : undefined
 }
 
 /**
- * Lets a process listen, as one of its group where it is one: what its supervisor asks for it does then.
+ * Where this process is to wait for its turn: waits for it.
+ *
+ * @param load loads meanwhile what does not depend on the service
+ */
+export async function waitForTurn(
+  { waits }: Membership,
+  load: () => Promise<unknown>,
+): Promise<void> {
+  if (!waits) return
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const listen = ({ plinth }: ToMember) => {
+    if (plinth === 'begin') resolve()
+  }
+  process.channel?.ref()
+  process.on('message', listen)
+  // What is missing is told by what needs it.
+  await load().catch(() => {})
+  tell({ plinth: 'waiting' })
+  await promise
+  process.off('message', listen)
+  process.channel?.unref()
+}
+
+/**
+ * Lets a process listen as one of its group: what its supervisor asks for it does then.
  *
  * @param ending how it ends
- * @param listen lets it listen where it is told, else where it would alone
  * @throws {PlinthError} REDIS_MISSING where each of them would start what has a schedule; what `listen` throws
  */
 export async function listenInGroup(
   app: FastifyInstance,
+  { count }: Membership,
   ending: Ending,
-  listen: (shared?: Address) => Promise<void>,
+  listen: () => Promise<void>,
 ): Promise<void> {
-  const told = process.env[GROUP]
-  // Not for what this process starts.
-  delete process.env[GROUP]
-  if (!cluster.isWorker || !told) return await listen()
-  const { count, address }: Membership = JSON.parse(told)
   // What keeps it alive: it has no socket of its own to listen on. bin/_child.js has let go of it.
   process.channel?.ref()
   try {
     assertShareable(app, count)
-    await listen(address)
+    await listen()
   } catch (error) {
     process.channel?.unref()
     throw error
@@ -74,12 +109,13 @@ function assertShareable(app: FastifyInstance, count: number): void {
 
 const TELL = 1000
 
+const tell = (message: FromMember) => process.send?.(message, () => {})
+
 function join({ patience, retire }: Ending): void {
   // Node.js would end it at once when the supervisor dies; it ends in order then, as at SIGTERM: bin/_child.js.
   if (cluster.worker) cluster.worker.exitedAfterDisconnect = true
-  const tell = (message: FromMember) => process.send?.(message, () => {})
-  process.on('message', ({ plinth }: ToMember) => {
-    if (plinth === 'retire') retire()
+  process.on('message', (message: ToMember) => {
+    if (message.plinth === 'retire') retire(message.hurried)
   })
   tell({ plinth: 'serving', patience })
   const timer = setInterval(() => tell({ plinth: 'memory', rss: process.memoryUsage.rss() }), TELL)

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import type { Writable } from 'node:stream'
 import type { FastifyBaseLogger, FastifyServerOptions } from 'fastify'
-import type { destination } from 'pino'
+import type { destination, Logger, LoggerOptions } from 'pino'
 import { atSources } from './source-lines.ts'
 
 /** How a service logs to stdout: a JSON object a line; pretty on a terminal, by pino-pretty; with `silent` there is no logger at all. */
@@ -17,6 +17,16 @@ export async function loggerOptions(
   if (!pretty) return { ...format, level }
   const { serializers } = format
   return { level, serializers, stream: pretty.default({ sync: true, ignore: 'pid,hostname,name' }) }
+}
+
+/** A logger like that of a service, for a process that has no app: what is wrong with its variables is told by one that has. */
+export async function createLogger(name: string, env: NodeJS.ProcessEnv): Promise<Logger> {
+  const { levels, pino } = await import('pino')
+  const { LOG_LEVEL = 'info' } = env
+  const level = LOG_LEVEL === 'silent' || LOG_LEVEL in levels.values ? LOG_LEVEL : 'info'
+  const found = (await loggerOptions(name, { ...env, LOG_LEVEL: level })) || { level }
+  const { stream, ...options } = found as LoggerOptions & { stream?: Writable }
+  return stream ? pino(options, stream) : pino(options)
 }
 
 /** What of the configuration says how log lines look. */

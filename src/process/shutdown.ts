@@ -1,18 +1,18 @@
 import cluster from 'node:cluster'
 import { Server as NetServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isatty } from 'node:tty'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
 import { type Connections, watchConnections } from './connections.ts'
+import { comeTwice, onInterrupt } from './interrupts.ts'
 import { logWritten } from './log.ts'
 
 /** How a process ends, beside by signals and errors. */
 export interface Ending {
   /** Milliseconds that it may take. */
   readonly patience: number
-  /** Ends it while others accept connections in its place. */
-  retire(): void
+  /** Ends it while others take its place; `hurried`: clients get no time to notice. */
+  retire(hurried: boolean): void
   /** Signals and errors do what they do by default again. */
   letGo(): void
 }
@@ -28,8 +28,10 @@ export function endGracefully(app: FastifyInstance, onEnd = () => {}): Ending {
   const { SHUTDOWN_TIMEOUT, DRAIN_DELAY } = app.config
   const delay = DRAIN_DELAY + SHUTDOWN_TIMEOUT
   let isRetired = false
+  // Others accept connections on the same port.
+  let linger = cluster.isWorker ? LINGER : 0
   const connections = watchConnections(app.server)
-  const unmerge = mergeInterrupts()
+  const unmerge = comeTwice() ? onInterrupt(() => process.emit('SIGTERM', 'SIGINT')) : undefined
   const options = { delay, logger: app.log, ...(unmerge && { skip: ['SIGINT' as const] }) }
   const { close, uninstall } = closeWithGrace(options, async ({ err, signal }) => {
     onEnd()
@@ -40,14 +42,13 @@ export function endGracefully(app: FastifyInstance, onEnd = () => {}): Ending {
         isRetired ? 'another takes over, the process ends' : 'the process ends',
       )
     const drainDelay = isRetired ? 0 : DRAIN_DELAY
-    await closeGracefully(app, connections, drainDelay, cluster.isWorker).finally(() =>
-      logWritten(app.log),
-    )
+    await closeGracefully(app, connections, drainDelay, linger).finally(() => logWritten(app.log))
   })
   return {
     patience: delay,
-    retire() {
+    retire(hurried) {
       isRetired = true
+      if (hurried) linger = 0
       void close()
     },
     letGo() {
@@ -57,27 +58,6 @@ export function endGracefully(app: FastifyInstance, onEnd = () => {}): Ending {
   }
 }
 
-// npm passes a Ctrl-C on that the terminal has sent to this process as well: a moment later, it is the same one.
-const SAME_INTERRUPT = 500
-
-/**
- * Makes one signal of the two that come to a script of npm on a terminal, if this process is one.
- *
- * @returns takes that back
- */
-function mergeInterrupts(): (() => void) | undefined {
-  if (!process.env.npm_lifecycle_event || ![0, 1].some(isatty)) return undefined
-  let last = Number.NEGATIVE_INFINITY
-  const onInterrupt = () => {
-    const now = performance.now()
-    if (now - last < SAME_INTERRUPT) return
-    last = now
-    process.emit('SIGTERM', 'SIGINT')
-  }
-  process.on('SIGINT', onInterrupt)
-  return () => process.off('SIGINT', onInterrupt)
-}
-
 /** Milliseconds in which clients may still send a request on a connection that they have kept open. */
 const LINGER = 1500
 
@@ -85,20 +65,20 @@ const LINGER = 1500
  * Closes `app` without failing a request: see {@link endGracefully}.
  *
  * @param drainDelay for how many ms it still accepts connections, until whoever sends them has heard that it ends
- * @param isReplaced whether other processes accept connections on the same port
+ * @param linger for how many ms it serves what is connected then while it accepts nothing: others do on the same port
  */
 export async function closeGracefully(
   app: FastifyInstance,
   connections: Connections,
   drainDelay: number,
-  isReplaced = false,
+  linger = 0,
 ): Promise<void> {
   app.draining.since = new Date()
   connections.hangUp()
   // Without a server nobody sends anything to it.
   if (app.server.listening) {
     if (drainDelay > 0) await sleep(drainDelay)
-    if (isReplaced) await finish(app.server, connections)
+    if (linger > 0) await finish(app.server, connections, linger)
   }
   // Keep-alive connections become idle one by one, as their last request is answered.
   const reaper = setInterval(() => connections.closeIdle(), 50)
@@ -110,8 +90,12 @@ export async function closeGracefully(
 }
 
 /** Accepts no connections, and serves those that there are until they are closed, which the next answer asks for, or it is late. */
-async function finish(server: FastifyInstance['server'], connections: Connections): Promise<void> {
-  const end = performance.now() + LINGER
+async function finish(
+  server: FastifyInstance['server'],
+  connections: Connections,
+  linger: number,
+): Promise<void> {
+  const end = performance.now() + linger
   // Only this: what `http.Server` does besides closes connections on which a request may be on its way.
   NetServer.prototype.close.call(server)
   while (connections.count() > 0 && performance.now() < end) await sleep(20)

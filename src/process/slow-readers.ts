@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { endRequest, replyOn } from '../http/request-line.ts'
+import { socketsOf } from './connections.ts'
 
 // What of the bytes that were written has left the process Node.js tells nowhere else.
 type Sending = Socket & {
@@ -20,20 +21,17 @@ interface Progress {
  * @param patience milliseconds for which nothing could be written; it may take a quarter more
  */
 export function endSlowReaders(app: FastifyInstance, patience = 60_000): void {
-  const sockets = new Map<Sending, Progress>()
-  app.server.on('connection', (socket: Socket) => {
-    sockets.set(socket, { taken: 0, since: 0 })
-    socket.once('close', () => sockets.delete(socket))
-  })
+  const sockets = socketsOf(app.server)
+  const seen = new WeakMap<Socket, Progress>()
   const look = () => {
     const now = performance.now()
-    for (const [socket, progress] of sockets) {
-      const { bytesWritten = 0, writeQueueSize = 0 } = socket._handle ?? {}
+    for (const socket of sockets) {
+      const { bytesWritten = 0, writeQueueSize = 0 } = (socket as Sending)._handle ?? {}
       const taken = bytesWritten - writeQueueSize
-      if (writeQueueSize === 0 || taken !== progress.taken) {
-        progress.taken = taken
-        progress.since = now
-      } else if (now - progress.since >= patience) {
+      const before = seen.get(socket)
+      if (writeQueueSize === 0 || taken !== before?.taken) {
+        seen.set(socket, { taken, since: now })
+      } else if (now - before.since >= patience) {
         const reason = `cut off: the client has read nothing of the answer for ${patience} ms`
         const reply = replyOn(socket)
         if (reply) endRequest(reply, { reason })
@@ -42,10 +40,6 @@ export function endSlowReaders(app: FastifyInstance, patience = 60_000): void {
       }
     }
   }
-  let timer: NodeJS.Timeout | undefined
-  app.addHook('onListen', (done) => {
-    timer ??= setInterval(look, patience / 4).unref()
-    done()
-  })
-  app.addHook('onClose', async () => clearInterval(timer))
+  const timer = setInterval(look, patience / 4).unref()
+  app.server.once('close', () => clearInterval(timer))
 }

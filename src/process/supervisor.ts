@@ -1,8 +1,9 @@
 import cluster, { type Worker } from 'node:cluster'
-import { isatty } from 'node:tty'
 import type { FastifyBaseLogger } from 'fastify'
+import { reachesAll, tie } from '#child'
 import { LONGEST_TIMER } from '../deadlines.ts'
 import { type FromMember, GROUP, type Membership, type ToMember } from './group.ts'
+import { onInterrupt } from './interrupts.ts'
 import { findServiceManager, type ServiceManager } from './service-manager.ts'
 
 export interface Group extends Membership {
@@ -10,12 +11,17 @@ export interface Group extends Membership {
   readonly script: string
   readonly args: readonly string[]
   readonly cwd: string
-  /** Beside the environment of this process. */
-  readonly env: Readonly<Record<string, string>>
   /** Seconds after which a process is replaced by a new one; default: never. */
   readonly maxAge?: number | undefined
   /** Megabytes of memory (RSS) above which it is replaced; default: any. */
   readonly maxMemory?: number | undefined
+  /** Seconds for which nothing may be heard of it; default 30. */
+  readonly maxSilence?: number | undefined
+  /**
+   * For development: calls back when files have changed, on which all end and start again at once; returns what ends that. What
+   * does not start, or dies, waits for it.
+   */
+  readonly watch?: ((onChange: () => void) => () => void) | undefined
   readonly log: FastifyBaseLogger
 }
 
@@ -29,22 +35,33 @@ const LONGEST_DELAY = 30_000
 /** So many in a row, and nobody serves: something else than this process has to look at it. */
 const HOPELESS = 5
 const LOOK = 1000
+/** Seconds for which nothing may be heard of a process. */
+const SILENCE = 30
+
+/** ms in which one has to end, in order or not, that starts again because files have changed. */
+const HURRY = 200
 
 interface Member {
   readonly worker: Worker
-  readonly since: number
-  /** That it serves, or never will. */
-  readonly begun: Promise<unknown>
+  /** Rejects where it ends before. */
+  readonly serving: PromiseWithResolvers<void>
   readonly exited: Promise<void>
-  state: 'starting' | 'serving' | 'ending'
+  since: number
+  /** Of one that waits for its turn nothing of the service has been loaded. */
+  state: 'waiting' | 'starting' | 'serving' | 'ending'
+  /** Whether one that waits can begin. */
+  isWarm: boolean
   patience: number
   rss: number
+  /** For how many looks nothing has been heard of it. */
+  silence: number
 }
 
 /**
- * Runs a group of processes on one port, which takes turns in accepting connections (`node:cluster`): one that dies is replaced;
- * SIGHUP replaces all, one after the other, by new ones with the code and `.env` that are there then, and keeps those that are left
- * where a new one does not start; SIGUSR2 logs what there is. SIGTERM and SIGINT end all of them in order.
+ * Runs a group of processes on one port, which takes turns in accepting connections (`node:cluster`): one that dies is replaced, so
+ * is one that is stuck; SIGHUP replaces all, one after the other, by new ones with the code and `.env` that are there then, and keeps those
+ * that are left where a new one does not start; SIGUSR2 logs what there is. SIGTERM and SIGINT end all of them in order; so does SIGHUP
+ * where files are watched: then a terminal was closed.
  *
  * @returns the exit code when they have ended: 0, or 1 where one had to be killed, none has started, or all keep dying
  */
@@ -62,8 +79,10 @@ class Supervisor {
   #code = 0
   /** How many have died in a row soon after they began. */
   #crashes = 0
-  #roll: Promise<void> | undefined
-  #rollAgain = false
+  #renewing: Promise<void> | undefined
+  #renewAgain = false
+  /** Takes the next one's place, where files are watched: half of a start is what no change of them changes. */
+  #spare: Member | undefined
 
   constructor(group: Group) {
     this.#group = group
@@ -72,101 +91,141 @@ class Supervisor {
   }
 
   async run(): Promise<number> {
-    const { script, args, cwd, count } = this.#group
+    const { script, args, cwd, watch } = this.#group
     cluster.schedulingPolicy = cluster.SCHED_RR
     cluster.setupPrimary({ exec: script, args: [...args], cwd, execArgv: process.execArgv })
     const handlers: Partial<Record<NodeJS.Signals, () => void>> = {
       SIGTERM: () => this.#end('SIGTERM'),
-      SIGINT: () => this.#end('SIGINT'),
-      SIGHUP: () => this.#replaceAll(),
+      SIGHUP: () => (watch ? this.#end('SIGHUP') : this.#renew()),
       SIGUSR2: () => this.#tell(),
     }
     const signals = Object.entries(handlers) as [NodeJS.Signals, () => void][]
     for (const [signal, handler] of signals) process.on(signal, handler)
-    const looking = setInterval(() => this.#keepLimits(), LOOK)
+    const stopInterrupts = onInterrupt(() => this.#end('SIGINT'))
+    const looking = setInterval(() => this.#look(), LOOK)
+    const stopWatching = watch?.(() => this.#renew())
     try {
-      // One first: what keeps it from starting would keep all.
-      const [first, ...others] = Array.from({ length: count }, () => () => this.#start())
-      await first?.()
-      // A signal may have come meanwhile: nobody would tell them.
-      if (!this.#isEnding) await Promise.all(others.map((start) => start()))
-      if (!this.#isEnding) {
-        this.#log.info({ workers: count, pid: process.pid }, 'serving')
-        this.#manager.ready()
-      }
-      return await this.#ended.promise
+      if (watch) this.#renew()
+      else await this.#startAll()
     } catch (err) {
       if (!this.#isEnding) {
         this.#log.error({ err }, 'the processes do not start')
         this.#code = 1
         this.#end('SIGTERM')
       }
+    }
+    try {
       return await this.#ended.promise
     } finally {
+      stopWatching?.()
+      stopInterrupts()
       clearInterval(looking)
       for (const [signal, handler] of signals) process.off(signal, handler)
     }
   }
 
+  async #startAll(): Promise<void> {
+    const { count } = this.#group
+    // One first: what keeps it from starting would keep all.
+    await this.#start()
+    // A signal may have come meanwhile: nobody would tell them.
+    if (!this.#isEnding) await Promise.all(Array.from({ length: count - 1 }, () => this.#start()))
+    if (this.#isEnding) return
+    this.#log.info({ workers: count, pid: process.pid }, 'serving')
+    this.#manager.ready()
+  }
+
   /** Starts a process. @throws where it ends before it serves, or takes too long */
-  #start(): Promise<Member> {
-    const { env, count, address } = this.#group
-    const membership: Membership = { count, address }
-    const worker = cluster.fork({ ...env, PLINTH_TIED: '1', [GROUP]: JSON.stringify(membership) })
-    const exited = Promise.withResolvers<void>()
-    const started = Promise.withResolvers<Member>()
-    const member: Member = {
-      worker,
-      since: performance.now(),
-      begun: Promise.race([started.promise.catch(() => {}), exited.promise]),
-      exited: exited.promise,
-      state: 'starting',
-      patience: 0,
-      rss: 0,
+  async #start(): Promise<void> {
+    const member = this.#spare ?? this.#fork()
+    this.#spare = undefined
+    const { worker, serving } = member
+    member.since = performance.now()
+    if (member.state === 'waiting') {
+      member.state = 'starting'
+      if (member.isWarm) send(worker, { plinth: 'begin' })
     }
-    this.#members.add(member)
     const late = setTimeout(() => {
-      started.reject(new Error(`a process did not serve within ${START_LIMIT / 1000} s`))
+      serving.reject(new Error(`a process did not serve within ${START_LIMIT / 1000} s`))
       worker.process.kill('SIGKILL')
     }, START_LIMIT)
-    worker.on('message', (message: FromMember) => {
-      if (message?.plinth === 'memory') member.rss = message.rss
-      if (message?.plinth !== 'serving') return
-      clearTimeout(late)
-      member.patience = message.patience
-      if (member.state === 'starting') member.state = 'serving'
-      started.resolve(member)
-    })
+    await serving.promise.finally(() => clearTimeout(late))
+  }
+
+  /** @param waits whether it is to wait for its turn */
+  #fork(waits = false): Member {
+    const { count, place } = this.#group
+    const membership: Membership = { count, place, waits }
+    const worker = cluster.fork({ ...tie.env, [GROUP]: JSON.stringify(membership) })
+    const exited = Promise.withResolvers<void>()
+    const serving = Promise.withResolvers<void>()
+    // Whoever has started it hears of it.
+    serving.promise.catch(() => {})
+    const member: Member = {
+      worker,
+      serving,
+      exited: exited.promise,
+      since: performance.now(),
+      state: waits ? 'waiting' : 'starting',
+      isWarm: false,
+      patience: 0,
+      rss: 0,
+      silence: 0,
+    }
+    this.#members.add(member)
+    worker.on('message', (message: FromMember) => this.#hear(member, message))
     // A worker that cannot be told something is ending.
     worker.on('error', () => {})
     worker.once('exit', (code, signal) => {
-      clearTimeout(late)
       this.#members.delete(member)
-      started.reject(
-        new Error(`a process ended before it served (${signal ?? `exit code ${code}`})`),
-      )
+      if (this.#spare === member) this.#spare = undefined
+      const how = signal ?? `exit code ${code}`
+      serving.reject(new Error(`a process ended before it served (${how})`))
       exited.resolve()
       this.#afterExit(member, code, signal)
     })
-    return started.promise
+    return member
+  }
+
+  #hear(member: Member, message: FromMember | undefined): void {
+    member.silence = 0
+    switch (message?.plinth) {
+      case 'waiting':
+        member.isWarm = true
+        // Its turn has come before.
+        if (member.state === 'starting') send(member.worker, { plinth: 'begin' })
+        break
+      case 'serving':
+        member.patience = message.patience
+        if (member.state === 'starting') member.state = 'serving'
+        member.serving.resolve()
+        break
+      case 'memory':
+        member.rss = message.rss
+        break
+    }
   }
 
   #afterExit(member: Member, code: number | null, signal: string | null): void {
     const { pid } = member.worker.process
     if (this.#isEnding) {
       // One that has just been started has not come as far as to end in order.
-      if (code !== 0 && member.state !== 'starting') this.#code = 1
+      if (code !== 0 && hasServed(member)) this.#code = 1
       if (this.#members.size === 0) this.#ended.resolve(this.#code)
       return
     }
     // Whoever has started it hears of it.
     if (member.state !== 'serving') return
     const lived = performance.now() - member.since
+    if (this.#group.watch) {
+      this.#log.warn({ pid, code, signal }, `the process has ended; ${ANOTHER_CHANGE}`)
+      return
+    }
     // Somebody has sent it a signal, and it has ended in order.
     if (code === 0)
       this.#log.warn({ pid }, 'a process has ended by itself; another takes its place')
     else this.#log.error({ pid, code, signal }, 'a process has died; another takes its place')
-    if (this.#members.size === 0 && this.#group.address && 'fd' in this.#group.address) {
+    if (this.#members.size === 0 && 'fd' in this.#group.place) {
       // Node.js has closed it with the last of them. systemd still has it, and what waits in it.
       this.#log.error('no process is left that has the socket that was passed')
       this.#code = 1
@@ -197,49 +256,76 @@ class Supervisor {
     }, delay)
   }
 
-  /** Replaces all that there are by new ones, one after the other. A second wish while that is done is one more round. */
-  #replaceAll(): void {
+  /** Has all that there are replaced. A second wish while that is done is one more round. */
+  #renew(): void {
     if (this.#isEnding) return
-    if (this.#roll) {
-      this.#rollAgain = true
-      return
+    if (this.#renewing) {
+      this.#renewAgain = true
+      // What has changed may be what keeps it.
+      if (this.#group.watch) this.#kill('starting')
+    } else if (this.#group.watch) {
+      this.#begin(this.#startAgain(), `the process does not start; ${ANOTHER_CHANGE}`)
+    } else {
+      this.#log.info('replacing the processes one by one')
+      this.#begin(this.#replace([...this.#members], 'the processes are replaced'), KEPT)
     }
-    this.#log.info('replacing the processes one by one')
-    this.#begin([...this.#members], 'the processes are replaced')
   }
 
-  /** @param done what the log says then */
-  #begin(members: readonly Member[], done: string): void {
-    this.#roll = this.#replace(members)
-      .then(
-        () => this.#log.info(done),
-        (err) => this.#log.error({ err }, 'a new process does not start: those that serve stay'),
-      )
+  /** @param failed what the log says where it does not come about */
+  #begin(work: Promise<void>, failed: string): void {
+    this.#renewing = work
+      .catch((err) => {
+        const isTriedAgain = this.#renewAgain && this.#group.watch
+        if (!isTriedAgain && !this.#isEnding) this.#log.error({ err }, failed)
+      })
       .finally(() => {
-        this.#roll = undefined
-        if (!this.#rollAgain) return
-        this.#rollAgain = false
-        this.#replaceAll()
+        this.#renewing = undefined
+        if (!this.#renewAgain) return
+        this.#renewAgain = false
+        this.#renew()
       })
   }
 
-  async #replace(members: readonly Member[]): Promise<void> {
+  /** One after the other. @param done what the log says then */
+  async #replace(members: readonly Member[], done: string): Promise<void> {
     for (const member of members) {
       // One that is starting may have read its code before it was changed.
-      await member.begun
+      await member.serving.promise.catch(() => {})
       if (this.#isEnding) return
       // It may have died meanwhile: another is on its way.
       if (member.state !== 'serving' || !this.#members.has(member)) continue
       await this.#start()
-      await this.#retire(member)
+      this.#retire(member, false)
+      await this.#endWithin(member)
+    }
+    this.#log.info(done)
+  }
+
+  /** Ends what there is, whatever it does, and starts anew: what is asked then is answered by the code that is there now. */
+  async #startAgain(): Promise<void> {
+    const old = [...this.#members].filter(({ state }) => state !== 'waiting')
+    for (const member of old) this.#retire(member, true)
+    const late = setTimeout(() => this.#kill('ending'), HURRY)
+    await Promise.all(old.map(({ exited }) => exited))
+    clearTimeout(late)
+    if (this.#isEnding) return
+    try {
+      await this.#start()
+    } finally {
+      // Beside one that starts it would hold that up.
+      if (!this.#isEnding) this.#spare ??= this.#fork(true)
     }
   }
 
-  /** Lets a process end whose place another has taken. */
-  async #retire(member: Member): Promise<void> {
+  /** Lets a process end whose place another takes. */
+  #retire(member: Member, hurried: boolean): void {
     member.state = 'ending'
-    member.worker.send({ plinth: 'retire' } satisfies ToMember)
-    await this.#endWithin(member)
+    send(member.worker, { plinth: 'retire', hurried })
+  }
+
+  #kill(wanted: Member['state']): void {
+    for (const { state, worker } of this.#members)
+      if (state === wanted) worker.process.kill('SIGKILL')
   }
 
   async #endWithin({ worker, exited, patience }: Member): Promise<void> {
@@ -254,10 +340,13 @@ class Supervisor {
     await exited.finally(() => clearTimeout(kill))
   }
 
-  #keepLimits(): void {
+  /** Once a second, at each of those that serve. */
+  #look(): void {
     const { maxAge = Number.POSITIVE_INFINITY, maxMemory = Number.POSITIVE_INFINITY } = this.#group
-    if (this.#roll || this.#isEnding) return
+    if (this.#isEnding || this.#group.watch) return
     const serving = [...this.#members].filter(({ state }) => state === 'serving')
+    for (const member of serving) this.#listenTo(member)
+    if (this.#renewing) return
     const isOver = ({ since, rss }: Member) =>
       performance.now() - since > maxAge * 1000 || rss > maxMemory * 1_048_576
     const one = serving.find(isOver)
@@ -267,7 +356,18 @@ class Supervisor {
       { pid, rss: one.rss, age: ageOf(one) },
       'a process is over its limit, and is replaced',
     )
-    this.#begin([one], 'the process is replaced')
+    this.#begin(this.#replace([one], 'the process is replaced'), KEPT)
+  }
+
+  /** Kills one that is stuck: connections that it is given nobody answers. */
+  #listenTo(member: Member): void {
+    const { maxSilence = SILENCE } = this.#group
+    // Counted, not timed: where this process itself was held up, all have said something meanwhile.
+    if (++member.silence <= (maxSilence * 1000) / LOOK) return
+    member.silence = 0
+    const { pid } = member.worker.process
+    this.#log.error({ pid }, `nothing is heard of a process for ${maxSilence} s, and it is killed`)
+    member.worker.process.kill('SIGKILL')
   }
 
   #tell(): void {
@@ -278,18 +378,17 @@ class Supervisor {
       rss: one.rss,
     }))
     this.#log.info(
-      { workers, crashes: this.#crashes, replacing: this.#roll !== undefined },
+      { workers, crashes: this.#crashes, replacing: this.#renewing !== undefined },
       'state',
     )
   }
 
-  #end(signal: 'SIGTERM' | 'SIGINT'): void {
+  #end(signal: NodeJS.Signals): void {
     const isSecond = this.#isEnding
     this.#isEnding = true
     if (!isSecond) this.#manager.stopping()
     if (this.#members.size === 0) this.#ended.resolve(this.#code)
-    // A terminal sends Ctrl-C to all processes: passed on as well, it would count as a second one.
-    const hasIt = signal === 'SIGINT' && [0, 1].some(isatty)
+    const hasIt = reachesAll(signal)
     for (const member of this.#members) {
       if (isSecond) this.#code = 1
       // To one that is told to end already it would be the second.
@@ -297,6 +396,18 @@ class Supervisor {
       if (!isSecond) void this.#endWithin(member)
     }
   }
+}
+
+const KEPT = 'a new process does not start: those that serve stay'
+const ANOTHER_CHANGE = 'it is started again when a file changes'
+
+function send(worker: Worker, message: ToMember): void {
+  // One that cannot be told any more ends by itself.
+  worker.send(message, () => {})
+}
+
+function hasServed({ state }: Member): boolean {
+  return state === 'serving' || state === 'ending'
 }
 
 /** ms: what a process may take to end beside what it says itself. */

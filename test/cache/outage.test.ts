@@ -4,7 +4,8 @@ import { type CacheOptions, openCache } from '../../src/cache/open.ts'
 import type { Cache } from '../../src/cache/types.ts'
 import { REDIS_LIMITS, requestConnection } from '../../src/config/redis-connection.ts'
 import { createGate } from '../helpers/app.ts'
-import { type OwnRedis, ownRedis } from '../helpers/own-redis.ts'
+import { ownRedis } from '../helpers/own-redis.ts'
+import type { OwnServer } from '../helpers/own-server.ts'
 import { until } from '../suites/cache-fixture.ts'
 
 const HOUR = { ttl: 3600 }
@@ -19,7 +20,7 @@ interface Log {
 /** A cache whose Redis may be away from the beginning. */
 async function open(
   t: Test,
-  { url }: OwnRedis,
+  { url }: OwnServer,
   options: Partial<CacheOptions> = {},
 ): Promise<{ cache: Cache; client: Redis; log: Log }> {
   const client = new Redis(requestConnection(url, REDIS_LIMITS))

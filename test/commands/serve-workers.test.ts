@@ -217,6 +217,19 @@ t.test('the processes end in order where their supervisor is killed', async (t) 
   t.strictSame(new Set(ends.map(({ pid }) => pid)), pids)
 })
 
+t.test('a process that is frozen is killed and replaced', async (t) => {
+  const group = await startGroup(t, ['--max-silence', '5'])
+  const [victim = 0, survivor = 0] = await answering(group.url)
+  process.kill(victim, 'SIGSTOP')
+  await group.until('stdout', /"msg":"nothing is heard of a process for 5 s, and it is killed"/)
+  await group.until('stdout', /"signal":"SIGKILL","msg":"a process has died/)
+  await poll(async () => (await answering(group.url)).size === 2)
+  const after = await answering(group.url)
+  t.ok(after.has(survivor))
+  t.notOk(after.has(victim))
+  t.match(await end(group), { code: 0, stderr: '' })
+})
+
 t.test('a process that is over its limit is replaced', async (t) => {
   const group = await startGroup(t, ['--max-age', '1'])
   const before = await answering(group.url)

@@ -17,10 +17,10 @@ async function serve(t: Test, plugin?: typeof requestLog) {
   })
   t.teardown(() => app.close())
   if (plugin) app.register(plugin)
-  endSlowReaders(app, 1000)
   app.get('/large', async () => 'x'.repeat(SIZE))
   app.get('/small', async () => 'small')
   const port = await listen(app)
+  endSlowReaders(app, 1000)
   const connections = () =>
     new Promise<number>((resolve) => app.server.getConnections((_, count) => resolve(count)))
   return { app, logs, port, connections }

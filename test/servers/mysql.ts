@@ -5,7 +5,7 @@ import { createConnection } from 'mysql2/promise'
 import type { Attached } from './attach.ts'
 import { findProgram, versionOf } from './program.ts'
 import { freePort, progress, SetupError, untilDone, untilReady } from './ready.ts'
-import type { Sandbox } from './sandbox.ts'
+import type { Logged, Sandbox } from './sandbox.ts'
 
 /** Runs one statement on a connection of its own. Gives up after 5 s. */
 export async function execute(url: string, sql: string): Promise<void> {
@@ -30,6 +30,14 @@ const FAST = [
 ]
 
 async function start(program: string, sandbox: Sandbox): Promise<string> {
+  const { url, name, spawn, ready } = await prepareMysql(program, sandbox)
+  progress(`starting ${name} on ${new URL(url).host}`)
+  await ready(spawn())
+  return url
+}
+
+/** A server that can be started, as often as it has ended. */
+export async function prepareMysql(program: string, sandbox: Sandbox) {
   const version = await versionOf(program)
   const brand = version.includes('MariaDB') ? 'MariaDB' : 'MySQL'
   const name = `${brand} ${/Ver (\d+\.\d+)/.exec(version)?.[1]}`
@@ -38,7 +46,27 @@ async function start(program: string, sandbox: Sandbox): Promise<string> {
   const common = ['--no-defaults', `--datadir=${data}`, `--tmpdir=${sandbox.folder}`, ...FAST]
   if (process.getuid?.() === 0) common.push('--user=root')
   await initialize[brand](program, common, sandbox)
-  return await serve(name, program, common, sandbox)
+  const password = randomBytes(12).toString('hex')
+  const port = await freePort()
+  const args = [
+    ...common,
+    '--bind-address=127.0.0.1',
+    `--port=${port}`,
+    `--socket=${join(sandbox.folder, 'mysql.sock')}`,
+    `--pid-file=${join(sandbox.folder, 'mysql.pid')}`,
+    `--init-file=${writeGrants(password, sandbox)}`,
+    '--skip-name-resolve',
+    // Not UTC, so that tests see a session that relies on the server's zone.
+    '--default-time-zone=+05:30',
+    '--loose-mysqlx=OFF',
+  ]
+  const url = `mysql://plinth:${password}@127.0.0.1:${port}`
+  return {
+    name,
+    url,
+    spawn: () => sandbox.spawnLogged('mysql', program, args),
+    ready: (server: Logged) => untilReady(name, server, () => execute(url, 'DO 1')),
+  }
 }
 
 const initialize = {
@@ -56,32 +84,12 @@ const initialize = {
   },
 }
 
-async function serve(name: string, program: string, common: string[], sandbox: Sandbox) {
-  const password = randomBytes(12).toString('hex')
-  const port = await freePort()
-  progress(`starting ${name} on 127.0.0.1:${port}`)
-  const server = sandbox.spawnLogged('mysql', program, [
-    ...common,
-    '--bind-address=127.0.0.1',
-    `--port=${port}`,
-    `--socket=${join(sandbox.folder, 'mysql.sock')}`,
-    `--pid-file=${join(sandbox.folder, 'mysql.pid')}`,
-    `--init-file=${writeGrants(password, sandbox)}`,
-    '--skip-name-resolve',
-    // Not UTC, so that tests see a session that relies on the server's zone.
-    '--default-time-zone=+05:30',
-    '--loose-mysqlx=OFF',
-  ])
-  const url = `mysql://plinth:${password}@127.0.0.1:${port}`
-  await untilReady(name, server, () => execute(url, 'DO 1'))
-  return url
-}
-
 /** The only account that can log in over TCP. */
 function writeGrants(password: string, sandbox: Sandbox): string {
   const file = join(sandbox.folder, 'grants.sql')
   const account = `'plinth'@'127.0.0.1'`
-  const create = `CREATE USER ${account} IDENTIFIED BY '${password}';`
+  // Also where it is started again.
+  const create = `CREATE USER IF NOT EXISTS ${account} IDENTIFIED BY '${password}';`
   const grant = `GRANT ALL ON *.* TO ${account} WITH GRANT OPTION;`
   writeFileSync(file, `${create}\n${grant}\n`, { mode: 0o600 })
   return file

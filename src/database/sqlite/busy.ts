@@ -2,11 +2,24 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { errors } from '../../errors.ts'
 
 const SQLITE_BUSY = 5
+const SQLITE_IOERR = 10
+const SQLITE_FULL = 13
 
-/** Whether another process had locked the file. The lower 8 bits are the kind, the others tell more of it. */
+/** Whether another process had locked the file. */
 export function isBusy(error: unknown): boolean {
+  return kindOf(error) === SQLITE_BUSY
+}
+
+/** Whether the file system did not take what was to be written, or a limit of the process forbids it. */
+export function hasNoRoom(error: unknown): boolean {
+  const kind = kindOf(error)
+  return kind === SQLITE_FULL || kind === SQLITE_IOERR
+}
+
+/** The lower 8 bits are the kind, the others tell more of it. */
+function kindOf(error: unknown): number | undefined {
   const { errcode } = error as { errcode?: unknown }
-  return typeof errcode === 'number' && (errcode & 0xff) === SQLITE_BUSY
+  return typeof errcode === 'number' ? errcode & 0xff : undefined
 }
 
 /**

@@ -4,11 +4,12 @@ import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely'
 import { errors } from '../../errors.ts'
 import { type Bindable, bindable, type FormatDate } from '../parameters.ts'
 import type { SlowStatements } from '../slow.ts'
-import { isBusy, untilFree } from './busy.ts'
+import { hasNoRoom, isBusy, untilFree } from './busy.ts'
 import type { Statement } from './statement.ts'
 import { Statements } from './statements.ts'
 
 const PREPARED = 500
+const NO_ROOM = 'its file cannot be written; look whether the disk is full'
 
 /** What subscribers of the tracing channel `plinth:sqlite` get: mysql2 has one of its own. */
 export interface SqlMessage {
@@ -59,6 +60,7 @@ export class SqliteConnection implements DatabaseConnection {
       return channel.hasSubscribers ? channel.traceSync(run, { sql }) : run()
     } catch (error) {
       if (!this.#database.isOpen) throw errors.DATABASE_UNAVAILABLE('it has been closed')
+      if (hasNoRoom(error)) throw errors.DATABASE_UNAVAILABLE.with({ cause: error }, NO_ROOM)
       // Within a transaction the lock is ours, or what we have read is outdated: waiting would not help.
       if (!isBusy(error) || this.#database.isTransaction) throw error
       return await untilFree(this.#busyTimeout, run)
