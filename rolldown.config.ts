@@ -22,6 +22,9 @@ const entries = [
 /** Packages whose code is in dist/: they consist of hundreds of modules. Their types are read from where they are installed. */
 const BUNDLED = ['typebox', 'kysely']
 
+// What every `manage` loads first: it knows which command is meant before it loads anything of that.
+const starting = closure(['commands/_main.ts'])
+
 // What `import 'plinth'` loads, and what serving loads besides: each is one file.
 const library = closure(['src/index.ts', 'src/auth/index.ts', 'src/database/sql.ts'])
 const serving = closure(
@@ -109,6 +112,7 @@ export default defineConfig({
           test: new RegExp(`/node_modules/${name}/`),
           priority: 3,
         })),
+        { name: 'starting', test: within(starting), priority: 3 },
         { name: 'library', test: within(library), priority: 2 },
         { name: 'serving', test: within(serving), priority: 1 },
       ],

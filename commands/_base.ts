@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import { errors } from '../src/errors.ts'
 import { locateService, type ServiceLocation } from '../src/process/locate.ts'
 import type { AppOptions } from '../src/service.ts'
+import { withAppOf, withDatabaseOf } from './_app.ts'
 import { describeError, errorJson, type OclifError } from './_describe.ts'
 import { formatJson } from './_print.ts'
 import { type LoadedService, loadService } from './_service.ts'
@@ -43,8 +44,7 @@ export abstract class BaseCommand extends Command {
     fn: (app: FastifyInstance, loaded: LoadedService) => Promise<T>,
     options: Pick<AppOptions, 'prepare' | 'only'> = {},
   ): Promise<T> {
-    const loaded = await this.loadService()
-    return await this.runIn(loaded, fn, options)
+    return await withAppOf(await this.loadService(), fn, options)
   }
 
   /**
@@ -54,33 +54,7 @@ export abstract class BaseCommand extends Command {
   protected async withDatabase<T>(
     fn: (app: FastifyInstance, loaded: LoadedService) => Promise<T>,
   ): Promise<T> {
-    const loaded = await this.loadService()
-    const override = { database: { queryTimeout: 0 } }
-    return await this.runIn(loaded, fn, { only: ['database'], override })
-  }
-
-  private async runIn<T>(
-    loaded: LoadedService,
-    fn: (app: FastifyInstance, loaded: LoadedService) => Promise<T>,
-    options: AppOptions,
-  ): Promise<T> {
-    const { createApp } = await import('../src/service.ts')
-    const { logFormat } = await import('../src/process/log.ts')
-    const app = (await createApp(loaded.service, {
-      root: loaded.root,
-      logger: {
-        ...(await logFormat(loaded.service.name, process.env)),
-        level: 'warn',
-        stream: process.stderr,
-      },
-      ...options,
-    })) as unknown as FastifyInstance
-    try {
-      await app.ready()
-      return await fn(app, loaded)
-    } finally {
-      await app.close()
-    }
+    return await withDatabaseOf(await this.loadService(), fn)
   }
 
   /**

@@ -1,31 +1,6 @@
-import { join } from 'node:path'
 import * as Flags from '@oclif/core/flags'
-import type { FastifyInstance } from 'fastify'
 import type { RunOptions } from '../src/database/migration/engine.ts'
-import type { MigrationEvent, Migrator } from '../src/database/migrator.ts'
-import { errors } from '../src/errors.ts'
-import type { LoadedService } from './_service.ts'
-
-/**
- * The migrator of a service: of its database, its folder `migrations/` and those of its plugins.
- *
- * @throws {PlinthError} DATABASE_MISSING
- */
-export async function migratorOf(
-  app: FastifyInstance,
-  { root, service }: LoadedService,
-): Promise<Migrator> {
-  if (!app.hasDecorator('db')) throw errors.DATABASE_MISSING()
-  const { foldersOf } = await import('../src/kit.ts')
-  const { createMigrator } = await import('../src/database/migrator.ts')
-  const { withoutModels } = await import('../src/database/model/soft-delete.ts')
-  // A migration's rows are as it writes them: its tables are not those of today's models.
-  return createMigrator({
-    db: withoutModels(app.db),
-    directory: join(root, 'migrations'),
-    plugins: foldersOf(service, 'migrations'),
-  })
-}
+import type { MigrationEvent } from '../src/database/migrator.ts'
 
 /** How a command waits for other processes that migrate. */
 export const lockFlags = {

@@ -53,6 +53,11 @@ async function dispatch(script: string, argv: readonly string[]): Promise<void> 
     await serve(script)
     return
   }
+  if (words.join(' ') === 'migrate status') {
+    const { listMigrations } = await import('./_status.ts')
+    await listMigrations(script)
+    return
+  }
   Object.assign(selected, await findCommands(script, words))
   await runWithOclif(script, version, words)
 }

@@ -6,7 +6,8 @@ import type {
   PlannedMigration,
 } from '../src/database/migrator.ts'
 import { BaseCommand } from './_base.ts'
-import { lockFlags, migratorOf, runOptions, settlementFlags, tellMigration } from './_database.ts'
+import { migratorOf } from './_app.ts'
+import { lockFlags, runOptions, settlementFlags, tellMigration } from './_database.ts'
 
 export default class Migrate extends BaseCommand {
   static override summary = 'Apply the migrations that are pending'

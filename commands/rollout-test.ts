@@ -36,8 +36,8 @@ export default class RolloutTest extends BaseCommand {
   ]
   static override enableJsonFlag = true
   static override flags = {
-    from: Flags.directory({
-      exists: true,
+    from: Flags.string({
+      helpValue: 'FOLDER',
       description: 'the folder of the release that serves at first; default: this one',
     }),
     seconds: Flags.integer({ min: 1, default: 30, description: 'for how long, at least' }),

@@ -6,7 +6,7 @@ import type { SeedResult } from '../src/database/seed/run.ts'
 import type { SeedOptions } from '../src/database/seeder.ts'
 import { confirmLoss } from './_ask.ts'
 import { BaseCommand } from './_base.ts'
-import { migratorOf } from './_database.ts'
+import { migratorOf } from './_app.ts'
 import type { LoadedService } from './_service.ts'
 
 const STOPPED = 'stopped; what was committed is kept, run manage seed again for the rest'

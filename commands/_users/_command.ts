@@ -12,7 +12,7 @@ export abstract class UsersCommand extends BaseCommand {
   protected async withUsers<T>(fn: (users: FastifyInstance['users']) => Promise<T>): Promise<T> {
     return await this.withApp(
       async (app, loaded) => {
-        const { migratorOf } = await import('../_database.ts')
+        const { migratorOf } = await import('../_app.ts')
         const pending = await (await migratorOf(app, loaded)).pending()
         const own = pending.filter((name) => name.startsWith('users/'))
         if (own.length > 0) throw errors.MIGRATION_PENDING(own.join(', '))

@@ -52,7 +52,8 @@ function release(t: Test, perform: string): string {
     'src/things.ts': `
       import { defineModule, defineResource, Type } from 'plinth'
       const tell = defineResource({ summary: 'x', response: Type.Integer(), perform: ${perform} })
-      const later = defineResource({ summary: 'y', path: '/:id', perform: () => null })
+      const id = Type.Object({ id: Type.Integer() })
+      const later = defineResource({ summary: 'y', path: '/:id', request: id, perform: () => null })
       export const things = defineModule({ prefix: '/things', resources: { tell, later } })`,
   })
 }
