@@ -99,6 +99,7 @@ export default class RolloutTest extends BaseCommand {
         prepare: (url) => chosen.probe(url),
         next: () => chosen.next(),
         enqueue: await enqueuer(app, chosen),
+        explain: async (id) => `it is ${(await app.tasks.find(id)).state}`,
         beforeRenewal: async (round) => {
           if (round > 1) return
           if (given.migrate && app.hasDecorator('db')) await releases.migrate(env)

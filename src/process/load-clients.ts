@@ -85,7 +85,7 @@ export class Load {
     while (!this.#stopped) {
       // Whoever is late goes on from there: a server that was slow is not asked for all of it at once.
       due = Math.max(due, performance.now())
-      await sleep(interval ? due - performance.now() : REST)
+      await sleep(interval ? Math.max(0, due - performance.now()) : REST)
       if (this.#stopped) return
       due += interval
       const answer = await makeRequest(this.#options.next(), habit, this.#kept)

@@ -24,6 +24,8 @@ export interface RolloutTest {
   readonly isOver: (round: number) => boolean
   /** Enqueues a task and returns its id, or has none; a worker runs them, which is restarted, too. Default: there are none. */
   readonly enqueue?: (() => Promise<string | undefined>) | undefined
+  /** What is known of a task that is lost. */
+  readonly explain?: (id: string) => Promise<string>
   /** Told after each answer how many there were, and how many of them failed. */
   readonly tell?: (requests: number, failed: number) => void
   /** Ends it before its time. */
@@ -45,8 +47,8 @@ export interface RolloutReport {
 
 /** Milliseconds between two tasks. */
 const TASK_PAUSE = 100
-/** Milliseconds in which those that are left have to be done. */
-const TASK_PATIENCE = 30_000
+/** Milliseconds in which those that are left have to be done: longer than one waits whose worker has died. */
+const TASK_PATIENCE = 90_000
 
 /**
  * Serves under load by `manage serve --workers`, while all of its processes are replaced by SIGHUP and single ones are ended by SIGTERM, in
@@ -95,7 +97,7 @@ export async function testRollout(test: RolloutTest): Promise<RolloutReport> {
       await rest()
     } while (!isOver(restarts.all) && problems.length === 0)
     await load.stop()
-    const told = await tasks?.end()
+    const told = await tasks?.end(test.explain)
     group.signal('SIGTERM')
     const code = await group.ended()
     if (code !== 0) problems.push(`manage serve has ended with ${code}:\n${group.tail()}`)
@@ -182,7 +184,7 @@ class TaskTest {
     await old?.ended()
   }
 
-  async end(): Promise<RolloutReport['tasks']> {
+  async end(explain: RolloutTest['explain']): Promise<RolloutReport['tasks']> {
     this.#stopped = true
     await this.#enqueuing
     const open = () => this.#ids.filter((id) => !this.#done.has(id))
@@ -190,9 +192,12 @@ class TaskTest {
     while (open().length > 0 && performance.now() < late) await sleep(50)
     this.#worker?.signal('SIGTERM')
     await this.#worker?.ended()
-    const lost = open().map((id) => [id, this.#trouble.get(id)].filter(Boolean).join(': '))
+    const lost = open().map(async (id) => {
+      const why = this.#trouble.get(id) ?? (await explain?.(id).catch((error) => error.message))
+      return `${id}: ${why}`
+    })
     const doubled = this.#ids.filter((id) => (this.#done.get(id) ?? 0) > 1)
-    return { enqueued: this.#ids.length, lost, doubled }
+    return { enqueued: this.#ids.length, lost: await Promise.all(lost), doubled }
   }
 
   kill(): void {

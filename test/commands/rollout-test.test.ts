@@ -76,8 +76,9 @@ t.test('what fails in the new release is named: exit code 1', async (t) => {
       'src/service.ts': `
         import cluster from 'node:cluster'
         import { defineService } from 'plinth'
+        import { things } from './things.ts'
         if (cluster.isWorker) throw new Error('not today')
-        export default defineService({ name: 'shop', modules: {} })`,
+        export default defineService({ name: 'shop', modules: { things } })`,
     })
     const { code, stdout } = await test(t, broken, env, '--from', from)
     t.equal(code, 1)

@@ -102,11 +102,18 @@ export class QueueWorker {
 
   // Not BullMQ's way to wait, which has no end when its blocking connection is away.
   async #close(): Promise<void> {
-    // Those that have ended tell Redis so by now, and it answers in order.
-    await setImmediate()
-    await settles(this.#connection.ping(), PATIENCE)
+    // Those that have ended tell Redis so by now.
+    const isThere = await this.#settled()
     await settles(this.#worker.close(true), PATIENCE)
     disconnectForGood(this.#blocking)
+    // Until then BullMQ has asked for what came: it has it now, and then has given it back.
+    if (isThere && (await this.#settled())) await this.#settled()
+  }
+
+  /** Whether Redis has answered what was to be said to it by now: it does so in order. */
+  async #settled(): Promise<boolean> {
+    await setImmediate()
+    return await settles(this.#connection.ping(), PATIENCE)
   }
 
   async #run(job: TaskJob, token: string): Promise<unknown> {
