@@ -22,8 +22,9 @@ const entries = [
 /** Packages whose code is in dist/: they consist of hundreds of modules. Their types are read from where they are installed. */
 const BUNDLED = ['typebox', 'kysely']
 
-// What every `manage` loads first: it knows which command is meant before it loads anything of that.
+// What every `manage` loads first, beside its entry: it knows which command is meant before it loads anything of that.
 const starting = closure(['commands/_main.ts'])
+for (const path of entries) starting.delete(`${path}.ts`)
 
 // What `import 'plinth'` loads, and what serving loads besides: each is one file.
 const library = closure(['src/index.ts', 'src/auth/index.ts', 'src/database/sql.ts'])

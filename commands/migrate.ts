@@ -5,8 +5,8 @@ import type {
   Migrator,
   PlannedMigration,
 } from '../src/database/migrator.ts'
-import { BaseCommand } from './_base.ts'
 import { migratorOf } from './_app.ts'
+import { BaseCommand } from './_base.ts'
 import { lockFlags, runOptions, settlementFlags, tellMigration } from './_database.ts'
 
 export default class Migrate extends BaseCommand {

@@ -1,8 +1,8 @@
 import * as Flags from '@oclif/core/flags'
 import type { MigrationResult } from '../../src/database/migrator.ts'
+import { migratorOf } from '../_app.ts'
 import { confirmLoss } from '../_ask.ts'
 import { BaseCommand } from '../_base.ts'
-import { migratorOf } from '../_app.ts'
 import { lockFlags, runOptions, settlementFlags, tellMigration } from '../_database.ts'
 
 const LOSS = 'a rollback drops tables and columns with their data'

@@ -18,8 +18,8 @@ export interface Group extends Membership {
   /** Seconds for which nothing may be heard of it; default 30. */
   readonly maxSilence?: number | undefined
   /**
-   * For development: calls back when files have changed, on which all end and start again at once; returns what ends that. What
-   * does not start, or dies, waits for it.
+   * For development: calls back when files have changed, on which a process starts again at once, and what there was ends whatever it
+   * does; returns what ends that. What does not start, or dies, waits for it.
    */
   readonly watch?: ((onChange: () => void) => () => void) | undefined
   readonly log: FastifyBaseLogger
@@ -38,7 +38,7 @@ const LOOK = 1000
 /** Seconds for which nothing may be heard of a process. */
 const SILENCE = 30
 
-/** ms in which one has to end, in order or not, that starts again because files have changed. */
+/** ms in which one has to end, in order or not, whose files have changed. */
 const HURRY = 200
 
 interface Member {
@@ -264,7 +264,7 @@ class Supervisor {
       // What has changed may be what keeps it.
       if (this.#group.watch) this.#kill('starting')
     } else if (this.#group.watch) {
-      this.#begin(this.#startAgain(), `the process does not start; ${ANOTHER_CHANGE}`)
+      this.#begin(this.#startAgain(), KEPT)
     } else {
       this.#log.info('replacing the processes one by one')
       this.#begin(this.#replace([...this.#members], 'the processes are replaced'), KEPT)
@@ -301,20 +301,19 @@ class Supervisor {
     this.#log.info(done)
   }
 
-  /** Ends what there is, whatever it does, and starts anew: what is asked then is answered by the code that is there now. */
+  /** Starts anew, and ends what there is then, whatever it does: its code is not what is there any more. */
   async #startAgain(): Promise<void> {
-    const old = [...this.#members].filter(({ state }) => state !== 'waiting')
-    for (const member of old) this.#retire(member, true)
-    const late = setTimeout(() => this.#kill('ending'), HURRY)
-    await Promise.all(old.map(({ exited }) => exited))
-    clearTimeout(late)
-    if (this.#isEnding) return
+    const old = [...this.#members].filter(({ state }) => state === 'serving')
     try {
       await this.#start()
     } finally {
-      // Beside one that starts it would hold that up.
+      // Not before: it would take the time of the one that starts.
       if (!this.#isEnding) this.#spare ??= this.#fork(true)
     }
+    for (const member of old) if (member.state === 'serving') this.#retire(member, true)
+    const late = setTimeout(() => this.#kill('ending'), HURRY)
+    await Promise.all(old.map(({ exited }) => exited))
+    clearTimeout(late)
   }
 
   /** Lets a process end whose place another takes. */

@@ -42,27 +42,30 @@ t.test(
   },
 )
 
-t.test('a request that waits does not hold it up; another process waits for its turn', async (t) => {
-  const service = writeService(t)
-  const env = { ...BARE, GATE: join(service, 'never') }
-  const running = await startServe(t, { service, env, args: ['--watch', '--port', '0'] })
-  const answer = fetch(`${running.url}/things/wait`).catch(() => 'cut off')
-  await running.until('stdout', /"msg":"waiting"/)
-  const states = async () => {
+t.test(
+  'a request that waits does not hold it up; another process waits for its turn',
+  async (t) => {
+    const service = writeService(t)
+    const env = { ...BARE, GATE: join(service, 'never') }
+    const running = await startServe(t, { service, env, args: ['--watch', '--port', '0'] })
+    const answer = fetch(`${running.url}/things/wait`).catch(() => 'cut off')
+    await running.until('stdout', /"msg":"waiting"/)
+    const states = async () => {
+      running.said.stdout = ''
+      running.process.kill('SIGUSR2')
+      const [line] = await running.until('stdout', /.*"msg":"state".*/)
+      return JSON.parse(line).workers.map(({ state }: { state: string }) => state)
+    }
+    await poll(async () => (await states()).join() === 'serving,waiting')
     running.said.stdout = ''
-    running.process.kill('SIGUSR2')
-    const [line] = await running.until('stdout', /.*"msg":"state".*/)
-    return JSON.parse(line).workers.map(({ state }: { state: string }) => state)
-  }
-  await poll(async () => (await states()).join() === 'serving,waiting')
-  running.said.stdout = ''
-  writeFileSync(join(service, 'src/things.ts'), THINGS.replaceAll("'one'", "'two'"))
-  t.equal(await answer, 'cut off')
-  const [, url] = await running.until('stdout', /Server listening at (http:[^"]+)"/)
-  t.match(await (await fetch(`${url}/things/1`)).json(), { data: { name: 'two' } })
-  running.process.kill('SIGTERM')
-  t.match(await running.ended, { code: 0, signal: null })
-})
+    writeFileSync(join(service, 'src/things.ts'), THINGS.replaceAll("'one'", "'two'"))
+    t.equal(await answer, 'cut off')
+    const [, url] = await running.until('stdout', /Server listening at (http:[^"]+)"/)
+    t.match(await (await fetch(`${url}/things/1`)).json(), { data: { name: 'two' } })
+    running.process.kill('SIGTERM')
+    t.match(await running.ended, { code: 0, signal: null })
+  },
+)
 
 for (const signal of ['SIGKILL', 'SIGQUIT', 'SIGHUP'] as const) {
   t.test(`--watch leaves no server behind when ${signal} ends it`, async (t) => {
