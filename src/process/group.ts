@@ -41,10 +41,9 @@ export interface Membership {
   readonly waits?: boolean
 }
 
-/** What this process is of a group, where it is; what it starts itself is not told of it. */
+/** What this process is of a group, where it is. */
 export function findMembership(): Membership | undefined {
   const told = process.env[GROUP]
-  delete process.env[GROUP]
   return cluster.isWorker && told ? JSON.parse(told) : undefined
 }
 
@@ -84,6 +83,8 @@ export async function listenInGroup(
   ending: Ending,
   listen: () => Promise<void>,
 ): Promise<void> {
+  // Not for what this process starts.
+  delete process.env[GROUP]
   // What keeps it alive: it has no socket of its own to listen on. bin/_child.js has let go of it.
   process.channel?.ref()
   try {
