@@ -68,15 +68,25 @@ function describeV3(plan: Plan): object {
               services: [
                 // BlueKing adds none by itself from this version on.
                 { name: 'web', targetPort: PORT, port: 80, exposedType: { name: 'bk/http' } },
+                ...(plan.metrics?.port ? [{ name: 'metrics', targetPort: plan.metrics.port }] : []),
               ],
               probes: probesV3(plan),
             }),
           })),
           ...(release && { hooks: { preRelease: { procCommand: shellCommand(release) } } }),
+          ...observedV3(plan),
         },
       },
     ],
   }
+}
+
+/** Of which process and service BlueKing reads the metrics. */
+function observedV3({ metrics }: Plan): object {
+  if (!metrics) return {}
+  const { path, port } = metrics
+  const web = { process: 'web', serviceName: port ? 'metrics' : 'web', path }
+  return { observability: { monitoring: { metrics: [web] } } }
 }
 
 function describeV2(plan: Plan): object {

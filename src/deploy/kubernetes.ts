@@ -49,7 +49,7 @@ function deploymentOf(plan: Plan, process: Process): object {
       // Never fewer than before: a new one is ready before an old one ends.
       strategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
       template: {
-        metadata: { labels: matchLabels },
+        metadata: { labels: matchLabels, ...(process.name === 'web' && scrapedOf(plan)) },
         spec: {
           ...podOf(plan, process),
           terminationGracePeriodSeconds: plan.stop + ANNOUNCED,
@@ -65,6 +65,14 @@ function deploymentOf(plan: Plan, process: Process): object {
       },
     },
   }
+}
+
+/** As Prometheus finds what it is to read, by a convention of its charts. */
+function scrapedOf({ metrics, port }: Plan): object {
+  if (!metrics) return {}
+  const where = { scrape: 'true', path: metrics.path, port: String(metrics.port ?? port) }
+  const annotations = Object.entries(where).map(([key, value]) => [`prometheus.io/${key}`, value])
+  return { annotations: Object.fromEntries(annotations) }
 }
 
 /** What pods of all processes have. */
@@ -90,8 +98,11 @@ function podOf(plan: Plan, process: Process) {
         ...(process.name === 'web' && webOf(plan)),
         resources: {
           requests: { cpu: `${process.cpu * 1000}m`, memory: `${process.memory}Mi` },
-          // Of memory alone: with a limit of its CPU a process stands still while CPUs idle.
-          limits: { memory: `${process.memory}Mi` },
+          // Of memory alone, mostly: with a limit of its CPU a process stands still while CPUs idle.
+          limits: {
+            ...(process.countsCpus && { cpu: `${process.cpu * 1000}m` }),
+            memory: `${process.memory}Mi`,
+          },
         },
         securityContext: {
           allowPrivilegeEscalation: false,

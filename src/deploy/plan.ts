@@ -27,6 +27,8 @@ export interface Plan extends Processes {
   /** Where the process says that it lives, and that it can serve; undefined: nowhere. */
   readonly alive: string | undefined
   readonly ready: string | undefined
+  /** Where it tells its metrics, on a port of their own or that of everything else; undefined: nowhere. */
+  readonly metrics: { readonly path: string; readonly port: number | undefined } | undefined
   readonly hasDatabase: boolean
   readonly hasTasks: boolean
 }
@@ -74,9 +76,16 @@ export function planDeployment(
     stop: Math.ceil((DRAIN_DELAY + SHUTDOWN_TIMEOUT) / 1000) + MARGIN,
     alive: healthz || ping || undefined,
     ready: readyz || healthz || ping || undefined,
+    metrics: readMetrics(service),
     hasDatabase: processes.release !== undefined || modelsOf(service).length > 0,
     hasTasks: hasTasks(service),
   }
+}
+
+function readMetrics({ defaults, routes = {} }: ServiceDefinition): Plan['metrics'] {
+  const { METRICS, METRICS_PORT: port } = defaults?.prod ?? {}
+  const { metrics: path = '/metrics' } = routes
+  return METRICS && path ? { path, port: port === undefined ? undefined : Number(port) } : undefined
 }
 
 /** The few settings that files depend on, as they are in production where nothing else is set. */

@@ -10,6 +10,8 @@ export interface Process extends Required<ProcessSettings> {
   readonly name: string
   /** The command, word by word: `['manage', 'serve']`. */
   readonly words: readonly string[]
+  /** Whether it starts a process for each CPU that it may use: those of its machine, unless it is limited to its own. */
+  readonly countsCpus: boolean
 }
 
 /** What a platform runs of a service. */
@@ -94,5 +96,6 @@ function readProcess(name: string, given: string | ProcessSettings): Process {
     command.matchAll(WORD),
     ([, double, single, bare]) => double ?? single ?? bare ?? '',
   )
-  return { name, command, words, replicas, maxReplicas, cpu, memory }
+  const countsCpus = / (-w|--workers)[ =]?auto\b/.test(words.join(' '))
+  return { name, command, words, countsCpus, replicas, maxReplicas, cpu, memory }
 }

@@ -33,7 +33,7 @@ RestartSec=1
 KillMode=mixed
 TimeoutStopSec=${stop}
 MemoryMax=${process.memory}M
-${HARDENING}
+${process.countsCpus ? `CPUQuota=${process.cpu * 100}%\n` : ''}${HARDENING}
 [Install]
 WantedBy=multi-user.target
 `,

@@ -35,13 +35,35 @@ function assertV3(description: Record<string, unknown>): void {
   t.equal(modules.filter(({ isDefault }) => isDefault === true).length, 1)
   for (const { spec, ...module } of modules) {
     t.strictSame(module, { name: 'default', isDefault: true, language: 'NodeJS' })
-    const { processes, hooks = {}, ...others } = spec as Record<string, Record<string, unknown>>
+    const {
+      processes,
+      hooks = {},
+      observability,
+      ...others
+    } = spec as Record<string, Record<string, unknown>>
     t.strictSame(others, {})
+    assertObserved(observability, processes as never)
     t.ok(Object.keys(hooks).every((name) => name === 'preRelease'))
     const exposed = new Set<string>()
     for (const process of processes as unknown as Record<string, unknown>[])
       assertProcess(process, exposed)
     t.strictSame([...exposed], ['bk/http'])
+  }
+}
+
+/** What is read is of a process and a service that there are. */
+function assertObserved(
+  observability: unknown,
+  processes: readonly { name: string; services?: { name: string }[] }[],
+): void {
+  if (observability === undefined) return
+  const { metrics } = (observability as { monitoring: { metrics: Record<string, string>[] } })
+    .monitoring
+  for (const { process, serviceName, path, ...others } of metrics) {
+    t.strictSame(others, {})
+    t.match(path, /^\//)
+    const { services = [] } = processes.find(({ name }) => name === process) ?? {}
+    t.ok(services.some(({ name }) => name === serviceName))
   }
 }
 
@@ -72,6 +94,7 @@ function assertProcess(process: Record<string, unknown>, exposed: Set<string>): 
     t.match(name, /^[a-z0-9]([-a-z0-9])*$/)
     t.ok(targetPort === `\${PORT}` || Number.isInteger(targetPort))
     t.ok(port === undefined || Number.isInteger(port))
+    if (exposedType === undefined) continue
     const { name: type } = exposedType as { name: string }
     t.ok(['bk/http', 'bk/grpc'].includes(type) && !exposed.has(type), 'exposed once')
     exposed.add(type)
@@ -157,6 +180,21 @@ t.test('a name that is too long for BlueKing is refused', async (t) => {
     })
   const fits = shop({ web: 'manage serve', 'twelve-chars': 'manage worker' })
   assertV3(parse(await writeOne(t, 'blueking', fits)))
+})
+
+t.test('metrics are read where production tells them', async (t) => {
+  const of = async (prod: Record<string, boolean | number>) => {
+    const description = parse(await writeOne(t, 'blueking', shop(TABLE, { defaults: { prod } })))
+    assertV3(description)
+    return description.modules[0].spec
+  }
+  t.notOk((await of({})).observability)
+  t.strictSame((await of({ METRICS: true })).observability, {
+    monitoring: { metrics: [{ process: 'web', serviceName: 'web', path: '/metrics' }] },
+  })
+  const apart = await of({ METRICS: true, METRICS_PORT: 9100 })
+  t.strictSame(apart.processes[0].services[1], { name: 'metrics', targetPort: 9100 })
+  t.match(apart.observability, { monitoring: { metrics: [{ serviceName: 'metrics' }] } })
 })
 
 t.test('where a service has no health routes it is not asked', async (t) => {

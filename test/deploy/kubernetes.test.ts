@@ -104,6 +104,36 @@ t.test('a pod that serves', async (t) => {
   })
 })
 
+t.test('one that counts CPUs has as many as are its own', async (t) => {
+  const web = { command: 'manage serve --workers auto', cpu: 2 }
+  const { of } = await manifests(t, shop({ web }))
+  t.match(of('Deployment', 'shop-web'), {
+    spec: {
+      template: {
+        spec: { containers: [{ resources: { limits: { cpu: '2000m', memory: '512Mi' } } }] },
+      },
+    },
+  })
+})
+
+t.test('metrics are read where production tells them', async (t) => {
+  const defaults = { prod: { METRICS: true, METRICS_PORT: 9100 } }
+  const { of } = await manifests(t, shop(TABLE, { defaults }))
+  const pod = (name: string) => {
+    const { spec } = of('Deployment', name) as never as { spec: { template: { metadata: object } } }
+    return spec.template.metadata
+  }
+  t.match(pod('shop-web'), {
+    annotations: {
+      'prometheus.io/scrape': 'true',
+      'prometheus.io/path': '/metrics',
+      'prometheus.io/port': '9100',
+    },
+  })
+  t.notOk('annotations' in pod('shop-worker'))
+  t.strictSame(manifestProblems(of('Deployment', 'shop-web') as object), [])
+})
+
 t.test('what selects pods selects those of its own process', async (t) => {
   const { all } = await manifests(t)
   for (const { kind, metadata, spec } of all as never as {

@@ -52,6 +52,7 @@ t.test('what is not said has a default', async (t) => {
       name: 'web',
       command: 'manage serve --workers 2',
       words: ['manage', 'serve', '--workers', '2'],
+      countsCpus: false,
       replicas: 3,
       maxReplicas: 12,
       cpu: 1,
@@ -61,6 +62,7 @@ t.test('what is not said has a default', async (t) => {
       name: 'worker',
       command: 'manage worker',
       words: ['manage', 'worker'],
+      countsCpus: false,
       replicas: 1,
       maxReplicas: 1,
       cpu: 1,
@@ -70,6 +72,7 @@ t.test('what is not said has a default', async (t) => {
       name: 'mails',
       command: "manage worker --queues 'a b'",
       words: ['manage', 'worker', '--queues', 'a b'],
+      countsCpus: false,
       replicas: 1,
       maxReplicas: 1,
       cpu: 0.5,
@@ -80,6 +83,14 @@ t.test('what is not said has a default', async (t) => {
   t.match(readProcesses(shop({ web: 'manage serve' }), t.testdir()).long, [
     { replicas: 2, maxReplicas: 10 },
   ])
+})
+
+t.test('one that starts as many processes as there are CPUs is known', async (t) => {
+  const counts = (web: string) => readProcesses(shop({ web }), t.testdirName).long[0]?.countsCpus
+  for (const flag of ['--workers auto', '--workers=auto', '-w auto', '-wauto'])
+    t.equal(counts(`manage serve ${flag}`), true, flag)
+  for (const flag of ['', '--workers 2', '--workers 2 --host auto'])
+    t.equal(counts(`manage serve ${flag}`), false, flag)
 })
 
 t.test('what cannot be run is refused, and the message says what to write', async (t) => {

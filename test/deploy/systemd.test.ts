@@ -82,6 +82,13 @@ t.test('without a release none is waited for; what is not of the kit tells nothi
   t.notOk(all.get('shop-beat.service')?.Service?.WatchdogSec)
 })
 
+t.test('one that counts CPUs has as many as are its own', async (t) => {
+  const web = { command: 'manage serve --workers auto', cpu: 2 }
+  const all = await units(t, shop({ web, worker: 'manage worker' }))
+  t.strictSame(all.get('shop-web.service')?.Service?.CPUQuota, ['200%'])
+  t.notOk(all.get('shop-worker.service')?.Service?.CPUQuota)
+})
+
 t.test('the time to end is that of the delays of the service', async (t) => {
   const defaults = { prod: { DRAIN_DELAY: 10_000, SHUTDOWN_TIMEOUT: 25_500 } }
   const all = await units(t, shop({ web: 'manage serve' }, { defaults }))

@@ -27,7 +27,7 @@ export default defineService({
   // Tokens are all that is known of users. Tasks do what any user may: a role is only in the token.
   loadUser: (id) => ({ id }),
   processes: {
-    web: 'manage serve --workers auto',
+    web: { command: 'manage serve --workers auto', cpu: 2, memory: 1024 },
     worker: 'manage worker',
     release: 'manage migrate',
   },
