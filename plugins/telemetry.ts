@@ -149,15 +149,18 @@ async function register(app: FastifyInstance, options: TelemetryOptions): Promis
   })
   assertFree(app, 'telemetry', 'observer')
   const { slowCall = 0, tracing, onError } = options
+  const observer: Observer = {}
   if (tracing) {
     assertTracing(tracing)
     requirePackages('telemetry', TRACING)
-    const { traceApp } = await import('../src/telemetry/tracing.ts')
+    const { traceApp, tracedCall } = await import('../src/telemetry/tracing.ts')
     giveContext(app)
     traceApp(app, tracing)
+    observer.traced = tracedCall
   }
   const counted = options.metrics ? await count(app, options) : {}
-  const observer: Observer = { ...counted, ...(onError && { failed: guarded(app, onError) }) }
+  Object.assign(observer, counted)
+  if (onError) observer.failed = guarded(app, onError)
   if (slowCall > 0) observer.called = warnOfSlow(slowCall, counted.called)
   if (Object.keys(observer).length > 0) app.decorate('observer', observer)
 }
@@ -187,7 +190,7 @@ async function count(
 ): Promise<Observer> {
   assertFree(app, 'telemetry', 'telemetry')
   requirePackages('telemetry', ['prom-client'])
-  const { Metrics } = await import('../src/telemetry/metrics.ts')
+  const { Metrics, tellRequests } = await import('../src/telemetry/metrics.ts')
   const { TEXT_TYPE } = await import('../src/telemetry/families.ts')
   const { default: cluster } = await import('node:cluster')
   const { GROUP } = await import('../src/process/group.ts')
@@ -195,6 +198,9 @@ async function count(
   const isMember = cluster.isWorker && process.env[GROUP] !== undefined
   const metrics = new Metrics(app, isMember ? undefined : place)
   app.decorate('telemetry', metrics)
+  // That plugin sees each request once as it is, where there is a logger.
+  if (!app.hasPlugin('request-log') || app.log.level === undefined)
+    tellRequests(app, metrics.observer)
   if (isMember) {
     const { joinGroup } = await import('../src/telemetry/group-metrics.ts')
     app.addHook('onListen', async () => {

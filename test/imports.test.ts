@@ -17,7 +17,7 @@ const LAYERS: readonly RegExp[] = [
   /^src\/resource\//,
   /^src\/(cache|task|database|upstream)\//,
   /^src\/config\//,
-  /^src\/(abort|deadlines|errors|findings|packages)\.ts$/,
+  /^src\/(abort|deadlines|errors|findings|packages|trace)\.ts$/,
 ]
 const ATTACHED = LAYERS[8] as RegExp
 

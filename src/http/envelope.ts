@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ErrorDetail, PlinthError } from '../errors.ts'
 import type { JsonSchema } from '../resource/schema.ts'
-import { parseTraceparent, type Trace } from '../resource/trace.ts'
+import { parseTraceparent, type Trace } from '../trace.ts'
 
 /** What an answer tells of the request that it answers. */
 export type Asked = Pick<FastifyRequest, 'id' | 'url' | 'headers'> & {

@@ -74,6 +74,7 @@ class Connection {
     const { status = answered ? reply.statusCode : undefined, ...why }: Partial<Failure> =
       failure ?? {}
     const isOurs = why.err !== undefined && (status === undefined || status < 400 || status >= 500)
+    reply.server.observer?.answered?.(reply, status)
     const bytes = this.#countBytes(request)
     const level = isOurs ? 'error' : 'info'
     // What nobody writes down is not put together.
@@ -135,6 +136,7 @@ const connections = new WeakMap<Socket, Connection>()
  */
 export function watchRequest({ raw: { socket } }: FastifyRequest, reply: FastifyReply): void {
   reply.failure = null
+  reply.server.observer?.asked?.()
   let connection = connections.get(socket)
   if (!connection) {
     connection = new Connection(socket)

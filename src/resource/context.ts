@@ -7,7 +7,7 @@ import { currentTransaction } from '../database/current-transaction.ts'
 import type { DatabaseTables } from '../database/types.ts'
 import { errors } from '../errors.ts'
 import type { Progress } from '../task/types.ts'
-import { activeTrace } from './trace.ts'
+import { activeTrace } from '../trace.ts'
 
 /** Who makes the call; a service adds its own fields with `declare module 'plinth'`. */
 export interface User {

@@ -1,3 +1,4 @@
+import { activeTrace } from '../trace.ts'
 import type { CacheSlot } from './cache-policy.ts'
 import { cachedText, cacheSlot } from './cached.ts'
 import { runInContext } from './context.ts'
@@ -35,30 +36,39 @@ export interface Answer<T> {
  * @returns at once where level 1 of the cache has the result, else a promise
  */
 export function execute<T>(call: Call, answer: Answer<T>): T | Promise<T> {
-  const called = call.context.app.observer?.called
-  return called ? observe(called, call, answer) : run(call, answer)
+  const { observer } = call.context.app
+  return observer ? observe(observer, call, answer) : run(call, answer)
 }
 
-/** Not by a channel: its answer stays one at once where it is, and each app is told of its own calls alone. */
-function observe<T>(
-  called: NonNullable<Observer['called']>,
-  call: Call,
-  answer: Answer<T>,
-): T | Promise<T> {
+/** Not by a channel: an answer at once stays one, and each app hears of its own calls alone. */
+function observe<T>(observer: Observer, call: Call, answer: Answer<T>): T | Promise<T> {
+  const { called, traced } = observer
+  const isTraced = traced !== undefined && activeTrace.getStore() !== undefined
+  const work = () => run(call, answer)
+  if (!called) return isTraced ? traced(call, work) : work()
   const began = performance.now()
-  const succeeded = (value: T): T => {
-    called(call, began, undefined)
-    return value
-  }
+  const told = (error: unknown) => called(call, began, error)
+  return ending(isTraced ? () => traced(call, work) : work, told)
+}
+
+/** Does `work`, and tells `over` when it has ended: its error, or `undefined`. */
+export function ending<T>(
+  work: () => T | Promise<T>,
+  over: (error: unknown) => void,
+): T | Promise<T> {
   const failed = (error: unknown): never => {
-    called(call, began, error)
+    over(error)
     throw error
   }
   let outcome: T | Promise<T>
   try {
-    outcome = run(call, answer)
+    outcome = work()
   } catch (error) {
     return failed(error)
+  }
+  const succeeded = (value: T): T => {
+    over(undefined)
+    return value
   }
   return outcome instanceof Promise ? outcome.then(succeeded, failed) : succeeded(outcome)
 }

@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Call } from './steps.ts'
 
 declare module 'fastify' {
@@ -32,6 +32,12 @@ export interface FailurePlace {
 
 /** Who measures what an app does. Nothing of it may throw. */
 export interface Observer {
+  /** A request has come. */
+  asked?: (() => void) | undefined
+  /** It has been answered with a status, or, `undefined`, its client has gone before. */
+  answered?: ((reply: FastifyReply, status: number | undefined) => void) | undefined
+  /** Does the work of a call within the trace that is under way. */
+  traced?: (<T>(call: Call, work: () => T | Promise<T>) => T | Promise<T>) | undefined
   /** A call of a resource has ended, which began at `began` of `performance.now()`; `error` is `undefined` where it has succeeded. */
   called?: ((call: Call, began: number, error: unknown) => void) | undefined
   worked?: (try_: Worked, outcome: TaskOutcome) => void

@@ -24,21 +24,21 @@ export class Metrics {
   readonly registry: Registry = new Registry()
   /** Where `manage` serves the text, beside the app; of a group its supervisor does. */
   readonly place: Place | undefined
-  /** Told of calls and tasks. */
-  readonly observer: Required<Pick<Observer, 'called' | 'worked'>>
+  /** Told of requests, calls and tasks. */
+  readonly observer: Observer
   readonly #app: FastifyInstance
   readonly #read: (() => readonly Family[])[] = []
   readonly #ends: (() => void)[] = []
   #group: GroupMember | undefined
 
-  /** Adds hooks to `app`, which count its requests. */
   constructor(app: FastifyInstance, place?: Place) {
     this.#app = app
     this.place = place
+    const { asked, answered, read } = countRequests()
     const calls = countCalls()
     const tasks = countTasks()
-    this.observer = { called: calls.called, worked: tasks.worked }
-    this.#read.push(countRequests(app), calls.read, tasks.read, readProcess())
+    this.observer = { asked, answered, called: calls.called, worked: tasks.worked }
+    this.#read.push(read, calls.read, tasks.read, readProcess())
     for (const { read, end } of [countUpstream(), watchLoop(), watchCollections()]) {
       this.#read.push(read)
       this.#ends.push(end)
@@ -83,11 +83,8 @@ export class Metrics {
 /** What `status` says of a request whose client has gone before it was answered. */
 const ABORTED = 'aborted'
 
-const STATE = Symbol('plinth.counted')
-type Counted = FastifyReply & { [STATE]: 'new' | 'begun' | 'ended' }
-
 /** By method, route and status: never by what a client makes up. */
-function countRequests(app: FastifyInstance): () => Family[] {
+function countRequests(): Required<Pick<Observer, 'asked' | 'answered'>> & Pick<Watch, 'read'> {
   const durations = new Histogram(
     'http_request_duration_seconds',
     'How long requests took until they were answered',
@@ -95,37 +92,48 @@ function countRequests(app: FastifyInstance): () => Family[] {
   )
   const known = new Map<object, Map<string, Series[]>>()
   let inFlight = 0
-
-  function end(reply: Counted, status: number): void {
-    if (reply[STATE] === 'ended') return
-    if (reply[STATE] === 'begun') inFlight--
-    reply[STATE] = 'ended'
-    const { method, routeOptions } = reply.request
-    // Once: each access makes an object.
-    const { url: route = '', config } = routeOptions
-    const byMethod = known.get(config) ?? put(known, config, new Map<string, Series[]>())
-    const byStatus = byMethod.get(method) ?? put(byMethod, method, [])
-    byStatus[status] ??= durations.add({ method, route, status: status || ABORTED })
-    byStatus[status].observe(reply.elapsedTime / 1000)
+  return {
+    asked: () => void inFlight++,
+    answered(reply, status = 0) {
+      inFlight--
+      const { method, routeOptions } = reply.request
+      // Once: each access makes an object.
+      const { url: route = '', config } = routeOptions
+      const byMethod = known.get(config) ?? put(known, config, new Map<string, Series[]>())
+      const byStatus = byMethod.get(method) ?? put(byMethod, method, [])
+      byStatus[status] ??= durations.add({ method, route, status: status || ABORTED })
+      byStatus[status].observe(reply.elapsedTime / 1000)
+    },
+    read: () => [
+      durations.read(),
+      gauge('http_requests_in_flight', 'Requests that are being answered', inFlight),
+    ],
   }
+}
 
-  app.decorateReply(STATE, 'new')
+const STATE = Symbol('plinth.asked')
+type Asked = FastifyReply & { [STATE]: boolean }
+
+/** Tells of the requests of an app in which plinth/plugins/request-log does not. */
+export function tellRequests(app: FastifyInstance, { asked, answered }: Observer): void {
+  const end = (reply: Asked, status: number | undefined) => {
+    if (!reply[STATE]) return
+    reply[STATE] = false
+    answered?.(reply, status)
+  }
+  app.decorateReply(STATE, false)
   app.addHook('onRequest', function beginRequest(_request, reply, done) {
-    inFlight++
-    ;(reply as Counted)[STATE] = 'begun'
+    asked?.()
+    ;(reply as Asked)[STATE] = true
     const { raw } = reply
     // Of a reply that was taken over there is no other sign.
-    raw.on('close', () => end(reply as Counted, raw.writableFinished ? raw.statusCode : 0))
+    raw.on('close', () => end(reply as Asked, raw.writableFinished ? raw.statusCode : undefined))
     done()
   })
   app.addHook('onResponse', function endRequest(_request, reply, done) {
-    end(reply as Counted, reply.statusCode)
+    end(reply as Asked, reply.statusCode)
     done()
   })
-  return () => [
-    durations.read(),
-    gauge('http_requests_in_flight', 'Requests that are being answered', inFlight),
-  ]
 }
 
 const MODES = ['cached', 'refresh', 'cacheless', 'enqueue', 'task']

@@ -39,10 +39,11 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import { symbols } from 'pino'
 import type { SqlMessage } from '../database/sqlite/connection.ts'
 import { currentContext } from '../resource/context.ts'
+import { ending } from '../resource/execute.ts'
+import type { Observer } from '../resource/observer.ts'
 import type { TaskMessage } from '../resource/perform-task.ts'
-import type { StepMessage } from '../resource/steps.ts'
-import { activeTrace, parseTraceparent, type Trace, type TraceParent } from '../resource/trace.ts'
 import { TaskFinal } from '../task/errors.ts'
+import { activeTrace, parseTraceparent, type Trace, type TraceParent } from '../trace.ts'
 import { redactSql } from './redact-sql.ts'
 
 /** How OpenTelemetry calls them. */
@@ -124,9 +125,7 @@ class AppTracing {
     this.#given = traceId
     const span = this.tracer.startSpan(name, { kind, attributes }, around)
     this.#given = undefined
-    const work = new Work(this.tracer, span, trace.setSpan(around, span))
-    watch.begin()
-    return work
+    return new Work(this.tracer, span, trace.setSpan(around, span))
   }
 
   isOf(app: FastifyInstance): boolean {
@@ -302,18 +301,17 @@ const apps = new Set<AppTracing>()
 
 /**
  * Traces what `app` does: its requests and tasks, and within them calls of resources, statements, commands of Redis and calls of
- * other systems. Of a trace that is not kept nothing but that is remembered: while none is, nobody listens to any channel but that of
- * tasks.
+ * other systems. Of a trace that is not kept nothing but that is remembered.
  */
 export function traceApp(app: FastifyInstance, options: TracingOptions): void {
   const tracing = new AppTracing(app, options)
-  if (apps.size === 0) tasks.subscribe()
+  if (apps.size === 0) for (const listener of listeners) listener.subscribe()
   apps.add(tracing)
   traceRequests(app, tracing)
   tellInLog(app)
   app.addHook('onClose', async () => {
     apps.delete(tracing)
-    if (apps.size === 0) tasks.unsubscribe()
+    if (apps.size === 0) for (const listener of listeners) listener.unsubscribe()
     await tracing.close()
   })
 }
@@ -328,7 +326,6 @@ function traceRequests(app: FastifyInstance, tracing: AppTracing): void {
       if (status >= 500) work.fail({ code: String(status) })
     }
     work.span.end()
-    watch.end()
   }
   app.decorateRequest('trace', null)
   app.addHook('onRequest', function beginTrace(request, reply, done) {
@@ -386,9 +383,7 @@ function tellInLog({ log }: FastifyInstance): void {
 }
 
 /** A task continues the trace of the call that has enqueued it. */
-const tasks = createTasks()
-
-function createTasks() {
+function createTasks(): Listener {
   const channel = tracingChannel<unknown, TaskMessage>('plinth:task')
   const begun = new WeakMap<TaskMessage, Work>()
   const begin = (message: TaskMessage): Trace => {
@@ -415,7 +410,6 @@ function createTasks() {
       const work = begun.get(message)
       if (!work) return
       work.span.end()
-      watch.end()
     },
     asyncEnd() {},
     error(message: TaskMessage) {
@@ -447,37 +441,19 @@ interface Listener {
   unsubscribe(): void
 }
 
-/** Calls of resources: what they do is within them. */
-function calls(): Listener {
-  const channel = tracingChannel<unknown, StepMessage>('plinth:call')
-  const begun = new WeakMap<StepMessage, Work>()
-  const begin = (message: StepMessage): Trace => {
-    const around = current()
-    // None.
-    if (!around) return activeTrace.getStore() as Trace
-    const { name, mode, task } = message.call
-    const attributes = { 'plinth.resource': name, 'plinth.mode': task ? 'enqueue' : mode }
-    const work = around.child(name, task ? SpanKind.PRODUCER : SpanKind.INTERNAL, attributes)
-    begun.set(message, work)
-    return work
-  }
-  const subscribers = {
-    start() {},
-    end() {},
-    asyncStart: (message: StepMessage) => void begun.get(message)?.span.end(),
-    asyncEnd() {},
-    error: (message: StepMessage) => void begun.get(message)?.fail(message.error),
-  }
-  return {
-    subscribe() {
-      channel.start.bindStore(activeTrace, begin)
-      channel.subscribe(subscribers)
+/** Does the work of a call of a resource in a span of its own: what it does is within that. */
+export const tracedCall: NonNullable<Observer['traced']> = ({ name, mode, task }, work) => {
+  const around = current()
+  if (!around) return work()
+  const attributes = { 'plinth.resource': name, 'plinth.mode': task ? 'enqueue' : mode }
+  const own = around.child(name, task ? SpanKind.PRODUCER : SpanKind.INTERNAL, attributes)
+  return ending(
+    () => activeTrace.run(own, work),
+    (error) => {
+      if (error !== undefined) own.fail(error)
+      own.span.end()
     },
-    unsubscribe() {
-      channel.unsubscribe(subscribers)
-      channel.start.unbindStore(activeTrace)
-    },
-  }
+  )
 }
 
 /** What has nothing within it. */
@@ -606,26 +582,13 @@ function setHeader(request: HttpRequest, name: string, value: string): void {
   else request.addHeader?.(name, value)
 }
 
-/** Listens while spans are kept of something: whoever does nothing of that kind does not even tell. */
-class Watch {
-  #count = 0
-  readonly #listeners: readonly Listener[] = [
-    calls(),
-    leaves<MysqlMessage>('mysql2:query', 'asyncStart', mysql),
-    leaves<MysqlMessage>('mysql2:execute', 'asyncStart', mysql),
-    leaves<SqlMessage>('plinth:sqlite', 'end', ({ sql }) => statement('sqlite', sql)),
-    leaves<RedisMessage>('ioredis:command', 'asyncStart', redis),
-    leaves<RedisMessage>('ioredis:batch', 'asyncStart', redis),
-    upstream(),
-  ]
-
-  begin(): void {
-    if (this.#count++ === 0) for (const listener of this.#listeners) listener.subscribe()
-  }
-
-  end(): void {
-    if (--this.#count === 0) for (const listener of this.#listeners) listener.unsubscribe()
-  }
-}
-
-const watch = new Watch()
+/** What is listened to while an app traces. Of what is done in no trace that is kept only that is looked at. */
+const listeners: readonly Listener[] = [
+  createTasks(),
+  leaves<MysqlMessage>('mysql2:query', 'asyncStart', mysql),
+  leaves<MysqlMessage>('mysql2:execute', 'asyncStart', mysql),
+  leaves<SqlMessage>('plinth:sqlite', 'end', ({ sql }) => statement('sqlite', sql)),
+  leaves<RedisMessage>('ioredis:command', 'asyncStart', redis),
+  leaves<RedisMessage>('ioredis:batch', 'asyncStart', redis),
+  upstream(),
+]

@@ -2,6 +2,7 @@ import { tracingChannel } from 'node:diagnostics_channel'
 import type { DatabaseSync } from 'node:sqlite'
 import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely'
 import { errors } from '../../errors.ts'
+import { activeTrace } from '../../trace.ts'
 import { type Bindable, bindable, type FormatDate } from '../parameters.ts'
 import type { SlowStatements } from '../slow.ts'
 import { hasNoRoom, isBusy, untilFree } from './busy.ts'
@@ -57,7 +58,9 @@ export class SqliteConnection implements DatabaseConnection {
       return result
     }
     try {
-      return channel.hasSubscribers ? channel.traceSync(run, { sql }) : run()
+      // Most is done in no trace.
+      const isTraced = channel.hasSubscribers && activeTrace.getStore() !== undefined
+      return isTraced ? channel.traceSync(run, { sql }) : run()
     } catch (error) {
       if (!this.#database.isOpen) throw errors.DATABASE_UNAVAILABLE('it has been closed')
       if (hasNoRoom(error)) throw errors.DATABASE_UNAVAILABLE.with({ cause: error }, NO_ROOM)
