@@ -27,7 +27,7 @@ const execute = promisify(execFile)
 
 export const proof: Proof = {
   summary:
-    'The image of `manage deploy docker` is built, serves as process 1 without rights and without npm, tells its health, and ends in order',
+    'The image of `manage deploy docker` is built, serves as process 1 without rights, npm and a file that it could write, tells its health, and ends in order',
   drivers: ['http'],
   size: { full: 3, short: 1 },
   // And root, and a registry of packages; none of images, as its base is made of what is on this machine.
@@ -233,10 +233,17 @@ async function serveAndStop(root: string, image: ImageConfig): Promise<number> {
   return performance.now() - began
 }
 
-/** A process in `root` with a numbering of processes of its own, as a container has it: what is started is its first. */
+/** A process in `root`, which it cannot write to, with a numbering of processes of its own: what is started is its first. */
 function start(root: string, env: readonly string[], words: readonly string[]) {
   const isolate = ['--mount', '--pid', '--fork', '--kill-child', 'sh', '-c']
-  const enter = `mount -t proc proc ${root}/proc && exec chroot --userspec=1000:1000 ${root} "$@"`
+  // As `docker run --read-only --tmpfs /tmp` and Kubernetes have it.
+  const mounts = [
+    `mount --bind ${root} ${root}`,
+    `mount -t proc proc ${root}/proc`,
+    `mount -t tmpfs tmpfs ${root}/tmp`,
+    `mount -o remount,bind,ro ${root}`,
+  ]
+  const enter = `${mounts.join(' && ')} && exec chroot --userspec=1000:1000 ${root} "$@"`
   const within = ['/usr/bin/env', '-i', '-C', '/app', ...env, ...words]
   return spawn('unshare', [...isolate, enter, 'sh', ...within], {
     stdio: 'ignore',

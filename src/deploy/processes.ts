@@ -69,6 +69,7 @@ type Definition = { task?: unknown; schedule?: unknown; async?: unknown }
 
 // What Kubernetes takes as a part of a name, with room for that of the service.
 const NAME = /^[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?$/
+const KEYS: readonly string[] = ['command', 'replicas', 'maxReplicas', 'cpu', 'memory']
 const WORD = /"([^"]*)"|'([^']*)'|(\S+)/g
 // Between a shell and a process signals are lost.
 const SHELL = /[|&;<>()$`\\\n]/
@@ -81,6 +82,9 @@ function readProcess(name: string, given: string | ProcessSettings): Process {
   const refuse = (problem: string) => errors.PROCESSES_INVALID(`${name} ${problem}`)
   if (!NAME.test(name))
     throw refuse('cannot be called so; expected up to 20 lower case letters, digits and -')
+  const strange = Object.keys(settings).find((key) => !KEYS.includes(key))
+  if (strange !== undefined)
+    throw refuse(`has ${strange}, which nothing reads; expected one of ${KEYS.join(', ')}`)
   if (typeof command !== 'string' || command.trim() === '')
     throw refuse("has no command; expected one as 'manage serve'")
   if (SHELL.test(command))

@@ -104,6 +104,10 @@ t.test('what cannot be run is refused, and the message says what to write', asyn
     [{ web: 'manage serve --port $PORT' }, /write words alone/],
     [{ web, Worker: 'manage worker' }, /Worker cannot be called so/],
     [{ web, 'a-name-of-21-characte': 'x' }, /expected up to 20 lower case letters/],
+    [
+      { web: { command: web, replica: 2 } },
+      /web has replica, which nothing reads; expected one of/,
+    ],
     [{ web: { command: web, replicas: 0 } }, /web has replicas 0; expected a number above 0/],
     [{ web: { command: web, replicas: 1.5 } }, /web has replicas 1\.5/],
     [{ web: { command: web, memory: '1G' } }, /web has memory 1G/],
