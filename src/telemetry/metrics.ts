@@ -234,16 +234,16 @@ function watchLoop(): Watch {
   const delays = monitorEventLoopDelay({ resolution: RESOLUTION })
   delays.enable()
   let before = performance.eventLoopUtilization()
-  const lateness = (quantile: number) => ({
-    labels: { quantile },
-    value: Math.max(0, delays.percentile(quantile * 100) / 1e9 - RESOLUTION / 1000),
+  const lateness = (percentile: number) => ({
+    labels: { percentile },
+    value: Math.max(0, delays.percentile(percentile) / 1e9 - RESOLUTION / 1000),
   })
   return {
     read() {
       const now = performance.eventLoopUtilization()
       const { utilization } = performance.eventLoopUtilization(now, before)
       before = now
-      const values = [0.5, 0.99, 1].map(lateness)
+      const values = [50, 99, 100].map(lateness)
       delays.reset()
       return [
         {

@@ -51,7 +51,7 @@ t.test('each metric that the dashboard and the alerts name is there', async (t) 
   t.equal(new Set(panels.map(({ title }) => title)).size, panels.length)
 })
 
-t.test('the alerts are rules of Prometheus', async (t) => {
+t.test('the alerts are rules of Prometheus, and promtool finds nothing', async (t) => {
   const promtool = findProgram(['promtool'])
   const file = fileURLToPath(new URL('alerts.yaml', folder))
   if (!promtool) {
@@ -66,4 +66,13 @@ t.test('the alerts are rules of Prometheus', async (t) => {
   }
   const { stdout } = await promisify(execFile)(promtool, ['check', 'rules', file])
   t.match(stdout, 'SUCCESS')
+  const { app } = await createService(
+    t,
+    {},
+    { variables: { METRICS: 'true', DATABASE_URL: 'sqlite::memory:' } },
+  )
+  await app.inject('/ping')
+  const checked = promisify(execFile)(promtool, ['check', 'metrics'])
+  checked.child.stdin?.end((await app.inject('/metrics')).body)
+  t.strictSame(await checked, { stdout: '', stderr: '' }, 'as are the metrics what it wants')
 })
