@@ -19,8 +19,8 @@ const entries = [
   ...globSync('{commands/_users/**,src/auth/migrations}/*.ts', { cwd: ROOT }),
 ].map((path) => path.slice(0, -'.ts'.length))
 
-/** Packages whose code is in dist/: they consist of hundreds of modules. Their types are read from where they are installed. */
-const BUNDLED = ['typebox', 'kysely']
+/** Packages whose code is in dist/: two that consist of hundreds of modules, whose types are read from where they are installed, and one that only `manage make` needs. */
+const BUNDLED = ['typebox', 'kysely', 'acorn']
 
 // What every `manage` loads first, beside its entry: it knows which command is meant before it loads anything of that.
 const starting = closure(['commands/_main.ts'])

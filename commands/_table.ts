@@ -8,6 +8,15 @@ export interface CommandEntry {
 
 /** Every command of the kit, in the order of `manage --help`. Words are joined by `:` as in oclif's ids. */
 export const commands: Readonly<Record<string, CommandEntry>> = {
+  new: { summary: 'Make a new service', load: () => import('./new.ts') },
+  make: {
+    summary: 'Write the first code of a module, a resource, a plugin …',
+    load: () => import('./make.ts'),
+  },
+  upgrade: {
+    summary: 'Bring what a new service has today into this one',
+    load: () => import('./upgrade.ts'),
+  },
   serve: { summary: 'Serve HTTP', load: () => import('./serve.ts') },
   worker: { summary: 'Run tasks and schedules', load: () => import('./worker.ts') },
   migrate: { summary: 'Apply the migrations that are pending', load: () => import('./migrate.ts') },

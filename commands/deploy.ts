@@ -67,7 +67,7 @@ export default class Deploy extends BaseCommand {
       return { files }
     }
     if (!flags.force) assertUnchanged(files, root, target)
-    const { writeFiles } = await import('../src/database/schema/read/write.ts')
+    const { writeFiles } = await import('../src/process/write-files.ts')
     const written = files.filter(({ state }) => state !== 'same')
     writeFiles(
       written.map(({ path, text }) => ({ path: join(root, path), text })),

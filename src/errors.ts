@@ -618,6 +618,21 @@ export const errors = {
     500,
     '%s cannot be written: %s',
   ),
+  TEMPLATE_UNKNOWN: defineError<[folder: string, problem: string]>(
+    'TEMPLATE_UNKNOWN',
+    500,
+    'What the service in %s was made from cannot be read in .plinth/template.json: %s; take the file back from git, or name the answers with --adopt',
+  ),
+  TEMPLATE_NEWER: defineError<[made: string, here: string]>(
+    'TEMPLATE_NEWER',
+    500,
+    'The service was made by plinth %s, and this is the older %s: install that one, or a later',
+  ),
+  UNCOMMITTED: defineError<[files: string]>(
+    'UNCOMMITTED',
+    500,
+    'Nothing has been changed, because what is not committed could not be told from it: %s; commit it, or add --force',
+  ),
   FILE_UNWRITABLE: defineError<[file: string, problem: string]>(
     'FILE_UNWRITABLE',
     500,

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { kit } from '../src/process/kit.ts'
 import { writeExamples } from './helpers/documents.ts'
-import { CONSUMER_OPTIONS, pack, run } from './helpers/pack.ts'
+import { CONSUMER_OPTIONS, npmEnv, pack, run } from './helpers/pack.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const PNPM = join(ROOT, 'node_modules/pnpm/bin/pnpm.mjs')
@@ -395,17 +395,13 @@ t.setTimeout(1_200_000)
 const folder = mkdtempSync(join(tmpdir(), 'plinth-consumer-'))
 t.teardown(() => rmSync(folder, { recursive: true }))
 
-// All that reaching the registry takes on this machine, and nothing of the npm and the tap that run this.
-const OURS = /^(npm_(?!config_(registry|cafile|.*proxy)$)|NODE_OPTIONS$|NODE_COMPILE_CACHE$|TAP)/i
-const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !OURS.test(name)))
-
 /** Runs a program in a project: what it has printed on either stream, and whether it failed. */
 async function outcome(program: string, args: readonly string[], cwd: string, more = {}) {
   const {
     stdout,
     stderr,
     code = 0,
-  } = await run(program, args, { cwd, env: { ...env, ...more } }).catch((error) => error)
+  } = await run(program, args, { cwd, env: { ...npmEnv(), ...more } }).catch((error) => error)
   return { stdout, stderr, code }
 }
 

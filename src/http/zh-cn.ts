@@ -133,6 +133,10 @@ const messages: Record<keyof typeof errors, string> = {
   OPENAPI_INVALID: 'OpenAPI 文档 %s 无法使用：%s',
   PROCESSES_INVALID: '服务的进程无法运行：%s',
   DEPLOY_REFUSED: '无法写入 %s：%s',
+  TEMPLATE_UNKNOWN:
+    '无法从 .plinth/template.json 读取 %s 中的服务由什么生成：%s；请从 git 中恢复该文件，或用 --adopt 给出回答',
+  TEMPLATE_NEWER: '该服务由 plinth %s 生成，而这里是更旧的 %s：请安装该版本或更新的版本',
+  UNCOMMITTED: '未作任何更改，因为无法与尚未提交的内容区分：%s；请先提交，或加上 --force',
   FILE_UNWRITABLE: '无法写入 %s：%s',
 }
 

@@ -31,11 +31,18 @@ export function run(program: string, args: readonly string[], options: ExecFileO
   return execute(ENV, [nodeOptions(), program, ...args], plain)
 }
 
+const OURS = /^(npm_(?!config_(registry|cafile|.*proxy)$)|NODE_OPTIONS$|NODE_COMPILE_CACHE$|TAP)/i
+
+/** All that reaching the registry takes on this machine, and nothing of the npm and the tap that run this. */
+export function npmEnv(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !OURS.test(name)))
+}
+
 /** Packs a copy of the repository, which builds it, into `folder`; the path of the tarball. */
 export async function pack(folder: string): Promise<string> {
   const copy = join(folder, 'copy')
   const parts =
-    'bin src plugins commands docs package.json tsconfig.json tsconfig.build.json rolldown.config.ts'
+    'bin src plugins commands docs templates package.json tsconfig.json tsconfig.build.json rolldown.config.ts'
   for (const part of [...parts.split(' '), 'CHANGELOG.md', 'LICENSE', 'README.md']) {
     cpSync(join(ROOT, part), join(copy, part), { recursive: true })
   }

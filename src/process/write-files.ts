@@ -1,6 +1,13 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { errors } from '../../../errors.ts'
+import { errors } from '../errors.ts'
+
+export interface NewFile {
+  readonly path: string
+  readonly text: string
+  /** Default: it is not. */
+  readonly executable?: boolean
+}
 
 /**
  * Writes files with their folders: all of them, or none where one is there already.
@@ -8,14 +15,14 @@ import { errors } from '../../../errors.ts'
  * @param force replaces those that are there
  * @throws {PlinthError} FILE_EXISTS, FILE_UNWRITABLE
  */
-export function writeFiles(files: readonly { path: string; text: string }[], force: boolean): void {
+export function writeFiles(files: readonly NewFile[], force: boolean): void {
   const taken = files.map(({ path }) => path).filter((path) => existsSync(path))
   if (taken.length > 0 && !force)
     throw errors.FILE_EXISTS(taken.join(', '), 'add --force to replace it')
-  for (const { path, text } of files) {
+  for (const { path, text, executable } of files) {
     try {
       mkdirSync(dirname(path), { recursive: true })
-      writeFileSync(path, text)
+      writeFileSync(path, text, { mode: executable ? 0o755 : 0o644 })
     } catch (cause) {
       throw errors.FILE_UNWRITABLE.with({ cause }, path, (cause as Error).message)
     }

@@ -1,0 +1,59 @@
+import { relative } from 'node:path'
+import * as Args from '@oclif/core/args'
+import * as Flags from '@oclif/core/flags'
+import { KINDS, type Kind, problemOfMade } from '../src/template/make.ts'
+import { BaseCommand } from './_base.ts'
+
+interface MakeResult {
+  created: string[]
+  changed: string[]
+  /** What is left to do. */
+  todo: string[]
+}
+
+export default class Make extends BaseCommand {
+  static override summary = 'Write the first code of a module, a resource, a plugin …'
+  static override description =
+    'Writes code with its test, and lists it where the service has such things. A file that is there is never replaced. What it cannot find in the code of the service it says.'
+  static override examples = [
+    '<%= config.bin %> make module orders',
+    '<%= config.bin %> make resource orders/approve',
+    '<%= config.bin %> make command orders/export --dry-run',
+  ]
+  static override enableJsonFlag = true
+  static override args = {
+    kind: Args.string({ required: true, options: KINDS, description: 'what' }),
+    name: Args.string({
+      required: true,
+      description:
+        'lower case letters, digits and -; of a resource, a task or a model: MODULE/NAME',
+    }),
+  }
+  static override flags = {
+    'dry-run': Flags.boolean({ description: 'write nothing, and list what would be written' }),
+  }
+
+  async run(): Promise<MakeResult> {
+    const { args, flags } = await this.parse(Make)
+    const kind = args.kind as Kind
+    const { root } = this.locate()
+    const problem = problemOfMade(kind, args.name)
+    if (problem) return this.error(problem, { exit: 2 })
+    const { make } = await import('../src/template/make.ts')
+    const { writeFiles } = await import('../src/process/write-files.ts')
+    const { created, changed, todo } = make(kind, args.name, root)
+    if (!flags['dry-run']) {
+      // First, as it fails where one is there.
+      writeFiles(created, false)
+      writeFiles(changed, true)
+    }
+    const shown = (files: readonly { path: string }[]) =>
+      files.map(({ path }) => relative(process.cwd(), path))
+    const result = { created: shown(created), changed: shown(changed), todo: [...todo] }
+    const would = flags['dry-run']
+    for (const path of result.created) this.log('%s %s', would ? 'would write' : 'wrote', path)
+    for (const path of result.changed) this.log('%s %s', would ? 'would change' : 'changed', path)
+    for (const line of todo) this.logToStderr(`to do: ${line}`)
+    return result
+  }
+}

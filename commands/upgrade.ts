@@ -1,0 +1,174 @@
+import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { join, relative, resolve } from 'node:path'
+import * as Args from '@oclif/core/args'
+import * as Flags from '@oclif/core/flags'
+import type { Answers } from '../src/template/answers.ts'
+import type { Change } from '../src/template/upgrade.ts'
+import { BaseCommand } from './_base.ts'
+import { formatTable } from './_print.ts'
+
+interface UpgradeResult {
+  from: string
+  to: string
+  changes: { path: string; state: Change['state']; note?: string }[]
+}
+
+interface Drift {
+  folder: string
+  /** Null: it cannot be told. */
+  version: string | null
+  behind: boolean | null
+  /** How many files of the template the team has changed. */
+  edited: number
+  problem?: string
+}
+
+export default class Upgrade extends BaseCommand {
+  static override summary = 'Bring what a new service has today into this one'
+  static override description =
+    'Merges what has changed in the template since the service was made with what its team has changed since: where both have changed the same lines, the file has <<<<<<< in it, and the exit code is 1. Code of the first module is the team’s from the beginning.'
+  static override examples = [
+    '<%= config.bin %> upgrade --check',
+    '<%= config.bin %> upgrade --dry-run',
+    '<%= config.bin %> upgrade',
+    '<%= config.bin %> upgrade --status ../billing ../orders',
+  ]
+  static override enableJsonFlag = true
+  static override strict = false
+  static override args = {
+    folders: Args.string({ description: 'of services, for --status; default: this one' }),
+  }
+  static override flags = {
+    check: Flags.boolean({
+      description: 'exit with 1 where it is behind; write nothing',
+      exclusive: ['status', 'adopt'],
+    }),
+    'dry-run': Flags.boolean({ description: 'write nothing, and list what would change' }),
+    status: Flags.boolean({ description: 'list how far services are from the template' }),
+    adopt: Flags.string({
+      helpValue: 'ANSWERS',
+      description:
+        'of a service that does not know what it was made from: database=mysql,auth=jwt,redis=true as manage new was told; it counts as made from the template of today',
+    }),
+    force: Flags.boolean({ description: 'also where something is not committed' }),
+  }
+
+  async run(): Promise<UpgradeResult | Drift[]> {
+    const { flags, argv } = await this.parse(Upgrade)
+    if (flags.status) return await this.status(argv as string[])
+    if (argv.length > 0) return this.error('Folders are for --status', { exit: 2 })
+    const { root } = this.locate()
+    if (flags.adopt !== undefined) return await this.adopt(root, flags.adopt)
+    const { readRemembered, remember } = await import('../src/template/remembered.ts')
+    const remembered = readRemembered(root)
+    const { version, theirs, changes } = await this.plan(root, remembered)
+    const result = {
+      from: remembered.version,
+      to: version,
+      changes: changes.map(({ path, state, note }) => ({ path, state, ...(note && { note }) })),
+    }
+    for (const { path, state, note } of changes)
+      this.log('%s %s%s', state.padEnd(8), path, note ? `: ${note}` : '')
+    const isBehind = remembered.version !== version || changes.length > 0
+    if (flags.check) process.exitCode = isBehind ? 1 : 0
+    if (!isBehind) this.logToStderr('It is up to date')
+    if (flags.check || flags['dry-run'] || !isBehind) return result
+    await this.write(root, changes, flags.force)
+    const { writeFiles } = await import('../src/process/write-files.ts')
+    const kept = remember(version, remembered.answers, theirs)
+    writeFiles([{ ...kept, path: join(root, kept.path) }], true)
+    const conflicts = changes.filter(({ state }) => state === 'conflict')
+    if (conflicts.length > 0) {
+      process.exitCode = 1
+      this.logToStderr(`${conflicts.length} files have <<<<<<< in them: choose there, then commit`)
+    }
+    return result
+  }
+
+  private async plan(
+    root: string,
+    remembered: ReturnType<typeof import('../src/template/remembered.ts').readRemembered>,
+  ) {
+    const { kit } = await import('../src/process/kit.ts')
+    const { errors } = await import('../src/errors.ts')
+    const { isOlder } = await import('../src/template/versions.ts')
+    const { serviceFiles } = await import('../src/template/service-files.ts')
+    const { planUpgrade } = await import('../src/template/upgrade.ts')
+    const { version } = kit()
+    if (isOlder(version, remembered.version))
+      throw errors.TEMPLATE_NEWER(remembered.version, version)
+    const theirs = await serviceFiles(remembered.answers)
+    return { version, theirs, changes: planUpgrade(root, remembered, theirs) }
+  }
+
+  private async write(root: string, changes: readonly Change[], force: boolean): Promise<void> {
+    const { problemOfCommits } = await import('../src/template/git.ts')
+    const { errors } = await import('../src/errors.ts')
+    const { writeFiles } = await import('../src/process/write-files.ts')
+    const problem = force ? undefined : problemOfCommits(root)
+    if (problem) throw errors.UNCOMMITTED(problem)
+    const written = changes.flatMap(({ path, text, executable = false }) =>
+      text === undefined ? [] : [{ path: join(root, path), text, executable }],
+    )
+    writeFiles(written, true)
+    for (const { path, state } of changes) if (state === 'deleted') rmSync(join(root, path))
+  }
+
+  private async adopt(root: string, text: string): Promise<UpgradeResult> {
+    const { readAnswers } = await import('../src/template/answers.ts')
+    const { basename } = await import('node:path')
+    const { kit } = await import('../src/process/kit.ts')
+    const { serviceFiles } = await import('../src/template/service-files.ts')
+    const { remember } = await import('../src/template/remembered.ts')
+    const { writeFiles } = await import('../src/process/write-files.ts')
+    const answers: Answers | string = readAnswers(nameIn(root) ?? basename(root), text)
+    if (typeof answers === 'string') return this.error(answers, { exit: 2 })
+    const { version } = kit()
+    const kept = remember(version, answers, await serviceFiles(answers))
+    writeFiles([{ ...kept, path: join(root, kept.path) }], true)
+    this.log('wrote %s', kept.path)
+    return { from: version, to: version, changes: [] }
+  }
+
+  private async status(folders: readonly string[]): Promise<Drift[]> {
+    const roots =
+      folders.length > 0 ? folders.map((folder) => resolve(folder)) : [this.locate().root]
+    const found: Drift[] = []
+    for (const root of roots) found.push(await this.driftOf(root))
+    const rows = found.map(({ folder, version, behind, edited, problem }) => [
+      folder,
+      version ?? '-',
+      problem ?? (behind ? 'behind' : 'up to date'),
+      problem ? '' : `${edited} edited`,
+    ])
+    this.log('%s', formatTable(rows))
+    if (found.some(({ problem }) => problem)) process.exitCode = 1
+    return found
+  }
+
+  private async driftOf(root: string): Promise<Drift> {
+    const { readRemembered } = await import('../src/template/remembered.ts')
+    const folder = relative(process.cwd(), root) || '.'
+    try {
+      const remembered = readRemembered(root)
+      const { version, changes } = await this.plan(root, remembered)
+      const edited = Object.entries(remembered.files).filter(([path, text]) => {
+        const file = join(root, path)
+        return !existsSync(file) || readFileSync(file, 'utf8') !== text
+      })
+      const behind = remembered.version !== version || changes.length > 0
+      return { folder, version: remembered.version, behind, edited: edited.length }
+    } catch (error) {
+      const { message } = error as Error
+      return { folder, version: null, behind: null, edited: 0, problem: message }
+    }
+  }
+}
+
+function nameIn(root: string): string | undefined {
+  try {
+    return JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).name
+  } catch {
+    return undefined
+  }
+}

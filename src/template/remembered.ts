@@ -1,0 +1,47 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { errors } from '../errors.ts'
+import type { Answers } from './answers.ts'
+import type { TemplateFile } from './template-files.ts'
+
+/** Where a service keeps what it was made from. */
+export const REMEMBERED = '.plinth/template.json'
+
+/** What a service was made from, and last upgraded to. */
+export interface Remembered {
+  /** Of the kit whose template it was. */
+  readonly version: string
+  readonly answers: Answers
+  /** What the template wrote, by path: what is changed since then is the team's. */
+  readonly files: Readonly<Record<string, string>>
+}
+
+export function remember(
+  version: string,
+  answers: Answers,
+  files: readonly TemplateFile[],
+): TemplateFile {
+  const known = Object.fromEntries(files.map(({ path, text }) => [path, text]))
+  const remembered: Remembered = { version, answers, files: known }
+  const text = `${JSON.stringify(remembered, null, 2)}\n`
+  return { path: REMEMBERED, text, executable: false }
+}
+
+/** @throws {PlinthError} TEMPLATE_UNKNOWN */
+export function readRemembered(root: string): Remembered {
+  let read: Partial<Remembered>
+  try {
+    read = JSON.parse(readFileSync(join(root, REMEMBERED), 'utf8'))
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException
+    throw errors.TEMPLATE_UNKNOWN.with(
+      { cause },
+      root,
+      code === 'ENOENT' ? 'it is not there' : message,
+    )
+  }
+  const { version, answers, files } = read
+  if (typeof version !== 'string' || typeof answers?.name !== 'string' || typeof files !== 'object')
+    throw errors.TEMPLATE_UNKNOWN(root, 'it has no version, answers and files')
+  return { version, answers, files }
+}

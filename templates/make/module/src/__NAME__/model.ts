@@ -1,0 +1,11 @@
+import { defineModel, Type } from 'plinth'
+
+/** After a change: bin/manage makemigrations. */
+export const __ONE_PASCAL__ = defineModel('__ONE_SNAKE__', {
+  columns: {
+    id: Type.Integer({ minimum: 1 }),
+    name: Type.String({ minLength: 1, maxLength: 100 }),
+  },
+  generated: ['id'],
+  audit: true,
+})

@@ -1,0 +1,161 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { kit } from '../../src/process/kit.ts'
+import { manage } from '../helpers/manage.ts'
+import { run } from '../helpers/pack.ts'
+
+t.setTimeout(150_000)
+
+const GIT = {
+  GIT_AUTHOR_NAME: 'Ann',
+  GIT_AUTHOR_EMAIL: 'ann@example.com',
+  GIT_COMMITTER_NAME: 'Ann',
+  GIT_COMMITTER_EMAIL: 'ann@example.com',
+}
+
+class Made {
+  readonly #t: Test
+  readonly folder: string
+
+  constructor(t: Test, folder: string) {
+    this.#t = t
+    this.folder = folder
+  }
+
+  manage(...args: string[]) {
+    return manage(this.#t, args, { service: this.folder, cwd: this.folder, env: GIT })
+  }
+
+  read(path: string): string {
+    return readFileSync(join(this.folder, path), 'utf8')
+  }
+
+  write(path: string, change: (text: string) => string): void {
+    writeFileSync(join(this.folder, path), change(this.read(path)))
+  }
+
+  /** As if the template had had this, and the service had been made from it. */
+  wasMadeWith(path: string, change: (text: string) => string): void {
+    this.write(path, change)
+    this.write('.plinth/template.json', (text) => {
+      const remembered = JSON.parse(text)
+      remembered.files[path] = change(remembered.files[path])
+      return JSON.stringify(remembered)
+    })
+  }
+
+  wasMadeBy(version: string): void {
+    this.write('.plinth/template.json', (text) => JSON.stringify({ ...JSON.parse(text), version }))
+  }
+
+  async commit(): Promise<void> {
+    const options = { cwd: this.folder, env: { ...process.env, ...GIT } }
+    await run('git', ['add', '--all'], options)
+    await run('git', ['commit', '--quiet', '-m', 'Ours'], options)
+  }
+}
+
+async function newService(t: Test): Promise<Made> {
+  const cwd = mkdtempSync(join(tmpdir(), 'plinth-upgrade-'))
+  t.teardown(() => rmSync(cwd, { recursive: true }))
+  const made = await manage(t, ['new', 'shop', '--yes'], { cwd, env: GIT })
+  t.equal(made.code, 0, made.stderr)
+  return new Made(t, join(cwd, 'shop'))
+}
+
+t.test('a new service is up to date', async (t) => {
+  const shop = await newService(t)
+  t.match(await shop.manage('upgrade', '--check'), { code: 0, stdout: '', stderr: /up to date/ })
+  t.match(await shop.manage('upgrade'), { code: 0, stdout: '' })
+})
+
+t.test('what the template has changed comes, what the team has changed stays', async (t) => {
+  const shop = await newService(t)
+  const today = shop.read('tsconfig.json')
+  shop.wasMadeWith('tsconfig.json', (text) => text.replace('"strict": true', '"strict": false'))
+  shop.wasMadeWith('bin/manage', (text) => text.replace('exec ', ''))
+  shop.wasMadeBy('0.0.1')
+  shop.write('tsconfig.json', (text) => text.replace('"test"]', '"test", "tools"]'))
+  shop.write('src/notes/model.ts', (text) => `${text}// ours\n`)
+  await shop.commit()
+
+  const checked = await shop.manage('upgrade', '--check')
+  t.match(checked, { code: 1, stdout: 'changed  bin/manage\nchanged  tsconfig.json\n' })
+  const [dry] = await shop
+    .manage('upgrade', '--dry-run', '--json')
+    .then((told) => [JSON.parse(told.stdout)])
+  t.match(dry, { from: '0.0.1', to: kit().version })
+  t.match(shop.read('tsconfig.json'), '"strict": false', 'nothing is written yet')
+
+  t.equal((await shop.manage('upgrade')).code, 0)
+  t.equal(shop.read('tsconfig.json'), today.replace('"test"]', '"test", "tools"]'))
+  t.match(shop.read('bin/manage'), 'exec ')
+  t.match(shop.read('src/notes/model.ts'), '// ours')
+  await shop.commit()
+  t.match(
+    await shop.manage('upgrade'),
+    { code: 0, stdout: '', stderr: /up to date/ },
+    'a second one',
+  )
+})
+
+t.test('where both have changed the same lines the exit code is 1', async (t) => {
+  const shop = await newService(t)
+  shop.wasMadeWith('tsconfig.json', (text) => text.replace('"strict": true', '"strict": false'))
+  shop.write('tsconfig.json', (text) => text.replace('"strict": false', '"strict": "ours"'))
+  await shop.commit()
+  const upgraded = await shop.manage('upgrade')
+  t.match(upgraded, {
+    code: 1,
+    stdout: /^conflict tsconfig\.json: 1 place/,
+    stderr: /1 files have <<<<<<</,
+  })
+  t.match(
+    shop.read('tsconfig.json'),
+    /<<<<<<< the service\n.*"ours".*\n\|{7}.*\n.*false.*\n={7}\n.*true/,
+  )
+})
+
+t.test('what it refuses changes nothing', async (t) => {
+  const shop = await newService(t)
+  shop.wasMadeWith('tsconfig.json', (text) => text.replace('"strict": true', '"strict": false'))
+  await shop.commit()
+  shop.write('README.md', () => 'not committed')
+  const dirty = await shop.manage('upgrade')
+  t.match(dirty, { code: 1, stderr: /UNCOMMITTED.*README\.md/ })
+  t.match(shop.read('tsconfig.json'), '"strict": false')
+  t.equal((await shop.manage('upgrade', '--force')).code, 0)
+  t.match(shop.read('tsconfig.json'), '"strict": true')
+
+  shop.wasMadeBy('99.0.0')
+  t.match(await shop.manage('upgrade'), { code: 1, stdout: '', stderr: /TEMPLATE_NEWER.*99\.0\.0/ })
+  for (const text of ['{', '{}', '[]']) {
+    shop.write('.plinth/template.json', () => text)
+    t.match(await shop.manage('upgrade'), { code: 1, stdout: '', stderr: /TEMPLATE_UNKNOWN/ })
+  }
+  rmSync(join(shop.folder, '.plinth'), { recursive: true })
+  t.match(await shop.manage('upgrade', '--check'), { code: 1, stderr: /TEMPLATE_UNKNOWN.*--adopt/ })
+  for (const answers of ['database=oracle', 'colour=red'])
+    t.match(await shop.manage('upgrade', '--adopt', answers), { code: 2, stdout: '' })
+  t.equal((await shop.manage('upgrade', '--adopt', 'auth=none,database=sqlite')).code, 0)
+  t.equal((await shop.manage('upgrade', '--check')).code, 0)
+  t.match(await shop.manage('upgrade', 'folder'), { code: 2, stdout: '' })
+})
+
+t.test('--status tells of many services', async (t) => {
+  const [one, other] = [await newService(t), await newService(t)]
+  other.wasMadeBy('0.0.1')
+  other.write('tsconfig.json', (text) => `${text}\n`)
+  rmSync(join(one.folder, '.plinth'), { recursive: true })
+  const folders = [one.folder, other.folder]
+  const told = await one.manage('upgrade', '--status', '--json', ...folders)
+  t.equal(told.code, 1, 'one cannot be told')
+  t.match(JSON.parse(told.stdout), [
+    { version: null, behind: null, problem: /cannot be read/ },
+    { version: '0.0.1', behind: true, edited: 1 },
+  ])
+  const printed = await one.manage('upgrade', '--status', other.folder)
+  t.match(printed, { code: 0, stdout: /0\.0\.1 {2}behind {2}1 edited\n$/ })
+})
