@@ -9,7 +9,7 @@ import { commands } from './prepare.ts'
 import { startServer } from './server.ts'
 
 /** More than either side keeps: each comes as one that is not known. */
-const MANY = 3000
+const MANY = 6000
 
 /**
  * Loads a route for whoever has a token, in a service with plinth/plugins/bearer and by @fastify/jwt by hand, and one with three

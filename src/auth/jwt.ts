@@ -9,7 +9,7 @@ import type { JwtAlgorithm, JwtKey, JwtKeys } from './jwt-keys.ts'
 const MAX_LENGTH = 8192
 const MAX_KID = 256
 /** How many verified tokens are known again. */
-const KNOWN = 1000
+const KNOWN = 5000
 
 /** What a token says (RFC 7519, 4.1), verified; frozen, since requests with the same token share it. */
 export interface JwtClaims {
