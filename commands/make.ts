@@ -1,6 +1,7 @@
-import { relative } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import * as Args from '@oclif/core/args'
 import * as Flags from '@oclif/core/flags'
+import { problemOfName } from '../src/template/answers.ts'
 import { KINDS, type Kind, problemOfMade } from '../src/template/make.ts'
 import { BaseCommand } from './_base.ts'
 
@@ -19,6 +20,7 @@ export default class Make extends BaseCommand {
     '<%= config.bin %> make module orders',
     '<%= config.bin %> make resource orders/approve',
     '<%= config.bin %> make command orders/export --dry-run',
+    '<%= config.bin %> make plugin sms-gate --package',
   ]
   static override enableJsonFlag = true
   static override args = {
@@ -30,6 +32,12 @@ export default class Make extends BaseCommand {
     }),
   }
   static override flags = {
+    package: Flags.boolean({ description: 'plugin: as a package, for many services' }),
+    in: Flags.string({
+      helpValue: 'FOLDER',
+      description: 'the folder of the package; default: packages/ and its name',
+      dependsOn: ['package'],
+    }),
     'dry-run': Flags.boolean({ description: 'write nothing, and list what would be written' }),
   }
 
@@ -37,11 +45,13 @@ export default class Make extends BaseCommand {
     const { args, flags } = await this.parse(Make)
     const kind = args.kind as Kind
     const { root } = this.locate()
-    const problem = problemOfMade(kind, args.name)
+    const problem = problemOfMade(kind, args.name) ?? this.problemOfPackage(kind, args.name, flags)
     if (problem) return this.error(problem, { exit: 2 })
-    const { make } = await import('../src/template/make.ts')
+    const { make, makePackage } = await import('../src/template/make.ts')
     const { writeFiles } = await import('../src/process/write-files.ts')
-    const { created, changed, todo } = make(kind, args.name, root)
+    const { created, changed, todo } = flags.package
+      ? makePackage(args.name, resolve(flags.in ?? join(root, 'packages', args.name)), root)
+      : make(kind, args.name, root)
     if (!flags['dry-run']) {
       // First, as it fails where one is there.
       writeFiles(created, false)
@@ -55,5 +65,10 @@ export default class Make extends BaseCommand {
     for (const path of result.changed) this.log('%s %s', would ? 'would change' : 'changed', path)
     for (const line of todo) this.logToStderr(`to do: ${line}`)
     return result
+  }
+
+  private problemOfPackage(kind: Kind, name: string, flags: { package: boolean }) {
+    if (!flags.package) return undefined
+    return kind === 'plugin' ? problemOfName(name) : '--package is for a plugin'
   }
 }

@@ -1,5 +1,5 @@
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { ServiceDefinition } from '../src/define-service.ts'
 import { createApp } from '../src/service.ts'
@@ -125,26 +125,56 @@ import sms from 'sms-plugin'
 export default defineService({ name: 'bank', modules: {}, plugins: [sms(), sms({ name: 'alerts' })] })
 `
 
+const EMPTY = `
+import { defineService } from 'plinth'
+
+export default defineService({ name: 'author', modules: {} })
+`
+
+const MADE_ONCE = EMPTY.replace('modules: {}', 'modules: {}, plugins: [smsGate()]')
+const MADE_TWICE = EMPTY.replace(
+  'modules: {}',
+  "modules: {}, plugins: [smsGate(), smsGate({ name: 'alerts' })]",
+)
+
 const folder = t.testdir()
 let tarball = ''
+let madeTarball = ''
 
 t.before(async () => {
   for (const [path, text] of Object.entries(PACKAGE)) {
     mkdirSync(dirname(join(folder, 'source', path)), { recursive: true })
     writeFileSync(join(folder, 'source', path), text)
   }
-  await run('npm', ['pack', '--pack-destination', folder], { cwd: join(folder, 'source') })
-  tarball = join(folder, 'sms-plugin-1.0.0.tgz')
+  tarball = await packOf(join(folder, 'source'), 'sms-plugin-1.0.0.tgz')
+  const author = join(folder, 'author')
+  mkdirSync(join(author, 'src'), { recursive: true })
+  writeFileSync(join(author, 'src/service.ts'), EMPTY)
+  const made = await manage(t, ['make', 'plugin', 'sms-gate', '--package'], { service: author })
+  t.equal(made.code, 0, made.stderr)
+  madeTarball = await packOf(join(author, 'packages/sms-gate'), 'sms-gate-0.1.0.tgz')
 })
 
-/** A service with the packed plugin among its packages. */
-async function createShop(t: Test, text: string, url: string) {
+async function packOf(source: string, file: string): Promise<string> {
+  await run('npm', ['pack', '--pack-destination', folder], { cwd: source })
+  return join(folder, file)
+}
+
+/** A service with a packed plugin among its packages. */
+async function createShop(t: Test, text: string, url: string, packed = tarball) {
   const service = writeService(t, { 'src/service.ts': text })
-  const unpacked = join(service, 'node_modules')
-  mkdirSync(unpacked)
-  await run('tar', ['-xzf', tarball, '-C', unpacked])
-  cpSync(join(unpacked, 'package'), join(unpacked, 'sms-plugin'), { recursive: true })
-  const env = { DATABASE_URL: url, SMS_SENDER: 'us', ALERTS_SMS_SENDER: 'alarm', NODE_ENV: 'test' }
+  const modules = join(service, 'node_modules')
+  const plugin = join(modules, basename(packed).replace(/-[\d.]+tgz$/, ''))
+  mkdirSync(plugin, { recursive: true })
+  await run('tar', ['-xzf', packed, '-C', plugin, '--strip-components=1'])
+  const env = {
+    DATABASE_URL: url,
+    SMS_SENDER: 'us',
+    ALERTS_SMS_SENDER: 'alarm',
+    SMS_GATE_SOURCE: 'shop',
+    ALERTS_SMS_GATE_SOURCE: 'alarm',
+    NODE_ENV: 'test',
+  }
   return { service, env, run: (...args: string[]) => manage(t, args, { service, env }) }
 }
 
@@ -229,5 +259,54 @@ for (const { name, url } of databaseDrivers) {
     })
     t.match(await run('sms', 'count'), { code: 0, stdout: '2\n' })
     t.match(await run('config', '--json'), { code: 0, stdout: /"ALERTS_SMS_SENDER"/ })
+  })
+
+  t.test(`what manage make plugin --package makes is used by two services: ${name}`, async (t) => {
+    for (const text of [MADE_ONCE, MADE_TWICE]) {
+      await t.test(text === MADE_ONCE ? 'once' : 'twice', async (t) => {
+        const where = name === 'sqlite' ? `sqlite:${join(t.testdir(), 'shop.db')}` : await url(t)
+        const { service, env, run } = await createShop(
+          t,
+          `import { smsGate } from 'sms-gate'\n${text}`,
+          where,
+          madeTarball,
+        )
+        t.match(await run('makemigrations', '--plugin', 'sms-gate', '--check'), {
+          code: 0,
+          stdout: 'no changes\n',
+        })
+        t.match(await run('migrate'), { code: 0, stdout: /^applied sms-gate\/0001_create_entry / })
+        t.match(await run('seed'), {
+          code: 0,
+          stdout: /^sms-gate\/01_entries: 1 rows, 1 of them new/,
+        })
+        const module: { default: ServiceDefinition } = await import(join(service, 'src/service.ts'))
+        const app = await createApp(module.default, {
+          root: service,
+          env: { ...env, METRICS: 'true' },
+          logger: false,
+        })
+        t.teardown(() => app.close())
+        const add = async (at: string) => {
+          const answer = await app.inject({ method: 'POST', url: at, payload: { text: 'hi' } })
+          t.equal(answer.statusCode, 201, answer.body)
+          return answer.json().data.source
+        }
+        t.equal(await add('/sms-gate'), 'shop')
+        const { checks } = (await app.inject('/readyz')).json().data
+        const metrics = (await app.inject('/metrics')).body
+        t.match(checks, { 'sms-gate': { ok: true } })
+        t.match(metrics, /^sms_gate_added_total 1$/m)
+        if (text === MADE_TWICE) {
+          t.equal(await add('/alerts/sms-gate'), 'alarm')
+          t.match(checks, { alerts: { ok: true } })
+          t.match(metrics, /^alerts_added_total 0$/m)
+        }
+        t.match(await run('sms-gate', 'count', '--json'), {
+          code: 0,
+          stdout: `{\n  "entries": ${text === MADE_TWICE ? 3 : 2}\n}\n`,
+        })
+      })
+    }
   })
 }

@@ -37,10 +37,10 @@ const LONGEST = 42
 /** Whose code a service would shadow, or be. */
 const TAKEN = new Set(['plinth', 'fastify', 'node', 'test'])
 
-/** What is wrong with a name; undefined: nothing. */
+/** What is wrong with the name of a service, or of a package of a plugin; undefined: nothing. */
 export function problemOfName(name: string): string | undefined {
   if (!NAME.test(name) || name.length > LONGEST)
-    return `${JSON.stringify(name)} is no name of a service: lower case letters and digits in words joined by -, at most ${LONGEST}, the first one a letter`
+    return `${JSON.stringify(name)} is no name of a package: lower case letters and digits in words joined by -, at most ${LONGEST}, the first one a letter`
   return TAKEN.has(name) ? `${name} is the name of a package that a service has` : undefined
 }
 

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
+import { kit } from '../process/kit.ts'
 import type { NewFile } from '../process/write-files.ts'
 import { addImport, addItem } from './edit-source.ts'
 import { templateFiles } from './template-files.ts'
@@ -54,6 +55,35 @@ export function make(kind: Kind, name: string, root: string): Made {
   const edits = new Edits(root)
   EDITS[kind]?.(edits, names)
   return { created, changed: edits.files, todo: [...edits.todo, ...(NEXT[kind]?.(names) ?? [])] }
+}
+
+/**
+ * Writes nothing: tells what would be a plugin for many services. No service lists it yet, as it would not start before the
+ * package is installed.
+ *
+ * @param folder of the package
+ * @param root the folder of the service that asks
+ */
+export function makePackage(name: string, folder: string, root: string): Made {
+  const { version, peerDependencies } = kit()
+  const names = namesOf('plugin', name, root)
+  const versions = {
+    PLINTH_VERSION: `^${version}`,
+    FASTIFY_VERSION: peerDependencies.fastify as string,
+  }
+  const created = templateFiles('package', {}, { ...names, ...versions })
+  const from = relative(root, folder)
+  // A link to what lies elsewhere would not find the packages of the service.
+  const install = from.startsWith('..') ? `--install-links ${from}` : `./${from}`
+  return {
+    created: created.map((file) => ({ ...file, path: join(folder, file.path) })),
+    changed: [],
+    todo: [
+      `npm install ${install}`,
+      `add ${names.CAMEL}() to plugins of defineService in src/service.ts: import { ${names.CAMEL} } from '${name}'`,
+      'bin/manage migrate',
+    ],
+  }
 }
 
 type Names = ReturnType<typeof namesOf>

@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { KINDS } from '../../src/template/make.ts'
@@ -97,6 +98,9 @@ t.test('wrong usage', async (t) => {
     ['command', 'a//b'],
     ['view', 'orders'],
     ['module'],
+    ['module', 'orders', '--package'],
+    ['plugin', 'fastify', '--package'],
+    ['plugin', 'sms-gate', '--in', 'elsewhere'],
   ])
     t.match(await make(t, folder, ...args), { code: 2, stdout: '' }, args.join(' '))
   t.strictSame(everything(folder), before)
@@ -108,3 +112,51 @@ t.test('seeds are numbered on', async (t) => {
   writeFileSync(join(folder, 'seeds/09_more.ts'), '')
   t.match(await make(t, folder, 'seed', 'customers'), { stdout: 'wrote seeds/10_customers.ts\n' })
 })
+
+t.test(
+  'a plugin for many services is a package, which no service lists before it is installed',
+  async (t) => {
+    const folder = writeService(t, { 'src/service.ts': SERVICE })
+    const before = everything(folder)
+    t.match(await make(t, folder, 'plugin', 'sms-gate', '--package', '--dry-run'), {
+      code: 0,
+      stdout: /^would write packages\/sms-gate\/index\.js$/m,
+    })
+    t.strictSame(everything(folder), before)
+    const made = await make(t, folder, 'plugin', 'sms-gate', '--package', '--json')
+    t.equal(made.code, 0, made.stderr)
+    const { created, changed, todo } = JSON.parse(made.stdout)
+    t.strictSame(
+      Object.keys(everything(folder)).sort(),
+      [...Object.keys(before), ...created].sort(),
+    )
+    t.strictSame(changed, [])
+    t.strictSame(todo, [
+      'npm install ./packages/sms-gate',
+      "add smsGate() to plugins of defineService in src/service.ts: import { smsGate } from 'sms-gate'",
+      'bin/manage migrate',
+    ])
+    const after = everything(folder)
+    t.match(await make(t, folder, 'plugin', 'sms-gate', '--package'), {
+      code: 1,
+      stdout: '',
+      stderr: /FILE_EXISTS/,
+    })
+    t.strictSame(everything(folder), after)
+
+    const elsewhere = mkdtempSync(join(tmpdir(), 'plinth-make-'))
+    t.teardown(() => rmSync(elsewhere, { recursive: true }))
+    const told = await make(
+      t,
+      folder,
+      'plugin',
+      'sms-gate',
+      '--package',
+      '--in',
+      elsewhere,
+      '--json',
+    )
+    t.match(JSON.parse(told.stdout).todo[0], /^npm install --install-links \.\.\//)
+    t.equal(everything(elsewhere)['index.js'], after['packages/sms-gate/index.js'])
+  },
+)

@@ -230,6 +230,7 @@ t.test(
         'task notes/remind-all',
         'model notes/tag',
         'plugin sms-gate',
+        'plugin audit-trail --package',
         'command notes/export',
         'command reindex',
         'api billing',
