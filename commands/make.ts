@@ -58,7 +58,7 @@ export default class Make extends BaseCommand {
       writeFiles(changed, true)
     }
     const shown = (files: readonly { path: string }[]) =>
-      files.map(({ path }) => relative(process.cwd(), path))
+      files.map(({ path }) => relative(root, path))
     const result = { created: shown(created), changed: shown(changed), todo: [...todo] }
     const would = flags['dry-run']
     for (const path of result.created) this.log('%s %s', would ? 'would write' : 'wrote', path)

@@ -209,8 +209,9 @@ class Supervisor {
   #afterExit(member: Member, code: number | null, signal: string | null): void {
     const { pid } = member.worker.process
     if (this.#isEnding) {
-      // One that has just been started has not come as far as to end in order.
-      if (code !== 0 && hasServed(member)) this.#code = 1
+      // One that has just been started has not come as far as to end in order, and one whose files have changed need not.
+      const isHurried = this.#group.watch !== undefined && member.state === 'ending'
+      if (code !== 0 && hasServed(member) && !isHurried) this.#code = 1
       if (this.#members.size === 0) this.#ended.resolve(this.#code)
       return
     }
