@@ -1,7 +1,10 @@
 import { requirePackages } from '../src/plugin-guards.ts'
-import { type Answers, DEFAULTS } from '../src/template/answers.ts'
-
-type Asked = Omit<Answers, 'name'>
+import {
+  type Answers,
+  DEFAULTS,
+  isKnownToBlueking,
+  problemOfAppCode,
+} from '../src/template/answers.ts'
 
 const QUESTIONS = {
   database: {
@@ -15,6 +18,13 @@ const QUESTIONS = {
     message: 'Cached results and tasks in Redis?',
     options: [
       { value: false, label: 'No', hint: 'in the memory of each process' },
+      { value: true, label: 'Yes' },
+    ],
+  },
+  tasks: {
+    message: 'A first task, and a process that runs tasks?',
+    options: [
+      { value: false, label: 'No' },
       { value: true, label: 'Yes' },
     ],
   },
@@ -48,21 +58,30 @@ const QUESTIONS = {
       { value: true, label: 'Yes' },
     ],
   },
+  blueking: {
+    message: 'An app_desc.yaml for a BlueKing PaaS?',
+    options: [
+      { value: false, label: 'No' },
+      { value: true, label: 'Yes' },
+    ],
+  },
 } as const
 
 /**
- * Asks on the terminal.
+ * Asks on the terminal what is not told.
  *
- * @returns undefined: it was broken off
+ * @returns what is told and what is answered; undefined: it was broken off
  * @throws {PlinthError} PACKAGE_MISSING
  */
 export async function askAnswers(
-  keys: readonly (keyof Asked)[],
-): Promise<Partial<Asked> | undefined> {
+  name: string,
+  told: Partial<Answers>,
+): Promise<Partial<Answers> | undefined> {
   requirePackages('manage new', ['@clack/prompts'])
-  const { isCancel, select } = await import('@clack/prompts')
-  const answers: Record<string, unknown> = {}
-  for (const key of keys) {
+  const { isCancel, select, text } = await import('@clack/prompts')
+  const answers: Record<string, unknown> = { ...told }
+  for (const key of Object.keys(QUESTIONS) as (keyof typeof QUESTIONS)[]) {
+    if (key in told || (key === 'tasks' && !answers.redis)) continue
     const { message, options } = QUESTIONS[key]
     const answer = await select({
       message,
@@ -72,6 +91,16 @@ export async function askAnswers(
     })
     if (isCancel(answer)) return undefined
     answers[key] = answer
+  }
+  if (isKnownToBlueking(answers) && !('appCode' in told)) {
+    const appCode = await text({
+      message: 'What does BlueKing call the application (its app code)?',
+      initialValue: name,
+      validate: (value) => problemOfAppCode(value ?? ''),
+      output: process.stderr,
+    })
+    if (isCancel(appCode)) return undefined
+    answers.appCode = appCode
   }
   return answers
 }

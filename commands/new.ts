@@ -9,6 +9,7 @@ import {
   DATABASES,
   DEFAULTS,
   problemOfName,
+  settle,
 } from '../src/template/answers.ts'
 import { canAsk } from './_ask.ts'
 import { BaseCommand } from './_base.ts'
@@ -19,6 +20,9 @@ interface NewResult {
   /** Whether it is a git repository with a first commit. */
   committed: boolean
 }
+
+/** What the flags say; undefined: nothing. */
+type Told = { [Question in keyof Answers]?: Answers[Question] | undefined }
 
 export default class New extends BaseCommand {
   static override summary = 'Make a new service'
@@ -42,6 +46,10 @@ export default class New extends BaseCommand {
       allowNo: true,
       description: 'cached results and tasks of all processes in Redis; default no',
     }),
+    tasks: Flags.boolean({
+      allowNo: true,
+      description: 'a first task with a schedule, and a process that runs tasks; default no',
+    }),
     auth: Flags.string({
       options: AUTHS,
       description:
@@ -58,6 +66,14 @@ export default class New extends BaseCommand {
     kubernetes: Flags.boolean({
       allowNo: true,
       description: 'manifests of Kubernetes; default no',
+    }),
+    blueking: Flags.boolean({
+      allowNo: true,
+      description: 'an app_desc.yaml for a BlueKing PaaS; default no',
+    }),
+    'app-code': Flags.string({
+      helpValue: 'CODE',
+      description: 'with --auth bk or --blueking: what BlueKing calls it; default: the name',
     }),
     in: Flags.string({ helpValue: 'FOLDER', description: 'the folder to make; default: the name' }),
     git: Flags.boolean({ allowNo: true, default: true, description: 'with a first commit' }),
@@ -76,11 +92,10 @@ export default class New extends BaseCommand {
     const folder = resolve(flags.in ?? args.name)
     const { errors } = await import('../src/errors.ts')
     if (isTaken(folder)) throw errors.FILE_EXISTS(folder, 'say another folder with --in')
-    const { database, redis, auth, ci, docker, kubernetes } = flags
-    const answers = await this.complete(
-      { name: args.name, database, redis, auth, ci, docker, kubernetes } as Partial<Answers>,
-      flags.yes,
-    )
+    const { database, redis, tasks, auth, ci, docker, kubernetes, blueking } = flags
+    const appCode = flags['app-code']
+    const told = { database, redis, tasks, auth, ci, docker, kubernetes, blueking, appCode }
+    const answers = await this.complete(args.name, told as Told, flags.yes)
     const { serviceFiles, settingsOf } = await import('../src/template/service-files.ts')
     const { remember } = await import('../src/template/remembered.ts')
     const { kit } = await import('../src/process/kit.ts')
@@ -104,21 +119,24 @@ export default class New extends BaseCommand {
   }
 
   /** Asks on a terminal what is not told. */
-  private async complete(told: Partial<Answers>, yes: boolean): Promise<Answers> {
-    const known = Object.fromEntries(
+  private async complete(name: string, told: Told, yes: boolean): Promise<Answers> {
+    let known = Object.fromEntries(
       Object.entries(told).filter(([, value]) => value !== undefined),
-    )
-    const open = Object.keys(DEFAULTS).filter((key) => !(key in known))
-    if (yes || open.length === 0) return { ...DEFAULTS, ...known } as Answers
-    if (!canAsk())
-      return this.error(
-        `There is no terminal to ask on: add --yes for the defaults, or say ${open.map((key) => `--${key}`).join(', ')}`,
-        { exit: 2 },
-      )
-    const { askAnswers } = await import('./_questions.ts')
-    const answered = await askAnswers(open as (keyof typeof DEFAULTS)[])
-    if (!answered) return this.error('Nothing has been made', { exit: 1 })
-    return { ...known, ...answered } as Answers
+    ) as Partial<Answers>
+    const open = Object.keys(DEFAULTS).filter((key) => key !== 'appCode' && !(key in known))
+    if (!yes && open.length > 0) {
+      if (!canAsk())
+        return this.error(
+          `There is no terminal to ask on: add --yes for the defaults, or say ${open.map((key) => `--${key}`).join(', ')}`,
+          { exit: 2 },
+        )
+      const { askAnswers } = await import('./_questions.ts')
+      const answered = await askAnswers(name, known)
+      if (!answered) return this.error('Nothing has been made', { exit: 1 })
+      known = answered
+    }
+    const answers = settle(name, known)
+    return typeof answers === 'string' ? this.error(answers, { exit: 2 }) : answers
   }
 
   private async commit(folder: string): Promise<boolean> {

@@ -5,11 +5,17 @@ export interface Answers {
   readonly database: Database
   /** Results and tasks of all processes in one Redis. */
   readonly redis: boolean
+  /** A first task, which runs each night, and a process that runs tasks: in Redis. */
+  readonly tasks: boolean
   readonly auth: Auth
   readonly ci: Ci
   /** A Dockerfile, and a compose.yaml with all that the service needs. */
   readonly docker: boolean
   readonly kubernetes: boolean
+  /** An app_desc.yaml for a BlueKing PaaS. */
+  readonly blueking: boolean
+  /** What BlueKing calls the application; empty: it has nothing to do with it. */
+  readonly appCode: string
 }
 
 export const DATABASES = ['sqlite', 'mysql'] as const
@@ -26,10 +32,13 @@ export type Ci = (typeof CIS)[number]
 export const DEFAULTS: Omit<Answers, 'name'> = {
   database: 'sqlite',
   redis: false,
+  tasks: false,
   auth: 'none',
   ci: 'none',
   docker: false,
   kubernetes: false,
+  blueking: false,
+  appCode: '',
 }
 
 const NAME = /^[a-z][a-z0-9]*(?:-[a-z0-9]+)*$/
@@ -44,15 +53,49 @@ export function problemOfName(name: string): string | undefined {
   return TAKEN.has(name) ? `${name} is the name of a package that a service has` : undefined
 }
 
+const APP_CODE = /^[a-z][a-z0-9_-]{2,19}$/
+
+/** What is wrong with what BlueKing shall call the application; undefined: nothing. */
+export function problemOfAppCode(code: string): string | undefined {
+  return APP_CODE.test(code)
+    ? undefined
+    : `${JSON.stringify(code)} is no code of an application for BlueKing: 3 to 20 lower case letters, digits, - and _, the first one a letter`
+}
+
+/** Whether BlueKing knows the service, by its app code. */
+export const isKnownToBlueking = ({ auth, blueking }: Partial<Answers>): boolean =>
+  auth === 'bk' || blueking === true
+
+/**
+ * Adds to what is told what follows from it, and the defaults.
+ *
+ * @returns the answers, or what is wrong with them, in words
+ */
+export function settle(name: string, told: Partial<Answers>): Answers | string {
+  const answers = { ...DEFAULTS, redis: told.tasks ?? DEFAULTS.redis, ...told, name }
+  if (answers.tasks && !answers.redis)
+    return 'tasks are in Redis, where the process that runs them finds them: say redis, too'
+  if (!isKnownToBlueking(answers))
+    return answers.appCode === ''
+      ? answers
+      : 'an app code is for BlueKing: its login (auth bk), or its platform (blueking)'
+  const appCode = told.appCode ?? name
+  return problemOfAppCode(appCode) ?? { ...answers, appCode }
+}
+
 const YES_NO = ['true', 'false'] as const
 const KNOWN = {
   database: DATABASES,
   redis: YES_NO,
+  tasks: YES_NO,
   auth: AUTHS,
   ci: CIS,
   docker: YES_NO,
   kubernetes: YES_NO,
-} as const
+  blueking: YES_NO,
+  // Any text: `settle` looks at it.
+  appCode: undefined,
+} as const satisfies Record<keyof typeof DEFAULTS, readonly string[] | undefined>
 
 /**
  * Reads `database=mysql,auth=jwt`.
@@ -63,11 +106,11 @@ export function readAnswers(name: string, text: string): Answers | string {
   const told: Record<string, string | boolean> = {}
   for (const part of text.split(',').filter(Boolean)) {
     const [key = '', value = ''] = part.split('=')
-    const values = Object.hasOwn(KNOWN, key) ? KNOWN[key as keyof typeof KNOWN] : undefined
-    if (!values) return `${key} is no question; they are ${Object.keys(KNOWN).join(', ')}`
-    if (!(values as readonly string[]).includes(value))
-      return `${key} is one of ${values.join(', ')}`
+    if (!Object.hasOwn(KNOWN, key))
+      return `${key} is no question; they are ${Object.keys(KNOWN).join(', ')}`
+    const values: readonly string[] | undefined = KNOWN[key as keyof typeof KNOWN]
+    if (values?.includes(value) === false) return `${key} is one of ${values.join(', ')}`
     told[key] = values === YES_NO ? value === 'true' : value
   }
-  return { name, ...DEFAULTS, ...told }
+  return settle(name, told)
 }

@@ -35,7 +35,9 @@ export function packagesOf(answers: Answers, kit: Kit, plinth = `^${kit.version}
       ...pick(kit.devDependencies, TOOLS),
       ...pick(
         kit.peerDependencies,
-        answers.docker || answers.kubernetes ? ['pino-pretty', 'yaml'] : ['pino-pretty'],
+        answers.docker || answers.kubernetes || answers.blueking
+          ? ['pino-pretty', 'yaml']
+          : ['pino-pretty'],
       ),
     ]),
     // BullMQ brings it, and nothing needs it: docs/tasks.md.

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { errors } from '../errors.ts'
-import type { Answers } from './answers.ts'
+import { type Answers, DEFAULTS } from './answers.ts'
 import type { TemplateFile } from './template-files.ts'
 
 /** Where a service keeps what it was made from. */
@@ -43,5 +43,6 @@ export function readRemembered(root: string): Remembered {
   const { version, answers, files } = read
   if (typeof version !== 'string' || typeof answers?.name !== 'string' || typeof files !== 'object')
     throw errors.TEMPLATE_UNKNOWN(root, 'it has no version, answers and files')
-  return { version, answers, files }
+  // An older kit has not asked all of them.
+  return { version, answers: { ...DEFAULTS, ...answers }, files }
 }

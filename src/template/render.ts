@@ -6,7 +6,7 @@ export type Answered = Readonly<Record<string, string | boolean>>
 
 /**
  * Writes a file of a template. The lines between `// if auth=jwt` and `// end` are for who has answered so, those after
- * `// if auth` for who has answered anything but no and none; `#` and `<!-- -->` begin comments, too. `__NAME__` is what `names`
+ * `// if auth` for who has answered anything but no, none and nothing; `#` and `<!-- -->` begin comments, too. `__NAME__` is what `names`
  * has under NAME.
  *
  * @throws {Error} a mark that is left open, or is in another
@@ -27,7 +27,9 @@ export function render(text: string, answers: Answered, names: Readonly<Record<s
 }
 
 function fits(answer: string | boolean | undefined, wanted: string | undefined): boolean {
-  return wanted === undefined ? answer !== false && answer !== 'none' : answer === wanted
+  return wanted === undefined
+    ? answer !== false && answer !== 'none' && answer !== ''
+    : answer === wanted
 }
 
 /** Where a file of a template is written: npm leaves some names out of packages, and tools take others for their own. */

@@ -8,6 +8,7 @@ import { configOwners } from '../kit.ts'
 import { definePlugin } from '../plugin.ts'
 import { kit } from '../process/kit.ts'
 import { defineModule } from '../resource/module.ts'
+import { defineResource } from '../resource/resource.ts'
 import type { Answers } from './answers.ts'
 import { packagesOf } from './packages.ts'
 import { type TemplateFile, templateFiles } from './template-files.ts'
@@ -15,12 +16,13 @@ import { type TemplateFile, templateFiles } from './template-files.ts'
 /** Files that only some answers ask for. */
 const ONLY: Readonly<Record<string, (answers: Answers) => boolean>> = {
   '.github/workflows/ci.yml': ({ ci }) => ci === 'github',
+  'src/notes/report.ts': ({ tasks }) => tasks,
 }
 
 /** What the template writes for these answers, the `.env` and what is remembered excepted. @param plinth as in `packagesOf` */
 export async function serviceFiles(answers: Answers, plinth?: string): Promise<TemplateFile[]> {
-  const { name } = answers
-  const names = { NAME: name, SNAKE: name.replaceAll('-', '_') }
+  const { name, appCode } = answers
+  const names = { NAME: name, SNAKE: name.replaceAll('-', '_'), APP_CODE: appCode }
   const files = templateFiles('service', { ...answers }, names)
     .filter(({ path }) => ONLY[path]?.(answers) ?? true)
     .map((file) =>
@@ -37,10 +39,11 @@ export async function serviceFiles(answers: Answers, plinth?: string): Promise<T
 }
 
 /** What `manage deploy` would write. @throws {PlinthError} PACKAGE_MISSING */
-async function deployFiles(service: ServiceDefinition, { docker, kubernetes }: Answers) {
+async function deployFiles(service: ServiceDefinition, { docker, kubernetes, blueking }: Answers) {
   const targets: Target[] = [
     ...(docker ? (['docker', 'compose'] as const) : []),
     ...(kubernetes ? (['kubernetes'] as const) : []),
+    ...(blueking ? (['blueking'] as const) : []),
   ]
   if (targets.length === 0) return []
   const plan = planDeployment(service, '.')
@@ -53,7 +56,7 @@ function withPackages(text: string, answers: Answers, plinth: string | undefined
 }
 
 /** The `.env` of who has made the service: it is not in git, as are its secrets. */
-export function settingsOf({ name, database, auth }: Answers): TemplateFile {
+export function settingsOf({ name, database, auth, appCode }: Answers): TemplateFile {
   const secret = () => randomBytes(32).toString('hex')
   const lines = [
     ...(database === 'mysql'
@@ -62,13 +65,14 @@ export function settingsOf({ name, database, auth }: Answers): TemplateFile {
     ...(auth === 'jwt' ? [`JWT_KEY=${secret()}`, `JWT_AUDIENCE=${name}`] : []),
     ...(auth === 'session' ? [`SESSION_SECRET=${secret()}`] : []),
     ...(auth === 'bk' ? ['BK_LOGIN_URL=https://paas.example.com/login'] : []),
+    ...(appCode ? [`BKPAAS_APP_ID=${appCode}`] : []),
   ]
   const head = '# Of this machine alone; bin/manage config --example lists all that can be set.'
   return { path: '.env', text: `${[head, ...lines].join('\n')}\n`, executable: false }
 }
 
 /** The service once it is installed, as far as its settings and its deployment go. */
-async function serviceOf({ name, auth }: Answers): Promise<ServiceDefinition> {
+async function serviceOf({ name, auth, tasks }: Answers): Promise<ServiceDefinition> {
   const version = definePlugin({
     name: 'version',
     env: Type.Object({
@@ -77,8 +81,10 @@ async function serviceOf({ name, auth }: Answers): Promise<ServiceDefinition> {
     register() {},
   })
   const plugins = [version, ...(await PLUGINS[auth]())]
-  const notes = defineModule({ prefix: '/notes', resources: {} })
-  const processes = { web: 'manage serve', release: 'manage migrate' }
+  const report = defineResource({ summary: '', expose: false, task: {}, perform: () => null })
+  const notes = defineModule({ prefix: '/notes', resources: tasks ? { report } : {} })
+  const worker = tasks ? { worker: 'manage worker' } : {}
+  const processes = { web: 'manage serve', ...worker, release: 'manage migrate' }
   return defineService({ name, version: '0.1.0', modules: { notes }, plugins, processes })
 }
 

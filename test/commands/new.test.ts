@@ -80,9 +80,23 @@ t.test('what it cannot do it says, and writes nothing', async (t) => {
   t.match(open, {
     code: 2,
     stdout: '',
-    stderr: /no terminal.*--yes.*--database, --redis, --ci, --docker, --kubernetes/s,
+    stderr:
+      /no terminal.*--yes.*--database, --redis, --tasks, --ci, --docker, --kubernetes, --blueking/s,
   })
   t.match(await manage(t, ['new', 'billing', '--auth', 'ldap', '--yes'], { cwd }), { code: 2 })
+  for (const [flags, problem] of [
+    ['--tasks --no-redis', /tasks are in Redis/],
+    ['--app-code billing', /for BlueKing/],
+    ['--blueking --app-code 1', /"1" is no code/],
+    [`--auth bk --app-code ${'x'.repeat(21)}`, /3 to 20/],
+  ] as const)
+    t.match(
+      await manage(t, ['new', 'billing', '--yes', ...flags.split(' ')], { cwd }),
+      { code: 2, stdout: '', stderr: problem },
+      flags,
+    )
+  const long = await manage(t, ['new', 'x'.repeat(21), '--yes', '--blueking'], { cwd })
+  t.match(long, { code: 2, stdout: '' }, 'its name is too long for BlueKing')
   const dry = await manage(t, ['new', 'billing', '--yes', '--dry-run'], { cwd })
   t.match(dry, { code: 0, stdout: /^would write billing\/src\/service\.ts$/m })
 
@@ -128,7 +142,7 @@ t.test('on a terminal it asks what is not told', async (t) => {
   const program = ['sh', '-c', sized, 'sh', process.execPath, MANAGE]
   const terminal = startOnTerminal(
     t,
-    ['new', 'asked', '--no-git', '--ci', 'none', '--docker', '--no-kubernetes'],
+    ['new', 'asked', '--no-git', '--ci', 'none', '--docker', '--no-kubernetes', '--blueking'],
     {
       cwd,
       program,
@@ -137,7 +151,9 @@ t.test('on a terminal it asks what is not told', async (t) => {
   for (const [question, answer] of [
     [/Which database/, '\r'],
     [/in Redis/, '\x1b[B\r'],
+    [/A first task/, '\x1b[B\r'],
     [/users known/, '\x1b[B\r'],
+    [/app code/, '_2\r'],
   ] as const) {
     await terminal.until('stdout', question)
     terminal.type(answer)
@@ -147,10 +163,13 @@ t.test('on a terminal it asks what is not told', async (t) => {
     answers: {
       database: 'sqlite',
       redis: true,
+      tasks: true,
       auth: 'jwt',
       ci: 'none',
       docker: true,
       kubernetes: false,
+      blueking: true,
+      appCode: 'asked_2',
     },
   })
 
@@ -180,12 +199,16 @@ t.test(
       '--database',
       'mysql',
       '--redis',
+      '--tasks',
       '--auth',
       'jwt',
       '--ci',
       'github',
       '--docker',
       '--kubernetes',
+      '--blueking',
+      '--app-code',
+      'all_of_it',
     )
     await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline'], {
       cwd: all,
@@ -201,6 +224,7 @@ t.test(
           name,
           ...['--database', database, '--auth', auth],
           ...(index % 2 ? ['--redis'] : []),
+          ...(index % 4 === 2 ? ['--tasks'] : []),
           ...['--ci', index % 3 ? 'github' : 'none'],
         )
         symlinkSync(join(all, 'node_modules'), join(folder, 'node_modules'))
@@ -305,7 +329,7 @@ t.test(
       await own('db', 'create')
       t.teardown(() => own('db', 'drop', '--force'))
       await own('migrate')
-      for (const target of ['docker', 'compose', 'kubernetes'])
+      for (const target of ['docker', 'compose', 'kubernetes', 'blueking'])
         t.equal((await own('deploy', target)).stdout, 'no changes\n', `as manage deploy ${target}`)
       const checked = await own('check', '--json')
       t.strictSame(

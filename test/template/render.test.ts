@@ -1,5 +1,5 @@
 import t from 'tap'
-import { DEFAULTS, problemOfName } from '../../src/template/answers.ts'
+import { DEFAULTS, problemOfName, readAnswers, settle } from '../../src/template/answers.ts'
 import { placeOf, render } from '../../src/template/render.ts'
 
 const answers = { ...DEFAULTS }
@@ -57,5 +57,25 @@ t.test('names of services', (t) => {
     'x'.repeat(43),
   ])
     t.type(problemOfName(name), 'string', name)
+  t.end()
+})
+
+t.test('what is told brings what it needs, and is looked at', (t) => {
+  t.match(settle('shop', {}), { name: 'shop', redis: false, appCode: '' })
+  t.match(settle('shop', { tasks: true }), { redis: true })
+  t.match(settle('shop', { auth: 'bk' }), { appCode: 'shop' }, 'the name is its code')
+  t.match(settle('shop', { blueking: true, appCode: 'bk_shop' }), { appCode: 'bk_shop' })
+  for (const told of [
+    { tasks: true, redis: false },
+    { appCode: 'bk_shop' },
+    { blueking: true, appCode: 'BK' },
+  ])
+    t.type(settle('shop', told), 'string')
+  t.strictSame(
+    readAnswers('shop', 'database=mysql,auth=bk,tasks=true,appCode=bk_shop'),
+    settle('shop', { database: 'mysql', auth: 'bk', tasks: true, appCode: 'bk_shop' }),
+  )
+  for (const text of ['database=oracle', 'colour=red', 'redis=yes', 'auth=bk,appCode=B'])
+    t.type(readAnswers('shop', text), 'string', text)
   t.end()
 })

@@ -29,6 +29,9 @@ test('notes are written, found, changed and taken away', async (t) => {
     [id],
   )
   assert.deepEqual(await app.resources.notes.count(), { notes: 1 })
+  // if tasks
+  assert.deepEqual(await app.resources.notes.report(), { notes: 1 })
+  // end
 
   // if auth
   const url = `/notes/${id}`

@@ -4,6 +4,9 @@ import { ownerOf } from 'plinth/auth'
 // end
 import { count } from './count.ts'
 import { Note } from './model.ts'
+// if tasks
+import { report } from './report.ts'
+// end
 
 export const notes = defineModule({
   prefix: '/notes',
@@ -13,6 +16,9 @@ export const notes = defineModule({
   // end
   resources: {
     count,
+    // if tasks
+    report,
+    // end
     ...modelResources(Note, {
       only: ['list', 'retrieve', 'create', 'update', 'remove'],
       list: { search: ['title', 'text'], order: ['title', 'id'] },
