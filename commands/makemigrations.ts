@@ -125,20 +125,21 @@ export default class MakeMigrations extends BaseCommand {
   }
 
   private async report(
-    { schema }: Recorded,
+    recorded: Recorded,
     draft: Draft | undefined,
     flags: { check: boolean; 'dry-run': boolean; written: boolean; plugin?: string | undefined },
   ): Promise<MakeResult> {
     const { describe } = await import('../src/database/migration/describe.ts')
     const { lintMigration } = await import('../src/database/migration/lint.ts')
+    const { fileOf } = await import('../src/database/migration/make.ts')
     const { name = null, text = '', operations = [] } = draft ?? {}
     const changes = operations.map(describe)
-    const findings = lintMigration({ operations, accept: [] }, schema)
+    const findings = lintMigration({ operations, accept: [] }, recorded.schema)
     if (!draft) this.log('no changes')
     else if (flags['dry-run']) this.log(text.trimEnd())
     else for (const change of changes) this.log(change)
-    if (flags.written)
-      this.log(`wrote ${flags.plugin ? `${flags.plugin}/` : 'migrations/'}${name}.ts`)
+    if (draft && flags.written)
+      this.log(`wrote ${flags.plugin ?? 'migrations'}/${fileOf(recorded, draft)}`)
     for (const { code, place, problem, remedy } of findings)
       this.logToStderr(`warning ${code} ${place}: ${problem} ${remedy}`)
     if (flags.check && draft) {

@@ -22,9 +22,10 @@ function createModules({ name }) {
     response: Type.Object({ source: Type.String() }),
     async perform({ text }, { app, db }) {
       const use = app[name]
-      await db.insertInto('__SNAKE___entry').values({ source: use.source, text }).execute()
+      const { source } = use
+      await db.insertInto('__SNAKE___entry').values({ source, text }).execute()
       use.added++
-      return { source: use.source }
+      return { source }
     },
   })
   return { entries: defineModule({ prefix: '/__NAME__', resources: { add } }) }
@@ -33,7 +34,10 @@ function createModules({ name }) {
 export const __CAMEL__ = definePlugin({
   name: NAME,
   env: Type.Object({
-    __UPPER___SOURCE: Type.String({ default: 'unknown', description: 'Where entries come from.' }),
+    __UPPER___SOURCE: Type.String({
+      default: 'unknown',
+      description: 'Where entries come from.',
+    }),
   }),
   needs: ['database'],
   models: [__PASCAL__Entry],

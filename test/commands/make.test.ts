@@ -137,6 +137,18 @@ t.test(
       'bin/manage migrate',
     ])
     const after = everything(folder)
+    const author = { service: join(folder, 'packages/sms-gate/test/service') }
+    const migrate = ['makemigrations', '--plugin', 'sms-gate', '--empty', '--name', 'more']
+    t.match(
+      await manage(t, migrate, author),
+      { code: 0, stdout: /^wrote sms-gate\/0002_more\.js$/m },
+      'its next migration is JavaScript, too',
+    )
+    rmSync(join(folder, 'packages/sms-gate/migrations/0002_more.js'))
+    writeFileSync(
+      join(folder, 'packages/sms-gate/migrations/schema.json'),
+      after['packages/sms-gate/migrations/schema.json'] ?? '',
+    )
     t.match(await make(t, folder, 'plugin', 'sms-gate', '--package'), {
       code: 1,
       stdout: '',

@@ -62,12 +62,17 @@ export function refuseDrops({ operations }: Draft): void {
   if (tables.length > 0) throw errors.MIGRATION_DROPS(tables.join(', '))
 }
 
+/** JavaScript where the others are, as in a package: Node.js strips no types in `node_modules`. */
+export function fileOf({ migrations }: Recorded, { name }: Draft): string {
+  return `${name}.${migrations.at(-1)?.path.endsWith('.js') ? 'js' : 'ts'}`
+}
+
 /** Writes a migration and the snapshot; when it fails, neither is half-written. */
 export async function writeMigration(recorded: Recorded, draft: Draft): Promise<void> {
   const { directory } = recorded
   const tables = ownTables(recorded, draft.schema)
   await writeWhole([
-    [join(directory, `${draft.name}.ts`), draft.text],
+    [join(directory, fileOf(recorded, draft)), draft.text],
     [snapshotPath(directory), formatSnapshot({ migration: draft.name, tables })],
   ])
 }

@@ -9,7 +9,10 @@ declare module 'fastify' {
 export const __CAMEL__ = definePlugin({
   name: '__NAME__',
   env: Type.Object({
-    __UPPER___GREETING: Type.String({ default: 'Hello', description: 'What __NAME__ says.' }),
+    __UPPER___GREETING: Type.String({
+      default: 'Hello',
+      description: 'What __NAME__ says.',
+    }),
   }),
   decorators: ['__CAMEL__'],
   register(app, _options, { env }) {
