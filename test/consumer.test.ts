@@ -5,10 +5,9 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { kit } from '../src/process/kit.ts'
 import { writeExamples } from './helpers/documents.ts'
-import { CONSUMER_OPTIONS, npmEnv, pack, run } from './helpers/pack.ts'
+import { CONSUMER_OPTIONS, npmEnv, PNPM, pack, run } from './helpers/pack.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
-const PNPM = join(ROOT, 'node_modules/pnpm/bin/pnpm.mjs')
 const TYPESCRIPT_7 = join(ROOT, 'node_modules/typescript')
 
 const { peerDependencies: peers } = kit() as unknown as { peerDependencies: Record<string, string> }

@@ -17,6 +17,7 @@ import { type TemplateFile, templateFiles } from './template-files.ts'
 const ONLY: Readonly<Record<string, (answers: Answers) => boolean>> = {
   '.github/workflows/ci.yml': ({ ci }) => ci === 'github',
   'src/notes/report.ts': ({ tasks }) => tasks,
+  'pnpm-workspace.yaml': ({ redis }) => redis,
 }
 
 /** What the template writes for these answers, the `.env` and what is remembered excepted. @param plinth as in `packagesOf` */

@@ -17,7 +17,7 @@ import t, { type Test } from 'tap'
 import { AUTHS, DATABASES } from '../../src/template/answers.ts'
 import { redisUrl } from '../helpers/drivers.ts'
 import { MANAGE, manage, manageAlone, startManage } from '../helpers/manage.ts'
-import { npmEnv, pack, run } from '../helpers/pack.ts'
+import { npmEnv, PNPM, pack, run } from '../helpers/pack.ts'
 import { startOnTerminal } from '../helpers/terminal.ts'
 
 // Packing and installing; then each set of answers is compiled, linted, tested and booted.
@@ -210,10 +210,12 @@ t.test(
       '--app-code',
       'all_of_it',
     )
-    await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline'], {
-      cwd: all,
-      env: npmEnv(),
-    })
+    const install = async (folder: string) => {
+      const args = ['install', '--no-audit', '--no-fund', '--prefer-offline']
+      const { stderr } = await run('npm', args, { cwd: folder, env: npmEnv() })
+      t.equal(stderr, '', 'npm warns of nothing')
+    }
+    await install(all)
 
     for (const [index, [database, auth]] of DATABASES.flatMap((one) =>
       AUTHS.map((auth) => [one, auth] as const),
@@ -270,6 +272,18 @@ t.test(
       await t.resolves(own('npm', 'run', 'test'), 'its tests')
     })
 
+    await t.test('pnpm installs, checks and tests it', async (t) => {
+      const folder = await make('by-pnpm', '--redis', '--tasks', '--auth', 'jwt')
+      const env = { ...npmEnv(), NODE_OPTIONS: '' }
+      const pnpm = (...args: string[]) =>
+        run(process.execPath, [PNPM, ...args], { cwd: folder, env, timeout: 300_000 })
+      await t.resolves(pnpm('install', '--prefer-offline'))
+      await t.resolves(pnpm('install', '--frozen-lockfile', '--offline'), 'from its lock file')
+      t.notMatch(readFileSync(join(folder, 'pnpm-lock.yaml'), 'utf8'), /msgpackr-extract@/)
+      await t.resolves(pnpm('run', 'check'), 'types and style')
+      await t.resolves(pnpm('test'), 'its tests')
+    })
+
     await t.test('npm create plinth makes the same', async (t) => {
       const creator = join(cwd, 'creator')
       mkdirSync(creator)
@@ -295,10 +309,7 @@ t.test(
 
     await t.test('npm start serves it, with nothing but what it has installed', async (t) => {
       const folder = await make('plain')
-      await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline'], {
-        cwd: folder,
-        env: npmEnv(),
-      })
+      await install(folder)
       await run('bin/manage', ['migrate'], { cwd: folder })
       await run('bin/manage', ['seed'], { cwd: folder })
       const env = { PORT: '0', npm_config_update_notifier: 'false', NODE_OPTIONS: undefined }

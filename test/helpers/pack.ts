@@ -7,6 +7,9 @@ import { kit } from '../../src/process/kit.ts'
 import { baseEnv, ENV, nodeOptions } from './manage.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+
+/** The script of pnpm, for Node.js. */
+export const PNPM = join(ROOT, 'node_modules/pnpm/bin/pnpm.mjs')
 const { NODE_OPTIONS: _, ...PLAIN } = baseEnv()
 const execute = promisify(execFile)
 
