@@ -1,8 +1,8 @@
-import { existsSync, readFileSync, rmSync } from 'node:fs'
-import { join, relative, resolve } from 'node:path'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import * as Args from '@oclif/core/args'
 import * as Flags from '@oclif/core/flags'
-import type { Answers } from '../src/template/answers.ts'
+import type { Drift } from '../src/template/drift.ts'
 import type { Change } from '../src/template/upgrade.ts'
 import { BaseCommand } from './_base.ts'
 import { formatTable } from './_print.ts'
@@ -13,16 +13,6 @@ interface UpgradeResult {
   changes: { path: string; state: Change['state']; note?: string }[]
 }
 
-interface Drift {
-  folder: string
-  /** Null: it cannot be told. */
-  version: string | null
-  behind: boolean | null
-  /** How many files of the template the team has changed. */
-  edited: number
-  problem?: string
-}
-
 export default class Upgrade extends BaseCommand {
   static override summary = 'Bring what a new service has today into this one'
   static override description =
@@ -31,12 +21,14 @@ export default class Upgrade extends BaseCommand {
     '<%= config.bin %> upgrade --check',
     '<%= config.bin %> upgrade --dry-run',
     '<%= config.bin %> upgrade',
-    '<%= config.bin %> upgrade --status ../billing ../orders',
+    '<%= config.bin %> upgrade --status ../billing https://git.example.com/orders.git',
   ]
   static override enableJsonFlag = true
   static override strict = false
   static override args = {
-    folders: Args.string({ description: 'of services, for --status; default: this one' }),
+    folders: Args.string({
+      description: 'of services, or URLs of their repositories, for --status; default: this one',
+    }),
   }
   static override flags = {
     check: Flags.boolean({
@@ -50,7 +42,9 @@ export default class Upgrade extends BaseCommand {
       description:
         'of a service that does not know what it was made from: database=mysql,auth=jwt,redis=true as manage new was told; it counts as made from the template of today',
     }),
-    force: Flags.boolean({ description: 'also where something is not committed' }),
+    force: Flags.boolean({
+      description: 'also where something is not committed, or with --adopt is known already',
+    }),
   }
 
   async run(): Promise<UpgradeResult | Drift[]> {
@@ -58,10 +52,9 @@ export default class Upgrade extends BaseCommand {
     if (flags.status) return await this.status(argv as string[])
     if (argv.length > 0) return this.error('Folders are for --status', { exit: 2 })
     const { root } = this.locate()
-    if (flags.adopt !== undefined) return await this.adopt(root, flags.adopt)
-    const { readRemembered, remember } = await import('../src/template/remembered.ts')
-    const remembered = readRemembered(root)
-    const { version, theirs, changes } = await this.plan(root, remembered)
+    if (flags.adopt !== undefined) return await this.adopt(root, flags.adopt, flags.force)
+    const { planUpgradeOf } = await import('../src/template/plan-upgrade.ts')
+    const { remembered, version, theirs, changes, isBehind } = await planUpgradeOf(root)
     const result = {
       from: remembered.version,
       to: version,
@@ -69,36 +62,21 @@ export default class Upgrade extends BaseCommand {
     }
     for (const { path, state, note } of changes)
       this.log('%s %s%s', state.padEnd(8), path, note ? `: ${note}` : '')
-    const isBehind = remembered.version !== version || changes.length > 0
     if (flags.check) process.exitCode = isBehind ? 1 : 0
     if (!isBehind) this.logToStderr('It is up to date')
     if (flags.check || flags['dry-run'] || !isBehind) return result
     await this.write(root, changes, flags.force)
     const { writeFiles } = await import('../src/process/write-files.ts')
+    const { remember } = await import('../src/template/remembered.ts')
     const kept = remember(version, remembered.answers, theirs)
     writeFiles([{ ...kept, path: join(root, kept.path) }], true)
     const conflicts = changes.filter(({ state }) => state === 'conflict')
     if (conflicts.length > 0) {
       process.exitCode = 1
-      this.logToStderr(`${conflicts.length} files have <<<<<<< in them: choose there, then commit`)
+      const files = conflicts.length === 1 ? '1 file has' : `${conflicts.length} files have`
+      this.logToStderr(`${files} <<<<<<< in it: choose there, then commit`)
     }
     return result
-  }
-
-  private async plan(
-    root: string,
-    remembered: ReturnType<typeof import('../src/template/remembered.ts').readRemembered>,
-  ) {
-    const { kit } = await import('../src/process/kit.ts')
-    const { errors } = await import('../src/errors.ts')
-    const { isOlder } = await import('../src/template/versions.ts')
-    const { serviceFiles } = await import('../src/template/service-files.ts')
-    const { planUpgrade } = await import('../src/template/upgrade.ts')
-    const { version } = kit()
-    if (isOlder(version, remembered.version))
-      throw errors.TEMPLATE_NEWER(remembered.version, version)
-    const theirs = await serviceFiles(remembered.answers)
-    return { version, theirs, changes: planUpgrade(root, remembered, theirs) }
   }
 
   private async write(root: string, changes: readonly Change[], force: boolean): Promise<void> {
@@ -114,27 +92,34 @@ export default class Upgrade extends BaseCommand {
     for (const { path, state } of changes) if (state === 'deleted') rmSync(join(root, path))
   }
 
-  private async adopt(root: string, text: string): Promise<UpgradeResult> {
+  private async adopt(root: string, text: string, force: boolean): Promise<UpgradeResult> {
     const { readAnswers } = await import('../src/template/answers.ts')
-    const { basename } = await import('node:path')
     const { kit } = await import('../src/process/kit.ts')
+    const { readManifest } = await import('../src/template/plan-upgrade.ts')
     const { serviceFiles } = await import('../src/template/service-files.ts')
-    const { remember } = await import('../src/template/remembered.ts')
+    const { isRemembered, REMEMBERED, remember } = await import('../src/template/remembered.ts')
+    const { errors } = await import('../src/errors.ts')
     const { writeFiles } = await import('../src/process/write-files.ts')
-    const answers: Answers | string = readAnswers(nameIn(root) ?? basename(root), text)
+    const { name, plinth } = readManifest(root)
+    const answers = readAnswers(name, text)
     if (typeof answers === 'string') return this.error(answers, { exit: 2 })
+    if (!force && isRemembered(root))
+      throw errors.FILE_EXISTS(
+        join(root, REMEMBERED),
+        'it says what the service was made from; add --force to have it say something else',
+      )
     const { version } = kit()
-    const kept = remember(version, answers, await serviceFiles(answers))
+    const kept = remember(version, answers, await serviceFiles(answers, plinth))
     writeFiles([{ ...kept, path: join(root, kept.path) }], true)
     this.log('wrote %s', kept.path)
     return { from: version, to: version, changes: [] }
   }
 
   private async status(folders: readonly string[]): Promise<Drift[]> {
-    const roots =
-      folders.length > 0 ? folders.map((folder) => resolve(folder)) : [this.locate().root]
+    const { driftOf } = await import('../src/template/drift.ts')
+    const places = folders.length > 0 ? folders : [this.locate().root]
     const found: Drift[] = []
-    for (const root of roots) found.push(await this.driftOf(root))
+    for (const place of places) found.push(await driftOf(place))
     const rows = found.map(({ folder, version, behind, edited, problem }) => [
       folder,
       version ?? '-',
@@ -144,31 +129,5 @@ export default class Upgrade extends BaseCommand {
     this.log('%s', formatTable(rows))
     if (found.some(({ problem }) => problem)) process.exitCode = 1
     return found
-  }
-
-  private async driftOf(root: string): Promise<Drift> {
-    const { readRemembered } = await import('../src/template/remembered.ts')
-    const folder = relative(process.cwd(), root) || '.'
-    try {
-      const remembered = readRemembered(root)
-      const { version, changes } = await this.plan(root, remembered)
-      const edited = Object.entries(remembered.files).filter(([path, text]) => {
-        const file = join(root, path)
-        return !existsSync(file) || readFileSync(file, 'utf8') !== text
-      })
-      const behind = remembered.version !== version || changes.length > 0
-      return { folder, version: remembered.version, behind, edited: edited.length }
-    } catch (error) {
-      const { message } = error as Error
-      return { folder, version: null, behind: null, edited: 0, problem: message }
-    }
-  }
-}
-
-function nameIn(root: string): string | undefined {
-  try {
-    return JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).name
-  } catch {
-    return undefined
   }
 }

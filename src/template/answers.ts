@@ -66,23 +66,6 @@ export function problemOfAppCode(code: string): string | undefined {
 export const isKnownToBlueking = ({ auth, blueking }: Partial<Answers>): boolean =>
   auth === 'bk' || blueking === true
 
-/**
- * Adds to what is told what follows from it, and the defaults.
- *
- * @returns the answers, or what is wrong with them, in words
- */
-export function settle(name: string, told: Partial<Answers>): Answers | string {
-  const answers = { ...DEFAULTS, redis: told.tasks ?? DEFAULTS.redis, ...told, name }
-  if (answers.tasks && !answers.redis)
-    return 'tasks are in Redis, where the process that runs them finds them: say redis, too'
-  if (!isKnownToBlueking(answers))
-    return answers.appCode === ''
-      ? answers
-      : 'an app code is for BlueKing: its login (auth bk), or its platform (blueking)'
-  const appCode = told.appCode ?? name
-  return problemOfAppCode(appCode) ?? { ...answers, appCode }
-}
-
 const YES_NO = ['true', 'false'] as const
 const KNOWN = {
   database: DATABASES,
@@ -93,9 +76,30 @@ const KNOWN = {
   docker: YES_NO,
   kubernetes: YES_NO,
   blueking: YES_NO,
-  // Any text: `settle` looks at it.
   appCode: undefined,
 } as const satisfies Record<keyof typeof DEFAULTS, readonly string[] | undefined>
+
+/**
+ * Adds to what is told what follows from it, and the defaults.
+ *
+ * @returns the answers, or what is wrong with them, in words
+ */
+export function settle(name: string, told: Partial<Answers>): Answers | string {
+  const answers = { ...DEFAULTS, redis: told.tasks ?? DEFAULTS.redis, ...told, name }
+  for (const key of Object.keys(KNOWN) as (keyof typeof KNOWN)[]) {
+    const values: readonly string[] | undefined = KNOWN[key]
+    if (values?.includes(String(answers[key])) === false)
+      return `${key} is one of ${values.join(', ')}`
+  }
+  if (answers.tasks && !answers.redis)
+    return 'tasks are in Redis, where the process that runs them finds them: say redis, too'
+  if (!isKnownToBlueking(answers))
+    return answers.appCode === ''
+      ? answers
+      : 'an app code is for BlueKing: its login (auth bk), or its platform (blueking)'
+  const appCode = told.appCode ?? name
+  return problemOfAppCode(appCode) ?? { ...answers, appCode }
+}
 
 /**
  * Reads `database=mysql,auth=jwt`.
@@ -108,9 +112,8 @@ export function readAnswers(name: string, text: string): Answers | string {
     const [key = '', value = ''] = part.split('=')
     if (!Object.hasOwn(KNOWN, key))
       return `${key} is no question; they are ${Object.keys(KNOWN).join(', ')}`
-    const values: readonly string[] | undefined = KNOWN[key as keyof typeof KNOWN]
-    if (values?.includes(value) === false) return `${key} is one of ${values.join(', ')}`
-    told[key] = values === YES_NO ? value === 'true' : value
+    const isYesNo = KNOWN[key as keyof typeof KNOWN] === YES_NO && YES_NO.includes(value as 'true')
+    told[key] = isYesNo ? value === 'true' : value
   }
   return settle(name, told)
 }

@@ -32,6 +32,32 @@ export function problemOfCommits(folder: string): string | undefined {
     : `${first.slice(3)}${lines.length > 1 ? ` and ${lines.length - 1} more` : ''}`
 }
 
+/** Whether `git clone` finds it by that, and it is no folder here. */
+export const isRemote = (place: string): boolean => /^(?:[a-z]+:\/\/|[\w.-]+@[\w.-]+:)/.test(place)
+
+/**
+ * Clones what a repository has now into an empty folder, without its history.
+ *
+ * @returns why not; undefined: it is there
+ */
+export function clone(url: string, folder: string): string | undefined {
+  // Who asks for many services is not asked for passwords.
+  const quiet = { GIT_TERMINAL_PROMPT: '0', GIT_SSH_COMMAND: 'ssh -o BatchMode=yes' }
+  const { error, status, stderr } = spawnSync(
+    'git',
+    ['clone', '-q', '--depth=1', '--', url, folder],
+    {
+      encoding: 'utf8',
+      env: { ...quiet, ...process.env },
+    },
+  )
+  if (error) return 'git is not installed'
+  return status === 0 ? undefined : withoutSecret(`git clone says: ${stderr.trim().split('\n')[0]}`)
+}
+
+/** Without the user and the password of a URL. */
+export const withoutSecret = (text: string): string => text.replaceAll(/\/\/[^/@\s]*@/g, '//')
+
 function git(cwd: string, ...args: string[]) {
   return spawnSync('git', args, { cwd, encoding: 'utf8' })
 }

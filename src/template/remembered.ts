@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { errors } from '../errors.ts'
-import { type Answers, DEFAULTS } from './answers.ts'
+import { type Answers, settle } from './answers.ts'
 import type { TemplateFile } from './template-files.ts'
 
 /** Where a service keeps what it was made from. */
@@ -41,8 +41,19 @@ export function readRemembered(root: string): Remembered {
     )
   }
   const { version, answers, files } = read
-  if (typeof version !== 'string' || typeof answers?.name !== 'string' || typeof files !== 'object')
+  if (typeof version !== 'string' || typeof answers?.name !== 'string' || !files)
     throw errors.TEMPLATE_UNKNOWN(root, 'it has no version, answers and files')
   // An older kit has not asked all of them.
-  return { version, answers: { ...DEFAULTS, ...answers }, files }
+  const settled = settle(answers.name, answers)
+  if (typeof settled === 'string') throw errors.TEMPLATE_UNKNOWN(root, settled)
+  return { version, answers: settled, files }
+}
+
+/** Whether a service knows what it was made from. */
+export function isRemembered(root: string): boolean {
+  try {
+    return Boolean(readRemembered(root))
+  } catch {
+    return false
+  }
 }

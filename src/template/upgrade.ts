@@ -67,9 +67,9 @@ function changeOf(
   ours: string | undefined,
 ): Change[] {
   if (before === text || ours === text) return []
+  if (before !== undefined && ONCE.test(path)) return []
   if (before !== undefined && ours === undefined)
     return [{ path, state: 'left', note: 'the team has deleted it; the template has changed' }]
-  if (before !== undefined && ONCE.test(path)) return []
   if (ours === undefined) return [{ path, state: 'created', text, executable }]
   if (ours === before) return [{ path, state: 'changed', text, executable }]
   if (path === 'package.json') {
@@ -82,15 +82,21 @@ function changeOf(
   const { merged, conflicts } = merge(ours, before, text)
   if (merged === ours) return []
   const state = conflicts > 0 ? 'conflict' : 'changed'
-  const note = conflicts > 0 ? { note: `${conflicts} places where both have changed it` } : {}
+  const places = conflicts === 1 ? '1 place' : `${conflicts} places`
+  const note = conflicts > 0 ? { note: `${places} where both have changed it` } : {}
   return [{ path, state, text: merged, executable, ...note }]
 }
 
 function goneOf(path: string, before: string, ours: string | undefined): Change[] {
   if (ours === undefined || ONCE.test(path)) return []
-  return ours === before
+  return isSame(ours, before)
     ? [{ path, state: 'deleted' }]
     : [{ path, state: 'left', note: 'the template has it no more; the team has changed it' }]
+}
+
+/** Whether two texts are the same, whatever their lines end with: git may have made CRLF of it. */
+export function isSame(text: string, other: string): boolean {
+  return text.replaceAll('\r\n', '\n') === other.replaceAll('\r\n', '\n')
 }
 
 /**

@@ -1,9 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { kit } from '../../src/process/kit.ts'
-import { manage } from '../helpers/manage.ts'
+import { manage, manageAlone } from '../helpers/manage.ts'
 import { run } from '../helpers/pack.ts'
 
 t.setTimeout(150_000)
@@ -110,7 +110,7 @@ t.test('where both have changed the same lines the exit code is 1', async (t) =>
   t.match(upgraded, {
     code: 1,
     stdout: /^conflict tsconfig\.json: 1 place/,
-    stderr: /1 files have <<<<<<</,
+    stderr: /1 file has <<<<<<</,
   })
   t.match(
     shop.read('tsconfig.json'),
@@ -131,7 +131,8 @@ t.test('what it refuses changes nothing', async (t) => {
 
   shop.wasMadeBy('99.0.0')
   t.match(await shop.manage('upgrade'), { code: 1, stdout: '', stderr: /TEMPLATE_NEWER.*99\.0\.0/ })
-  for (const text of ['{', '{}', '[]']) {
+  const odd = JSON.stringify({ version: '0.1.0', answers: { name: 'shop', auth: 'x' }, files: {} })
+  for (const text of ['{', '{}', '[]', odd, odd.replace('{}', 'null')]) {
     shop.write('.plinth/template.json', () => text)
     t.match(await shop.manage('upgrade'), { code: 1, stdout: '', stderr: /TEMPLATE_UNKNOWN/ })
   }
@@ -141,7 +142,47 @@ t.test('what it refuses changes nothing', async (t) => {
     t.match(await shop.manage('upgrade', '--adopt', answers), { code: 2, stdout: '' })
   t.equal((await shop.manage('upgrade', '--adopt', 'auth=none,database=sqlite')).code, 0)
   t.equal((await shop.manage('upgrade', '--check')).code, 0)
+  const known = shop.read('.plinth/template.json')
+  t.match(await shop.manage('upgrade', '--adopt', 'auth=jwt'), { code: 1, stderr: /FILE_EXISTS/ })
+  t.equal(shop.read('.plinth/template.json'), known, 'what it knows already stays')
+  t.equal((await shop.manage('upgrade', '--adopt', 'auth=jwt', '--force')).code, 0)
+  t.not(shop.read('.plinth/template.json'), known)
   t.match(await shop.manage('upgrade', 'folder'), { code: 2, stdout: '' })
+})
+
+t.test('without git, or in no repository, nothing is changed', async (t) => {
+  const shop = await newService(t)
+  shop.wasMadeWith('tsconfig.json', (text) => text.replace('"strict": true', '"strict": false'))
+  shop.write('tsconfig.json', (text) => text.replace('"test"]', '"test", "tools"]'))
+  const before = shop.read('tsconfig.json')
+  const options = { service: shop.folder, env: { ...GIT, PATH: '/nowhere' } }
+  t.match(await manageAlone(t, ['upgrade'], options), { code: 1, stderr: /git is not installed/ })
+  t.match(await manageAlone(t, ['upgrade', '--force'], options), {
+    code: 1,
+    stderr: /git is not installed/,
+  })
+  rmSync(join(shop.folder, '.git'), { recursive: true })
+  t.match(await shop.manage('upgrade'), { code: 1, stderr: /UNCOMMITTED.*in no git repository/ })
+  t.equal(shop.read('tsconfig.json'), before)
+  t.equal((await shop.manage('upgrade', '--force')).code, 0)
+  t.match(shop.read('tsconfig.json'), /"strict": true[\s\S]*"tools"/)
+})
+
+t.test('where the kit comes from is for the service to say', async (t) => {
+  const shop = await newService(t)
+  shop.write('package.json', (text) =>
+    text.replace(/"plinth": ".*"/, '"plinth": "file:../kit.tgz"'),
+  )
+  t.match(await shop.manage('upgrade', '--check'), { code: 0, stderr: /up to date/ })
+})
+
+t.test('a checkout with CRLF is as it was made', async (t) => {
+  const shop = await newService(t)
+  for (const path of ['tsconfig.json', 'package.json', 'bin/manage'])
+    shop.write(path, (text) => text.replaceAll('\n', '\r\n'))
+  t.match(await shop.manage('upgrade', '--check'), { code: 0, stderr: /up to date/ })
+  const [told] = JSON.parse((await shop.manage('upgrade', '--status', '--json')).stdout)
+  t.match(told, { behind: false, edited: 0 })
 })
 
 t.test('--status tells of many services', async (t) => {
@@ -158,4 +199,23 @@ t.test('--status tells of many services', async (t) => {
   ])
   const printed = await one.manage('upgrade', '--status', other.folder)
   t.match(printed, { code: 0, stdout: /0\.0\.1 {2}behind {2}1 edited\n$/ })
+})
+
+t.test('--status looks into repositories elsewhere, and leaves no copy', async (t) => {
+  const shop = await newService(t)
+  shop.write('tsconfig.json', (text) => `${text}\n`)
+  await shop.commit()
+  const before = new Set(readdirSync(tmpdir()))
+  const [url, none] = [`file://${shop.folder}`, 'file://ann:secret@/nowhere/shop.git']
+  const told = await shop.manage('upgrade', '--status', '--json', url, none)
+  t.match(JSON.parse(told.stdout), [
+    { folder: url, version: kit().version, behind: false, edited: 1 },
+    { version: null, problem: /^git clone says: / },
+  ])
+  t.notMatch(told.stdout + told.stderr, /secret/)
+  const left = readdirSync(tmpdir()).filter((name) => !before.has(name))
+  t.strictSame(
+    left.filter((name) => name.startsWith('plinth-status-')),
+    [],
+  )
 })

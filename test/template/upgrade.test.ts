@@ -135,6 +135,12 @@ t.test('code of the first module is of the team', (t) => {
   t.strictSame(upgrade(t, all('a'), all('ours'), all('b')), [])
   t.strictSame(upgrade(t, all('a'), all('a'), all('b')), [])
   t.strictSame(upgrade(t, all('a'), all('ours'), {}), [])
+  t.strictSame(upgrade(t, all('a'), {}, all('b')), [], 'it may be deleted without a word')
+  t.strictSame(
+    upgrade(t, { 'gone.json': 'a\n' }, { 'gone.json': 'a\r\n' }, {}),
+    [{ path: 'gone.json', state: 'deleted' }],
+    'whatever its lines end with',
+  )
   t.strictSame(
     upgrade(
       t,
