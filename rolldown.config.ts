@@ -89,6 +89,17 @@ export default defineConfig({
       },
     },
     {
+      name: 'page',
+      generateBundle() {
+        const fileName = 'src/developer/page.html'
+        this.emitFile({
+          type: 'asset',
+          fileName,
+          source: readFileSync(join(ROOT, fileName), 'utf8'),
+        })
+      },
+    },
+    {
       name: 'licences',
       generateBundle(_, bundle) {
         for (const name of BUNDLED) {

@@ -8,6 +8,7 @@ import cors from '../plugins/cors.ts'
 import database from '../plugins/database.ts'
 import deadline from '../plugins/deadline.ts'
 import decompress from '../plugins/decompress.ts'
+import developer from '../plugins/developer.ts'
 import docs from '../plugins/docs.ts'
 import envelope from '../plugins/envelope.ts'
 import health from '../plugins/health.ts'
@@ -46,6 +47,7 @@ export const kitPlugins: readonly PluginInstance[] = [
   config,
   requestLog,
   telemetry,
+  developer,
   languages,
   envelope,
   cors,

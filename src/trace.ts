@@ -16,6 +16,9 @@ declare module 'fastify' {
 /** The work under way of which spans are kept. Where nothing is traced there is none, and this costs nothing. */
 export const activeTrace = new AsyncLocalStorage<Trace>()
 
+/** Who is told of all work, and not only of what is in a trace of which spans are kept. */
+export const watchers = new Set<object>()
+
 /** What the header `traceparent` says. */
 export interface TraceParent {
   readonly traceId: string

@@ -225,6 +225,7 @@ const plugins = {
   database: { url: 'sqlite::memory:' },
   deadline: { timeout: 1000 },
   decompress: {},
+  developer: {},
   docs: { title: 'ships', version: '1.0.0' },
   envelope: {},
   health: {},
@@ -288,7 +289,7 @@ function createProject(name: string, files: Record<string, string>): string {
 }
 
 const names =
-  'bearer bk-login cache config database deadline decompress docs envelope health redis request-log resources session tasks telemetry'.split(
+  'bearer bk-login cache config database deadline decompress developer docs envelope health redis request-log resources session tasks telemetry'.split(
     ' ',
   )
 const READY = names.map((name) => `${name}: ready\n`).join('')

@@ -12,7 +12,7 @@ const LAYERS: readonly RegExp[] = [
   /^src\/(check\/|deploy\/|index\.ts$)/,
   /^src\/(service|kit)\.ts$/,
   /^plugins\//,
-  /^src\/((plugin|plugin-guards|define-service)\.ts|process\/|telemetry\/)/,
+  /^src\/((plugin|plugin-guards|define-service)\.ts|process\/|telemetry\/|developer\/)/,
   /^src\/openapi\//,
   /^src\/(http|crud|auth|remote)\//,
   /^src\/resource\//,

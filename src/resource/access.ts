@@ -44,10 +44,12 @@ export interface Access {
 }
 
 /** Which of the kit's own a route is. */
-export type KitRoute = 'contract' | 'docs' | 'health' | 'metrics' | 'queues' | 'tasks'
+export type KitRoute = 'contract' | 'developer' | 'docs' | 'health' | 'metrics' | 'queues' | 'tasks'
 
 /** Who may see the kit's own: the API document with its page, the contract, the metrics, the page of the queues, tasks by their ids. */
-export type KitAccess = Readonly<Partial<Record<Exclude<KitRoute, 'health'>, AccessSettings>>>
+export type KitAccess = Readonly<
+  Partial<Record<Exclude<KitRoute, 'developer' | 'health'>, AccessSettings>>
+>
 
 declare module 'fastify' {
   interface FastifyContextConfig extends AccessSettings {

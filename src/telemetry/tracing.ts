@@ -316,6 +316,9 @@ export function traceApp(app: FastifyInstance, options: TracingOptions): void {
   })
 }
 
+/** Of which of the kit's own routes no spans are kept. */
+const ASKING = new Set<unknown>(['developer', 'health', 'metrics'])
+
 function traceRequests(app: FastifyInstance, tracing: AppTracing): void {
   const end = (reply: FastifyReply, status: number | undefined) => {
     const { trace: work } = reply.request
@@ -338,7 +341,7 @@ function traceRequests(app: FastifyInstance, tracing: AppTracing): void {
     const { method } = request
     const { url: route, config } = request.routeOptions
     // Whoever looks after the process asks all the time.
-    if (config.kit === 'health' || config.kit === 'metrics') {
+    if (ASKING.has(config.kit)) {
       request.trace = new Unkept(traceId, parent)
       return done()
     }

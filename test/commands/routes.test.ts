@@ -32,7 +32,7 @@ const ROUTES = [
 
 t.test("every route, the service's own and the kit's, by path", async (t) => {
   const service = writeService(t, { 'src/service.ts': PLUGIN })
-  const options = { service, env: { DOCS: 'false', CONTRACT: 'false' } }
+  const options = { service, env: { DOCS: 'false', CONTRACT: 'false', DEVELOPER: 'false' } }
   const { code, stdout, stderr } = await manage(t, ['routes'], options)
   t.same({ code, stderr }, { code: 0, stderr: '' })
   const rows = stdout
@@ -78,7 +78,7 @@ export const things = defineModule({ prefix: '/things', auth: 'optional', resour
   })
   const { code, stdout } = await manage(t, ['routes', '--auth'], {
     service,
-    env: { DOCS: 'false', CONTRACT: 'false' },
+    env: { DOCS: 'false', CONTRACT: 'false', DEVELOPER: 'false' },
   })
   t.equal(code, 0)
   const lines = stdout.split('\n').filter((line) => line.startsWith('GET'))

@@ -40,6 +40,11 @@ const wrong: Record<string, [options: unknown, told: string][]> = {
     [undefined, 'timeout is missing, expected a number of at least 0'],
     [{ timeout: '5s' }, 'timeout is another text, expected a number of at least 0'],
   ],
+  developer: [
+    [{ title: '' }, 'title is empty, expected a text'],
+    [{ hosts: 'dev.internal' }, 'hosts is another text, expected a list of texts'],
+    [{ path: '/dev' }, 'path is not known, expected one of title, version, variables, hosts'],
+  ],
   docs: [
     [undefined, 'title is missing, expected a text'],
     [{ title: 'ships' }, 'version is missing, expected a text'],

@@ -5,6 +5,7 @@ import cache from '../../plugins/cache.ts'
 import config from '../../plugins/config.ts'
 import database from '../../plugins/database.ts'
 import deadline from '../../plugins/deadline.ts'
+import developer from '../../plugins/developer.ts'
 import docs from '../../plugins/docs.ts'
 import envelope from '../../plugins/envelope.ts'
 import health from '../../plugins/health.ts'
@@ -109,6 +110,7 @@ const twice = {
   config: [config, { env: {}, dotenv: false }],
   database: [database, MEMORY],
   deadline: [deadline, { timeout: 10 }],
+  developer: [developer, {}],
   docs: [docs, { title: 'ships', version: '1.0.0' }],
   envelope: [envelope, {}],
   health: [health, {}],

@@ -2,7 +2,7 @@ import { tracingChannel } from 'node:diagnostics_channel'
 import type { DatabaseSync } from 'node:sqlite'
 import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely'
 import { errors } from '../../errors.ts'
-import { activeTrace } from '../../trace.ts'
+import { activeTrace, watchers } from '../../trace.ts'
 import { type Bindable, bindable, type FormatDate } from '../parameters.ts'
 import type { SlowStatements } from '../slow.ts'
 import { hasNoRoom, isBusy, untilFree } from './busy.ts'
@@ -59,7 +59,8 @@ export class SqliteConnection implements DatabaseConnection {
     }
     try {
       // Most is done in no trace.
-      const isTraced = channel.hasSubscribers && activeTrace.getStore() !== undefined
+      const isTraced =
+        channel.hasSubscribers && (watchers.size > 0 || activeTrace.getStore() !== undefined)
       return isTraced ? channel.traceSync(run, { sql }) : run()
     } catch (error) {
       if (!this.#database.isOpen) throw errors.DATABASE_UNAVAILABLE('it has been closed')
