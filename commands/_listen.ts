@@ -6,6 +6,8 @@ import type { Address } from '../src/process/group.ts'
 
 /** The first descriptor that a service manager passes: sd_listen_fds(3). */
 const FIRST = 3
+/** How many connections wait to be accepted, as far as the system lets them (net.core.somaxconn of Linux: 4096). Of a thousand that come at once Node.js' own 511 leave some without an answer. */
+const BACKLOG = 4096
 
 /**
  * The socket that systemd has passed to this process (LISTEN_FDS), if it has. What this process starts is not told of it.
@@ -52,13 +54,13 @@ export async function listen(app: FastifyInstance, address: Address): Promise<vo
 
 async function begin(app: FastifyInstance, address: Address): Promise<void> {
   // Fastify keeps what it needs in the options.
-  if (!('fd' in address)) return void (await app.listen({ ...address }))
+  if (!('fd' in address)) return void (await app.listen({ ...address, backlog: BACKLOG }))
   const { server } = app
   const addressOf = server.address.bind(server)
   // Fastify writes into the log where it listens. Of a unix socket that comes as a descriptor Node.js does not know.
   server.address = () => addressOf() ?? `descriptor ${address.fd}`
   // Without a host it would listen twice, for both addresses of localhost.
-  await app.listen({ ...address, host: '' } as FastifyListenOptions)
+  await app.listen({ ...address, host: '', backlog: BACKLOG } as FastifyListenOptions)
 }
 
 /** Removes a socket that nobody listens on any more. @throws {PlinthError} SOCKET_IN_USE, SOCKET_UNUSABLE */

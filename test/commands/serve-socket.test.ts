@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { request } from 'node:http'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -298,4 +298,56 @@ t.test('without the program of systemd it serves all the same, and a line says w
   const { process: child, until } = await startServe(t, ['--socket', socketPath], { env })
   await until('stdout', /"level":"debug",.*the service manager is not told/)
   t.equal(await ask({ socketPath }), child.pid)
+})
+
+t.test('a thousand connect at once while the process has no time to accept any', async (t) => {
+  const folder = t.testdir()
+  const gate = join(folder, 'gate')
+  const service = writeService(t, {
+    'src/things.ts': `
+      import { existsSync } from 'node:fs'
+      import { defineModule, defineResource } from 'plinth'
+      const block = defineResource({
+        summary: 'Keeps the process busy until there is a file',
+        perform() {
+          console.log('blocked')
+          for (const end = Date.now() + 30_000; !existsSync(process.env.GATE) && Date.now() < end; );
+          return null
+        },
+      })
+      export const things = defineModule({ prefix: '/things', resources: { block } })`,
+    'src/service.ts': FILES['src/service.ts'],
+  })
+  const path = join(shortFolder(t), 'shop')
+  for (const [name, args, at] of [
+    ['a port', ['--port', '0'], undefined],
+    ['a socket', ['--socket', path], { path }],
+  ] as const)
+    await t.test(name, async (t) => {
+      rmSync(gate, { force: true })
+      const env = { GATE: gate, LOAD_SHEDDING: 'false' }
+      const running = await startServe(t, args, { service, env })
+      const [, port] = await running.until(
+        'stdout',
+        /listening at http:\/\/127\.0\.0\.1:(\d+)|listening at/,
+      )
+      const place = at ?? { host: '127.0.0.1', port: Number(port) }
+      const first = connect(place)
+      const answer = once(first, 'data')
+      let isBusy = true
+      first.once('data', () => {
+        isBusy = false
+      })
+      first.write('GET /things HTTP/1.1\r\nHost: shop\r\n\r\n')
+      await running.until('stdout', /blocked/)
+      const sockets = Array.from({ length: 1000 }, () => connect(place))
+      t.teardown(() => {
+        for (const socket of [first, ...sockets]) socket.destroy()
+      })
+      // Where the queue is full, a port lets them try again for seconds, and a socket refuses them.
+      await Promise.all(sockets.map((socket) => once(socket, 'connect')))
+      t.ok(isBusy, 'none was accepted')
+      writeFileSync(gate, '')
+      t.match(`${(await answer)[0]}`, /^HTTP\/1\.1 200/)
+    })
 })
