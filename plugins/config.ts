@@ -64,7 +64,7 @@ const env = Type.Object({
   }),
   SHUTDOWN_TIMEOUT: milliseconds(
     'How long requests in flight may take to finish when the server stops, in ms.',
-    10_000,
+    20_000,
   ),
   ...BLUEKING,
   ...BLUEKING_APIS,

@@ -18,7 +18,7 @@ declare module '../src/config/schema.ts' {
 }
 
 const env = Type.Object({
-  REQUEST_TIMEOUT: milliseconds('The deadline of a request, in ms.', 30_000),
+  REQUEST_TIMEOUT: milliseconds('The deadline of a request, in ms.', 20_000),
 })
 
 export interface DeadlineOptions {

@@ -85,7 +85,7 @@ t.test(
       command: ['manage', 'serve', '--workers', '2'],
       ports: ['8000:8000'],
       read_only: true,
-      stop_grace_period: '20s',
+      stop_grace_period: '30s',
       environment: {
         DATABASE_URL: `mysql://shop:\${DATABASE_PASSWORD}@database:3306/shop`,
         REDIS_URL: 'redis://redis:6379',

@@ -67,7 +67,7 @@ t.test('a pod that serves', async (t) => {
       template: {
         spec: {
           // Two seconds before SIGTERM, 15 of delays, five to spare.
-          terminationGracePeriodSeconds: 22,
+          terminationGracePeriodSeconds: 32,
           automountServiceAccountToken: false,
           enableServiceLinks: false,
           securityContext: { runAsNonRoot: true, runAsUser: 1000 },

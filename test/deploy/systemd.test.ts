@@ -51,7 +51,7 @@ t.test('a unit for each process', async (t) => {
     ExecReload: ['/bin/kill -HUP $MAINPID'],
     Restart: ['on-failure'],
     KillMode: ['mixed'],
-    TimeoutStopSec: ['20'],
+    TimeoutStopSec: ['30'],
     MemoryMax: ['768M'],
     DynamicUser: ['yes'],
     NoNewPrivileges: ['yes'],
