@@ -47,6 +47,7 @@ export function tellMigration(event: MigrationEvent, say: (line: string) => void
     const who = event.holder ? `${event.holder}, since ${event.since}` : 'another process'
     say(`waiting for the lock of the migrations, held by ${who}`)
   }
+  if (event.type === 'renumbered') say(`${event.from} is ${event.name} now: recorded by that name`)
   if (event.type === 'resume') {
     say(`${event.name} was interrupted: going on behind its step ${event.position}`)
   }

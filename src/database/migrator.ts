@@ -1,9 +1,10 @@
 import type { Kysely } from 'kysely'
 import { type ChooseUp, chooseDown, chooseUp } from './migration/choose.ts'
 import { type Compile, type RunOptions, runTasks } from './migration/engine.ts'
-import type { MigrationResult } from './migration/events.ts'
-import { acceptFiles, listMigrations } from './migration/load.ts'
+import type { MigrationResult, OnMigration } from './migration/events.ts'
+import { acceptFiles, listMigrations, type MigrationFile } from './migration/load.ts'
 import { type MigrationTables, recorded } from './migration/record.ts'
+import { followNames, recordNames } from './migration/renumbered.ts'
 import { type MigrationStatus, readStatus } from './migration/status.ts'
 import { describeStep, tasksDown, tasksUp, unseen } from './migration/task.ts'
 import type { PluginFolder } from './numbered.ts'
@@ -75,7 +76,8 @@ export function createMigrator<DB>({
   const list = () => listMigrations(directory, plugins)
 
   async function plan(wanted: ChooseUp = {}): Promise<PlannedMigration[]> {
-    const chosen = chooseUp(directory, await list(), await recorded(db), wanted)
+    const files = await list()
+    const chosen = chooseUp(directory, files, followNames(files, await recorded(db)), wanted)
     const tasks = await tasksUp(chosen, dialect)
     return tasks.map(({ name, steps }) => ({ name, statements: steps.map(describeStep) }))
   }
@@ -93,9 +95,16 @@ export function createMigrator<DB>({
     }
   }
 
+  /** Also where nothing else is to be done: the next release has other files. */
+  async function follow(files: readonly MigrationFile[], on?: OnMigration): Promise<void> {
+    for (const [name, from] of await recordNames(db, files))
+      on?.({ type: 'renumbered', name, from })
+  }
+
   async function migrate(wanted: MigrateOptions = {}): Promise<MigrationResult[]> {
     const { fake = false, acceptChanged = [] } = wanted
     const files = await list()
+    await follow(files, wanted.on)
     await acceptFiles(db, files, acceptChanged)
     return await runTasks(db, {
       ...wanted,
@@ -108,6 +117,7 @@ export function createMigrator<DB>({
 
   async function rollback({ steps, ...wanted }: RollbackOptions): Promise<MigrationResult[]> {
     const files = await list()
+    await follow(files, wanted.on)
     return await runTasks(db, {
       ...wanted,
       direction: 'down',

@@ -1,4 +1,4 @@
-import { rmSync, writeFileSync } from 'node:fs'
+import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { inserting, open, tablesOf } from '../database/fixture.ts'
@@ -104,3 +104,47 @@ onSqlite(t, '--accept-changed', files, async (t, { run, service }) => {
     { state: 'applied' },
   ])
 })
+
+onEveryDatabase(
+  t,
+  'one that is applied and has got another number is recorded by that',
+  { 'migrations/0001_item.ts': creating('item'), 'migrations/0002_order.ts': creating('order') },
+  async (t, { migrate, run, service, url }) => {
+    await migrate()
+    // The other branch is merged: its migration has the number, this one the next.
+    const file = (name: string) => join(service, 'migrations', name)
+    renameSync(file('0002_order.ts'), file('0003_order.ts'))
+    writeFileSync(file('0002_note.ts'), creating('note'))
+    const states = async () =>
+      JSON.parse((await run('migrate', 'status', '--json')).stdout).map(
+        ({ name, state }: { name: string; state: string }) => `${name} ${state}`,
+      )
+    t.strictSame(await states(), ['0001_item applied', '0002_note pending', '0003_order applied'])
+    t.match(await run('migrate', '--plan'), { code: 1, stderr: /MIGRATION_OUT_OF_ORDER/ })
+    const applied = await run('migrate', '--allow-out-of-order')
+    t.match(applied, {
+      code: 0,
+      stderr: '0002_order is 0003_order now: recorded by that name\n',
+    })
+    t.strictSame(names(applied.stdout), ['applied 0002_note'])
+    const db = await open(t, url)
+    t.strictSame(await db.selectFrom('plinth_migration').select('name').orderBy('name').execute(), [
+      { name: '0001_item' },
+      { name: '0002_note' },
+      { name: '0003_order' },
+    ])
+    t.strictSame((await tablesOf(db)).toSorted(), ['item', 'note', 'order'])
+    await t.test('and taken back by it, where nothing was applied since', async (t) => {
+      renameSync(file('0003_order.ts'), file('0004_order.ts'))
+      const back = await run('migrate', 'rollback', '--yes')
+      t.match(back, { code: 0, stderr: '0003_order is 0004_order now: recorded by that name\n' })
+      t.strictSame(names(back.stdout), ['took back 0004_order'])
+      t.strictSame((await tablesOf(db)).toSorted(), ['item', 'note'])
+    })
+    await t.test('two files with its content: nobody knows which it is', async (t) => {
+      writeFileSync(file('0005_note.ts'), creating('note'))
+      renameSync(file('0002_note.ts'), file('0003_note.ts'))
+      t.match(await run('migrate'), { code: 1, stderr: /MIGRATION_INVALID.*0002_note.*is gone/ })
+    })
+  },
+)

@@ -9,6 +9,8 @@ export interface MigrationResult {
 
 /** What happens while migrations run. */
 export type MigrationEvent =
+  /** It is applied, and its file has got another number since. */
+  | { type: 'renumbered'; name: string; from: string }
   | { type: 'start'; name: string; direction: Direction }
   /** It was interrupted: `position` of its steps have happened. */
   | { type: 'resume'; name: string; direction: Direction; position: number }

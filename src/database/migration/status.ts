@@ -4,6 +4,7 @@ import { waysOut } from './in-doubt.ts'
 import { readJournal } from './journal.ts'
 import { listMigrations } from './load.ts'
 import { type MigrationTables, readRecords, recordTables } from './record.ts'
+import { followNames } from './renumbered.ts'
 
 /** A migration as `manage migrate status` shows it. */
 export interface MigrationStatus {
@@ -35,7 +36,7 @@ export async function readStatus(
   const listed = await listMigrations(directory, plugins)
   const files = new Map(listed.map((file) => [file.name, file]))
   const exists = (await recordTables(db)).has('plinth_migration')
-  const records = exists ? await readRecords(db) : []
+  const records = exists ? followNames(listed, await readRecords(db)) : []
   const underWay = exists ? await readJournal(db) : []
   const all = new Map<string, MigrationStatus>()
   for (const name of files.keys()) {
