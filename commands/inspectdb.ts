@@ -92,7 +92,7 @@ export default class Inspectdb extends BaseCommand {
     tables: SchemaState,
   ): Promise<string> {
     const { draftMigration, writeMigration } = await import('../src/database/migration/make.ts')
-    const draft = draftMigration(recorded, tables, {}, 'initial')
+    const draft = draftMigration(recorded, tables, {}, { name: 'initial' })
     if (!draft) throw errors.TABLE_UNKNOWN('at all', 'none')
     await writeMigration(recorded, draft)
     this.logToStderr(

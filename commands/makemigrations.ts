@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import * as Flags from '@oclif/core/flags'
+import type { Fills } from '../src/database/migration/fills.ts'
 import type { LintFinding } from '../src/database/migration/lint.ts'
 import type { Draft } from '../src/database/migration/make.ts'
 import type { Renames } from '../src/database/migration/rename.ts'
@@ -29,6 +30,7 @@ export default class MakeMigrations extends BaseCommand {
     '<%= config.bin %> makemigrations',
     '<%= config.bin %> makemigrations --check',
     '<%= config.bin %> makemigrations --rename city.inhabitants=city.population',
+    '<%= config.bin %> makemigrations --fill city.kind=town',
     '<%= config.bin %> makemigrations --empty --name fill_kinds',
     '<%= config.bin %> makemigrations --plugin sms',
   ]
@@ -48,6 +50,13 @@ export default class MakeMigrations extends BaseCommand {
       multipleNonGreedy: true,
       helpValue: 'old=new',
       description: 'what was renamed: city=town, or city.inhabitants=city.population',
+    }),
+    fill: Flags.string({
+      multiple: true,
+      multipleNonGreedy: true,
+      helpValue: 'table.column=value',
+      description:
+        'what rows that are there get for a column that needs a value; of a time also now',
     }),
     'no-rename': Flags.boolean({ description: 'nothing else was renamed; ask nothing' }),
     'allow-drop': Flags.boolean({ description: 'also write what drops tables' }),
@@ -103,7 +112,7 @@ export default class MakeMigrations extends BaseCommand {
     recorded: Recorded,
     { models, known }: { models: readonly Model[] | undefined; known: readonly Model[] },
     file: string,
-    flags: RenameFlags & { name?: string | undefined },
+    flags: DraftFlags,
   ): Promise<Draft | undefined> {
     const { assertModels } = await import('../src/database/model/check-models.ts')
     const { draftMigration } = await import('../src/database/migration/make.ts')
@@ -111,7 +120,23 @@ export default class MakeMigrations extends BaseCommand {
     assertModels(known)
     const wanted = Object.fromEntries(models.map(({ table, state }) => [table, state]))
     const renames = await this.renames(recorded.schema, wanted, flags)
-    return draftMigration(recorded, wanted, renames, flags.name)
+    const { name } = flags
+    const draft = draftMigration(recorded, wanted, renames, { name })
+    const fills = draft && (await this.fills(draft, models, flags))
+    return draftMigration(recorded, wanted, renames, { name, fills })
+  }
+
+  private async fills(draft: Draft, models: readonly Model[], flags: DraftFlags): Promise<Fills> {
+    const { auditFills, findUnfilled } = await import('../src/database/migration/fills.ts')
+    const { askFills, namedFills } = await import('./_fills.ts')
+    const named = namedFills(draft, flags.fill ?? [], (problem) => this.error(problem, { exit: 2 }))
+    const fills = { ...auditFills(models), ...named }
+    const unfilled = findUnfilled(draft.operations).filter(({ place }) => !(place in fills))
+    const { canAsk } = await import('./_ask.ts')
+    if (unfilled.length === 0 || flags.check || !canAsk() || this.jsonEnabled()) return fills
+    const answers = await askFills(unfilled)
+    if (!answers) this.error('broken off: nothing was written', { exit: 1 })
+    return { ...fills, ...answers }
   }
 
   private async renames(from: SchemaState, to: SchemaState, flags: RenameFlags): Promise<Renames> {
@@ -148,6 +173,11 @@ export default class MakeMigrations extends BaseCommand {
     }
     return { migration: name, written: flags.written, changes, findings }
   }
+}
+
+interface DraftFlags extends RenameFlags {
+  name?: string | undefined
+  fill?: string[] | undefined
 }
 
 interface RenameFlags {

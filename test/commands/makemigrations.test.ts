@@ -182,6 +182,52 @@ t.test('on a terminal it asks', async (t) => {
   t.strictSame(files(), before)
 })
 
+t.test('what rows get that are there: a flag says so', async (t) => {
+  const { make, read, setTables } = shop(t, { city: {} })
+  await make()
+  setTables({ city: { size: SIZE, kind: { type: 'varchar(8)', default: 'town' } } })
+  for (const [value, problem] of [
+    ['city.size=large', '--fill city.size=large: it is no whole number'],
+    ['city.kind=town', '--fill city.kind=town is not as table.column=value, of: city.size'],
+    ['size', '--fill size is not as table.column=value, of: city.size'],
+  ])
+    t.match(await make('--fill', value as string), { code: 2, stderr: `${problem}` })
+  t.match(await make('--fill', 'city.size=3'), { code: 0 })
+  t.match(
+    read('0002_change_city.ts'),
+    "addColumn('city', 'size', { type: 'integer' }, { fill: 3 })",
+  )
+  setTables({ city: { size: SIZE, kind: { type: 'varchar(8)' }, name: { type: 'text' } } })
+  t.match(await make(), { code: 0, stderr: /not-null-without-default city\.name: .*\(--fill\)/ })
+  t.notMatch(read('0003_change_city.ts'), 'fill')
+})
+
+t.test('what rows get that are there: it asks on a terminal', async (t) => {
+  const { service, make, files, read, setTables } = shop(t, { city: {} })
+  await make()
+  setTables({ city: { size: SIZE, rank: SIZE } })
+  const terminal = startOnTerminal(t, ['makemigrations'], { service, env })
+  await terminal.until('stdout', /What do rows get for city\.size \(integer\) that are there\?/)
+  terminal.type('many\r')
+  await terminal.until('stdout', /it is no whole number/)
+  terminal.type('3\r')
+  await terminal.until('stdout', /What do rows get for city\.rank/)
+  terminal.type('\r')
+  t.match(await terminal.ended, { code: 0 })
+  const text = read('0002_change_city.ts')
+  t.match(text, "addColumn('city', 'size', { type: 'integer' }, { fill: 3 })")
+  t.match(text, "addColumn('city', 'rank', { type: 'integer' })")
+
+  setTables({ city: { size: SIZE, rank: SIZE, depth: SIZE } })
+  for (const keys of ['\u0003', '\u0004']) {
+    const stopped = startOnTerminal(t, ['makemigrations'], { service, env })
+    await stopped.until('stdout', /What do rows get for city\.depth/)
+    stopped.type(keys)
+    t.match(await stopped.ended, { code: 1, stdout: /broken off: nothing was written/ })
+  }
+  t.strictSame(files(), ['0001_create_city.ts', '0002_change_city.ts', 'schema.json'])
+})
+
 t.test('--empty, to be filled in by hand, and --rebuild after it', async (t) => {
   const { make, files, read, directory, setTables } = shop(t, { city: {} })
   await make()

@@ -1,7 +1,9 @@
-import type { DialectName, SchemaState } from '../schema/state.ts'
-import { refuseMisfit } from './compile/misfit.ts'
-import { compileMysql } from './compile/mysql.ts'
+import type { DialectName, SchemaState, TableState } from '../schema/state.ts'
+import { fillsOf } from './compile/fill.ts'
+import { type ColumnOperation, refuseMisfit } from './compile/misfit.ts'
+import { compileMysql, compileMysqlColumns } from './compile/mysql.ts'
 import { compileSqlite } from './compile/sqlite.ts'
+import { rebuildTable } from './compile/sqlite-rebuild.ts'
 import type { CompiledStep } from './compile/steps.ts'
 import type { Operation, SqlStatements } from './operations.ts'
 import { replay } from './replay.ts'
@@ -56,7 +58,8 @@ export function compileOperations(
 }
 
 /**
- * The same for each operation by itself, and the state of the schema that they lead to.
+ * The same for each operation by itself, and the state of the schema that they lead to. Where several on columns of one table stand in a
+ * row, the first does what all of them do: a table that is written anew is so once.
  *
  * @throws {Error} as `compileOperations`
  */
@@ -65,18 +68,59 @@ export function compileAll(
   before: SchemaState,
   dialect: DialectName,
 ): { steps: CompiledStep[][]; after: SchemaState } {
-  let after = before
+  const states = [before]
   const steps = operations.map((operation, index) => {
     try {
-      const state = after
-      after = replay(state, operation)
+      const state = states[index] as SchemaState
+      const after = replay(state, operation)
+      states.push(after)
       return stepsOf(operation, state, after, dialect)
     } catch (cause) {
       const problem = cause instanceof Error ? cause.message : String(cause)
       throw new Error(`operation ${index + 1} (${operation.type}): ${problem}`, { cause })
     }
   })
-  return { steps, after }
+  for (const [first, end] of runsOf(operations)) {
+    const run = operations.slice(first, end) as [ColumnOperation, ...ColumnOperation[]]
+    const [from, to] = [states[first] as SchemaState, states[end] as SchemaState]
+    const together = joined(run, steps.slice(first, end).flat(), from, to, dialect)
+    if (together) steps.splice(first, run.length, together, ...run.slice(1).map(() => []))
+  }
+  return { steps, after: states.at(-1) as SchemaState }
+}
+
+function joined(
+  run: readonly [ColumnOperation, ...ColumnOperation[]],
+  steps: readonly CompiledStep[],
+  before: SchemaState,
+  after: SchemaState,
+  dialect: DialectName,
+): CompiledStep[] | undefined {
+  if (dialect === 'mysql') return compileMysqlColumns(run, before)
+  // Of SQLite, what `alter table` does is done in no time.
+  if (steps.filter((step) => 'rebuild' in step).length < 2) return undefined
+  const [{ table }] = run
+  const [from, to] = [before[table] as TableState, after[table] as TableState]
+  return [rebuildTable(table, from, to, fillsOf(run, dialect))]
+}
+
+const OF_COLUMNS: ReadonlySet<string> = new Set(['addColumn', 'dropColumn', 'alterColumn'])
+
+/**
+ * Where operations on columns of one table stand in a row: from the first to behind the last. Backwards they are the same rows, which
+ * whoever turns round within a migration relies on; so one with a column twice is none.
+ */
+function runsOf(operations: readonly Operation[]): (readonly [first: number, end: number])[] {
+  const tableOf = (one: Operation | undefined) =>
+    one && OF_COLUMNS.has(one.type) ? (one as ColumnOperation).table : undefined
+  const runs: [number, number][] = []
+  for (let first = 0, end = 1; first < operations.length; first = end++) {
+    const table = tableOf(operations[first])
+    while (table !== undefined && tableOf(operations[end]) === table) end++
+    const columns = (operations.slice(first, end) as ColumnOperation[]).map((one) => one.column)
+    if (columns.length > 1 && new Set(columns).size === columns.length) runs.push([first, end])
+  }
+  return runs
 }
 
 function statementsOf(step: SqlStatements, dialect: DialectName): CompiledStep[] {

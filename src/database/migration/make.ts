@@ -4,6 +4,7 @@ import { errors } from '../../errors.ts'
 import type { SchemaState } from '../schema/state.ts'
 import { diff, type SchemaOperation } from './diff.ts'
 import { nameFor, nextNumber } from './file-name.ts'
+import { type Fills, withFills } from './fills.ts'
 import type { Renames } from './rename.ts'
 import { EMPTY_MIGRATION, render } from './render.ts'
 import { replayAll } from './replay.ts'
@@ -23,6 +24,7 @@ export interface Draft {
  * The migration that leads to the schema of the models.
  *
  * @param name what it is called behind its number; default: by what it does
+ * @param fills what rows get that are there
  * @returns `undefined` where there is nothing to do
  * @throws {PlinthError} MIGRATION_UNSUPPORTED
  */
@@ -30,12 +32,13 @@ export function draftMigration(
   recorded: Recorded,
   wanted: SchemaState,
   renames: Renames,
-  name?: string,
+  { name, fills = {} }: { name?: string | undefined; fills?: Fills | undefined } = {},
 ): Draft | undefined {
   const { migrations, schema, before } = recorded
   // The tables of plugins are theirs to change.
   const theirs = Object.entries(schema).filter(([table]) => table in before)
-  const operations = diff(schema, { ...wanted, ...Object.fromEntries(theirs) }, renames)
+  const changes = diff(schema, { ...wanted, ...Object.fromEntries(theirs) }, renames)
+  const operations = withFills(changes, fills)
   if (operations.length === 0) return undefined
   return {
     name: `${nextNumber(migrations.map((one) => one.name))}_${name ?? nameFor(operations)}`,

@@ -24,6 +24,8 @@ export type Operation =
       readonly column: string
       readonly from: ColumnState
       readonly to: ColumnState
+      /** What rows get that have no value, where it may not be null any more. */
+      readonly fill?: Fill
     })
   | (Change<'renameColumn'> & { readonly from: string; readonly to: string })
   | (Change<'addIndex'> & { readonly index: IndexState })
@@ -43,7 +45,18 @@ interface Change<Type extends string> {
 interface ColumnOperation<Type extends string> extends Change<Type> {
   readonly column: string
   readonly definition: ColumnState
+  /** What the rows get that are there; of one that is dropped, on the way back. */
+  readonly fill?: Fill
 }
+
+/** A value, or an expression in the SQL of each database. */
+export type Fill = NonNullable<ColumnState['default']>
+
+interface Filling {
+  readonly fill?: Fill | undefined
+}
+
+const filling = ({ fill }: Filling = {}) => (fill === undefined ? {} : { fill })
 
 /** Statements that are the same everywhere, or those of each database. */
 export type SqlStatements =
@@ -86,26 +99,31 @@ export const renameTable = (from: string, to: string): Operation => ({
   to,
 })
 
-export const addColumn = (table: string, column: string, definition: ColumnState): Operation => ({
-  type: 'addColumn',
-  table,
-  column,
-  definition,
-})
+/** @param options `fill`: what the rows get that are there; default: its default */
+export const addColumn = (
+  table: string,
+  column: string,
+  definition: ColumnState,
+  options?: Filling,
+): Operation => ({ type: 'addColumn', table, column, definition, ...filling(options) })
 
-/** @param definition what it was, for the way back */
-export const dropColumn = (table: string, column: string, definition: ColumnState): Operation => ({
-  type: 'dropColumn',
-  table,
-  column,
-  definition,
-})
+/**
+ * @param definition what it was, for the way back
+ * @param options `fill`: what rows get on the way back; default: its default
+ */
+export const dropColumn = (
+  table: string,
+  column: string,
+  definition: ColumnState,
+  options?: Filling,
+): Operation => ({ type: 'dropColumn', table, column, definition, ...filling(options) })
 
+/** @param change `fill`: what rows get that are null, where it may not be null any more; default: its default */
 export const alterColumn = (
   table: string,
   column: string,
-  { from, to }: { from: ColumnState; to: ColumnState },
-): Operation => ({ type: 'alterColumn', table, column, from, to })
+  { from, to, ...options }: { from: ColumnState; to: ColumnState } & Filling,
+): Operation => ({ type: 'alterColumn', table, column, from, to, ...filling(options) })
 
 export const renameColumn = (table: string, from: string, to: string): Operation => ({
   type: 'renameColumn',

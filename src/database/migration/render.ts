@@ -45,12 +45,21 @@ function argumentsOf(operation: SchemaOperation): unknown[] {
       return [operation.from, operation.to]
     case 'addColumn':
     case 'dropColumn':
-      return [operation.table, operation.column, normalColumn(operation.definition)]
+      return [
+        operation.table,
+        operation.column,
+        normalColumn(operation.definition),
+        ...(operation.fill === undefined ? [] : [{ fill: operation.fill }]),
+      ]
     case 'alterColumn':
       return [
         operation.table,
         operation.column,
-        { from: normalColumn(operation.from), to: normalColumn(operation.to) },
+        {
+          from: normalColumn(operation.from),
+          to: normalColumn(operation.to),
+          ...(operation.fill !== undefined && { fill: operation.fill }),
+        },
       ]
     case 'renameColumn':
       return [operation.table, operation.from, operation.to]

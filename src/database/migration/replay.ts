@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { indexNameIn } from '../schema/sql.ts'
 import type {
   ColumnState,
@@ -6,12 +7,14 @@ import type {
   SchemaState,
   TableState,
 } from '../schema/state.ts'
+import { normalColumn, normalForeignKey, normalIndex, normalTable } from './diff/normal.ts'
 import type { Operation } from './operations.ts'
 
 /**
  * What becomes of a schema by an operation.
  *
- * @throws {Error} where the operation does not fit: it names what is not there, or is there already
+ * @throws {Error} where the operation does not fit: it names what is not there, is there already, or is not what it was written for,
+ *   as where another branch has changed it, too
  */
 export function replay(schema: SchemaState, operation: Operation): SchemaState {
   switch (operation.type) {
@@ -22,7 +25,11 @@ export function replay(schema: SchemaState, operation: Operation): SchemaState {
         [operation.table]: distinct(schema, operation.table, operation.definition),
       }
     case 'dropTable':
-      tableOf(schema, operation.table)
+      assertSame(
+        operation.table,
+        normalTable(tableOf(schema, operation.table)),
+        normalTable(operation.definition),
+      )
       return without(schema, operation.table)
     case 'renameTable':
       return renameTable(schema, operation.from, operation.to)
@@ -38,7 +45,7 @@ export function replay(schema: SchemaState, operation: Operation): SchemaState {
         [operation.table]: distinct(
           schema,
           operation.table,
-          changeTable(tableOf(schema, operation.table), operation),
+          changeTable(tableOf(schema, operation.table), operation, schema),
         ),
       }
   }
@@ -79,30 +86,40 @@ type TableOperation = Exclude<
   { type: 'createTable' | 'dropTable' | 'renameTable' | 'renameColumn' | 'runSql' | 'runData' }
 >
 
-function changeTable(table: TableState, operation: TableOperation): TableState {
+function changeTable(
+  table: TableState,
+  operation: TableOperation,
+  schema: SchemaState,
+): TableState {
   const { columns, indexes = [], unique = [], foreignKeys = [] } = table
   switch (operation.type) {
     case 'addColumn':
       if (columns[operation.column]) throw exists(operation.table, operation.column)
       return { ...table, columns: { ...columns, [operation.column]: operation.definition } }
     case 'dropColumn':
-      columnOf(table, operation)
+      assertColumn(table, operation, operation.definition)
       return { ...table, columns: without(columns, operation.column) }
     case 'alterColumn':
-      columnOf(table, operation)
+      assertColumn(table, operation, operation.from)
       return { ...table, columns: { ...columns, [operation.column]: operation.to } }
     case 'addIndex':
+      assertColumns(table, operation.table, operation.index.columns)
       return { ...table, indexes: added(indexes, operation.index, operation.table) }
     case 'dropIndex':
-      return { ...table, indexes: dropped(indexes, operation.index, operation.table) }
+      return { ...table, indexes: dropped(indexes, operation.index, operation.table, normalIndex) }
     case 'addUnique':
+      assertColumns(table, operation.table, operation.index.columns)
       return { ...table, unique: added(unique, operation.index, operation.table) }
     case 'dropUnique':
-      return { ...table, unique: dropped(unique, operation.index, operation.table) }
+      return { ...table, unique: dropped(unique, operation.index, operation.table, normalIndex) }
     case 'addForeignKey':
+      assertKey(table, operation.table, operation.foreignKey, schema)
       return { ...table, foreignKeys: added(foreignKeys, operation.foreignKey, operation.table) }
     case 'dropForeignKey':
-      return { ...table, foreignKeys: dropped(foreignKeys, operation.foreignKey, operation.table) }
+      return {
+        ...table,
+        foreignKeys: dropped(foreignKeys, operation.foreignKey, operation.table, normalForeignKey),
+      }
   }
 }
 
@@ -168,6 +185,38 @@ function columnOf(
   return found
 }
 
+function assertColumn(
+  table: TableState,
+  of: { table: string; column: string },
+  expected: ColumnState,
+): void {
+  const found = normalColumn(columnOf(table, of))
+  assertSame(`${of.table}.${of.column}`, found, normalColumn(expected))
+}
+
+function assertColumns(table: TableState, name: string, columns: readonly string[]): void {
+  for (const column of columns) columnOf(table, { table: name, column })
+}
+
+function assertKey(
+  table: TableState,
+  name: string,
+  key: ForeignKeyState,
+  schema: SchemaState,
+): void {
+  assertColumns(table, name, key.columns)
+  assertColumns(tableOf(schema, key.table), key.table, key.references)
+}
+
+/** Taken back, an operation would make what it was written for. */
+function assertSame(what: string, found: object, expected: object): void {
+  if (isDeepStrictEqual(found, expected)) return
+  const [is, was] = [found, expected].map((one) => JSON.stringify(one))
+  throw new Error(
+    `${what} is ${is}, and the operation was written for ${was}: another migration has changed it; say what it is`,
+  )
+}
+
 function exists(table: string, column: string): Error {
   return new Error(`there is a column ${table}.${column} already`)
 }
@@ -182,10 +231,16 @@ function added<T extends Named>(all: readonly T[], one: T, table: string): T[] {
   return [...all, one]
 }
 
-function dropped<T extends Named>(all: readonly T[], one: T, table: string): T[] {
-  const rest = all.filter(({ name }) => name !== one.name)
-  if (rest.length === all.length) throw new Error(`there is no ${one.name} on ${table}`)
-  return rest
+function dropped<T extends Named>(
+  all: readonly T[],
+  one: T,
+  table: string,
+  normal: (one: T) => T,
+): T[] {
+  const found = all.find(({ name }) => name === one.name)
+  if (!found) throw new Error(`there is no ${one.name} on ${table}`)
+  assertSame(`${one.name} on ${table}`, normal(found), normal(one))
+  return all.filter((other) => other !== found)
 }
 
 function without<T>(record: Readonly<Record<string, T>>, key: string): Record<string, T> {

@@ -44,17 +44,20 @@ async function countOperations(
   const step = task.steps[entry.position]
   const isInDoubt = entry.state === 'begun' && (isByHand(step) || isRepeatable(step))
   const position = isInDoubt ? entry.position : await resumeAt(db, task, entry)
-  const whole = task.ends.filter((end) => end <= position).length
+  const countTo = (step: number) => task.ends.filter((end) => end <= step).length
+  const whole = countTo(position)
   const begun = task.ends[whole - 1] ?? 0
+  // Several may have one step together.
+  const more = countTo(task.ends[whole] ?? position)
   if (position === begun && !isInDoubt) return whole
   // The other way it may be run twice as well.
-  if (isRepeatable(step) && isInDoubt) return whole + 1
+  if (isRepeatable(step) && isInDoubt) return more
   if (isByHand(task.steps[position])) {
     if (!options.settlement) throw doubtful(task, { ...entry, position })
-    return options.settlement === 'again' ? whole + 1 : whole
+    return options.settlement === 'again' ? more : whole
   }
   await new JournaledRun(db, options).runSteps(task, position, task.ends[whole] as number)
-  return whole + 1
+  return more
 }
 
 /** Of what the kit does not know: several statements of it may have happened, or one, perhaps. */

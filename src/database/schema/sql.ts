@@ -62,7 +62,8 @@ function typeSql({ type }: ColumnState, dialect: DialectName): string {
   return TYPES[dialect][type] ?? type
 }
 
-function defaultSql(column: ColumnState, dialect: DialectName): string {
+/** The default of a column as SQL says it; it has to have one. */
+export function defaultSql(column: ColumnState, dialect: DialectName): string {
   if (typeof column.default === 'object') return column.default[dialect]
   const value = defaultValue(column, dialect)
   // MySQL takes an expression there, but no plain value.

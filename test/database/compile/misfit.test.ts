@@ -45,7 +45,7 @@ const MISFITS: readonly (readonly [Operation, message: string])[] = [
 
 for (const dialect of ['sqlite', 'mysql'] as const) {
   t.test(`what does not fit is named with its place (${dialect})`, async (t) => {
-    const fits = addColumn('country', 'other', integer)
+    const fits = createTable('other', { columns: { id: integer }, primaryKey: ['id'] })
     for (const [operation, message] of MISFITS) {
       t.throws(() => compileOperation(operation, before, dialect), { message })
       t.throws(() => compileOperations([fits, operation], before, dialect), {

@@ -1,14 +1,16 @@
 import { type Kysely, sql } from 'kysely'
 import { quoteText } from '../../schema/sql.ts'
 
-/** A column that is modified, which MySQL makes anew of what the statement says of it. */
+/** Columns that are modified, which MySQL makes anew of what the statement says of them. */
 export interface Modified {
   table: string
-  column: string
-  /** Its type in SQL, where the recorded schema has it so: what else it has is not the migration's to drop. */
-  known: string
-  /** The statement with more words behind those of the column. */
-  sql: (words: string) => string
+  /**
+   * `known`: its type in SQL, where the recorded schema has it so: what else it has is not the migration's to drop. `undefined`: it is
+   * not modified, but added or dropped by the same statement.
+   */
+  columns: readonly { readonly column: string; readonly known: string | undefined }[]
+  /** The statement with more words behind those of each column. */
+  sql: (words: readonly string[]) => string
 }
 
 interface ColumnRow {
@@ -18,13 +20,28 @@ interface ColumnRow {
 }
 
 /**
- * The statement that modifies a column and keeps what the recorded schema does not know of it: its comment, `on update`, that
- * it is invisible, and on MariaDB a check of the column's own.
+ * The statement that modifies columns and keeps what the recorded schema does not know of them: comments, `on update`, that
+ * one is invisible, and on MariaDB a check of the column's own.
  *
- * @throws {Error} where it has `zerofill`, which only its type can say
+ * @throws {Error} where one has `zerofill`, which only its type can say
  */
 export async function keeping<DB>(db: Kysely<DB>, modified: Modified): Promise<string> {
-  const { table, column, known } = modified
+  const words: string[] = []
+  for (const { column, known } of modified.columns)
+    words.push(
+      known === undefined ? '' : await wordsOf(db, { table: modified.table, column, known }),
+    )
+  return modified.sql(words)
+}
+
+interface Column {
+  table: string
+  column: string
+  known: string
+}
+
+async function wordsOf<DB>(db: Kysely<DB>, one: Column): Promise<string> {
+  const { table, column, known } = one
   const { rows } = await sql<ColumnRow>`
     select column_type as type, extra as extra, column_comment as comment
     from information_schema.columns
@@ -32,7 +49,7 @@ export async function keeping<DB>(db: Kysely<DB>, modified: Modified): Promise<s
     db,
   )
   const [row] = rows
-  if (!row) return modified.sql('')
+  if (!row) return ''
   const isNew = (word: string) => !known.toLowerCase().includes(word)
   if (/zerofill/i.test(row.type) && isNew('zerofill'))
     throw new Error(
@@ -43,21 +60,16 @@ export async function keeping<DB>(db: Kysely<DB>, modified: Modified): Promise<s
     onUpdate && isNew('on update') && onUpdate,
     /invisible/i.test(row.extra) && isNew('invisible') && 'invisible',
     row.comment && isNew('comment') && `comment ${quoteText(row.comment, 'mysql')}`,
-    ...(await ownChecks(db, modified)),
+    ...(await ownChecks(db, one)),
   ]
-  return modified.sql(
-    words
-      .filter(Boolean)
-      .map((word) => ` ${word}`)
-      .join(''),
-  )
+  return words
+    .filter(Boolean)
+    .map((word) => ` ${word}`)
+    .join('')
 }
 
 // MySQL makes checks of the table of them, which stay. MariaDB's JSON is one that comes with the type.
-async function ownChecks<DB>(
-  db: Kysely<DB>,
-  { table, column, known }: Modified,
-): Promise<string[]> {
+async function ownChecks<DB>(db: Kysely<DB>, { table, column, known }: Column): Promise<string[]> {
   const { rows } = await sql<{ version: string }>`select version() as version`.execute(db)
   if (!/mariadb/i.test(rows[0]?.version ?? '')) return []
   const checks = await sql<{ clause: string }>`

@@ -4,6 +4,9 @@ import type { Operation } from '../operations.ts'
 /** An operation that is compiled for each database. */
 export type SchemaOperation = Exclude<Operation, { type: 'runSql' | 'runData' }>
 
+/** One that is about a column of its own: what is done to several of a table can be done at once. */
+export type ColumnOperation = Of<'addColumn' | 'dropColumn' | 'alterColumn'>
+
 /** The operation of that type. */
 export type Of<Type extends Operation['type']> = Extract<Operation, { type: Type }>
 

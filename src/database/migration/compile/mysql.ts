@@ -1,8 +1,8 @@
 import { createIndexSql, foreignKeySql } from '../../schema/sql.ts'
 import type { ColumnState, SchemaState } from '../../schema/state.ts'
 import { constraintExists, indexExists, not, tableExists } from './happened.ts'
-import type { Of, SchemaOperation } from './misfit.ts'
-import { addColumn, alterColumn, dropColumn, renameColumn } from './mysql-columns.ts'
+import type { ColumnOperation, Of, SchemaOperation } from './misfit.ts'
+import { changeColumns, renameColumn } from './mysql-columns.ts'
 import { addCheck, alter, checkExists, dropCheck, name, statement } from './mysql-words.ts'
 import type { Statement } from './steps.ts'
 import { createTableSql } from './table.ts'
@@ -13,6 +13,16 @@ export function compileMysql(operation: SchemaOperation, before: SchemaState): S
   const tables =
     operation.type === 'renameTable' ? [operation.from, operation.to] : [operation.table]
   return statementsOf(operation, before).map((one) => ({ ...one, tables }))
+}
+
+/** Those of several operations on columns of one table. */
+export function compileMysqlColumns(
+  operations: readonly [ColumnOperation, ...ColumnOperation[]],
+  before: SchemaState,
+): Statement[] {
+  const [{ table }] = operations
+  const statements = changeColumns(table, operations, before[table]?.columns ?? {})
+  return statements.map((one) => ({ ...one, tables: [table] }))
 }
 
 function statementsOf(operation: SchemaOperation, before: SchemaState): Statement[] {
@@ -29,13 +39,11 @@ function statementsOf(operation: SchemaOperation, before: SchemaState): Statemen
     case 'renameTable':
       return renameTable(operation, before)
     case 'addColumn':
-      return addColumn(operation)
     case 'dropColumn':
-      return [dropColumn(operation, columnOf(before, operation))]
     case 'alterColumn':
-      return [alterColumn(operation, columnOf(before, operation))]
+      return changeColumns(operation.table, [operation], before[operation.table]?.columns ?? {})
     case 'renameColumn':
-      return [renameColumn(operation, columnOf(before, { ...operation, column: operation.from }))]
+      return [renameColumn(operation, columnOf(before, operation.table, operation.from))]
     case 'addIndex':
     case 'addUnique':
       return [addIndex(operation)]
@@ -48,7 +56,7 @@ function statementsOf(operation: SchemaOperation, before: SchemaState): Statemen
   }
 }
 
-function columnOf(schema: SchemaState, { table, column }: { table: string; column: string }) {
+function columnOf(schema: SchemaState, table: string, column: string) {
   return schema[table]?.columns[column] as ColumnState
 }
 

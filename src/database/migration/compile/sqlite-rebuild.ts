@@ -21,12 +21,19 @@ export function createIndexes(table: string, { indexes = [], unique = [] }: Tabl
 /**
  * Makes a table anew, as https://sqlite.org/lang_altertable.html says ("Making Other Kinds Of Table Schema Changes").
  * Columns that are in both keep their values.
+ *
+ * @param fills what rows get that have no value, in SQL by the column
  */
-export function rebuildTable(table: string, from: TableState, to: TableState): Rebuild {
+export function rebuildTable(
+  table: string,
+  from: TableState,
+  to: TableState,
+  fills: Readonly<Record<string, string>> = {},
+): Rebuild {
   const created = temporaryName(table)
   const statements = [
     createTableSql(table, to, 'sqlite', created),
-    copyRows(table, created, from, to),
+    copyRows(table, created, from, to, fills),
     ...(isGenerated(from) && isGenerated(to) ? copySequence(table, created) : []),
     `drop table ${name(table)}`,
     `${LEGACY} = on`,
@@ -42,13 +49,21 @@ export function rebuildTable(table: string, from: TableState, to: TableState): R
 
 const name = (plain: string) => quoteName(plain, 'sqlite')
 
-function copyRows(table: string, created: string, from: TableState, to: TableState): string {
-  const both = Object.entries(from.columns).flatMap(([column, definition]) => {
-    const target = to.columns[column]
-    return target ? [[column, copied(column, definition, target)] as const] : []
+function copyRows(
+  table: string,
+  created: string,
+  from: TableState,
+  to: TableState,
+  fills: Readonly<Record<string, string>>,
+): string {
+  const filled = Object.entries(to.columns).flatMap(([column, target]) => {
+    const [before, fill] = [from.columns[column], fills[column]]
+    const value = before && copied(column, before, target)
+    if (value === undefined) return fill === undefined ? [] : [[column, fill] as const]
+    return [[column, fill === undefined ? value : `coalesce(${value}, ${fill})`] as const]
   })
-  const names = both.map(([column]) => name(column)).join(', ')
-  const values = both.map(([, value]) => value).join(', ')
+  const names = filled.map(([column]) => name(column)).join(', ')
+  const values = filled.map(([, value]) => value).join(', ')
   return `insert into ${name(created)} (${names}) select ${values} from ${name(table)}`
 }
 

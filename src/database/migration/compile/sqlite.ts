@@ -1,5 +1,6 @@
 import { checkSql, columnSql, createIndexSql, indexNameIn, quoteName } from '../../schema/sql.ts'
 import type { ColumnState, IndexState, SchemaState, TableState } from '../../schema/state.ts'
+import { fillsOf } from './fill.ts'
 import type { Of, SchemaOperation } from './misfit.ts'
 import { createIndexes, rebuildTable, temporaryName } from './sqlite-rebuild.ts'
 import type { CompiledStep, Rebuild, Statement } from './steps.ts'
@@ -28,6 +29,7 @@ export function compileSqlite(
     case 'renameColumn':
       return renameColumn(operation, after)
     case 'alterColumn':
+      return [rebuild(operation.table, before, after, fillsOf([operation], 'sqlite'))]
     case 'addForeignKey':
     case 'dropForeignKey':
       return [rebuild(operation.table, before, after)]
@@ -62,8 +64,13 @@ const statements = (...all: string[]): Statement[] => all.map((sql) => ({ sql })
 
 const alter = (table: string, change: string) => `alter table ${name(table)} ${change}`
 
-function rebuild(table: string, before: SchemaState, after: SchemaState): Rebuild {
-  return rebuildTable(table, before[table] as TableState, after[table] as TableState)
+function rebuild(
+  table: string,
+  before: SchemaState,
+  after: SchemaState,
+  fills?: Readonly<Record<string, string>>,
+): Rebuild {
+  return rebuildTable(table, before[table] as TableState, after[table] as TableState, fills)
 }
 
 // Other tables, triggers and views follow SQLite's own rename; a rebuild after it renames the checks only.
@@ -81,11 +88,13 @@ function renamed(from: string, to: string): string[] {
 }
 
 function addColumn(
-  { table, column, definition }: Of<'addColumn'>,
+  operation: Of<'addColumn'>,
   before: SchemaState,
   after: SchemaState,
 ): CompiledStep[] {
-  if (!canAdd(definition)) return [rebuild(table, before, after)]
+  const { table, column, definition } = operation
+  const fills = fillsOf([operation], 'sqlite')
+  if (column in fills || !canAdd(definition)) return [rebuild(table, before, after, fills)]
   const check = checkSql(table, column, definition, 'sqlite')
   const words = [columnSql(column, definition, 'sqlite'), ...check].join(' ')
   return statements(alter(table, `add column ${words}`))

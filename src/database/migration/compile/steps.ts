@@ -11,7 +11,7 @@ export interface Statement {
   happened?: string
   /** The tables whose answers to such queries it changes; where there is such a query. */
   tables?: readonly string[]
-  /** A column of MySQL that is modified, and that may have what the migration does not know of. */
+  /** Columns of MySQL that are modified, and that may have what the migration does not know of. */
   modified?: Modified
   /** It does no harm to run it twice: what it says is the same afterwards. */
   repeatable?: true

@@ -29,7 +29,7 @@ export const rules = {
     problem:
       'Rows may have no value for it, and inserts of the release that is running give it none.',
     remedy:
-      'Add it as nullable or with a default and fill it with runData. Make it not null in a later release.',
+      'Add it as nullable or with a default. Make it not null, with a value for rows that have none (--fill), in a later release.',
   },
   'narrow-type': {
     problem:

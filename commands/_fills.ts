@@ -1,0 +1,74 @@
+import { createInterface } from 'node:readline/promises'
+import {
+  type Fills,
+  findUnfilled,
+  readFill,
+  type Unfilled,
+} from '../src/database/migration/fills.ts'
+import type { Draft } from '../src/database/migration/make.ts'
+
+/**
+ * What flags say to fill in, as `city.kind=town`.
+ *
+ * @param wrong ends the command for wrong usage
+ */
+export function namedFills(
+  draft: Draft,
+  flags: readonly string[],
+  wrong: (problem: string) => never,
+): Fills {
+  const unfilled = findUnfilled(draft.operations)
+  const named = flags.map((flag) => {
+    const [, place = '', text = ''] = /^([^=]+)=(.*)$/s.exec(flag) ?? []
+    const found = unfilled.find((one) => one.place === place)
+    const places = unfilled.map((one) => one.place).join(', ') || 'none'
+    if (!found) return wrong(`--fill ${flag} is not as table.column=value, of: ${places}`)
+    const read = readFill(text, found.column)
+    return typeof read === 'string'
+      ? wrong(`--fill ${flag}: ${read}`)
+      : ([place, read.fill] as const)
+  })
+  return Object.fromEntries(named)
+}
+
+/**
+ * Asks for each column what rows get that are there; no answer leaves it, which only an empty table takes.
+ *
+ * @returns undefined: it was broken off
+ */
+export async function askFills(unfilled: readonly Unfilled[]): Promise<Fills | undefined> {
+  const terminal = createInterface({ input: process.stdin, output: process.stderr })
+  const left = new AbortController()
+  terminal.once('close', () => left.abort())
+  const fills: Record<string, Fills[string]> = {}
+  try {
+    for (const one of unfilled) {
+      const fill = await askFill(one, (question) =>
+        terminal.question(question, { signal: left.signal }),
+      )
+      if (fill !== undefined) fills[one.place] = fill
+    }
+    return fills
+  } catch (error) {
+    // Ctrl-C or Ctrl-D: there is no answer to come.
+    if ((error as Error).name === 'AbortError') return undefined
+    throw error
+  } finally {
+    terminal.close()
+  }
+}
+
+async function askFill(
+  { place, column }: Unfilled,
+  ask: (question: string) => Promise<string>,
+): Promise<Fills[string] | undefined> {
+  const type = typeof column.type === 'string' ? column.type : column.type.mysql
+  const question = `What do rows get for ${place} (${type}) that are there? [none are] `
+  for (let problem = ''; ; ) {
+    const text = (await ask(`${problem}${question}`)).trim()
+    if (text === '') return undefined
+    const read = readFill(text, column)
+    if (typeof read !== 'string') return read.fill
+    problem = `${read}\n`
+  }
+}

@@ -1,0 +1,75 @@
+import type { Model } from '../model/model.ts'
+import type { ColumnState } from '../schema/state.ts'
+import type { SchemaOperation } from './diff.ts'
+import type { Fill } from './operations.ts'
+
+/** What rows that are there get, by `table.column`. */
+export type Fills = Readonly<Record<string, Fill>>
+
+/** A column that needs a value in each row, and that rows may have none for. */
+export interface Unfilled {
+  /** `city.kind` */
+  readonly place: string
+  readonly column: ColumnState
+}
+
+/** Now, as the kit's own timestamps are. */
+export const NOW: Fill = {
+  mysql: 'current_timestamp(3)',
+  sqlite: "(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))",
+}
+
+type Filled = Extract<SchemaOperation, { type: 'addColumn' | 'alterColumn' }>
+
+/** The columns of `operations` for which the rows of a table need values that nobody has said. */
+export function findUnfilled(operations: readonly SchemaOperation[]): Unfilled[] {
+  return operations.filter(isUnfilled).map((one) => ({ place: placeOf(one), column: target(one) }))
+}
+
+/** The same operations with what is to be filled in. */
+export function withFills(operations: readonly SchemaOperation[], fills: Fills): SchemaOperation[] {
+  return operations.map((one) => {
+    const fill = isUnfilled(one) ? fills[placeOf(one)] : undefined
+    return fill === undefined ? one : { ...one, fill }
+  })
+}
+
+/** When the rows that are there were made or changed nobody knows: as far as that is known, now. */
+export function auditFills(models: readonly Model[]): Fills {
+  const times = models.flatMap(({ table, audit }) =>
+    audit.filter((name) => name.endsWith('_at')).map((name) => [`${table}.${name}`, NOW] as const),
+  )
+  return Object.fromEntries(times)
+}
+
+function isUnfilled(operation: SchemaOperation): operation is Filled {
+  const isChanged =
+    operation.type === 'addColumn' ||
+    (operation.type === 'alterColumn' && operation.from.nullable === true)
+  if (!isChanged || operation.fill !== undefined) return false
+  const { type, nullable, default: value, generated } = target(operation)
+  const isComputed = typeof type === 'object' && / as \(/i.test(type.mysql)
+  return !nullable && value === undefined && !generated && !isComputed
+}
+
+const target = (one: Filled): ColumnState => (one.type === 'addColumn' ? one.definition : one.to)
+
+const placeOf = ({ table, column }: Filled): string => `${table}.${column}`
+
+/**
+ * What somebody has said to fill in for a column: a number, `true` or `false`, a text, or `now` for a time.
+ *
+ * @returns what is wrong with it, where something is
+ */
+export function readFill(text: string, { type, values }: ColumnState): { fill: Fill } | string {
+  if (values && !values.includes(text)) return `it is none of ${values.join(', ')}`
+  if (type === 'boolean')
+    return /^(true|false)$/.test(text) ? { fill: text === 'true' } : 'it is neither true nor false'
+  if (type === 'datetime' && text === 'now') return { fill: NOW }
+  if (!['tinyint', 'smallint', 'integer', 'bigint', 'double'].includes(type as string))
+    return { fill: text }
+  const number = Number(text)
+  const fits =
+    text.trim() !== '' && (type === 'double' ? Number.isFinite : Number.isSafeInteger)(number)
+  return fits ? { fill: number } : `it is no ${type === 'double' ? 'number' : 'whole number'}`
+}
