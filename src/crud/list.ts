@@ -4,12 +4,14 @@ import {
   type TArray,
   type TBoolean,
   type TInteger,
+  type TNull,
   type TObject,
   type TOptional,
   type TProperties,
   type TSchema,
   type TString,
   type TStringOptions,
+  type TUnion,
   Type,
 } from 'typebox'
 import { type Core, partsOf } from '../database/model/nullable.ts'
@@ -19,10 +21,10 @@ import { errors } from '../errors.ts'
 import { currentContext } from '../resource/context.ts'
 import type { RowScope } from '../resource/contract.ts'
 import { columnRule } from './column-value.ts'
+import { type SortColumn, sortColumn } from './cursor.ts'
+import type { ColumnFilter, FilterOperator } from './filters.ts'
 import {
   type AnyQuery,
-  type ColumnFilter,
-  type FilterOperator,
   type PageInput,
   type PageRules,
   type PageSource,
@@ -40,6 +42,7 @@ export interface ListOptions<
   Search extends readonly Column[] = readonly Column[],
   Fields extends readonly Column[] = readonly Column[],
   Count extends Counting = Counting,
+  Pages extends Paging = Paging,
 > {
   /**
    * The rows, where they are the same whoever asks: `paginate(db, input)` then keeps its statements, built and compiled, and
@@ -49,9 +52,14 @@ export interface ListOptions<
   /** Which of the rows a caller has, by `defineScope`; then statements are built for each page. Default: all. */
   scope?: RowScope
   /**
-   * Whether all rows are counted for each page, which takes a database as long as there are rows: always (default),
-   * `'optional'`: unless the client says `count=false`, or never. Where it may be that they are not, a page tells by
-   * `has_more` whether there is another.
+   * How a client finds its pages: by their numbers (default), or each by the cursor that the page before it has told. Such pages cost
+   * the same wherever they are, and rows that come and go meanwhile make none of them overlap or leave out.
+   */
+  pages?: Pages
+  /**
+   * Whether all rows are counted for each page, which takes a database as long as there are rows: always (default, but for pages
+   * by cursor: never), `'optional'`: unless the client says `count=false`, by cursor where it says `count=true`, or never. Where it may
+   * be that they are not, a page tells by `has_more` whether there is another.
    */
   count?: Count
   /** What a client may ask for; each is an optional parameter of the request. */
@@ -76,31 +84,43 @@ export interface ListOptions<
 
 export type Counting = boolean | 'optional'
 
+export type Paging = 'numbers' | 'cursor'
+
+/** Whether rows are counted where nothing is said of it. */
+export type UsualCount<Pages> = Pages extends 'cursor' ? false : true
+
 export type FilterProperties<Row extends TProperties, Filters> = {
   -readonly [Name in keyof Filters]: TOptional<ColumnSchema<Row, Name, Filters[Name]>>
 }
 
-type ColumnSchema<Row extends TProperties, Name, F> = F extends
-  | 'contains'
-  | { operator: 'contains' }
+type ColumnSchema<Row extends TProperties, Name, F> = Asked<
+  F extends { operator: infer Operator } ? Operator : F,
+  F extends { column: infer Column } ? ValueOf<Row, Column> : ValueOf<Row, Name>
+>
+
+/** What a client says of a column. */
+type Asked<Operator, Value extends TSchema> = Operator extends 'contains'
   ? TString
-  : F extends { column: infer Column }
-    ? Column extends keyof Row
-      ? Core<Row[Column]>
-      : TSchema
-    : Name extends keyof Row
-      ? Core<Row[Name]>
-      : TSchema
+  : Operator extends 'null'
+    ? TBoolean
+    : Operator extends 'in' | 'not'
+      ? TArray<Value>
+      : Value
+
+type ValueOf<Row extends TProperties, Column> = Column extends keyof Row
+  ? Core<Row[Column]>
+  : TSchema
 
 export type PageParameters<
   Search extends readonly unknown[] = readonly [],
   Fields extends readonly unknown[] = readonly [],
   Count = true,
+  Pages = 'numbers',
 > = {
-  page: TOptional<TInteger>
   page_size: TOptional<TInteger>
   order: TOptional<TString>
-} & (Count extends 'optional' ? { count: TOptional<TBoolean> } : unknown) &
+} & (Pages extends 'cursor' ? { cursor: TOptional<TString> } : { page: TOptional<TInteger> }) &
+  (Count extends 'optional' ? { count: TOptional<TBoolean> } : unknown) &
   (Search extends readonly [] ? unknown : { search: TOptional<TString> }) &
   (Fields extends readonly [] ? unknown : { fields: TOptional<TString> })
 
@@ -112,15 +132,25 @@ export type ListedRow<
 
 /**
  * One page: `page` counts from 1, `num_pages` is at least 1, `total` counts the rows of all pages. Where they may not be
- * counted, `has_more` tells whether there is another page.
+ * counted, `has_more` tells whether there is another page; by cursors `next_cursor` does, which leads there, and is null at the end.
  */
-export type PageSchema<Row extends TSchema, Count = true> = TObject<
-  { page: TInteger; results: TArray<Row> } & (Count extends true
-    ? { num_pages: TInteger; total: TInteger }
-    : Count extends 'optional'
-      ? { num_pages: TOptional<TInteger>; total: TOptional<TInteger>; has_more: TBoolean }
-      : { has_more: TBoolean })
+export type PageSchema<Row extends TSchema, Count = true, Pages = 'numbers'> = TObject<
+  { results: TArray<Row> } & (Pages extends 'cursor'
+    ? CursorPage<Count>
+    : { page: TInteger } & NumberedPage<Count>)
 >
+
+type NumberedPage<Count> = Count extends true
+  ? { num_pages: TInteger; total: TInteger }
+  : Count extends 'optional'
+    ? { num_pages: TOptional<TInteger>; total: TOptional<TInteger>; has_more: TBoolean }
+    : { has_more: TBoolean }
+
+type CursorPage<Count> = { next_cursor: TUnion<[TString, TNull]> } & (Count extends true
+  ? { total: TInteger }
+  : Count extends 'optional'
+    ? { total: TOptional<TInteger> }
+    : unknown)
 
 /** The schemas of a list resource, and the query that answers it. */
 export interface List<
@@ -128,45 +158,50 @@ export interface List<
   Properties extends TProperties,
   Listed extends TSchema = Row,
   Count = true,
+  Pages = 'numbers',
 > {
   request: TObject<Properties>
-  response: PageSchema<Listed, Count>
+  response: PageSchema<Listed, Count, Pages>
   /**
    * Filters, orders and cuts rows to the page that `input` asks for, in SQL.
    *
    * @param rows a query, or the database for the rows that `from` names. Of a query with joins, groups, distinct rows or
    *   other names for columns it is the columns of its result that are filtered and ordered by
-   * @throws {PlinthError} INVALID_REQUEST where the page is deeper than `maxDepth`; of a list with a scope UNAUTHENTICATED, and
+   * @throws {PlinthError} INVALID_REQUEST where the page is deeper than `maxDepth`, or the cursor of no page; of a list with a scope UNAUTHENTICATED, and
    *   CONTEXT_MISSING outside of a request and of `app.run`
    */
   paginate<DB, TB extends keyof DB>(
     rows: SelectQueryBuilder<DB, TB, Static<Row>> | Database,
     input: Static<TObject<Properties>>,
-  ): Promise<Static<PageSchema<Listed, Count>>>
+  ): Promise<Static<PageSchema<Listed, Count, Pages>>>
 }
 
 /**
  * Declares how rows of the schema `row` are listed: which filters and orders there are, how long a page is.
  *
- * @throws {PlinthError} RESOURCE_INVALID where a filter has the name of a parameter of every list, or a column is none of the rows
+ * @throws {PlinthError} RESOURCE_INVALID where a filter has the name of a parameter of every list or asks for null where there is none, a column
+ *   is none of the rows, or one of JSON or bytes, and pages are found by cursor
  */
 export function defineList<
   Row extends TProperties,
   const Filters extends Record<string, Filter<keyof Row & string>> = Record<never, never>,
   const Search extends readonly (keyof Row & string)[] = readonly [],
   const Fields extends readonly (keyof Row & string)[] = readonly [],
-  const Count extends Counting = true,
+  const Pages extends Paging = 'numbers',
+  const Count extends Counting = UsualCount<Pages>,
 >(
   row: TObject<Row>,
-  options: ListOptions<keyof Row & string, Filters, Search, Fields, Count>,
+  options: ListOptions<keyof Row & string, Filters, Search, Fields, Count, Pages>,
 ): List<
   TObject<Row>,
-  FilterProperties<Row, Filters> & PageParameters<Search, Fields, Count>,
+  FilterProperties<Row, Filters> & PageParameters<Search, Fields, Count, Pages>,
   TObject<ListedRow<Row, Fields>>,
-  Count
+  Count,
+  Pages
 > {
   const { maxPageSize = 1000, maxDepth = 100_000, order, search = [], fields = [] } = options
-  const count: Counting = options.count ?? true
+  const byCursor = options.pages === 'cursor'
+  const count: Counting = options.count ?? !byCursor
   const key = [options.key].flat()
   const pageSize = Math.min(options.pageSize ?? 100, maxPageSize)
   for (const column of [...order, ...search, ...fields]) assertColumn(row, column)
@@ -174,11 +209,13 @@ export function defineList<
   const filters = Object.entries(options.filters ?? {}).map(([name, filter]) => {
     const { column, operator } =
       typeof filter === 'string' ? { column: name, operator: filter } : filter
+    if (operator === 'null') assertNullable(row, name, column)
     return { name, column, operator, rule: ruleOf(column) }
   })
   const searched = search.map((column) => ({ column, rule: ruleOf(column) }))
   const parameters = [
     ...PARAMETERS,
+    byCursor ? 'cursor' : 'page',
     count === 'optional' && 'count',
     search.length > 0 && 'search',
     fields.length > 0 && 'fields',
@@ -189,19 +226,20 @@ export function defineList<
     ...Object.fromEntries(
       filters.map((filter) => [filter.name, createParameter(row.properties, filter)]),
     ),
-    page: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: maxDepth, default: 1, description: pageHelp(maxDepth) }),
-    ),
+    ...(byCursor ? { cursor: cursorParameter() } : { page: pageParameter(maxDepth) }),
     page_size: Type.Optional(Type.Integer({ minimum: 1, maximum: maxPageSize, default: pageSize })),
     order: Type.Optional(
       Type.String({ pattern: orderPattern(order), description: orderHelp(order) }),
     ),
-    ...(count === 'optional' && { count: countParameter() }),
+    ...(count === 'optional' && { count: countParameter(!byCursor) }),
     ...(search.length > 0 && { search: searchParameter(search) }),
     ...(fields.length > 0 && { fields: fieldsParameter(fields) }),
   }
 
-  const rules: PageRules = { filters, search: searched, key, pageSize, maxDepth, count }
+  const rules: PageRules = {
+    ...{ filters, search: searched, key, pageSize, maxDepth, count },
+    cursor: byCursor ? sortColumns(row, [...order, ...key]) : undefined,
+  }
   const kept = new PreparedQueries()
   const ofDatabase = (db: Kysely<never>) => {
     const { from } = options
@@ -224,7 +262,7 @@ export function defineList<
     declared.set(request, { from: options.from as Declared['from'], order, rules })
   return {
     request: request as never,
-    response: pageSchema(fields.length > 0 ? Type.Partial(row) : row, count) as never,
+    response: pageSchema(fields.length > 0 ? Type.Partial(row) : row, count, byCursor) as never,
     paginate: (rows, input) =>
       selectPage(sourceOf(rows), rules, input as PageInput) as Promise<never>,
   }
@@ -255,7 +293,26 @@ function assertColumn({ properties }: TObject, column: string): TSchema {
 const NO_FROM =
   'it is given a database, and does not say what it lists; declare it with `from`, or paginate a query'
 
-function pageSchema(row: TSchema, count: Counting): TObject {
+/** @throws {PlinthError} RESOURCE_INVALID where no row is without a value */
+function assertNullable(row: TObject, filter: string, column: string): void {
+  if (partsOf(assertColumn(row, column)).nullable) return
+  const problem = `the filter ${filter} asks where ${column} is null, and by its schema it never is`
+  throw errors.RESOURCE_INVALID('list', problem)
+}
+
+/** @throws {PlinthError} RESOURCE_INVALID where there is no telling what comes behind a value */
+function sortColumns(row: TObject, names: readonly string[]): Map<string, SortColumn> {
+  const columns = names.map((name) => {
+    const column = sortColumn(assertColumn(row, name))
+    if (column) return [name, column] as const
+    const problem = `${name} is JSON or bytes, and no cursor can say where it is; take it out of order`
+    throw errors.RESOURCE_INVALID('list', problem)
+  })
+  return new Map(columns)
+}
+
+function pageSchema(row: TSchema, count: Counting, byCursor: boolean): TObject {
+  if (byCursor) return cursorPageSchema(row, count)
   const counted = { num_pages: Type.Integer(), total: Type.Integer() }
   const more = { has_more: Type.Boolean() }
   const partial = {
@@ -269,14 +326,40 @@ function pageSchema(row: TSchema, count: Counting): TObject {
   })
 }
 
-const PARAMETERS: readonly string[] = ['page', 'page_size', 'order']
+function cursorPageSchema(row: TSchema, count: Counting): TObject {
+  const total = Type.Integer()
+  const next_cursor = Type.Union([Type.String(), Type.Null()], {
+    description: 'The cursor of the next page; null where this is the last.',
+  })
+  return Type.Object({
+    next_cursor,
+    ...(count !== false && { total: count === true ? total : Type.Optional(total) }),
+    results: Type.Array(row),
+  })
+}
+
+const PARAMETERS: readonly string[] = ['page_size', 'order']
 
 // The longer a text, the more a search costs; nobody types as much.
 const MAX_SEARCH = 100
 
-function countParameter(): TSchema {
-  const description = 'Whether `total` and `num_pages` are asked for.'
-  return Type.Optional(Type.Boolean({ default: true, description }))
+/** What a URL has room for, beside filters. */
+const MAX_CURSOR = 4096
+
+function pageParameter(maxDepth: number): TSchema {
+  const description = `From 1; page times page_size is at most ${maxDepth}.`
+  return Type.Optional(Type.Integer({ minimum: 1, maximum: maxDepth, default: 1, description }))
+}
+
+function cursorParameter(): TSchema {
+  const description =
+    '`next_cursor` of the page before, asked for with the same order and filters; left out for the first.'
+  return Type.Optional(Type.String({ minLength: 1, maxLength: MAX_CURSOR, description }))
+}
+
+function countParameter(initial: boolean): TSchema {
+  const description = `Whether \`total\`${initial ? ' and `num_pages` are' : ' is'} asked for.`
+  return Type.Optional(Type.Boolean({ default: initial, description }))
 }
 
 function searchParameter(columns: readonly string[]): TSchema {
@@ -289,10 +372,20 @@ function fieldsParameter(columns: readonly string[]): TSchema {
   return Type.Optional(Type.String({ pattern: listPattern('', columns), description }))
 }
 
+/** The most values of one filter. */
+const MAX_VALUES = 100
+
 function createParameter(row: TProperties, { column, operator }: ColumnFilter): TSchema {
   // A default is a row's, and would filter the list of whoever asks for no filter.
   const { core } = partsOf(row[column] as TSchema)
   const { default: _, ...schema } = core as TSchema & Record<string, unknown>
+  if (operator === 'null')
+    return Type.Optional(Type.Boolean({ description: `Whether ${column} is null.` }))
+  if (operator === 'in' || operator === 'not') {
+    const description = `${operator === 'in' ? 'One' : 'None'} of these is ${column}.`
+    const size = { minItems: 1, maxItems: MAX_VALUES }
+    return Type.Optional(Type.Array(schema as TSchema, { ...size, description }))
+  }
   if (operator !== 'contains') return Type.Optional(schema)
   // A part of a text has no form: no pattern, no format, no list of choices.
   const { maxLength, description } = schema as TStringOptions
@@ -310,10 +403,6 @@ function listPattern(sign: string, columns: readonly string[]): string {
   const one = `${sign}(${columns.join('|')})`
   // Not without end: a database takes only so many terms.
   return `^${one}(,${one}){0,${columns.length - 1}}$`
-}
-
-function pageHelp(maxDepth: number): string {
-  return `From 1; page times page_size is at most ${maxDepth}.`
 }
 
 function orderHelp(columns: readonly string[]): string {

@@ -18,6 +18,8 @@ import type {
   ListOptions,
   PageParameters,
   PageSchema,
+  Paging,
+  UsualCount,
 } from './list.ts'
 import {
   type ActionSettings,
@@ -40,6 +42,7 @@ export interface ModelResourcesOptions<
   Fields extends readonly (keyof Row & string)[],
   Only extends ModelAction,
   Count extends Counting,
+  Pages extends Paging,
   Version extends keyof Whole & string,
   Hidden extends keyof Whole & string,
   ReadOnly extends keyof Whole & string,
@@ -63,7 +66,7 @@ export interface ModelResourcesOptions<
   version?: Version
   /** What may be filtered, searched and ordered by; without `order`: by the primary key. */
   list?: Omit<
-    ListOptions<keyof Row & string, Filters, Search, Fields, Count>,
+    ListOptions<keyof Row & string, Filters, Search, Fields, Count, Pages>,
     'from' | 'scope' | 'key' | 'order'
   > &
     Partial<Pick<ListOptions<NoInfer<keyof Row & string>, Filters>, 'order'>>
@@ -84,8 +87,9 @@ export interface ModelResources<
   Query extends TProperties,
   Listed extends TProperties,
   Count extends Counting,
+  Pages extends Paging,
 > {
-  list: Resource<TObject<Query>, PageSchema<TObject<Listed>, Count>>
+  list: Resource<TObject<Query>, PageSchema<TObject<Listed>, Count, Pages>>
   retrieve: Resource<TObject<Keyed<Row, Key>>, TObject<Row>>
   create: Resource<TObject<Input>, TObject<Row>>
   createMany: Resource<TArray<TObject<Input>>, TArray<TObject<Keyed<Row, Key>>>>
@@ -125,7 +129,8 @@ export function modelResources<
   const Fields extends readonly (keyof Shown<Columns, Audit, Hidden | WriteOnly> &
     string)[] = readonly [],
   const Only extends ModelAction = ModelAction,
-  const Count extends Counting = true,
+  const Pages extends Paging = 'numbers',
+  const Count extends Counting = UsualCount<Pages>,
   const Version extends keyof RowProperties<Columns, Audit> & string = never,
   const Hidden extends keyof RowProperties<Columns, Audit> & string = never,
   const ReadOnly extends keyof RowProperties<Columns, Audit> & string = never,
@@ -142,6 +147,7 @@ export function modelResources<
     Fields,
     Only,
     Count,
+    Pages,
     Version,
     Hidden,
     ReadOnly,
@@ -155,9 +161,10 @@ export function modelResources<
     Omit<PatchProperties<Columns, Generated>, Version | Hidden | ReadOnly | Filled>,
     Key,
     FilterProperties<Shown<Columns, Audit, Hidden | WriteOnly>, Filters> &
-      PageParameters<Search, Fields, Count>,
+      PageParameters<Search, Fields, Count, Pages>,
     ListedRow<Shown<Columns, Audit, Hidden | WriteOnly>, Fields>,
-    Count
+    Count,
+    Pages
   >,
   Only
 > {

@@ -3,7 +3,6 @@ import {
   expressionBuilder,
   type Kysely,
   type KyselyPlugin,
-  type RawBuilder,
   type SelectQueryBuilder,
   type SelectQueryNode,
   sql,
@@ -12,19 +11,9 @@ import { dialectOf } from '../database/portable.ts'
 import type { PreparedQueries } from '../database/prepared.ts'
 import type { Row } from '../database/types.ts'
 import { errors } from '../errors.ts'
-import { type ColumnRule, canHave, toColumn } from './column-value.ts'
+import { Cursors, type Order, type SortColumn } from './cursor.ts'
 import { enclosed } from './enclosed.ts'
-
-/** How a filter's value is compared with its column. `contains` takes part of a text; `from` and `to` include the value. */
-export type FilterOperator = 'equals' | 'contains' | 'from' | 'to'
-
-export interface ColumnFilter {
-  /** Of the request's parameter. */
-  name: string
-  column: string
-  operator: FilterOperator
-  rule: ColumnRule
-}
+import { type Conditions, type Term, termsOf } from './filters.ts'
 
 /** A valid request for a page. */
 export interface PageInput {
@@ -35,13 +24,11 @@ export interface PageInput {
   search?: string
   fields?: string
   count?: boolean
+  cursor?: string
 }
 
 /** What is asked of every page of a list. */
-export interface PageRules {
-  filters: readonly ColumnFilter[]
-  /** The columns that `search` looks into. */
-  search: readonly Pick<ColumnFilter, 'column' | 'rule'>[]
+export interface PageRules extends Conditions {
   /** The unique columns that break ties. */
   key: readonly string[]
   /** Where the input has none. */
@@ -50,6 +37,8 @@ export interface PageRules {
   maxDepth: number
   /** Whether all rows are counted; `optional`: unless the input says no. */
   count: boolean | 'optional'
+  /** Where pages are found by cursors: the columns that there are orders by. */
+  cursor?: ReadonlyMap<string, SortColumn> | undefined
 }
 
 export type AnyQuery = SelectQueryBuilder<Record<string, Record<string, unknown>>, string, object>
@@ -60,10 +49,11 @@ export type PageSource =
   | { db: Kysely<never>; from: () => AnyQuery; kept: PreparedQueries }
 
 interface Page {
-  page: number
+  page?: number
   num_pages?: number
   total?: number
   has_more?: boolean
+  next_cursor?: string | null
   results: object[]
 }
 
@@ -79,22 +69,48 @@ export async function selectPage(
 ): Promise<Page> {
   const { page = 1, page_size = rules.pageSize } = input
   assertDepth(page, page_size, rules.maxDepth)
-  const isCounted = rules.count === true || (rules.count === 'optional' && input.count !== false)
+  const cursors = rules.cursor && cursorsOf(source, rules, rules.cursor, input)
+  const wantsCount = input.count ?? !cursors
+  const isCounted = rules.count === true || (rules.count === 'optional' && wantsCount)
   // One more than asked for tells whether there are more.
-  const limit = isCounted ? page_size : page_size + 1
-  const { counting, selecting } = statementsOf(source, rules, input, limit)
+  const limit = isCounted && !cursors ? page_size : page_size + 1
+  const { counting, selecting } = statementsOf(source, rules, input, limit, cursors)
   const [counted, results] = await Promise.all([
     isCounted ? select(source, counting) : undefined,
     select(source, selecting),
   ])
+  if (cursors) {
+    const rows = results.slice(0, page_size)
+    const next_cursor = cursors.of(results.length > page_size ? rows.at(-1) : undefined)
+    cursors.clear(rows)
+    return { next_cursor, ...(counted && totalOf(counted)), results: rows }
+  }
   if (!counted)
     return { page, has_more: results.length > page_size, results: results.slice(0, page_size) }
-  const total = (counted[0] as { total: number }).total
+  const { total } = totalOf(counted)
   const num_pages = Math.max(1, Math.ceil(total / page_size))
   const summary = { page, num_pages, total }
   return rules.count === true
     ? { ...summary, results }
     : { ...summary, has_more: page < num_pages, results }
+}
+
+const totalOf = (counted: readonly Row[]) => counted[0] as { total: number }
+
+function cursorsOf(
+  source: PageSource,
+  { filters, key }: PageRules,
+  columns: ReadonlyMap<string, SortColumn>,
+  input: PageInput,
+): Cursors {
+  const { order, search, fields } = input
+  return new Cursors({
+    columns,
+    order: parseOrder(order, key),
+    asked: [order, search, ...filters.map(({ name }) => input[name])],
+    fields: fields === undefined ? undefined : namesOf(fields),
+    isMysql: isMysql(source),
+  })
 }
 
 /** What a page asks of the database, as its database compiles it; to look at, and not to run. */
@@ -116,28 +132,30 @@ function statementsOf(
   rules: PageRules,
   input: PageInput,
   limit: number,
+  cursors?: Cursors,
 ): { counting: Statement; selecting: Statement } {
   const { page = 1, page_size = rules.pageSize, order, fields } = input
-  const terms = termsOf(source, rules, input)
-  const values = terms.flatMap((term) => term.values)
-  const shape = terms.map(({ shape }) => shape).join()
+  const terms = termsOf(rules, input, () => isMysql(source))
+  const isBehind = cursors && input.cursor !== undefined
+  const chosen = isBehind ? [...terms, cursors.after(input.cursor as string)] : terms
   const isLater = page > 1 && isMysql(source)
   return {
     counting: {
-      key: `count ${shape}`,
-      values,
+      key: `count ${shapeOf(terms)}`,
+      values: valuesOf(terms),
       build: (rows, values) => countAll(narrow(rows, terms, values)),
     },
     selecting: {
-      key: `${isLater} ${shape} ${fields} ${order}`,
-      values: [...values, limit, (page - 1) * page_size],
+      key: `${isLater} ${shapeOf(chosen)} ${fields} ${order}`,
+      values: [...valuesOf(chosen), limit, (page - 1) * page_size],
       build(rows, values) {
         const [limit, offset] = values.slice(-2) as [number, number]
         const cut = (query: AnyQuery) =>
-          sorted(narrow(query, terms, values), order, rules.key)
+          sorted(narrow(query, chosen, values), order, rules.key)
             .limit(limit)
             .offset(offset)
         const named = fields === undefined ? rows : rows.clearSelect().select(namesOf(fields))
+        if (cursors) return cut(named.select(cursors.further))
         if (!isLater || !isNamed(named)) return cut(named)
         return sorted(
           joinKeys(named, cut(selectKeys(rows, rules.key)), rules.key),
@@ -148,6 +166,9 @@ function statementsOf(
     },
   }
 }
+
+const shapeOf = (terms: readonly Term[]) => terms.map(({ shape }) => shape).join()
+const valuesOf = (terms: readonly Term[]) => terms.flatMap(({ values }) => values)
 
 // A database goes through all the rows before a page.
 function assertDepth(page: number, size: number, maxDepth: number): void {
@@ -238,14 +259,6 @@ function joinKeys(rows: AnyQuery, keys: AnyQuery, key: readonly string[]): AnyQu
   ) as unknown as AnyQuery
 }
 
-/** What one filter, or the search, says of the rows. */
-interface Term {
-  /** All that its SQL depends on beside the values. */
-  shape: string
-  values: readonly unknown[]
-  write: (values: readonly unknown[]) => RawBuilder<boolean>
-}
-
 function narrow(rows: AnyQuery, terms: readonly Term[], values: readonly unknown[]): AnyQuery {
   let at = 0
   return terms.reduce(
@@ -273,90 +286,13 @@ function sorted(rows: AnyQuery, order: string | undefined, key: readonly string[
   )
 }
 
-function termsOf(source: PageSource, { filters, search }: PageRules, input: PageInput): Term[] {
-  const terms = filters.flatMap((filter) => {
-    const value = input[filter.name]
-    return value === undefined ? [] : [filterTerm(filter, value, source)]
-  })
-  if (input.search !== undefined && search.length > 0) terms.push(searchTerm(search, input.search))
-  return terms
-}
-
-// Of a text that the column cannot have, and that MySQL would refuse to compare with it.
-const NO_ROW: Term = { shape: 'none', values: [], write: () => sql<boolean>`1 = 0` }
-
-function filterTerm(filter: ColumnFilter, given: unknown, source: PageSource): Term {
-  const { name, column, operator, rule } = filter
-  if (operator === 'contains') return containsTerm(filter, String(given))
-  if (!canHave(rule, given)) return NO_ROW
-  const value = toColumn(rule, given, `/${name}`, 'the list')
-  if (value instanceof Date && !isMysql(source)) return storedTerm(filter, value)
-  const comparison = sql.raw({ equals: '=', from: '>=', to: '<=' }[operator])
-  return {
-    shape: `${operator} ${name}`,
-    values: [value],
-    write: ([value]) => sql<boolean>`${sql.ref(column)} ${comparison} ${value}`,
-  }
-}
-
 function isMysql(source: PageSource): boolean {
   if ('from' in source) return dialectOf(source.db) === 'mysql'
   // A query does not tell its database, but quotes its names as it does.
   return /^[^"`]*`/.test(source.compile().sql)
 }
 
-/**
- * In SQLite points in time are texts: the kit's own `2026-11-22T10:00:00.000Z`, and `2026-11-22 10:00:00[.0…]` of
- * others. Of one day the latter sort before the former, so they are compared for themselves. Not as what a function makes of
- * the column, which no index would be used for.
- */
-function storedTerm({ name, column, operator }: ColumnFilter, value: Date): Term {
-  const iso = value.toISOString()
-  const noon = `${iso.slice(0, 10)}T`
-  // The first and the last text that means the same.
-  const least = iso
-    .slice(0, -1)
-    .replace('T', ' ')
-    .replace(/\.?0*$/, '')
-  const most = `${iso.slice(0, -1).replace('T', ' ')}000000`
-  const ref = sql.ref(column)
-  return {
-    shape: `${operator} ${name}`,
-    values: [iso, least, most, noon],
-    write: ([iso, least, most, noon]) =>
-      ({
-        equals: sql<boolean>`(${ref} = ${iso} or ${ref} between ${least} and ${most})`,
-        contains: NO_ROW.write([]),
-        from: sql<boolean>`(${ref} >= ${iso} or (${ref} >= ${least} and ${ref} < ${noon}))`,
-        to: sql<boolean>`(${ref} <= ${iso} and not (${ref} > ${most} and ${ref} < ${noon}))`,
-      })[operator],
-  }
-}
-
-function containsTerm({ column, rule }: Pick<ColumnFilter, 'column' | 'rule'>, text: string): Term {
-  if (!canHave(rule, text)) return NO_ROW
-  return {
-    shape: `part ${column}`,
-    // Not the backslash: MySQL takes it for an escape in the text of the pattern, too.
-    values: [`%${text.replace(/[!%_]/g, '!$&')}%`],
-    write: ([pattern]) => sql<boolean>`${sql.ref(column)} like ${pattern} escape '!'`,
-  }
-}
-
-function searchTerm(columns: PageRules['search'], text: string): Term {
-  const parts = columns.map((column) => containsTerm(column, text))
-  return {
-    shape: `any of ${parts.map(({ shape }) => shape).join(' or ')}`,
-    values: parts.flatMap(({ values }) => values),
-    write: (values) => {
-      const own = values.values()
-      const found = parts.map((part) => part.write(part.values.map(() => own.next().value)))
-      return sql<boolean>`(${sql.join(found, sql` or `)})`
-    },
-  }
-}
-
-function parseOrder(order: string | undefined, key: readonly string[]): [string, 'asc' | 'desc'][] {
+function parseOrder(order: string | undefined, key: readonly string[]): Order {
   const columns = order === undefined ? [] : order.split(',')
   const named = columns.map((column): [string, 'asc' | 'desc'] =>
     column.startsWith('-') ? [column.slice(1), 'desc'] : [column, 'asc'],

@@ -18,7 +18,7 @@ export interface Unserved {
 
 /**
  * The orders and filters of a list that no index serves, each by itself, as the database that holds the rows plans them. Nothing
- * is told of lists that are short, and of filters by a part of a text, which no index serves.
+ * is told of lists that are short, and of filters by a part of a text or by what a value is not, which no index serves.
  *
  * @throws what the database does, where it has no such table
  */
@@ -42,10 +42,11 @@ export async function findUnserved(db: Database, list: Declared): Promise<Unserv
   for (const order of list.order)
     found.push(...(await look(`the order by ${order}`, 'selecting', { order })))
   for (const { name, column, operator } of list.rules.filters) {
-    if (operator === 'contains') continue
+    if (operator === 'contains' || operator === 'not') continue
     const value = await someValue(db, list, column)
     if (value === undefined || value === null) continue
-    found.push(...(await look(`the filter ${name}`, 'counting', { [name]: value })))
+    const asked = operator === 'null' ? true : operator === 'in' ? [value] : value
+    found.push(...(await look(`the filter ${name}`, 'counting', { [name]: asked })))
   }
   return found
 }

@@ -186,6 +186,8 @@ const phrases: Language['phrases'] = {
   'must contain at least %s valid item(s)': '必须至少包含 %s 个有效项',
   'must have property %s when property %s is present': '必须有字段 %s，因为有字段 %s',
   'property name must be valid': '字段名必须有效',
+  'belongs to no page of this order and these filters; begin again without it':
+    '不属于此排序和筛选条件下的任何一页；请去掉它重新开始',
   'breaks the rule %s': '违反规则 %s',
   '%s: at most %s in %s s': '%s：最多 %s 次，每 %s 秒',
   'the body is not valid JSON': '请求体不是有效的 JSON',

@@ -278,6 +278,36 @@ is<
   { page: number; num_pages: number; total: number; results: Static<typeof Row>[] }
 >()
 
+const byCursor = defineList(
+  Type.Object({ id: Type.Integer(), note: Type.Union([Type.String(), Type.Null()]) }),
+  {
+    filters: {
+      id: 'in',
+      noteless: { operator: 'null', column: 'note' },
+      no_note: { operator: 'not', column: 'note' },
+    },
+    order: ['id'],
+    key: 'id',
+    pages: 'cursor',
+  },
+)
+
+is<
+  Static<typeof byCursor.request>,
+  {
+    id?: number[]
+    noteless?: boolean
+    no_note?: string[]
+    cursor?: string
+    page_size?: number
+    order?: string
+  }
+>()
+is<
+  Static<typeof byCursor.response>,
+  { next_cursor: string | null; results: { id: number; note: string | null }[] }
+>()
+
 interface Tables {
   row: { id: Generated<number>; name: string; kind: 'town' | 'city'; size: number }
   other: { id: number }
