@@ -30,7 +30,7 @@ export interface Envelope {
   /** The same as JSON, for data that is JSON already. */
   successText(data: string, request: Asked): string
   failure(error: PlinthError, request: Asked): unknown
-  /** Each success has this HTTP status, whatever its resource says; default: that of the resource, which is 200, 201 or 202. */
+  /** Each success has this HTTP status, whatever its resource says; default: that of the resource, which is 200, 201, 202 or 204. */
   readonly successStatus?: 200
   /** The HTTP status of a failure; default: its own. */
   failureStatus?(error: Pick<PlinthError, 'code' | 'statusCode'>): number
@@ -198,6 +198,9 @@ export function envelopeOf(app: FastifyInstance): Envelope {
 export function successStatusOf(envelope: Envelope, { status = 200 }: { status?: number }): number {
   return envelope.successStatus ?? status
 }
+
+/** The status of an answer that is nothing but its head (RFC 9110, 15.3.5). */
+export const NO_CONTENT = 204
 
 /** The HTTP status of a failure. */
 export function failureStatusOf(

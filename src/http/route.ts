@@ -19,7 +19,7 @@ import { isAsyncIterable, isStream } from '../resource/stream.ts'
 import { compileExact, compileLater } from '../resource/validate.ts'
 import { ASYNC, allowsTasks, problemOfTask, taskOptionsOf } from './as-task.ts'
 import { assertReadableUrl, createBodyCheck } from './body.ts'
-import { asJson, type Envelope, successStatusOf, toSend } from './envelope.ts'
+import { asJson, type Envelope, NO_CONTENT, successStatusOf, toSend } from './envelope.ts'
 import { evaluatePreconditions } from './precondition.ts'
 import { compileText } from './read-text.ts'
 import {
@@ -108,6 +108,7 @@ function createRouteSchema(
   { envelope, operationId, tags, ...settings }: RouteSettings,
 ) {
   const { security = settings.security } = definition
+  const status = successStatusOf(envelope, definition)
   return {
     operationId,
     summary: definition.summary,
@@ -117,7 +118,10 @@ function createRouteSchema(
     ...parts,
     // Before Fastify sees it: what it refers to counts from the root.
     response: {
-      [successStatusOf(envelope, definition)]: liftDefinitions(envelope.successSchema(response)),
+      [status]:
+        status === NO_CONTENT
+          ? { type: 'null' }
+          : liftDefinitions(envelope.successSchema(response)),
     },
   }
 }
@@ -169,6 +173,7 @@ function createHandler(
     text: (json, { context }) => {
       const { request, reply } = ofRequest(context)
       reply.code(status)
+      if (status === NO_CONTENT) return reply.send()
       if (hooked.serialization) return asJson(envelope.success(fromJson(json), request), reply)
       return toSend(envelope.successText(json, request), reply)
     },
@@ -183,6 +188,7 @@ function createHandler(
       }
       // Always: only for this status is there a serializer, which leaves out what the schema does not list.
       reply.code(status)
+      if (status === NO_CONTENT) return reply.send()
       return asJson(envelope.success(value ?? null, request), reply)
     },
     check(value, { context }) {

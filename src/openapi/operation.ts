@@ -1,4 +1,4 @@
-import { type Envelope, successStatusOf } from '../http/envelope.ts'
+import { type Envelope, NO_CONTENT, successStatusOf } from '../http/envelope.ts'
 import type { UploadForm } from '../http/upload.ts'
 import { callsOthers } from '../remote/api.ts'
 import type { AnyDefined } from '../resource/contract.ts'
@@ -88,8 +88,10 @@ function withoutParameters(request: object, parameters: readonly Parameter[]): u
 
 function completeSuccess(operation: Operation, definition: Definition, envelope: Envelope): void {
   const { examples, response } = definition
-  const success = operation.responses[successStatusOf(envelope, definition)] as ResponseObject
+  const status = successStatusOf(envelope, definition)
+  const success = operation.responses[status] as ResponseObject
   success.description = response?.description ?? 'Success'
+  if (status === NO_CONTENT) return
   if (response && isStreamSchema(response)) {
     success.content = { 'application/octet-stream': { schema: BINARY } }
     return

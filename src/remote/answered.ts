@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { type ErrorFactory, errors, PlinthError } from '../errors.ts'
-import { type Envelope, envelopes, type ParsedAnswer } from '../http/envelope.ts'
+import { type Envelope, envelopes, NO_CONTENT, type ParsedAnswer } from '../http/envelope.ts'
 import type { AnyDefined } from '../resource/contract.ts'
 import { fromJson, toJson } from '../resource/json.ts'
 import type { ByteAnswer } from '../resource/stream.ts'
@@ -70,6 +70,7 @@ export class Answered {
       throw this.#invalid(`it redirects, to ${hostOf(headers.location, this.#request)}`)
     const parse = settings.hooks?.parseResponse
     if (parse) return this.#readBy(parse, settings, resource)
+    if (status === NO_CONTENT) return this.#take({ ok: true, data: null }, settings, resource)
     const body = this.#json(settings.exact ? fromJson : JSON.parse)
     return this.#take(envelope.parse(body, status), settings, resource, body)
   }

@@ -42,8 +42,8 @@ export interface Contract<Req extends TSchema, Res extends TSchema> {
   query?: readonly (keyof Static<Req> & string)[]
   /** Default `null`: nothing to tell but success. */
   response?: Res
-  /** The HTTP status of success; default 200. */
-  status?: 200 | 201 | 202
+  /** The HTTP status of success; default 200. 204 has no body: there is no `response` then. */
+  status?: 200 | 201 | 202 | 204
   /** The errors of its own that its callers may meet; in the API document. */
   errors?: readonly { readonly code: string; readonly statusCode: number }[]
   /**

@@ -1,3 +1,4 @@
+import { Type } from 'typebox'
 import { errors } from '../errors.ts'
 import { assertTimeout } from '../task/declared.ts'
 import { type Access, accessWithin } from './access.ts'
@@ -172,6 +173,7 @@ export class ResourceRegistry implements Iterable<Registered> {
     const { cache, scope, path = '/', expose = module.expose ?? true } = resource.definition
     assertCachePolicy(name, cache, scope !== undefined)
     assertUnkept(name, resource)
+    assertStatus(name, resource)
     assertTimeout(name, 'its timeout', resource.definition.timeout ?? 0)
     assertCallLog(name, resource.definition.log)
     if (path !== '' && !path.startsWith('/'))
@@ -246,6 +248,20 @@ function assertUnkept(name: string, { definition, request }: AnyDefined): void {
   const { cache, schedule, async } = definition
   if ((cache || schedule || async) && hasFiles(request))
     throw errors.RESOURCE_INVALID(name, 'it takes a file, which no cache or task can keep')
+}
+
+const STATUSES: readonly unknown[] = [200, 201, 202, 204]
+
+/** @throws {PlinthError} RESOURCE_INVALID where no success has that status, or it has no body for the response */
+function assertStatus(name: string, { definition, response }: AnyDefined): void {
+  const { status = 200 } = definition
+  if (!STATUSES.includes(status))
+    throw errors.RESOURCE_INVALID(name, `its status is ${status}; there are ${STATUSES.join(', ')}`)
+  if (status === 204 && !Type.IsNull(response))
+    throw errors.RESOURCE_INVALID(
+      name,
+      'its status is 204, which has no body, and it has a response; leave that out, or take 200',
+    )
 }
 
 /**
