@@ -15,7 +15,7 @@ export interface SortColumn {
   rule: ColumnRule
 }
 
-/** What its values are to the database; `time`: a date, with a time or without one. */
+/** What its values are to the database; `time`: a date, a time, or both. */
 type Kind = 'text' | 'integer' | 'number' | 'decimal' | 'boolean' | 'time'
 
 const KINDS: readonly (readonly [RegExp, Kind])[] = [
@@ -23,7 +23,7 @@ const KINDS: readonly (readonly [RegExp, Kind])[] = [
   [/^(?:tiny|small|medium|big)?int/i, 'integer'],
   [/^(?:double|float|real)/i, 'number'],
   [/^(?:decimal|numeric)/i, 'decimal'],
-  [/^(?:date|timestamp)/i, 'time'],
+  [/^(?:date|time)/i, 'time'],
 ]
 
 /** Undefined where rows have no order by it that both sides know: JSON, bytes. */
@@ -61,7 +61,7 @@ export class Cursors {
   readonly #isMysql: boolean
 
   constructor({ columns, order, asked, fields, isMysql }: CursorSettings) {
-    this.#asked = JSON.stringify(asked)
+    this.#asked = JSON.stringify(asked, withoutLong)
     this.#isMysql = isMysql
     this.#places = order.map(([name, direction], i) => {
       const column = columns.get(name) as SortColumn
@@ -162,6 +162,7 @@ export class Cursors {
       case 'integer':
         return typeof value === 'number' || /^-?\d{1,19}$/.test(text ?? '')
       case 'decimal':
+        if (typeof value === 'number') return !this.#isMysql
         return /^-?\d{1,65}(?:\.\d{1,30})?$/.test(text ?? '')
       case 'time':
         return text !== undefined && (!this.#isMysql || isTime(text))
@@ -183,6 +184,9 @@ interface Place extends SortColumn {
 const INEXACT: readonly Kind[] = ['number', 'decimal', 'time']
 
 // Integers that no number holds are texts in JSON.
+const withoutLong = (_: string, value: unknown) =>
+  typeof value === 'bigint' ? String(value) : value
+
 function toBind(place: Place | undefined, value: Value): unknown {
   return place?.kind === 'integer' && typeof value === 'string' ? BigInt(value) : value
 }
@@ -198,9 +202,12 @@ function parse(cursor: string): unknown[] {
 
 /** Whether MySQL can compare it with a time: that it cannot is an error of the statement. */
 function isTime(text: string): boolean {
-  const isWhole = /^\d{4}-\d\d-\d\d(?: \d\d:\d\d:\d\d(?:\.\d{1,6})?)?$/.test(text)
-  return isWhole && !Number.isNaN(Date.parse(`${text.slice(0, 10)}T${text.slice(11) || '00:00'}Z`))
+  const whole = /^\d\d:/.test(text) ? `2000-01-01 ${text}` : text
+  const [, date, time = '00:00:00'] = TIME.exec(whole) ?? []
+  return date !== undefined && !Number.isNaN(Date.parse(`${date}T${time}Z`))
 }
+
+const TIME = /^(\d{4}-\d\d-\d\d)(?: (\d\d:\d\d:\d\d(?:\.\d{1,6})?))?$/
 
 const FOREIGN = {
   path: '/cursor',
