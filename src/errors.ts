@@ -153,7 +153,7 @@ export const errors = {
   USER_UNKNOWN: defineError<[id: string, problem: string]>(
     'USER_UNKNOWN',
     403,
-    'The task cannot run for the user %s: %s',
+    'Nothing can be done for the user %s: %s',
   ),
   PRECONDITION_FAILED: defineError(
     'PRECONDITION_FAILED',
@@ -215,7 +215,7 @@ export const errors = {
   USER_UNAVAILABLE: defineError(
     'USER_UNAVAILABLE',
     503,
-    'The user that the task runs for could not be loaded; the log of the service tells why',
+    'The user for whom it is done could not be loaded; the log of the service tells why',
   ),
   DATABASE_UNAVAILABLE: defineError<[problem: string]>(
     'DATABASE_UNAVAILABLE',

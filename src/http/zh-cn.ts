@@ -17,7 +17,7 @@ const messages: Record<keyof typeof errors, string> = {
   CONFLICT: '%s',
   LOCK_HELD: '锁 %s 在 %s 秒内未被释放，请稍后重试',
   TASK_NOT_FOUND: '任务 %s 不存在',
-  USER_UNKNOWN: '任务无法以用户 %s 的身份运行：%s',
+  USER_UNKNOWN: '无法以用户 %s 的身份执行：%s',
   PRECONDITION_FAILED: '数据在读取之后已被修改：请重新读取，然后再次提交修改',
   PAYLOAD_TOO_LARGE: '请求体超过 %s 字节的上限',
   UNSUPPORTED_MEDIA_TYPE: '此处不支持内容类型 %s，请发送 application/json',
@@ -31,7 +31,7 @@ const messages: Record<keyof typeof errors, string> = {
   USER_INVALID:
     '无法确定请求者的身份：用户的 id 必须是非空文本；服务日志中有实际的值，请在服务的 identify 中修正',
   AUTH_UNAVAILABLE: '暂时无法确定请求者的身份：%s；请稍后重试',
-  USER_UNAVAILABLE: '无法加载运行任务的用户，原因见服务日志',
+  USER_UNAVAILABLE: '无法加载执行操作的用户，原因见服务日志',
   DATABASE_UNAVAILABLE: '数据库暂时不可用：%s',
   DATABASE_BUSY: '在 %s 毫秒内没有空闲的数据库连接，请稍后重试',
   CACHE_UNAVAILABLE: 'Redis 暂时不可用：%s',

@@ -1,16 +1,16 @@
 import { tracingChannel } from 'node:diagnostics_channel'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
-import { errors, PlinthError } from '../errors.ts'
 import { taskTimeoutOf } from '../task/declared.ts'
 import { TaskFinal, TaskRetry } from '../task/errors.ts'
 import { queueOf } from '../task/id.ts'
 import { TryEnd } from '../task/try-end.ts'
 import type { Perform, Progress, Run } from '../task/types.ts'
 import { validateRequest } from './call.ts'
-import { assertUser, Context, type LoadUser, runInContext, type User } from './context.ts'
+import { Context, type LoadUser } from './context.ts'
 import { type Answer, execute } from './execute.ts'
 import { toPlinthError } from './failure.ts'
 import { toJson } from './json.ts'
+import { actForUser } from './load-user.ts'
 import type { TaskOutcome } from './observer.ts'
 import type { Registered } from './registry.ts'
 
@@ -115,31 +115,9 @@ function perform(
   const valid = validateRequest(app, resource, name, input)
   return end.bound(async () => {
     if (nobody) context.user = undefined
-    if (user !== null)
-      context.user = await runInContext(context, findUser, user, { context, loadUser })
+    if (user !== null) await actForUser(context, user, loadUser)
     return await execute({ resource, name, input: valid, context, mode: 'cacheless' }, asTask)
   })
-}
-
-/**
- * Whole, or not at all: half a user may be allowed more.
- *
- * @throws {PlinthError} USER_UNKNOWN, USER_UNAVAILABLE, USER_INVALID
- */
-async function findUser(
-  id: string,
-  { context, loadUser }: { context: Context } & Pick<PerformOptions, 'loadUser'>,
-): Promise<User> {
-  if (!loadUser) throw errors.USER_UNKNOWN(id, 'this service has no loadUser')
-  let user: User | null | undefined
-  try {
-    user = await loadUser(id, context)
-  } catch (cause) {
-    throw PlinthError.is(cause) ? cause : errors.USER_UNAVAILABLE.with({ cause })
-  }
-  if (!user) throw errors.USER_UNKNOWN(id, 'loadUser knows none')
-  if (assertUser(user).id !== id) throw errors.USER_UNKNOWN(id, 'loadUser gave another one')
-  return user
 }
 
 /** The call that has enqueued a task. */

@@ -124,3 +124,71 @@ t.test('with --json what is refused is JSON on stdout', async (t) => {
   t.strictSame(JSON.parse(stdout), { error: { code: 'NOT_FOUND', message: 'There is no thing 9' } })
   t.match(logLines(stderr), [{ msg: 'looked for 9' }])
 })
+
+t.test('--user calls it as a user, with what that may and has', async (t) => {
+  const service = writeService(t, {
+    'src/things.ts': `
+      import { defineModule, defineResource, Type } from 'plinth'
+      import { definePermission } from 'plinth/auth'
+      const isStaff = definePermission({
+        name: 'isStaff', reason: 'only staff', allows: ({ user }) => user.staff === true,
+      })
+      const response = Type.Object({ user: Type.Union([Type.String(), Type.Null()]), system: Type.Boolean() })
+      const who = defineResource({
+        summary: 'Who asks', response,
+        perform: (_, context) => ({ user: context.user?.id ?? null, system: context.isSystem }),
+      })
+      const inner = defineResource({ summary: 'By another', path: '/inner', response, perform: () => who() })
+      const staff = defineResource({
+        summary: 'For staff', path: '/staff', response, permissions: isStaff, perform: () => who(),
+      })
+      export const things = defineModule({ prefix: '/things', auth: 'required', resources: { who, inner, staff } })`,
+    'src/service.ts': `
+      import { defineService } from 'plinth'
+      import { things } from './things.ts'
+      const known = { ann: { id: 'ann', staff: true }, bob: { id: 'bob' } }
+      export default defineService({
+        name: 'shop', auth: true, modules: { things },
+        loadUser: (id) => {
+          if (id === 'broken') throw new Error('the directory is away')
+          return known[id]
+        },
+      })`,
+  })
+  const call = (name: string, ...more: string[]) =>
+    manage(t, ['call', `things.${name}`, ...more], { service })
+  const told = async (name: string, ...more: string[]) => {
+    const { code, stdout, stderr } = await call(name, ...more)
+    return code === 0 ? JSON.parse(stdout) : [code, stderr.split('\n')[0]]
+  }
+  t.strictSame(await told('who'), { user: null, system: true })
+  t.strictSame(await told('who', '--user', 'bob'), { user: 'bob', system: false })
+  t.strictSame(await told('inner', '{}', '--user', 'bob'), { user: 'bob', system: false })
+  t.strictSame(await told('staff'), { user: null, system: true }, 'the service itself may all')
+  t.strictSame(await told('staff', '--user', 'ann'), { user: 'ann', system: false })
+  t.strictSame(await told('staff', '--user', 'bob'), [
+    1,
+    'error FORBIDDEN: The user may not do this',
+  ])
+  t.strictSame(await told('who', '--user', 'eve'), [
+    1,
+    'error USER_UNKNOWN: Nothing can be done for the user eve: loadUser knows none',
+  ])
+  const broken = await call('who', '--user', 'broken')
+  t.match(broken, { code: 1, stdout: '', stderr: /error USER_UNAVAILABLE: .* the log .* why$/m })
+  t.match(logLines(broken.stderr.split('\n')[0] ?? ''), [
+    { level: 'error', err: { message: /USER_UNAVAILABLE|for whom/ } },
+  ])
+  t.match(broken.stderr, /the directory is away/)
+  t.match(await told('who', '--user', ''), [1, /USER_UNKNOWN/])
+})
+
+t.test('--user needs a service that finds users', async (t) => {
+  const call = caller(t)
+  t.match(await call(['things.list', '--user', 'ann']), {
+    code: 1,
+    stdout: '',
+    stderr:
+      'error USER_UNKNOWN: Nothing can be done for the user ann: this service has no loadUser\n',
+  })
+})
