@@ -9,8 +9,10 @@ import { redactValue, type VariableSchema, variablesOf } from './secret.ts'
 export const ENVIRONMENTS = ['dev', 'stag', 'prod'] as const
 export type Environment = (typeof ENVIRONMENTS)[number]
 
+type Scalar = string | number | boolean
+
 /** Values of variables as code gives them. */
-export type DefaultValues = Readonly<Record<string, string | number | boolean | undefined>>
+export type DefaultValues = Readonly<Record<string, Scalar | readonly Scalar[] | undefined>>
 
 /** What variables are where nothing sets them, by environment. */
 export type EnvironmentDefaults<Values = DefaultValues> = {

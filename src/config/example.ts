@@ -63,6 +63,6 @@ function hasFallback({ default: value, derived }: VariableSchema): boolean {
 
 function describeDefault({ default: value, derived, secret }: VariableSchema): string {
   if (derived !== undefined) return derived
-  if (value === undefined) return 'none'
+  if (value === undefined || (Array.isArray(value) && value.length === 0)) return 'none'
   return secret ? 'not shown' : String(value)
 }

@@ -1,3 +1,4 @@
+import { itemsOf } from './lists.ts'
 import type { VariableSchema } from './secret.ts'
 
 interface Described extends VariableSchema {
@@ -13,6 +14,9 @@ interface Described extends VariableSchema {
   multipleOf?: number
   minLength?: number
   maxLength?: number
+  minItems?: number
+  maxItems?: number
+  uniqueItems?: boolean
 }
 
 /** What a value of the variable must be, in words: `an integer from 1 to 65535`. */
@@ -26,7 +30,23 @@ export function describeExpected(variable: VariableSchema): string {
   if (schema.type === 'integer') return `an integer${describeBounds(schema)}`
   if (schema.type === 'number') return `a number${describeBounds(schema)}`
   if (schema.type === 'string') return describeText(schema)
+  const items = itemsOf(schema)
+  if (items) return describeList(schema, describeExpected(items))
   return schema.type === undefined ? 'a value' : `a value of type ${schema.type}`
+}
+
+function describeList(
+  { minItems: from, maxItems: to, uniqueItems }: Described,
+  item: string,
+): string {
+  const words = [
+    `a list with commas between its items, each ${item}`,
+    from !== undefined && to !== undefined && `, ${from} to ${to} of them`,
+    from !== undefined && to === undefined && `, at least ${from}`,
+    from === undefined && to !== undefined && `, at most ${to}`,
+    uniqueItems === true && ', no two of them equal',
+  ]
+  return words.filter(Boolean).join('')
 }
 
 function oneOf(words: readonly string[]): string {

@@ -1,8 +1,8 @@
 import type { ErrorObject } from 'ajv'
 import type { TObject } from 'typebox'
 import { errors, type PlinthError } from '../errors.ts'
-import type { RawValues } from './derive.ts'
 import { describeExpected } from './expected.ts'
+import { itemsOf } from './lists.ts'
 import { type VariableSchema, variablesOf } from './secret.ts'
 import type { Layers } from './sources.ts'
 
@@ -19,12 +19,12 @@ export function nameOf({ keyword, params, instancePath }: ErrorObject): string {
  * The variables that Ajv takes for valid numbers and are not: it coerces `Infinity` and `1e400`, and then
  * checks no bound of a number that is not finite.
  */
-export function infinite(schema: TObject, sources: readonly RawValues[]): string[] {
-  const values: RawValues = Object.assign({}, ...sources)
+export function infinite(schema: TObject, values: Readonly<Record<string, unknown>>): string[] {
+  const isInfinite = (value: unknown) => Math.abs(Number(value)) === Number.POSITIVE_INFINITY
   return variablesOf(schema)
-    .filter(([, { type }]) => type !== 'string')
+    .filter(([, variable]) => (itemsOf(variable) ?? variable).type !== 'string')
     .map(([name]) => name)
-    .filter((name) => Math.abs(Number(values[name])) === Number.POSITIVE_INFINITY)
+    .filter((name) => [values[name]].flat().some(isInfinite))
 }
 
 /** The error that lists the variables `bad`, in the order of the schema: what was got, what was expected. */

@@ -4,6 +4,7 @@ import { assertDefaults, type Environment } from './defaults.ts'
 import type { RawValues } from './derive.ts'
 import { describeExpected } from './expected.ts'
 import { asObject, type ConfigOwner, joinOwners } from './join.ts'
+import { splitLists } from './lists.ts'
 import { infinite, invalid, nameOf } from './problems.ts'
 import { protect, redactValue, type VariableSchema, variablesOf } from './secret.ts'
 import { type ConfigSources, type Layers, readLayers } from './sources.ts'
@@ -82,13 +83,14 @@ function check<T>(
   schema: TObject,
   sources: readonly RawValues[],
 ): { values?: T; bad: ReadonlySet<string> } {
-  const bad = new Set(infinite(schema, sources))
-  const values = Object.assign({}, ...sources)
+  const values = splitLists(schema, Object.assign({}, ...sources))
+  const bad = new Set(infinite(schema, values))
   const judged = values.NODE_ENV === 'production' ? onlySet(schema, values) : schema
   if (!ajv.validate(judged, values))
     return { bad: new Set([...bad, ...(ajv.errors ?? []).map(nameOf)]) }
   for (const [name, { default: value }] of variablesOf(schema))
     if (value !== undefined && !Object.hasOwn(values, name)) values[name] = structuredClone(value)
+  for (const value of Object.values(values)) if (Array.isArray(value)) Object.freeze(value)
   return { values: values as T, bad }
 }
 

@@ -37,7 +37,10 @@ export function variablesOf(schema: TObject): [name: string, variable: VariableS
 export function redactValue(variable: VariableSchema, value: unknown): unknown {
   if (variable.secret === undefined || variable.secret === false) return value
   if (value === undefined || value === null) return value
-  return variable.secret === 'password' ? redactUrl(String(value)) : HIDDEN
+  if (variable.secret !== 'password') return HIDDEN
+  return Array.isArray(value)
+    ? value.map((one) => redactUrl(String(one)))
+    : redactUrl(String(value))
 }
 
 function redactUrl(url: string): string {
