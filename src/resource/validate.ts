@@ -53,6 +53,7 @@ function boundUrls(ajv: Ajv2019): void {
 
 const known = new Map<string, ValidateFunction>()
 let ajv: Ajv2019 | undefined
+let verbose: Ajv2019 | undefined
 
 /**
  * Compiles a validator that takes values as they are; equal schemas are compiled once, those of paths and queries are often
@@ -62,12 +63,53 @@ export function compileExact(schema: JsonSchema): ValidateFunction {
   const text = JSON.stringify(schema)
   let compiled = known.get(text)
   if (!compiled) {
-    ajv ??= createAjv()
-    const validate = ajv.compile(shareSizes(schema))
+    const validate = compile(shareSizes(schema), text.includes(`"${MESSAGES}":`))
     compiled = schema.$defs === undefined ? validate : boundDepth(validate)
     known.set(text, compiled)
   }
   return compiled
+}
+
+/** What a schema says of a value that it refuses, by keyword: `messages: { minLength: 'is too short', required: 'is what we call you by' }`. */
+const MESSAGES = 'messages'
+
+function compile(schema: JsonSchema, hasMessages: boolean): ValidateFunction {
+  if (!hasMessages) {
+    ajv ??= createAjv()
+    return ajv.compile(schema)
+  }
+  verbose ??= createAjv({ ...OPTIONS, verbose: true })
+  return inOwnWords(verbose.compile(schema))
+}
+
+/** An error for which its schema has words. */
+interface Told extends ErrorObject {
+  own?: string | undefined
+}
+
+/** Finds the words of schemas, and takes out of the errors what else is told for that: the value, which may be a secret. */
+function inOwnWords(validate: ValidateFunction): ValidateFunction {
+  const telling = (value: unknown): boolean => {
+    const fits = validate(value) as boolean
+    telling.errors = validate.errors?.map(({ parentSchema, schema, data, ...error }): Told => {
+      return { ...error, own: ownMessage(error, parentSchema) }
+    })
+    return fits
+  }
+  telling.errors = undefined as ValidateFunction['errors']
+  return telling as ValidateFunction
+}
+
+/** Of something that is missing, that of what it would be. */
+function ownMessage(
+  { keyword, params }: Pick<ErrorObject, 'keyword' | 'params'>,
+  parent: ErrorObject['parentSchema'],
+): string | undefined {
+  const schema = keyword === 'required' ? parent?.properties?.[params.missingProperty] : parent
+  const messages: unknown = schema?.[MESSAGES]
+  if (typeof messages !== 'object' || messages === null) return undefined
+  const own: unknown = Object.hasOwn(messages, keyword) && messages[keyword as never]
+  return typeof own === 'string' ? own : undefined
 }
 
 /** A validator that is compiled when it is first asked. */
@@ -155,7 +197,12 @@ function same(a: ErrorDetail, b: ErrorDetail): boolean {
   return a.path === b.path && a.message === b.message
 }
 
-function toDetail({ instancePath, keyword, params, message }: ErrorObject): ErrorDetail {
+function toDetail(error: Told): ErrorDetail {
+  const { path, message } = describe(error)
+  return { path, message: error.own ?? message }
+}
+
+function describe({ instancePath, keyword, params, message }: ErrorObject): ErrorDetail {
   switch (keyword) {
     case 'required':
       return { path: `${instancePath}/${toToken(params.missingProperty)}`, message: REQUIRED }
