@@ -43,6 +43,7 @@ export interface ListOptions<
   Fields extends readonly Column[] = readonly Column[],
   Count extends Counting = Counting,
   Pages extends Paging = Paging,
+  Required extends keyof Filters & string = keyof Filters & string,
 > {
   /**
    * The rows, where they are the same whoever asks: `paginate(db, input)` then keeps its statements, built and compiled, and
@@ -66,6 +67,8 @@ export interface ListOptions<
   filters?: Filters & {
     [Name in keyof Filters]: Name extends Column ? unknown : { column: Column }
   }
+  /** The filters that no request may leave out: those that the prefix of the module has as parameters. Default: none. */
+  required?: readonly Required[]
   /** The columns that the parameter `order` may name, several joined by commas; `-` turns one round. */
   order: readonly [Column, ...Column[]]
   /** The column or columns that are unique: they break ties, so that pages neither overlap nor leave anything out. */
@@ -89,8 +92,10 @@ export type Paging = 'numbers' | 'cursor'
 /** Whether rows are counted where nothing is said of it. */
 export type UsualCount<Pages> = Pages extends 'cursor' ? false : true
 
-export type FilterProperties<Row extends TProperties, Filters> = {
-  -readonly [Name in keyof Filters]: TOptional<ColumnSchema<Row, Name, Filters[Name]>>
+export type FilterProperties<Row extends TProperties, Filters, Required = never> = {
+  -readonly [Name in keyof Filters]: Name extends Required
+    ? ColumnSchema<Row, Name, Filters[Name]>
+    : TOptional<ColumnSchema<Row, Name, Filters[Name]>>
 }
 
 type ColumnSchema<Row extends TProperties, Name, F> = Asked<
@@ -189,12 +194,13 @@ export function defineList<
   const Fields extends readonly (keyof Row & string)[] = readonly [],
   const Pages extends Paging = 'numbers',
   const Count extends Counting = UsualCount<Pages>,
+  const Required extends keyof Filters & string = never,
 >(
   row: TObject<Row>,
-  options: ListOptions<keyof Row & string, Filters, Search, Fields, Count, Pages>,
+  options: ListOptions<keyof Row & string, Filters, Search, Fields, Count, Pages, Required>,
 ): List<
   TObject<Row>,
-  FilterProperties<Row, Filters> & PageParameters<Search, Fields, Count, Pages>,
+  FilterProperties<Row, Filters, Required> & PageParameters<Search, Fields, Count, Pages>,
   TObject<ListedRow<Row, Fields>>,
   Count,
   Pages
@@ -222,9 +228,13 @@ export function defineList<
   ]
   const taken = filters.find(({ name }) => parameters.includes(name))
   if (taken) throw errors.RESOURCE_INVALID('list', `a filter cannot be called ${taken.name}`)
+  const needed: readonly string[] = options.required ?? []
   const properties = {
     ...Object.fromEntries(
-      filters.map((filter) => [filter.name, createParameter(row.properties, filter)]),
+      filters.map((filter) => {
+        const schema = createParameter(row.properties, filter)
+        return [filter.name, needed.includes(filter.name) ? schema : Type.Optional(schema)]
+      }),
     ),
     ...(byCursor ? { cursor: cursorParameter() } : { page: pageParameter(maxDepth) }),
     page_size: Type.Optional(Type.Integer({ minimum: 1, maximum: maxPageSize, default: pageSize })),
@@ -379,22 +389,19 @@ function createParameter(row: TProperties, { column, operator }: ColumnFilter): 
   // A default is a row's, and would filter the list of whoever asks for no filter.
   const { core } = partsOf(row[column] as TSchema)
   const { default: _, ...schema } = core as TSchema & Record<string, unknown>
-  if (operator === 'null')
-    return Type.Optional(Type.Boolean({ description: `Whether ${column} is null.` }))
+  if (operator === 'null') return Type.Boolean({ description: `Whether ${column} is null.` })
   if (operator === 'in' || operator === 'not') {
     const description = `${operator === 'in' ? 'One' : 'None'} of these is ${column}.`
     const size = { minItems: 1, maxItems: MAX_VALUES }
-    return Type.Optional(Type.Array(schema as TSchema, { ...size, description }))
+    return Type.Array(schema as TSchema, { ...size, description })
   }
-  if (operator !== 'contains') return Type.Optional(schema)
+  if (operator !== 'contains') return schema
   // A part of a text has no form: no pattern, no format, no list of choices.
   const { maxLength, description } = schema as TStringOptions
-  return Type.Optional(
-    Type.String({
-      ...(maxLength !== undefined && { maxLength }),
-      ...(description !== undefined && { description }),
-    }),
-  )
+  return Type.String({
+    ...(maxLength !== undefined && { maxLength }),
+    ...(description !== undefined && { description }),
+  })
 }
 
 const orderPattern = (columns: readonly string[]): string => listPattern('-?', columns)

@@ -1,4 +1,12 @@
-import { type Static, type TArray, type TNull, type TObject, type TProperties, Type } from 'typebox'
+import {
+  type Static,
+  type TArray,
+  type TNull,
+  type TObject,
+  type TProperties,
+  type TSchema,
+  Type,
+} from 'typebox'
 import type {
   AuditColumn,
   InputProperties,
@@ -7,6 +15,7 @@ import type {
   PatchProperties,
   RowProperties,
 } from '../database/model/model.ts'
+import { type Core, partsOf } from '../database/model/nullable.ts'
 import { errors } from '../errors.ts'
 import type { Context, User } from '../resource/context.ts'
 import { defineResource, type Resource } from '../resource/resource.ts'
@@ -48,7 +57,13 @@ export interface ModelResourcesOptions<
   ReadOnly extends keyof Whole & string,
   WriteOnly extends keyof Whole & string,
   Filled extends keyof Whole & string,
+  Within extends keyof Whole & string,
 > extends ModelAccess<M> {
+  /**
+   * The columns that say of what a row is part, which the prefix of the module has as parameters: `['project']` of
+   * `/projects/:project/tasks`. Every request says them, rows of another are not there, and none is moved there. There is no `createMany` then.
+   */
+  within?: readonly Within[]
   /** Which columns clients see and say. */
   fields?: FieldLists<Hidden, ReadOnly, WriteOnly>
   /**
@@ -67,7 +82,7 @@ export interface ModelResourcesOptions<
   /** What may be filtered, searched and ordered by; without `order`: by the primary key. */
   list?: Omit<
     ListOptions<keyof Row & string, Filters, Search, Fields, Count, Pages>,
-    'from' | 'scope' | 'key' | 'order'
+    'from' | 'scope' | 'key' | 'order' | 'required'
   > &
     Partial<Pick<ListOptions<NoInfer<keyof Row & string>, Filters>, 'order'>>
   /** Which resources there are; default: all. */
@@ -88,15 +103,24 @@ export interface ModelResources<
   Listed extends TProperties,
   Count extends Counting,
   Pages extends Paging,
+  Within extends string,
 > {
   list: Resource<TObject<Query>, PageSchema<TObject<Listed>, Count, Pages>>
-  retrieve: Resource<TObject<Keyed<Row, Key>>, TObject<Row>>
+  retrieve: Resource<TObject<Keyed<Row, Key | Within>>, TObject<Row>>
   create: Resource<TObject<Input>, TObject<Row>>
   createMany: Resource<TArray<TObject<Input>>, TArray<TObject<Keyed<Row, Key>>>>
   replace: Resource<TObject<Keyed<Row, Key> & Omit<Input, Key>>, TObject<Row>>
   update: Resource<TObject<Keyed<Row, Key> & Omit<Patch, Key>>, TObject<Row>>
-  remove: Resource<TObject<Keyed<Row, Key>>, TNull>
+  remove: Resource<TObject<Keyed<Row, Key | Within>>, TNull>
 }
+
+/** The columns of what a row is part of, as requests have them. */
+type Around<Row extends TProperties, Within extends keyof Row> = {
+  [Name in Within]: Core<Row[Name]>
+}
+
+/** The resources that there are where a request is always of one thing. */
+type Those<Only, Within> = [Within] extends [never] ? Only : Exclude<Only, 'createMany'>
 
 /** The columns of a row that clients see. */
 type Shown<Columns extends TProperties, Audit extends AuditColumn, Unseen extends string> = Omit<
@@ -136,6 +160,7 @@ export function modelResources<
   const ReadOnly extends keyof RowProperties<Columns, Audit> & string = never,
   const WriteOnly extends keyof RowProperties<Columns, Audit> & string = never,
   const Filled extends keyof RowProperties<Columns, Audit> & string = never,
+  const Within extends keyof RowProperties<Columns, Audit> & string = never,
 >(
   model: ModelOf<Table, Columns, Generated, Audit, SoftDelete, Key>,
   options: ModelResourcesOptions<
@@ -152,30 +177,39 @@ export function modelResources<
     Hidden,
     ReadOnly,
     WriteOnly,
-    Filled
+    Filled,
+    Within
   > = {},
 ): Pick<
   ModelResources<
     Shown<Columns, Audit, Hidden | WriteOnly>,
-    Omit<InputProperties<Columns, Generated>, Version | Hidden | ReadOnly | Filled>,
-    Omit<PatchProperties<Columns, Generated>, Version | Hidden | ReadOnly | Filled>,
+    Omit<InputProperties<Columns, Generated>, Version | Hidden | ReadOnly | Filled | Within> &
+      Around<RowProperties<Columns, Audit>, Within>,
+    Omit<PatchProperties<Columns, Generated>, Version | Hidden | ReadOnly | Filled | Within> &
+      Around<RowProperties<Columns, Audit>, Within>,
     Key,
     FilterProperties<Shown<Columns, Audit, Hidden | WriteOnly>, Filters> &
+      Around<RowProperties<Columns, Audit>, Within> &
       PageParameters<Search, Fields, Count, Pages>,
     ListedRow<Shown<Columns, Audit, Hidden | WriteOnly>, Fields>,
     Count,
-    Pages
+    Pages,
+    Within
   >,
-  Only
+  Those<Only, Within>
 > {
   const { only, noun = model.table.replaceAll('_', ' '), maxMany = 1000, list = {} } = options
-  const { version, fill = {}, fields: lists = {} } = options
+  const { version, fill = {}, fields: lists = {}, within = [] } = options
   if (version !== undefined) assertVersion(model, version)
   const scope = options.scope && scopeOf(model, options.scope)
   const creates = !only || only.some((name) => name === 'create' || name === 'createMany')
-  const filled = Object.keys(fill)
+  const filled = [...Object.keys(fill), ...within]
   const fields = fieldsOf(model, { lists, filled, version, creates })
-  const rows = new ModelRows(model, { noun, version, scope, fields, fill: fill as Fill })
+  const around = aroundOf(model, fields, within)
+  const rows = new ModelRows(model, {
+    ...{ noun, version, scope, fields, within: around },
+    fill: fill as Fill,
+  })
   const etag =
     version === undefined
       ? undefined
@@ -185,15 +219,25 @@ export function modelResources<
     rows,
     noun,
     fields,
+    around,
     ...(etag && { conditional: { etag } }),
     settings,
   }
   const all = {
-    list: createModelList(model, fields.shown, noun, list as never, settings.list),
+    list: createModelList(model, fields.shown, noun, list as never, within, settings.list),
     ...createReading(parts),
     ...createWriting(parts, maxMany),
   }
-  const names = only ?? (Object.keys(all) as Only[])
+  const known = (Object.keys(all) as Only[]).filter(
+    (name) => within.length === 0 || name !== 'createMany',
+  )
+  const names = only ?? known
+  const missing = names.find((name) => !known.includes(name))
+  if (missing !== undefined)
+    throw errors.RESOURCE_INVALID(
+      `of ${model.table}`,
+      `only names ${missing}; there are ${known.join(', ')}`,
+    )
   return Object.fromEntries(names.map((name) => [name, all[name]])) as never
 }
 
@@ -202,10 +246,26 @@ interface Parts {
   rows: ModelRows
   noun: string
   fields: ModelFields
+  /** What every request says. */
+  around: TProperties
   /** What those of one row have where requests may have conditions. */
   conditional?: { etag: (key: Values, context: Context) => Promise<string | undefined> }
   /** Who may do each, with which rows. */
   settings: ActionSettings
+}
+
+/** The schemas of columns that every request says. @throws {PlinthError} RESOURCE_INVALID */
+function aroundOf(
+  { table, schema }: Model,
+  { shown }: ModelFields,
+  within: readonly string[],
+): TProperties {
+  const unseen = within.find((name) => !(name in shown.properties))
+  if (unseen !== undefined)
+    throw errors.RESOURCE_INVALID(`of ${table}`, `within names ${unseen}, which no client sees`)
+  return Object.fromEntries(
+    within.map((name) => [name, partsOf(schema.properties[name] as TSchema).core]),
+  )
 }
 
 function assertVersion({ table, state, audit }: Model, version: string): void {
@@ -241,7 +301,8 @@ function createReading({ rows, noun, fields, conditional, settings }: Parts) {
   }
 }
 
-function createWriting({ rows, noun, fields, conditional, settings }: Parts, maxMany: number) {
+function createWriting(parts: Parts, maxMany: number) {
+  const { rows, noun, fields, around, conditional, settings } = parts
   const { request, path } = rows
   const { shown, input, patch } = fields
   const changing = ({ properties }: TObject) =>
@@ -251,7 +312,7 @@ function createWriting({ rows, noun, fields, conditional, settings }: Parts, max
       summary: `Add one ${noun}`,
       method: 'POST',
       status: 201,
-      request: input,
+      request: Type.Object({ ...input.properties, ...around }),
       response: shown,
       ...settings.create,
       perform: (row, context) => rows.create(row, context),

@@ -1,5 +1,5 @@
 import { type SelectQueryBuilder, sql } from 'kysely'
-import { type TObject, type TSchema, Type } from 'typebox'
+import { type TObject, type TProperties, type TSchema, Type } from 'typebox'
 import { inBatches } from '../database/insert.ts'
 import type { Model } from '../database/model/model.ts'
 import { dialectOf } from '../database/portable.ts'
@@ -24,6 +24,8 @@ export interface RowSettings {
   scope?: RowScope | undefined
   fields: ModelFields
   fill?: Fill
+  /** The columns that say of what a row is part, with their schemas: every request has them. */
+  within?: TProperties
 }
 
 /** What columns of every new row are, by who makes it. */
@@ -47,6 +49,8 @@ export class ModelRows {
   /** Whether a row is looked at before and after it is changed. */
   readonly #isWatched: boolean
   readonly #hidden: readonly string[]
+  /** The columns that a request says of a row to find it. */
+  readonly #key: readonly string[]
   readonly #fill: readonly (readonly [string, Fill[string]])[]
   // What the conditions of a request were held against: its work is for that state of the row alone.
   readonly #seen = new WeakMap<Context, Values>()
@@ -55,7 +59,8 @@ export class ModelRows {
   /** The path of one row: `/:id`. */
   readonly path: string
 
-  constructor(model: Model, { noun, version, scope, fields, fill = {} }: RowSettings) {
+  constructor(model: Model, settings: RowSettings) {
+    const { noun, version, scope, fields, fill = {}, within = {} } = settings
     const { primaryKey } = model.state
     const shown = Object.keys(fields.shown.properties)
     const read = [...shown, ...(version === undefined ? [] : [version])]
@@ -74,8 +79,13 @@ export class ModelRows {
     this.#rules = new Map(
       model.columns.map((name) => [name, columnRule(properties[name] as TSchema)]),
     )
-    this.request = Type.Pick(model.schema, [...primaryKey])
-    this.path = primaryKey.map((name) => `/:${name}`).join('')
+    this.request = Type.Object({
+      ...Type.Pick(model.schema, [...primaryKey]).properties,
+      ...within,
+    })
+    this.#key = Object.keys(this.request.properties)
+    const own = primaryKey.filter((name) => !(name in within))
+    this.path = own.map((name) => `/:${name}`).join('')
   }
 
   /**
@@ -121,7 +131,7 @@ export class ModelRows {
     const values = this.#newRow(row, context)
     return await this.#write(context, { rows: [values] }, async (db) => {
       const [key = {}] = await insertRows(db, this.#model, [values])
-      const after = await this.#written(db, key, context)
+      const after = await this.#written(db, { ...row, ...key }, context)
       if (this.#isWatched) await this.#log(context, [{ after }])
       return this.#answer(after)
     })
@@ -151,9 +161,9 @@ export class ModelRows {
    *   has changed since the request's condition was looked at
    */
   async update(row: Values, context: Context): Promise<Values> {
-    const { table, state } = this.#model
+    const { table } = this.#model
     const said = Object.entries(row).filter(
-      ([name]) => !state.primaryKey.includes(name) && name !== this.#version,
+      ([name]) => !this.#key.includes(name) && name !== this.#version,
     )
     const values = this.#toColumns(Object.fromEntries(said))
     return await this.#write(context, { rows: [values] }, async (db) => {
@@ -323,7 +333,7 @@ export class ModelRows {
    * @throws {PlinthError} NOT_FOUND for one that its columns cannot have
    */
   #keyOf(row: Values): Values {
-    const key = pick(row, this.#model.state.primaryKey)
+    const key = pick(row, this.#key)
     for (const [name, value] of Object.entries(key)) {
       const rule = this.#rules.get(name)
       if (rule && !canHave(rule, value)) this.#missing(row)

@@ -116,7 +116,8 @@ function cursorsOf(
 /** What a page asks of the database, as its database compiles it; to look at, and not to run. */
 export function compilePage(query: AnyQuery, rules: PageRules, input: PageInput) {
   const compile = ({ values, build }: Statement) => built(query, build, values).compile()
-  const { counting, selecting } = statementsOf(query, rules, input, 1)
+  const cursors = rules.cursor && cursorsOf(query, rules, rules.cursor, input)
+  const { counting, selecting } = statementsOf(query, rules, input, 1, cursors)
   return { counting: compile(counting), selecting: compile(selecting) }
 }
 

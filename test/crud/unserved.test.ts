@@ -1,8 +1,11 @@
-import { type Kysely, sql } from 'kysely'
+import Fastify from 'fastify'
+import { CompiledQuery, type Kysely, sql } from 'kysely'
 import t from 'tap'
 import { Type } from 'typebox'
-import { defineList } from '../../src/crud/list.ts'
+import resources from '../../plugins/resources.ts'
+import { defineList, listOf } from '../../src/crud/list.ts'
 import { modelResources } from '../../src/crud/model-resources.ts'
+import { compilePage } from '../../src/crud/page.ts'
 import { unservedLists } from '../../src/crud/unserved.ts'
 import { defineModel } from '../../src/database/model/define.ts'
 import { defineModule } from '../../src/resource/module.ts'
@@ -53,6 +56,11 @@ const grouped = defineResource({
   perform: (input, { db }) => sizes.paginate(db, input),
 })
 
+const byCursor = modelResources(Place, {
+  only: ['list'],
+  list: { pages: 'cursor', order: ['id', 'size'], pageSize: 2 },
+})
+
 const registry = new ResourceRegistry({
   places: defineModule({ prefix: '/places', resources: { ...places, grouped } }),
   gone: defineModule({ prefix: '/gone', resources: modelResources(Gone, { only: ['list'] }) }),
@@ -80,5 +88,31 @@ for (const driver of databaseDrivers) {
     )
     t.match(told[1], driver.name === 'mysql' ? /place: ALL.*Using filesort/ : /USE TEMP B-TREE/)
     t.match(told[2], driver.name === 'mysql' ? /place: (?:ALL|index)/ : /SCAN place/)
+    const list = listOf(byCursor.list.request)
+    const app = Fastify()
+    t.teardown(() => app.close())
+    app.decorate('db', db as never)
+    app.register(resources, {
+      modules: { deep: defineModule({ prefix: '/deep', resources: byCursor }) },
+    })
+    await app.ready()
+    for (const order of ['size', '-size', '-id']) {
+      const { next_cursor: cursor } = await app.run(() => byCursor.list({ order }))
+      const { selecting } = compilePage(list?.from(db) as never, list?.rules as never, {
+        order,
+        cursor: cursor as string,
+      })
+      const explain = driver.name === 'mysql' ? 'explain' : 'explain query plan'
+      const { rows } = await db.executeQuery<{ detail: string; type: string; Extra: string }>(
+        CompiledQuery.raw(`${explain} ${selecting.sql}`, [...selecting.parameters]),
+      )
+      if (driver.name === 'mysql') {
+        t.equal(rows[0]?.type, 'range', `${order} begins in the index`)
+        t.notMatch(rows[0]?.Extra, /filesort/)
+      } else {
+        t.match(rows[0]?.detail, /^SEARCH place USING /, `${order} begins in the index`)
+        t.equal(rows.length, 1, 'and nothing is sorted')
+      }
+    }
   })
 }
