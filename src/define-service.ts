@@ -7,6 +7,7 @@ import type { Compat } from './http/compat.ts'
 import type { Encoding } from './http/decompress.ts'
 import type { Envelope, EnvelopeName } from './http/envelope.ts'
 import type { GivenLanguage } from './http/languages.ts'
+import type { Versions } from './http/versions.ts'
 import type { RemoteSettings } from './remote/remote-resource.ts'
 import type { KitAccess } from './resource/access.ts'
 import type { Identify, LoadUser } from './resource/context.ts'
@@ -114,6 +115,8 @@ export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> ex
    * Clients say which by the cookie `blueking_language`, or `Accept-Language`.
    */
   languages?: Readonly<Record<string, GivenLanguage>>
+  /** Versions of its modules that clients may choose by a header, too; by a path they have them without this. */
+  versions?: Versions
   /** Reads compressed bodies, up to BODY_LIMIT bytes of what comes out; default: they are answered with 415. */
   decompress?: true | readonly Encoding[]
   /** Where the kit's own routes are: to move one, or to leave it out. Default: each at its place. */
@@ -157,6 +160,7 @@ const KEYS = {
   envelope: true,
   compat: true,
   languages: true,
+  versions: true,
   decompress: true,
   routes: true,
   queues: true,
@@ -187,12 +191,17 @@ const ROUTES = {
  * @throws {PlinthError} SERVICE_INVALID
  */
 export function assertKeys(service: ServiceDefinition): void {
-  const { routes = {}, queues = {}, limits = {}, auth = {}, check = {} } = service
+  const { routes = {}, queues = {}, limits = {}, auth = {}, check = {}, versions = {} } = service
   assertKnown('defineService', service, KEYS)
   assertKnown('routes of defineService', routes, ROUTES)
   assertKnown('queues of defineService', queues, { protect: true })
   assertKnown('auth of defineService', auth === true ? {} : auth, { routes: true })
   assertKnown('check of defineService', check, { accept: true })
+  assertKnown('versions of defineService', versions, {
+    header: true,
+    prefixes: true,
+    default: true,
+  })
   for (const [name, limit] of Object.entries(limits))
     assertKnown(`limits.${name} of defineService`, limit, { max: true, duration: true })
 }

@@ -9,6 +9,7 @@ import { errors, PlinthError } from './errors.ts'
 import { useStrictJson } from './http/body.ts'
 import { chooseEnvelope } from './http/compat.ts'
 import { giveContext } from './http/request-context.ts'
+import { VersionedPaths } from './http/versions.ts'
 import { configOwners, defaultsOfAll, kitPlugins, modelsOf, modulesOf, pluginsOf } from './kit.ts'
 import {
   attachPlugin,
@@ -115,10 +116,21 @@ export async function createApp<Modules extends ModuleTable>(
   const read = readServiceConfig(service, { ...options, root })
   const { default: Fastify } = await import('fastify')
   const { serverOptions } = await import('./process/server-options.ts')
-  const app = Fastify(
-    await serverOptions(service.name, read.values, chooseEnvelope(service), options.logger),
+  const versions = service.versions && new VersionedPaths(service.versions)
+  const settings = await serverOptions(
+    service.name,
+    read.values,
+    chooseEnvelope(service),
+    options.logger,
   )
+  if (versions) settings.rewriteUrl = ({ url = '', headers }) => versions.urlOf(url, headers)
+  const app = Fastify(settings)
   giveContext(app)
+  if (versions)
+    app.addHook('onRequest', function tellCaches({ originalUrl }, reply, done) {
+      if (versions.isVersioned(originalUrl)) reply.header('vary', versions.header)
+      done()
+    })
   // Of an app that never listens nobody is a slow reader.
   app.addHook('onListen', async () => {
     const { endSlowReaders } = await import('./process/slow-readers.ts')
@@ -135,6 +147,7 @@ export async function createApp<Modules extends ModuleTable>(
     if (!only && read.values.NODE_ENV === 'development') app.addHook('onListen', warnOfLists)
     // An app is a thenable: this loads its plugins, as returning it from here would, too.
     await app
+    if (app.registry) versions?.learn(app.registry)
   } catch (error) {
     // What fails while it is closed is not why there is no app.
     await app
