@@ -37,7 +37,7 @@ export function columnState(schema: TSchema): ColumnState | undefined {
     type,
     ...(nullable && { nullable }),
     ...(fallback !== undefined && { default: fallback }),
-    ...(values && { values }),
+    ...(values && given.check !== false && { values }),
   }
 }
 

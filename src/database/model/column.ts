@@ -7,6 +7,11 @@ export interface ColumnOptions {
   readonly type?: PortableType | PerDialect
   /** What rows get that do not say it: a value, or an expression in SQL. */
   readonly default?: string | number | boolean | PerDialect
+  /**
+   * Of a list of texts whether the database checks it, too; default true. Where it does not, a list that grows changes no table: MySQL and
+   * MariaDB write it anew for a check.
+   */
+  readonly check?: boolean
 }
 
 /** A schema that knows more of its column than what it validates. */

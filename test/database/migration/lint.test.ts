@@ -79,7 +79,10 @@ t.test('columns that change', async (t) => {
   t.strictSame(change({ type: 'integer' }, { type: 'bigint' }), ['change-type'])
   t.strictSame(change({ type: 'bigint' }, { type: 'integer' }), ['narrow-type'])
   t.strictSame(change(values('a', 'b'), values('a')), ['narrow-type'])
-  t.strictSame(change(values('a'), values('b', 'a')), [])
+  t.strictSame(change(values('a'), values('b', 'a')), ['add-check'])
+  t.strictSame(lint([addColumn('city', 'kind', { ...values('a'), nullable: true })]), [
+    'add-check city.kind',
+  ])
   t.strictSame(change(text(8), values('a')), ['narrow-type'])
   t.strictSame(change(values('a'), text(8)), [])
   const nullable: ColumnState = { type: 'date', nullable: true }

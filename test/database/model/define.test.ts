@@ -39,6 +39,7 @@ t.test('column types follow from schemas', async (t) => {
     [Type.Unknown(), { type: 'json' }],
     [Type.Union([Type.Object({}), Type.Array(Type.String())]), { type: 'json' }],
     [Type.Intersect([Type.Object({}), Type.Object({})]), { type: 'json' }],
+    [column(Type.Enum(['town', 'city']), { check: false }), { type: 'varchar(4)' }],
     [Type.Enum(['town', 'city', 'Köln']), { type: 'varchar(4)', values: ['town', 'city', 'Köln'] }],
     [
       Type.Union([Type.Literal('a'), Type.Literal('bcd')]),

@@ -42,6 +42,12 @@ export const rules = {
     remedy:
       'Add a column of the new type, write to both and copy the values with runData. Drop the old one in a later release. Accept it for a small table.',
   },
+  'add-check': {
+    problem:
+      'MySQL and MariaDB write the whole table anew to try a check on its rows, and nobody can write to it meanwhile.',
+    remedy:
+      'Apply it when there is little traffic. For a list that grows, let the API alone check it: column(schema, { check: false }). Accept it for a small table.',
+  },
   'add-unique': {
     problem:
       'Values that are there twice make it fail, and the release that is running may write more of them. The whole table is read.',
