@@ -10,6 +10,8 @@ const FIRST = [
   'test/bin',
   'test/servers',
   'test/docs.test.ts',
+  'test/tutorial.test.ts',
+  'test/guides.test.ts',
 ]
 
 /**

@@ -3,6 +3,7 @@ import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { commands } from '../../commands/_table.ts'
+import { examplesOf, narrow, toPattern } from '../helpers/console.ts'
 import {
   type Ended,
   MANAGE,
@@ -18,34 +19,7 @@ const ATLAS = fileURLToPath(new URL('../../examples/atlas', import.meta.url))
 // Every example is a process of its own.
 t.setTimeout(180_000)
 
-/** What the document says of a command line. */
-interface Example {
-  line: string
-  code: number
-  /** What it prints, `…` for anything; `undefined`: nothing is said. */
-  output: string | undefined
-}
-
-const examples = [...text.matchAll(/^```console\n(.*?)^```/gms)].flatMap(([, block = '']) =>
-  block.split(/^\$ /m).slice(1).map(toExample),
-)
-
-function toExample(source: string): Example {
-  const [line = '', ...rest] = source.trimEnd().split('\n')
-  const code = Number(/^\[exit code (\d)\]$/.exec(rest.at(-1) ?? '')?.[1] ?? 0)
-  const output = (code > 0 ? rest.slice(0, -1) : rest).join('\n')
-  return { line, code, output: output || undefined }
-}
-
-/** Widths of columns differ. */
-const narrow = (text: string) => text.replace(/ {2,}/g, '  ')
-
-function toPattern(output: string): RegExp {
-  const parts = narrow(output)
-    .split('…')
-    .map((part) => part.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'))
-  return new RegExp(`^${parts.join('[^]*')}\\s*$`)
-}
+const examples = examplesOf(text)
 
 /** Only what needs a shell is started by one. */
 function execute(t: Test, line: string, options: ManageOptions): Promise<Ended> {
