@@ -141,9 +141,11 @@ export default class MakeMigrations extends BaseCommand {
 
   private async renames(from: SchemaState, to: SchemaState, flags: RenameFlags): Promise<Renames> {
     const { chooseRenames, namedRenames } = await import('./_renames.ts')
-    const named = namedRenames(from, to, flags.rename ?? [], (problem) =>
+    const { withCases } = await import('../src/database/migration/rename.ts')
+    const said = namedRenames(from, to, flags.rename ?? [], (problem) =>
       this.error(problem, { exit: 2 }),
     )
+    const named = withCases(from, to, said)
     if (flags['no-rename'] || flags.check) return named
     const { canAsk } = await import('./_ask.ts')
     return await chooseRenames(from, to, named, canAsk() && !this.jsonEnabled())

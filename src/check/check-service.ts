@@ -6,6 +6,7 @@ import { unservedLists } from '../crud/unserved.ts'
 import { describe } from '../database/migration/describe.ts'
 import { lintMigrations } from '../database/migration/lint.ts'
 import { draftMigration } from '../database/migration/make.ts'
+import { withCases } from '../database/migration/rename.ts'
 import { type Recorded, readMigrations } from '../database/migration/snapshot.ts'
 import { createMigrator, type MigrationStatus } from '../database/migrator.ts'
 import type { Model } from '../database/model/model.ts'
@@ -203,7 +204,8 @@ async function compareModels(
 ): Promise<Finding[]> {
   try {
     const wanted = Object.fromEntries(models.map(({ table, state }) => [table, state]))
-    const draft = draftMigration(await read(), wanted, {})
+    const recorded = await read()
+    const draft = draftMigration(recorded, wanted, withCases(recorded.schema, wanted))
     if (!draft) return []
     const whose = plugin ? ` of the plugin ${plugin}` : ''
     const what = draft.operations.map(describe).join('; ')

@@ -2,9 +2,11 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'no
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { ColumnState } from '../../src/database/schema/state.ts'
+import { open } from '../database/fixture.ts'
 import { manage } from '../helpers/manage.ts'
 import { writeService } from '../helpers/service.ts'
 import { startOnTerminal } from '../helpers/terminal.ts'
+import { onEveryDatabase } from './database-service.ts'
 
 t.setTimeout(120_000)
 
@@ -141,6 +143,41 @@ t.test('a rename: a flag says so, or that there is none', async (t) => {
   })
   t.match(await make(), { code: 0, stdout: 'no changes\n' })
 })
+
+onEveryDatabase(
+  t,
+  'what differs in upper and lower case alone is renamed',
+  {},
+  async (t, { service, run, migrate, url }) => {
+    const write = (tables: Tables, indexes: object[]) => {
+      const models = Object.entries(tables).map(([table, columns]) => ({
+        ...{ table, audit: [], softDelete: false, uuids: [] },
+        state: { columns: { id: { type: 'integer' }, ...columns }, primaryKey: ['id'], indexes },
+      }))
+      const text = `export default { name: 'shop', modules: {}, models: ${JSON.stringify(models)} }`
+      writeFileSync(join(service, 'src/service.ts'), text)
+    }
+    const NAME: ColumnState = { type: 'varchar(20)' }
+    write({ city: { name: NAME, size: SIZE } }, [{ name: 'by_name', columns: ['name'] }])
+    t.match(await run('makemigrations'), { code: 0 })
+    await migrate()
+    // A connection that has read the table goes on with the names that it knows.
+    const rows = async () => (await open(t, url)).selectFrom('city').selectAll().execute()
+    const db = await open(t, url)
+    await db.insertInto('city').values({ id: 1, name: 'Ys', size: 2 }).execute()
+    write({ city: { Name: { type: 'varchar(30)' }, SIZE } }, [
+      { name: 'By_Name', columns: ['Name'] },
+    ])
+    const made = await run('makemigrations')
+    t.match(made, { code: 0, stdout: '> column city.name to city.Name' })
+    t.match(made.stdout, '> column city.size to city.SIZE')
+    t.match(await run('makemigrations', '--check'), { code: 0 })
+    await migrate()
+    t.strictSame(await rows(), [{ id: 1, Name: 'Ys', SIZE: 2 }])
+    t.match(await run('migrate', 'rollback', '--yes'), { code: 0 })
+    t.strictSame(await rows(), [{ id: 1, name: 'Ys', size: 2 }])
+  },
+)
 
 t.test('wrong usage: exit code 2, and nothing is written', async (t) => {
   const { make, files } = shop(t, { city: { size: SIZE } })

@@ -112,6 +112,11 @@ onEveryDatabase(t, 'takes rows back where the code behind them fails', async (t,
 for (const change of [
   `db.schema.createTable('b').addColumn('n', 'integer').execute()`,
   `sql.raw('  DROP table a').execute(db)`,
+  `sql.raw('-- no harm\\n/* none */ drop table a').execute(db)`,
+  `sql\`\${sql.raw('/* none */ drop')} \${sql.raw('table a')}\`.execute(db)`,
+  `sql.raw('analyze table a').execute(db)`,
+  `sql.raw('set session autocommit = 1').execute(db)`,
+  `sql.raw('/*!drop table a*/').execute(db)`,
 ]) {
   onEveryDatabase(t, `refuses code that changes the schema: ${change}`, async (t, { db }) => {
     const text = migration(`m.runData({ up: (db) => ${change} })`)

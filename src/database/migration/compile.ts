@@ -1,4 +1,4 @@
-import type { DialectName, SchemaState, TableState } from '../schema/state.ts'
+import type { DialectName, ForeignKeyState, SchemaState, TableState } from '../schema/state.ts'
 import { fillsOf } from './compile/fill.ts'
 import { type ColumnOperation, refuseMisfit } from './compile/misfit.ts'
 import { compileMysql, compileMysqlColumns } from './compile/mysql.ts'
@@ -80,6 +80,7 @@ export function compileAll(
       throw new Error(`operation ${index + 1} (${operation.type}): ${problem}`, { cause })
     }
   })
+  if (dialect === 'sqlite') refuseCascades(operations, steps, states)
   for (const [first, end] of runsOf(operations)) {
     const run = operations.slice(first, end) as [ColumnOperation, ...ColumnOperation[]]
     const [from, to] = [states[first] as SchemaState, states[end] as SchemaState]
@@ -88,6 +89,28 @@ export function compileAll(
   }
   return { steps, after: states.at(-1) as SchemaState }
 }
+
+/**
+ * In a migration that rebuilds a table of SQLite foreign keys are off, and cannot be turned on: rows that code deletes would leave those that
+ * refer to them, which MySQL deletes.
+ */
+function refuseCascades(
+  operations: readonly Operation[],
+  steps: readonly (readonly CompiledStep[])[],
+  states: readonly SchemaState[],
+): void {
+  const code = operations.findIndex(({ type }) => type === 'runData')
+  if (code < 0 || !steps.flat().some((step) => 'rebuild' in step)) return
+  const acting = Object.entries(states[code] ?? {}).flatMap(([, { foreignKeys = [] }]) =>
+    foreignKeys.filter((key) => acts(key.onDelete) || acts(key.onUpdate)),
+  )
+  if (acting.length === 0) return
+  throw new Error(
+    `operation ${code + 1} (runData): SQLite has to rebuild a table in the same migration, and what ${acting.map(({ name }) => name).join(', ')} would do to rows is left undone meanwhile; put the code into a migration of its own`,
+  )
+}
+
+const acts = (action: ForeignKeyState['onDelete']) => action === 'cascade' || action === 'set null'
 
 function joined(
   run: readonly [ColumnOperation, ...ColumnOperation[]],

@@ -30,9 +30,24 @@ const rowsOnly: KyselyPlugin = {
 }
 
 const SCHEMA_NODE = /^(?:Create|Alter|Drop|Refresh|Truncate)/
-const SCHEMA_SQL = /^\s*(?:create|alter|drop|rename|truncate|lock|begin|start|commit|rollback)\b/i
+// Also what else ends a transaction of MySQL (manual, "Statements That Cause an Implicit Commit"). A comment that begins with ! is none there.
+const SCHEMA_SQL =
+  /^(?:\/\*M?!|(?:create|alter|drop|rename|truncate|lock|unlock|begin|start|commit|rollback|grant|revoke|analyze|optimize|repair|flush|install|uninstall|set\s+(?:\S+[. ])?@{0,2}autocommit)\b)/i
+const SPACE = /^(?:\s|--[^\n]*(?:\n|$)|#[^\n]*(?:\n|$)|\/\*(?!M?!)[\s\S]*?\*\/)+/
 
 function changesSchema(node: OperationNode): boolean {
-  if (RawNode.is(node)) return SCHEMA_SQL.test(node.sqlFragments[0] ?? '')
+  if (RawNode.is(node)) return SCHEMA_SQL.test(beginOf(node).replace(SPACE, ''))
   return SCHEMA_NODE.test(node.kind)
+}
+
+/** Its SQL up to the first part that is a value or a name; a part may be SQL, too: `sql.raw(…)`. */
+function beginOf({ sqlFragments, parameters }: RawNode): string {
+  let text = ''
+  for (const [i, fragment] of sqlFragments.entries()) {
+    text += fragment
+    const part = parameters[i]
+    if (!part || !RawNode.is(part)) return text
+    text += beginOf(part)
+  }
+  return text
 }

@@ -54,7 +54,8 @@ function changeTables(before: SchemaState, after: SchemaState): Changes {
     const target = after[name]
     return target ? [changeOf(name, table, target, wanted)] : []
   })
-  const taken = indexNames(before)
+  // To the databases upper and lower case are the same.
+  const taken = new Set(Array.from(indexNames(before), (name) => name.toLowerCase()))
   const steps = new Map(changes.map((change) => [change.name, indexSteps(change, taken)]))
   return {
     keys: changedKeys(changes, steps),

@@ -50,6 +50,33 @@ export function findRenames(from: SchemaState, to: SchemaState, known: Renames =
   return [...tables, ...columns]
 }
 
+/**
+ * `known` and what differs in upper and lower case alone: the databases take both for one name, so that nothing can be added beside
+ * what is dropped.
+ */
+export function withCases(from: SchemaState, to: SchemaState, known: Renames = {}): Renames {
+  const before = () => replayAll(renameOperations(renames), from)
+  let renames = known
+  for (const [old, now] of cases(before(), to)) renames = addRename(renames, { from: old, to: now })
+  const tables = new Map(Object.entries(renames.tables ?? {}).map(([old, now]) => [now, old]))
+  for (const [table, { columns }] of Object.entries(before())) {
+    for (const [old, now] of cases(columns, to[table]?.columns ?? columns)) {
+      const place = `${tables.get(table) ?? table}.${old}`
+      renames = addRename(renames, { from: place, to: `${table}.${now}` })
+    }
+  }
+  return renames
+}
+
+function cases(before: object, after: object): [old: string, now: string][] {
+  const gone = Object.keys(before).filter((name) => !(name in after))
+  const added = Object.keys(after).filter((name) => !(name in before))
+  return gone.flatMap((old): [string, string][] => {
+    const now = added.find((name) => name.toLowerCase() === old.toLowerCase())
+    return now === undefined ? [] : [[old, now]]
+  })
+}
+
 function pairs<T>(
   before: Readonly<Record<string, T>>,
   after: Readonly<Record<string, T>>,

@@ -1,17 +1,19 @@
 import { type Kysely, sql } from 'kysely'
 import { readSqlite } from '../../schema/read/sqlite.ts'
+import { refuseRetyped } from './retype.ts'
 import type { Rebuild } from './steps.ts'
 
 /**
  * Runs a rebuild of a table of SQLite, in the transaction of its migration, on a connection without
  * `pragma foreign_keys`. Triggers and indexes of the table that no operation knows are made anew; views stay.
  *
- * @throws {Error} where the table has other columns than the recorded state says, or what no state says, or a trigger or view would be broken
+ * @throws {Error} where values do not fit a new type, the table has other columns than the recorded state says, or what no state says, or a trigger or view would be broken
  */
 export async function runRebuild<DB>(db: Kysely<DB>, rebuild: Rebuild): Promise<void> {
   await refuseForeignKeys(db)
   await refuseOtherColumns(db, rebuild)
   await refuseLosses(db, rebuild)
+  await refuseRetyped(db, rebuild.rebuild, rebuild.primaryKey, rebuild.retyped)
   const more = await othersOn(db, rebuild)
   try {
     for (const statement of rebuild.statements) await run(db, statement)

@@ -1,5 +1,6 @@
 import { createIndexSql, indexNameIn, quoteName, quoteText } from '../../schema/sql.ts'
 import type { ColumnState, TableState } from '../../schema/state.ts'
+import { retyped } from './retype.ts'
 import type { Rebuild } from './steps.ts'
 import { createTableSql } from './table.ts'
 
@@ -44,7 +45,14 @@ export function rebuildTable(
   const indexes = [...(to.indexes ?? []), ...(to.unique ?? [])].map((index) =>
     indexNameIn(index, 'sqlite'),
   )
-  return { rebuild: table, columns: Object.keys(from.columns), indexes, statements }
+  return {
+    rebuild: table,
+    columns: Object.keys(from.columns),
+    primaryKey: from.primaryKey,
+    retyped: retyped(from, to),
+    indexes,
+    statements,
+  }
 }
 
 const name = (plain: string) => quoteName(plain, 'sqlite')

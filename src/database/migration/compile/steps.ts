@@ -1,5 +1,6 @@
 import type { DataStep } from '../operations.ts'
 import type { Modified } from './kept.ts'
+import type { Retyped } from './retype.ts'
 
 /** One statement, which either happens or does not. */
 export interface Statement {
@@ -28,6 +29,10 @@ export interface Rebuild {
   rebuild: string
   /** All columns that it has to have before; another one would be lost. */
   columns: readonly string[]
+  /** The primary key that it has before. */
+  primaryKey: readonly string[]
+  /** Columns whose values have to fit another type. */
+  retyped: readonly Retyped[]
   /** The indexes among `statements`. What else is on the table, `runRebuild` finds and makes anew. */
   indexes: readonly string[]
   statements: readonly string[]

@@ -16,12 +16,12 @@ export interface IndexSteps {
   readonly late: readonly TypedIndex[]
 }
 
-/** @param taken the names of all indexes that there are before */
+/** @param taken the names of all indexes that there are before, in lower case */
 export function indexSteps(change: TableChange, taken: ReadonlySet<string>): IndexSteps {
   const added = typed(change.unique.added, change.indexes.added)
   const altered = new Set(change.altered.map(({ column }) => column))
   const isLate = ({ index }: TypedIndex) =>
-    taken.has(index.name) || index.columns.some((column) => altered.has(column))
+    taken.has(index.name.toLowerCase()) || index.columns.some((column) => altered.has(column))
   const kept = (pairs: TableChange['indexes']['kept']) => pairs.map(([before]) => before)
   return {
     kept: typed(kept(change.unique.kept), kept(change.indexes.kept)),
