@@ -17,10 +17,12 @@ export function groupPages(
 ): Group[] {
   const left = new Set(pages.filter(({ source }) => !DECISION.test(source)))
   const take = (wanted: readonly Page[]) => wanted.filter((page) => left.delete(page))
-  const home = take(pages.filter(({ source }) => source === HOME || source === CONTENTS))
-  const chinese = take(pages.filter(({ lang }) => lang === 'zh-CN'))
   const contents = pages.find(({ source }) => source === CONTENTS)
-  const listed = sectionsOf(contents, destinations).map(
+  const [[, first] = ['', []], ...sections] = contents ? sectionsOf(contents, destinations) : []
+  const start = pages.filter(({ source }) => source === HOME || source === CONTENTS)
+  const home = take([...start, ...first.filter(({ lang }) => lang === 'en')])
+  const chinese = take([...first, ...pages].filter(({ lang }) => lang === 'zh-CN'))
+  const listed = sections.map(
     ([title, wanted]): Group => [
       title,
       take(wanted.flatMap((page) => (REFERENCE.test(page.source) ? referencePages(pages) : page))),
@@ -30,13 +32,9 @@ export function groupPages(
   return groups.filter(([, pages]) => pages.length > 0)
 }
 
-/** The pages that each section of the contents links, in their order. */
-function sectionsOf(
-  contents: Page | undefined,
-  destinations: ReadonlyMap<object, Destination>,
-): Group[] {
-  if (!contents) return []
-  const starts = contents.headings.filter(({ depth }) => depth === 2)
+/** The pages that each part of the contents links, in their order; the first part has no heading of its own. */
+function sectionsOf(contents: Page, destinations: ReadonlyMap<object, Destination>): Group[] {
+  const starts = contents.headings.filter(({ depth }) => depth < 3)
   return starts.map(({ text, line }, index) => {
     const end = starts[index + 1]?.line ?? Number.POSITIVE_INFINITY
     const linked = contents.links

@@ -78,6 +78,7 @@ export interface TriedCall {
   readonly answer: LightMyRequestResponse
 }
 
+/** What `tryOperations` takes: who calls, and with what. */
 export interface TryOptions<Caller extends string> {
   /** Who calls: the headers of each by a name, `{ nobody: {}, ann: { authorization: … } }`. */
   callers: Readonly<Record<Caller, InjectOptions['headers']>>

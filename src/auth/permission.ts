@@ -2,6 +2,7 @@ import type { Kysely } from 'kysely'
 import { errors, type PlinthError } from '../errors.ts'
 import type { Asked, Permission } from '../resource/access.ts'
 
+/** What `definePermission` takes. */
 export interface PermissionOptions<Input> {
   /** Where it is listed, and told to whoever it refuses. */
   name: string
@@ -83,6 +84,7 @@ export const isSuperuser = definePermission({
   allows: ({ user }) => user?.superuser === true,
 })
 
+/** What `ownerOf` takes: which column has the owner of which row. */
 export interface OwnerOptions {
   /** The column that has the id of the owner; default `created_by`, as `audit: true` fills it in. */
   column?: string

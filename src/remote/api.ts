@@ -12,6 +12,7 @@ import { type ApiSettings, assertSettings } from './api-settings.ts'
 import { type BaseUrl, Connection } from './connection.ts'
 import { type BodyForm, Performer } from './performer.ts'
 
+/** Another system, as `defineApi` takes it: where it is, who calls, and how long, how often and how much. */
 export interface ApiDefinition extends ApiSettings {
   /** In logs and errors; unique in an app. */
   name: string
@@ -51,6 +52,7 @@ type NotOfApis =
   | 'lastModified'
   | 'consumes'
 
+/** Another system, whose operations are resources of the service. */
 export interface Api {
   readonly name: string
   /**

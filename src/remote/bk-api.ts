@@ -18,6 +18,7 @@ interface BkApiAuth {
   platform?: 'background' | 'always'
 }
 
+/** A system behind BlueKing's API gateway, or a component API, as `defineBkApi` takes it. */
 export interface BkApiDefinition extends Omit<ApiDefinition, 'baseUrl' | 'auth'>, BkApiAuth {
   /** What the gateway calls it; default: `name`. */
   api?: string
@@ -42,6 +43,7 @@ export type BkApiResourceDefinition<Req extends TSchema, Res extends TSchema> = 
 > &
   BkApiAuth
 
+/** A system of BlueKing, whose operations are resources of the service. */
 export interface BkApi {
   readonly name: string
   /** As that of any API. @throws {PlinthError} API_INVALID */

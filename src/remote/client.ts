@@ -21,6 +21,7 @@ import {
   settingsOf,
 } from './remote-resource.ts'
 
+/** Another service, as `createClient` takes it: where it is, and how it is called. */
 export interface ClientOptions extends RemoteSettings {
   /** Where the service is; as a function it is asked once for each app. */
   url: BaseUrl

@@ -172,7 +172,8 @@ t.test('in a browser', async (t) => {
     await t.test(`no page is wider than ${width} px, and none complains`, async (t) => {
       const { page, asked, said, open } = await openPage(browser, width)
       const wide: string[] = []
-      for (const path of pages) {
+      // Decisions are all of one kind.
+      for (const path of pages.filter((path) => width < 400 || !/decisions\/\d/.test(path))) {
         await open(path)
         const { scrollWidth, clientWidth } = (await page.evaluate(
           'const { scrollWidth, clientWidth } = document.documentElement; ({ scrollWidth, clientWidth })',

@@ -20,12 +20,16 @@ t.test('docs/reference says what the code says; npm run reference writes it anew
     t.equal(read(`docs/reference/${name}`), text, name)
 })
 
+/** What can be imported that is no plugin, with its page. */
+const entries = Object.keys(JSON.parse(read('package.json')).exports)
+  .filter((path) => !/\*|json$/.test(path))
+  .map((path) => ({
+    entry: join('plinth', path),
+    page: `docs/reference/${path === '.' ? 'plinth' : path.slice(2)}.md`,
+  }))
+
 t.test('it has every export of every entry', async (t) => {
-  const entries = ['auth', 'command', 'log-controller', 'migration', 'sql'].map((name) => [
-    `plinth/${name}`,
-    `docs/reference/${name}.md`,
-  ])
-  for (const [entry = '', page = ''] of [['plinth', 'docs/reference/plinth.md'], ...entries]) {
+  for (const { entry, page } of entries) {
     const exported = Object.keys(await import(entry))
     t.not(exported.length, 0)
     const listed = new Set(titles(page))
@@ -33,6 +37,22 @@ t.test('it has every export of every entry', async (t) => {
       exported.filter((name) => !listed.has(name)),
       [],
       entry,
+    )
+  }
+})
+
+t.test('every export has a docstring, but options: each of them has one', async (t) => {
+  for (const page of [...entries.map(({ page }) => page), 'docs/reference/plugins.md']) {
+    const sections = read(page)
+      .split(/^#{2,3} /m)
+      .slice(1)
+    const bare = sections
+      .filter((section) => /^.+\n\n```/.test(section))
+      .map((section) => section.split('\n', 1)[0])
+    t.strictSame(
+      bare.filter((name) => !name?.endsWith('Options')),
+      [],
+      page,
     )
   }
 })

@@ -80,6 +80,7 @@ interface RunData {
   readonly down?: DataStep
 }
 
+/** Creates a table with its columns, keys and indexes; taken back it is dropped, with its rows. */
 export const createTable = (table: string, definition: TableState): Operation => ({
   type: 'createTable',
   table,
@@ -93,6 +94,7 @@ export const dropTable = (table: string, definition: TableState): Operation => (
   definition,
 })
 
+/** Renames a table; its rows, indexes and keys stay. */
 export const renameTable = (from: string, to: string): Operation => ({
   type: 'renameTable',
   from,
@@ -125,6 +127,7 @@ export const alterColumn = (
   { from, to, ...options }: { from: ColumnState; to: ColumnState } & Filling,
 ): Operation => ({ type: 'alterColumn', table, column, from, to, ...filling(options) })
 
+/** Renames a column; its values stay. */
 export const renameColumn = (table: string, from: string, to: string): Operation => ({
   type: 'renameColumn',
   table,
@@ -132,36 +135,42 @@ export const renameColumn = (table: string, from: string, to: string): Operation
   to,
 })
 
+/** Adds an index, which lets rows be equal; {@link addUnique} does not. */
 export const addIndex = (table: string, index: IndexState): Operation => ({
   type: 'addIndex',
   table,
   index,
 })
 
+/** @param index what it was, for the way back */
 export const dropIndex = (table: string, index: IndexState): Operation => ({
   type: 'dropIndex',
   table,
   index,
 })
 
+/** Adds a unique index; rows that are equal in its columns stop the migration. */
 export const addUnique = (table: string, index: IndexState): Operation => ({
   type: 'addUnique',
   table,
   index,
 })
 
+/** @param index what it was, for the way back */
 export const dropUnique = (table: string, index: IndexState): Operation => ({
   type: 'dropUnique',
   table,
   index,
 })
 
+/** Adds a foreign key, with what becomes of rows when the one that they refer to changes or goes. */
 export const addForeignKey = (table: string, foreignKey: ForeignKeyState): Operation => ({
   type: 'addForeignKey',
   table,
   foreignKey,
 })
 
+/** @param foreignKey what it was, for the way back */
 export const dropForeignKey = (table: string, foreignKey: ForeignKeyState): Operation => ({
   type: 'dropForeignKey',
   table,
