@@ -1,7 +1,7 @@
 import * as Args from '@oclif/core/args'
 import * as Flags from '@oclif/core/flags'
 import { BaseCommand } from '../_base.ts'
-import { sharedCache } from '../_cache.ts'
+import { assertTold, sharedCache } from '../_cache.ts'
 
 const LOSS = 'without its cache every result is computed anew'
 
@@ -25,6 +25,7 @@ export default class CacheClear extends BaseCommand {
       const cache = sharedCache(app)
       if (!args.prefix) this.refuseInProduction(app, LOSS, flags.force)
       const cleared = await cache.clear(args.prefix)
+      assertTold(cache)
       this.log(`cleared ${cleared}`)
       return { cleared }
     })

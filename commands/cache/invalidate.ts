@@ -1,6 +1,6 @@
 import * as Args from '@oclif/core/args'
 import { BaseCommand } from '../_base.ts'
-import { sharedCache } from '../_cache.ts'
+import { assertTold, sharedCache } from '../_cache.ts'
 
 export default class CacheInvalidate extends BaseCommand {
   static override summary = 'Take away what is cached under tags'
@@ -12,7 +12,9 @@ export default class CacheInvalidate extends BaseCommand {
   async run(): Promise<void> {
     const { argv } = await this.parse(CacheInvalidate)
     await this.withApp(async (app) => {
-      await sharedCache(app).invalidate(...(argv as string[]))
+      const cache = sharedCache(app)
+      await cache.invalidate(...(argv as string[]))
+      assertTold(cache)
       this.log(`invalidated ${argv.join(', ')}`)
     })
   }

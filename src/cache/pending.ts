@@ -26,6 +26,10 @@ export class Pending {
     return changes.filter(([, ...names]) => names.length > 0)
   }
 
+  get isEmpty(): boolean {
+    return this.#size === 0
+  }
+
   get #size(): number {
     return this.#tags.size + this.#keys.size + this.#prefixes.size
   }

@@ -80,6 +80,11 @@ export class RedisLevel {
     return this.#bus.hears || this.link.away
   }
 
+  /** Whether there are changes that it has not been told. */
+  get isBehind(): boolean {
+    return !this.#pending.isEmpty
+  }
+
   /** What is stored under `key`, fresh or stale. */
   async read(key: string): Promise<Item | undefined> {
     if (!this.#bus.hears) await this.#bus.start()

@@ -51,6 +51,10 @@ export class TwoLevelCache implements Cache {
     this.#shared = shared
   }
 
+  get isBehind(): boolean {
+    return this.#redis?.isBehind ?? false
+  }
+
   peek(key: string): string | undefined {
     return this.#transactions?.active() ? undefined : this.#fresh(key)
   }

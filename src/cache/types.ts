@@ -154,6 +154,8 @@ export interface Cache {
     options: LoadOptions,
   ): Promise<string | undefined>
 
+  /** Whether there are changes that Redis has not been told, as it is away: it is as soon as it is back, if the process lives. */
+  readonly isBehind: boolean
   /** Whether anything is kept: with no level 1 and no Redis one can as well do without it. */
   readonly keeps: boolean
   /** Of this process. */

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { freePort } from '../servers/ready.ts'
 import { createJobs } from './task-service.ts'
 
 t.test('counts, shows, invalidates and clears what is cached', async (t) => {
@@ -29,6 +30,19 @@ t.test('counts, shows, invalidates and clears what is cached', async (t) => {
   const all = await jobs.run('cache', 'clear')
   t.strictSame([all.code, all.stdout], [0, 'cleared 1\n'])
   t.equal(await cache.get('motd'), undefined)
+})
+
+t.test('says that nothing was changed where Redis is away', async (t) => {
+  const jobs = await createJobs(t)
+  const away = { REDIS_URL: `redis://127.0.0.1:${await freePort()}` }
+  for (const args of [
+    ['invalidate', 'texts'],
+    ['clear', 'jobs.cached:'],
+  ]) {
+    const { code, stdout, stderr } = await jobs.runIn(away, 'cache', ...args)
+    t.strictSame([code, stdout], [1, ''], args.join(' '))
+    t.match(stderr, /CACHE_UNAVAILABLE/)
+  }
 })
 
 t.test('clears everything in production only when it is forced', async (t) => {
