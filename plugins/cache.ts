@@ -12,6 +12,7 @@ import type { Redis } from 'ioredis'
 import Type, { type Static } from 'typebox'
 import type { CacheOptions as OpenOptions } from '../src/cache/open.ts'
 import type { Cache, CacheCounts, Lock, LockOptions } from '../src/cache/types.ts'
+import { redisPrefix } from '../src/config/redis-prefix.ts'
 import { afterEveryCommit, isInTransaction } from '../src/database/current-transaction.ts'
 import { definePlugin, type PluginMetric } from '../src/plugin.ts'
 import { assertFree, checkOptions, fromEarlier } from '../src/plugin-guards.ts'
@@ -118,9 +119,12 @@ export default definePlugin({
     counter('failures_total', 'Loads that failed', 'failures'),
     counter('errors_total', 'Calls of Redis that failed, and were done without', 'errors'),
   ],
-  options: ({ env, service, name }): CacheOptions => ({
-    prefix: name === 'cache' ? service.name : `${service.name}:${name}`,
-    maxBytes: env.CACHE_MEMORY,
-  }),
+  options({ env, service, name, read }): CacheOptions {
+    const prefix = redisPrefix(service.name, read.values)
+    return {
+      prefix: name === 'cache' ? prefix : `${prefix}:${name}`,
+      maxBytes: env.CACHE_MEMORY,
+    }
+  },
   register,
 })

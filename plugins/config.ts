@@ -66,6 +66,14 @@ const env = Type.Object({
     'How long requests in flight may take to finish when the server stops, in ms.',
     20_000,
   ),
+  REDIS_PREFIX: Type.Optional(
+    Type.String({
+      description: 'What the names begin with of all that the service keeps in Redis.',
+      pattern: '^[\\w.:-]+$',
+      expected: 'letters, digits and _ . : -',
+      derived: 'the application (BKPAAS_APP_ID, else the service), its module and the environment',
+    }),
+  ),
   ...BLUEKING,
   ...BLUEKING_APIS,
   BKPAAS_ENVIRONMENT: Type.Optional(

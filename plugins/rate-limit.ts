@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Redis } from 'ioredis'
+import { redisPrefix } from '../src/config/redis-prefix.ts'
 import { found } from '../src/findings.ts'
 import { definePlugin } from '../src/plugin.ts'
 import { assertFree, checkOptions } from '../src/plugin-guards.ts'
@@ -71,8 +72,9 @@ export default definePlugin({
     },
   ],
   options: ({ service, read }): RateLimitOptions | string => {
-    const { name: prefix, rateLimits } = service
+    const { rateLimits } = service
     if (rateLimits === undefined) return 'give the service rateLimits'
+    const prefix = redisPrefix(service.name, read.values)
     return { rateLimits, prefix, commandTimeout: read.values.REDIS_TIMEOUT }
   },
   register,

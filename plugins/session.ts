@@ -17,6 +17,7 @@ import {
   type SessionStore,
 } from '../src/auth/session-store.ts'
 import type { UserTable } from '../src/auth/users.ts'
+import { redisPrefix } from '../src/config/redis-prefix.ts'
 import { errors } from '../src/errors.ts'
 import { definePlugin } from '../src/plugin.ts'
 import { checkOptions, fromEarlier, invalidOption } from '../src/plugin-guards.ts'
@@ -59,6 +60,8 @@ export interface SessionOptions {
   origins?: string | readonly string[]
   /** Default: Redis as `app.redis`, else the database as `app.db`, else memory. */
   store?: SessionStore
+  /** What the names of sessions in Redis begin with; default `plinth`. */
+  prefix?: string
   /**
    * Whether users are those of plinth/plugins/users, looked up for each request: a session ends when its user is disabled, or gets
    * another password. Default: false.
@@ -95,6 +98,7 @@ export default definePlugin({
   env: variables,
   after: ['config', 'redis', 'database', 'envelope', 'users'],
   decorators: ['sessions'],
+  options: ({ service, read }) => ({ prefix: redisPrefix(service.name, read.values) }),
   async register(app, options: SessionOptions, { name, env }) {
     checkOptions<SessionOptions>('session', options, {
       secret: 'some?',
@@ -105,6 +109,7 @@ export default definePlugin({
       login: 'text?',
       origins: 'some?',
       store: 'object?',
+      prefix: 'text?',
       users: 'flag?',
       toUser: 'function?',
     })
@@ -116,7 +121,7 @@ export default definePlugin({
       throw errors.PLUGIN_MISSING(name, 'users', 'register it first')
     const users = options.users ? app.getDecorator<UserTable>('users') : undefined
     const settings: SessionSettings = {
-      store: options.store ?? (await chooseStore(app, production)),
+      store: options.store ?? (await chooseStore(app, production, options.prefix)),
       secrets: readSecrets(app, options, env, production),
       cookie,
       secure,
@@ -166,9 +171,13 @@ function readSecrets(
   return [randomBytes(32).toString('base64url')]
 }
 
-async function chooseStore(app: FastifyInstance, production: boolean): Promise<SessionStore> {
+async function chooseStore(
+  app: FastifyInstance,
+  production: boolean,
+  prefix = 'plinth',
+): Promise<SessionStore> {
   const redis = fromEarlier<RedisCommands>(app, 'session', { plugin: 'redis', decorator: 'redis' })
-  if (redis) return createRedisStore(redis)
+  if (redis) return createRedisStore(redis, prefix)
   const db = fromEarlier<Kysely<never>>(app, 'session', { plugin: 'database', decorator: 'db' })
   if (db) {
     const { DatabaseStore } = await import('../src/auth/session-database.ts')

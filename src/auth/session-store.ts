@@ -32,10 +32,14 @@ export interface RedisCommands {
   pexpire(key: string, ttl: number): Promise<unknown>
 }
 
-/** Redis 6.2 or newer. A group is a sorted set of keys, by when their sessions have ended in any case. */
-export function createRedisStore(redis: RedisCommands): SessionStore {
-  const nameOf = (key: string) => `plinth:session:${key}`
-  const groupOf = (name: string) => `plinth:session-group:${name}`
+/**
+ * Redis 6.2 or newer. A group is a sorted set of keys, by when their sessions have ended in any case.
+ *
+ * @param prefix what their names begin with
+ */
+export function createRedisStore(redis: RedisCommands, prefix: string): SessionStore {
+  const nameOf = (key: string) => `${prefix}:session:${key}`
+  const groupOf = (name: string) => `${prefix}:session-group:${name}`
   return {
     async add(key, value, ttl, groups) {
       const now = Date.now()
