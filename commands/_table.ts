@@ -59,6 +59,8 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
   'tasks:retry': { summary: 'Run failed tasks again', load: () => import('./tasks/retry.ts') },
   'tasks:cancel': { summary: 'Cancel a task', load: () => import('./tasks/cancel.ts') },
   'tasks:remove': { summary: 'Remove tasks', load: () => import('./tasks/remove.ts') },
+  'tasks:pause': { summary: 'Pause queues', load: () => import('./tasks/pause.ts') },
+  'tasks:resume': { summary: 'Resume queues', load: () => import('./tasks/resume.ts') },
   'tasks:stats': {
     summary: 'Count the tasks of each queue',
     load: () => import('./tasks/stats.ts'),
@@ -126,5 +128,5 @@ export const topics: Readonly<Record<string, { readonly description: string }>> 
   db: { description: 'Create, drop, reset and dump the database' },
   migrate: { description: 'Apply, list and take back migrations' },
   schedule: { description: 'List, run, pause and resume schedules' },
-  tasks: { description: 'List, retry, cancel and remove tasks' },
+  tasks: { description: 'List, retry, cancel and remove tasks, pause queues' },
 }

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { errors } from '../src/errors.ts'
 import type { ScheduleControl } from '../src/task/schedule-control.ts'
-import type { TaskDriver, TaskRecord } from '../src/task/types.ts'
+import type { QueueCounts, TaskDriver, TaskRecord } from '../src/task/types.ts'
 
 /**
  * The tasks of all processes.
@@ -13,6 +13,51 @@ export async function sharedTasks(app: FastifyInstance): Promise<TaskDriver> {
   if (driver.kind === 'memory') throw errors.REDIS_MISSING('The tasks')
   return driver
 }
+
+/**
+ * Lets nothing more of queues run, or runs what waits in them.
+ *
+ * @throws {PlinthError} NOT_FOUND where the service does not declare one of them, and there never was a task in it; REDIS_MISSING
+ */
+export async function pauseQueues(
+  app: FastifyInstance,
+  queues: readonly string[],
+  paused: boolean,
+): Promise<void> {
+  const driver = await sharedTasks(app)
+  const known = new Set([...app.tasks.queues, ...(await driver.queues())])
+  const unknown = queues.find((queue) => !known.has(queue))
+  if (unknown !== undefined) throw errors.NOT_FOUND('queue', unknown)
+  for (const queue of queues) await driver.pause(queue, paused)
+}
+
+/** The last so many that have succeeded tell how long tasks of a queue wait. */
+const SAMPLE = 100
+
+/** What is told of a queue. Times are seconds. */
+export interface QueueStats extends QueueCounts {
+  /** How long the next one to run has waited since it could; null: none waits. */
+  oldest: number | null
+  /** How long the last ones waited until they began: half of them less; null: none has succeeded. */
+  latency: number | null
+}
+
+export async function statsOf(driver: TaskDriver, queue: string): Promise<QueueStats> {
+  const [counts, [next], ended] = await Promise.all([
+    driver.counts(queue),
+    driver.list(queue, 'waiting', 0, 0),
+    driver.list(queue, 'succeeded', 0, SAMPLE - 1),
+  ])
+  // Of those that were tried again it is not known when they began first.
+  const waits = ended
+    .filter(({ attempts_made }) => attempts_made === 1)
+    .map(({ started_at, due_at }) => secondsBetween(due_at, Date.parse(started_at ?? due_at)))
+    .toSorted((one, other) => one - other)
+  const oldest = next ? secondsBetween(next.due_at, Date.now()) : null
+  return { ...counts, oldest, latency: waits[Math.floor(waits.length / 2)] ?? null }
+}
+
+const secondsBetween = (from: string, to: number) => Math.max(0, to - Date.parse(from)) / 1000
 
 /**
  * The schedules that all processes share.

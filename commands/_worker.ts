@@ -11,7 +11,8 @@ export interface Work {
 }
 
 /**
- * Works on the tasks of the service that the script belongs to, until a signal ends the process.
+ * Works on the tasks of the service that the script belongs to, until a signal ends the process, or too many of them go on after
+ * their time: what those hold is free only with the process.
  *
  * @param script the real path of the script that was started
  * @throws {PlinthError} REDIS_MISSING, and what `createApp` throws
@@ -21,13 +22,25 @@ export async function work(
   script: string,
   { concurrency, schedules, ...wanted }: Work,
 ): Promise<void> {
-  await stay(script, async (app) => {
+  await stay(script, async (app, ending) => {
     await sharedTasks(app)
     const queues = wanted.queues ?? [...app.tasks.ownQueues]
     assertDeclared(queues, app.tasks.queues)
     concurrency ??= app.config.TASK_CONCURRENCY
     await app.tasks.work({ queues, concurrency, schedules })
     app.log.info({ queues }, 'working on tasks')
+    const most = app.config.TASK_MAX_STUCK
+    void app.tasks.stuck.reach(most).then(() => {
+      app.log.fatal(
+        { tasks: most },
+        'too many tasks go on though their time is over: the worker ends',
+      )
+      // Also to who starts only what has failed.
+      process.once('exit', () => {
+        process.exitCode = 1
+      })
+      ending.retire(true)
+    })
   })
 }
 

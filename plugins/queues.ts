@@ -1,5 +1,6 @@
 import type { FastifyInstance, onRequestAsyncHookHandler } from 'fastify'
 import Type, { type Static } from 'typebox'
+import { redisPrefix } from '../src/config/redis-prefix.ts'
 import { errors, type PlinthError } from '../src/errors.ts'
 import { definePlugin, type PluginGiven } from '../src/plugin.ts'
 import { checkOptions, missingPackages, requirePackages } from '../src/plugin-guards.ts'
@@ -56,7 +57,8 @@ async function register(app: FastifyInstance, options: QueuesOptions): Promise<v
   const open = async () => {
     const { openBoard } = await import('../src/task/board.ts')
     const queues = async () => (await app.tasks.driver()).queues()
-    return await openBoard({ path, title, redis: app.redis, prefix, queues })
+    const retry = async (id: string) => (await app.tasks.driver()).retry(id)
+    return await openBoard({ path, title, redis: app.redis, prefix, queues, retry })
   }
   app.addHook('onClose', async () => {
     await (await board?.catch(() => undefined))?.close()
@@ -100,7 +102,7 @@ function optionsOf({
   return {
     path,
     title: `Tasks of ${service.name}`,
-    prefix: `{${service.name}}:tasks`,
+    prefix: `{${redisPrefix(service.name, read.values)}}:tasks`,
     protected: NODE_ENV === 'production' && !isDecided(service),
     ...service.queues,
   }

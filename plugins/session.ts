@@ -98,7 +98,9 @@ export default definePlugin({
   env: variables,
   after: ['config', 'redis', 'database', 'envelope', 'users'],
   decorators: ['sessions'],
-  options: ({ service, read }) => ({ prefix: redisPrefix(service.name, read.values) }),
+  options: ({ service, read }): SessionOptions => ({
+    prefix: redisPrefix(service.name, read.values),
+  }),
   async register(app, options: SessionOptions, { name, env }) {
     checkOptions<SessionOptions>('session', options, {
       secret: 'some?',

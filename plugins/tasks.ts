@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Redis } from 'ioredis'
 import Type, { type Static } from 'typebox'
+import { redisPrefix } from '../src/config/redis-prefix.ts'
 import { count } from '../src/config/schema.ts'
 import type { Database, DatabaseTables } from '../src/database/types.ts'
 import { found, type PluginFinding } from '../src/findings.ts'
@@ -16,6 +17,7 @@ import type { LoadUser } from '../src/resource/context.ts'
 import { declaredQueues } from '../src/task/declared.ts'
 import { queueProblem } from '../src/task/new-task.ts'
 import type { ScheduleInfo } from '../src/task/schedule-control.ts'
+import { StuckTries } from '../src/task/stuck.ts'
 import type { Tasks } from '../src/task/tasks.ts'
 import type { TaskDriver, TaskTree, WorkOptions } from '../src/task/types.ts'
 
@@ -36,7 +38,15 @@ const env = Type.Object({
     'How often the process that runs a task may die before the task has failed.',
     5,
   ),
+  TASK_MAX_STUCK: count(
+    'How many tries of tasks a worker bears that go on though their time is over; then it ends, to be started anew.',
+    10,
+  ),
   TASK_PAYLOAD_LIMIT: count('The largest request of a task, in bytes.', 1_048_576),
+  TASK_RESULT_LIMIT: count(
+    'The largest result of a task, and the most that it tells of its progress, in bytes.',
+    1_048_576,
+  ),
 })
 type Env = Static<typeof env>
 
@@ -47,9 +57,13 @@ export interface TasksPluginOptions {
   prefix?: string
   /** The largest request of a task, in bytes; default 1 MiB. */
   payloadLimit?: number
+  /** The largest result of a task, and the most that it tells of its progress, in bytes; default 1 MiB. */
+  resultLimit?: number
+  /** Milliseconds after which a task of a resource that no release has had by then has failed (TASK_UNKNOWN); default a day. */
+  unknownAge?: number
   /** Queues beside `default`, those of `limits` and those that resources name in `task.queue`. */
   queues?: readonly string[]
-  /** By queue: at most `max` tasks start in `duration` ms, in all processes together. */
+  /** By queue: at most `max` tasks start in any `duration` ms, in all processes together: a sliding window. */
   limits?: WorkOptions['limits']
   /** Without Redis: how many tasks of each queue run at once; default 10. */
   concurrency?: number
@@ -83,6 +97,8 @@ async function register(
     path: 'route?',
     prefix: 'text?',
     payloadLimit: 'count?',
+    resultLimit: 'count?',
+    unknownAge: 'number?',
     limits: 'object?',
     concurrency: 'count?',
     stopTimeout: 'number?',
@@ -96,6 +112,7 @@ async function register(
   const db = fromEarlier<Database>(app, 'tasks', { plugin: 'database', decorator: 'db' })
   const { prefix = `{plinth}:${name}`, payloadLimit = 1_048_576, concurrency = 10 } = options
   const { stopTimeout = 8000, abortGrace = 10_000, maxCrashes = 5, limits, loadUser } = options
+  const { resultLimit = 1_048_576, unknownAge = 86_400_000 } = options
   const more = [...(options.queues ?? []), ...Object.keys(limits ?? {})]
   for (const queue of more) {
     const problem = queueProblem(queue)
@@ -110,13 +127,18 @@ async function register(
   const outbox = db
     ? new DatabaseOutbox<DatabaseTables, TaskTree>(db, 'task', () => own.poke())
     : undefined
-  const source = taskSource(app, { grace: abortGrace, loadUser, limit: payloadLimit })
+  const stuck = new StuckTries()
+  const source = taskSource(app, {
+    ...{ grace: abortGrace, loadUser, limit: payloadLimit },
+    ...{ resultLimit, unknownAge, stuck },
+  })
   const bounds = { concurrency, stopTimeout, maxCrashes, limits }
   const own = new TaskProcess({ source, log: app.log, redis, outbox, prefix, ...bounds })
   const { driver, work, schedules } = own
   const loadsUsers = loadUser !== undefined
   const queues = () => declaredQueues(resourcesOf(app), more)
-  const tasks = new Tasks({ driver, work, schedules, outbox, payloadLimit, loadsUsers, queues })
+  const parts = { driver, work, schedules, outbox, stuck }
+  const tasks = new Tasks({ ...parts, payloadLimit, loadsUsers, queues })
   app.decorate(name, tasks)
   const { path = `/${name}` } = options
   if (path) {
@@ -178,8 +200,9 @@ function optionsOf({ env, read, service, name }: PluginGiven<Env>): TasksPluginO
   const path = name === 'tasks' ? service.routes?.tasks : undefined
   return {
     ...(path !== undefined && { path }),
-    prefix: `{${service.name}}:${name}`,
+    prefix: `{${redisPrefix(service.name, read.values)}}:${name}`,
     payloadLimit: env.TASK_PAYLOAD_LIMIT,
+    resultLimit: env.TASK_RESULT_LIMIT,
     concurrency: env.TASK_CONCURRENCY,
     maxCrashes: env.TASK_MAX_CRASHES,
     ...(service.taskQueues && { queues: service.taskQueues }),

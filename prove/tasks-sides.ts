@@ -14,7 +14,7 @@ export interface Side {
 }
 
 export async function openPlinth(url: string, root: string): Promise<Side> {
-  const env = { NODE_ENV: 'production', REDIS_URL: url }
+  const env = { NODE_ENV: 'production', REDIS_URL: url, REDIS_PREFIX: 'prove' }
   const app = await createApp(service, { root, env, logger: false })
   await app.ready()
   const driver = await app.tasks.driver()

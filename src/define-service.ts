@@ -127,7 +127,7 @@ export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> ex
   remotes?: RemoteSettings
   /** Queues beside `default`, those of `limits` and those that resources name in `task.queue`. */
   taskQueues?: readonly string[]
-  /** How many tasks of a queue start at most in how many ms, in all processes together. */
+  /** How many tasks of a queue start at most in any stretch of `duration` ms, in all processes together: a sliding window. */
   limits?: Readonly<Record<string, { max: number; duration: number }>>
   /**
    * What a platform runs of it, which `manage deploy` writes its files from. Default: `web` is `manage serve`, `worker` is

@@ -247,10 +247,25 @@ export const errors = {
     409,
     'Nothing was added: the task %s, which others were to wait for, is there already. Give it another key, or none',
   ),
+  TASK_KEY_REUSED: defineError<[resource: string, id: string]>(
+    'TASK_KEY_REUSED',
+    409,
+    'No task %s was added: %s has the same key and another input. Give it another key, or the same input',
+  ),
   TASK_FAILED: defineError<[id: string, problem: string]>(
     'TASK_FAILED',
     500,
     'The task %s failed: %s',
+  ),
+  TASK_UNKNOWN: defineError<[resource: string, hours: number]>(
+    'TASK_UNKNOWN',
+    500,
+    'No release that has a resource %s has come within %s h; name it in aliases of the resource that it has become',
+  ),
+  TASK_TOO_LARGE: defineError<[what: string, bytes: number, limit: number]>(
+    'TASK_TOO_LARGE',
+    500,
+    'The %s of the task has %s bytes, of which at most %s are kept; keep it elsewhere, and tell where it is',
   ),
   TASK_CRASHED: defineError<[id: string, times: number]>(
     'TASK_CRASHED',

@@ -74,13 +74,14 @@ export {
   type LoadUser,
   type User,
 } from './resource/context.ts'
-export type { Task } from './resource/enqueue.ts'
+export type { EnqueueManyOptions, Task, TaskFlow } from './resource/enqueue.ts'
 export type { Authorize } from './resource/execute.ts'
 export { defineModule } from './resource/module.ts'
 export { defineResource, type Resource } from './resource/resource.ts'
 export type { Call, StepMessage } from './resource/steps.ts'
 export { type ByteAnswer, file, stream } from './resource/stream.ts'
 export { chain, group } from './resource/task-plan.ts'
+export { fail, type RetryOptions, retry } from './resource/task-verdict.ts'
 export { type App, createApp } from './service.ts'
 export { type FileValue, type OpenedFile, openFile, type Upload } from './upstream/body.ts'
 export type { UpstreamAnswer } from './upstream/exchange.ts'

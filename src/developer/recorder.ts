@@ -12,7 +12,7 @@ import { toJson } from '../resource/json.ts'
 import type { TaskMessage } from '../resource/perform-task.ts'
 import type { JsonSchema } from '../resource/schema.ts'
 import { type Call, channels, type StepMessage } from '../resource/steps.ts'
-import { TaskFinal } from '../task/errors.ts'
+import { thrownIn } from '../task/errors.ts'
 import { redactSql } from '../telemetry/redact-sql.ts'
 import { watchers } from '../trace.ts'
 import type { UpstreamMessage } from '../upstream/client.ts'
@@ -282,7 +282,7 @@ export class Recorder {
       ...NOTHING,
       error: (message: TaskMessage) => {
         const { error } = message
-        end(message, codeOf(error instanceof TaskFinal ? error.cause : error))
+        end(message, codeOf(thrownIn(error)))
       },
       asyncStart: (message: TaskMessage) => end(message, 'succeeded'),
     }

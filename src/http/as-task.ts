@@ -24,10 +24,12 @@ const Options = Type.Object(
       Type.Object({
         type: Type.Union([Type.Literal('exponential'), Type.Literal('fixed')]),
         delay: Type.Number(),
+        max: Type.Optional(Type.Number()),
       }),
     ),
     priority: Type.Optional(Type.Number()),
     key: Type.Optional(Type.String()),
+    keyFor: Type.Optional(Type.Number()),
     unique: Type.Optional(Type.Boolean()),
     queue: Type.Optional(Type.String()),
   },

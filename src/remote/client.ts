@@ -253,6 +253,14 @@ function toResource(
         const { context, input } = prepare(resource, request)
         return await remote.enqueue(input, context, options)
       },
+      async enqueueMany(resource, requests, { key, ...options } = {}) {
+        const calls = requests.map((request) => prepare(resource, request))
+        return await Promise.all(
+          calls.map(({ context, input }, index) =>
+            remote.enqueue(input, context, key ? { ...options, key: key(input, index) } : options),
+          ),
+        )
+      },
     },
     defined,
   ) as AnyResource

@@ -7,8 +7,8 @@ import type { CacheMode } from './cache-policy.ts'
 import { cacheSlot, forget } from './cached.ts'
 import { type Context, currentContext } from './context.ts'
 import type { AnyDefined } from './contract.ts'
-import type { Task } from './enqueue.ts'
-import { type Answer, execute } from './execute.ts'
+import { type EnqueueManyOptions, enqueueCalls, type Task } from './enqueue.ts'
+import { type Answer, authorize, execute } from './execute.ts'
 import { fromJson } from './json.ts'
 import type { Call } from './steps.ts'
 import { isStream, isStreamSchema } from './stream.ts'
@@ -49,6 +49,17 @@ export async function enqueue(
   task: EnqueueOptions = {},
 ): Promise<Task> {
   return await execute<Task>({ ...toCall(resource, request), task }, added)
+}
+
+/** Adds tasks that run `resource`, all in one go: see {@link Resource}. */
+export async function enqueueMany(
+  resource: AnyDefined,
+  requests: readonly unknown[],
+  options: EnqueueManyOptions = {},
+): Promise<Task[]> {
+  const calls = requests.map((request) => toCall(resource, request))
+  for (const call of calls) await authorize(call)
+  return await enqueueCalls(calls, options)
 }
 
 const inProcess: Answer<unknown> = {

@@ -1,5 +1,6 @@
 import type { Static, TSchema } from 'typebox'
-import type { EnqueueOptions, Schedule } from '../task/types.ts'
+import type { PlinthError } from '../errors.ts'
+import type { EnqueueOptions, Schedule, TaskKeep } from '../task/types.ts'
 import type { AccessSettings } from './access.ts'
 import type { ResourceCache } from './cache-policy.ts'
 import type { Context } from './context.ts'
@@ -8,14 +9,27 @@ import type { Security } from './security.ts'
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
-/** How a resource runs as a task. */
-export interface TaskOptions
+/** How a resource runs as a task, what comes of which is `Result`. */
+export interface TaskOptions<Result = never>
   extends Pick<EnqueueOptions, 'attempts' | 'backoff' | 'priority' | 'queue'> {
   /**
    * Milliseconds that one try may take: then its signal aborts, and ten seconds later the try has failed, whatever it
    * still does. 0: as long as it takes. Default: the resource's `timeout`, else 15 minutes.
    */
   timeout?: number
+  /**
+   * How long its tasks are kept once they have ended, and how many of them. Default: succeeded ones for a day, others for two
+   * weeks, and of each queue the last 10,000. What is kept shorter is found by its id alone, in no list, and cannot be run
+   * again; what is kept longer is after the usual time.
+   */
+  keep?: TaskKeep
+  /**
+   * Called in the worker when it has succeeded, before that is told; in a worker that dies at this moment both happen again. It is
+   * waited for, at most 10 s, and where it fails only the log tells it.
+   */
+  onSuccess?(result: Result, context: Context): unknown
+  /** Called when it has failed for good, as `onSuccess`; not where it was cancelled, or ends the processes that run it. */
+  onFailure?(error: PlinthError, context: Context): unknown
 }
 
 /** How calls of a resource are told in the log, with their arguments and results. */
@@ -92,7 +106,9 @@ export interface ResourceDefinition<Req extends TSchema, Res extends TSchema>
    */
   log?: true | CallLog
   /** How it runs as a task, where the caller says nothing else. */
-  task?: TaskOptions
+  task?: TaskOptions<Static<Res>>
+  /** Full names that it had in earlier releases, `cities.import`: tasks that were enqueued under them are its own. */
+  aliases?: readonly string[]
   /** When it runs by itself, as a task: cron, in five fields or six with seconds first. */
   schedule?: string | Schedule
   perform(request: Static<Req>, context: Context): Promise<Static<Res>> | Static<Res>

@@ -4,7 +4,7 @@ import { createTask } from '../task/new-task.ts'
 import type { Tasks } from '../task/tasks.ts'
 import type { EnqueueOptions, NewTask, TaskResult } from '../task/types.ts'
 import type { CacheMode } from './cache-policy.ts'
-import type { Context } from './context.ts'
+import { type Context, currentContext } from './context.ts'
 import type { AnyDefined } from './contract.ts'
 import type { Call } from './steps.ts'
 import { hasFiles } from './stream.ts'
@@ -28,13 +28,28 @@ export interface Task<T = unknown> {
   /** Where it is, in the form of `GET /tasks/:id`. */
   status(): Promise<TaskResult>
   /**
-   * Waits for its end.
+   * Waits for its end, as long as the call that waits is wanted: its context's signal ends it, too.
    *
-   * @throws {PlinthError} TASK_FAILED, TASK_CANCELLED, and the reason of `signal`
+   * @throws {PlinthError} TASK_FAILED, TASK_CANCELLED, and the reason of `signal`, or of the context's
    */
   result(options?: { signal?: AbortSignal }): Promise<T>
-  /** Whether it had not ended: it will not run, or its signal is aborted. */
+  /**
+   * Whether it is cancelled by this: it will not run, or its signal is aborted and what it still comes to is ignored. So are the
+   * tasks that it waits for. False: it had ended.
+   */
   cancel(): Promise<boolean>
+}
+
+/** A task that waits for others: what `chain` and `group` add. */
+export interface TaskFlow<T = unknown> extends Task<T> {
+  /** Those that it waits for, in the order in which they were given. */
+  readonly children: readonly Task[]
+}
+
+/** How many tasks are enqueued at once. */
+export interface EnqueueManyOptions<Request = unknown> extends Omit<EnqueueOptions, 'key'> {
+  /** The `key` of each. */
+  key?: (request: Request, index: number) => string
 }
 
 /** Adds the task that performs `call`: see {@link Resource}. */
@@ -44,6 +59,27 @@ export async function enqueueCall(call: Call, options: EnqueueOptions): Promise<
   if (elsewhere) return await elsewhere.enqueue(input, context, options)
   const tasks = tasksOf(call.context)
   return handleOf(await tasks.submit({ ...toTask(call, options), children: [] }), tasks)
+}
+
+/** Adds the tasks that perform `calls`, which are of one resource, all in one go: see {@link Resource}. */
+export async function enqueueCalls(
+  calls: readonly Call[],
+  { key, ...options }: EnqueueManyOptions,
+): Promise<Task[]> {
+  const [first] = calls
+  if (!first) return []
+  const optionsOf = (input: unknown, index: number) =>
+    key ? { ...options, key: key(input, index) } : options
+  const elsewhere = first.context.app.elsewhere?.get(first.resource)
+  if (elsewhere)
+    return await Promise.all(
+      calls.map(({ input, context }, index) =>
+        elsewhere.enqueue(input, context, optionsOf(input, index)),
+      ),
+    )
+  const tasks = tasksOf(first.context)
+  const added = calls.map((call, index) => toTask(call, optionsOf(call.input, index)))
+  return (await tasks.submitMany(added)).map((id) => handleOf(id, tasks))
 }
 
 /** @throws {PlinthError} TASKS_MISSING */
@@ -69,7 +105,7 @@ export function toTask({ resource, name, input, context }: Call, options: Enqueu
     requestId,
     ...(traceparent && { traceparent }),
   }
-  const key = options.unique ? canonicalKey(input) : ''
+  const key = options.unique || options.key !== undefined ? canonicalKey(input) : ''
   const task = createTask(
     data,
     { ...app.registry.of(resource).task, ...options },
@@ -93,7 +129,10 @@ export function handleOf(id: string, tasks: Tasks): Task {
   return {
     task_id: id,
     status: () => tasks.status(id),
-    result: ({ signal } = {}) => tasks.result(id, signal),
+    result: ({ signal } = {}) => {
+      const signals = [signal, currentContext()?.signalIfAny].filter((one) => one !== undefined)
+      return tasks.result(id, signals.length > 1 ? AbortSignal.any(signals) : signals[0])
+    },
     cancel: () => tasks.cancel(id),
   }
 }

@@ -1,12 +1,15 @@
 import { tracingChannel } from 'node:diagnostics_channel'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import { errors, type PlinthError } from '../errors.ts'
 import { taskTimeoutOf } from '../task/declared.ts'
-import { TaskFinal, TaskRetry } from '../task/errors.ts'
+import { TaskAgain, TaskFinal, TaskRetry, thrownIn } from '../task/errors.ts'
 import { queueOf } from '../task/id.ts'
+import type { StuckTries } from '../task/stuck.ts'
 import { TryEnd } from '../task/try-end.ts'
 import type { Perform, Progress, Run } from '../task/types.ts'
+import { settles } from '../task/within.ts'
 import { validateRequest } from './call.ts'
-import { Context, type LoadUser } from './context.ts'
+import { Context, type LoadUser, runInContext } from './context.ts'
 import { type Answer, execute } from './execute.ts'
 import { toPlinthError } from './failure.ts'
 import { toJson } from './json.ts'
@@ -31,7 +34,19 @@ export interface PerformOptions {
   grace: number
   /** Makes the user of a task; without it those of users fail. */
   loadUser?: LoadUser | undefined
+  /** Bytes of the largest result of a task, and of what it tells of its progress. */
+  resultLimit: number
+  /** How old a task of a resource that is not known gets before it has failed, in ms. */
+  unknownAge: number
+  /** Is told of tries that go on after their end. */
+  stuck: StuckTries
 }
+
+/** Milliseconds that a hook of a resource may take: it is not waited for any longer. */
+const HOOK_TIME = 10_000
+
+/** Statuses below 500 that pass: another try may end otherwise. */
+const PASSING: ReadonlySet<number> = new Set([408, 409, 423, 425, 429])
 
 /** What a worker of `app` does with a task: it calls the resource that the task names. */
 export function createPerform(app: FastifyInstance, options: PerformOptions): Perform {
@@ -43,6 +58,12 @@ export function createPerform(app: FastifyInstance, options: PerformOptions): Pe
   async function tryTask(run: Run): Promise<unknown> {
     // Missing where plinth/plugins/resources is not registered.
     if (!app.registry?.has(run.data.resource)) {
+      const { unknownAge } = options
+      if (Date.now() - run.due > unknownAge) {
+        const error = errors.TASK_UNKNOWN(run.data.resource, Math.round(unknownAge / 3_600_000))
+        app.log.error(fieldsOf(run), error.message)
+        throw new TaskFinal(error)
+      }
       app.log.warn(
         fieldsOf(run),
         'this release has no such resource: the task is handed back for one that has',
@@ -58,14 +79,24 @@ export function createPerform(app: FastifyInstance, options: PerformOptions): Pe
       app.observer?.worked?.({ queue: queueOf(run.id) ?? '', resource, took, waited }, outcome)
       return took
     }
+    const end = new TryEnd(
+      run,
+      taskTimeoutOf(entry.resource.definition),
+      options.grace,
+      options.stuck,
+    )
+    const context = contextOf(app, run, end, options)
+    const { onSuccess, onFailure } = entry.task
     try {
-      const result = await perform(app, entry, run, options)
+      const result = await perform(app, entry, run, { end, context, options })
       const duration_ms = Math.round(tell('succeeded'))
       app.log.info({ ...fieldsOf(run), duration_ms }, 'task done')
+      if (onSuccess) await callHook(context, 'onSuccess', onSuccess, result)
       return result
     } catch (error) {
-      const { failure, outcome } = toFailure(error, run, app)
+      const { failure, outcome, told } = toFailure(error, run, app)
       tell(outcome)
+      if (onFailure && told) await callHook(context, 'onFailure', onFailure, told)
       throw failure
     }
   }
@@ -95,29 +126,70 @@ const asTask: Answer<unknown> = {
   },
 }
 
-function perform(
+/** @throws {PlinthError} TASK_TOO_LARGE */
+function bounded<T>(what: 'result' | 'progress', value: T, limit: number): T {
+  const text = JSON.stringify(value) ?? ''
+  // At most three bytes for each unit of UTF-16.
+  const bytes = text.length * 3 > limit ? Buffer.byteLength(text) : 0
+  if (bytes > limit) throw errors.TASK_TOO_LARGE(what, bytes, limit)
+  return value
+}
+
+/** What comes after the end of a task changes nothing of it: a hook that fails is only told. */
+async function callHook<T>(
+  context: Context,
+  name: string,
+  hook: (outcome: T, context: Context) => unknown,
+  outcome: T,
+): Promise<void> {
+  const call = async () => await hook(outcome, context)
+  const told = runInContext(context, call, undefined, undefined).catch((err) =>
+    context.log.error({ err }, `${name} of the task has failed`),
+  )
+  if (!(await settles(told, HOOK_TIME)))
+    context.log.error(
+      {},
+      `${name} of the task takes longer than ${HOOK_TIME} ms: nobody waits for it`,
+    )
+}
+
+function contextOf(
   app: FastifyInstance,
-  { name, resource }: Registered,
   run: Run,
-  { grace, loadUser }: PerformOptions,
-): Promise<unknown> {
-  const { input, user, nobody = false } = run.data
-  const end = new TryEnd(run, taskTimeoutOf(resource.definition), grace)
+  end: TryEnd,
+  { resultLimit }: PerformOptions,
+): Context {
   const task = {
     id: run.id,
     attempt: run.attempt,
     progress: async (progress: Progress) => {
-      if (!end.isOver) await run.progress(progress)
+      if (!end.isOver) await run.progress(bounded('progress', progress, resultLimit))
     },
     childResults: () => run.childResults(),
   }
-  const context = Context.ofTask(app, task, new Enqueuer(app, run), end)
+  return Context.ofTask(app, task, new Enqueuer(app, run), end)
+}
+
+async function perform(
+  app: FastifyInstance,
+  { name, resource }: Registered,
+  run: Run,
+  { end, context, options }: { end: TryEnd; context: Context; options: PerformOptions },
+): Promise<unknown> {
+  const { input, user, nobody = false } = run.data
+  const { loadUser, resultLimit } = options
   const valid = validateRequest(app, resource, name, input)
-  return end.bound(async () => {
+  const result = await end.bound(async () => {
     if (nobody) context.user = undefined
     if (user !== null) await actForUser(context, user, loadUser)
     return await execute({ resource, name, input: valid, context, mode: 'cacheless' }, asTask)
   })
+  try {
+    return bounded('result', result, resultLimit)
+  } catch (error) {
+    // The work is done: another try would do it once more.
+    throw new TaskFinal(error)
+  }
 }
 
 /** The call that has enqueued a task. */
@@ -143,18 +215,20 @@ class Enqueuer {
   }
 }
 
-/** What the driver is told: errors that another try would not mend are final. */
+/** What the driver is told, and clients where it has failed for good: errors that another try would not mend are final. */
 function toFailure(
   error: unknown,
   run: Run,
   app: FastifyInstance,
-): { failure: unknown; outcome: TaskOutcome } {
+): { failure: unknown; outcome: TaskOutcome; told?: PlinthError } {
   const { id, data, signal, attempt, attempts } = run
   if (error instanceof TaskRetry || signal.aborted)
     return { failure: error, outcome: 'handed back' }
-  const thrown = error instanceof TaskFinal ? error.cause : error
+  const thrown = thrownIn(error)
   const told = toPlinthError(thrown, app)
-  const final = thrown !== error || told.statusCode < 500
+  const again = error instanceof TaskAgain
+  const isLasting = told.statusCode < 500 && !PASSING.has(told.statusCode)
+  const final = error instanceof TaskFinal || (isLasting && !again)
   const isOver = final || attempt >= attempts
   const level = isOver ? 'error' : 'warn'
   app.log.child(fieldsOf(run))[level]({ err: thrown, code: told.code, attempt }, 'task failed')
@@ -163,6 +237,6 @@ function toFailure(
     const place = { task: { id, resource, attempt }, requestId, user: user ?? undefined }
     app.observer?.failed?.(thrown, place)
   }
-  const failure = final ? new TaskFinal(told) : told
-  return { failure, outcome: isOver ? 'failed' : 'tried again' }
+  const failure = final ? new TaskFinal(told) : again ? new TaskAgain(told, error.delay) : told
+  return isOver ? { failure, outcome: 'failed', told } : { failure, outcome: 'tried again' }
 }

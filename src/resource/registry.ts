@@ -17,7 +17,7 @@ export interface Registered {
   /** Where it is listed: mostly once, and then under its name. */
   readonly listings: readonly Listing[]
   /** How it runs as a task, where the caller says nothing else. */
-  readonly task: TaskOptions
+  readonly task: TaskOptions<unknown>
   /** Whether this process runs its tasks and its schedule: one of its modules runs here. */
   readonly runsHere: boolean
   /** Who may call it, but for a route of another module that lists it, too; `undefined`: nobody has decided it. */
@@ -98,6 +98,7 @@ export class ResourceRegistry implements Iterable<Registered> {
       remote: undefined,
     })
     assertDistinctRoutes(this.listings())
+    this.#readAliases()
   }
 
   /** Every resource once, in the order of the modules. */
@@ -128,7 +129,7 @@ export class ResourceRegistry implements Iterable<Registered> {
   find(name: string): Registered {
     const entry = this.#byName.get(name)
     if (entry) return entry
-    const names = [...this.#byName.keys()]
+    const names = Array.from(this.listings(), (listing) => listing.name)
     const [module = ''] = name.split('.')
     const near = names.filter((one) => one.startsWith(`${module}.`))
     const known = near.length > 0 ? near : this.modules.map((one) => `${one.name}.*`)
@@ -165,6 +166,18 @@ export class ResourceRegistry implements Iterable<Registered> {
     })
   }
 
+  /** After all names: none of them is what another one was called. */
+  #readAliases(): void {
+    for (const entry of this) {
+      for (const alias of entry.resource.definition.aliases ?? []) {
+        const other = this.#byName.get(alias)
+        if (other)
+          throw errors.RESOURCE_INVALID(entry.name, `its alias ${alias} is a name of ${other.name}`)
+        this.#byName.set(alias, entry)
+      }
+    }
+  }
+
   #runsHere(name: string): boolean {
     return this.#only?.some((one) => name === one || name.startsWith(`${one}.`)) ?? true
   }
@@ -198,7 +211,10 @@ function draft(
   { queue }: ModuleSettings,
   access: Access | undefined,
 ): Draft {
-  const task = { ...(queue !== undefined && { queue }), ...resource.definition.task }
+  const task: Registered['task'] = {
+    ...(queue !== undefined && { queue }),
+    ...resource.definition.task,
+  }
   return { name, resource, task, listings: [], runsHere: false, access }
 }
 

@@ -3,7 +3,7 @@ import type { EnqueueOptions, TaskTree } from '../task/types.ts'
 import { toCall } from './call.ts'
 import { currentContext } from './context.ts'
 import type { AnyDefined } from './contract.ts'
-import { handleOf, type Task, tasksOf, toTask } from './enqueue.ts'
+import { handleOf, type TaskFlow, tasksOf, toTask } from './enqueue.ts'
 import { authorize } from './execute.ts'
 
 /** A task that is not added yet: what `resource.task(request, options)` makes. */
@@ -16,25 +16,30 @@ export interface TaskPlan {
 /**
  * Adds tasks that run one after the other; each finds the result of the one before in `context.task.childResults()`.
  *
- * @returns the last one; it fails where one before it does
+ * @returns the last one, and as its `children` all before it; it fails where one of them does, and cancels them where it is
+ *   cancelled
  * @throws {PlinthError} as `enqueue`
  */
-export async function chain(first: TaskPlan, ...rest: readonly TaskPlan[]): Promise<Task> {
+export async function chain(first: TaskPlan, ...rest: readonly TaskPlan[]): Promise<TaskFlow> {
   let tree = await toTree(first, [])
-  for (const plan of rest) tree = await toTree(plan, [tree])
-  return await submit(tree)
+  const before: TaskTree[] = []
+  for (const plan of rest) {
+    before.push(tree)
+    tree = await toTree(plan, [tree])
+  }
+  return await submit(tree, before)
 }
 
 /**
  * Adds tasks that run in any order, at once as far as there are workers, and `then`, which runs when all have
  * succeeded, with their results in `context.task.childResults()`.
  *
- * @returns `then`; it fails where one of the others does
+ * @returns `then`, and as its `children` the others; it fails where one of them does, and cancels them where it is cancelled
  * @throws {PlinthError} as `enqueue`
  */
-export async function group(plans: readonly TaskPlan[], then: TaskPlan): Promise<Task> {
+export async function group(plans: readonly TaskPlan[], then: TaskPlan): Promise<TaskFlow> {
   const children = await Promise.all(plans.map((plan) => toTree(plan, [])))
-  return await submit(await toTree(then, children))
+  return await submit(await toTree(then, children), children)
 }
 
 async function toTree(
@@ -46,9 +51,10 @@ async function toTree(
   return { ...toTask(call, options), children }
 }
 
-async function submit(tree: TaskTree): Promise<Task> {
+async function submit(tree: TaskTree, before: readonly TaskTree[]): Promise<TaskFlow> {
   const context = currentContext()
   if (!context) throw errors.CONTEXT_MISSING(tree.data.resource)
   const tasks = tasksOf(context)
-  return handleOf(await tasks.submit(tree), tasks)
+  const handle = handleOf(await tasks.submit(tree), tasks)
+  return { ...handle, children: before.map(({ id }) => handleOf(id, tasks)) }
 }

@@ -1,13 +1,21 @@
+import { TaskAgain } from './errors.ts'
 import type { EnqueueOptions } from './types.ts'
 
+export type Backoff = NonNullable<EnqueueOptions['backoff']>
+
 /** The share of a backoff that is random, so that tasks that failed together are not tried again together. */
-export const JITTER = 0.5
+const JITTER = 0.5
+/** The longest that one is where it does not say how long, in ms. */
+const MAX = 3_600_000
 
 /** How long to wait before a task is tried again, in ms; `failures` is how often it has failed, from 1. */
 export function backoffOf(
-  { type, delay }: NonNullable<EnqueueOptions['backoff']>,
+  { type, delay, max }: Backoff,
   failures: number,
+  error?: unknown,
 ): number {
+  if (error instanceof TaskAgain && error.delay !== undefined) return error.delay
   const full = type === 'fixed' ? delay : delay * 2 ** (failures - 1)
-  return Math.floor(full * (1 - JITTER * Math.random()))
+  const capped = Math.min(full, max ?? Math.max(MAX, delay))
+  return Math.floor(capped * (1 - JITTER * Math.random()))
 }

@@ -1,7 +1,7 @@
 import { createBullBoard } from '@bull-board/api'
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter'
 import { FastifyAdapter } from '@bull-board/fastify'
-import { Queue } from 'bullmq'
+import { type Job, Queue } from 'bullmq'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { Redis } from 'ioredis'
 
@@ -15,6 +15,36 @@ export interface BoardOptions {
   prefix: string
   /** The queues there are, asked for again whenever the page asks. */
   queues: () => Promise<readonly string[]>
+  /** Puts one back that has failed or was cancelled. */
+  retry: (id: string) => Promise<boolean>
+}
+
+/** A queue whose failed tasks are tried again as everywhere else: for BullMQ one that was cancelled stays so. */
+class BoardQueue extends BullMQAdapter {
+  readonly #retry: BoardOptions['retry']
+
+  constructor(queue: Queue, retry: BoardOptions['retry']) {
+    super(queue)
+    this.#retry = retry
+  }
+
+  override async getJob(id: string): Promise<Job | undefined> {
+    const job = await super.getJob(id)
+    return job && this.#ours(job)
+  }
+
+  override async getJobs(...args: Parameters<BullMQAdapter['getJobs']>): Promise<Job[]> {
+    return (await super.getJobs(...args)).map((job) => this.#ours(job))
+  }
+
+  #ours(job: Job): Job {
+    const retry = job.retry.bind(job)
+    job.retry = async (state, options) => {
+      if (state === 'completed') await retry(state, options)
+      else await this.#retry(job.id as string)
+    }
+    return job
+  }
 }
 
 /** A page with the tasks of all queues, by bull-board: an app of its own, whose `routing` answers requests. */
@@ -39,7 +69,7 @@ export async function openBoard(options: BoardOptions): Promise<FastifyInstance>
       // In an outage, and where the app is closed meanwhile, what the page asks for fails.
       queue.on('error', () => {})
       known.set(name, queue)
-      board.addQueue(new BullMQAdapter(queue))
+      board.addQueue(new BoardQueue(queue, options.retry))
     }
   })
   app.register(adapter.registerPlugin(), { prefix: path })

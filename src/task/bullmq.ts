@@ -1,16 +1,17 @@
 import { errors, PlinthError } from '../errors.ts'
-import { cancelJob } from './bullmq/cancel.ts'
+import { cancelJob, STOPPING } from './bullmq/cancel.ts'
 import { connectPatiently, Line, type Place, patientModel } from './bullmq/connection.ts'
 import { Endings } from './bullmq/finished.ts'
 import { toJob } from './bullmq/jobs.ts'
 import { KEEP, type Keep, keepOptions } from './bullmq/keep.ts'
+import { KeptTasks } from './bullmq/kept.ts'
 import { listTasks } from './bullmq/list.ts'
 import { Outages } from './bullmq/outages.ts'
 import { Queues } from './bullmq/queues.ts'
 import { type TaskJob, type TaskQueue, toRecord } from './bullmq/record.ts'
 import { Trees } from './bullmq/trees.ts'
 import { Workers } from './bullmq/workers.ts'
-import { processEnds } from './errors.ts'
+import { cancelled as cancelledFailure, processEnds } from './errors.ts'
 import { queueOf } from './id.ts'
 import { hasEnded } from './state.ts'
 import type {
@@ -41,6 +42,8 @@ export interface BullmqOptions {
   maxCrashes?: number
 }
 
+// In ms.
+const LOCK = 30_000
 // So many tasks at once are sent to Redis: more would keep it from others.
 const CHUNK = 1000
 
@@ -56,6 +59,7 @@ class BullmqDriver implements TaskDriver {
   readonly #outages: Outages
   readonly #line: Line
   readonly #queues: Queues
+  readonly #kept: KeptTasks
   readonly #endings: Endings
   #workers: Workers | undefined
   #trees: Trees | undefined
@@ -70,6 +74,7 @@ class BullmqDriver implements TaskDriver {
     this.#outages = new Outages(log)
     this.#line = new Line(redis, this.#outages)
     this.#queues = new Queues(this.#line, prefix, this.#onError)
+    this.#kept = new KeptTasks(this.#line.client, prefix, keep)
     this.#endings = new Endings(patientModel(redis), prefix, this.#onError)
   }
 
@@ -100,8 +105,11 @@ class BullmqDriver implements TaskDriver {
   async get(id: string): Promise<TaskRecord | undefined> {
     const found = await this.#read(id)
     if (found || queueOf(id) === undefined) return found
-    const other = await this.#line.use(() => this.#line.client.get(this.#aliasKey(id)))
-    return other === null ? undefined : await this.#read(other)
+    const [other, kept] = await this.#line.use(() =>
+      Promise.all([this.#line.client.get(this.#aliasKey(id)), this.#kept.find(id)]),
+    )
+    if (kept || other === null) return kept
+    return (await this.#read(other)) ?? (await this.#line.use(() => this.#kept.find(other)))
   }
 
   async #read(id: string): Promise<TaskRecord | undefined> {
@@ -116,12 +124,22 @@ class BullmqDriver implements TaskDriver {
 
   async cancel(id: string): Promise<boolean> {
     const { client } = this.#line
-    const cancelled = await this.#on(id, (job, queue) => {
+    const { prefix, lockDuration = LOCK } = this.#options
+    let children: readonly string[] = []
+    const cancelled = await this.#on(id, async (job, queue) => {
       if (job.finishedOn) return false
+      children = job.data.children ?? []
       // It is no worker that ends it.
       Object.assign(job.opts, keepOptions(this.#keep))
-      return cancelJob(client, queue, job, this.#options.prefix)
+      const onTaken = () => {
+        const end = { state: 'cancelled', result: null, failure: cancelledFailure(id) } as const
+        return this.#kept.store(job, toRecord(job, 'waiting'), end)
+      }
+      const hasEnded = async () => (await this.get(id))?.state === 'cancelled'
+      return cancelJob({ client, queue, job, prefix, lockDuration, hasEnded, onTaken })
     })
+    // After it: else it would run, or fail, with one of them.
+    if (cancelled) for (const child of children) await this.cancel(child)
     return cancelled ?? false
   }
 
@@ -129,7 +147,7 @@ class BullmqDriver implements TaskDriver {
     const job = await this.#on(id, async (job, queue) => {
       if ((await queue.getJobState(id)) !== 'failed') return undefined
       // How often processes have died of it.
-      await this.#line.client.hdel(queue.toKey(id), 'stc', 'begun')
+      await this.#line.client.hdel(queue.toKey(id), 'stc', 'begun', STOPPING)
       return job
     })
     if (!job) return false
@@ -145,7 +163,9 @@ class BullmqDriver implements TaskDriver {
 
   async remove(id: string): Promise<boolean> {
     const removed = await this.#on(id, (_job, queue) => queue.remove(id, { removeChildren: false }))
-    return removed === 1
+    if (removed === 0 || queueOf(id) === undefined) return false
+    const wasKept = await this.#line.use(() => this.#kept.remove(id))
+    return wasKept || removed === 1
   }
 
   async list(queue: string, state: TaskState, start: number, end: number): Promise<TaskRecord[]> {
@@ -181,24 +201,30 @@ class BullmqDriver implements TaskDriver {
   }
 
   async work(options: WorkOptions): Promise<Working> {
-    const { prefix, lockDuration = 30_000, stalledInterval = 30_000, log } = this.#options
-    const { maxCrashes = 5 } = this.#options
     this.#closing.signal.throwIfAborted()
-    this.#workers ??= new Workers(
+    this.#workers ??= this.#openWorkers()
+    return this.#workers.work(options)
+  }
+
+  #openWorkers(): Workers {
+    const { prefix, lockDuration = LOCK, stalledInterval = 30_000, log } = this.#options
+    const { maxCrashes = 5 } = this.#options
+    const connection = this.#connect()
+    return new Workers(
       {
-        connection: this.#connect(),
+        connection,
         prefix,
         lockDuration,
         stalledInterval,
         maxCrashes,
         suspects: new Set(),
+        kept: new KeptTasks(connection, prefix, this.#keep),
         log,
         ...keepOptions(this.#keep),
         onError: this.#onError,
       },
       this.#connect(),
     )
-    return this.#workers.work(options)
   }
 
   async finished(id: string, signal?: AbortSignal): Promise<TaskRecord> {
@@ -235,18 +261,28 @@ class BullmqDriver implements TaskDriver {
   }
 
   async #addOne(task: NewTask): Promise<string> {
+    const isKeyed = task.options.print !== undefined
+    if (isKeyed && (await this.#kept.isThere(task))) return task.id
     const queue = await this.#queues.ensure(task.queue)
     const { name, data, opts } = toJob(task)
-    return (await queue.add(name, data, opts)).id as string
+    const id = (await queue.add(name, data, opts)).id as string
+    // Somebody may have been quicker by so little, with another input.
+    if (isKeyed) await this.#kept.isThere(task)
+    return id
   }
 
   async #add(tasks: readonly NewTask[]): Promise<string[]> {
+    const keyed = tasks.filter(({ options }) => options.print !== undefined)
+    const there = await Promise.all(keyed.map((task) => this.#kept.isThere(task)))
+    const known = new Set(keyed.filter((_, index) => there[index]))
     const ids = new Map<NewTask, string>()
-    for (const [name, ofQueue] of Map.groupBy(tasks, ({ queue }) => queue)) {
+    const fresh = known.size > 0 ? tasks.filter((task) => !known.has(task)) : tasks
+    for (const [name, ofQueue] of Map.groupBy(fresh, ({ queue }) => queue)) {
       const queue = await this.#queues.ensure(name)
       const added = await queue.addBulk(ofQueue.map((task) => toJob(task)))
       for (const [index, task] of ofQueue.entries()) ids.set(task, added[index]?.id ?? task.id)
     }
+    await Promise.all(keyed.map((task) => this.#kept.isThere(task)))
     return tasks.map((task) => ids.get(task) ?? task.id)
   }
 
@@ -275,7 +311,8 @@ class BullmqDriver implements TaskDriver {
     const { redis, prefix } = this.#options
     const line = new Line(redis, this.#outages)
     this.#treeLine = line
-    return new Trees(line, new Queues(line, prefix, this.#onError), prefix)
+    const kept = new KeptTasks(line.client, prefix, this.#keep)
+    return new Trees(line, new Queues(line, prefix, this.#onError), kept, prefix)
   }
 
   // No queue is called so.

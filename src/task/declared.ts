@@ -1,11 +1,12 @@
 import { LONGEST_TIMER } from '../deadlines.ts'
 import { errors } from '../errors.ts'
-import { DEFAULT_QUEUE, queueProblem } from './new-task.ts'
+import { DEFAULT_QUEUE, keepProblem, queueProblem } from './new-task.ts'
+import type { TaskKeep } from './types.ts'
 
 /** What a resource says of the tasks that run it. */
 export interface Declared {
   timeout?: number
-  task?: { timeout?: number; queue?: string }
+  task?: { timeout?: number; queue?: string; keep?: TaskKeep }
 }
 
 /** Milliseconds that a try of a task may take where nothing says how long. */
@@ -48,9 +49,9 @@ export function declaredQueues(
 /** @throws {PlinthError} RESOURCE_INVALID */
 export function assertTaskOptions(
   name: string,
-  { timeout = 0, queue = DEFAULT_QUEUE }: NonNullable<Declared['task']>,
+  { timeout = 0, queue = DEFAULT_QUEUE, keep = {} }: NonNullable<Declared['task']>,
 ): void {
-  const problem = queueProblem(queue)
+  const problem = queueProblem(queue) ?? keepProblem(keep)
   if (problem) throw errors.RESOURCE_INVALID(name, `of its task ${problem}`)
   assertTimeout(name, 'timeout of its task', timeout)
 }

@@ -19,6 +19,23 @@ export class TaskFinal extends Error {
   }
 }
 
+/** What `perform` throws so that its try has failed with `cause` and another one is made, if any is left: after `delay` ms. */
+export class TaskAgain extends Error {
+  /** Default: as its backoff says. */
+  readonly delay: number | undefined
+
+  constructor(cause: unknown, delay?: number) {
+    super('The try has failed, and another one is made', { cause })
+    this.name = 'TaskAgain'
+    this.delay = delay
+  }
+}
+
+/** What `perform` has failed with. */
+export function thrownIn(error: unknown): unknown {
+  return error instanceof TaskFinal || error instanceof TaskAgain ? error.cause : error
+}
+
 /** Why the signal of a task is aborted when its worker has to end: the task runs again elsewhere. */
 export class WorkerEnding extends Error {
   constructor() {
@@ -44,7 +61,7 @@ export interface Failure {
 
 /** What is stored of an error that `perform` threw: its own words only where they are meant for clients. */
 export function failureOf(error: unknown): Failure {
-  const thrown = error instanceof TaskFinal ? error.cause : error
+  const thrown = thrownIn(error)
   const { code, message } = PlinthError.is(thrown) ? thrown : errors.INTERNAL()
   return { code, message }
 }

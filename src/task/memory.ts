@@ -12,6 +12,7 @@ import {
   TaskRetry,
 } from './errors.ts'
 import { Crew } from './memory/crew.ts'
+import { EndedTasks } from './memory/ended.ts'
 import { MemoryQueue } from './memory/queue.ts'
 import { asJson, MemoryRun, MemoryTask } from './memory/task.ts'
 import type {
@@ -26,7 +27,7 @@ import type {
 } from './types.ts'
 import { settles } from './within.ts'
 
-/** How many that have ended are kept. */
+/** How many that have ended are kept, and ids under which none was added. */
 const KEPT = 10_000
 // How long a task may take to end after its signal was aborted, in ms.
 const GRACE = 500
@@ -35,17 +36,17 @@ const GRACE = 500
  * Tasks of one process, in memory: they are lost with it.
  *
  * @param onQueue called with the name of each queue when it gets its first task
+ * @param kept how many that have ended are kept, of those that say nothing else
  */
-export function openMemory(onQueue: (queue: string) => void = () => {}): TaskDriver {
-  return new MemoryDriver(onQueue)
+export function openMemory(onQueue: (queue: string) => void = () => {}, kept = KEPT): TaskDriver {
+  return new MemoryDriver(onQueue, kept)
 }
 
 class MemoryDriver implements TaskDriver {
   readonly kind = 'memory'
   readonly #tasks = new Map<string, MemoryTask>()
   readonly #queues = new Map<string, MemoryQueue>()
-  /** The last one last. */
-  readonly #ended = new Set<MemoryTask>()
+  readonly #ended: EndedTasks
   /** Those that have not ended, by queue and text. */
   readonly #unique = new Map<string, MemoryTask>()
   /** Ids under which none was added, and of which tasks they are now. */
@@ -55,13 +56,17 @@ class MemoryDriver implements TaskDriver {
   readonly #closing = new AbortController()
   readonly #onQueue: (queue: string) => void
 
-  constructor(onQueue: (queue: string) => void) {
+  constructor(onQueue: (queue: string) => void, kept: number) {
     this.#onQueue = onQueue
+    this.#ended = new EndedTasks(kept, (task) => this.#forget(task))
   }
 
   async add(tasks: readonly NewTask[]): Promise<string[]> {
     this.#closing.signal.throwIfAborted()
+    this.#ended.sweep()
+    for (const task of tasks) this.#assertSame(task)
     return tasks.map((task) => {
+      this.#assertSame(task)
       const same = this.#tasks.get(task.id) ?? this.#unique.get(uniqueKey(task))
       return same?.record.id ?? this.#add(task, []).record.id
     })
@@ -69,6 +74,8 @@ class MemoryDriver implements TaskDriver {
 
   async addTree(tree: TaskTree): Promise<void> {
     this.#closing.signal.throwIfAborted()
+    this.#ended.sweep()
+    this.#assertSame(tree)
     if (this.#tasks.has(tree.id)) return
     this.#assertNew(tree.children)
     this.#addTree(tree)
@@ -90,6 +97,7 @@ class MemoryDriver implements TaskDriver {
     task.record.data.cancelled = true
     if (task.run) task.run.end('cancelled')
     else this.#end(task, 'cancelled', null, cancelled(id))
+    for (const child of task.record.data.children ?? []) await this.cancel(child)
     return true
   }
 
@@ -114,6 +122,7 @@ class MemoryDriver implements TaskDriver {
   }
 
   async list(queue: string, state: TaskState, start: number, end: number): Promise<TaskRecord[]> {
+    this.#ended.sweep()
     const found = this.#inOrder(state).filter(({ record }) => record.queue === queue)
     return found.slice(start, end + 1).map((task) => task.copy())
   }
@@ -183,7 +192,14 @@ class MemoryDriver implements TaskDriver {
     return task
   }
 
+  /** @throws {PlinthError} TASK_KEY_REUSED */
+  #assertSame({ id, data, options }: NewTask): void {
+    const print = this.#tasks.get(id)?.options.print
+    if (print && print !== options.print) throw errors.TASK_KEY_REUSED(data.resource, id)
+  }
+
   #find(id: string): MemoryTask | undefined {
+    this.#ended.sweep()
     return this.#tasks.get(id) ?? this.#tasks.get(this.#aliases.get(id) ?? '')
   }
 
@@ -257,7 +273,7 @@ class MemoryDriver implements TaskDriver {
     } else if (error instanceof TaskRetry) {
       this.#delay(task, error.delay)
     } else if (++record.attempts_made < options.attempts && !(error instanceof TaskFinal)) {
-      this.#delay(task, backoffOf(options.backoff, record.attempts_made))
+      this.#delay(task, backoffOf(options.backoff, record.attempts_made, error))
     } else this.#end(task, 'failed', null, failureOf(error))
   }
 
@@ -274,8 +290,6 @@ class MemoryDriver implements TaskDriver {
     this.#ended.add(task)
     if (state === 'succeeded') this.#fulfil(task, result)
     else this.#failParent(task)
-    const [oldest] = this.#ended
-    if (oldest && this.#ended.size > KEPT) this.#forget(oldest)
   }
 
   /** The one that waits for it has one less to wait for. */
@@ -328,7 +342,7 @@ class MemoryDriver implements TaskDriver {
     const tasks = [...this.#tasks.values()].filter(({ record }) => record.state === state)
     if (state === 'running') return tasks
     if (state === 'delayed') return tasks.toSorted((one, other) => one.due - other.due)
-    return [...this.#ended].filter(({ record }) => record.state === state).toReversed()
+    return this.#ended.newest().filter(({ record }) => record.state === state)
   }
 
   #has(task: MemoryTask): boolean {

@@ -1,29 +1,32 @@
 import { errors } from '../errors.ts'
+import type { Backoff } from './backoff.ts'
 import { derivedTaskId, digest, newTaskId } from './id.ts'
-import type { EnqueueOptions, NewTask, TaskData } from './types.ts'
+import type { EnqueueOptions, NewTask, Retention, TaskData, TaskKeep } from './types.ts'
 
 /** Where tasks are that say nothing else. */
 export const DEFAULT_QUEUE = 'default'
 const QUEUE = /^[a-z0-9-]{1,40}$/
 const MAX_PRIORITY = 2_097_151
-const BACKOFF = { type: 'exponential', delay: 1000 } as const
+const BACKOFF: Backoff = { type: 'exponential', delay: 1000 }
+/** How long a key holds, in ms. */
+const KEY_FOR = 86_400_000
 
 /**
  * A task that can be added: its data is JSON, its options are in their bounds.
  *
  * @param limit how many bytes its data may have
- * @param inputKey what equal inputs have in common, for `unique`
+ * @param inputKey what equal inputs have in common, for `key` and `unique`
  * @throws {PlinthError} TASK_INVALID, PAYLOAD_TOO_LARGE
  */
 export function createTask(
   data: TaskData,
-  options: EnqueueOptions,
+  options: EnqueueOptions & { keep?: TaskKeep },
   limit: number,
   inputKey: string,
 ): NewTask {
   const problem = optionsProblem(options)
   if (problem) throw errors.TASK_INVALID(data.resource, problem)
-  const { queue = DEFAULT_QUEUE, key, unique } = options
+  const { queue = DEFAULT_QUEUE, key, keyFor = KEY_FOR, keep, unique } = options
   const text = toJson(data)
   // At most three bytes for each unit of UTF-16.
   if (text.length * 3 > limit && Buffer.byteLength(text) > limit)
@@ -41,9 +44,14 @@ export function createTask(
       delay: options.delay ?? 0,
       ...(options.priority !== undefined && { priority: options.priority }),
       ...(unique && { unique: digest(data.resource, data.user ?? '', inputKey) }),
+      ...(key !== undefined && { print: digest(inputKey).slice(0, PRINT), keyFor }),
+      ...(keep && { keep }),
     },
   }
 }
+
+// 128 bits.
+const PRINT = 22
 
 function toJson(data: TaskData): string {
   try {
@@ -61,11 +69,21 @@ export function optionsProblem(options: EnqueueOptions): string | undefined {
     outOf('delay', delay, 0, Number.MAX_SAFE_INTEGER) ??
     outOf('attempts', attempts, 1, 1_000_000) ??
     outOf('backoff.delay', backoff.delay, 0, Number.MAX_SAFE_INTEGER) ??
+    outOf('backoff.max', backoff.max ?? 0, 0, Number.MAX_SAFE_INTEGER) ??
+    outOf('keyFor', options.keyFor ?? 1, 1, Number.MAX_SAFE_INTEGER) ??
     outOf('priority', priority, 1, MAX_PRIORITY) ??
     (options.user === '' ? 'user is empty; expected the id of one, or null' : undefined) ??
     queueProblem(queue) ??
     (key.length < 1 || key.length > 200 ? 'key has to have 1 to 200 characters' : undefined)
   )
+}
+
+/** Why no task can be kept so. */
+export function keepProblem({ succeeded = {}, failed = {} }: TaskKeep): string | undefined {
+  const problem = (name: string, { age = 1, count = 0 }: Partial<Retention>) =>
+    outOf(`keep.${name}.age`, age, 1, Number.MAX_SAFE_INTEGER) ??
+    outOf(`keep.${name}.count`, count, 0, Number.MAX_SAFE_INTEGER)
+  return problem('succeeded', succeeded) ?? problem('failed', failed)
 }
 
 /** Why a queue cannot be called so. */

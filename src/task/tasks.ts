@@ -1,10 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { unlessAborted } from '../abort.ts'
 import { errors } from '../errors.ts'
 import type { DeclaredQueues } from './declared.ts'
 import { isUnavailable } from './errors.ts'
 import type { ScheduleControl } from './schedule-control.ts'
 import { hasEnded } from './state.ts'
-import type { TaskDriver, TaskRecord, TaskResult, TaskTree, Working } from './types.ts'
+import type { StuckTries } from './stuck.ts'
+import type { NewTask, TaskDriver, TaskRecord, TaskResult, TaskTree, Working } from './types.ts'
 
 /** What a transaction adds is kept here until it has committed, and what Redis cannot take until it can. */
 export interface TaskOutbox {
@@ -29,6 +31,8 @@ export interface TasksOptions {
   loadsUsers: boolean
   /** The queues of the service: asked for when it is complete. */
   queues: () => DeclaredQueues
+  /** Tries of this process that go on after their end. */
+  stuck: StuckTries
 }
 
 /** What a process does of the tasks of its service. */
@@ -49,6 +53,8 @@ export class Tasks {
   /** Runs tasks in this process until it is stopped, at the latest with the app. */
   readonly work: (wanted: WorkWanted) => Promise<Working>
   readonly schedules: () => Promise<ScheduleControl>
+  /** Tries of this process that go on though their time is over. */
+  readonly stuck: StuckTries
   readonly #outbox: TaskOutbox | undefined
   readonly #findQueues: () => DeclaredQueues
   #queues: DeclaredQueues | undefined
@@ -59,6 +65,7 @@ export class Tasks {
     this.schedules = schedules
     this.payloadLimit = payloadLimit
     this.loadsUsers = more.loadsUsers
+    this.stuck = more.stuck
     this.#outbox = outbox
     this.#findQueues = more.queues
   }
@@ -84,24 +91,46 @@ export class Tasks {
    *
    * @returns the id of the task that counts
    * @throws {PlinthError} TASKS_UNAVAILABLE where nothing can keep it; TASK_EXISTS where one that it waits for is there
-   *   already
+   *   already; TASK_KEY_REUSED where it has the key of another input
    */
   async submit(tree: TaskTree): Promise<string> {
     assertDistinct(tree)
-    if (this.#outbox?.inTransaction()) {
-      await this.#outbox.add(tree)
-      return tree.id
+    if (tree.children.length === 0) return (await this.submitMany([tree]))[0] as string
+    await this.#unlessKept([tree], async () => (await this.driver()).addTree(tree))
+    return tree.id
+  }
+
+  /**
+   * Adds tasks that wait for no others, all in one go; as `submit`.
+   *
+   * @returns the ids of those that count, in order
+   * @throws {PlinthError} as `submit`
+   */
+  async submitMany(tasks: readonly NewTask[]): Promise<string[]> {
+    assertOnePrint(tasks)
+    const trees = tasks.map((task) => ({ children: [], ...task }))
+    const added = await this.#unlessKept(trees, async () => (await this.driver()).add(tasks))
+    return tasks.map(({ id }, index) => added?.[index] ?? id)
+  }
+
+  /** Adds by `add`; in a transaction, and where Redis is away, keeps `trees` in the outbox instead. */
+  async #unlessKept<T>(trees: readonly TaskTree[], add: () => Promise<T>): Promise<T | undefined> {
+    const outbox = this.#outbox
+    if (!outbox?.inTransaction()) {
+      try {
+        return await add()
+      } catch (error) {
+        if (!outbox || !isUnavailable(error)) throw error
+      }
     }
-    try {
-      const driver = await this.driver()
-      if (tree.children.length === 0) return (await driver.add([tree]))[0] ?? tree.id
-      await driver.addTree(tree)
-      return tree.id
-    } catch (error) {
-      if (!this.#outbox || !isUnavailable(error)) throw error
-      await this.#outbox.add(tree)
-      return tree.id
+    for (const tree of trees) {
+      const { print } = tree.options
+      const there = print === undefined ? undefined : await outbox.get(tree.id)
+      if (there && there.options.print !== print)
+        throw errors.TASK_KEY_REUSED(tree.data.resource, tree.id)
+      await outbox.add(tree)
     }
+    return undefined
   }
 
   /** @throws {PlinthError} TASK_NOT_FOUND, TASKS_UNAVAILABLE */
@@ -118,7 +147,11 @@ export class Tasks {
     return toResult(await this.find(id))
   }
 
-  /** @throws {PlinthError} TASK_NOT_FOUND, TASK_FAILED, TASK_CANCELLED, TASKS_UNAVAILABLE, and the reason of `signal` */
+  /**
+   * Waits for its end.
+   *
+   * @throws {PlinthError} TASK_NOT_FOUND, TASK_FAILED, TASK_CANCELLED, TASKS_UNAVAILABLE, and the reason of `signal`
+   */
   async result<T>(id: string, signal?: AbortSignal): Promise<T> {
     await this.#moved(id, signal)
     const record = await (await this.driver()).finished(id, signal)
@@ -128,7 +161,7 @@ export class Tasks {
     return record.result as T
   }
 
-  /** Whether it had not ended. @throws {PlinthError} TASK_NOT_FOUND, TASKS_UNAVAILABLE */
+  /** Whether it is cancelled by this, with the tasks that it waits for. @throws {PlinthError} TASK_NOT_FOUND, TASKS_UNAVAILABLE */
   async cancel(id: string): Promise<boolean> {
     await this.find(id)
     await this.#moved(id, AbortSignal.timeout(PATIENCE)).catch(() => {})
@@ -142,8 +175,7 @@ export class Tasks {
     // In the transaction that adds it that would be for ever.
     if (!this.#outbox || this.#outbox.inTransaction()) return
     for (let wait = 10; await this.#outbox.get(id); wait = Math.min(2 * wait, 500)) {
-      await delay(wait)
-      signal?.throwIfAborted()
+      await unlessAborted(delay(wait), signal)
     }
   }
 
@@ -162,6 +194,18 @@ function assertDistinct(tree: TaskTree, ids = new Set<string>()): void {
   for (const child of tree.children) assertDistinct(child, ids)
 }
 
+/** @throws {PlinthError} TASK_KEY_REUSED where two tasks have one key and not one input */
+function assertOnePrint(tasks: readonly NewTask[]): void {
+  if (tasks.length === 1) return
+  const prints = new Map<string, string>()
+  for (const { id, data, options } of tasks) {
+    if (options.print === undefined) continue
+    const first = prints.get(id) ?? options.print
+    if (first !== options.print) throw errors.TASK_KEY_REUSED(data.resource, id)
+    prints.set(id, first)
+  }
+}
+
 /** Milliseconds that one which is to be cancelled may take to leave the outbox. */
 const PATIENCE = 5000
 
@@ -172,6 +216,7 @@ const WAITING = {
   failure: null,
   attempts_made: 0,
   enqueued_at: '',
+  due_at: '',
   started_at: null,
   finished_at: null,
 } as const

@@ -1,5 +1,6 @@
 import { follow } from '../abort.ts'
 import { errors } from '../errors.ts'
+import type { StuckTries } from './stuck.ts'
 import type { Run } from './types.ts'
 
 /**
@@ -9,6 +10,7 @@ export class TryEnd {
   readonly #run: Run
   readonly #timeout: number
   readonly #grace: number
+  readonly #stuck: StuckTries
   #controller: AbortController | undefined
   #leave = () => {}
   #timer: NodeJS.Timeout | undefined
@@ -18,11 +20,13 @@ export class TryEnd {
   /**
    * @param timeout milliseconds; 0: as long as it takes
    * @param grace milliseconds that the work may take once its signal was aborted
+   * @param stuck is told of work that goes on nevertheless
    */
-  constructor(run: Run, timeout: number, grace: number) {
+  constructor(run: Run, timeout: number, grace: number, stuck: StuckTries) {
     this.#run = run
     this.#timeout = timeout
     this.#grace = grace
+    this.#stuck = stuck
   }
 
   /** Nobody waits for the work any more: what it tells from now on is of no interest. */
@@ -59,12 +63,17 @@ export class TryEnd {
 
   #race<T>(work: () => T): Promise<Awaited<T>> {
     return new Promise((resolve, reject) => {
+      const giveUp = (late: Error) => {
+        this.#stuck.add(done)
+        reject(late)
+      }
       this.#timer = setTimeout(() => {
         this.#late = errors.DEADLINE_EXCEEDED(this.#timeout)
-        this.#timer = setTimeout(reject, this.#grace, this.#late)
+        this.#timer = setTimeout(giveUp, this.#grace, this.#late)
         this.#controller?.abort(this.#late)
       }, this.#timeout)
-      Promise.resolve(work()).then(resolve, reject)
+      const done = Promise.resolve(work())
+      done.then(resolve, reject)
     })
   }
 }

@@ -27,18 +27,41 @@ export interface EnqueueOptions {
   delay?: number
   /** How often it is tried at most; default 1. */
   attempts?: number
-  /** How long it waits before it is tried again; half of it is random. Default: exponential, from 1000. */
-  backoff?: { type: 'exponential' | 'fixed'; delay: number }
+  /**
+   * How long it waits before it is tried again, at most `max` (default: an hour, or `delay` where that is longer); half of it
+   * is random. Default: exponential, from 1000.
+   */
+  backoff?: { type: 'exponential' | 'fixed'; delay: number; max?: number }
   /** 1 to 2,097,151, the lower the sooner; default: none, which is before all of them. */
   priority?: number
-  /** Idempotency: where there is a task with this key, of this resource and user, that one is meant and none is added. */
+  /**
+   * Idempotency: where there is a task with this key, of this resource and user, that one is meant and none is added; one with
+   * another input is refused (TASK_KEY_REUSED).
+   */
   key?: string
+  /** How long `key` holds once its task has ended, at least; until then it holds anyway. Default: a day. */
+  keyFor?: number
   /** While a task of this resource and user with an equal input has not ended, that one is meant and none is added. */
   unique?: boolean
   /** Default `default`. */
   queue?: string
   /** The id of the user it runs for, null: for the service itself; default: the caller's. */
   user?: string | null
+}
+
+/** How long something is kept that has ended, and how many of its kind. */
+export interface Retention {
+  /** Milliseconds. */
+  age: number
+  /** The last ones. */
+  count: number
+}
+
+/** What is kept of the tasks of one resource once they have ended; what is not said is as of all others. */
+export interface TaskKeep {
+  succeeded?: Partial<Retention>
+  /** With those that were cancelled. */
+  failed?: Partial<Retention>
 }
 
 /** When a resource runs by itself. */
@@ -89,6 +112,8 @@ export interface TaskRecord {
   attempts_made: number
   /** ISO 8601. */
   enqueued_at: string
+  /** When it could run first. */
+  due_at: string
   started_at: string | null
   finished_at: string | null
 }
@@ -103,6 +128,11 @@ export interface NewTask {
     priority?: number
     /** While a task of this queue with the same text has not ended, none is added. Not for trees. */
     unique?: string
+    /** Of its input, where its id follows from a key: with another one it is another task, and refused. */
+    print?: string
+    /** How long it is found by its id once it has ended, in ms, however many others end. */
+    keyFor?: number
+    keep?: TaskKeep
   }
 }
 
@@ -134,7 +164,7 @@ export interface Run {
 /**
  * Runs one task and returns its result (JSON; `undefined` becomes null).
  * Throws `TaskRetry` (errors.ts) to hand it back without using up a try, `TaskFinal` to fail without another try,
- * a `PlinthError` to fail with what clients may see; any other error fails as `INTERNAL`.
+ * `TaskAgain` to say when the next one is, a `PlinthError` to fail with what clients may see; any other error fails as `INTERNAL`.
  */
 export type Perform = (run: Run) => Promise<unknown>
 
@@ -155,8 +185,14 @@ export interface WorkOptions {
   /** How many tasks of each queue run at once, in this process; at least 1. */
   concurrency: number
   perform: Perform
-  /** By queue: at most `max` tasks start in `duration` ms, in all processes together. */
-  limits?: Readonly<Record<string, { max: number; duration: number }>>
+  /** By queue. */
+  limits?: Readonly<Record<string, StartLimit>>
+}
+
+/** At most `max` tasks start in any `duration` ms, in all processes together: a sliding window. */
+export interface StartLimit {
+  max: number
+  duration: number
 }
 
 /** Tasks that are being worked on; `stop` takes no more of them. */
@@ -176,12 +212,19 @@ export interface Working {
  */
 export interface TaskDriver {
   readonly kind: 'memory' | 'redis'
-  /** Adding an id that there is does nothing. Returns the ids that count, in order: another one where `unique` had one. */
+  /**
+   * Adding an id that there is does nothing. Returns the ids that count, in order: another one where `unique` had one.
+   *
+   * @throws {PlinthError} TASK_KEY_REUSED where one is there whose `print` is another
+   */
   add(tasks: readonly NewTask[]): Promise<string[]>
   /** All of it or nothing. */
   addTree(tree: TaskTree): Promise<void>
   get(id: string): Promise<TaskRecord | undefined>
-  /** Whether it was still to be run (it ends at once), or running (it is aborted and ends when it has settled). */
+  /**
+   * Whether it is cancelled: it was still to be run (it ends at once), or is running (it is aborted and ends when it has
+   * settled, whatever it comes to). So are the tasks that it waits for.
+   */
   cancel(id: string): Promise<boolean>
   /** Lets `id`, under which no task was added, find the task `of`: for as long as those that fail are kept. */
   alias(id: string, of: string): Promise<void>

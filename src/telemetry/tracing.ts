@@ -18,7 +18,7 @@ import { currentContext } from '../resource/context.ts'
 import { ending } from '../resource/execute.ts'
 import type { Observer } from '../resource/observer.ts'
 import type { TaskMessage } from '../resource/perform-task.ts'
-import { TaskFinal } from '../task/errors.ts'
+import { thrownIn } from '../task/errors.ts'
 import { activeTrace, parseTraceparent, type Trace, type TraceParent } from '../trace.ts'
 import { type Listener, leafListeners } from './leaf-spans.ts'
 import { contextOf, current, newId, Unkept, Work } from './span.ts'
@@ -247,7 +247,7 @@ function createTasks(): Listener {
     asyncEnd() {},
     error(message: TaskMessage) {
       const { error } = message
-      begun.get(message)?.fail(error instanceof TaskFinal ? error.cause : error)
+      begun.get(message)?.fail(thrownIn(error))
     },
   }
   return {

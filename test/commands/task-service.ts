@@ -58,7 +58,7 @@ const cached = defineResource({
 export const jobs = defineModule({ prefix: '/jobs', resources: { print, fail, wait, cached } })
 `
 
-const service = (name: string) => `
+const service = (name: string): string => `
 import { defineService } from 'plinth'
 import { jobs } from './jobs.ts'
 export default defineService({
@@ -78,15 +78,26 @@ export interface Jobs {
   runIn(env: Record<string, string>, ...args: string[]): ReturnType<typeof manage>
   start(env: Record<string, string>, ...args: string[]): ReturnType<typeof startManage>
   /** Adds a task, and returns its id. */
-  enqueue(name: 'print' | 'fail' | 'wait', input?: object, options?: object): Promise<string>
+  enqueue(
+    name: 'print' | 'fail' | 'wait' | 'hang',
+    input?: object,
+    options?: object,
+  ): Promise<string>
 }
 
-/** A service with tasks in a Redis, its name its own. */
-export async function createJobs(t: Test): Promise<Jobs> {
+/**
+ * A service with tasks in a Redis, its name its own.
+ *
+ * @param code of another one, with NAME for its name
+ */
+export async function createJobs(t: Test, code?: string): Promise<Jobs> {
   const name = `jobs-${randomUUID()}`
-  const root = writeService(t, { 'src/service.ts': service(name), 'src/jobs.ts': JOBS })
+  const text = code?.replace('NAME', name) ?? service(name)
+  const root = writeService(t, { 'src/service.ts': text, 'src/jobs.ts': JOBS })
   const env = {
     REDIS_URL: redisUrl(),
+    // Also where it is told that it is another environment.
+    REDIS_PREFIX: name,
     REDIS_TIMEOUT: `${PATIENT.commandTimeout}`,
     DATABASE_URL: '',
     NODE_ENV: 'test',

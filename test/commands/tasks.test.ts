@@ -37,11 +37,13 @@ t.test('lists, shows, runs again, cancels, removes and counts tasks', async (t) 
 
   const stats = JSON.parse((await jobs.run('tasks', 'stats', '--json')).stdout)
   const zero = { waiting: 0, delayed: 0, running: 0, succeeded: 0, failed: 0, paused: false }
+  const { latency } = stats.default
+  t.ok(latency >= 0 && latency < 600, 'how long it has waited, in seconds')
   t.strictSame(stats, {
-    default: { ...zero, succeeded: 1, failed: 1 },
-    mail: { ...zero, delayed: 1 },
+    default: { ...zero, succeeded: 1, failed: 1, oldest: null, latency },
+    mail: { ...zero, delayed: 1, oldest: null, latency: null },
   })
-  t.match((await jobs.run('tasks', 'stats')).stdout, /^queue +waiting +delayed/)
+  t.match((await jobs.run('tasks', 'stats')).stdout, /^queue +waiting +delayed .* oldest +latency/)
 
   const retried = await jobs.run('tasks', 'retry', failed)
   t.strictSame([retried.code, retried.stdout], [0, 'put back 1 of 1\n'])
@@ -58,6 +60,29 @@ t.test('lists, shows, runs again, cancels, removes and counts tasks', async (t) 
   const removed = await jobs.run('tasks', 'remove', later, printed, '--yes', '--json')
   t.strictSame([removed.code, JSON.parse(removed.stdout)], [0, { removed: 2 }])
   await t.rejects(tasks.find(later), { code: 'TASK_NOT_FOUND' })
+})
+
+t.test('pauses queues and resumes them', async (t) => {
+  const jobs = await createJobs(t)
+  const { tasks } = jobs.app
+  const paused = await jobs.run('tasks', 'pause', 'mail', 'default')
+  t.strictSame([paused.code, paused.stdout], [0, 'paused mail, default\n'])
+  const working = await tasks.work({
+    queues: ['default', 'mail', 'news'],
+    concurrency: 2,
+    schedules: false,
+  })
+  const waits = await jobs.enqueue('print', { text: 'a' }, { queue: 'mail' })
+  await tasks.result(await jobs.enqueue('print', { text: 'b' }, { queue: 'news' }))
+  const { mail, news } = JSON.parse((await jobs.run('tasks', 'stats', '--json')).stdout)
+  t.match([mail, news], [{ waiting: 1, paused: true, oldest: Number }, { paused: false }])
+  const resumed = await jobs.run('tasks', 'resume', 'mail')
+  t.strictSame([resumed.code, resumed.stdout], [0, 'resumed mail\n'])
+  t.equal(await tasks.result(waits), 'a')
+  const unknown = await jobs.run('tasks', 'pause', 'mial')
+  t.equal(unknown.code, 1)
+  t.match(unknown.stderr, 'There is no queue mial')
+  await working.stop(1000)
 })
 
 t.test('runs all that have failed again', async (t) => {

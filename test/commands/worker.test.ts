@@ -94,3 +94,49 @@ t.test('what cannot be is told', async (t) => {
   t.equal(without.code, 1)
   t.match(without.stderr, /REDIS_MISSING/)
 })
+
+const STUCK = `
+import { defineModule, defineResource, defineService } from 'plinth'
+import tasks from 'plinth/plugins/tasks'
+
+const hang = defineResource({
+  summary: 'Hang',
+  method: 'POST',
+  task: { timeout: 20, attempts: 1 },
+  perform: () => new Promise(() => {}),
+})
+const wait = defineResource({
+  summary: 'Wait',
+  method: 'POST',
+  path: '/wait',
+  async perform(_, { log, signal }) {
+    log.info('begun')
+    await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+    return null
+  },
+})
+
+export default defineService({
+  name: 'NAME',
+  plugins: [tasks({ abortGrace: 20 })],
+  modules: { jobs: defineModule({ prefix: '/jobs', resources: { hang, wait } }) },
+})
+`
+
+t.test('ends to be started anew where too many tasks go on after their time', async (t) => {
+  const jobs = await createJobs(t, STUCK)
+  const worker = jobs.start({ TASK_MAX_STUCK: '3', SHUTDOWN_TIMEOUT: '1000' }, 'worker')
+  const waiting = await jobs.enqueue('wait')
+  await worker.until('stdout', /"begun"/)
+  const hung = [await jobs.enqueue('hang'), await jobs.enqueue('hang')]
+  for (const id of hung) await t.rejects(jobs.app.tasks.result(id), { code: 'TASK_FAILED' })
+  t.equal(worker.process.exitCode, null, 'some it bears')
+  await jobs.enqueue('hang')
+  const { code, stdout } = await worker.ended
+  t.equal(code, 1)
+  t.match(
+    logLines(stdout).find(({ msg }) => /^too many tasks go on/.test(`${msg}`)),
+    { level: 'fatal', tasks: 3 },
+  )
+  t.match(await jobs.app.tasks.find(waiting), { state: 'waiting', attempts_made: 0 }, 'handed back')
+})

@@ -65,6 +65,24 @@ t.test('in a browser: a task that failed is shown and tried again', async (t) =>
   )
 })
 
+t.test('one that was cancelled is tried again as one that has failed', async (t) => {
+  const { app, work, mend } = await create(t)
+  mend()
+  const [one, other] = await app.run(() => work.enqueueMany([{}, {}], { queue: 'mail' }))
+  const failed = '/_/queues/api/queues/mail/retry/failed'
+  for (const url of [`/_/queues/api/queues/mail/${one?.task_id}/retry`, failed]) {
+    await one?.cancel()
+    await other?.cancel()
+    const before = await app.tasks.find(one?.task_id as string)
+    t.equal(before.state, 'cancelled')
+    t.equal((await app.inject({ method: 'PUT', url })).statusCode, url === failed ? 200 : 204)
+    t.equal((await one?.status())?.state, 'waiting')
+  }
+  await app.tasks.work({ queues: ['mail'], concurrency: 1, schedules: false })
+  t.equal(await one?.result(), 'printed')
+  t.equal(await other?.result(), 'printed')
+})
+
 t.test('the page itself is there also when the queues cannot be asked for', async (t) => {
   const { app } = await create(t)
   t.equal((await app.inject('/_/queues/api/queues')).statusCode, 200)

@@ -96,6 +96,26 @@ t.test(
   },
 )
 
+t.test('stag and prod on one Redis do not mix, unless they are told to', async (t) => {
+  const add = defineResource({ summary: 'Add', response: Type.Integer(), perform: () => 1 })
+  const name = `mixed-${randomUUID()}`
+  const open = async (BKPAAS_ENVIRONMENT: string, more = {}) => {
+    const variables = { REDIS_URL: redisUrl(), REDIS_TIMEOUT: '10000', BKPAAS_ENVIRONMENT, ...more }
+    const keys = { NODE_ENV: 'production', SECRET_KEY: 'x'.repeat(64) }
+    return (await createService(t, { add }, { name, variables: { ...variables, ...keys } })).app
+  }
+  const [stag, prod] = [await open('stag'), await open('prod')]
+  const { task_id } = await stag.run(() => add.enqueue())
+  await stag.cache.set('key', 'of stag', { ttl: 60 })
+  t.equal((await stag.tasks.find(task_id)).state, 'waiting')
+  t.equal((await failure(prod.tasks.find(task_id))).code, 'TASK_NOT_FOUND')
+  t.equal(await prod.cache.get('key'), undefined)
+  const REDIS_PREFIX = `shared-${name}`
+  const [one, other] = [await open('stag', { REDIS_PREFIX }), await open('prod', { REDIS_PREFIX })]
+  const shared = await one.run(() => add.enqueue())
+  t.equal((await other.tasks.find(shared.task_id)).state, 'waiting')
+})
+
 t.test('the routes of tasks are part of the API document', async (t) => {
   const { app } = await createService(t, { tick: ticking('0 0 * * *') })
   const { paths } = (await app.inject('/openapi.json')).json()

@@ -171,10 +171,10 @@ onEach(t, 'a key makes two tasks one, also when it has ended', async (t, attache
   })
   const app = await serve(t, attached, { count, add })
   const enqueue = (n: number, key: string) => app.run(() => count.enqueue({ n }, { key }))
-  const [a, b] = await Promise.all([enqueue(1, 'k'), enqueue(2, 'k')])
+  const [a, b] = await Promise.all([enqueue(1, 'k'), enqueue(1, 'k')])
   t.equal(a.task_id, b.task_id)
   t.equal(await a.result(), 1)
-  const again = await enqueue(3, 'k')
+  const again = await enqueue(1, 'k')
   t.strictSame([again.task_id, await again.result()], [a.task_id, 1])
   t.not((await enqueue(1, 'l')).task_id, a.task_id)
   const other = await app.run(() => add.enqueue({ a: 1, b: 1 }, { key: 'k' }))
@@ -232,7 +232,7 @@ onEach(
       perform({ final }, { task }) {
         const attempt = task?.attempt ?? 0
         attempts.push(attempt)
-        if (final) throw errors.CONFLICT('it is there already')
+        if (final) throw errors.NOT_FOUND('thing', 7)
         if (attempt < 3) throw new Error('a secret of the service')
         return attempt
       },
@@ -245,7 +245,7 @@ onEach(
     const final = await app.run(() => flaky.enqueue({ final: true }))
     t.strictSame(await failure(final.result()), {
       code: 'TASK_FAILED',
-      message: `The task ${final.task_id} failed: it is there already`,
+      message: `The task ${final.task_id} failed: There is no thing 7`,
       errors: null,
     })
     t.strictSame(attempts.splice(0), [1])

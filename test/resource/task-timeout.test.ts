@@ -48,9 +48,12 @@ onEach(t, 'hung tasks fail in time, and leave their places to others', async (t,
     t.match(await app.tasks.find(task.task_id), { failure: late, attempts_made: 1, progress: null })
   }
   for (const { reason } of signals) t.match(reason, late)
+  t.equal(app.tasks.stuck.count, 6, 'they go on')
+  await app.tasks.stuck.reach(6)
   gate.open()
   const last = await app.run(() => quick.enqueue())
   await last.result()
+  t.equal(app.tasks.stuck.count, 0)
   for (const task of hung) {
     const record = await app.tasks.find(task.task_id)
     t.match(record, { state: 'failed', result: null, progress: null }, 'what comes late is ignored')

@@ -2,6 +2,7 @@ import t from 'tap'
 import {
   taskCancelRace,
   taskCancelRunning,
+  taskCancelTrue,
   taskCancelWaiting,
   taskClosed,
   taskLists,
@@ -12,12 +13,15 @@ import {
   taskWaitedFor,
 } from './task-ending.ts'
 import type { DriverUnderTest } from './task-fixture.ts'
+import { taskKeep, taskKeys, taskKeysInTrees, taskKeysOfEnds } from './task-keeping.ts'
 import {
+  taskAgain,
   taskAlias,
   taskBackoff,
   taskConcurrency,
   taskFailures,
   taskLife,
+  taskLimitSlides,
   taskLimits,
   taskNowhere,
   taskOnce,
@@ -44,7 +48,13 @@ const BEHAVIOURS = {
   'waits longer from try to try': taskBackoff,
   'runs those first that are more urgent, and delayed ones when it is time': taskOrder,
   'runs as many at once as it may': taskConcurrency,
+  'waits no longer than the cap of a backoff, or as long as the failure says': taskAgain,
   'starts as many in a time as it may': taskLimits,
+  'starts no more in any stretch of time, wherever that begins': taskLimitSlides,
+  'keeps one with a key as long as that holds, and refuses another input': taskKeys,
+  'keeps those with a key however they end': taskKeysOfEnds,
+  'holds to the key of a tree': taskKeysInTrees,
+  'keeps what has ended as its resource says': taskKeep,
   'runs a parent after its children': taskTree,
   'adds all of a tree or nothing': taskTreeExisting,
   'adds a child to one tree, whoever else adds it': taskTreeRace,
@@ -53,6 +63,7 @@ const BEHAVIOURS = {
   'cancels what does not run yet': taskCancelWaiting,
   'cancels what runs': taskCancelRunning,
   'cancels what is about to run': taskCancelRace,
+  'cancels what says so, and nothing else': taskCancelTrue,
   'puts back what has failed or was cancelled': taskRetried,
   'removes what does not run': taskRemoved,
   'lists and counts': taskLists,

@@ -1,5 +1,5 @@
 import { getEventListeners } from 'node:events'
-import { setTimeout as delay } from 'node:timers/promises'
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { WorkerEnding } from '../../src/task/errors.ts'
 import type { Run } from '../../src/task/types.ts'
@@ -92,6 +92,33 @@ export async function taskCancelRace(t: Test, { open }: DriverUnderTest) {
   t.ok(cancelled.filter(Boolean).length > 50)
   t.match(await driver.counts('default'), { waiting: 0, running: 0 })
 }
+
+export async function taskCancelTrue(t: Test, { open }: DriverUnderTest) {
+  const { driver, again } = await open(t)
+  const other = again()
+  const tasks = Array.from({ length: 200 }, () => task())
+  const cancelling = new Map<string, Promise<boolean>>()
+  await work(t, driver, async ({ id }) => {
+    // It does not look at its signal, and ends sooner or later than it is cancelled.
+    cancelling.set(id, other.cancel(id))
+    for (let turns = cancelling.size % 12; turns > 0; turns--) await turn()
+  })
+  await driver.add(tasks)
+  const ended: Record<string, number> = {}
+  for (const { id } of tasks) {
+    const { state } = await driver.finished(id)
+    const said = await cancelling.get(id)
+    const what = `${said} ${state}`
+    ended[what] = (ended[what] ?? 0) + 1
+  }
+  t.strictSame(
+    Object.keys(ended).filter((what) => !ENDS.includes(what)),
+    [],
+  )
+  t.ok(ended['true cancelled'])
+}
+
+const ENDS = ['true cancelled', 'false succeeded']
 
 export async function taskRetried(t: Test, { open }: DriverUnderTest) {
   const { driver } = await open(t)

@@ -14,7 +14,8 @@ import type {
 /** A driver under test: `open` gives one that is closed when the test ends, and `again` another one with the same tasks. */
 export interface DriverUnderTest {
   name: string
-  open(t: Test): Promise<{ driver: TaskDriver; again: () => TaskDriver }>
+  /** @param kept how many that have ended are kept, of those that say nothing else; default: as in a service */
+  open(t: Test, kept?: number): Promise<{ driver: TaskDriver; again: () => TaskDriver }>
 }
 
 export function task({

@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 import { errors } from '../../src/errors.ts'
-import { TaskFinal, TaskRetry } from '../../src/task/errors.ts'
+import { TaskAgain, TaskFinal, TaskRetry } from '../../src/task/errors.ts'
 import { newTaskId } from '../../src/task/id.ts'
 import { type DriverUnderTest, gate, stateOf, task, until, work } from './task-fixture.ts'
 
@@ -26,6 +26,7 @@ export async function taskLife(t: Test, { open }: DriverUnderTest) {
     attempts: 1,
     attempts_made: 0,
     enqueued_at,
+    due_at: enqueued_at,
     started_at: null,
     finished_at: null,
   })
@@ -274,4 +275,48 @@ export async function taskLimits(t: Test, { open }: DriverUnderTest) {
   // Windows are measured by another clock than ours.
   t.ok(third - began >= 250, `${third - began}`)
   t.ok(fifth - began >= 550, `${fifth - began}`)
+}
+
+export async function taskAgain(t: Test, { open }: DriverUnderTest) {
+  const { driver } = await open(t)
+  const attempts: Record<string, number> = {}
+  await work(t, driver, async ({ data, attempt }) => {
+    attempts[data.input as string] = attempt
+    if (data.input === 'capped') throw new Error('no')
+    if (attempt === 1) throw new TaskAgain(errors.NOT_FOUND('city', 7), 1)
+    throw new TaskAgain(errors.NOT_FOUND('city', 8))
+  })
+  // Without a cap the last wait would be of months.
+  const capped = task({
+    input: 'capped',
+    attempts: 40,
+    backoff: { type: 'exponential', delay: 1, max: 2 },
+  })
+  const said = task({ input: 'said', attempts: 2, backoff: { type: 'fixed', delay: 3_600_000 } })
+  await driver.add([capped, said])
+  t.match(await driver.finished(capped.id), { state: 'failed', attempts_made: 40 })
+  t.match(await driver.finished(said.id), {
+    state: 'failed',
+    failure: { code: 'NOT_FOUND', message: 'There is no city 8' },
+    attempts_made: 2,
+  })
+  t.strictSame(attempts, { capped: 40, said: 2 })
+}
+
+export async function taskLimitSlides(t: Test, { open }: DriverUnderTest) {
+  const { driver } = await open(t)
+  const duration = 600
+  const delayed = Array.from({ length: 4 }, () => task({ delay: 500 }))
+  const starts: number[] = []
+  // None is early, by any clock.
+  const began = Date.now()
+  await driver.add([task(), ...delayed])
+  await work(t, driver, async () => starts.push(Date.now()), {
+    limits: { default: { max: 2, duration } },
+  })
+  await Promise.all(delayed.map(({ id }) => driver.finished(id)))
+  t.equal(starts.length, 5)
+  // The second begins after 500 ms, the third after 600, when the first one no longer counts.
+  const fourth = (starts[3] ?? 0) - began
+  t.ok(fourth >= 500 + duration - 50, `${fourth}`)
 }

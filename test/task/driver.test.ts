@@ -4,8 +4,8 @@ import { redisDrivers } from './redis-fixture.ts'
 
 taskDriverSuite({
   name: 'in memory',
-  async open(t) {
-    const driver = openMemory()
+  async open(t, kept) {
+    const driver = openMemory(undefined, kept)
     t.teardown(() => driver.close())
     return { driver, again: () => driver }
   },
@@ -13,8 +13,9 @@ taskDriverSuite({
 
 taskDriverSuite({
   name: 'on Redis',
-  async open(t) {
-    const again = redisDrivers(t)
+  async open(t, kept) {
+    const count = { age: 3600, count: kept ?? 10_000 }
+    const again = redisDrivers(t, { keep: { succeeded: count, failed: count } })
     return { driver: again(), again }
   },
 })

@@ -14,9 +14,9 @@ const CHILD = fileURLToPath(new URL('./worker-child.ts', import.meta.url))
 const TIMES = { lockDuration: 500, stalledInterval: 200 }
 
 /** A process that works on the tasks below `prefix`. */
-function startWorker(t: Test, prefix: string) {
+function startWorker(t: Test, prefix: string, lock = 500) {
   const options = nodeOptions('--conditions=plinth-source')
-  const args = [options, process.execPath, CHILD, redisUrl(), prefix]
+  const args = [options, process.execPath, CHILD, redisUrl(), prefix, `${lock}`]
   const child = spawn(ENV, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   const exited = once(child, 'exit')
   const kill = async () => {
@@ -128,5 +128,26 @@ t.test(
     for (const { id } of next) await driver.finished(id)
     t.strictSame(await driver.get(one.id), record)
     t.ok(runs.filter((id) => id === one.id).length <= 2)
+  },
+)
+
+t.test(
+  'what a worker that does not answer has come to is not taken once it is cancelled',
+  async (t) => {
+    const prefix = `test-${randomUUID()}`
+    const driver = redisDrivers(t, { prefix, ...TIMES })()
+    const one = task({ input: 'freeze' })
+    await driver.add([one])
+    const { ran } = startWorker(t, prefix, 20_000)
+    const lines = ran[Symbol.asyncIterator]()
+    t.equal((await lines.next()).value, one.id)
+    t.equal(await driver.cancel(one.id), true)
+    await work(t, driver, async () => 'nothing runs here')
+    t.match(await driver.finished(one.id), { state: 'cancelled' })
+    t.equal((await lines.next()).value, 'over')
+    const next = task({ input: 'beside' })
+    await driver.add([next])
+    await driver.finished(next.id)
+    t.match(await driver.get(one.id), { state: 'cancelled', result: null })
   },
 )

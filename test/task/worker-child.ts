@@ -3,9 +3,10 @@ import { openBullmq } from '../../src/task/bullmq.ts'
 import type { Run } from '../../src/task/types.ts'
 
 // A worker: it says which tasks it runs. What it does with them is their input.
-const [redis = '', prefix = ''] = process.argv.slice(2)
+const [redis = '', prefix = '', lock = '500'] = process.argv.slice(2)
 const log = { info() {}, warn() {}, error() {} }
-const driver = openBullmq({ redis, prefix, log, lockDuration: 500, stalledInterval: 200 })
+const lockDuration = Number(lock)
+const driver = openBullmq({ redis, prefix, log, lockDuration, stalledInterval: 200 })
 
 const WORK: Record<string, () => unknown> = {
   /** Ends the process, as one that takes all its memory does, when others run beside it. */
@@ -20,6 +21,12 @@ const WORK: Record<string, () => unknown> = {
   block() {
     for (const end = Date.now() + 2000; Date.now() < end; );
     return process.pid
+  },
+  /** Holds it up for long, and says when that is over. */
+  freeze() {
+    for (const end = Date.now() + 4000; Date.now() < end; );
+    process.stdout.write('over\n')
+    return 'done'
   },
 }
 

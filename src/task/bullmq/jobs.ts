@@ -1,14 +1,29 @@
 import type { FlowJob, JobsOptions } from 'bullmq'
-import { JITTER } from '../backoff.ts'
+import { type Backoff, backoffOf } from '../backoff.ts'
 import type { NewTask, TaskTree } from '../types.ts'
-import { toJobData } from './record.ts'
+import { wishesOf } from './kept.ts'
+import { type JobData, toJobData } from './record.ts'
+
+// BullMQ has strategies of its own under our names, which have no cap.
+const OURS = 'capped-'
+
+/** How long BullMQ is to wait before it tries a job again. */
+export function waitBefore(
+  failures: number,
+  type = '',
+  error?: Error,
+  job?: { opts: { backoff?: unknown } },
+): number {
+  const backoff = { ...(job?.opts.backoff as Backoff), type: type.slice(OURS.length) } as Backoff
+  return backoffOf(backoff, failures, error?.cause)
+}
 
 /** How BullMQ is to treat a task. Each has its options in Redis, so what goes without saying is left out. */
 function jobOptions({ id, options }: NewTask): JobsOptions {
   const { attempts, backoff, delay, priority, unique } = options
   return {
     jobId: id,
-    ...(attempts > 1 && { attempts, backoff: { ...backoff, jitter: JITTER } }),
+    ...(attempts > 1 && { attempts, backoff: { ...backoff, type: OURS + backoff.type } }),
     ...(delay > 0 && { delay }),
     ...(priority && { priority }),
     ...(unique && { deduplication: { id: unique } }),
@@ -17,14 +32,18 @@ function jobOptions({ id, options }: NewTask): JobsOptions {
 
 /** A task in BullMQ's form. */
 export function toJob(task: NewTask) {
-  const { data } = task
-  return { name: data.resource, data: toJobData(data), opts: jobOptions(task) }
+  return { name: task.data.resource, data: dataOf(task), opts: jobOptions(task) }
+}
+
+function dataOf({ data, options }: NewTask): JobData {
+  const wishes = wishesOf(options)
+  return { ...toJobData(data), ...(wishes && { wishes }) }
 }
 
 /** A tree in BullMQ's form; a child that fails lets its parent fail. */
 export function toFlow(tree: TaskTree, isChild = false): FlowJob {
   const { children, data, queue } = tree
-  const kept = toJobData(data)
+  const kept = dataOf(tree)
   const { deduplication: _, ...options } = jobOptions(tree)
   return {
     name: data.resource,

@@ -1,10 +1,16 @@
 import { type Job, type Queue, UnrecoverableError } from 'bullmq'
 import { errors } from '../../errors.ts'
 import { childFailed, type Failure } from '../errors.ts'
-import type { Progress, TaskData, TaskRecord, TaskState } from '../types.ts'
+import type { Progress, TaskData, TaskKeep, TaskRecord, TaskState } from '../types.ts'
+
+/** How a task is kept once it has ended, where that is not as of every other one. */
+export interface KeepWishes extends TaskKeep {
+  print?: string
+  keyFor?: number
+}
 
 /** The data of a task as a job has it: its name is the job's, and what is not there takes no place. */
-export type JobData = Omit<TaskData, 'resource' | 'user'> & { user?: string }
+export type JobData = Omit<TaskData, 'resource' | 'user'> & { user?: string; wishes?: KeepWishes }
 export type TaskJob = Job<JobData>
 export type TaskQueue = Queue<JobData>
 
@@ -13,7 +19,8 @@ export function toJobData({ resource: _, user, ...data }: TaskData): JobData {
 }
 
 export function readJobData({ name, data }: TaskJob): TaskData {
-  return { ...data, user: data.user ?? null, resource: name }
+  const { wishes: _, ...rest } = data
+  return { ...rest, user: data.user ?? null, resource: name }
 }
 
 /** Our states by BullMQ's; one that was cancelled has failed there. */
@@ -43,6 +50,7 @@ export function toRecord(job: TaskJob, state: string): TaskRecord {
     // BullMQ counts the cancelling of one that has never run.
     attempts_made: job.processedOn ? job.attemptsMade : 0,
     enqueued_at: toIso(job.timestamp),
+    due_at: toIso(job.timestamp + (job.opts.delay ?? 0)),
     started_at: job.processedOn ? toIso(job.processedOn) : null,
     finished_at: job.finishedOn ? toIso(job.finishedOn) : null,
   }
@@ -52,16 +60,19 @@ function toIso(milliseconds: number): string {
   return new Date(milliseconds).toISOString()
 }
 
-/** How BullMQ is told of a failure; `final`: whatever tries are left. */
-export function toThrow({ code, message }: Failure, { final }: { final: boolean }): Error {
+/** How BullMQ is told of a failure; `final`: whatever tries are left; `cause`: which may say when the next one is. */
+export function toThrow(
+  { code, message }: Failure,
+  { final, cause }: { final: boolean; cause?: unknown },
+): Error {
   const text = JSON.stringify({ code, message })
-  const error = final ? new UnrecoverableError(text) : new Error(text)
+  const error = final ? new UnrecoverableError(text) : new Error(text, { cause })
   // BullMQ would keep it. It is in the log of the worker.
   error.stack = ''
   return error
 }
 
-function readFailure(text = ''): Failure {
+export function readFailure(text = ''): Failure {
   if (text.startsWith('{')) return JSON.parse(text)
   const child = /^child .*:([^:]+) failed$/.exec(text)?.[1]
   if (child) return childFailed(child)

@@ -11,6 +11,8 @@ export class JobRun implements Run {
   outcome: Promise<unknown> | undefined
   /** Why it is aborted. */
   ending?: 'cancelled' | 'handed back'
+  /** What it comes to is settled, and on its way to Redis: nothing changes it any more. */
+  isDecided = false
   #job: TaskJob
   #token: string
   #since = performance.now()

@@ -2,6 +2,7 @@ import { errors } from '../../errors.ts'
 import type { TaskTree } from '../types.ts'
 import type { Line } from './connection.ts'
 import { queuesOf, toFlow } from './jobs.ts'
+import type { KeptTasks } from './kept.ts'
 import type { Queues } from './queues.ts'
 
 // So often somebody else may add one of the same tasks in the very moment.
@@ -14,16 +15,18 @@ const TRIES = 10
 export class Trees {
   readonly #line: Line
   readonly #queues: Queues
+  readonly #kept: KeptTasks
   readonly #prefix: string
   #last: Promise<unknown> = Promise.resolve()
 
-  constructor(line: Line, queues: Queues, prefix: string) {
+  constructor(line: Line, queues: Queues, kept: KeptTasks, prefix: string) {
     this.#line = line
     this.#queues = queues
+    this.#kept = kept
     this.#prefix = prefix
   }
 
-  /** @throws {PlinthError} TASK_EXISTS, TASKS_UNAVAILABLE */
+  /** @throws {PlinthError} TASK_EXISTS, TASK_KEY_REUSED, TASKS_UNAVAILABLE */
   async add(tree: TaskTree): Promise<void> {
     const added = this.#last.then(() => this.#line.use(() => this.#add(tree)))
     this.#last = added.catch(() => {})
@@ -50,12 +53,18 @@ export class Trees {
     const tasks = tasksOf(tree)
     const keys = tasks.map(({ queue, id }) => `${this.#prefix}:${queue}:${id}`)
     await client.watch(...keys)
-    const found = await Promise.all(keys.map((key) => client.exists(key)))
-    const there = tasks[found.indexOf(1)]
+    const found = await Promise.all(
+      tasks.map(async ({ id }, index) => {
+        const exists = await client.exists(keys[index] as string, this.#kept.key(id))
+        return exists > 0
+      }),
+    )
+    const there = tasks[found.indexOf(true)]
     if (!there) return true
     await client.unwatch()
-    if (there === tree) return false
-    throw errors.TASK_EXISTS(there.id)
+    if (there !== tree) throw errors.TASK_EXISTS(there.id)
+    if (tree.options.print !== undefined) await this.#kept.isThere(tree)
+    return false
   }
 }
 

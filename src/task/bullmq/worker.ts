@@ -1,16 +1,25 @@
 import { setImmediate } from 'node:timers/promises'
-import { WaitingChildrenError, WaitingError, Worker } from 'bullmq'
+import {
+  RateLimitError,
+  UnrecoverableError,
+  WaitingChildrenError,
+  WaitingError,
+  Worker,
+} from 'bullmq'
 import type { Redis } from 'ioredis'
 import { errors } from '../../errors.ts'
-import { failureOf, TaskFinal, TaskRetry } from '../errors.ts'
+import { type Failure, failureOf, TaskAgain, TaskFinal, TaskRetry } from '../errors.ts'
 import type { TaskLog, WorkOptions } from '../types.ts'
 import { settles } from '../within.ts'
-import { cancelledError } from './cancel.ts'
+import { cancelledError, confirmCancel } from './cancel.ts'
 import { disconnectForGood, type Model } from './connection.ts'
 import { holdJob } from './hold.ts'
+import { waitBefore } from './jobs.ts'
 import type { keepOptions } from './keep.ts'
-import { type JobData, type TaskJob, toThrow } from './record.ts'
+import type { KeptTasks } from './kept.ts'
+import { type JobData, readFailure, type TaskJob, toRecord, toThrow } from './record.ts'
 import { JobRun } from './run.ts'
+import { StartWindow } from './start-window.ts'
 
 export interface WorkerSettings extends ReturnType<typeof keepOptions> {
   connection: Model
@@ -23,6 +32,7 @@ export interface WorkerSettings extends ReturnType<typeof keepOptions> {
   maxCrashes: number
   /** Those that run in this process although several have died that ran them, if any: one at most. */
   suspects: Set<JobRun>
+  kept: KeptTasks
   log: TaskLog
   onError: (error: unknown) => void
 }
@@ -45,40 +55,53 @@ const ON_THE_WAY = 5000
 export class QueueWorker {
   readonly #worker: Worker<JobData>
   readonly #perform: WorkOptions['perform']
-  readonly #own: Pick<WorkerSettings, 'maxCrashes' | 'suspects' | 'log' | 'onError'>
+  readonly #own: Pick<WorkerSettings, 'maxCrashes' | 'suspects' | 'kept' | 'log' | 'onError'>
   readonly #lockDuration: number
   readonly #connection: Redis
   readonly #blocking: Redis
   readonly #running = new Map<string, JobRun>()
   readonly #cancelled = new Set<string>()
+  readonly #window: StartWindow | undefined
   #stopping = false
   #idle: PromiseWithResolvers<void> | undefined
 
   constructor(queue: string, options: WorkOptions, settings: WorkerSettings) {
     const limiter = options.limits?.[queue]
-    const { maxCrashes, suspects, log, onError, ...bullmq } = settings
+    const { maxCrashes, suspects, kept, log, onError, ...bullmq } = settings
     this.#perform = options.perform
-    this.#own = { maxCrashes, suspects, log, onError }
+    this.#own = { maxCrashes, suspects, kept, log, onError }
     this.#lockDuration = bullmq.lockDuration
     this.#connection = bullmq.connection
-    const work = (job: TaskJob, token?: string) => this.#run(job, token as string)
+    const work = (job: TaskJob, token?: string) => this.#start(job, token as string)
     const all = {
       ...bullmq,
       concurrency: options.concurrency,
       maxStalledCount: MAX_STALLED,
       runRetryDelay: 1000,
+      settings: { backoffStrategy: waitBefore },
+      // It looks only so at how long it is told to wait; most that would be too many it does not even take.
       ...(limiter && { limiter }),
     }
     const { made, copy } = bullmq.connection.copyFor(() => new Worker<JobData>(queue, work, all))
     this.#worker = made
     this.#blocking = copy
     this.#worker.on('error', onError)
+    // BullMQ lets one fail by itself that waited for another which has failed.
+    this.#worker.on('failed', (job) => {
+      if (!job?.data.wishes || !job.deferredFailure) return
+      this.#keep(job, 'failed', null, readFailure(job.failedReason)).catch(onError)
+    })
+    this.#window = limiter && new StartWindow(this.#connection, made.toKey('starts'), limiter)
   }
 
   /** Somebody has cancelled a task of this queue: perhaps one that runs here. */
   cancel(id: string): void {
     const run = this.#running.get(id)
+    // Too late: what it has come to is on its way.
+    if (run?.isDecided) return
     run?.end('cancelled')
+    if (run?.ending === 'cancelled')
+      confirmCancel(this.#connection, this.#worker.toKey(id)).catch(this.#own.onError)
     if (run) return
     this.#cancelled.add(id)
     setTimeout(() => this.#cancelled.delete(id), ON_THE_WAY).unref()
@@ -114,6 +137,48 @@ export class QueueWorker {
   async #settled(): Promise<boolean> {
     await setImmediate()
     return await settles(this.#connection.ping(), PATIENCE)
+  }
+
+  #start(job: TaskJob, token: string): Promise<unknown> {
+    // Most need nothing else.
+    if (!this.#window && !job.data.wishes) return this.#run(job, token)
+    const run = () => this.#run(job, token)
+    const start = this.#window ? () => this.#startInWindow(job, run) : run
+    return job.data.wishes ? this.#runKept(job, start) : start()
+  }
+
+  /** @throws {RateLimitError} where it has to wait for its turn */
+  async #startInWindow(job: TaskJob, run: () => Promise<unknown>): Promise<unknown> {
+    // What is cancelled, or runs here already, starts nothing.
+    const wait =
+      job.data.cancelled || this.#running.has(job.id as string) ? 0 : await this.#window?.start()
+    if (!wait) return await run()
+    await this.#worker.rateLimit(wait)
+    throw new RateLimitError()
+  }
+
+  /** As `run` does; what it comes to is kept as the task wishes. */
+  async #runKept(job: TaskJob, run: () => Promise<unknown>): Promise<unknown> {
+    try {
+      const result = await run()
+      await this.#keep(job, 'succeeded', result ?? null, null)
+      return result
+    } catch (error) {
+      if (isEnd(job, error)) await this.#keep(job, 'failed', null, readFailure(error.message))
+      throw error
+    }
+  }
+
+  async #keep(
+    job: TaskJob,
+    kind: 'succeeded' | 'failed',
+    result: unknown,
+    failure: Failure | null,
+  ): Promise<void> {
+    const record = toRecord(job, 'active')
+    const cancelled = failure?.code === errors.TASK_CANCELLED.code
+    const end = { state: cancelled ? ('cancelled' as const) : kind, result, failure }
+    await this.#own.kept.store(job, { ...record, attempts_made: job.attemptsMade + 1 }, end)
   }
 
   async #run(job: TaskJob, token: string): Promise<unknown> {
@@ -171,6 +236,7 @@ export class QueueWorker {
       const result = await this.#perform(run)
       await this.#hold(run)
       if (run.isGivenBack || run.ending === 'cancelled') throw run.ending
+      run.isDecided = true
       return result
     } catch (error) {
       if (error instanceof WaitingError) throw error
@@ -217,7 +283,9 @@ export class QueueWorker {
     if (run.ending === 'cancelled') return cancelledError(run.job.id as string)
     if (run.ending === 'handed back') return await this.#giveBack(run)
     if (error instanceof TaskRetry) return await this.#giveBack(run, error.delay)
-    return toThrow(failureOf(error), { final: error instanceof TaskFinal })
+    run.isDecided = true
+    const cause = error instanceof TaskAgain ? error : undefined
+    return toThrow(failureOf(error), { final: error instanceof TaskFinal, cause })
   }
 
   async #giveBack(run: JobRun, delay = 0): Promise<Error> {
@@ -246,4 +314,14 @@ export class QueueWorker {
     const found = await this.#worker.getBackend().getJobData(id)
     return found !== undefined && JSON.parse(found.data).cancelled === true
   }
+}
+
+/** Whether no other try follows on `error`. */
+function isEnd(job: TaskJob, error: unknown): error is Error {
+  if (error instanceof UnrecoverableError) return true
+  const goesOn =
+    error instanceof WaitingError ||
+    error instanceof WaitingChildrenError ||
+    error instanceof RateLimitError
+  return !goesOn && job.attemptsMade + 1 >= (job.opts.attempts || 1)
 }

@@ -8,9 +8,8 @@ export class MemoryQueue {
   /** By priority, 0 for those without, which are first; in the order in which they came. */
   readonly #waiting = new Map<number, Set<MemoryTask>>()
   readonly #start: (task: MemoryTask, crew: Crew) => void
-  /** How many have started since the limit was reached last. */
-  #started = 0
-  #limitEnds = 0
+  /** When the last ones started, where there is a limit: the first one first. */
+  readonly #starts: number[] = []
   #timer: NodeJS.Timeout | undefined
   #looking: NodeJS.Immediate | undefined
 
@@ -77,17 +76,17 @@ export class MemoryQueue {
   #mayStart({ record }: MemoryTask, { options }: Crew): boolean {
     const limit = options.limits?.[record.queue]
     if (!limit) return true
-    const left = this.#limitEnds - Date.now()
-    if (left <= 0) {
-      this.#limitEnds = Date.now() + limit.duration
-      this.#started = 0
+    const now = performance.now()
+    while (this.#starts.length >= limit.max) {
+      const left = (this.#starts[0] as number) + limit.duration - now
+      if (left > 0) {
+        clearTimeout(this.#timer)
+        this.#timer = setTimeout(() => this.look(), left)
+        return false
+      }
+      this.#starts.shift()
     }
-    if (this.#started < limit.max) {
-      this.#started++
-      return true
-    }
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => this.look(), left)
-    return false
+    this.#starts.push(now)
+    return true
   }
 }

@@ -37,6 +37,7 @@ export class MemoryTask {
       attempts: options.attempts,
       attempts_made: 0,
       enqueued_at: new Date().toISOString(),
+      due_at: new Date(Date.now() + options.delay).toISOString(),
       started_at: null,
       finished_at: null,
     }
@@ -98,7 +99,7 @@ export class MemoryRun implements Run {
   }
 
   get due(): number {
-    return this.#task.due || Date.parse(this.#task.record.enqueued_at)
+    return Date.parse(this.#task.record.due_at)
   }
 
   get attempts(): number {
