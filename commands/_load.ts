@@ -45,12 +45,13 @@ export function readHeader(text: string): Header {
 
 /** What can be asked for without knowing anything: it has no parameters that have to be there, and changes nothing. */
 export async function safeRequests({ registry }: FastifyInstance): Promise<Wanted[]> {
-  const { isStreamSchema } = await import('../src/resource/stream.ts')
+  const { isEventSchema, isStreamSchema } = await import('../src/resource/stream.ts')
   return Array.from(registry.listings()).flatMap(({ name, path, exposed, module, entry }) => {
     const { method = 'GET' } = entry.resource.definition
     const { required = [] } = entry.resource.request as { required?: readonly string[] }
     const isSafe = exposed && module.runsHere && method === 'GET' && required.length === 0
-    if (!isSafe || /[:*]/.test(path)) return []
+    // Events have no end.
+    if (!isSafe || isEventSchema(entry.resource.response) || /[:*]/.test(path)) return []
     return [{ path, ...(!isStreamSchema(entry.resource.response) && { resource: name }) }]
   })
 }

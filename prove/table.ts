@@ -11,6 +11,7 @@ export const proofs: Readonly<Record<string, () => Promise<{ proof: Proof }>>> =
   schedule: () => import('./schedule.ts'),
   rollout: () => import('./rollout.ts'),
   faults: () => import('./faults.ts'),
+  files: () => import('./files.ts'),
   client: () => import('./client.ts'),
   image: () => import('./image.ts'),
 }

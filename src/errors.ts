@@ -175,6 +175,11 @@ export const errors = {
     415,
     'The content encoding %s is not read here; send the body in one that Accept-Encoding of this answer names',
   ),
+  RANGE_NOT_SATISFIABLE: defineError<[range: string, size: number]>(
+    'RANGE_NOT_SATISFIABLE',
+    416,
+    'The range %s has nothing of the %s bytes that there are; ask for one that begins before their end, or for all',
+  ),
   EXPECTATION_FAILED: defineError<[got: string]>(
     'EXPECTATION_FAILED',
     417,
@@ -236,6 +241,11 @@ export const errors = {
     'TASKS_UNAVAILABLE',
     503,
     'No task can be added or looked up right now: %s',
+  ),
+  STORAGE_FULL: defineError(
+    'STORAGE_FULL',
+    507,
+    'There is no room left for this file right now; nothing of it was kept, try again later',
   ),
   TASK_CANCELLED: defineError<[id: string]>(
     'TASK_CANCELLED',

@@ -5,6 +5,7 @@ export { auditResources } from './crud/audit-resources.ts'
 export { logChanges } from './crud/change-log.ts'
 export { defineList, type PageSchema } from './crud/list.ts'
 export { modelResources } from './crud/model-resources.ts'
+export { type RowsOptions, rows } from './crud/rows.ts'
 export { defineScope } from './crud/scope.ts'
 export { currentTransaction } from './database/current-transaction.ts'
 export { insertMissing } from './database/insert.ts'
@@ -74,15 +75,24 @@ export {
   type LoadUser,
   type User,
 } from './resource/context.ts'
+export { type DownloadOptions, download } from './resource/download.ts'
 export type { EnqueueManyOptions, Task, TaskFlow } from './resource/enqueue.ts'
 export type { Authorize } from './resource/execute.ts'
 export { defineModule } from './resource/module.ts'
 export { defineResource, type Resource } from './resource/resource.ts'
 export type { Call, StepMessage } from './resource/steps.ts'
-export { type ByteAnswer, file, stream } from './resource/stream.ts'
+export { type ByteAnswer, events, file, type ServerEvent, stream } from './resource/stream.ts'
 export { chain, group } from './resource/task-plan.ts'
 export { fail, type RetryOptions, retry } from './resource/task-verdict.ts'
 export { type App, createApp } from './service.ts'
-export { type FileValue, type OpenedFile, openFile, type Upload } from './upstream/body.ts'
+export {
+  DiskFile,
+  type FileValue,
+  fileAt,
+  type OpenedFile,
+  openFile,
+  saveFile,
+  type Upload,
+} from './upstream/body.ts'
 export type { UpstreamAnswer } from './upstream/exchange.ts'
 export { type UpstreamDetails, UpstreamError } from './upstream/upstream-error.ts'

@@ -190,7 +190,12 @@ async function select(source: PageSource, { key, values, build }: Statement): Pr
   return (await built(source, build, values).execute()) as Row[]
 }
 
-function built(query: AnyQuery, build: Build, values: readonly unknown[]): AnyQuery & Compilable {
+/** What `build` makes of the rows of `query`, to be run where that would run. */
+export function built(
+  query: AnyQuery,
+  build: Build,
+  values: readonly unknown[],
+): AnyQuery & Compilable {
   if (isPlain(query.toOperationNode() as SelectQueryNode)) return build(query, values)
   const rows = expressionBuilder<Record<string, Record<string, unknown>>>()
     .selectFrom(unsorted(query).as('rows'))

@@ -45,6 +45,7 @@ export function createErrorHandler(envelope: Envelope) {
     // Not removed: without it some errors may be kept as well (RFC 9110, 15.1).
     if (reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
     if (isHttpError(error, reply.server) && error.headers) reply.headers(error.headers)
+    if (told.code === errors.RANGE_NOT_SATISFIABLE.code) tellSize(told, reply)
     if (told.code === errors.UNSUPPORTED_ENCODING.code && !reply.hasHeader('accept-encoding'))
       reply.header('accept-encoding', 'identity')
     if (CLOSING.includes(told.statusCode)) reply.header('connection', 'close')
@@ -69,6 +70,12 @@ export function createErrorHandler(envelope: Envelope) {
     else send(wording ? wording.tell(told) : told)
     return reply
   }
+}
+
+/** RFC 9110, 15.5.17. */
+function tellSize({ data }: PlinthError, reply: FastifyReply): void {
+  const { size } = (data ?? {}) as { size?: number }
+  if (size !== undefined) reply.header('content-range', `bytes */${size}`)
 }
 
 /** The words of the language that the client asks for; undefined: those that the error has. */

@@ -1,5 +1,6 @@
 import type { ValidateFunction } from 'ajv/dist/2019.js'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import type { TSchema } from 'typebox'
 import { errors } from '../errors.ts'
 import type { Access } from '../resource/access.ts'
 import type { CacheMode } from '../resource/cache-policy.ts'
@@ -15,13 +16,15 @@ import {
   compileSerializerLater,
   liftDefinitions,
 } from '../resource/serialize.ts'
-import { isAsyncIterable, isStream } from '../resource/stream.ts'
+import { isAsyncIterable, isEventSchema, isStream } from '../resource/stream.ts'
 import { compileExact, compileLater } from '../resource/validate.ts'
 import { ASYNC, allowsTasks, problemOfTask, taskOptionsOf } from './as-task.ts'
 import { assertReadableUrl, createBodyCheck } from './body.ts'
 import { asJson, type Envelope, NO_CONTENT, successStatusOf, toSend } from './envelope.ts'
+import { createEventWriter } from './event-stream.ts'
 import { evaluatePreconditions } from './precondition.ts'
 import { compileText } from './read-text.ts'
+import { keepingFiles } from './received-files.ts'
 import {
   createMerge,
   hasBody,
@@ -30,6 +33,7 @@ import {
   warnOfLongParameters,
 } from './request.ts'
 import { contextOf, setDeadline } from './request-context.ts'
+import { sendStream } from './send-stream.ts'
 import { checkUpload, type UploadForm, uploadOf } from './upload.ts'
 
 declare module 'fastify' {
@@ -80,7 +84,8 @@ export function createRoute(
   // Where it is registered it has set that of all routes.
   const own = definition.timeout ?? (app.hasPlugin('deadline') ? undefined : timeout)
   const deadline = definition.timeout ?? timeout
-  const upload = uploadOf(name, resource, parts)
+  const upload = uploadOf(name, resource, parts, app.initialConfig.bodyLimit)
+  const handler = createHandler(name, resource, createMerge(parts), { ...settings, async })
   const checkBody = upload
     ? checkUpload
     : hasBody(resource) && createBodyCheck(name, parts.body, definition.consumes !== undefined)
@@ -95,9 +100,9 @@ export function createRoute(
     schema: createRouteSchema(resource, compiled.response, parts, settings),
     ...compilersFor(app.responses.strict, upload),
     ...(own !== undefined && { onRequest: setDeadline(own) }),
-    ...(upload && { bodyLimit: (app.initialConfig.bodyLimit ?? BODY_LIMIT) + upload.most }),
+    ...(upload && { bodyLimit: upload.most }),
     ...(checkBody && { preValidation: checkBody }),
-    handler: createHandler(name, resource, createMerge(parts), { ...settings, async }),
+    handler: upload ? keepingFiles(handler) : handler,
   }
 }
 
@@ -109,6 +114,7 @@ function createRouteSchema(
 ) {
   const { security = settings.security } = definition
   const status = successStatusOf(envelope, definition)
+  const isData = !isEventSchema(response as TSchema)
   return {
     operationId,
     summary: definition.summary,
@@ -121,7 +127,7 @@ function createRouteSchema(
       [status]:
         status === NO_CONTENT
           ? { type: 'null' }
-          : liftDefinitions(envelope.successSchema(response)),
+          : liftDefinitions(isData ? envelope.successSchema(response) : response),
     },
   }
 }
@@ -155,19 +161,17 @@ function compilePart(schema: JsonSchema, httpPart: string | undefined) {
   return httpPart === 'body' ? compileExact(bounded) : compileText(bounded)
 }
 
-/** What it returns is sent. */
-type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown
-
 function createHandler(
   name: string,
   resource: AnyDefined,
   merge: (request: FastifyRequest) => unknown,
   { app, envelope, async, access, hooked }: RouteSettings,
-): Handler {
+): (request: FastifyRequest) => unknown {
   const { etag, lastModified } = resource.definition
   const status = successStatusOf(envelope, resource.definition)
   const isConditional = etag !== undefined || lastModified !== undefined
   const { responses } = app
+  const writeEvents = createEventWriter(name, resource, { app, envelope })
   let answered = 0
   const answer: Answer<unknown> = {
     text: (json, { context }) => {
@@ -184,8 +188,9 @@ function createHandler(
       // A `Response` has a status of its own, `perform` may have set another.
       if (isStream(value)) {
         if (reply.statusCode === 200) reply.code(status)
-        return value
+        return sendStream(value, resource, request, reply)
       }
+      if (writeEvents && isAsyncIterable(value)) return writeEvents(value as never, context)
       // Always: only for this status is there a serializer, which leaves out what the schema does not list.
       reply.code(status)
       if (status === NO_CONTENT) return reply.send()
@@ -193,6 +198,7 @@ function createHandler(
     },
     check(value, { context }) {
       if (isStream(value) || isSent(ofRequest(context).reply)) return value
+      if (writeEvents && isAsyncIterable(value)) return value
       if (responses.strict || value == null || isAsyncIterable(value) || answered++ % LOOK === 0)
         responses.check(resource, name, value)
       return value
@@ -233,9 +239,6 @@ function ofRequest(context: Context): { request: FastifyRequest; reply: FastifyR
 }
 
 const isSent = (reply: FastifyReply): boolean => reply.sent || reply.raw.headersSent
-
-/** Fastify's own. */
-const BODY_LIMIT = 1_048_576
 
 /** Where it is not strict, the first response and each so-manieth is looked at: to look at each would slow them down. */
 const LOOK = 100

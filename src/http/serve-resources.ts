@@ -114,7 +114,7 @@ export function serveResources(app: FastifyInstance, options: ResourcesOptions):
       // In a context of its own: no other route reads what it reads.
       else
         scope.register(async function serveUpload(own) {
-          readUploads(own, upload)
+          await readUploads(own, upload)
           addRoute(own, operationId, route)
         })
     }

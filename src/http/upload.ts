@@ -2,22 +2,20 @@ import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyRequest, preValidationHookHandler } from 'fastify'
 import { errors } from '../errors.ts'
 import type { AnyDefined } from '../resource/contract.ts'
+import { problemOfType } from '../resource/file-type.ts'
 import type { JsonSchema } from '../resource/schema.ts'
 import { hasFiles } from '../resource/stream.ts'
 import type { Upload } from '../upstream/body.ts'
 import { problemOfEncoding } from './body.ts'
+import { checkBytes, createFormReader, type FileRule, type FormRules } from './form-reader.ts'
 import { isObject, type RequestParts } from './request.ts'
 
 /** How a request with files comes over HTTP. */
-export interface UploadForm {
-  /** `file`: it is the body itself, read as it comes; `multipart`: it is a part of a form, which is read as a whole. */
+export interface UploadForm extends FormRules {
+  /** `file`: it is the body itself, read as it comes; `multipart`: it is a part of a form, whose files are on the disk before it is performed. */
   readonly form: 'file' | 'multipart'
   /** The property that the body is, where it is one. */
   readonly property: string
-  /** How many bytes files may have, by the properties that say it. */
-  readonly limits: ReadonlyMap<string, number>
-  /** How many all of these may have together. */
-  readonly most: number
 }
 
 declare module 'fastify' {
@@ -27,34 +25,56 @@ declare module 'fastify' {
   }
 }
 
+/** Fastify's own. */
+const BODY_LIMIT = 1_048_576
+
 /**
  * @param body what of a request is neither in its path nor in its query
+ * @param bodyLimit bytes that a request without files may have
  * @returns undefined where there is no file in it
  */
-export function uploadFormOf(body: JsonSchema = {}): UploadForm | undefined {
+export function uploadFormOf(
+  body: JsonSchema = {},
+  bodyLimit = BODY_LIMIT,
+  settings: AnyDefined['definition']['upload'] = {},
+): UploadForm | undefined {
   const { properties = {} } = body
   const [property = '', other] = Object.keys(properties)
   if (!hasFiles(body)) return undefined
   const isAlone = other === undefined && properties[property]?.file === true
-  const limits = new Map<string, number>()
-  let most = 0
-  for (const [name, { items, maxItems = 1, ...one }] of Object.entries(properties)) {
-    const { maxBytes } = (items ?? one) as { maxBytes?: number }
-    if (maxBytes === undefined) continue
-    limits.set(name, maxBytes)
-    most += maxBytes * (items ? (maxItems as number) : 1)
+  const files = new Map<string, FileRule>()
+  let most = bodyLimit
+  for (const [name, { items, maxItems, ...one }] of Object.entries(properties)) {
+    const { file, maxBytes, types } = (items ?? one) as { file?: true } & FileRule
+    if (!file) continue
+    files.set(name, { maxBytes, types, most: items ? ((maxItems ?? MANY) as number) : 1 })
+    most += (maxBytes ?? 0) * (items ? ((maxItems ?? 1) as number) : 1)
   }
-  return { form: isAlone ? 'file' : 'multipart', property, limits, most }
+  return {
+    form: isAlone ? 'file' : 'multipart',
+    ...{ property, files, texts: bodyLimit },
+    most: settings.maxBytes ?? most,
+    folder: settings.folder,
+  }
 }
+
+/** How many files a list may have that does not say it. */
+const MANY = 1000
 
 /** As {@link uploadFormOf}. @throws {PlinthError} RESOURCE_INVALID where such a request cannot be */
 export function uploadOf(
   name: string,
-  { request }: AnyDefined,
+  { request, definition }: AnyDefined,
   { body, ...others }: RequestParts,
+  bodyLimit: number | undefined,
 ): UploadForm | undefined {
-  if (!hasFiles(request as JsonSchema)) return undefined
-  const refuse = (problem: string) => errors.RESOURCE_INVALID(name, `it takes a file, ${problem}`)
+  const invalid = (problem: string) => errors.RESOURCE_INVALID(name, problem)
+  const { upload: settings } = definition
+  if (!hasFiles(request as JsonSchema)) {
+    if (settings) throw invalid('it has upload, and no file() in its request')
+    return undefined
+  }
+  const refuse = (problem: string) => invalid(`it takes a file, ${problem}`)
   if (Object.values(others).some(hasFiles)) throw refuse('which a path or query cannot hold')
   if (!body?.properties) throw refuse('and is no object')
   for (const [property, one] of Object.entries(body.properties)) {
@@ -64,34 +84,55 @@ export function uploadOf(
     if (isObject(one, body))
       throw refuse(`and ${property} is an object, which a form cannot hold; list its properties`)
   }
-  const upload = uploadFormOf(body)
-  for (const [property, limit] of upload?.limits ?? [])
-    if (!Number.isSafeInteger(limit) || limit < 1)
-      throw refuse(`and maxBytes of ${property} is ${limit}; expected an integer from 1`)
+  const upload = uploadFormOf(body, bodyLimit, settings)
+  const assertLimit = (what: string, limit: number | undefined) => {
+    if (limit !== undefined && (!Number.isSafeInteger(limit) || limit < 1))
+      throw refuse(`and ${what} is ${limit}; expected an integer from 1`)
+  }
+  for (const [property, { maxBytes }] of upload?.files ?? [])
+    assertLimit(`maxBytes of ${property}`, maxBytes)
+  assertLimit('upload.maxBytes', settings?.maxBytes)
   return upload
 }
 
-/** Has the routes of `scope`, which is theirs alone, take uploads and nothing else. */
-export function readUploads(scope: FastifyInstance, { form, property, limits }: UploadForm): void {
+/**
+ * Has the routes of `scope`, which is theirs alone, take uploads and nothing else.
+ *
+ * @throws {PlinthError} PACKAGE_MISSING
+ */
+export async function readUploads(scope: FastifyInstance, upload: UploadForm): Promise<void> {
+  const { form, property, files, most } = upload
+  const readForm = await createFormReader(upload)
   scope.removeAllContentTypeParsers()
-  scope.addContentTypeParser<Buffer>(
+  scope.addContentTypeParser(
     'multipart/form-data',
-    { parseAs: 'buffer' },
-    async (request: FastifyRequest, body: Buffer) => {
-      const parts = await readForm(request, body)
-      for (const [name, limit] of limits)
-        for (const one of [parts[name]].flat())
-          if (one instanceof File && one.size > limit) throw errors.PAYLOAD_TOO_LARGE(limit)
-      return parts
+    async (request: FastifyRequest, payload: Readable) => {
+      const problem = problemOfEncoding(request) ?? problemOfLength(request, most)
+      if (problem) throw problem
+      return await readForm(request, payload)
     },
   )
   if (form === 'multipart') return
+  const { maxBytes = most, types } = files.get(property) as FileRule
+  const limit = Math.min(maxBytes, most)
   scope.addContentTypeParser('*', (request, payload, done) => {
-    const limit = limits.get(property) ?? request.routeOptions.bodyLimit
-    const file = receive(request, payload, limit)
-    if (file.size !== undefined && file.size > limit) done(errors.PAYLOAD_TOO_LARGE(limit))
-    else done(null, { [property]: file })
+    const { 'content-type': type = 'application/octet-stream' } = request.headers
+    const refuse = (message: string) => {
+      const { resource = 'this route' } = request.routeOptions.config
+      return errors.INVALID_REQUEST.with({ errors: [{ path: `/${property}`, message }] }, resource)
+    }
+    const problem = problemOfType(types, type)
+    const refused = problem ? refuse(problem) : problemOfLength(request, limit)
+    const rule = { maxBytes: limit, types, type, refuse }
+    if (refused) done(refused)
+    else done(null, { [property]: receive(request, checkBytes(chunksOf(payload), rule), type) })
   })
+}
+
+function problemOfLength({ headers }: FastifyRequest, limit: number): Error | undefined {
+  return Number(headers['content-length'] ?? 0) > limit
+    ? errors.PAYLOAD_TOO_LARGE(limit)
+    : undefined
 }
 
 /** Nothing at all is an upload without any file, which validation takes or not. */
@@ -100,48 +141,16 @@ export const checkUpload: preValidationHookHandler = (request, _reply, done) => 
   done(problemOfEncoding(request))
 }
 
-/** @throws {PlinthError} BAD_REQUEST, UNSUPPORTED_ENCODING */
-async function readForm(
-  request: FastifyRequest,
-  body: Buffer,
-): Promise<Record<string, string | File | (string | File)[]>> {
-  const encoded = problemOfEncoding(request)
-  if (encoded) throw encoded
-  const parts = new Map<string, (string | File)[]>()
-  try {
-    const headers = { 'content-type': String(request.headers['content-type']) }
-    for (const [name, value] of await new Response(body, { headers }).formData()) {
-      const known = parts.get(name)
-      if (known) known.push(value)
-      else parts.set(name, [value])
-    }
-  } catch (cause) {
-    throw errors.BAD_REQUEST.with({ cause }, NO_FORM)
-  }
-  const entries = Array.from(parts, ([name, [first, ...more]]) => [
-    name,
-    more.length > 0 ? [first, ...more] : first,
-  ])
-  return Object.fromEntries(entries)
-}
-
-const NO_FORM = 'the form is not complete, or not divided by the boundary of its Content-Type'
-
-/** The body as a file, which breaks where it is longer than `limit` bytes. */
-function receive({ headers }: FastifyRequest, payload: Readable, limit: number): Upload {
-  const stream = Readable.from(chunksOf(payload, limit), { objectMode: false })
+/** The body as a file. */
+function receive({ headers }: FastifyRequest, chunks: AsyncIterable<Buffer>, type: string): Upload {
+  const stream = Readable.from(chunks, { objectMode: false })
   // It breaks with its client, whoever has stopped to listen by then.
   stream.on('error', () => {})
-  const { 'content-type': type = 'application/octet-stream', 'content-length': length } = headers
+  const { 'content-length': length } = headers
   return { stream, type, ...(length !== undefined && { size: Number(length) }) }
 }
 
-/** Who stops to read leaves the connection alone, which the answer needs. @throws {PlinthError} PAYLOAD_TOO_LARGE */
-async function* chunksOf(payload: Readable, limit: number): AsyncGenerator<Buffer> {
-  let size = 0
-  for await (const chunk of payload.iterator({ destroyOnReturn: false })) {
-    size += chunk.length
-    if (size > limit) throw errors.PAYLOAD_TOO_LARGE(limit)
-    yield chunk
-  }
+/** Who stops to read leaves the connection alone, which the answer needs. */
+function chunksOf(payload: Readable): AsyncIterable<Buffer> {
+  return payload.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>
 }

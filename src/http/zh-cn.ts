@@ -23,6 +23,8 @@ const messages: Record<keyof typeof errors, string> = {
   UNSUPPORTED_MEDIA_TYPE: '此处不支持内容类型 %s，请发送 application/json',
   UNSUPPORTED_ENCODING:
     '此处不支持内容编码 %s，请使用本响应的 Accept-Encoding 中列出的编码发送请求体',
+  RANGE_NOT_SATISFIABLE:
+    '范围 %s 不在现有的 %s 字节之内；请请求在其结尾之前开始的范围，或请求全部内容',
   EXPECTATION_FAILED: '无法满足期望 %s；请不要发送 Expect，或发送 100-continue',
   TOO_MANY_REQUESTS: '请求过于频繁，请在 Retry-After 所示的时间之后重试',
   HEADERS_TOO_LARGE: '请求行和请求头过大，请缩短 URL、请求头或 Cookie',
@@ -36,6 +38,7 @@ const messages: Record<keyof typeof errors, string> = {
   DATABASE_BUSY: '在 %s 毫秒内没有空闲的数据库连接，请稍后重试',
   CACHE_UNAVAILABLE: 'Redis 暂时不可用：%s',
   TASKS_UNAVAILABLE: '暂时无法添加或查询任务：%s',
+  STORAGE_FULL: '目前没有存放此文件的空间；未保留其任何内容，请稍后重试',
   TASK_CANCELLED: '任务 %s 在完成之前已被取消',
   TASK_EXISTS: '未添加任何任务：其他任务要等待的任务 %s 已存在。请换一个键，或不使用键',
   TASK_KEY_REUSED: '未添加任务 %s：%s 使用了相同的键，但输入不同。请换一个键，或使用相同的输入',
@@ -193,6 +196,13 @@ const phrases: Language['phrases'] = {
     '不属于此排序和筛选条件下的任何一页；请去掉它重新开始',
   'breaks the rule %s': '违反规则 %s',
   '%s: at most %s in %s s': '%s：最多 %s 次，每 %s 秒',
+  'must be a file': '必须是文件',
+  'is more than the %s that there may be': '超过允许的 %s 个',
+  'is %s, expected %s': '类型为 %s，应为 %s',
+  'says it is %s, and does not begin as one': '声明为 %s，但开头的内容不是该类型',
+  'the form has more than %s parts': '表单超过 %s 个部分',
+  'the form is not complete, or not divided by the boundary of its Content-Type':
+    '表单不完整，或未以其 Content-Type 的 boundary 分隔',
   'the body is not valid JSON': '请求体不是有效的 JSON',
   'the body is not UTF-8': '请求体不是 UTF-8 编码',
   'the body is nested more than %s times': '请求体的嵌套超过 %s 层',

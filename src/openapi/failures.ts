@@ -45,6 +45,11 @@ const FAILURES = {
     description: 'The body has a content type that is not read here',
     example: () => errors.UNSUPPORTED_MEDIA_TYPE('text/csv'),
   },
+  RANGE_NOT_SATISFIABLE: {
+    description:
+      'There are fewer bytes than where the range begins: `Content-Range` tells how many',
+    example: () => errors.RANGE_NOT_SATISFIABLE.with({ data: { size: 1234 } }, 'bytes=2000-', 1234),
+  },
   TOO_MANY_REQUESTS: {
     description: 'There were too many requests: `Retry-After` tells when there is room again',
     example: () => errors.TOO_MANY_REQUESTS(),
@@ -80,6 +85,10 @@ const FAILURES = {
   UPSTREAM_TIMEOUT: {
     description: 'A system that is called for this has not answered in time',
     example: () => errors.UPSTREAM_TIMEOUT('billing'),
+  },
+  STORAGE_FULL: {
+    description: 'There is no room for what was sent; try again later',
+    example: () => errors.STORAGE_FULL(),
   },
 } satisfies Readonly<Record<string, Failure>>
 

@@ -3,7 +3,7 @@ import type { UploadForm } from '../http/upload.ts'
 import { callsOthers } from '../remote/api.ts'
 import type { AnyDefined } from '../resource/contract.ts'
 import { type JsonSchema, mapSchema } from '../resource/schema.ts'
-import { isStreamSchema } from '../resource/stream.ts'
+import { isEventSchema, isStreamSchema, type StreamSchema } from '../resource/stream.ts'
 import { conditionParameters, isConditional, isSafe, validatorHeaders } from './conditional.ts'
 import { EXAMPLE_REQUEST, type FailureCode, ownFailures, type SharedFailures } from './failures.ts'
 import type { ServedOperation } from './served.ts'
@@ -31,6 +31,7 @@ export function completeOperation(
   completeSuccess(operation, definition, envelope)
   failures.add(operation, failuresOf(operation, served, definition, secured))
   Object.assign(operation.responses, ownFailures(definition.errors ?? [], envelope))
+  addParts(operation, served, definition, envelope)
   if (isConditional(definition)) addConditions(operation, definition, envelope)
   if (served.route.config?.async) addTask(operation, envelope)
 }
@@ -57,14 +58,25 @@ function completeRequest(
 }
 
 /** What is sent where there is a file; no example of one would say anything. */
-function contentOf({ form }: UploadForm, schema: JsonSchema): Record<string, MediaType> {
+function contentOf(
+  { form, property, files }: UploadForm,
+  schema: JsonSchema,
+): Record<string, MediaType> {
   const tell = (part: JsonSchema) => (part.file === true ? BINARY : part)
+  const types = form === 'file' ? (files.get(property)?.types ?? [BYTES]) : []
+  const encoding = Array.from(files).flatMap(([name, { types }]) =>
+    types ? [[name, { contentType: types.join(', ') }]] : [],
+  )
   return {
-    ...(form === 'file' && { 'application/octet-stream': { schema: BINARY } }),
-    'multipart/form-data': { schema: mapSchema(schema, tell) },
+    ...Object.fromEntries(types.map((type) => [type, { schema: BINARY }])),
+    'multipart/form-data': {
+      schema: mapSchema(schema, tell),
+      ...(encoding.length > 0 && { encoding: Object.fromEntries(encoding) }),
+    },
   }
 }
 
+const BYTES = 'application/octet-stream'
 const BINARY: JsonSchema = { type: 'string', format: 'binary' }
 
 function withUploads(
@@ -92,14 +104,53 @@ function completeSuccess(operation: Operation, definition: Definition, envelope:
   const success = operation.responses[status] as ResponseObject
   success.description = response?.description ?? 'Success'
   if (status === NO_CONTENT) return
+  if (response && isEventSchema(response)) {
+    const { stream: _, events: __, ...schema } = json(success).schema
+    success.description = response.description ?? EVENTS
+    success.content = { 'text/event-stream': { schema } }
+    return
+  }
   if (response && isStreamSchema(response)) {
-    success.content = { 'application/octet-stream': { schema: BINARY } }
+    success.content = contentOfStream(response)
     return
   }
   // @fastify/swagger takes a schema of null for no content; here it is the JSON text `null`.
   success.content ??= { 'application/json': { schema: { type: 'null' } } }
   if (examples && 'response' in examples) {
     json(success).example = envelope.success(examples.response, EXAMPLE_REQUEST)
+  }
+}
+
+const EVENTS =
+  'Server-sent events, one after the other until either side ends it: each of this form, with `data` as JSON. One that is called `failure` tells why there are no more'
+
+function contentOfStream({ contentTypes = [BYTES] }: StreamSchema): Record<string, MediaType> {
+  return Object.fromEntries(contentTypes.map((type) => [type, { schema: BINARY }]))
+}
+
+/** How a stream goes on where it was, or is read in parts. */
+function addParts(
+  operation: Operation,
+  { method }: ServedOperation,
+  definition: Definition,
+  envelope: Envelope,
+): void {
+  const { events, ranges } = (definition.response ?? {}) as StreamSchema
+  const add = (name: string, description: string) => {
+    const header = { name, in: 'header', description, schema: { type: 'string' } } as const
+    operation.parameters = [...(operation.parameters ?? []), header]
+  }
+  if (events) add('Last-Event-ID', 'The id of the last event that was read: it goes on from there')
+  if (!ranges || method !== 'GET') return
+  add('Range', 'The bytes that are wanted, `bytes=0-499`; of several ranges all is answered')
+  add('If-Range', 'Only a part if it has this entity tag or HTTP date, else all of it')
+  const tell = (description: string) => ({ description, schema: { type: 'string' } })
+  const success = operation.responses[successStatusOf(envelope, definition)] as ResponseObject
+  success.headers = { ...success.headers, 'Accept-Ranges': tell('`bytes` where it has parts') }
+  operation.responses[206] = {
+    description: 'The part that was asked for',
+    headers: { 'Content-Range': tell('Which bytes they are, of how many') },
+    content: contentOfStream(definition.response as StreamSchema),
   }
 }
 
@@ -124,6 +175,7 @@ function failuresOf(
     PRECONDITION_FAILED: isConditional(definition),
     PAYLOAD_TOO_LARGE: requestBody,
     UNSUPPORTED_MEDIA_TYPE: requestBody,
+    RANGE_NOT_SATISFIABLE: (definition.response as StreamSchema | undefined)?.ranges,
     TOO_MANY_REQUESTS: route.config?.limits?.length,
     INTERNAL: true,
     UPSTREAM_REFUSED: isCalling,
@@ -133,6 +185,7 @@ function failuresOf(
     UPSTREAM_UNAVAILABLE: isCalling,
     DEADLINE_EXCEEDED: route.config?.deadline,
     UPSTREAM_TIMEOUT: isCalling,
+    STORAGE_FULL: route.config?.upload,
   }
   return (Object.keys(codes) as FailureCode[]).filter((code) => codes[code])
 }
@@ -142,7 +195,7 @@ function addConditions(operation: Operation, definition: Definition, envelope: E
   if (!isSafe(definition)) return
   const headers = validatorHeaders(definition)
   const success = operation.responses[successStatusOf(envelope, definition)] as ResponseObject
-  success.headers = headers
+  success.headers = { ...success.headers, ...headers }
   operation.responses[304] = {
     description: 'It is as the client knows it',
     headers: { ...headers },

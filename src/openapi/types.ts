@@ -34,6 +34,8 @@ export interface Parameter {
 export interface MediaType {
   schema: JsonSchema
   example?: unknown
+  /** Of the parts of a form, by their names. */
+  encoding?: Record<string, { contentType: string }>
   /** Several, by names. */
   examples?: Record<string, { value: unknown }>
 }

@@ -13,7 +13,7 @@ import type { CacheMode } from '../resource/cache-policy.ts'
 import { type Context, currentContext } from '../resource/context.ts'
 import type { AnyDefined } from '../resource/contract.ts'
 import type { Task } from '../resource/enqueue.ts'
-import { isStreamSchema } from '../resource/stream.ts'
+import { isEventSchema, isStreamSchema } from '../resource/stream.ts'
 import { optionsProblem } from '../task/new-task.ts'
 import type { EnqueueOptions, TaskResult } from '../task/types.ts'
 import { createAddress } from './address-request.ts'
@@ -148,6 +148,8 @@ export class RemoteResource {
         this.name,
         'it reads its body itself (consumes), which no request of it has; let it take a file()',
       )
+    if (isEventSchema(this.#contract.response as TSchema))
+      throw errors.REMOTE_INVALID(this.name, 'it answers with events; read them by an EventSource')
     const options = mode === 'cached' ? this.#calls : this.#with({ [CACHE_MODE]: mode })
     return this.#performer.perform(this.#resource, input as never, context, options)
   }

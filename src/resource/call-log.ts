@@ -3,7 +3,7 @@ import type { Context } from './context.ts'
 import type { AnyDefined, CallLog } from './contract.ts'
 import { toJson } from './json.ts'
 import { type JsonSchema, nameOf } from './schema.ts'
-import { isStream } from './stream.ts'
+import { isAsyncIterable, isStream } from './stream.ts'
 
 /** A call that has been performed. */
 interface Performed {
@@ -46,7 +46,7 @@ export function logCall(
   const told =
     'error' in outcome ? { error: codeOf(outcome.error) } : { result: tellResult(outcome.result) }
   function tellResult(result: unknown): unknown {
-    return isStream(result) ? '[stream]' : tell(result, response)
+    return isStream(result) || isAsyncIterable(result) ? '[stream]' : tell(result, response)
   }
   const duration_ms = Math.round(took * 100) / 100
   context.log.info(

@@ -11,7 +11,7 @@ import { type EnqueueManyOptions, enqueueCalls, type Task } from './enqueue.ts'
 import { type Answer, authorize, execute } from './execute.ts'
 import { fromJson } from './json.ts'
 import type { Call } from './steps.ts'
-import { isStream, isStreamSchema } from './stream.ts'
+import { isAsyncIterable, isStream, isStreamSchema } from './stream.ts'
 import { toDetails } from './validate.ts'
 
 /** Of one call in process. */
@@ -66,7 +66,7 @@ const inProcess: Answer<unknown> = {
   text: fromJson,
   data: (value) => value,
   check: (value, { resource, name, context: { app } }) =>
-    isStreamSchema(resource.response) && isStream(value)
+    isStreamSchema(resource.response) && (isStream(value) || isAsyncIterable(value))
       ? value
       : app.responses.accept(resource, name, value).value,
 }

@@ -170,6 +170,13 @@ export class Context {
     return this.#user ? this.#caller?.headers : undefined
   }
 
+  /** The `id` of the last event that the client has got before it lost its connection: header `Last-Event-ID`. */
+  get lastEventId(): string | undefined {
+    const header = this.request?.headers['last-event-id']
+    // It is UTF-8, which Node.js reads byte by byte.
+    return typeof header === 'string' ? Buffer.from(header, 'latin1').toString() : undefined
+  }
+
   /** Aborted when the client has gone, the deadline has passed or the caller gave up: hand it to what waits. */
   get signal(): AbortSignal {
     this.#signal ??= this.#end?.signal ?? new AbortController().signal

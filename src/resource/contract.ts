@@ -71,6 +71,17 @@ export interface Contract<Req extends TSchema, Res extends TSchema> {
   examples?: { request?: Static<Req>; response?: Static<Res> }
 }
 
+/** How files of a request come over HTTP. */
+export interface UploadSettings {
+  /** Bytes that one request may send in all; default: BODY_LIMIT, and for each file its `maxBytes`. */
+  maxBytes?: number
+  /**
+   * Where files of a form lie until the request has been answered, each in a folder of its own; default: that of the system for what is temporary.
+   * On the disk where `saveFile` keeps them they are not written twice.
+   */
+  folder?: string
+}
+
 /** What a resource is: `request` goes in, `response` comes out, `perform` is the business logic between. */
 export interface ResourceDefinition<Req extends TSchema, Res extends TSchema>
   extends Contract<Req, Res>,
@@ -85,6 +96,8 @@ export interface ResourceDefinition<Req extends TSchema, Res extends TSchema>
     request: Static<Req>,
     context: Context,
   ): Promise<Date | undefined> | Date | undefined
+  /** How files come that are in its request, where it has a `file()`. */
+  upload?: UploadSettings
   /** How its results are cached; default: not at all. Calls that change something are `invalidate`d by tags. */
   cache?: ResourceCache<Static<Req>, Static<Res>>
   /**

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import { type TSchema, type TUnsafe, Type } from 'typebox'
+import { type Static, type TSchema, type TUnsafe, Type } from 'typebox'
 import type { FileValue } from '../upstream/body.ts'
 import { hasPart, type JsonSchema } from './schema.ts'
 
@@ -11,18 +11,99 @@ export interface ByteAnswer extends Readable {
 /**
  * The schema of a response that is a stream: of a resource of an API the answer, untouched. Only a route can answer with it, and what it calls hand
  * it on; no cache or task can keep it.
+ *
+ * @param types the media types that it may have; the first one where nothing else says it. Default `application/octet-stream`
+ * @param options `ranges`: whether clients may ask for a part of what `download` answers with (RFC 9110, 14); default false
  */
-export function stream(): TUnsafe<ByteAnswer> {
-  return Type.Unsafe<ByteAnswer>({ type: 'string', format: 'binary', stream: true })
+export function stream(
+  types: string | readonly string[] = [],
+  { ranges = false }: { ranges?: boolean } = {},
+): TUnsafe<ByteAnswer> {
+  const contentTypes = [types].flat()
+  return Type.Unsafe<ByteAnswer>({
+    type: 'string',
+    format: 'binary',
+    stream: true,
+    ...(contentTypes.length > 0 && { contentTypes }),
+    ...(ranges && { ranges }),
+  })
+}
+
+/** What the schema of a response says of a stream. */
+export interface StreamSchema {
+  readonly contentTypes?: readonly string[]
+  readonly ranges?: boolean
+  readonly events?: { readonly heartbeat: number }
+}
+
+/** How a stream that was made here wants to be sent. */
+export interface Sending {
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>
+  /** Bytes, where they are known. */
+  readonly size?: number
+  /** Opens its bytes from `start` on, before `end`; only where the size is known. */
+  readonly part?: (start: number, end: number) => Readable
+}
+
+const sendings = new WeakMap<object, Sending>()
+
+/** `stream`, which from now on says how it is sent. */
+export function sentAs(stream: Readable, sending: Sending): ByteAnswer {
+  sendings.set(stream, sending)
+  return Object.assign(stream, { headers: sending.headers })
+}
+
+export function sendingOf(stream: object): Sending | undefined {
+  return sendings.get(stream)
+}
+
+/** One of many things that happen, as `EventSource` of a browser gets it. */
+export interface ServerEvent<Data = unknown> {
+  data: Data
+  /** With what a client that has lost its connection says where it was: `context.lastEventId`. */
+  id?: string
+  /** What kind it is of; default `message`. */
+  event?: string
+  /** Milliseconds after which a client that has lost its connection shall try again. */
+  retry?: number
+}
+
+const ONE_LINE = '^[^\\u0000\\r\\n]*$'
+
+/**
+ * The schema of a response that is a stream of server-sent events: `perform` returns an async iterable of them, as an `async function*` is. It ends
+ * when the client leaves or the process ends. Only a route can answer with it.
+ *
+ * @param data the schema of what each event tells
+ * @param options `heartbeat`: after how many milliseconds something is sent again and again for the connection not to be taken for dead; default 15,000
+ */
+export function events<Data extends TSchema>(
+  data: Data,
+  { heartbeat = 15_000 }: { heartbeat?: number } = {},
+): TUnsafe<AsyncIterable<ServerEvent<Static<Data>>>> {
+  const line = Type.Optional(Type.String({ pattern: ONE_LINE }))
+  const retry = Type.Optional(Type.Integer({ minimum: 0 }))
+  return Type.Unsafe({
+    ...Type.Object({ data, id: line, event: line, retry }),
+    ...{ stream: true, events: { heartbeat } },
+  })
+}
+
+export function isEventSchema(schema: TSchema): boolean {
+  return (schema as StreamSchema).events !== undefined
 }
 
 /**
  * The schema of a file in a request: a Blob, bytes, a stream, or a stream with its name, type and size. `openFile` makes the same of each. Over
  * HTTP it is the body itself where nothing else of the request is, and a part of a form (`multipart/form-data`) beside other properties.
  *
- * @param options `maxBytes`: how long it may be that comes over HTTP; default: BODY_LIMIT, in a form for all of it
+ * @param options `maxBytes`: how long it may be that comes over HTTP; default: BODY_LIMIT, in a form for all of it. `types`: the media types that it may
+ *   have, `image/png` or `image/*`; where the first bytes of a type are known, those that come over HTTP have to be them. Default: any
  */
-export function file(options: { maxBytes?: number } = {}): TUnsafe<FileValue> {
+export function file(
+  options: { maxBytes?: number; types?: readonly string[] } = {},
+): TUnsafe<FileValue> {
   return Type.Unsafe<FileValue>({ file: true, ...options })
 }
 

@@ -5,10 +5,11 @@ import {
   type Options,
   type ValidateFunction,
 } from 'ajv/dist/2019.js'
-import type { DataValidateFunction } from 'ajv/dist/types/index.js'
+import type { DataValidateFunction, SchemaValidateFunction } from 'ajv/dist/types/index.js'
 import addFormats from 'ajv-formats'
 import type { ErrorDetail } from '../errors.ts'
-import { isFileValue } from '../upstream/body.ts'
+import { isFileValue, typeOfFile } from '../upstream/body.ts'
+import { problemOfType } from './file-type.ts'
 import { type JsonSchema, nameOf } from './schema.ts'
 import { checkSizesFirst, shareSizes } from './sizes.ts'
 
@@ -34,12 +35,21 @@ function createAjv(options = OPTIONS): Ajv2019 {
   return ajv
 }
 
+const isFile: SchemaValidateFunction = (wanted: boolean, value: unknown, schema) => {
+  if (!wanted) return true
+  const problem = isFileValue(value)
+    ? problemOfType(schema?.types, typeOfFile(value))
+    : 'must be a file'
+  isFile.errors = problem === undefined ? [] : [{ keyword: 'file', message: problem, params: {} }]
+  return problem === undefined
+}
+
 /** What `file()` says of a value. */
 const FILE: KeywordDefinition = {
   keyword: 'file',
   schemaType: 'boolean',
-  validate: (wanted: boolean, value: unknown) => !wanted || isFileValue(value),
-  error: { message: 'must be a file' },
+  errors: true,
+  validate: isFile,
 }
 
 // The longest that browsers and proxies agree on.

@@ -1,5 +1,10 @@
 import { randomUUID } from 'node:crypto'
+import { createReadStream, createWriteStream, openAsBlob } from 'node:fs'
+import { rename, rm, stat } from 'node:fs/promises'
+import { basename } from 'node:path'
 import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { errors } from '../errors.ts'
 
 /** Bytes that come one after the other. */
 export type ByteStream = Readable | ReadableStream<Uint8Array>
@@ -17,6 +22,77 @@ export interface Upload {
 
 /** What is sent as a file. */
 export type FileValue = Blob | ByteStream | Upload | Uint8Array
+
+/** A file on a disk of this machine, of which nothing is in memory. */
+export class DiskFile extends File {
+  readonly path: string
+  /** Whether it lies there for this request alone, and whoever keeps it may move it away. */
+  readonly isReceived: boolean
+
+  constructor(
+    content: Blob,
+    path: string,
+    told: { name: string; lastModified?: number; isReceived?: boolean },
+  ) {
+    const { name, lastModified = Date.now(), isReceived = false } = told
+    super([content], name, { type: content.type, lastModified })
+    this.path = path
+    this.isReceived = isReceived
+  }
+}
+
+/**
+ * The file at `path`, to be sent, stored or downloaded.
+ *
+ * @param options `name`: default: the last part of the path; `type`: its media type, default: none is told
+ * @throws {Error} ENOENT and other errors of the system
+ */
+export async function fileAt(
+  path: string,
+  { name = basename(path), type = '' }: { name?: string; type?: string } = {},
+): Promise<DiskFile> {
+  const { mtimeMs } = await stat(path)
+  const lastModified = Math.floor(mtimeMs)
+  return new DiskFile(await openAsBlob(path, { type }), path, { name, lastModified })
+}
+
+/**
+ * Writes a file to `path`, as a whole or not at all: beside it first, under another name. One that has come in a form and lies on the same disk already
+ * is moved there. What was at `path` is replaced.
+ *
+ * @returns bytes
+ * @throws {PlinthError} STORAGE_FULL; errors of the system; what reading it fails with, as where its client leaves
+ */
+export async function saveFile(file: FileValue, path: string): Promise<number> {
+  if (file instanceof DiskFile && file.isReceived && (await isMoved(file.path, path)))
+    return file.size
+  const part = `${path}.${randomUUID()}.part`
+  try {
+    const target = createWriteStream(part, { flags: 'wx' })
+    await pipeline(openFile(file).stream, target)
+    await rename(part, path)
+    return target.bytesWritten
+  } catch (error) {
+    await rm(part, { force: true })
+    throw explainFull(error)
+  }
+}
+
+async function isMoved(from: string, to: string): Promise<boolean> {
+  try {
+    await rename(from, to)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EXDEV') return false
+    throw error
+  }
+}
+
+/** STORAGE_FULL where that is what an error of the system means, else the error itself. */
+export function explainFull(error: unknown): unknown {
+  const { code } = (error ?? {}) as NodeJS.ErrnoException
+  return code === 'ENOSPC' || code === 'EDQUOT' ? errors.STORAGE_FULL.with({ cause: error }) : error
+}
 
 /** A body as it is sent, and what headers say of it. */
 export interface EncodedBody {
@@ -41,8 +117,14 @@ export function openFile(file: FileValue): OpenedFile {
   const { content, type, name, size } = contentOf(file)
   const told = { type, ...(name !== undefined && { name }), ...(size !== undefined && { size }) }
   if (content instanceof Readable) return { ...told, stream: content }
+  if (content instanceof DiskFile) return { ...told, stream: createReadStream(content.path) }
   const chunks = content instanceof Uint8Array ? [content] : chunksOf(content)
   return { ...told, stream: owning(Readable.from(chunks, { objectMode: false }), [content]) }
+}
+
+/** The media type that a file says it has. */
+export function typeOfFile(file: FileValue): string {
+  return contentOf(file).type
 }
 
 function isByteStream(value: unknown): value is ByteStream {
