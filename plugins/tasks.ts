@@ -14,6 +14,7 @@ import {
 } from '../src/plugin.ts'
 import { assertFree, checkOptions, fromEarlier, requirePackages } from '../src/plugin-guards.ts'
 import type { LoadUser } from '../src/resource/context.ts'
+import type { Clock } from '../src/task/clock.ts'
 import { declaredQueues } from '../src/task/declared.ts'
 import { queueProblem } from '../src/task/new-task.ts'
 import type { ScheduleInfo } from '../src/task/schedule-control.ts'
@@ -78,6 +79,8 @@ export interface TasksPluginOptions {
   abortGrace?: number
   /** Makes the user of a task where it runs; without it none can be enqueued for a user. */
   loadUser?: LoadUser
+  /** Without Redis: what delays pass by, for tests; default: the system's clock. */
+  clock?: Clock
 }
 
 /**
@@ -106,13 +109,14 @@ async function register(
     loadUser: 'function?',
     queues: 'texts?',
     maxCrashes: 'number?',
+    clock: 'object?',
   })
   assertFree(app, name, name)
   const redis = fromEarlier<Redis>(app, 'tasks', { plugin: 'redis', decorator: 'redis' })
   const db = fromEarlier<Database>(app, 'tasks', { plugin: 'database', decorator: 'db' })
   const { prefix = `{plinth}:${name}`, payloadLimit = 1_048_576, concurrency = 10 } = options
   const { stopTimeout = 8000, abortGrace = 10_000, maxCrashes = 5, limits, loadUser } = options
-  const { resultLimit = 1_048_576, unknownAge = 86_400_000 } = options
+  const { resultLimit = 1_048_576, unknownAge = 86_400_000, clock } = options
   const more = [...(options.queues ?? []), ...Object.keys(limits ?? {})]
   for (const queue of more) {
     const problem = queueProblem(queue)
@@ -132,7 +136,7 @@ async function register(
     ...{ grace: abortGrace, loadUser, limit: payloadLimit },
     ...{ resultLimit, unknownAge, stuck },
   })
-  const bounds = { concurrency, stopTimeout, maxCrashes, limits }
+  const bounds = { concurrency, stopTimeout, maxCrashes, limits, clock }
   const own = new TaskProcess({ source, log: app.log, redis, outbox, prefix, ...bounds })
   const { driver, work, schedules } = own
   const loadsUsers = loadUser !== undefined

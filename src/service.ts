@@ -54,12 +54,12 @@ export type {} from '../plugins/upstream.ts'
  */
 export function readServiceConfig(
   service: ServiceDefinition,
-  { root = process.cwd(), env }: AppOptions = {},
+  { root = process.cwd(), env, dotenv = true }: AppOptions = {},
 ): Config<KitConfig> {
   return readConfig<KitConfig>(configOwners(service), {
     ...(env && { env }),
     defaults: defaultsOfAll(service),
-    dotenv: join(root, '.env'),
+    dotenv: dotenv && join(root, '.env'),
   })
 }
 
@@ -87,6 +87,8 @@ export interface AppOptions {
   root?: string
   /** Default: `process.env`. */
   env?: NodeJS.ProcessEnv
+  /** Whether `.env` is read; default true. */
+  dotenv?: boolean
   /** Where log lines go; default: by LOG_LEVEL, pretty on a terminal; `false`: nowhere. */
   logger?: FastifyServerOptions['logger']
   /** Called before the plugins are loaded: to add hooks that see all of them. */

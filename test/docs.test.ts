@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -59,6 +60,25 @@ t.test('the examples of the cache run', async (t) => {
   const fences: number[] = []
   for (let i = 0; i < 2; i++) await once(app, async (fence: number) => void fences.push(fence))
   t.ok((fences[0] as number) < (fences[1] as number))
+})
+
+t.test('the examples of tests run', async (t) => {
+  const folder = join(write(t), 'docs/testing.md')
+  const load = (path: string) => import(pathToFileURL(join(folder, path)).href)
+  t.equal(await (await load('test/stub.ts')).withStub(), 8)
+  t.strictSame(await (await load('test/bank.ts')).ask(), {
+    euro: { currency: 'EUR', rate: 1.5 },
+    pound: { currency: 'GBP', rate: 2 },
+    unknown: 'UPSTREAM_REFUSED',
+    paths: ['/rates/EUR', '/rates/GBP', '/rates/XXX'],
+  })
+  const ran = spawnSync(process.execPath, ['--test', join(folder, 'test/tickets.test.ts')], {
+    env: { ...process.env, TEST_DATABASE_URL: '' },
+    cwd: folder,
+    encoding: 'utf8',
+  })
+  t.equal(ran.status, 0, ran.stdout)
+  t.match(ran.stdout, /pass 2/)
 })
 
 t.test('the examples of tasks run', async (t) => {

@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const LAYERS: readonly RegExp[] = [
   /^commands\//,
   /^src\/template\//,
-  /^src\/(check\/|deploy\/|index\.ts$)/,
+  /^src\/(check\/|deploy\/|testing\/|index\.ts$)/,
   /^src\/(service|kit)\.ts$/,
   /^plugins\//,
   /^src\/((plugin|plugin-guards|define-service)\.ts|process\/|telemetry\/|developer\/)/,

@@ -78,10 +78,14 @@ export interface TriedCall {
   readonly answer: LightMyRequestResponse
 }
 
+interface Injecting {
+  inject(request: InjectOptions): Promise<LightMyRequestResponse>
+}
+
 /** What `tryOperations` takes: who calls, and with what. */
 export interface TryOptions<Caller extends string> {
-  /** Who calls: the headers of each by a name, `{ nobody: {}, ann: { authorization: … } }`. */
-  callers: Readonly<Record<Caller, InjectOptions['headers']>>
+  /** Who calls, by a name: the headers of each, or what injects their requests, `{ nobody: {}, ann: app.as('ann') }` of `plinth/testing`. */
+  callers: Readonly<Record<Caller, InjectOptions['headers'] | Injecting>>
   /** The request of each operation by its name, as its resource is called: `{ 'reviews.update': { id: 1, stars: 2 } }`. */
   requests: Readonly<Record<string, object>>
   /** Called before each call: to put back the rows that the last one has changed. */
@@ -105,16 +109,22 @@ export async function tryOperations<const Caller extends string>(
   const matrix: Record<string, Record<string, number>> = {}
   for (const listing of operations) {
     const row: Record<string, number> = {}
-    for (const [caller, headers] of Object.entries<InjectOptions['headers']>(callers)) {
+    for (const [caller, given] of Object.entries<InjectOptions['headers'] | Injecting>(callers)) {
       await before?.()
       const request = requestOf(listing, requests[listing.name] as object)
-      const answer = await app.inject({ ...request, ...(headers && { headers }) })
+      const answer = isInjecting(given)
+        ? await given.inject(request)
+        : await app.inject({ ...request, ...(given && { headers: given }) })
       row[caller] = answer.statusCode
       await after?.({ operation: listing.name, caller, answer })
     }
     matrix[listing.name] = row
   }
   return matrix
+}
+
+function isInjecting(caller: InjectOptions['headers'] | Injecting): caller is Injecting {
+  return typeof caller?.inject === 'function'
 }
 
 function assertSame(operations: readonly Listing[], requests: Readonly<Record<string, object>>) {

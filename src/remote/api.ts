@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { type Static, type TSchema, Type } from 'typebox'
 import { errors } from '../errors.ts'
+import type { Envelope } from '../http/envelope.ts'
 import type { Context } from '../resource/context.ts'
 import type { AnyDefined, ResourceDefinition } from '../resource/contract.ts'
 import { defineResource, type Resource } from '../resource/resource.ts'
@@ -156,6 +157,11 @@ export function defineApi(api: ApiDefinition): Api {
 /** Whether something of `app` is performed by another system or process: whatever it serves may fail with that. */
 export function callsOthers({ registry, elsewhere }: FastifyInstance): boolean {
   return elsewhere !== undefined || [...registry].some(({ resource }) => performers.has(resource))
+}
+
+/** What reads the answers to a resource of an API; undefined: no other system performs it. */
+export function parserOf(resource: AnyDefined): Pick<Envelope, 'parse'> | undefined {
+  return performers.get(resource)?.envelope
 }
 
 /** Whether `request` has a property that may be anything. */

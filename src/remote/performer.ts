@@ -47,7 +47,8 @@ export class Performer {
   readonly #settings: PerformerSettings
   readonly #options: Pick<SendOptions, 'timeout' | 'idempotent' | 'maxBytes' | 'retry' | 'streams'>
   readonly #headers: Record<string, string>
-  readonly #envelope: Pick<Envelope, 'parse'>
+  /** What reads its answers. */
+  readonly envelope: Pick<Envelope, 'parse'>
   /** Whether somebody else has a part in what is sent, and may have to be waited for. */
   readonly #asks: boolean
 
@@ -67,7 +68,7 @@ export class Performer {
       { accept: streams ? '*/*' : 'application/json' },
       typeof headers === 'object' ? headers : {},
     )
-    this.#envelope = chooseParser(envelope)
+    this.envelope = chooseParser(envelope)
     const { parseResponse: _, ...ofRequests } = hooks
     this.#asks =
       auth !== undefined || typeof headers === 'function' || Object.keys(ofRequests).length > 0
@@ -102,7 +103,7 @@ export class Performer {
       operation: call.operation,
     })
     const answered = new Answered(this.connection.name, call, request, answer)
-    return answered.read(this.#settings, this.#envelope, resource)
+    return answered.read(this.#settings, this.envelope, resource)
   }
 
   #build(

@@ -27,8 +27,16 @@ export function taskSource(
       for (const { name, task } of resourcesOf(app)) assertTaskOptions(name, task)
     },
     hasSchedules: () => scheduledOf(app).length > 0,
-    readSchedules: () => ({ schedules: collectSchedules(app), toTask: toTasks(app, limit) }),
+    readSchedules: () => readSchedules(app, limit),
   }
+}
+
+/** The schedules of `app`, and how they become tasks. @throws {PlinthError} SCHEDULE_INVALID, INVALID_REQUEST */
+export function readSchedules(
+  app: FastifyInstance,
+  limit: number,
+): ReturnType<TaskSource['readSchedules']> {
+  return { schedules: collectSchedules(app), toTask: toTasks(app, limit) }
 }
 
 /** None where plinth/plugins/resources is not registered. */

@@ -2,6 +2,7 @@ import { unlessAborted } from '../abort.ts'
 import { LONGEST_TIMER } from '../deadlines.ts'
 import { errors } from '../errors.ts'
 import { backoffOf } from './backoff.ts'
+import { type Clock, systemClock } from './clock.ts'
 import {
   cancelled,
   childFailed,
@@ -37,9 +38,14 @@ const GRACE = 500
  *
  * @param onQueue called with the name of each queue when it gets its first task
  * @param kept how many that have ended are kept, of those that say nothing else
+ * @param clock what delays pass by
  */
-export function openMemory(onQueue: (queue: string) => void = () => {}, kept = KEPT): TaskDriver {
-  return new MemoryDriver(onQueue, kept)
+export function openMemory(
+  onQueue: (queue: string) => void = () => {},
+  kept = KEPT,
+  clock: Clock = systemClock,
+): TaskDriver {
+  return new MemoryDriver(onQueue, kept, clock)
 }
 
 class MemoryDriver implements TaskDriver {
@@ -55,10 +61,12 @@ class MemoryDriver implements TaskDriver {
   readonly #used = new Set<string>()
   readonly #closing = new AbortController()
   readonly #onQueue: (queue: string) => void
+  readonly #clock: Clock
 
-  constructor(onQueue: (queue: string) => void, kept: number) {
+  constructor(onQueue: (queue: string) => void, kept: number, clock: Clock) {
     this.#onQueue = onQueue
     this.#ended = new EndedTasks(kept, (task) => this.#forget(task))
+    this.#clock = clock
   }
 
   async add(tasks: readonly NewTask[]): Promise<string[]> {
@@ -175,7 +183,7 @@ class MemoryDriver implements TaskDriver {
     this.#closing.abort(processEnds())
     for (const queue of this.#queues.values()) queue.close()
     for (const task of this.#tasks.values()) {
-      clearTimeout(task.timer)
+      task.callOff()
       task.run?.end('handed back')
     }
   }
@@ -226,11 +234,11 @@ class MemoryDriver implements TaskDriver {
 
   #delay(task: MemoryTask, milliseconds: number): void {
     task.record.state = 'delayed'
-    task.due = Date.now() + milliseconds
+    task.due = this.#clock.now() + milliseconds
     const wait = () => {
-      const left = task.due - Date.now()
+      const left = task.due - this.#clock.now()
       if (left > 0) {
-        task.timer = setTimeout(wait, Math.min(left, LONGEST_TIMER))
+        task.callOff = this.#clock.after(Math.min(left, LONGEST_TIMER), wait)
         return
       }
       task.record.state = 'waiting'

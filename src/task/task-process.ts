@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import type { Place } from './bullmq/connection.ts'
+import type { Clock } from './clock.ts'
 import { processEnds } from './errors.ts'
 import type { Outbox, Relay } from './relay.ts'
 import type { ScheduleStore } from './schedule.ts'
@@ -34,6 +35,8 @@ export interface TaskProcessOptions {
   maxCrashes: number
   /** Milliseconds. */
   stopTimeout: number
+  /** In memory: what delays pass by; default: the system's. */
+  clock?: Clock | undefined
 }
 
 /** The schedules of a service, and what is known of them. */
@@ -113,18 +116,22 @@ export class TaskProcess {
   }
 
   async #open(): Promise<TaskDriver> {
-    const { log, redis, prefix, concurrency, maxCrashes } = this.#options
+    const { log, redis, prefix, concurrency, maxCrashes, clock } = this.#options
     if (redis) {
       const { openBullmq } = await import('./bullmq.ts')
       return openBullmq({ redis: lasting(redis), prefix, log, maxCrashes })
     }
     const { openMemory } = await import('./memory.ts')
     log.warn({}, 'tasks are kept in memory: those that have not run when the process ends are lost')
-    return openMemory((queue) => {
-      this.work({ queues: [queue], concurrency, schedules: false }).catch((error) => {
-        if (!this.#closing) throw error
-      })
-    })
+    return openMemory(
+      (queue) => {
+        this.work({ queues: [queue], concurrency, schedules: false }).catch((error) => {
+          if (!this.#closing) throw error
+        })
+      },
+      undefined,
+      clock,
+    )
   }
 
   async #startRelay(): Promise<Relay> {

@@ -2,6 +2,7 @@ import { tracingChannel } from 'node:diagnostics_channel'
 import { Readable } from 'node:stream'
 import type { ConnectionOptions } from 'node:tls'
 import type { CircuitBreakerPolicy } from 'cockatiel'
+/** @ts-ignore: there where it is installed */
 import type { Dispatcher } from 'undici'
 import { DeadlineQueue } from '../deadlines.ts'
 import { errors } from '../errors.ts'
@@ -37,6 +38,8 @@ export interface UpstreamClientOptions {
   addresses: 'any' | 'public'
   /** Told when the breaker opens and when it closes. */
   onBreaker?: (isOpen: boolean) => void
+  /** What there is in place of connections, when it is opened; default: nothing. */
+  dispatcher?: () => Dispatcher | undefined
 }
 
 export interface UpstreamRequest {
@@ -311,7 +314,7 @@ function retryAfterOf(answer: Outcome['answer']): string | undefined {
 }
 
 async function open(options: UpstreamClientOptions): Promise<Opened> {
-  const { origin, limit, connectTimeout, tls, addresses, breaker, onBreaker } = options
+  const { origin, limit, connectTimeout, tls, addresses, breaker, onBreaker, dispatcher } = options
   const { Agent, buildConnector, Pool } = await import('undici')
   // HTTP/1.1, where a connection is one call: the limit is that of both.
   const isPublic = addresses === 'public'
@@ -329,7 +332,8 @@ async function open(options: UpstreamClientOptions): Promise<Opened> {
     bodyTimeout: 0,
   }
   return {
-    dispatcher: origin === undefined ? new Agent(settings) : new Pool(origin, settings),
+    dispatcher:
+      dispatcher?.() ?? (origin === undefined ? new Agent(settings) : new Pool(origin, settings)),
     breaker: breaker ? await createBreaker(breaker, onBreaker) : undefined,
   }
 }

@@ -1,3 +1,5 @@
+/** @ts-ignore: there where it is installed */
+import type { Dispatcher } from 'undici'
 import { UpstreamClient, type UpstreamClientOptions } from './client.ts'
 
 /** The clients of an app: each is made when it is first asked for, and all are closed with the app. */
@@ -5,12 +7,15 @@ export class UpstreamClients {
   readonly #clients: UpstreamClient[] = []
   readonly #log: { warn(data: object, message: string): void }
 
+  /** What requests are sent by in place of connections of their own: of tests. Not for clients that are open already. */
+  dispatcher: Dispatcher | undefined
+
   /** @param log told when an upstream is not asked for a while, and when it is again */
   constructor(log: { warn(data: object, message: string): void }) {
     this.#log = log
   }
 
-  create(options: Omit<UpstreamClientOptions, 'onBreaker'>): UpstreamClient {
+  create(options: Omit<UpstreamClientOptions, 'onBreaker' | 'dispatcher'>): UpstreamClient {
     const { name: api } = options
     const onBreaker = (isOpen: boolean) =>
       this.#log.warn(
@@ -19,7 +24,7 @@ export class UpstreamClients {
           ? 'an upstream fails too often: it is not asked for a while'
           : 'an upstream works again',
       )
-    const client = new UpstreamClient({ ...options, onBreaker })
+    const client = new UpstreamClient({ ...options, onBreaker, dispatcher: () => this.dispatcher })
     this.#clients.push(client)
     return client
   }

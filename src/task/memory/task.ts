@@ -18,7 +18,8 @@ export class MemoryTask {
   run: MemoryRun | undefined
   /** When it is to run again or for the first time, if that is not now. */
   due = 0
-  timer: NodeJS.Timeout | undefined
+  /** Ends its waiting. */
+  callOff = () => {}
   #over = Promise.withResolvers<void>()
 
   constructor(task: NewTask, children: readonly string[], parent?: MemoryTask) {
@@ -64,7 +65,7 @@ export class MemoryTask {
 
   /** Lets nobody wait for it any longer. */
   leave(): void {
-    clearTimeout(this.timer)
+    this.callOff()
     this.#over.resolve()
   }
 

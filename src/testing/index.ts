@@ -1,0 +1,8 @@
+export type { Caller } from './callers.ts'
+export { type Factory, type FactoryOptions, factory } from './factory.ts'
+export { type ParityOptions, parity } from './parity.ts'
+export type { Answer } from './send.ts'
+export type { Stub } from './stub.ts'
+export type { TaskControl, TestTask } from './tasks.ts'
+export { type TestApp, type TestAppOptions, type TestContext, testApp } from './test-app.ts'
+export type { SentRequest, Upstreams } from './upstreams.ts'
