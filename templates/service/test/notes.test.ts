@@ -1,27 +1,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-// if auth
-import { as, createTestApp } from './helper.ts'
-// end
-// if auth=none
 import { createTestApp } from './helper.ts'
-// end
 
 test('notes are written, found, changed and taken away', async (t) => {
   const app = await createTestApp(t)
+  const { create, retrieve, remove } = app.resources.notes
   // if auth
-  const ann = as('ann')
+  const ann = app.as('ann')
+  const { data: note } = await ann.send(create, { title: 'Water the plants', text: '' })
   // end
-  const created = await app.inject({
-    method: 'POST',
-    url: '/notes',
-    // if auth
-    headers: ann,
-    // end
-    payload: { title: 'Water the plants' },
-  })
-  assert.equal(created.statusCode, 201, created.body)
-  const { id } = created.json().data
+  // if auth=none
+  const { data: note } = await app.send(create, { title: 'Water the plants', text: '' })
+  // end
+  const { id } = note
 
   const found = await app.inject('/notes?search=water')
   assert.deepEqual(
@@ -34,31 +25,24 @@ test('notes are written, found, changed and taken away', async (t) => {
   // end
 
   // if auth
-  const url = `/notes/${id}`
-  const bob = { method: 'DELETE', url, headers: as('bob') } as const
-  assert.equal((await app.inject(bob)).statusCode, 404, 'it is not his')
-  assert.equal((await app.inject({ method: 'DELETE', url })).statusCode, 401)
-  assert.equal((await app.inject({ method: 'DELETE', url, headers: ann })).statusCode, 200)
+  assert.equal((await app.as('bob').send(remove, { id })).statusCode, 404, 'it is not his')
+  assert.equal((await app.send(remove, { id })).statusCode, 401)
+  assert.equal((await ann.send(remove, { id })).statusCode, 200)
   // end
   // if auth=none
-  assert.equal((await app.inject({ method: 'DELETE', url: `/notes/${id}` })).statusCode, 200)
+  assert.equal((await app.send(remove, { id })).statusCode, 200)
   // end
-  assert.equal((await app.inject(`/notes/${id}`)).statusCode, 404)
+  assert.equal((await app.send(retrieve, { id })).statusCode, 404)
 })
 
 test('a note without a title is refused', async (t) => {
   const app = await createTestApp(t)
-  const answer = await app.inject({
-    method: 'POST',
-    url: '/notes',
-    // if auth
-    headers: as('ann'),
-    // end
-    payload: { title: '' },
-  })
+  // if auth
+  const answer = await app.as('ann').send(app.resources.notes.create, { title: '', text: '' })
+  // end
+  // if auth=none
+  const answer = await app.send(app.resources.notes.create, { title: '', text: '' })
+  // end
   assert.equal(answer.statusCode, 400)
-  assert.deepEqual(
-    answer.json().errors.map((error: { path: string }) => error.path),
-    ['/title'],
-  )
+  assert.match(JSON.stringify(answer.failure?.errors), /"\/title"/)
 })

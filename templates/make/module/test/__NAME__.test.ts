@@ -1,33 +1,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-// if auth
-import { as, createTestApp } from './helper.ts'
-// end
-// if auth=none
 import { createTestApp } from './helper.ts'
-// end
 
 test('__TITLE__ are written and read', async (t) => {
   const app = await createTestApp(t)
+  const { create, retrieve } = app.resources.__CAMEL__
   // if auth
-  const headers = as('ann')
-  const created = await app.inject({
-    method: 'POST',
-    url: '/__NAME__',
-    headers,
-    payload: { name: 'One' },
-  })
-  assert.equal(created.statusCode, 201, created.body)
-  const read = await app.inject({ url: `/__NAME__/${created.json().data.id}`, headers })
+  const ann = app.as('ann')
+  const { data: created } = await ann.send(create, { name: 'One' })
+  const { data: read } = await ann.send(retrieve, { id: created.id })
   // end
   // if auth=none
-  const created = await app.inject({
-    method: 'POST',
-    url: '/__NAME__',
-    payload: { name: 'One' },
-  })
-  assert.equal(created.statusCode, 201, created.body)
-  const read = await app.inject(`/__NAME__/${created.json().data.id}`)
+  const { data: created } = await app.send(create, { name: 'One' })
+  const { data: read } = await app.send(retrieve, { id: created.id })
   // end
-  assert.equal(read.json().data.name, 'One')
+  assert.equal(read.name, 'One')
 })
