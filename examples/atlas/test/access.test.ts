@@ -1,8 +1,7 @@
 import { tryOperations } from 'plinth/auth'
-import t from 'tap'
-import { type Atlas, admin, ann, as, cities, onEveryDatabase } from './helper.ts'
+import t, { type Test } from 'tap'
+import { type Atlas, addCities, admin, ann, bob, cleo, onEveryDatabase } from './helper.ts'
 
-const callers = { nobody: {}, ann, bob: as('north/bob'), cleo: as('south/cleo'), admin }
 const city = { name: 'Ys', country: 'FR', population: 1, lat: 48, lon: -4 }
 
 /** Where there is one of several, it is ann's. */
@@ -39,15 +38,21 @@ const everybody = (status: number) => ({
 const users = (status: number) => ({ ...everybody(status), nobody: 401 })
 const admins = (status: number) => ({ ...users(403), admin: status })
 
-onEveryDatabase(t, 'who may call what, and which rows that changes', async (t, app) => {
-  await fill(app)
+async function whoMayCallWhat(t: Test, app: Atlas): Promise<void> {
+  const callers = {
+    nobody: {},
+    ann: app.as(ann),
+    bob: app.as(bob),
+    cleo: app.as(cleo),
+    admin: app.as(admin),
+  }
   const before = await rows(app)
   const changed: Record<string, string[]> = {}
   const seen: Record<string, number[]> = {}
   const matrix = await tryOperations(app, {
     callers,
     requests,
-    before: () => fill(app),
+    before: () => app.reset(),
     async after({ operation, caller, answer }) {
       const after = await rows(app)
       if (after !== before) changed[operation] = [...(changed[operation] ?? []), caller]
@@ -94,7 +99,7 @@ onEveryDatabase(t, 'who may call what, and which rows that changes', async (t, a
 
   const { 'audit.list': _, ...others } = requests
   await t.rejects(tryOperations(app, { callers, requests: others }), /audit\.list.*add one/)
-})
+}
 
 const now = new Date('2026-01-02T03:04:05.678Z')
 const review = { city: 1, text: 'Walk along the canal.', created_at: now, updated_at: now }
@@ -117,16 +122,14 @@ const entry = {
   request_id: 'r',
 } as const
 
-/** Puts back what a call may have changed. */
-async function fill({ db, cache }: Atlas): Promise<void> {
-  for (const table of ['audit_log', 'review', 'city'] as const) await db.deleteFrom(table).execute()
-  await db.insertInto('city').values(cities).execute()
+async function addReviews(app: Atlas): Promise<void> {
+  await addCities(app)
+  const { db } = app
   await db.insertInto('review').values(reviews).execute()
   await db
     .insertInto('audit_log')
     .values({ ...entry, created_at: now })
     .execute()
-  await cache.invalidate('city:3', 'country:FR', 'country:AQ')
 }
 
 /** All that can be changed. */
@@ -136,3 +139,7 @@ async function rows({ db }: Atlas): Promise<string> {
     await db.selectFrom('review').selectAll().orderBy('id').execute(),
   ])
 }
+
+onEveryDatabase(t, 'who may call what, and which rows that changes', whoMayCallWhat, {
+  setUp: addReviews,
+})

@@ -9,13 +9,13 @@ onEveryDatabase(t, 'a city is read once, until it changes', async (t, app) => {
   await write('behind its back')
   t.equal(await name(), 'Paris', 'it comes from the cache')
 
-  await app.inject({ method: 'PATCH', url: '/cities/1', headers: ann, payload: { population: 5 } })
+  await app.as(ann).resources.cities.update({ id: 1, population: 5 })
   t.equal(await name(), 'behind its back')
   const city = { name: 'Lutetia', country: 'FR', population: 1, lat: 48, lon: 2 }
-  await app.inject({ method: 'PUT', url: '/cities/1', headers: ann, payload: city })
+  await app.as(ann).inject({ method: 'PUT', url: '/cities/1', payload: city })
   t.equal(await name(), 'Lutetia')
 
-  const removed = await app.inject({ method: 'DELETE', url: '/cities/1', headers: admin })
+  const removed = await app.as(admin).inject({ method: 'DELETE', url: '/cities/1' })
   t.equal(removed.statusCode, 200)
   t.equal((await app.inject('/cities/1')).statusCode, 404)
 })
@@ -31,7 +31,7 @@ onEveryDatabase(t, 'that there is no city is forgotten when it is added', async 
   const next = `/cities/${last + 1}`
   t.equal((await app.inject(next)).statusCode, 404)
   const payload = { name: 'Nice', country: 'FR', population: 342_669, lat: 43.7, lon: 7.26 }
-  const created = await app.inject({ method: 'POST', url: '/cities', headers: ann, payload })
+  const created = await app.as(ann).inject({ method: 'POST', url: '/cities', payload })
   t.equal(created.json().data.id, last + 1)
   t.match((await app.inject(next)).json().data, { name: 'Nice' })
 })

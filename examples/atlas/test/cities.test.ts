@@ -64,22 +64,20 @@ onEveryDatabase(t, 'tells the distance', async (t, app) => {
 
 onEveryDatabase(t, 'creates, replaces, changes and deletes a city', async (t, app) => {
   const city = { name: 'Brest', country: 'FR', population: 144_899, lat: 48.39029, lon: -4.48628 }
-  const created = await app.inject({ method: 'POST', url: '/cities', headers: ann, payload: city })
+  const created = await app.as(ann).inject({ method: 'POST', url: '/cities', payload: city })
   t.equal(created.statusCode, 201)
   const { id, created_at } = created.json().data
   t.strictSame(created.json().data, { id, ...city, created_at, updated_at: created_at })
 
-  const put = await app.inject({
+  const put = await app.as(ann).inject({
     method: 'PUT',
     url: `/cities/${id}`,
-    headers: ann,
     payload: { ...city, population: 1 },
   })
   t.match(put.json().data, { id, population: 1, created_at })
-  const patched = await app.inject({
+  const patched = await app.as(ann).inject({
     method: 'PATCH',
     url: `/cities/${id}`,
-    headers: ann,
     payload: { name: 'Brest ⚓' },
   })
   t.match(patched.json().data, { id, name: 'Brest ⚓', population: 1 })
@@ -88,7 +86,7 @@ onEveryDatabase(t, 'creates, replaces, changes and deletes a city', async (t, ap
     [{ name: 'Brest ⚓', population: 1 }],
   )
 
-  const removed = await app.inject({ method: 'DELETE', url: `/cities/${id}`, headers: admin })
+  const removed = await app.as(admin).inject({ method: 'DELETE', url: `/cities/${id}` })
   t.strictSame([removed.statusCode, removed.json().data], [200, null])
   const gone = await app.inject(`/cities/${id}`)
   t.strictSame([gone.statusCode, gone.json().code], [404, 'NOT_FOUND'])
@@ -101,19 +99,14 @@ onEveryDatabase(
     const count = () => app.db.selectFrom('city').select('id').execute()
     const before = await count()
     const unknown = { name: 'X', country: 'XX', population: 1, lat: 0, lon: 0 }
-    const post = await app.inject({
-      method: 'POST',
-      url: '/cities',
-      headers: ann,
-      payload: unknown,
-    })
+    const post = await app.as(ann).inject({ method: 'POST', url: '/cities', payload: unknown })
     t.strictSame(
       [post.statusCode, post.json().errors],
       [400, [{ path: '/country', message: 'there is no country XX' }]],
     )
     for (const method of ['PATCH', 'DELETE'] as const) {
       const payload = method === 'PATCH' ? { payload: { name: 'X' } } : {}
-      const response = await app.inject({ method, url: '/cities/99', headers: admin, ...payload })
+      const response = await app.as(admin).inject({ method, url: '/cities/99', ...payload })
       t.strictSame([response.statusCode, response.json().message], [404, 'There is no city 99'])
     }
     t.strictSame(await count(), before)

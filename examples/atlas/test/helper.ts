@@ -1,51 +1,46 @@
 import { fileURLToPath } from 'node:url'
-import { createSigner } from 'fast-jwt'
-import { type App, createApp } from 'plinth'
+import { type TestApp, type TestAppOptions, testApp } from 'plinth/testing'
 import type { Test } from 'tap'
-import { createMigrator } from '../../../src/database/migrator.ts'
-import { databaseDrivers } from '../../../test/helpers/drivers.ts'
 import service from '../src/service.ts'
-import { AUDIENCE } from '../src/users.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-export type Atlas = App<typeof service.modules>
+export type Atlas = TestApp<typeof service.modules>
 
-const JWT_KEY = 'a secret of the tests, and of nobody else'
-const sign = createSigner({ key: JWT_KEY, aud: AUDIENCE, expiresIn: 600_000 })
+export const ann = { id: 'north/ann' }
+export const bob = { id: 'north/bob' }
+export const cleo = { id: 'south/cleo' }
+export const admin = { id: 'north/root', role: 'admin' }
 
-/** The headers of a user's request. @param id `north/ann` */
-export function as(id: string, role?: 'admin'): { authorization: string } {
-  const [tenant, sub] = id.split('/')
-  return { authorization: `Bearer ${sign({ sub, tenant, ...(role && { role }) })}` }
-}
-
-export const ann = as('north/ann')
-export const admin = as('north/root', 'admin')
+/** SQLite, and the server that runs with the tests. */
+const databases = { sqlite: 'sqlite', mysql: process.env.TEST_MYSQL_URL }
 
 /** Runs `test` on every database, each time with a fresh Atlas: a few countries and cities, no more. */
 export function onEveryDatabase(
   t: Test,
   name: string,
   test: (t: Test, app: Atlas) => Promise<void>,
+  options: TestAppOptions<typeof service.modules> = {},
 ) {
-  for (const driver of databaseDrivers) {
-    t.test(`${name} (${driver.name})`, async (t) =>
-      test(t, await createAtlas(t, await driver.url(t))),
-    )
+  for (const [kind, database] of Object.entries(databases)) {
+    t.test(`${name} (${kind})`, async (t) => {
+      if (database === undefined) throw new Error('TEST_MYSQL_URL is not set: run npm test -- FILE')
+      await test(t, await createAtlas(t, { database, ...options }))
+    })
   }
 }
 
-/** A fresh Atlas on an empty database, ready. */
-export async function createAtlas(t: Test, url: string): Promise<Atlas> {
-  const env = { NODE_ENV: 'test', JWT_KEY, DATABASE_URL: url }
-  const app = await createApp(service, { root, env, logger: false })
-  t.teardown(() => app.close())
-  await app.ready()
-  await createMigrator({ db: app.db, directory: `${root}/migrations` }).migrate()
-  await app.db.insertInto('country').values(countries).execute()
-  await app.db.insertInto('city').values(cities).execute()
-  return app
+/** A fresh Atlas, ready, until `t` ends. */
+export async function createAtlas(
+  t: Test,
+  options: TestAppOptions<typeof service.modules> = {},
+): Promise<Atlas> {
+  return await testApp(service, { t, root, setUp: addCities, ...options })
+}
+
+export async function addCities({ db }: Atlas): Promise<void> {
+  await db.insertInto('country').values(countries).execute()
+  await db.insertInto('city').values(cities).execute()
 }
 
 const country = { capital: null, region: 'Europe', subregion: null, area: 1.5, lat: 0, lon: 0 }
@@ -56,10 +51,10 @@ const countries = [
   { ...country, code: 'AQ', name: 'Antarctica', flag: '🇦🇶', region: 'Antarctic' },
 ]
 
-/** When the rows of the fixture were written. */
+/** When the rows were written. */
 export const written = new Date('2026-01-02T03:04:05.678Z')
 const stamps = { created_at: written, updated_at: written }
-export const cities = [
+const cities = [
   {
     id: 1,
     name: 'Paris',

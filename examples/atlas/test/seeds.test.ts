@@ -1,33 +1,25 @@
 import { fileURLToPath } from 'node:url'
-import { type App, createApp } from 'plinth'
 import t from 'tap'
 import { createMigrator } from '../../../src/database/migrator.ts'
-import { createSeeder } from '../../../src/database/seeder.ts'
-import { databaseDrivers } from '../../../test/helpers/drivers.ts'
-import service from '../src/service.ts'
+import { type Atlas, onEveryDatabase } from './helper.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-for (const driver of databaseDrivers) {
-  t.test(`the data is loaded in two goes, and taken away (${driver.name})`, async (t) => {
-    const env = { NODE_ENV: 'test', DATABASE_URL: await driver.url(t) }
-    const app = await createApp(service, { root, env, logger: false })
-    t.teardown(() => app.close())
-    await app.ready()
+onEveryDatabase(
+  t,
+  'the data is loaded in two goes, and taken away',
+  async (t, app) => {
     const { db } = app
-    const migrator = createMigrator({ db, directory: `${root}/migrations` })
-    const seeder = createSeeder({ db, migrator, directory: `${root}/seeds` })
-    await migrator.migrate()
 
     const stop = new AbortController()
-    const first = seeder.seed({
+    const first = app.seed({
       signal: stop.signal,
       on: (event) => event.type === 'progress' && event.rows === 20_000 && stop.abort(),
     })
     await t.rejects(first, { name: 'AbortError' })
     t.equal((await totals(app)).cities, 20_000)
 
-    t.match(await seeder.seed(), [
+    t.match(await app.seed(), [
       { name: '01_countries', skipped: true, rows: 250 },
       { name: '02_cities', skipped: false, rows: 135_233, added: 115_233 },
       { name: '03_reviews', skipped: false, rows: 5, added: 5 },
@@ -37,6 +29,7 @@ for (const driver of databaseDrivers) {
       { name: 'Paris', country: 'FR', population: 2_138_551, lat: 48.85341, lon: 2.3488 },
     ])
 
+    const migrator = createMigrator({ db, directory: `${root}/migrations` })
     await migrator.rollback({ steps: 4 })
     t.match(await migrator.pending(), [
       '0001_create_country',
@@ -44,10 +37,11 @@ for (const driver of databaseDrivers) {
       '0003_statistics',
       '0004_reviews',
     ])
-  })
-}
+  },
+  { setUp: async () => {} },
+)
 
-async function totals({ db }: App<typeof service.modules>) {
+async function totals({ db }: Atlas) {
   const { countries } = await db
     .selectFrom('country')
     .select(({ fn }) => fn.countAll<number>().as('countries'))

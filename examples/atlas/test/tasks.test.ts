@@ -5,15 +5,17 @@ import { ann, onEveryDatabase } from './helper.ts'
 onEveryDatabase(t, 'imports cities as a task, and tells how far it is', async (t, app) => {
   const known = Array.from(readCities()).filter(({ country }) => country === 'FJ').length
   const before = (await app.resources.countries.totals({ code: 'FJ' })).cities
-  const asked = await app.inject({
+  const asked = await app.as(ann).inject({
     method: 'POST',
     url: '/cities/import',
-    headers: { ...ann, 'x-async-task': '1' },
+    headers: { 'x-async-task': '1' },
     payload: { country: 'FJ' },
   })
   const { task_id } = asked.json().data
-  t.strictSame(await app.tasks.result(task_id), { read: known, added: known })
-  t.match((await app.inject({ url: `/tasks/${task_id}`, headers: ann })).json().data, {
+  t.match(await app.tasks.drain(), [
+    { id: task_id, user: ann.id, state: 'succeeded', result: { read: known, added: known } },
+  ])
+  t.match((await app.as(ann).inject(`/tasks/${task_id}`)).json().data, {
     task_id,
     is_completed: true,
     state: 'succeeded',
@@ -41,6 +43,15 @@ onEveryDatabase(t, 'computes the statistics of a day, once', async (t, app) => {
   const last = await app.resources.statistics.compute()
   t.match(last, { countries: 2, cities: 5 })
   t.strictSame((await app.inject('/statistics')).json().data.results, [last])
+})
+
+onEveryDatabase(t, 'the statistics are computed each night', async (t, app) => {
+  await app.clock.set('2026-03-01T02:00:00Z')
+  await app.clock.advance(26 * 3_600_000)
+  t.match((await app.inject('/statistics')).json().data.results, [
+    { day: '2026-03-01', computed_at: '2026-03-01T03:00:00.000Z', cities: 6 },
+    { day: '2026-03-02', computed_at: '2026-03-02T03:00:00.000Z', cities: 6 },
+  ])
 })
 
 onEveryDatabase(t, 'the statistics of the largest cities that there can be', async (t, app) => {

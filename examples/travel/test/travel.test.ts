@@ -8,8 +8,7 @@ const TRAVEL = fileURLToPath(new URL('..', import.meta.url))
 
 /** Atlas with a few cities, and the service that calls it: three processes with this one. */
 async function startBoth(t: Test) {
-  const DATABASE_URL = `sqlite:${t.testdir()}/atlas.db`
-  await (await createAtlas(t, DATABASE_URL)).close()
+  const { DATABASE_URL } = (await createAtlas(t)).config
   const atlas = await startServe(t, { service: ATLAS, env: { DATABASE_URL } })
   const env = { ATLAS_URL: atlas.url, DATABASE_URL: 'sqlite::memory:' }
   const travel = await startServe(t, { service: TRAVEL, env })
