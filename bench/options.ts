@@ -19,7 +19,7 @@ export interface Options {
   rows: number
   /** Seconds for the load; where the machine is slow, there are fewer starts. */
   budget: number
-  /** What is measured: routes by name, `bare`, `tokens`, `telemetry`, `cached`, `startup`, `help`, `migrations`, `tasks`, `pages`, `upstream`, `remote`. */
+  /** What is measured: routes by name, `bare`, `tokens`, `telemetry`, `cached`, `startup`, `help`, `migrations`, `tasks`, `pages`, `upstream`, `remote`, `testing`. */
   only: ReadonlySet<string>
   build: boolean
   json: boolean
@@ -36,7 +36,7 @@ const USAGE = `npm run bench -- [flags]
   --rows N     rows of the long table that pages are read from (1000000)
   --budget N   seconds for the load: on a slow machine there are fewer starts (600)
   --only NAME  only this: ${[...routes.keys()].join(', ')}, bare, tokens, telemetry, cached, startup,
-               help, migrations, tasks, pages, upstream or remote; may be given again
+               help, migrations, tasks, pages, upstream, remote or testing; may be given again
   --no-build   use dist/ as it is
   --json       print everything as JSON`
 
@@ -74,6 +74,7 @@ export function readOptions(args: readonly string[]): Options {
     'remote',
     'pages',
     'upstream',
+    'testing',
   ]
   const only = values.only ?? known
   const unknown = only.find((name) => !known.includes(name))

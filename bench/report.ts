@@ -4,6 +4,7 @@ import type { Comparison, Throughput } from './compare.ts'
 import type { PageTime } from './pages.ts'
 import type { Timed } from './startup.ts'
 import { type Ratio, verdict } from './statistics.ts'
+import type { TestRun } from './testing.ts'
 
 export interface Results {
   throughput?: Throughput
@@ -18,6 +19,7 @@ export interface Results {
   tasks?: CachedRatio[]
   upstream?: CachedRatio[]
   remote?: CachedRatio[]
+  testing?: TestRun[]
 }
 
 /** The results as Markdown tables. */
@@ -34,6 +36,7 @@ export function report({
   tasks,
   upstream,
   remote,
+  testing,
 }: Results): string {
   const parts = [
     ...(throughput ? reportThroughput(throughput) : []),
@@ -58,6 +61,7 @@ export function report({
     ...(tasks ? ['Empty tasks, enqueued and run', cachedTable(tasks)] : []),
     ...(upstream ? ['Calls of another system', cachedTable(upstream)] : []),
     ...(remote ? ['Calls of another process, both ends', cachedTable(remote)] : []),
+    ...(testing ? ['Tests of a service', testingTable(testing)] : []),
   ]
   return parts.join('\n\n')
 }
@@ -84,6 +88,13 @@ function reportThroughput({ boots, by, memory }: Throughput): string[] {
       ]),
     ),
   ]
+}
+
+function testingTable(runs: readonly TestRun[]): string {
+  return table(
+    ['', 'seconds'],
+    runs.map(({ name, time }) => [name, time.toFixed(2)]),
+  )
 }
 
 function bareTable(routes: readonly BareRatio[]): string {

@@ -17,6 +17,7 @@ import { routes } from './routes.ts'
 import { measureHelp, measureStartup } from './startup.ts'
 import { measureTasks } from './tasks.ts'
 import { measureTelemetry } from './telemetry.ts'
+import { measureTesting } from './testing.ts'
 import { measureLoad } from './throughput.ts'
 import { measureTokens } from './tokens.ts'
 import { measureUpstream } from './upstream.ts'
@@ -58,6 +59,7 @@ async function measure(options: Options): Promise<Results> {
       ...(only.has('remote') && { remote: await measureRemote(options) }),
       ...(only.has('tasks') && { tasks: await measureTasks(sandbox, options) }),
       ...(only.has('upstream') && { upstream: await measureUpstream(options) }),
+      ...(only.has('testing') && { testing: await measureTesting(sandbox, pairs) }),
     }
   } finally {
     await sandbox.close()
