@@ -89,14 +89,14 @@ export default defineConfig({
       },
     },
     {
-      name: 'page',
+      name: 'pages',
       generateBundle() {
-        const fileName = 'src/developer/page.html'
-        this.emitFile({
-          type: 'asset',
-          fileName,
-          source: readFileSync(join(ROOT, fileName), 'utf8'),
-        })
+        for (const fileName of globSync('src/*/page.html', { cwd: ROOT }))
+          this.emitFile({
+            type: 'asset',
+            fileName,
+            source: readFileSync(join(ROOT, fileName), 'utf8'),
+          })
       },
     },
     {

@@ -75,7 +75,8 @@ async function register(app: FastifyInstance, options: AuthOptions): Promise<voi
   function decide({ config = {}, method, url }: RouteOptions): Access {
     const { kit, access } = config
     if (access) return access
-    const settings = kit && kit !== 'developer' && kit !== 'health' ? (routes[kit] ?? {}) : config
+    const isKits = kit && kit !== 'admin' && kit !== 'developer' && kit !== 'health'
+    const settings = isKits ? (routes[kit] ?? {}) : config
     const outer = kit ? (kit === 'tasks' ? OPTIONAL : PUBLIC) : REQUIRED
     return accessWithin(outer, settings, `${method} ${url}`) ?? outer
   }

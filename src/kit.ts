@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import Type, { type TObject } from 'typebox'
+import admin from '../plugins/admin.ts'
 import auth from '../plugins/auth.ts'
 import cache from '../plugins/cache.ts'
 import config from '../plugins/config.ts'
@@ -66,6 +67,7 @@ export const kitPlugins: readonly PluginInstance[] = [
   cache,
   tasks,
   queues,
+  admin,
   resources,
 ].flatMap((plugin) => instanceOf(plugin) ?? [])
 

@@ -24,6 +24,7 @@ import type { BoundTable } from './resource/bound.ts'
 import { type ModuleTable, parseModules, type Resources } from './resource/module.ts'
 
 // With the types of a service come those of what its app has.
+export type {} from '../plugins/admin.ts'
 export type {} from '../plugins/auth.ts'
 export type {} from '../plugins/cache.ts'
 export type {} from '../plugins/config.ts'

@@ -218,6 +218,7 @@ const Fastify = require('fastify')
 
 const load = (name) => (process.argv[2] === 'import' ? import(name) : require(name))
 const plugins = {
+  admin: { models: [] },
   bearer: { key: 'a secret of more than 32 bytes, for tests', audience: false },
   'bk-login': { url: 'https://paas.example.com/login' },
   cache: {},
@@ -289,7 +290,7 @@ function createProject(name: string, files: Record<string, string>): string {
 }
 
 const names =
-  'bearer bk-login cache config database deadline decompress developer docs envelope health redis request-log resources session tasks telemetry'.split(
+  'admin bearer bk-login cache config database deadline decompress developer docs envelope health redis request-log resources session tasks telemetry'.split(
     ' ',
   )
 const READY = names.map((name) => `${name}: ready\n`).join('')

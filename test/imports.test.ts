@@ -12,7 +12,7 @@ const LAYERS: readonly RegExp[] = [
   /^src\/(check\/|deploy\/|testing\/|index\.ts$)/,
   /^src\/(service|kit)\.ts$/,
   /^plugins\//,
-  /^src\/((plugin|plugin-guards|define-service)\.ts|process\/|telemetry\/|developer\/)/,
+  /^src\/((plugin|plugin-guards|define-service|own-page)\.ts|process\/|telemetry\/|developer\/|admin\/)/,
   /^src\/openapi\//,
   /^src\/(http|crud|auth|remote)\//,
   /^src\/resource\//,

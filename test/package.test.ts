@@ -177,7 +177,8 @@ t.test('the packed package, installed in a project', async (t) => {
       packed.filter((path) => /(?<!\.d)\.ts$/.test(path) && !path.startsWith('package/templates/')),
       [],
     )
-    t.ok(packed.includes('package/dist/src/developer/page.html'))
+    for (const name of ['admin', 'developer'])
+      t.ok(packed.includes(`package/dist/src/${name}/page.html`))
     t.strictSame(
       packed.filter((path) => path.includes('tsbuildinfo')),
       [],

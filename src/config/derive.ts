@@ -29,6 +29,7 @@ export function derive(raw: RawValues, prefixes: readonly string[] = ['']): Deri
   const fallbacks = {
     NODE_ENV: mode,
     HOST: production ? '0.0.0.0' : '127.0.0.1',
+    ADMIN: String(mode === 'development'),
     DEVELOPER: String(mode === 'development'),
     DOCS: String(!production),
     CONTRACT: String(!production),

@@ -84,9 +84,10 @@ function redact(row: Values, secrets: readonly string[]): Values {
 const shorten = (value: unknown): unknown =>
   value instanceof Uint8Array ? `${value.length} bytes` : value
 
-// What no number says exactly is a text.
-const textOf = (value: unknown): string =>
-  JSON.stringify(toJson(value, false, (n) => (isExact(n) ? Number(n) : String(n)))) ?? 'null'
+/** As JSON, in which a text is what no number says exactly. */
+export function textOf(value: unknown): string {
+  return JSON.stringify(toJson(value, false, (n) => (isExact(n) ? Number(n) : String(n)))) ?? 'null'
+}
 
 const isExact = (value: bigint): boolean => Number.isSafeInteger(Number(value))
 

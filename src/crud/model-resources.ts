@@ -18,6 +18,7 @@ import type {
 import { type Core, partsOf } from '../database/model/nullable.ts'
 import { errors } from '../errors.ts'
 import type { Context, User } from '../resource/context.ts'
+import type { AnyDefined, RowScope } from '../resource/contract.ts'
 import { defineResource, type Resource } from '../resource/resource.ts'
 import type {
   Counting,
@@ -228,6 +229,8 @@ export function modelResources<
     ...createReading(parts),
     ...createWriting(parts, maxMany),
   }
+  for (const [action, resource] of Object.entries(all))
+    made.set(resource, { model, action: action as ModelAction, scope, fields })
   const known = (Object.keys(all) as Only[]).filter(
     (name) => within.length === 0 || name !== 'createMany',
   )
@@ -239,6 +242,21 @@ export function modelResources<
       `only names ${missing}; there are ${known.join(', ')}`,
     )
   return Object.fromEntries(names.map((name) => [name, all[name]])) as never
+}
+
+/** What a resource that is made here does to the rows of which model. */
+export interface OfModel {
+  readonly model: Model
+  readonly action: ModelAction
+  readonly scope: RowScope | undefined
+  readonly fields: ModelFields
+}
+
+const made = new WeakMap<AnyDefined, OfModel>()
+
+/** `undefined` where `modelResources` has not made it. */
+export function ofModel(resource: AnyDefined): OfModel | undefined {
+  return made.get(resource)
 }
 
 /** What the resources of a model are made of. */

@@ -167,7 +167,7 @@ export class ModelRows {
     )
     const values = this.#toColumns(Object.fromEntries(said))
     return await this.#write(context, { rows: [values] }, async (db) => {
-      const before = this.#isWatched ? await this.#hold(db, row, context) : undefined
+      const before = this.#isWatched ? await this.hold(db, row, context) : undefined
       if (said.length > 0) {
         const state = this.#stateOf(row, context)
         const { numUpdatedRows } = await db
@@ -187,7 +187,7 @@ export class ModelRows {
   async remove(key: Values, context: Context): Promise<null> {
     const state = this.#stateOf(key, context)
     return await this.#write(context, { rows: [] }, async (db) => {
-      const before = this.#isWatched ? await this.#hold(db, key, context) : undefined
+      const before = this.#isWatched ? await this.hold(db, key, context) : undefined
       const { numDeletedRows } = await db
         .deleteFrom(this.#model.table)
         .where(({ and }) => and(state))
@@ -204,8 +204,11 @@ export class ModelRows {
   /**
    * The row before a change: whether it is the caller's, and for the log. It stays as it is until the
    * end of the transaction, so that to change it needs its key only: MySQL changes no table that a condition reads.
+   *
+   * @param db the transaction
+   * @throws {PlinthError} NOT_FOUND; PRECONDITION_FAILED as for `update`
    */
-  async #hold(db: AnyTables, key: Values, context: Context): Promise<Values> {
+  async hold(db: AnyTables, key: Values, context: Context): Promise<Values> {
     const row = this.#select(db as never, this.#keyOf(key))
     const held = dialectOf(db) === 'mysql' ? row.forUpdate() : row
     const found = await this.#within(context, held).executeTakeFirst()

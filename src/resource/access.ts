@@ -44,11 +44,19 @@ export interface Access {
 }
 
 /** Which of the kit's own a route is. */
-export type KitRoute = 'contract' | 'developer' | 'docs' | 'health' | 'metrics' | 'queues' | 'tasks'
+export type KitRoute =
+  | 'admin'
+  | 'contract'
+  | 'developer'
+  | 'docs'
+  | 'health'
+  | 'metrics'
+  | 'queues'
+  | 'tasks'
 
 /** Who may see the kit's own: the API document with its page, the contract, the metrics, the page of the queues, tasks by their ids. */
 export type KitAccess = Readonly<
-  Partial<Record<Exclude<KitRoute, 'developer' | 'health'>, AccessSettings>>
+  Partial<Record<Exclude<KitRoute, 'admin' | 'developer' | 'health'>, AccessSettings>>
 >
 
 declare module 'fastify' {

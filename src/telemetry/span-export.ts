@@ -8,6 +8,7 @@ import {
   ProtobufTraceSerializer,
   TraceExporterMetricsHelper,
 } from '@opentelemetry/otlp-transformer'
+/** @ts-ignore: there where it is installed */
 import {
   AlwaysOffSampler,
   AlwaysOnSampler,

@@ -214,6 +214,7 @@ t.test("the kit's values without any variable set", async (t) => {
       OTEL_BSP_MAX_EXPORT_BATCH_SIZE: 512,
       OTEL_BSP_SCHEDULE_DELAY: 5000,
       OTEL_SDK_DISABLED: false,
+      ADMIN: true,
       DEVELOPER: true,
       DOCS: true,
       CONTRACT: true,

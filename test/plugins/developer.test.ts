@@ -2,7 +2,6 @@ import { createServer } from 'node:http'
 import { registerHooks } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
-import { type Browser, chromium } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
 import developer from '../../plugins/developer.ts'
@@ -11,6 +10,7 @@ import { sql } from '../../src/database/sql.ts'
 import { defineModule } from '../../src/resource/module.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { createService, failure, type ServiceOptions } from '../helpers/app.ts'
+import { visit } from '../helpers/browser.ts'
 
 const SECRET = 'tops3cret'
 
@@ -353,33 +353,11 @@ t.test('in a browser', async (t) => {
   })
 })
 
-/** A browser that finds no host but this one. */
-function startBrowser(): Promise<Browser> {
-  const flags = ['no-sandbox', 'disable-gpu', 'disable-quic', 'no-first-run', 'disable-sync']
-  const quiet = ['disable-background-networking', 'disable-component-update']
-  const rules = 'host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1'
-  return chromium.launch({
-    executablePath: process.env.CHROMIUM_PATH as string,
-    args: [...flags, ...quiet, rules].map((flag) => `--${flag}`),
-  })
-}
-
 /** The page of a service, with each URL that the browser asked for and all that it had to say. */
 async function openPage(t: Test) {
   const app = await create(t)
   const origin = await app.listen({ host: '127.0.0.1', port: 0 })
-  const browser = await startBrowser()
-  t.teardown(() => browser.close())
-  const page = await browser.newPage({ viewport: { width: 1100, height: 560 } })
-  page.setDefaultTimeout(8000)
-  const asked: string[] = []
-  const said: string[] = []
-  page.on('request', (request) => asked.push(request.url()))
-  page.on('pageerror', (error) => said.push(String(error)))
-  page.on('console', (message) => {
-    if (message.type() === 'error' || message.type() === 'warning') said.push(message.text())
-  })
-  await page.goto(`${origin}/`)
-  await page.getByText('Nothing yet').waitFor()
-  return { page, asked, said, origin }
+  const visited = await visit(t, `${origin}/`)
+  await visited.page.getByText('Nothing yet').waitFor()
+  return { ...visited, origin }
 }

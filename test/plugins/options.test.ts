@@ -5,6 +5,18 @@ const FORM = 'expected standard or problem, or a value with success, failure and
 
 /** What is told of options that are missing or wrong: by plugin, the options and the sentence about them. */
 const wrong: Record<string, [options: unknown, told: string][]> = {
+  admin: [
+    [undefined, 'models is missing, expected a list of models that defineModel has made'],
+    [{ models: [], title: '' }, 'title is empty, expected a text'],
+    [
+      { models: [], tables: { city: {} } },
+      'tables.city is an object, expected false or an object, by a table of models',
+    ],
+    [
+      { models: [], protected: true },
+      'permissions is missing, expected in production: who may, isSuperuser',
+    ],
+  ],
   cache: [
     [{ maxBytes: '1' }, 'maxBytes is another text, expected a number of at least 0'],
     [{ maxEntries: -1 }, 'maxEntries is -1, expected a number of at least 0'],

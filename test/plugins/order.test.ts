@@ -1,6 +1,7 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
+import admin from '../../plugins/admin.ts'
 import cache from '../../plugins/cache.ts'
 import config from '../../plugins/config.ts'
 import database from '../../plugins/database.ts'
@@ -106,6 +107,7 @@ t.test('two of one name are refused', async (t) => {
 })
 
 const twice = {
+  admin: [admin, { models: [] }],
   cache: [cache, {}],
   config: [config, { env: {}, dotenv: false }],
   database: [database, MEMORY],

@@ -1,7 +1,9 @@
 import { AuditLog, defineService, type Tables } from 'plinth'
+import admin from 'plinth/plugins/admin'
 import { audit } from './audit.ts'
 import { City } from './cities/model.ts'
 import { cities } from './cities/module.ts'
+import { create, remove, update } from './cities/resources.ts'
 import { Country } from './countries/model.ts'
 import { countries } from './countries/module.ts'
 import { Review } from './reviews/model.ts'
@@ -22,7 +24,8 @@ export default defineService({
   description: "The world's countries and cities, and what users say of them.",
   models,
   modules: { cities, countries, statistics, reviews, audit },
-  plugins: [tokens],
+  // What they change takes away what is cached of it.
+  plugins: [tokens, admin({ tables: { city: { create, update, remove } } })],
   auth: true,
   // Tokens are all that is known of users. Tasks do what any user may: a role is only in the token.
   loadUser: (id) => ({ id }),
