@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto'
-import { rm } from 'node:fs/promises'
+import { open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Kysely } from 'kysely'
 import {
   createApp,
+  type DiskFile,
   defineModule,
   defineResource,
   defineService,
   file,
-  openFile,
   rows,
   saveFile,
   stream,
@@ -20,6 +20,8 @@ import { answer } from './answer.ts'
 
 type Rows = Kysely<{ prove_row: { n: number; name: string; size: number } }>
 
+const buffer = Buffer.alloc(2 ** 16)
+
 const form = defineResource({
   summary: 'A file in a form',
   method: 'POST',
@@ -30,8 +32,17 @@ const form = defineResource({
   upload: { folder: process.cwd() },
   async perform({ content }) {
     const hash = createHash('sha256')
-    for await (const chunk of openFile(content).stream) hash.update(chunk as Buffer)
-    return hash.digest('hex')
+    // Into the same bytes again and again: it is not the reading here whose memory is looked at.
+    const file = await open((content as DiskFile).path)
+    try {
+      for (;;) {
+        const { bytesRead } = await file.read(buffer)
+        if (bytesRead === 0) return hash.digest('hex')
+        hash.update(buffer.subarray(0, bytesRead))
+      }
+    } finally {
+      await file.close()
+    }
   },
 })
 const alone = defineResource({
@@ -55,16 +66,6 @@ const all = defineResource({
   perform: (_, { db }) =>
     rows((db as unknown as Rows).selectFrom('prove_row').selectAll(), { as: 'ndjson', key: ['n'] }),
 })
-const count = defineResource({
-  summary: 'How many rows there are',
-  path: '/count',
-  response: Type.Integer(),
-  async perform(_, { db }) {
-    const all = (db as unknown as Rows).selectFrom('prove_row')
-    const counted = all.select(({ fn }) => fn.countAll<number>().as('total'))
-    return (await counted.executeTakeFirstOrThrow()).total
-  },
-})
 const small = defineResource({
   summary: 'What others ask for',
   path: '/small',
@@ -78,7 +79,7 @@ const small = defineResource({
 const service = defineService({
   name: 'files',
   modules: {
-    files: defineModule({ prefix: '/files', resources: { form, alone, all, count, small } }),
+    files: defineModule({ prefix: '/files', resources: { form, alone, all, small } }),
   },
 })
 const app = await createApp(service, { logger: false })

@@ -1,5 +1,7 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { LONGEST_TIMER } from '../deadlines.ts'
+import { errors } from '../errors.ts'
 import { type Context, userIdOf } from '../resource/context.ts'
 import type { AnyDefined } from '../resource/contract.ts'
 import { toPlinthError } from '../resource/failure.ts'
@@ -21,6 +23,12 @@ export function createEventWriter(
 ): EventWriter | undefined {
   const { events: settings } = resource.response as StreamSchema
   if (!settings) return undefined
+  const { heartbeat } = settings
+  if (!(heartbeat >= 1 && heartbeat <= LONGEST_TIMER))
+    throw errors.RESOURCE_INVALID(
+      name,
+      `the heartbeat of its events is ${heartbeat}; expected milliseconds from 1`,
+    )
   const { response } = app.compiled.of(resource)
   const { $defs } = response
   const schema = { ...response.properties?.data, ...($defs !== undefined && { $defs }) }

@@ -6,7 +6,7 @@ import { watchConnections } from '../../src/process/connections.ts'
 import { closeGracefully } from '../../src/process/shutdown.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { events, type ServerEvent } from '../../src/resource/stream.ts'
-import { createGate, createService } from '../helpers/app.ts'
+import { createGate, createService, failure } from '../helpers/app.ts'
 import { poll } from '../helpers/network.ts'
 import { ask, listen, open } from '../helpers/wire.ts'
 
@@ -210,6 +210,14 @@ t.test('HEAD begins nothing; in process they are what perform returns', async (t
   const found: number[] = []
   for await (const { data } of await app.run(() => ticks())) found.push(data.n)
   t.strictSame(found, [1])
+})
+
+t.test('a heartbeat that no timer can have is refused at boot', async (t) => {
+  for (const heartbeat of [0, Number.NaN, Number.POSITIVE_INFINITY])
+    t.match(await failure(createService(t, { ticks: define(() => {}, heartbeat) })), {
+      code: 'RESOURCE_INVALID',
+      message: /the heartbeat of its events is \w+; expected milliseconds from 1/,
+    })
 })
 
 t.test('the API document tells what each event is', async (t) => {

@@ -1,10 +1,19 @@
 import { spawnSync } from 'node:child_process'
-import { readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import t, { type Test } from 'tap'
-import { defineModule, defineService, type Resource, Type } from '../../src/index.ts'
+import {
+  defineModule,
+  defineResource,
+  defineService,
+  events,
+  type Resource,
+  stream,
+  Type,
+} from '../../src/index.ts'
 import { readDocument } from '../../src/openapi/client/document.ts'
 import { findOperations } from '../../src/openapi/client/find-operations.ts'
 import { generateClient } from '../../src/openapi/client/generate.ts'
@@ -236,4 +245,34 @@ export async function use(): Promise<Person | null> {
   const { stdout, status } = spawnSync(process.execPath, [tsc, '-p', folder], { encoding: 'utf8' })
   t.equal(stdout, '')
   t.equal(status, 0)
+})
+
+t.test('what a service of ours streams is read as it comes', async (t) => {
+  const csv = defineResource({
+    summary: 'CSV',
+    path: '/csv',
+    response: stream('text/csv'),
+    perform: () => null as never,
+  })
+  const ticks = defineResource({
+    summary: 'Ticks',
+    path: '/ticks',
+    response: events(Type.Integer()),
+    perform: () => null as never,
+  })
+  const modules = { things: defineModule({ prefix: '/things', resources: { csv, ticks } }) }
+  const service = defineService({ name: 'streams', modules })
+  const root = mkdtempSync(join(tmpdir(), 'plinth-test-'))
+  t.teardown(() => rmSync(root, { recursive: true }))
+  const app = await createApp(service, { root, env: { DOCS: 'true' }, logger: false })
+  t.teardown(() => app.close())
+  const document = join(root, 'openapi.json')
+  writeFileSync(document, (await app.inject('/openapi.json')).body)
+  const { folder } = await write(t, document)
+  const { operations } = JSON.parse(readFileSync(join(folder, 'operations.json'), 'utf8'))
+  const answers = Object.values(operations as Record<string, { path: string; answer: string }>)
+  t.strictSame(
+    answers.filter(({ path }) => /^\/things/.test(path)).map(({ answer }) => answer),
+    ['stream', 'stream'],
+  )
 })

@@ -108,7 +108,10 @@ export class BodyReader {
       const isText = known === undefined && this.#schemas.unfold(schema).type === 'string'
       return { schema, kind: isText ? 'text' : 'json' }
     }
-    return first.startsWith('text/')
+    // Of events there is no end, and a text that is told as bytes may be long.
+    const { schema } = resolve(this.#document, types[first])
+    const isBytes = first === 'text/event-stream' || (isJson(schema) && schema.format === 'binary')
+    return first.startsWith('text/') && !isBytes
       ? { schema: { type: 'string' }, kind: 'text' }
       : { schema: STREAM, kind: 'stream' }
   }
