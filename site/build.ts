@@ -60,10 +60,9 @@ export function buildSite(root: string, out: string): string[] {
     mkdirSync(dirname(join(out, path)), { recursive: true })
     writeFileSync(join(out, path), text)
   }
-  for (const page of pages) {
-    write(page.target, renderPage(page, site, destinations))
-    write(page.source, page.markdown)
-  }
+  for (const page of pages) write(page.target, renderPage(page, site, destinations))
+  // What llms.txt lists.
+  for (const { source, markdown } of groups.flatMap(([, listed]) => listed)) write(source, markdown)
   for (const destination of destinations.values())
     if (destination.kind === 'file')
       cpSync(join(root, destination.path), join(out, destination.path))

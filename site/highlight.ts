@@ -30,7 +30,8 @@ export function highlight(code: string, lang: string): string {
   let html = ''
   const add = (text: string, token?: string) => {
     const escaped = escapeHtml(text)
-    html += token ? `<span class="${token}">${escaped}</span>` : escaped
+    // Operators are most of all tokens, and style.css gives them no colour.
+    html += token && token !== 'oper' ? `<span class="${token}">${escaped}</span>` : escaped
   }
   tokenizeWith(code, NAMES[lang] ?? lang, add, options)
   return html

@@ -8,7 +8,6 @@ import {
   ProtobufTraceSerializer,
   TraceExporterMetricsHelper,
 } from '@opentelemetry/otlp-transformer'
-/** @ts-ignore: there where it is installed */
 import {
   AlwaysOffSampler,
   AlwaysOnSampler,
