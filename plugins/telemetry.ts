@@ -10,7 +10,7 @@ import { type AccessSettings, accessWithin, PUBLIC } from '../src/resource/acces
 import type { Observer } from '../src/resource/observer.ts'
 import type { Place } from '../src/telemetry/group-metrics.ts'
 import type { Metrics } from '../src/telemetry/metrics.ts'
-import type { SamplerName, TracingOptions } from '../src/telemetry/span-export.ts'
+import type { SamplerName, TracingOptions } from '../src/telemetry/tracing-options.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -17,34 +17,7 @@ import {
   type Sampler,
   TraceIdRatioBasedSampler,
 } from '@opentelemetry/sdk-trace'
-
-/** How OpenTelemetry calls them. */
-export type SamplerName =
-  | 'always_on'
-  | 'always_off'
-  | 'traceidratio'
-  | 'parentbased_always_on'
-  | 'parentbased_always_off'
-  | 'parentbased_traceidratio'
-
-export interface TracingOptions {
-  /** What takes spans by OTLP: the whole URL, `http://localhost:4318/v1/traces`. */
-  endpoint: string
-  /** Default `http/protobuf`. */
-  protocol?: 'http/protobuf' | 'http/json'
-  /** Sent with each batch: who this is. */
-  headers?: Readonly<Record<string, string>>
-  /** Milliseconds that sending a batch may take, all tries together; default 10,000. */
-  timeout?: number
-  /** Which traces are kept; default `parentbased_always_on`. */
-  sampler?: SamplerName
-  /** Of those with a ratio: the part of traces that is kept, 0 to 1; default 1. */
-  ratio?: number
-  /** What the spans are of: `service.name`, `service.version` and others. */
-  attributes?: Readonly<Record<string, string>>
-  /** How many spans wait at most, the others are lost; how many are sent at once, and how many ms they wait at most for that. */
-  queue?: { readonly size?: number; readonly batch?: number; readonly delay?: number }
-}
+import type { TracingOptions } from './tracing-options.ts'
 
 /** Which traces are kept. */
 export function createSampler({

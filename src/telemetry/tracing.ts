@@ -22,7 +22,8 @@ import { thrownIn } from '../task/errors.ts'
 import { activeTrace, parseTraceparent, type Trace, type TraceParent } from '../trace.ts'
 import { type Listener, leafListeners } from './leaf-spans.ts'
 import { contextOf, current, newId, Unkept, Work } from './span.ts'
-import { createProcessor, createSampler, type TracingOptions } from './span-export.ts'
+import { createProcessor, createSampler } from './span-export.ts'
+import type { TracingOptions } from './tracing-options.ts'
 
 const NOTHING: Attributes = {}
 const NONE: [] = []

@@ -265,7 +265,8 @@ t.test('a request waits for keys no longer than it may take', async (t) => {
     jwksLimits: { timeout: 60_000 },
     requestTimeout: 300,
   })
-  t.match((await ask(by(A, 'a'))).json(), AWAY)
+  // On a busy machine the deadline is told a moment before the keys are given up.
+  t.match((await ask(by(A, 'a'))).json(), { code: /^(AUTH_UNAVAILABLE|DEADLINE_EXCEEDED)$/ })
 })
 
 t.test('what waits for keys ends when the app closes', async (t) => {

@@ -1,4 +1,5 @@
 import type { Model } from '../model/model.ts'
+import { isComputed } from '../schema/sql.ts'
 import type { ColumnState } from '../schema/state.ts'
 import type { SchemaOperation } from './diff.ts'
 import type { Fill } from './operations.ts'
@@ -47,9 +48,14 @@ function isUnfilled(operation: SchemaOperation): operation is Filled {
     operation.type === 'addColumn' ||
     (operation.type === 'alterColumn' && operation.from.nullable === true)
   if (!isChanged || operation.fill !== undefined) return false
-  const { type, nullable, default: value, generated } = target(operation)
-  const isComputed = typeof type === 'object' && / as \(/i.test(type.mysql)
-  return !nullable && value === undefined && !generated && !isComputed
+  return needsValue(target(operation))
+}
+
+/** Whether a row has to say it, at least on one of the databases. */
+export function needsValue(column: ColumnState): boolean {
+  const { nullable, default: value, generated } = column
+  const computed = isComputed(column, 'mysql') && isComputed(column, 'sqlite')
+  return !nullable && value === undefined && !generated && !computed
 }
 
 const target = (one: Filled): ColumnState => (one.type === 'addColumn' ? one.definition : one.to)

@@ -30,13 +30,18 @@ function wordsOf(column: ColumnState, dialect: DialectName): string[] {
   if (column.generated && dialect === 'sqlite') return [SQLITE_GENERATED]
   const words = [typeSql(column, dialect)]
   // Behind its expression a computed column takes no word more.
-  if (/ as \(/i.test(words[0] as string)) return words
+  if (isComputed(column, dialect)) return words
   if (!column.nullable) words.push('not null')
   // Said, because MySQL's TIMESTAMP may not be null otherwise.
   else if (dialect === 'mysql') words.push('null')
   if (column.default !== undefined) words.push(`default ${defaultSql(column, dialect)}`)
   if (column.generated) words.push('auto_increment')
   return words
+}
+
+/** Whether the database computes it, so that no row can be given a value. */
+export function isComputed({ type }: ColumnState, dialect: DialectName): boolean {
+  return typeof type === 'object' && / as \(/i.test(type[dialect])
 }
 
 // Where a type is not here, the databases call it what we call it.

@@ -1,4 +1,6 @@
 import t from 'tap'
+import { compileOperations } from '../../../src/database/migration/compile.ts'
+import { diff } from '../../../src/database/migration/diff.ts'
 import { readSchema } from '../../../src/database/schema/read.ts'
 import { databaseDrivers } from '../../helpers/drivers.ts'
 import { open } from '../fixture.ts'
@@ -62,8 +64,8 @@ for (const driver of mysql) {
       small: 3,
       price: 4.99,
       kind: 'G',
-      touched: { mysql: /^current_timestamp/i, sqlite: 'current_timestamp' },
-      bits: { mysql: "b'101'" },
+      touched: { mysql: /^current_timestamp/i, sqlite: /strftime/ },
+      bits: { mysql: "b'101'", sqlite: "x'05'" },
       code: { mysql: '(uuid())' },
       later: { mysql: '(1 + 2)' },
     })
@@ -122,5 +124,43 @@ for (const driver of mysql) {
       /^the view looking is left out$/,
     ])
     t.strictSame(Object.keys((await readSchema(db, { tables: ['plain'] })).schema), ['plain'])
+  })
+}
+
+for (const driver of mysql) {
+  t.test('defaults that an old table has are told, or mean the same on SQLite', async (t) => {
+    const db = await open(t, await driver.url(t))
+    await runAll(db, [
+      "set session sql_mode = ''",
+      `create table old (
+        id int primary key,
+        made datetime not null default '0000-00-00 00:00:00',
+        born date not null default '0000-00-00',
+        seen datetime(3) not null default current_timestamp(3),
+        bits bit(12) not null default b'100000001'
+      ) default charset utf8mb4`,
+    ])
+    const { schema, notes } = await readSchema(db)
+    t.strictSame(notes, [
+      "old: the default '0000-00-00 00:00:00' of made is left out",
+      "old: the default '0000-00-00' of born is left out",
+    ])
+    const [sqlite] = databaseDrivers.filter(({ name }) => name === 'sqlite')
+    const other = await open(t, (await sqlite?.url(t)) as string)
+    const steps = compileOperations(diff({}, schema), {}, 'sqlite')
+    await runAll(
+      other,
+      steps.flatMap((step) => ('sql' in step ? [step.sql] : [])),
+    )
+    for (const one of [db, other])
+      await one
+        .insertInto('old')
+        .values({ id: 1, made: '2026-01-02 03:04:05', born: '2026-01-02' })
+        .execute()
+    const [row] = await other.selectFrom('old').selectAll().execute()
+    t.match(row?.seen, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
+    t.strictSame(row?.bits, Buffer.from([1, 1]))
+    const [there] = await db.selectFrom('old').select('bits').execute()
+    t.strictSame(there?.bits, Buffer.from([1, 1]))
   })
 }

@@ -101,11 +101,14 @@ t.test("reads MySQL 8's forms of defaults, checks and rules", async (t) => {
       body: { type: 'text', default: "it's" },
       made: {
         type: 'datetime',
-        default: { mysql: 'CURRENT_TIMESTAMP(3)', sqlite: 'current_timestamp' },
+        default: {
+          mysql: 'CURRENT_TIMESTAMP(3)',
+          sqlite: "(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))",
+        },
       },
       touched: {
         type: { mysql: 'timestamp on update current_timestamp', sqlite: 'datetime(3)' },
-        default: { mysql: 'CURRENT_TIMESTAMP', sqlite: 'current_timestamp' },
+        default: { mysql: 'CURRENT_TIMESTAMP', sqlite: "(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))" },
       },
       code: { type: 'uuid', default: { mysql: '(uuid())', sqlite: '(uuid())' } },
       kind: { type: 'varchar(8)', values: ['a', "it's"] },

@@ -1,12 +1,17 @@
-import { defaultSql } from '../../schema/sql.ts'
+import { defaultSql, isComputed } from '../../schema/sql.ts'
 import type { ColumnState, DialectName } from '../../schema/state.ts'
 import type { ColumnOperation } from './misfit.ts'
 
 /** The default that a new column has while it is added, for the rows that are there; `undefined`: its own, or none. */
-export function addedWith(operation: ColumnOperation): ColumnState | undefined {
+export function addedWith(
+  operation: ColumnOperation,
+  dialect: DialectName,
+): ColumnState | undefined {
   if (operation.type !== 'addColumn') return undefined
   const { definition, fill } = operation
-  return fill === undefined ? undefined : { ...definition, default: fill }
+  return fill === undefined || isComputed(definition, dialect)
+    ? undefined
+    : { ...definition, default: fill }
 }
 
 /** What rows without a value get, in SQL, before a column may not be null any more; `undefined`: nothing. */
@@ -14,6 +19,7 @@ export function filledWith(operation: ColumnOperation, dialect: DialectName): st
   if (operation.type !== 'alterColumn') return undefined
   const { from, to, fill = to.default } = operation
   if (!from.nullable || to.nullable || fill === undefined) return undefined
+  if (isComputed(to, dialect) || isComputed(from, dialect)) return undefined
   return defaultSql({ ...to, default: fill }, dialect)
 }
 
@@ -23,7 +29,7 @@ export function fillsOf(
   dialect: DialectName,
 ): Readonly<Record<string, string>> {
   const fills = operations.flatMap((one) => {
-    const added = addedWith(one)
+    const added = addedWith(one, dialect)
     const fill = added ? defaultSql(added, dialect) : filledWith(one, dialect)
     return fill === undefined ? [] : [[one.column, fill] as const]
   })

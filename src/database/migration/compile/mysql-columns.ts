@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { columnSql, defaultSql } from '../../schema/sql.ts'
+import { columnSql, defaultSql, isComputed } from '../../schema/sql.ts'
 import type { ColumnState } from '../../schema/state.ts'
 import { addedWith, filledWith } from './fill.ts'
 import { columnExists, constraintExists, exactColumnExists, not } from './happened.ts'
@@ -100,9 +100,9 @@ function changeOf(operation: ColumnOperation, before: ColumnState): Change {
 function addColumn(operation: Of<'addColumn'>): Change {
   const { table, column, definition } = operation
   const { nullable, default: value } = definition
-  const added = addedWith(operation)
+  const added = addedWith(operation, 'mysql')
   // Without a word MySQL takes no insert that leaves out a column whose default was dropped, nullable or not.
-  const own = nullable || value !== undefined
+  const own = nullable || value !== undefined || isComputed(definition, 'mysql')
   const words = value === undefined ? 'null' : defaultSql(definition, 'mysql')
   return {
     changes: () => [

@@ -1,4 +1,4 @@
-import { createIndexSql, indexNameIn, quoteName, quoteText } from '../../schema/sql.ts'
+import { createIndexSql, indexNameIn, isComputed, quoteName, quoteText } from '../../schema/sql.ts'
 import type { ColumnState, TableState } from '../../schema/state.ts'
 import { retyped } from './retype.ts'
 import type { Rebuild } from './steps.ts'
@@ -66,6 +66,7 @@ function copyRows(
 ): string {
   const filled = Object.entries(to.columns).flatMap(([column, target]) => {
     const [before, fill] = [from.columns[column], fills[column]]
+    if (isComputed(target, 'sqlite')) return []
     const value = before && copied(column, before, target)
     if (value === undefined) return fill === undefined ? [] : [[column, fill] as const]
     return [[column, fill === undefined ? value : `coalesce(${value}, ${fill})`] as const]

@@ -1,4 +1,11 @@
-import { checkSql, columnSql, createIndexSql, indexNameIn, quoteName } from '../../schema/sql.ts'
+import {
+  checkSql,
+  columnSql,
+  createIndexSql,
+  indexNameIn,
+  isComputed,
+  quoteName,
+} from '../../schema/sql.ts'
 import type { ColumnState, IndexState, SchemaState, TableState } from '../../schema/state.ts'
 import { fillsOf } from './fill.ts'
 import type { Of, SchemaOperation } from './misfit.ts'
@@ -102,7 +109,10 @@ function addColumn(
 
 // SQLite adds no column whose default is an expression, nor one without a default that may not be null, not even
 // to an empty table.
-function canAdd({ nullable, default: value }: ColumnState): boolean {
+function canAdd(column: ColumnState): boolean {
+  const { nullable, default: value } = column
+  // One that is stored cannot be added either.
+  if (isComputed(column, 'sqlite')) return false
   return value === undefined ? nullable === true : typeof value !== 'object'
 }
 

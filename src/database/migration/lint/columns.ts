@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { ColumnState } from '../../schema/state.ts'
+import { needsValue } from '../fills.ts'
 import { fits, isInPlace } from './fits.ts'
 import type { Code } from './rules.ts'
 
@@ -18,10 +19,6 @@ export function columnCodes(from: ColumnState | undefined, to: ColumnState): Cod
     ...(isRewritten(from, to) && !narrows ? (['change-type'] as const) : []),
     ...(isChecked(from, to) && !narrows ? (['add-check'] as const) : []),
   ]
-}
-
-function needsValue({ nullable, default: value, generated }: ColumnState): boolean {
-  return !nullable && value === undefined && !generated
 }
 
 function losesValues(from: ColumnState, to: ColumnState): boolean {

@@ -77,6 +77,19 @@ function withoutCharset(tokens: readonly Token[]): readonly Token[] {
 
 const NOW = new Set(['current_timestamp', 'now', 'localtime', 'localtimestamp'])
 
+// As the kit writes them: SQLite's own current_timestamp sorts before all of these that are of the same day.
+const SQLITE_NOW = "(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))"
+
+const isInstant = (type: ColumnState['type']): boolean =>
+  type === 'datetime' || (typeof type === 'object' && /^datetime\b/i.test(type.sqlite))
+
+/** Bits as MySQL's driver reads them: bytes. SQLite has no literal of bits. */
+function bytesOf(bits: string): string {
+  const whole = bits.padStart(Math.max(8, Math.ceil(bits.length / 8) * 8), '0')
+  const bytes = whole.match(/[01]{8}/g) ?? []
+  return `x'${bytes.map((byte) => Number.parseInt(byte, 2).toString(16).padStart(2, '0')).join('')}'`
+}
+
 function expression(
   sql: string,
   all: readonly Token[],
@@ -88,8 +101,13 @@ function expression(
   const [first] = tokens
   if (first?.kind === 'word' && NOW.has(first.text) && tokens.length <= 4) {
     const now = type === 'datetime' ? 'current_timestamp(3)' : 'current_timestamp'
-    return { mysql: dialect === 'mysql' ? text : now, sqlite: 'current_timestamp' }
+    return {
+      mysql: dialect === 'mysql' ? text : now,
+      sqlite: dialect === 'mysql' && isInstant(type) ? SQLITE_NOW : 'current_timestamp',
+    }
   }
+  if (isWord(first, 'b') && tokens.length === 2 && tokens[1]?.kind === 'string')
+    return { mysql: text, sqlite: bytesOf(tokens[1].text) }
   // Literals such as b'0' and x'00', and words such as current_date, need no parentheses; MySQL wants none around b'0'.
   const isBare = tokens.length === 1 || (tokens.length === 2 && tokens[1]?.kind === 'string')
   const own = isBare ? text : `(${text})`

@@ -49,7 +49,7 @@ export class MysqlTable {
       isJson: row.type === 'json' || this.#isJson(row),
       rest: this.#rest(row),
     })
-    const value = this.#default(row, type)
+    const value = this.#without(row.name, this.#default(row, type))
     return {
       type,
       ...(row.nullable === 'YES' && { nullable: true }),
@@ -90,6 +90,13 @@ export class MysqlTable {
       row.type,
     )
     return readDefault(isBare ? text : `'${text.replace(/['\\]/g, '\\$&')}'`, type, 'mysql')
+  }
+
+  /** No table can be made with a date of zeros for a default any more: the mode of each session refuses it. */
+  #without(column: string, value: ColumnState['default']): ColumnState['default'] {
+    if (typeof value !== 'string' || !/^0000-00-00/.test(value)) return value
+    this.#note(`the default '${value}' of ${column} is left out`)
+    return undefined
   }
 
   // MySQL escapes the quotes within an expression once more than it is written.
