@@ -160,6 +160,11 @@ export const errors = {
     412,
     'It has changed since it was read: read it again, then repeat the change',
   ),
+  PRECONDITION_REQUIRED: defineError(
+    'PRECONDITION_REQUIRED',
+    428,
+    'A change has to say which state it changes: read it, and send its ETag as If-Match',
+  ),
   PAYLOAD_TOO_LARGE: defineError<[limit: number]>(
     'PAYLOAD_TOO_LARGE',
     413,
@@ -612,6 +617,11 @@ export const errors = {
     'CONFIRMATION_MISSING',
     500,
     'Nothing has been done: %s; %s',
+  ),
+  DATABASE_SHARED: defineError<[loss: string]>(
+    'DATABASE_SHARED',
+    500,
+    'Nothing has been done: other services have tables in this database (sharesDatabase), and %s; take away what is this service’s by hand, or by manage migrate rollback',
   ),
   DUMP_FAILED: defineError<[program: string, ending: string]>(
     'DUMP_FAILED',

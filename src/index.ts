@@ -18,10 +18,15 @@ export { purge, restore, withDeleted, withoutModels } from './database/model/sof
 export type { Db, Tables } from './database/model/tables.ts'
 export { uuidv7 } from './database/model/uuid.ts'
 export { prepareQuery } from './database/prepared.ts'
+export { type RetryTransactionOptions, retryTransaction } from './database/retry-transaction.ts'
 export { defineSeed } from './database/seed/seed.ts'
 export { inTransaction } from './database/transaction.ts'
 export type { DatabaseTables, Timestamp } from './database/types.ts'
-export { isForeignKeyViolation, isUniqueViolation } from './database/violations.ts'
+export {
+  isForeignKeyViolation,
+  isTransactionConflict,
+  isUniqueViolation,
+} from './database/violations.ts'
 export {
   defineService,
   type ProcessSettings,

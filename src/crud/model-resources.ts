@@ -75,11 +75,14 @@ export interface ModelResourcesOptions<
     readonly [Name in Filled]: (context: Context & { readonly user: User }) => Static<Whole[Name]>
   }
   /**
-   * The column that tells one state of a row from another: an integer, which begins at 1 and which every change made here raises,
-   * or `updated_at`, which does not tell two changes within one millisecond apart. A row then has an `ETag`, and with `If-Match` a
-   * PUT, PATCH or DELETE is one conditional statement: of several at once one wins, and the others are 412.
+   * What tells one state of a row from another. A row has an `ETag` made of it, and of several PUT, PATCH or DELETE at once with the
+   * same `If-Match` one wins, and the others are 412. A column of integers begins at 1, and every change made here raises it;
+   * `updated_at` does not tell two changes within one millisecond apart. Default: `updated_at` where `audit` has it and clients see
+   * it, else all that clients see of the row. `false`: rows have no `ETag`, and conditions do not count.
    */
-  version?: Version
+  version?: Version | false
+  /** Whether a PUT, PATCH or DELETE has to say with `If-Match` which state it changes; it is 428 where it does not. Default false. */
+  requireMatch?: boolean
   /** What may be filtered, searched and ordered by; without `order`: by the primary key. */
   list?: Omit<
     ListOptions<keyof Row & string, Filters, Search, Fields, Count, Pages>,
@@ -135,8 +138,8 @@ type Keyed<Row extends TProperties, Key extends string> = Pick<Row, Key & keyof 
  * Makes the usual resources of a model: ordinary ones, to be spread into a module and replaced one by one.
  * `defineModule({ prefix: '/cities', resources: { ...modelResources(City), list: own } })`
  *
- * @throws {PlinthError} RESOURCE_INVALID where a filter has the name of a parameter of every list, `version` is no number, or `fields`
- *   cannot be meant so
+ * @throws {PlinthError} RESOURCE_INVALID where a filter has the name of a parameter of every list, `version` is no number, `requireMatch`
+ *   has nothing to match, or `fields` cannot be meant so
  */
 export function modelResources<
   Table extends string,
@@ -200,28 +203,34 @@ export function modelResources<
   Those<Only, Within>
 > {
   const { only, noun = model.table.replaceAll('_', ' '), maxMany = 1000, list = {} } = options
-  const { version, fill = {}, fields: lists = {}, within = [] } = options
-  if (version !== undefined) assertVersion(model, version)
+  const { version: given, requireMatch = false, fill = {}, fields: lists = {} } = options
+  const { within = [] } = options
+  if (given) assertVersion(model, given)
+  if (requireMatch && given === false)
+    throw errors.RESOURCE_INVALID(
+      `of ${model.table}`,
+      'it has requireMatch, and no version to match',
+    )
+  const version = given || undefined
   const scope = options.scope && scopeOf(model, options.scope)
   const creates = !only || only.some((name) => name === 'create' || name === 'createMany')
   const filled = [...Object.keys(fill), ...within]
   const fields = fieldsOf(model, { lists, filled, version, creates })
   const around = aroundOf(model, fields, within)
   const rows = new ModelRows(model, {
-    ...{ noun, version, scope, fields, within: around },
+    ...{ noun, scope, fields, requireMatch, within: around },
+    version: version ?? usualVersion(model, lists),
     fill: fill as Fill,
   })
-  const etag =
-    version === undefined
-      ? undefined
-      : (key: Values, context: Context) => rows.tagOf(version, key, context)
+  const etag = (key: Values, context: Context) => rows.tagOf(key, context)
   const settings = settingsByAction(model.table, options, scope)
   const parts: Parts = {
     rows,
     noun,
     fields,
     around,
-    ...(etag && { conditional: { etag } }),
+    ...(given !== false && { conditional: { etag } }),
+    changing: requireMatch ? { errors: [errors.PRECONDITION_REQUIRED] } : {},
     settings,
   }
   const all = {
@@ -268,6 +277,8 @@ interface Parts {
   around: TProperties
   /** What those of one row have where requests may have conditions. */
   conditional?: { etag: (key: Values, context: Context) => Promise<string | undefined> }
+  /** What else those have that change one. */
+  changing: { errors?: readonly { readonly code: string; readonly statusCode: number }[] }
   /** Who may do each, with which rows. */
   settings: ActionSettings
 }
@@ -294,7 +305,13 @@ function assertVersion({ table, state, audit }: Model, version: string): void {
   throw errors.RESOURCE_INVALID(`of ${table}`, problem)
 }
 
-function createReading({ rows, noun, fields, conditional, settings }: Parts) {
+/** The column that tells states of a row apart where nobody says which. */
+function usualVersion({ audit }: Model, { hidden = [], writeOnly = [] }: FieldLists) {
+  const isShown = ![...hidden, ...writeOnly].includes('updated_at')
+  return audit.includes('updated_at') && isShown ? 'updated_at' : undefined
+}
+
+function createReading({ rows, noun, fields, conditional, changing, settings }: Parts) {
   const { request, path } = rows
   const { shown } = fields
   return {
@@ -313,6 +330,7 @@ function createReading({ rows, noun, fields, conditional, settings }: Parts) {
       path,
       request,
       ...conditional,
+      ...changing,
       ...settings.remove,
       perform: (key, context) => rows.remove(key, context),
     }),
@@ -323,8 +341,7 @@ function createWriting(parts: Parts, maxMany: number) {
   const { rows, noun, fields, around, conditional, settings } = parts
   const { request, path } = rows
   const { shown, input, patch } = fields
-  const changing = ({ properties }: TObject) =>
-    Type.Object({ ...properties, ...request.properties })
+  const keyed = ({ properties }: TObject) => Type.Object({ ...properties, ...request.properties })
   return {
     create: defineResource({
       summary: `Add one ${noun}`,
@@ -350,9 +367,10 @@ function createWriting(parts: Parts, maxMany: number) {
       summary: `Replace one ${noun}`,
       method: 'PUT',
       path,
-      request: changing(input),
+      request: keyed(input),
       response: shown,
       ...conditional,
+      ...parts.changing,
       ...settings.replace,
       perform: (row, context) => rows.replace(row, context),
     }),
@@ -360,9 +378,10 @@ function createWriting(parts: Parts, maxMany: number) {
       summary: `Change some fields of one ${noun}`,
       method: 'PATCH',
       path,
-      request: changing(patch),
+      request: keyed(patch),
       response: shown,
       ...conditional,
+      ...parts.changing,
       ...settings.update,
       perform: (row, context) => rows.update(row, context),
     }),

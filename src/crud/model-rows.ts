@@ -1,10 +1,12 @@
+import { hash } from 'node:crypto'
 import { type SelectQueryBuilder, sql } from 'kysely'
 import { type TObject, type TProperties, type TSchema, Type } from 'typebox'
 import { inBatches } from '../database/insert.ts'
+import { copySchema } from '../database/model/column.ts'
 import type { Model } from '../database/model/model.ts'
 import { dialectOf } from '../database/portable.ts'
 import { PreparedQueries } from '../database/prepared.ts'
-import { inTransaction } from '../database/transaction.ts'
+import { retryTransaction } from '../database/retry-transaction.ts'
 import type { Database } from '../database/types.ts'
 import { errors, notFound } from '../errors.ts'
 import type { Context, User } from '../resource/context.ts'
@@ -18,8 +20,10 @@ import { type AnyTables, fallbacks, insertRows, pick, type Values } from './mode
 export interface RowSettings {
   /** What a row is called in messages. */
   noun: string
-  /** The column that tells one state of a row from another: a number, or `updated_at`. */
+  /** The column that tells one state of a row from another: a number, or `updated_at`. Default: all that clients see. */
   version?: string | undefined
+  /** Whether a request that changes a row has to have `If-Match`. */
+  requireMatch?: boolean
   /** Which rows a caller has: the others are not there, and a row that is written is one of them afterwards. */
   scope?: RowScope | undefined
   fields: ModelFields
@@ -38,6 +42,7 @@ export class ModelRows {
   readonly #rules: ReadonlyMap<string, ColumnRule>
   readonly #queries = new PreparedQueries()
   readonly #version: string | undefined
+  readonly #requireMatch: boolean
   readonly #scope: RowScope | undefined
   /** What is read of a row. */
   readonly #columns: readonly string[]
@@ -60,7 +65,7 @@ export class ModelRows {
   readonly path: string
 
   constructor(model: Model, settings: RowSettings) {
-    const { noun, version, scope, fields, fill = {}, within = {} } = settings
+    const { noun, version, requireMatch = false, scope, fields, fill = {}, within = {} } = settings
     const { primaryKey } = model.state
     const shown = Object.keys(fields.shown.properties)
     const read = [...shown, ...(version === undefined ? [] : [version])]
@@ -72,6 +77,7 @@ export class ModelRows {
     this.#hidden = fields.hidden
     this.#fill = Object.entries(fill)
     this.#version = version
+    this.#requireMatch = requireMatch
     this.#scope = scope
     this.#model = model
     this.#noun = noun
@@ -79,10 +85,8 @@ export class ModelRows {
     this.#rules = new Map(
       model.columns.map((name) => [name, columnRule(properties[name] as TSchema)]),
     )
-    this.request = Type.Object({
-      ...Type.Pick(model.schema, [...primaryKey]).properties,
-      ...within,
-    })
+    const key = primaryKey.map((name) => [name, keySchema(model, name)])
+    this.request = Type.Object({ ...Object.fromEntries(key), ...within })
     this.#key = Object.keys(this.request.properties)
     const own = primaryKey.filter((name) => !(name in within))
     this.path = own.map((name) => `/:${name}`).join('')
@@ -91,15 +95,27 @@ export class ModelRows {
   /**
    * The entity tag of the row that a request is about; undefined where nothing depends on it, or there is no such row.
    *
-   * @param version that column
+   * @throws {PlinthError} PRECONDITION_REQUIRED
    */
-  async tagOf(version: string, key: Values, context: Context): Promise<string | undefined> {
+  async tagOf(key: Values, context: Context): Promise<string | undefined> {
     const { method, headers } = context.request ?? {}
+    const isRead = method === 'GET' || method === 'HEAD'
+    if (this.#requireMatch && !isRead && headers?.['if-match'] === undefined)
+      throw errors.PRECONDITION_REQUIRED()
     const isAsked = headers?.['if-match'] !== undefined || headers?.['if-none-match'] !== undefined
-    if (!isAsked && method !== 'GET' && method !== 'HEAD') return undefined
+    if (!isAsked && !isRead) return undefined
     const row = await this.#look(context.db, key, context)
     if (row) this.#seen.set(context, row)
-    return row && String(row[version])
+    return row && this.#tag(row)
+  }
+
+  /** What tells this state of a row from others. */
+  #tag(row: Values): string {
+    if (this.#version !== undefined) return String(row[this.#version])
+    const text = JSON.stringify(this.#answer(row), (_, value) =>
+      typeof value === 'bigint' ? String(value) : value,
+    )
+    return hash('sha256', text, 'base64url').slice(0, TAG_LENGTH)
   }
 
   /** @throws {PlinthError} NOT_FOUND */
@@ -142,6 +158,7 @@ export class ModelRows {
     const rows = list.map((row, index) => this.#newRow(row, context, `/${index}`))
     const inserted: Values[] = []
     return await this.#write(context, { rows, inserted }, async (db) => {
+      inserted.length = 0
       const keys = await insertRows(db, this.#model, rows, inserted)
       if (this.#isWatched) await this.#watchAll(db, keys, context)
       return keys
@@ -166,8 +183,9 @@ export class ModelRows {
       ([name]) => !this.#key.includes(name) && name !== this.#version,
     )
     const values = this.#toColumns(Object.fromEntries(said))
-    return await this.#write(context, { rows: [values] }, async (db) => {
-      const before = this.#isWatched ? await this.hold(db, row, context) : undefined
+    const holds = this.#holds(row, context)
+    return await this.#write(context, { rows: [values], holds }, async (db) => {
+      const before = holds ? await this.hold(db, row, context) : undefined
       if (said.length > 0) {
         const state = this.#stateOf(row, context)
         const { numUpdatedRows } = await db
@@ -186,8 +204,9 @@ export class ModelRows {
   /** @throws {PlinthError} NOT_FOUND; PRECONDITION_FAILED as for `update` */
   async remove(key: Values, context: Context): Promise<null> {
     const state = this.#stateOf(key, context)
-    return await this.#write(context, { rows: [] }, async (db) => {
-      const before = this.#isWatched ? await this.hold(db, key, context) : undefined
+    const holds = this.#holds(key, context)
+    return await this.#write(context, { rows: [], holds }, async (db) => {
+      const before = holds ? await this.hold(db, key, context) : undefined
       const { numDeletedRows } = await db
         .deleteFrom(this.#model.table)
         .where(({ and }) => and(state))
@@ -201,8 +220,13 @@ export class ModelRows {
     })
   }
 
+  /** Whether a row is looked at before it is changed: where no column says whether it is the one that the client has seen, too. */
+  #holds(key: Values, context: Context): boolean {
+    return this.#isWatched || (this.#version === undefined && !!this.#condition(key, context))
+  }
+
   /**
-   * The row before a change: whether it is the caller's, and for the log. It stays as it is until the
+   * The row before a change: whether it is the caller's, still what its client has seen, and for the log. It stays as it is until the
    * end of the transaction, so that to change it needs its key only: MySQL changes no table that a condition reads.
    *
    * @param db the transaction
@@ -212,7 +236,8 @@ export class ModelRows {
     const row = this.#select(db as never, this.#keyOf(key))
     const held = dialectOf(db) === 'mysql' ? row.forUpdate() : row
     const found = await this.#within(context, held).executeTakeFirst()
-    if (found) return found
+    const seen = this.#condition(key, context)
+    if (found && (!seen || this.#tag(found) === this.#tag(seen))) return found
     this.#assertUnconditional(key, context)
     return this.#missing(key)
   }
@@ -319,14 +344,14 @@ export class ModelRows {
   /** In a transaction, where it is more than one statement that changes something, or must be taken back. */
   async #write<T>(
     context: Context,
-    what: Pick<Attempt, 'rows' | 'inserted'>,
+    { holds = this.#isWatched, ...what }: Pick<Attempt, 'rows' | 'inserted'> & { holds?: boolean },
     write: (db: AnyTables) => Promise<T>,
   ): Promise<T> {
     const db = anyTables(context.db)
-    const isOne = !what.inserted && !this.#isWatched
+    const isOne = !what.inserted && !holds
     const attempt = { ...what, db, model: this.#model, noun: this.#noun, hidden: this.#hidden }
     return await explainRefusal(attempt, () =>
-      isOne ? write(db) : inTransaction(db, write as never),
+      isOne ? write(db) : retryTransaction(db, write, { signal: context.signalIfAny }),
     )
   }
 
@@ -357,6 +382,14 @@ export class ModelRows {
   }
 }
 
+/** A column of the key, as paths have it: of 64 bits, where it is. */
+function keySchema({ schema, state }: Model, name: string): TSchema {
+  const own = schema.properties[name] as TSchema
+  return state.columns[name]?.type === 'bigint' && Type.IsInteger(own)
+    ? copySchema(own, { format: 'int64' })
+    : own
+}
+
 type Rows = SelectQueryBuilder<Record<string, Values>, string, Values>
 
 function forbidden(path: string): never {
@@ -366,5 +399,8 @@ function forbidden(path: string): never {
 
 /** Of one statement that finds rows by their keys. */
 const MANY_KEYS = 500
+
+/** 132 bits. */
+const TAG_LENGTH = 22
 
 const anyTables = (db: Database) => db as unknown as AnyTables

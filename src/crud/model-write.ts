@@ -2,6 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import { inBatches, MAX_PARAMETERS } from '../database/insert.ts'
 import type { Model } from '../database/model/model.ts'
 import { uuidv7 } from '../database/model/uuid.ts'
+import { narrow } from '../database/types.ts'
 
 /** A database of which only the model knows the tables. */
 export type AnyTables = Kysely<Record<string, Record<string, unknown>>>
@@ -66,11 +67,11 @@ async function insertBatch(db: AnyTables, { table, state }: Model, rows: readonl
   }
   if (db.getExecutor().adapter.supportsReturning) {
     const made = await insert.returning(number).execute()
-    return made.sort((a, b) => Number(a[number]) - Number(b[number]))
+    return made.sort((a, b) => ((a[number] as number) < (b[number] as number) ? -1 : 1))
   }
-  const { insertId } = await insert.executeTakeFirstOrThrow()
+  const { insertId = 0n } = await insert.executeTakeFirstOrThrow()
   const step = rows.length > 1 ? await stepOf(db) : 1
-  return rows.map((_, i) => ({ [number]: Number(insertId) + i * step }))
+  return rows.map((_, i) => ({ [number]: narrow(insertId + BigInt(i * step)) }))
 }
 
 /** By how much MySQL raises the number from row to row: on clusters by more than 1. */

@@ -1,4 +1,4 @@
-import { type ErrorDetail, errors, type PlinthError } from '../errors.ts'
+import { type ErrorDetail, errors, PlinthError } from '../errors.ts'
 
 /** Why a database did not take what a statement said. */
 export interface Violation {
@@ -106,6 +106,24 @@ export function isUniqueViolation(error: unknown): boolean {
 export function isForeignKeyViolation(error: unknown): boolean {
   const kind = violationOf(error)?.kind
   return kind === 'missing' || kind === 'referred'
+}
+
+// ER_LOCK_DEADLOCK, ER_LOCK_WAIT_TIMEOUT, and ER_CHECKREAD of MariaDB: the row has changed since the transaction read it
+const MYSQL_CONFLICTS = new Set<unknown>([1213, 1205, 1020])
+const SQLITE_BUSY = 5
+
+/**
+ * Whether a transaction failed because of what others do at the same time, and may succeed when it is run again: a deadlock or a lock that
+ * was not free in time on MySQL, on SQLite what another process has written since the transaction began to read. What the error was
+ * caused by counts, too.
+ */
+export function isTransactionConflict(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  // Whoever got no turn in all the time that one waits for it has waited long enough.
+  if (PlinthError.is(error) && error.code === errors.DATABASE_BUSY.code) return false
+  const { errcode } = error as { errcode?: unknown }
+  const isBusy = typeof errcode === 'number' && (errcode & 0xff) === SQLITE_BUSY
+  return isBusy || MYSQL_CONFLICTS.has(mysqlCode(error)) || isTransactionConflict(error.cause)
 }
 
 /**

@@ -19,6 +19,7 @@ const messages: Record<keyof typeof errors, string> = {
   TASK_NOT_FOUND: '任务 %s 不存在',
   USER_UNKNOWN: '无法以用户 %s 的身份执行：%s',
   PRECONDITION_FAILED: '数据在读取之后已被修改：请重新读取，然后再次提交修改',
+  PRECONDITION_REQUIRED: '变更必须说明所针对的状态：请先读取，并将其 ETag 作为 If-Match 发送',
   PAYLOAD_TOO_LARGE: '请求体超过 %s 字节的上限',
   UNSUPPORTED_MEDIA_TYPE: '此处不支持内容类型 %s，请发送 application/json',
   UNSUPPORTED_ENCODING:
@@ -133,6 +134,8 @@ const messages: Record<keyof typeof errors, string> = {
   PRODUCTION_REFUSED: '当前为生产环境，%s；如仍要执行，请加上 --force',
   ROLLOUT_UNTESTED: '无法测试发布过程：%s',
   CONFIRMATION_MISSING: '未执行任何操作：%s；%s',
+  DATABASE_SHARED:
+    '未执行任何操作：其他服务在此数据库中也有表（sharesDatabase），而 %s；请手工删除属于本服务的内容，或使用 manage migrate rollback',
   DUMP_FAILED: '转储不完整：%s 以 %s 结束；原因见上文',
   TABLE_UNKNOWN: '数据库中没有表 %s；现有：%s',
   FILE_EXISTS: '未写入任何内容，因为以下内容已存在：%s；%s',

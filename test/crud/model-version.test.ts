@@ -5,6 +5,7 @@ import database from '../../plugins/database.ts'
 import envelope from '../../plugins/envelope.ts'
 import resources from '../../plugins/resources.ts'
 import { modelResources } from '../../src/crud/model-resources.ts'
+import type { AnyTables } from '../../src/crud/model-write.ts'
 import { defineModel } from '../../src/database/model/define.ts'
 import type { Model } from '../../src/database/model/model.ts'
 import type { Context } from '../../src/resource/context.ts'
@@ -25,9 +26,21 @@ const Stamped = defineModel('stamped', {
   generated: ['id'],
   audit: ['updated_at'],
 })
-const models: readonly Model[] = [Numbered, Stamped]
+const Plain = defineModel('plain', {
+  columns: {
+    id: Type.Integer({ minimum: 1 }),
+    name,
+    big: Type.Integer({ default: 1 }),
+    pin: Type.String({ maxLength: 9, default: '' }),
+  },
+  generated: ['id'],
+})
+const models: readonly Model[] = [Numbered, Stamped, Plain]
 const numbered = modelResources(Numbered, { version: 'version' })
-const stamped = modelResources(Stamped, { version: 'updated_at' })
+// Nobody has to say it: both have one.
+const stamped = modelResources(Stamped)
+const plain = modelResources(Plain, { fields: { writeOnly: ['pin'] } })
+const demanding = modelResources(Plain, { requireMatch: true })
 
 /** The same, whose work begins when the conditions of this many requests have been looked at. */
 function together(resource: AnyResource, requests: number) {
@@ -56,6 +69,15 @@ const modules = {
   stamped: defineModule({
     prefix: '/stamped',
     resources: { ...stamped, together: together(stamped.replace, 4) },
+  }),
+  plain: defineModule({
+    prefix: '/plain',
+    resources: { ...plain, together: together(plain.replace, 4) },
+  }),
+  loose: defineModule({ prefix: '/loose', resources: modelResources(Stamped, { version: false }) }),
+  strict: defineModule({
+    prefix: '/strict',
+    resources: demanding,
   }),
 }
 
@@ -88,7 +110,7 @@ async function send(
   return { status: answer.statusCode, etag: answer.headers.etag, data, code }
 }
 
-for (const kind of ['numbered', 'stamped'] as const) {
+for (const kind of ['numbered', 'stamped', 'plain'] as const) {
   onEveryDatabase(`of changes at the same time one wins: ${kind}`, async (t, app) => {
     await send(app, 'POST', `/${kind}`, { name: 'first' })
     const { etag } = await send(app, 'GET', `/${kind}/1`)
@@ -142,6 +164,53 @@ onEveryDatabase('a number is raised by every change, and no client says it', asy
     t.equal((await send(app, method, path, { name: 'x', version: 9 })).status, 400)
 })
 
+onEveryDatabase('without a column for it, what clients see of a row tells', async (t, app) => {
+  const big = 9_007_199_254_740_993n
+  await send(app, 'POST', '/plain', { name: 'a' })
+  const { etag } = await send(app, 'GET', '/plain/1')
+  t.match(etag, /^"[\w-]{22}"$/)
+  const tables = app.db as unknown as AnyTables
+  await tables.updateTable('plain').set({ pin: 'other' }).execute()
+  t.equal((await send(app, 'GET', '/plain/1')).etag, etag, 'what they do not see tells nothing')
+  await tables.updateTable('plain').set({ big }).execute()
+  const other = await send(app, 'GET', '/plain/1')
+  t.not(other.etag, etag)
+  t.equal((await send(app, 'GET', '/plain/1')).etag, other.etag)
+  const put = (tag = '') => send(app, 'PATCH', '/plain/1', { name: 'b' }, { 'if-match': tag })
+  t.equal((await put(etag)).status, 412)
+  t.match(await tables.selectFrom('plain').select('name').execute(), [{ name: 'a' }])
+  t.equal((await put(other.etag)).status, 200)
+  t.match(await tables.selectFrom('plain').select('name').execute(), [{ name: 'b' }])
+})
+
+onEveryDatabase('a condition may be left out, demanded or of no meaning', async (t, app) => {
+  await send(app, 'POST', '/strict', { name: 'a' })
+  for (const [method, body] of [
+    ['PUT', { name: 'b' }],
+    ['PATCH', { name: 'b' }],
+    ['DELETE', undefined],
+  ] as const) {
+    const told = await send(app, method, '/strict/1', body)
+    t.match(told, { status: 428, code: 'PRECONDITION_REQUIRED' }, method)
+    const other = await send(app, method, '/strict/1', body, { 'if-none-match': '"x"' })
+    t.equal(other.status, 428, method)
+  }
+  const { etag, data } = await send(app, 'GET', '/strict/1')
+  t.match(data, { name: 'a' })
+  const fresh = { 'if-match': String(etag) }
+  t.equal((await send(app, 'PUT', '/strict/1', { name: 'b' }, fresh)).status, 200)
+  t.equal((await send(app, 'DELETE', '/strict/1', undefined, fresh)).status, 412)
+  t.equal((await send(app, 'DELETE', '/strict/1', undefined, { 'if-match': '*' })).status, 200)
+  await send(app, 'POST', '/loose', { name: 'a' })
+  t.equal((await send(app, 'GET', '/loose/1')).etag, undefined)
+  const { status } = await send(app, 'PUT', '/loose/1', { name: 'b' }, { 'if-match': '"x"' })
+  t.equal(status, 200)
+  await app.run(async () => {
+    const { id } = await demanding.create({ name: 'in process', big: 1, pin: '' })
+    t.match(await demanding.update({ id, name: 'too' }), { name: 'too' })
+  })
+})
+
 onEveryDatabase('in process there is no condition', async (t, app) => {
   await app.run(async () => {
     await numbered.create({ name: 'a' })
@@ -154,5 +223,9 @@ t.test('a version is a number, or the time of the last change', async (t) => {
   t.throws(() => modelResources(Stamped, { version: 'name' }), {
     code: 'RESOURCE_INVALID',
     message: /its version is name; expected a column of integers, or updated_at of audit/,
+  })
+  t.throws(() => modelResources(Plain, { version: false, requireMatch: true }), {
+    code: 'RESOURCE_INVALID',
+    message: /it has requireMatch, and no version to match/,
   })
 })

@@ -1,10 +1,11 @@
-import type { Convert, Row } from '../types.ts'
+import { type Convert, type Row, readTime } from '../types.ts'
 
 // Numbers of the protocol; mysql2 does not type its table of them.
 const TYPES = {
   tiny: 1,
   timestamp: 7,
   longlong: 8,
+  time: 11,
   datetime: 12,
   json: 245,
   newdecimal: 246,
@@ -54,6 +55,9 @@ function converterFor(field: Field): Convert | undefined {
     case TYPES.datetime:
     case TYPES.timestamp:
       return toInstant
+    case TYPES.time:
+      // Without parts of seconds there is nothing to tell in another way.
+      return field.decimals > 0 ? readTime : undefined
     case TYPES.tiny:
       return field.columnLength === 1 ? Boolean : undefined
     case TYPES.newdecimal:

@@ -1,5 +1,5 @@
 import { toBuffer } from '../parameters.ts'
-import type { Convert } from '../types.ts'
+import { type Convert, readTime } from '../types.ts'
 
 /**
  * How to make a column's value from what SQLite has stored. SQLite knows numbers, texts and blobs only, so
@@ -15,17 +15,11 @@ export function converterFor(declared: string | null): Convert | undefined {
   return CONVERTERS.find(([pattern]) => pattern.test(type))?.[1](type)
 }
 
-/** SQLite's integers are 64 bits wide: a number where it is exact, else a bigint. */
-export function narrow(value: unknown): unknown {
-  if (typeof value !== 'bigint') return value
-  const number = Number(value)
-  return Number.isSafeInteger(number) ? number : value
-}
-
 const CONVERTERS: readonly (readonly [RegExp, (type: string) => Convert])[] = [
   [/^BOOL|^TINYINT\(1\)/, () => (value) => Boolean(value)],
   [/^DATETIME|^TIMESTAMP/, () => toInstant],
   [/^DATE\b/, () => (value) => String(value).slice(0, 10)],
+  [/^TIME\b/, () => readTime],
   [/^JSON/, () => (value) => JSON.parse(String(value))],
   [/^DECIMAL|^NUMERIC/, toDecimal],
   [/BLOB|BINARY/, () => toBufferIfBytes],
@@ -43,10 +37,12 @@ const toInstant: Convert = (value) => {
   return Number.isNaN(date.getTime()) ? text : date.toISOString()
 }
 
-// DECIMAL_TEXT(10,2): MySQL answers with as many decimals as were declared.
+// DECIMAL(10,2), and DECIMAL_TEXT(20,2): MySQL answers with as many decimals as were declared.
 function toDecimal(type: string): Convert {
   const scale = Number(/,\s*(\d+)/.exec(type)?.[1] ?? 0)
   return (value) => {
+    // Of as many digits as a number keeps, the nearest decimal is the one that was written.
+    if (typeof value === 'number') return value.toFixed(scale)
     const [whole = '', decimals = ''] = String(value).split('.')
     return scale === 0 && decimals === '' ? whole : `${whole}.${decimals.padEnd(scale, '0')}`
   }

@@ -1,7 +1,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Bindable } from '../parameters.ts'
-import type { Convert, Row } from '../types.ts'
-import { converterFor, narrow } from './columns.ts'
+import { type Convert, narrow, type Row } from '../types.ts'
+import { converterFor } from './columns.ts'
 
 /** What a statement that returns no rows has done. */
 export interface Changes {
