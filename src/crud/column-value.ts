@@ -2,6 +2,7 @@ import type { TSchema } from 'typebox'
 import { columnState } from '../database/model/column-state.ts'
 import { partsOf } from '../database/model/nullable.ts'
 import { charactersOf } from '../database/schema/charset.ts'
+import { readTime } from '../database/types.ts'
 import { errors } from '../errors.ts'
 
 /** What becomes of a client's value before a column takes it or is compared with it. */
@@ -9,6 +10,9 @@ export interface ColumnRule {
   /** A `date-time`: `date` where it is the type of the column, too, `text` where that holds any text. */
   instant: 'date' | 'text' | undefined
   isJson: boolean
+  isTime: boolean
+  /** Of a column of decimals: their type, `decimal(20,2)`. */
+  decimal: string | undefined
   /** The texts that it can have, where these are not all. A comparison with another one is an error of MySQL. */
   texts: RegExp | undefined
 }
@@ -27,6 +31,8 @@ export function columnRule(schema: TSchema): ColumnRule {
         : 'text'
       : undefined,
     isJson: type === 'json',
+    isTime: type === 'time',
+    decimal: typeof type === 'string' && type.startsWith('decimal(') ? type : undefined,
     texts: pattern === undefined ? undefined : new RegExp(pattern, 'u'),
   }
 }
@@ -43,7 +49,7 @@ export function canHave({ texts }: ColumnRule, value: unknown): boolean {
  * @throws {PlinthError} INVALID_REQUEST for a time that no column takes
  */
 export function toColumn(
-  { instant, isJson }: ColumnRule,
+  { instant, isJson, isTime, decimal }: ColumnRule,
   value: unknown,
   path: string,
   resource: string,
@@ -51,6 +57,9 @@ export function toColumn(
   if (value === null || value === undefined) return value
   // A text or a number is JSON, too.
   if (isJson) return JSON.stringify(value)
+  // As both databases tell it: SQLite, which keeps a text as it comes, would take another spelling for another value.
+  if (isTime) return readTime(value)
+  if (decimal !== undefined) return inFull(String(value), decimal)
   if (instant === undefined) return value
   const date = toInstant(path, String(value), resource)
   return instant === 'date' ? date : date.toISOString()
@@ -63,4 +72,12 @@ function toInstant(path: string, text: string, resource: string): Date {
   if (year >= 0 && year <= 9999) return date
   const message = 'must be a time that exists, of the years 0 to 9999'
   throw errors.INVALID_REQUEST.with({ errors: [{ path, message }] }, resource)
+}
+
+/** A decimal with all the digits that its type has behind the point, and no sign where it is nothing. */
+function inFull(text: string, type: string): string {
+  const scale = Number(/,(\d+)/.exec(type)?.[1] ?? 0)
+  const [whole = '', decimals = ''] = text.split('.')
+  const full = scale === 0 && decimals === '' ? whole : `${whole}.${decimals.padEnd(scale, '0')}`
+  return /^-[0.]*$/.test(full) ? full.slice(1) : full
 }

@@ -154,7 +154,8 @@ function containsTerm({ column, rule }: Pick<ColumnFilter, 'column' | 'rule'>, t
     shape: `part ${column}`,
     // Not the backslash: MySQL takes it for an escape in the text of the pattern, too.
     values: [`%${text.replace(/[!%_]/g, '!$&')}%`],
-    write: ([pattern]) => sql<boolean>`${sql.ref(column)} like ${pattern} escape '!'`,
+    // However the column is compared, a part of it is found whatever its case.
+    write: ([pattern]) => sql<boolean>`lower(${sql.ref(column)}) like lower(${pattern}) escape '!'`,
   }
 }
 

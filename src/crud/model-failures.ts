@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import type { Model } from '../database/model/model.ts'
 import { withoutModels } from '../database/model/soft-delete.ts'
 import { checkName } from '../database/schema/names.ts'
@@ -30,7 +31,7 @@ export async function explainRefusal<T>(attempt: Attempt, write: () => Promise<T
   } catch (cause) {
     const violation = violationOf(cause)
     if (!violation) throw cause
-    if (violation.kind === 'unique') throw taken(attempt, cause as Error)
+    if (violation.kind === 'unique') throw await taken(attempt, cause as Error)
     if (violation.kind === 'value') throw refused(attempt, violation, cause as Error)
     throw await broken(attempt, cause as Error)
   }
@@ -56,8 +57,9 @@ function checked({ table, state }: Model, message: string): string | undefined {
   )
 }
 
-function taken({ model, noun, inserted, hidden }: Attempt, cause: Error): Error {
-  const columns = columnsOf(model, cause.message).filter((name) => !hidden.includes(name))
+async function taken(attempt: Attempt, cause: Error): Promise<Error> {
+  const { noun, inserted, hidden } = attempt
+  const columns = (await columnsOf(attempt, cause.message)).filter((name) => !hidden.includes(name))
   const message = 'is taken already'
   return errors.CONFLICT.with(
     // Which row of many it was, the database does not say.
@@ -68,14 +70,28 @@ function taken({ model, noun, inserted, hidden }: Attempt, cause: Error): Error 
   )
 }
 
-/** The columns of the key that an error names: MySQL by the key's name, SQLite by its columns. */
-function columnsOf({ table, state }: Model, message: string): readonly string[] {
-  const named = (columns: readonly string[]) => columns.map((name) => `${table}.${name}`).join(', ')
-  const key = state.unique?.find(
-    ({ name, columns }) =>
-      message.includes(`${name}'`) || message.endsWith(`failed: ${named(columns)}`),
-  )
-  return key?.columns ?? state.primaryKey
+/** The columns of the key that an error names: SQLite by its columns, MySQL by the key's name, with that of its table or without. */
+async function columnsOf({ db, model }: Attempt, message: string): Promise<readonly string[]> {
+  const { table, state } = model
+  const [, given] = /.* for key '(.+)'$/s.exec(message) ?? []
+  if (given === undefined) {
+    const [, list = ''] = /failed: (.+)$/s.exec(message) ?? []
+    const named = list.split(', ').map((column) => column.slice(table.length + 1))
+    return named.every((column) => column in state.columns) ? named : state.primaryKey
+  }
+  const name = given.startsWith(`${table}.`) ? given.slice(table.length + 1) : given
+  if (name === 'PRIMARY') return state.primaryKey
+  const key = state.unique?.find((one) => one.name === name)
+  return key?.columns ?? (await columnsOfIndex(db, table, name)) ?? state.primaryKey
+}
+
+/** What the database itself says of a key: a name that nobody has given stays when its table or columns are renamed. */
+async function columnsOfIndex(db: AnyTables, table: string, index: string) {
+  const { rows } = await sql<{ name: string }>`
+    select column_name as name from information_schema.statistics
+    where table_schema = database() and table_name = ${table} and index_name = ${index}
+    order by seq_in_index`.execute(db)
+  return rows.length > 0 ? rows.map(({ name }) => name) : undefined
 }
 
 async function broken(attempt: Attempt, cause: Error): Promise<Error> {

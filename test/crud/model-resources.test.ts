@@ -136,7 +136,7 @@ const whole = {
   population: 2_138_551,
   price: '12.50',
   founded: '0250-01-01T10:00:00.000Z',
-  opens: '08:30:00.000',
+  opens: '08:30:00.500',
   extra: { tags: ['a', null, 1] },
   kind: 'city',
   open: false,

@@ -8,7 +8,7 @@ import type { CompiledStep } from './compile/steps.ts'
 import type { Operation, SqlStatements } from './operations.ts'
 import { replay } from './replay.ts'
 
-export { keeping } from './compile/kept.ts'
+export { fitting, keeping } from './compile/kept.ts'
 export { runRebuild } from './compile/run-rebuild.ts'
 export type { CompiledStep, Statement } from './compile/steps.ts'
 

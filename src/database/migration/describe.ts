@@ -45,12 +45,14 @@ function reference(owner: string, key: ForeignKeyState): string {
   return ends + actions.filter(Boolean).join('')
 }
 
-function definition({ type, nullable, default: value, values, generated }: ColumnState): string {
+function definition(column: ColumnState): string {
+  const { type, nullable, default: value, values, comparison, generated } = column
   const words = [
     sql(type),
     nullable && 'null',
     values && `in (${values.map(quoted).join(', ')})`,
     value !== undefined && `default ${typeof value === 'string' ? quoted(value) : sql(value)}`,
+    comparison === 'ignoreCase' && 'ignoring case',
     generated && 'generated',
   ]
   return words.filter(Boolean).join(' ')

@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely'
-import { keeping, type Statement } from './compile.ts'
+import { fitting, keeping, type Statement } from './compile.ts'
 import { runDataStep } from './data-step.ts'
 import type { MigrationResult, OnMigration } from './events.ts'
 import { failureOf } from './failure.ts'
@@ -164,8 +164,11 @@ export class JournaledRun {
     }
   }
 
-  async #execute({ sql: text, modified }: Statement): Promise<void> {
-    await sql.raw(modified ? await keeping(this.#db, modified) : text).execute(this.#db)
+  async #execute({ sql: text, modified, fitted }: Statement): Promise<void> {
+    const own = modified
+      ? await keeping(this.#db, modified)
+      : fitted && (await fitting(this.#db, fitted))
+    await sql.raw(own ?? text).execute(this.#db)
   }
 
   async #runAhead(task: Task, position: number, statement: Statement): Promise<void> {

@@ -1,3 +1,4 @@
+import { isText } from '../schema/sql.ts'
 import type { ColumnState, PortableType } from '../schema/state.ts'
 import { MAX_VARCHAR } from './column-state.ts'
 import type { Problem } from './problem.ts'
@@ -8,6 +9,8 @@ const PORTABLE =
 /** What is wrong with a column; undefined: nothing. */
 export function checkColumn(name: string, column: ColumnState): Problem {
   const { type } = column
+  if (column.comparison && !isText(column))
+    return `the column ${name} is ${typeof type === 'string' ? type : type.mysql} and has a comparison; only texts have one: leave it out, or say it in the SQL of its type`
   if (typeof type !== 'string') return undefined
   if (!PORTABLE.test(type))
     return `the column ${name} has the type ${type}, which is not known; use one of docs/models.md, or { mysql, sqlite }`

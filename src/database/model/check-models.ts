@@ -96,5 +96,7 @@ function sameType(a: ColumnState | undefined, b: ColumnState | undefined): boole
   return typeName(a) === typeName(b)
 }
 
-const typeName = (column: ColumnState | undefined): string =>
-  typeof column?.type === 'string' ? column.type : JSON.stringify(column?.type)
+function typeName(column: ColumnState | undefined): string {
+  const type = typeof column?.type === 'string' ? column.type : JSON.stringify(column?.type)
+  return column?.comparison ? `${type} ${column.comparison}` : type
+}

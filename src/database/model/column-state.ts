@@ -38,6 +38,7 @@ export function columnState(schema: TSchema): ColumnState | undefined {
     ...(nullable && { nullable }),
     ...(fallback !== undefined && { default: fallback }),
     ...(values && given.check !== false && { values }),
+    ...(given.comparison === 'ignoreCase' && { comparison: given.comparison }),
   }
 }
 

@@ -12,6 +12,11 @@ export interface ColumnOptions {
    * MariaDB write it anew for a check.
    */
   readonly check?: boolean
+  /**
+   * When two texts are the same, to comparisons, unique keys and orders: `binary` (default), where all of their characters are, or
+   * `ignoreCase`. On SQLite case is that of A to Z alone.
+   */
+  readonly comparison?: 'binary' | 'ignoreCase'
 }
 
 /** A schema that knows more of its column than what it validates. */

@@ -14,7 +14,7 @@ import {
   ValueNode,
   ValuesNode,
 } from 'kysely'
-import type { Model } from './model.ts'
+import { DELETED_AT, type Model } from './model.ts'
 import { uuidv7 } from './uuid.ts'
 
 /** Who changes rows, and when. */
@@ -105,21 +105,26 @@ interface UpdateTask {
   stamp: Stamp
   /** Where the statement is on several tables: the one that is asked for. */
   table?: TableNode | undefined
+  /** Whether rows that are flagged are not any more then, unless the statement says itself what they are. */
+  revives?: boolean
 }
 
 /** Who and when, as far as updates of rows of a model do not say it; nothing where they change nothing. */
 export function addedUpdates(
   updates: readonly ColumnUpdateNode[],
-  { model, stamp, table }: UpdateTask,
+  { model, stamp, table, revives = false }: UpdateTask,
 ): readonly ColumnUpdateNode[] {
   const own = updates.filter(({ column }) => !table || isOf(column, model, table))
   if (own.every(changesNothing)) return []
   const said = own.map(({ column }) => columnName(column))
-  const missing = model.audit.filter((name) => name.startsWith('updated_') && !said.includes(name))
+  const stamped = model.audit.filter((name) => name.startsWith('updated_'))
+  const missing = [...stamped, ...(revives ? [DELETED_AT] : [])].filter(
+    (name) => !said.includes(name),
+  )
   return missing.map((name) =>
     ColumnUpdateNode.create(
       table ? ReferenceNode.create(ColumnNode.create(name), table) : ColumnNode.create(name),
-      ValueNode.create(stampOf(name, stamp)),
+      ValueNode.create(name === DELETED_AT ? null : stampOf(name, stamp)),
     ),
   )
 }

@@ -1,6 +1,6 @@
 import { type TObject, type TProperties, type TSchema, Type } from 'typebox'
 import type { ColumnState } from '../schema/state.ts'
-import { copySchema, timestamp } from './column.ts'
+import { copySchema, optionsOf, timestamp } from './column.ts'
 import type { AuditColumn, AuditProperties } from './model.ts'
 import { partsOf } from './nullable.ts'
 
@@ -70,7 +70,10 @@ function withoutDefault(schema: TSchema, state?: ColumnState): TSchema {
 /** @param state the column that the value has to fit */
 function whole(schema: TSchema, state?: ColumnState): TSchema {
   const { core, nullable } = partsOf(schema)
-  const exact = copySchema(core, { ...boundsOf(core, state?.type), ...formOf(core) })
+  const isTime = (core as { format?: string }).format === 'time'
+  // What it is to a database is not to be seen by its form any more.
+  const hidden = isTime ? { '~column': { type: 'time', ...optionsOf(core) } } : {}
+  const exact = copySchema(core, { ...boundsOf(core, state?.type), ...formOf(core) }, hidden)
   return nullable ? Type.Union([exact, Type.Null()]) : exact
 }
 

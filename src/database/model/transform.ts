@@ -88,23 +88,21 @@ export class ModelTransformer extends OperationNodeTransformer {
     })
   }
 
-  /** What an insert changes where there is such a row. */
+  /** What an insert changes where there is such a row; one that is flagged comes back by it, where they are hidden. */
   #fillUpsert(query: InsertQueryNode, model: Model): InsertQueryNode {
     const { onConflict, onDuplicateKey } = query
-    const task = { model, stamp: this.#stamp }
+    const task = { model, stamp: this.#stamp, revives: model.softDelete && this.#mode === 'hide' }
+    const filled = (updates: readonly ColumnUpdateNode[]) => [
+      ...updates,
+      ...addedUpdates(updates, task),
+    ]
     return {
       ...query,
       ...(onConflict?.updates && {
-        onConflict: {
-          ...onConflict,
-          updates: [...onConflict.updates, ...addedUpdates(onConflict.updates, task)],
-        },
+        onConflict: { ...onConflict, updates: filled(onConflict.updates) },
       }),
       ...(onDuplicateKey && {
-        onDuplicateKey: {
-          ...onDuplicateKey,
-          updates: [...onDuplicateKey.updates, ...addedUpdates(onDuplicateKey.updates, task)],
-        },
+        onDuplicateKey: { ...onDuplicateKey, updates: filled(onDuplicateKey.updates) },
       }),
     }
   }

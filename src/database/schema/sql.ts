@@ -18,17 +18,26 @@ export function quoteText(text: string, dialect: DialectName): string {
   return `'${escaped.replaceAll("'", "''")}'`
 }
 
-/** A column as `create table` and `alter table … add column` say it, without the check of its `values`. */
-export function columnSql(name: string, column: ColumnState, dialect: DialectName): string {
-  return [quoteName(name, dialect), ...wordsOf(column, dialect)].join(' ')
+/**
+ * A column as `create table` and `alter table … add column` say it, without the check of its `values`.
+ *
+ * @param collation of MySQL that a text has; default: that of its comparison
+ */
+export function columnSql(
+  name: string,
+  column: ColumnState,
+  dialect: DialectName,
+  collation?: string,
+): string {
+  return [quoteName(name, dialect), ...wordsOf(column, dialect, collation)].join(' ')
 }
 
 // SQLite numbers a column that is declared in exactly these words.
 const SQLITE_GENERATED = 'integer primary key autoincrement'
 
-function wordsOf(column: ColumnState, dialect: DialectName): string[] {
+function wordsOf(column: ColumnState, dialect: DialectName, collation?: string): string[] {
   if (column.generated && dialect === 'sqlite') return [SQLITE_GENERATED]
-  const words = [typeSql(column, dialect)]
+  const words = [typeSql(column, dialect), ...collationSql(column, dialect, collation)]
   // Behind its expression a computed column takes no word more.
   if (isComputed(column, dialect)) return words
   if (!column.nullable) words.push('not null')
@@ -42,6 +51,31 @@ function wordsOf(column: ColumnState, dialect: DialectName): string[] {
 /** Whether the database computes it, so that no row can be given a value. */
 export function isComputed({ type }: ColumnState, dialect: DialectName): boolean {
   return typeof type === 'object' && / as \(/i.test(type[dialect])
+}
+
+/** Whether it holds texts, which are compared in one way or another. */
+export function isText({ type }: Pick<ColumnState, 'type'>): boolean {
+  return typeof type === 'string' && /^(text|(var)?char\(\d+\))$/.test(type)
+}
+
+// The comments are none: MariaDB reads the first, MySQL the second. Both of `binary` tell case, accents and blanks at the end apart, as
+// SQLite does by itself. A server that is too old for one has the collation of the table.
+const COLLATIONS = {
+  binary: '/*M! collate utf8mb4_nopad_bin *//*!80017 collate utf8mb4_0900_bin */',
+  ignoreCase:
+    '/*M!101001 collate utf8mb4_uca1400_nopad_as_ci *//*!80017 collate utf8mb4_0900_as_ci */',
+} as const
+
+/** The comparison that a collation of MySQL is made for; undefined where it is none of ours. */
+export function comparisonOf(collation: string): keyof typeof COLLATIONS | undefined {
+  if (/^utf8mb4_(nopad|0900)_bin$/.test(collation)) return 'binary'
+  return /^utf8mb4_(uca1400_nopad|0900)_as_ci$/.test(collation) ? 'ignoreCase' : undefined
+}
+
+function collationSql(column: ColumnState, dialect: DialectName, collation?: string): string[] {
+  if (!isText(column)) return []
+  if (dialect === 'sqlite') return column.comparison === 'ignoreCase' ? ['collate nocase'] : []
+  return [collation ? `collate ${collation}` : COLLATIONS[column.comparison ?? 'binary']]
 }
 
 // Where a type is not here, the databases call it what we call it.
@@ -60,11 +94,24 @@ const TYPES: Readonly<Record<DialectName, Readonly<Record<string, string>>>> = {
 
 function typeSql({ type }: ColumnState, dialect: DialectName): string {
   if (typeof type === 'object') return type[dialect]
-  // With TEXT in its name, because SQLite would make a floating point number of any other 0.10.
-  if (dialect === 'sqlite' && type.startsWith('decimal')) {
-    return type.replace('decimal', 'decimal_text')
-  }
+  if (dialect === 'sqlite' && type.startsWith('decimal')) return sqliteDecimal(type)
   return TYPES[dialect][type] ?? type
+}
+
+/** How many digits a floating point number keeps of every decimal. */
+const EXACT_DIGITS = 15
+
+/**
+ * A decimal in SQLite: a number, which it compares and sorts as such, as long as that is exact. A longer one is kept as it is written, by
+ * a type with TEXT in its name.
+ */
+export function sqliteDecimal(type: string): string {
+  return isExactDecimal(type) ? type : type.replace('decimal', 'decimal_text')
+}
+
+/** Whether SQLite keeps a decimal of this type as a number. */
+export function isExactDecimal(type: string): boolean {
+  return Number(/^decimal\((\d+)/.exec(type)?.[1] ?? Number.POSITIVE_INFINITY) <= EXACT_DIGITS
 }
 
 /** The default of a column as SQL says it; it has to have one. */

@@ -32,6 +32,8 @@ export interface ColumnState {
   readonly default?: string | number | boolean | PerDialect
   /** The only values that it may have, kept by a check. */
   readonly values?: readonly string[]
+  /** Whether texts that differ in case alone are the same to it; default: texts are the same where all of their characters are. */
+  readonly comparison?: 'ignoreCase'
   /** Whether the database numbers it: an integer that is the primary key. */
   readonly generated?: true
 }

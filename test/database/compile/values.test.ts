@@ -153,3 +153,37 @@ onEveryDatabase(t, 'a null is refused, or gets the default', async (t, { db, dri
     { id: 2, x: 'b' },
   ])
 })
+
+onEveryDatabase(
+  t,
+  'a decimal becomes a longer one, a text and back, digit by digit',
+  async (t, { db, driver }) => {
+    const on = { db, dialect: driver.name }
+    const types = [
+      'decimal(10,2)',
+      'decimal(20,2)',
+      'varchar(30)',
+      'decimal(10,2)',
+      'text',
+    ] as const
+    const column = (type: (typeof types)[number]) => ({ type, nullable: true }) as const
+    const definition = {
+      columns: { id: { type: 'integer' }, x: column(types[0]) },
+      primaryKey: ['id'],
+    } as const
+    let state = await apply(t, on, [createTable('thing', definition)])
+    const values = ['12.50', null, '-0.05', '99999999.99', '100.00', '0.00']
+    for (const [id, x] of values.entries()) await db.insertInto('thing').values({ id, x }).execute()
+    for (const [i, type] of types.entries()) {
+      const from = column(types[i - 1] ?? type)
+      const operation = alterColumn('thing', 'x', { from, to: column(type) })
+      if (i > 0) state = await apply(t, on, [operation], state)
+      const rows = await db.selectFrom('thing').select('x').orderBy('id').execute()
+      t.strictSame(
+        rows.map(({ x }) => x),
+        values,
+        type,
+      )
+    }
+  },
+)

@@ -227,3 +227,31 @@ onEveryDatabase(t, 'a table without the flag loses its rows', async (t, { db }) 
   t.equal(numDeletedRows, 1n)
   t.strictSame(await db.selectFrom('country').select('code').execute(), [{ code: 'DE' }])
 })
+
+onEveryDatabase(t, 'an upsert brings a flagged row back', async (t, { db, driver }) => {
+  const upsert = (db: Fixture['db'], population: number) => {
+    const insert = db.insertInto('city').values({ name: 'Lyon', country: 'FR', population })
+    return driver.name === 'mysql'
+      ? insert.onDuplicateKeyUpdate({ population })
+      : insert.onConflict((key) => key.columns(['name', 'country']).doUpdateSet({ population }))
+  }
+  const left = (db: Fixture['db']) => {
+    const insert = db.insertInto('city').values({ name: 'Lyon', country: 'FR' })
+    return driver.name === 'mysql'
+      ? insert.onDuplicateKeyUpdate(({ ref }) => ({ name: ref('name') }))
+      : insert.onConflict((key) => key.columns(['name', 'country']).doNothing())
+  }
+  const lyon = () =>
+    db.selectFrom('city').select(['id', 'population']).where('name', '=', 'Lyon').execute()
+  const [before] = await lyon()
+  await deleteCity(db, 'Lyon')
+  await left(db).execute()
+  t.strictSame(await lyon(), [], 'one that leaves the row as it is does not')
+  await upsert(withDeleted(db) as Fixture['db'], 1).execute()
+  t.strictSame(await lyon(), [], 'nor one that sees flagged rows')
+  await upsert(db, 7).execute()
+  t.strictSame(await lyon(), [{ id: before?.id, population: 7 }])
+  t.strictSame(await stored(db), { Paris: 0, Lyon: 0, Berlin: 0 })
+  await upsert(db, 8).execute()
+  t.match(await lyon(), [{ population: 8 }])
+})

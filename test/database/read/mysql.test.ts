@@ -40,7 +40,7 @@ for (const driver of mysql) {
       middle: ['mediumint', 'integer'],
       filled: ['int(5) unsigned zerofill', 'bigint'],
       rate: ['float', 'double precision'],
-      price: ['decimal(4,2) unsigned', 'decimal_text(4, 2)'],
+      price: ['decimal(4,2) unsigned', 'decimal(4,2)'],
       kind: ["enum('G','PG''13')", 'text'],
       flags: ["set('x','y')", 'text'],
       made: ['year', 'smallint'],

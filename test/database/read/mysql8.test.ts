@@ -19,7 +19,7 @@ const TABLE = {
 
 const CATALOGUE: Catalogue = {
   isMariadb: false,
-  defaultCollation: text.collation,
+  ownCollation: text.collation,
   tables: [TABLE],
   columns: [
     column('id', 'bigint', { extra: 'auto_increment' }),

@@ -37,14 +37,15 @@ t.test('what only SQLite has is kept in its SQL', async (t) => {
       columns: {
         a: { type: 'integer' },
         b: {
-          type: { sqlite: 'VARCHAR(10) collate nocase', mysql: 'varchar(10)' },
+          type: 'varchar(10)',
           default: "it's",
+          comparison: 'ignoreCase',
         },
         bare: { type: { sqlite: '', mysql: 'longblob' }, nullable: true },
         amount: {
-          type: { sqlite: 'decimal(10, 2)', mysql: 'decimal(10,2)' },
+          type: 'decimal(10,2)',
           nullable: true,
-          default: 1.5,
+          default: '1.50',
         },
         big: { type: { sqlite: 'unsigned big int', mysql: 'bigint' }, nullable: true },
         moment: { type: 'datetime', nullable: true, default: { mysql: now, sqlite: now } },

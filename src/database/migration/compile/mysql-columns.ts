@@ -3,6 +3,7 @@ import { columnSql, defaultSql, isComputed } from '../../schema/sql.ts'
 import type { ColumnState } from '../../schema/state.ts'
 import { addedWith, filledWith } from './fill.ts'
 import { columnExists, constraintExists, exactColumnExists, not } from './happened.ts'
+import { type Kept, NOTHING } from './kept.ts'
 import type { ColumnOperation, Of } from './misfit.ts'
 import { addCheck, alter, checkExists, dropCheck, name, statement } from './mysql-words.ts'
 import type { Statement } from './steps.ts'
@@ -13,12 +14,14 @@ const NO_ROWS = 'existing_rows_need_a_default'
 
 /** What becomes of one column, as a part of `alter table`. */
 interface Change {
-  /** @param words stand behind those of the column */
-  readonly changes: (words: string) => readonly string[]
+  /** @param kept what a column that is modified keeps */
+  readonly changes: (kept: Kept) => readonly string[]
   /** What is so once it has happened. None: it does no harm to do it twice. */
   readonly facts: readonly string[]
   /** Where the column is modified, its type in SQL, if the recorded schema has it so. */
   readonly known?: string
+  /** Whether texts are compared as before. */
+  readonly keepsCollation?: boolean
   /** Whether the table may have no rows. */
   readonly isOfEmpty?: boolean
   /** What the rows without a value get before, in SQL. */
@@ -39,13 +42,16 @@ export function changeColumns(
 ): Statement[] {
   const all = operations.map((one) => changeOf(one, before[one.column] as ColumnState))
   const isOfEmpty = all.some((one) => one.isOfEmpty)
-  const sql = (words: readonly string[]) =>
+  const sql = (kept: readonly Kept[]) =>
     alter(
       table,
-      ...all.flatMap(({ changes }, i) => changes(words[i] ?? '')),
+      ...all.flatMap(({ changes }, i) => changes(kept[i] ?? NOTHING)),
       ...(isOfEmpty ? [`add constraint ${NO_ROWS} check (1 < 1)`] : []),
     )
-  const columns = operations.map(({ column }, i) => ({ column, known: all[i]?.known }))
+  const columns = operations.map(({ column }, i) => {
+    const { known, keepsCollation } = all[i] as Change
+    return { column, known, keepsCollation }
+  })
   const modified = columns.some(({ known }) => known !== undefined) && {
     modified: { table, columns, sql },
   }
@@ -129,13 +135,14 @@ function alterColumn(operation: Of<'alterColumn'>, from: ColumnState): Change {
   const isSame = isDeepStrictEqual(from.values, to.values)
   const check = checkExists(table, column)
   return {
-    changes: (words) => [
+    changes: ({ words, collation }) => [
       ...(isSame ? [] : dropCheck(table, column, from)),
-      `modify column ${columnSql(column, to, 'mysql')}${words}`,
+      `modify column ${columnSql(column, to, 'mysql', collation)}${words}`,
       ...(isSame ? [] : addCheck(table, column, to)),
     ],
     facts: isSame || (from.values && to.values) ? [] : [to.values ? check : not(check)],
     known: typeof from.type === 'object' ? from.type.mysql : '',
+    keepsCollation: from.comparison === to.comparison,
     fill: filledWith(operation, 'mysql'),
   }
 }

@@ -1,6 +1,7 @@
-import { createIndexSql, foreignKeySql } from '../../schema/sql.ts'
-import type { ColumnState, SchemaState } from '../../schema/state.ts'
+import { columnSql, createIndexSql, foreignKeySql, isText } from '../../schema/sql.ts'
+import type { ColumnState, ForeignKeyState, SchemaState, TableState } from '../../schema/state.ts'
 import { constraintExists, indexExists, not, tableExists } from './happened.ts'
+import type { Collations } from './kept.ts'
 import type { ColumnOperation, Of, SchemaOperation } from './misfit.ts'
 import { changeColumns, renameColumn } from './mysql-columns.ts'
 import { addCheck, alter, checkExists, dropCheck, name, statement } from './mysql-words.ts'
@@ -28,12 +29,7 @@ export function compileMysqlColumns(
 function statementsOf(operation: SchemaOperation, before: SchemaState): Statement[] {
   switch (operation.type) {
     case 'createTable':
-      return [
-        statement(
-          createTableSql(operation.table, operation.definition, 'mysql'),
-          tableExists(operation.table),
-        ),
-      ]
+      return [createTable(operation)]
     case 'dropTable':
       return [statement(`drop table ${name(operation.table)}`, not(tableExists(operation.table)))]
     case 'renameTable':
@@ -52,8 +48,19 @@ function statementsOf(operation: SchemaOperation, before: SchemaState): Statemen
       return [dropIndex(operation)]
     case 'addForeignKey':
     case 'dropForeignKey':
-      return [foreignKey(operation)]
+      return [foreignKey(operation, before)]
   }
+}
+
+function createTable({ table, definition }: Of<'createTable'>): Statement {
+  const sql = (collations?: Collations) =>
+    createTableSql(table, definition, 'mysql', table, collations)
+  const keys = (definition.foreignKeys ?? []).filter((key) => isOfText(key, definition))
+  return { ...statement(sql(), tableExists(table)), fitted: { table, creates: true, keys, sql } }
+}
+
+function isOfText({ columns }: ForeignKeyState, table: TableState | undefined): boolean {
+  return columns.some((name) => isText(table?.columns[name] as ColumnState))
 }
 
 function columnOf(schema: SchemaState, table: string, column: string) {
@@ -91,13 +98,21 @@ function dropIndex({ table, index }: Of<'dropIndex' | 'dropUnique'>): Statement 
   )
 }
 
-function foreignKey({
-  type,
-  table,
-  foreignKey: key,
-}: Of<'addForeignKey' | 'dropForeignKey'>): Statement {
+function foreignKey(
+  { type, table, foreignKey: key }: Of<'addForeignKey' | 'dropForeignKey'>,
+  before: SchemaState,
+): Statement {
   const there = constraintExists(table, key.name, 'FOREIGN KEY')
-  return type === 'addForeignKey'
-    ? statement(alter(table, `add ${foreignKeySql(key, 'mysql')}`), there)
-    : statement(alter(table, `drop foreign key ${name(key.name)}`), not(there))
+  if (type === 'dropForeignKey')
+    return statement(alter(table, `drop foreign key ${name(key.name)}`), not(there))
+  const sql = ({ columns }: Collations) => {
+    const fitting = Object.entries(columns).map(([column, collation]) => {
+      const definition = columnOf(before, table, column)
+      return `modify column ${columnSql(column, definition, 'mysql', collation)}`
+    })
+    return alter(table, ...fitting, `add ${foreignKeySql(key, 'mysql')}`)
+  }
+  const added = statement(sql({ columns: {} }), there)
+  if (!isOfText(key, before[table])) return added
+  return { ...added, fitted: { table, creates: false, keys: [key], sql } }
 }

@@ -1,4 +1,11 @@
-import { createIndexSql, indexNameIn, isComputed, quoteName, quoteText } from '../../schema/sql.ts'
+import {
+  createIndexSql,
+  indexNameIn,
+  isComputed,
+  isExactDecimal,
+  quoteName,
+  quoteText,
+} from '../../schema/sql.ts'
 import type { ColumnState, TableState } from '../../schema/state.ts'
 import { retyped } from './retype.ts'
 import type { Rebuild } from './steps.ts'
@@ -76,10 +83,13 @@ function copyRows(
   return `insert into ${name(created)} (${names}) select ${values} from ${name(table)}`
 }
 
-// SQLite converts between numbers and texts by itself, but keeps bytes and texts as they are.
+// SQLite converts between numbers and texts by itself, but keeps bytes and texts as they are. Of a decimal that becomes a text the
+// digits count.
 function copied(column: string, { type: from }: ColumnState, { type: to }: ColumnState): string {
   const plain = name(column)
   if (typeof from === 'object' || typeof to === 'object') return plain
+  if (isExactDecimal(from) && /^(text|(var)?char\(.+\)|decimal.+)$/.test(to) && !isExactDecimal(to))
+    return `iif(${plain} is null, null, printf('%.${/,(\d+)/.exec(from)?.[1] ?? 0}f', ${plain}))`
   if ((from === 'blob') === (to === 'blob')) return plain
   return `cast(${plain} as ${to === 'blob' ? 'blob' : 'text'})`
 }

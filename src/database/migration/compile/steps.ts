@@ -1,5 +1,5 @@
 import type { DataStep } from '../operations.ts'
-import type { Modified } from './kept.ts'
+import type { Fitted, Modified } from './kept.ts'
 import type { Retyped } from './retype.ts'
 
 /** One statement, which either happens or does not. */
@@ -14,6 +14,8 @@ export interface Statement {
   tables?: readonly string[]
   /** Columns of MySQL that are modified, and that may have what the migration does not know of. */
   modified?: Modified
+  /** What of MySQL has to fit what is there already. */
+  fitted?: Fitted
   /** It does no harm to run it twice: what it says is the same afterwards. */
   repeatable?: true
 }

@@ -29,6 +29,7 @@ function isOther({ from, to }: Altered): boolean {
   return (
     !isDeepStrictEqual(from.type, to.type) ||
     from.nullable !== to.nullable ||
+    from.comparison !== to.comparison ||
     from.generated !== to.generated
   )
 }

@@ -31,12 +31,13 @@ export function normalTable({
 }
 
 export function normalColumn(column: ColumnState): ColumnState {
-  const { type, values, nullable, default: value, generated } = column
+  const { type, values, nullable, default: value, comparison, generated } = column
   return {
     type: typeof type === 'string' ? type : normalSql(type),
     ...(values && { values: [...values] }),
     ...(nullable && { nullable }),
     ...(value !== undefined && { default: typeof value === 'object' ? normalSql(value) : value }),
+    ...(comparison && { comparison }),
     ...(generated && { generated }),
   }
 }

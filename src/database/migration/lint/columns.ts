@@ -32,7 +32,9 @@ function isChecked({ values: from }: ColumnState, { values: to }: ColumnState): 
   return to !== undefined && !isDeepStrictEqual(from, to)
 }
 
-function isRewritten({ type: from }: ColumnState, { type: to }: ColumnState): boolean {
+function isRewritten(before: ColumnState, after: ColumnState): boolean {
+  const [from, to] = [before.type, after.type]
+  if (before.comparison !== after.comparison) return true
   if (isDeepStrictEqual(from, to)) return false
   return typeof from !== 'string' || typeof to !== 'string' || !isInPlace(from, to)
 }

@@ -53,6 +53,7 @@ function canonicalColumn(column: ColumnState, dialect: DialectName): ColumnState
     ...(column.nullable && { nullable: true }),
     ...(value !== undefined && { default: value }),
     ...(column.values && { values: column.values }),
+    ...(column.comparison && { comparison: column.comparison }),
     ...(column.generated && { generated: true }),
   }
 }

@@ -9,7 +9,7 @@ import { tokenize } from './tokens.ts'
 
 /** The schema that a model says a column with. What does not follow from it is said with `column`. */
 export function columnSource(state: ColumnState): Piece<TSchema> {
-  const { type, nullable, values } = state
+  const { type, nullable, values, comparison } = state
   const core = values
     ? call('Type.Enum', (all: string[]): TSchema => Type.Enum(all), [...values])
     : typeof type === 'string'
@@ -18,10 +18,14 @@ export function columnSource(state: ColumnState): Piece<TSchema> {
   const schema = nullable ? call('Type.Optional', Type.Optional<TSchema>, core) : core
   const value = sayable(state)
   const isOwn = typeof type === 'string' && columnState(core.value)?.type === type
-  if (isOwn && value === undefined) return schema
+  if (isOwn && value === undefined && !comparison) return schema
   // `column` forgets what another one has said.
   const isPlain = isOwn && !('~column' in core.value)
-  const said = { ...(!isPlain && { type }), ...(value !== undefined && { default: value }) }
+  const said = {
+    ...(!isPlain && { type }),
+    ...(value !== undefined && { default: value }),
+    ...(comparison && { comparison }),
+  }
   return call('column', column<TSchema, typeof said>, schema, said)
 }
 

@@ -78,6 +78,7 @@ function describeColumn({
   nullable,
   default: value,
   values,
+  comparison,
   generated,
 }: ColumnState): string {
   return [
@@ -86,6 +87,7 @@ function describeColumn({
     value !== undefined &&
       `default ${typeof value === 'object' ? value.mysql : JSON.stringify(value)}`,
     values && `one of ${values.join(', ')}`,
+    comparison === 'ignoreCase' && 'ignoring case',
     generated && 'generated',
   ]
     .filter(Boolean)

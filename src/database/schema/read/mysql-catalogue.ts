@@ -3,8 +3,8 @@ import { type Kysely, sql } from 'kysely'
 /** What information_schema tells of a database. Its own names differ in case by server, so all have aliases. */
 export interface Catalogue {
   isMariadb: boolean
-  /** What a table gets that is made with `character set utf8mb4`. */
-  defaultCollation: string
+  /** What a table gets that a migration makes: that of the database, where it is utf8mb4. */
+  ownCollation: string
   tables: TableRow[]
   columns: ColumnRow[]
   indexes: IndexRow[]
@@ -76,7 +76,7 @@ export async function fetchCatalogue(db: Kysely<unknown>): Promise<Catalogue> {
   const isMariadb = /mariadb/i.test(server?.version ?? '')
   return {
     isMariadb,
-    defaultCollation: server?.collation ?? '',
+    ownCollation: server?.collation ?? '',
     tables: await rows(TABLES),
     columns: await rows(COLUMNS),
     indexes: await rows(INDEXES),
@@ -88,7 +88,8 @@ export async function fetchCatalogue(db: Kysely<unknown>): Promise<Catalogue> {
 }
 
 const SERVER = sql<{ version: string; collation: string }>`
-  select version() as version, default_collate_name as collation
+  select version() as version,
+    if(@@character_set_database = 'utf8mb4', @@collation_database, default_collate_name) as collation
   from information_schema.character_sets where character_set_name = 'utf8mb4'`
 
 const TABLES = sql<TableRow>`

@@ -1,4 +1,5 @@
 import { checkName } from '../names.ts'
+import { comparisonOf, isText } from '../sql.ts'
 import type { ColumnState, ReferenceAction } from '../state.ts'
 import { type Draft, emptyDraft } from './assemble.ts'
 import { readValues } from './checks.ts'
@@ -25,11 +26,10 @@ export class MysqlTable {
 
   #noteOptions(): void {
     const { engine, collation, options, comment } = this.#table
-    const { defaultCollation } = this.#found
+    const { ownCollation } = this.#found
     if (engine !== 'InnoDB') this.#note(`the engine ${engine} becomes InnoDB`)
-    if (collation !== defaultCollation) {
-      this.#note(`the collation ${collation} becomes ${defaultCollation} in a new table`)
-    }
+    if (collation !== ownCollation)
+      this.#note(`the collation ${collation} becomes ${ownCollation} in a new table`)
     if (options?.includes('partitioned')) this.#note('its partitions are left out')
     if (comment) this.#note(`the comment '${comment}' is left out`)
   }
@@ -43,9 +43,12 @@ export class MysqlTable {
   }
 
   #column(row: ColumnRow): ColumnState {
+    const comparison = comparisonOf(row.collation ?? '')
     const type = mysqlType({
       ...row,
-      isUsual: row.charset === 'utf8mb4' && row.collation === this.#table.collation,
+      isUsual:
+        row.charset === 'utf8mb4' &&
+        (row.collation === this.#table.collation || comparison !== undefined),
       isJson: row.type === 'json' || this.#isJson(row),
       rest: this.#rest(row),
     })
@@ -54,6 +57,7 @@ export class MysqlTable {
       type,
       ...(row.nullable === 'YES' && { nullable: true }),
       ...(value !== undefined && { default: value }),
+      ...(comparison === 'ignoreCase' && isText({ type }) && { comparison }),
       ...(row.extra === 'auto_increment' && this.#isPrimaryKey(row) && { generated: true }),
     }
   }

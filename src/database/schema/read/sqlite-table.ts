@@ -1,4 +1,5 @@
 import { checkName, foreignKeyName, uniqueName } from '../names.ts'
+import { isText } from '../sql.ts'
 import type { ColumnState, ReferenceAction } from '../state.ts'
 import { type Draft, emptyDraft } from './assemble.ts'
 import { readValues } from './checks.ts'
@@ -42,14 +43,19 @@ export class SqliteTable {
   #column({ name, type, notnull, default: text }: Column): ColumnState {
     const said = this.#text.columns.get(name.toLowerCase())
     const collate = said?.collate && said.collate.toLowerCase() !== 'binary'
-    const rest = [said?.generated, collate && `collate ${said.collate}`].filter(Boolean).join(' ')
     // pragma_table_xinfo has `generated always` in the type of a computed column.
-    const read = sqliteType(type.replace(/\s*generated always$/i, ''), rest)
+    const declared = type.replace(/\s*generated always$/i, '')
+    const isCase = said?.collate?.toLowerCase() === 'nocase' && !said.generated
+    const ignoresCase = isCase && isText({ type: sqliteType(declared) })
+    const own = collate && !ignoresCase && `collate ${said.collate}`
+    const rest = [said?.generated, own].filter(Boolean).join(' ')
+    const read = sqliteType(declared, rest)
     const value = text === null ? undefined : readDefault(text, read, 'sqlite')
     return {
       type: read,
       ...(!notnull && { nullable: true }),
       ...(value !== undefined && { default: value }),
+      ...(ignoresCase && { comparison: 'ignoreCase' as const }),
       ...(said?.autoincrement && { generated: true }),
     }
   }

@@ -1,3 +1,4 @@
+import { sqliteDecimal } from '../sql.ts'
 import type { PerDialect, PortableType } from '../state.ts'
 
 /** How a column of MySQL is declared, apart from its default. */
@@ -70,7 +71,7 @@ const SQLITE_TYPES: readonly (readonly [RegExp, string])[] = [
 /** The nearest that SQLite has. */
 function sqliteType(type: string): string {
   const decimal = /^decimal\((\d+),(\d+)\)/.exec(type)
-  if (decimal) return `decimal_text(${decimal[1]}, ${decimal[2]})`
+  if (decimal) return sqliteDecimal(`decimal(${decimal[1]},${decimal[2]})`)
   const text = /^(?:var)?char\(\d+\)/.exec(type)
   if (text) return text[0]
   return SQLITE_TYPES.find(([pattern]) => pattern.test(type))?.[1] ?? 'blob'

@@ -1,3 +1,4 @@
+import { sqliteDecimal } from '../sql.ts'
 import type { PerDialect, PortableType } from '../state.ts'
 
 const PLAIN: Readonly<Record<string, PortableType>> = {
@@ -48,8 +49,10 @@ function simplified(declared: string): string {
 function portableType(type: string): PortableType | undefined {
   if (PLAIN[type]) return PLAIN[type]
   if (/^(var)?char\(\d+\)$/.test(type)) return type as PortableType
-  const decimal = /^decimal_text\((\d+),(\d+)\)$/.exec(type)
-  return decimal ? `decimal(${Number(decimal[1])},${Number(decimal[2])})` : undefined
+  const [, precision, scale] = /^decimal(?:_text)?\((\d+),(\d+)\)$/.exec(type) ?? []
+  const decimal = `decimal(${Number(precision)},${Number(scale)})` as const
+  // Another one that is called so is kept, and compared, in another way.
+  return sqliteDecimal(decimal) === type ? decimal : undefined
 }
 
 const MYSQL_TYPES: Readonly<Partial<Record<PortableType, string>>> = {
@@ -65,8 +68,8 @@ const MYSQL_TYPES: Readonly<Partial<Record<PortableType, string>>> = {
 /** The nearest that MySQL has, by the rules that SQLite itself reads a type with. */
 function mysqlType(type: string, portable: PortableType | undefined): string {
   if (portable) return MYSQL_TYPES[portable] ?? portable
-  const decimal = /^(?:decimal|numeric)\(\d+(?:,\d+)?\)/.exec(type)
-  if (decimal) return decimal[0]
+  const decimal = /^(?:decimal|numeric)(?:_text)?\(\d+(?:,\d+)?\)/.exec(type)
+  if (decimal) return decimal[0].replace('_text', '')
   if (/int/.test(type)) return 'bigint'
   const text = /(?:var)?char\(\d+\)$/.exec(type)
   if (text) return text[0]
