@@ -53,9 +53,10 @@ export async function migratorOf(
   const { foldersOf } = await import('../src/kit.ts')
   const { createMigrator } = await import('../src/database/migrator.ts')
   const { withoutModels } = await import('../src/database/model/soft-delete.ts')
+  const { withTablesOf } = await import('../src/database/own-tables.ts')
   // A migration's rows are as it writes them: its tables are not those of today's models.
   return createMigrator({
-    db: withoutModels(app.db),
+    db: withoutModels(withTablesOf(app.db, service)),
     directory: join(root, 'migrations'),
     plugins: foldersOf(service, 'migrations'),
   })

@@ -28,6 +28,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'Take back the last migrations',
     load: () => import('./migrate/rollback.ts'),
   },
+  'migrate:verify': {
+    summary: 'Compare models, migrations and tables',
+    load: () => import('./migrate/verify.ts'),
+  },
   makemigrations: {
     summary: 'Write the migration that the models ask for',
     load: () => import('./makemigrations.ts'),

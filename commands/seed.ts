@@ -4,6 +4,7 @@ import * as Flags from '@oclif/core/flags'
 import type { FastifyInstance } from 'fastify'
 import type { SeedResult } from '../src/database/seed/run.ts'
 import type { SeedOptions } from '../src/database/seeder.ts'
+import { errors } from '../src/errors.ts'
 import { migratorOf } from './_app.ts'
 import { confirmLoss } from './_ask.ts'
 import { BaseCommand } from './_base.ts'
@@ -42,6 +43,7 @@ export default class Seed extends BaseCommand {
     if (flags.fresh && names.length > 0)
       this.error('--fresh runs all seeds: name none', { exit: 2 })
     return await this.withDatabase(async (app, loaded) => {
+      if (flags.fresh && loaded.service.sharesDatabase) throw errors.DATABASE_SHARED(LOSS)
       if (flags.fresh) await this.confirmFresh(app, flags)
       return await this.untilSignal(STOPPED, async (signal) => {
         const { again, fresh } = flags
@@ -60,10 +62,11 @@ export default class Seed extends BaseCommand {
   private async seed(app: FastifyInstance, loaded: LoadedService, options: SeedOptions) {
     const { foldersOf } = await import('../src/kit.ts')
     const { createSeeder } = await import('../src/database/seeder.ts')
+    const { withTablesOf } = await import('../src/database/own-tables.ts')
     const { SeedReport } = await import('./_seed-report.ts')
     const migrator = await migratorOf(app, loaded)
     const seeder = createSeeder({
-      db: app.db,
+      db: withTablesOf(app.db, loaded.service),
       migrator,
       directory: join(loaded.root, 'seeds'),
       plugins: foldersOf(loaded.service, 'seeds'),

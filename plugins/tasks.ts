@@ -81,6 +81,8 @@ export interface TasksPluginOptions {
   loadUser?: LoadUser
   /** Without Redis: what delays pass by, for tests; default: the system's clock. */
   clock?: Clock
+  /** The service whose table the outbox is, where several share a database: `plinth_outbox_billing`. Default: there is one. */
+  tablesOf?: string
 }
 
 /**
@@ -110,6 +112,7 @@ async function register(
     queues: 'texts?',
     maxCrashes: 'number?',
     clock: 'object?',
+    tablesOf: 'text?',
   })
   assertFree(app, name, name)
   const redis = fromEarlier<Redis>(app, 'tasks', { plugin: 'redis', decorator: 'redis' })
@@ -128,8 +131,9 @@ async function register(
   const { resourcesOf, taskSource } = await import('../src/resource/task-source.ts')
   const { TaskProcess } = await import('../src/task/task-process.ts')
   const { Tasks } = await import('../src/task/tasks.ts')
-  const outbox = db
-    ? new DatabaseOutbox<DatabaseTables, TaskTree>(db, 'task', () => own.poke())
+  const tables = db && (await inTablesOf(db, options))
+  const outbox = tables
+    ? new DatabaseOutbox<DatabaseTables, TaskTree>(tables, 'task', () => own.poke())
     : undefined
   const stuck = new StuckTries()
   const source = taskSource(app, {
@@ -154,6 +158,13 @@ async function register(
   app.addHook('onReady', () => own.check())
   app.addHook('onListen', () => own.serve())
   app.addHook('onClose', () => own.close())
+}
+
+/** The database with the outbox of whom the options name. */
+async function inTablesOf(db: Database, { tablesOf }: TasksPluginOptions): Promise<Database> {
+  if (tablesOf === undefined) return db
+  const { withTablesOf } = await import('../src/database/own-tables.ts')
+  return withTablesOf(db, { name: tablesOf, sharesDatabase: true })
 }
 
 /** Whether all that waits in Redis is in queues that the workers of this service work on. */
@@ -212,6 +223,7 @@ function optionsOf({ env, read, service, name }: PluginGiven<Env>): TasksPluginO
     ...(service.taskQueues && { queues: service.taskQueues }),
     ...(service.limits && { limits: service.limits }),
     ...(service.loadUser && { loadUser: service.loadUser }),
+    ...(service.sharesDatabase && { tablesOf: service.name }),
     // The rest is for the connections.
     stopTimeout: read.values.SHUTDOWN_TIMEOUT * 0.8,
   }
@@ -269,10 +281,10 @@ const metrics: readonly PluginMetric[] = [
     help: 'Messages of the outbox: that wait, and that were refused for good',
     type: 'gauge',
     shared: true,
-    async collect(app) {
+    async collect(app, { options }) {
       if (!app.hasDecorator('db')) return []
       const { countOutbox } = await import('../src/database/outbox.ts')
-      const counts = Object.entries(await countOutbox(app.db))
+      const counts = Object.entries(await countOutbox(await inTablesOf(app.db, options)))
       return counts.map(([state, value]) => ({ labels: { state }, value }))
     },
   },
@@ -281,10 +293,10 @@ const metrics: readonly PluginMetric[] = [
     help: 'How long the oldest message of the outbox has waited; 0: none waits',
     type: 'gauge',
     shared: true,
-    async collect(app) {
+    async collect(app, { options }) {
       if (!app.hasDecorator('db')) return []
       const { oldestInOutbox } = await import('../src/database/outbox.ts')
-      return ageOf(await oldestInOutbox(app.db))
+      return ageOf(await oldestInOutbox(await inTablesOf(app.db, options)))
     },
   },
   {

@@ -77,6 +77,11 @@ export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> ex
   modules: Modules
   /** Its tables: what `manage makemigrations` compares with the migrations, and `app.db` knows of. */
   models?: readonly Model[]
+  /**
+   * Whether other services have tables in its database, too: what the kit records of its migrations, seeds and outbox is in tables of its
+   * own then, `plinth_migration_billing`. Default false. To be said before the first migration is applied.
+   */
+  sharesDatabase?: boolean
   /** The id that audit columns get where no user is known: outside of requests, and in those of nobody. */
   actor?: () => string | undefined
   /**
@@ -149,6 +154,7 @@ const KEYS = {
   defaults: true,
   modules: true,
   models: true,
+  sharesDatabase: true,
   actor: true,
   identify: true,
   authorize: true,

@@ -8,6 +8,8 @@ export interface Attached {
   /** What people call it. */
   name: string
   isProduction: boolean
+  /** Whether other services have tables in it, too. */
+  isShared: boolean
 }
 
 /**
@@ -26,17 +28,24 @@ export async function readAttached({ service, root }: LoadedService): Promise<At
     const { requirePackages } = await import('../../src/plugin-guards.ts')
     requirePackages('database', ['@fastify/mysql', 'mysql2'])
   }
-  return { target, name: databaseName(target), isProduction: NODE_ENV === 'production' }
+  return {
+    target,
+    name: databaseName(target),
+    isProduction: NODE_ENV === 'production',
+    isShared: service.sharesDatabase === true,
+  }
 }
 
 /**
  * Makes sure that somebody means to drop a database: `force`, or its name typed on a terminal.
  *
- * @throws {PlinthError} PRODUCTION_REFUSED, CONFIRMATION_MISSING
+ * @throws {PlinthError} PRODUCTION_REFUSED, CONFIRMATION_MISSING, DATABASE_SHARED
  */
-export async function confirmDrop({ name, isProduction }: Attached, force: boolean): Promise<void> {
-  if (force) return
+export async function confirmDrop(attached: Attached, force: boolean): Promise<void> {
+  const { name, isProduction, isShared } = attached
   const loss = `the database ${name} would be lost with all that is in it`
+  if (isShared) throw errors.DATABASE_SHARED(loss)
+  if (force) return
   if (isProduction) throw errors.PRODUCTION_REFUSED(loss)
   const { ask, canAsk } = await import('../_ask.ts')
   const answer = canAsk() && (await ask(`${capitalized(loss)}. Type its name: `))

@@ -1,29 +1,24 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { FastifyInstance } from 'fastify'
 import { unservedLists } from '../crud/unserved.ts'
 import { describe } from '../database/migration/describe.ts'
 import { lintMigrations } from '../database/migration/lint.ts'
-import { draftMigration } from '../database/migration/make.ts'
-import { withCases } from '../database/migration/rename.ts'
-import { type Recorded, readMigrations } from '../database/migration/snapshot.ts'
+import { readMigrations } from '../database/migration/snapshot.ts'
 import { createMigrator, type MigrationStatus } from '../database/migrator.ts'
-import type { Model } from '../database/model/model.ts'
 import type { PluginFolder } from '../database/numbered.ts'
-import { dialectOf } from '../database/portable.ts'
-import { differences } from '../database/schema/read/differences.ts'
-import { readSchema } from '../database/schema/read.ts'
+import { withTablesOf } from '../database/own-tables.ts'
 import type { ServiceDefinition } from '../define-service.ts'
 import { PlinthError } from '../errors.ts'
 import { type FindingCode, found } from '../findings.ts'
-import { foldersOf, pluginsOf } from '../kit.ts'
+import { foldersOf } from '../kit.ts'
 import { runChecks } from '../plugin.ts'
 import { checkReadiness } from '../process/readiness.ts'
 import { findCostly } from '../resource/costly.ts'
 import { ofDocument } from '../resource/schema-document.ts'
 import { createApp } from '../service.ts'
 import { checkDeployment, type Platform } from './deployment.ts'
+import { type ModelSource, missingOperations, modelSources, tableDrift } from './drift.ts'
 import { acceptFindings, type Finding } from './finding.ts'
 import { checkOpenRoutes, RouteWatch } from './routes.ts'
 
@@ -135,7 +130,8 @@ async function checkMigrations(
   const plugins = foldersOf(service, 'migrations')
   if (!existsSync(directory) && plugins.length === 0) return []
   if (!app.db) return await lintFolder(directory, plugins)
-  const status = await createMigrator({ db: app.db, directory, plugins }).status()
+  const db = withTablesOf(app.db, service)
+  const status = await createMigrator({ db, directory, plugins }).status()
   const namesOf = (...states: MigrationStatus['state'][]) =>
     status.filter(({ state }) => states.includes(state)).map(({ name }) => name)
   const pending = namesOf('pending', 'interrupted')
@@ -143,6 +139,8 @@ async function checkMigrations(
     names.length === 0
       ? []
       : [{ check: 'migrations', ...found(code, `${what}: ${names.join(', ')}`) }]
+  // What is not applied yet is no reason not to look at what is.
+  const isKnown = namesOf('interrupted', 'changed', 'missing').length === 0
   const problems = [
     ...told('migrations-pending', 'not applied', pending),
     ...told('migrations-interrupted', 'begun and not ended', namesOf('interrupted')),
@@ -156,59 +154,33 @@ async function checkMigrations(
   }
   return [
     ...(problems.length > 0 ? problems : [fine]),
-    ...(deep && problems.length === 0 ? await checkTables(app, directory, plugins) : []),
+    ...(deep && isKnown ? await checkTables(app, { root, service }) : []),
     ...(await lintFolder(directory, plugins, pending)),
   ]
 }
 
-/** Where tables are not what the migrations lead to; others may be there, too. */
-async function checkTables(
-  { db }: FastifyInstance,
-  directory: string,
-  plugins: readonly PluginFolder[],
-): Promise<Finding[]> {
-  const { schema: wanted } = await readMigrations(directory, plugins)
-  const tables = Object.keys(wanted)
-  if (tables.length === 0) return []
-  const { schema } = await readSchema(db, { tables })
-  return differences(wanted, schema, dialectOf(db)).map((message) => ({
+/** Where tables are not what the applied migrations have made; others may be there, too. */
+async function checkTables({ db }: FastifyInstance, checked: Checked): Promise<Finding[]> {
+  const { drift } = await tableDrift(db, checked)
+  return drift.map(({ table, difference }) => ({
     check: 'migrations',
-    ...found('database-drifted', message, { subject: message.split(/[:.]/, 1)[0] as string }),
+    ...found('database-drifted', difference, { subject: table }),
   }))
 }
 
 /** Where the models of the service, or of a plugin, are not what its migrations lead to. */
-async function checkModels({ root, service }: Checked): Promise<Finding[]> {
-  const directory = join(root, 'migrations')
-  const { models } = service
-  const all: Finding[] = []
-  if (models && existsSync(directory)) {
-    const plugins = foldersOf(service, 'migrations')
-    const read = () => readMigrations(directory, plugins)
-    all.push(...(await compareModels(read, models, '')))
-  }
-  for (const definition of new Set(pluginsOf(service).map(({ definition }) => definition))) {
-    const { name, migrations, models = [] } = definition
-    if (!migrations) continue
-    const read = () => readMigrations(fileURLToPath(migrations))
-    all.push(...(await compareModels(read, models, name)))
-  }
-  return all
+async function checkModels(checked: Checked): Promise<Finding[]> {
+  const all = await Promise.all(modelSources(checked).map(compareModels))
+  return all.flat()
 }
 
-/** @param plugin whose they are; none: the service's */
-async function compareModels(
-  read: () => Promise<Recorded>,
-  models: readonly Model[],
-  plugin: string,
-): Promise<Finding[]> {
+async function compareModels(source: ModelSource): Promise<Finding[]> {
+  const { plugin } = source
   try {
-    const wanted = Object.fromEntries(models.map(({ table, state }) => [table, state]))
-    const recorded = await read()
-    const draft = draftMigration(recorded, wanted, withCases(recorded.schema, wanted))
-    if (!draft) return []
+    const operations = await missingOperations(source)
+    if (operations.length === 0) return []
     const whose = plugin ? ` of the plugin ${plugin}` : ''
-    const what = draft.operations.map(describe).join('; ')
+    const what = operations.map(describe).join('; ')
     const remedy = `run manage makemigrations${plugin && ` --plugin ${plugin}`}`
     const message = `the models${whose} and the migrations differ: ${what}; ${remedy}`
     return [{ check: 'models', ...found('models-drifted', message) }]

@@ -3,6 +3,7 @@ import { sql } from 'kysely'
 import { errors } from '../errors.ts'
 import { afterCommit, currentTransaction } from './current-transaction.ts'
 import { insertMissing } from './insert.ts'
+import { ownName } from './own-tables.ts'
 import { dialectOf, portable } from './portable.ts'
 import { inTransaction } from './transaction.ts'
 import type { Timestamp } from './types.ts'
@@ -65,7 +66,7 @@ const MAX_PROBLEM = 1000
  */
 export async function prepareOutbox<DB>(db: Kysely<DB>): Promise<void> {
   const tables = await db.introspection.getTables()
-  if (tables.some(({ name }) => name === TABLE)) return
+  if (tables.some(({ name }) => name === ownName(db, TABLE))) return
   try {
     await createOutboxTable(db)
   } catch (cause) {

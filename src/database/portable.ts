@@ -1,4 +1,5 @@
 import { type CreateTableBuilder, type Kysely, sql } from 'kysely'
+import { sqliteDecimal } from './schema/sql.ts'
 import type { DialectName } from './schema/state.ts'
 
 /** How to say in a migration what SQLite and MySQL say differently, so that one file runs on both. */
@@ -22,7 +23,7 @@ export interface PortableTypes {
   boolean: ColumnType
   /** Arrays and plain objects. */
   json: ColumnType
-  /** Exact; read and written as a string. On SQLite it is compared as text, too. */
+  /** Exact; read and written as a string. On SQLite one of more than 15 digits is compared as text. */
   decimal(precision: number, scale: number): ColumnType
 }
 
@@ -60,8 +61,7 @@ function sqlite<DB>({ schema }: Kysely<DB>): Portable {
       ...TYPES,
       // Only a column of exactly the type INTEGER numbers itself.
       id: 'integer',
-      // A type with TEXT in its name: every other one would store 0.10 as a floating point number.
-      decimal: (precision, scale) => sql.raw(`decimal_text(${precision}, ${scale})`),
+      decimal: (precision, scale) => sql.raw(sqliteDecimal(`decimal(${precision},${scale})`)),
     },
   }
 }

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import { type Insertable, type Kysely, sql } from 'kysely'
+import { ownName } from '../own-tables.ts'
 import { quoteText } from '../schema/sql.ts'
 import { inTransaction } from '../transaction.ts'
 import type { CompiledStep } from './compile.ts'
@@ -163,7 +164,8 @@ async function upsert(
   // With a thousand parameters the driver would be longer at it than the server.
   const values = rows.map((row) => `(${columns.map((name) => literal(row[name])).join(', ')})`)
   const given = columns.map((name) => `${name} = values(${name})`)
-  const insert = `insert into ${TABLE} (${columns.join(', ')}) values ${values.join(', ')}`
+  const table = ownName(db, TABLE)
+  const insert = `insert into ${table} (${columns.join(', ')}) values ${values.join(', ')}`
   await sql.raw(`${insert} on duplicate key update ${given.join(', ')}`).execute(db)
 }
 

@@ -1,5 +1,6 @@
-import { type ColumnType, type Kysely, sql } from 'kysely'
+import { type ColumnType, type Kysely, type RawBuilder, sql } from 'kysely'
 import { errors, PlinthError } from '../../errors.ts'
+import { ownName } from '../own-tables.ts'
 import { dialectOf, portable, supportsTransactionalDdl } from '../portable.ts'
 import { forgetSeeds, type SeedTables } from '../seed/record.ts'
 import type { Timestamp } from '../types.ts'
@@ -49,13 +50,16 @@ export interface MigrationRecord {
 
 const TABLE = 'plinth_migration'
 const LOCK = 'plinth_migration_lock'
-const NAMES = sql`(${sql.lit(TABLE)}, ${sql.lit(LOCK)})`
+type Names = RawBuilder<unknown>
 const TABLES = {
-  mysql: sql<{ name: string }>`select table_name as name from information_schema.tables
-    where table_schema = database() and table_name in ${NAMES}`,
-  sqlite: sql<{
+  mysql: (names: Names) => sql<{
     name: string
-  }>`select name from sqlite_master where type = 'table' and name in ${NAMES}`,
+  }>`select table_name as name from information_schema.tables
+    where table_schema = database() and table_name in ${names}`,
+  sqlite: (names: Names) =>
+    sql<{
+      name: string
+    }>`select name from sqlite_master where type = 'table' and name in ${names}`,
 } as const
 
 /**
@@ -100,11 +104,15 @@ async function createLock(db: Kysely<MigrationTables>): Promise<void> {
     .execute()
 }
 
-/** Which of the kit's tables there are; changes nothing. */
-export async function recordTables(db: Kysely<MigrationTables>): Promise<ReadonlySet<string>> {
+/** Which of the kit's tables there are, whatever they are called for this service; changes nothing. */
+export async function recordTables(
+  db: Kysely<MigrationTables>,
+): Promise<ReadonlySet<keyof MigrationTables>> {
+  const own = ownName(db, TABLE)
+  const names = sql`(${sql.lit(own)}, ${sql.lit(LOCK)})`
   // Kysely's introspection reads every column of every table, which takes longer than all else of a run with nothing to do.
-  const { rows } = await TABLES[dialectOf(db)].execute(db)
-  return new Set(rows.map(({ name }) => name))
+  const { rows } = await TABLES[dialectOf(db)](names).execute(db)
+  return new Set(rows.map(({ name }) => (name === own ? TABLE : LOCK)))
 }
 
 /** What is applied, by name, where it may be that nothing ever was; changes nothing. */

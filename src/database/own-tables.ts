@@ -1,0 +1,56 @@
+import {
+  type Kysely,
+  type KyselyPlugin,
+  OperationNodeTransformer,
+  type RootOperationNode,
+  SchemableIdentifierNode,
+} from 'kysely'
+
+/** What the kit records of a service. The lock of the migrations is none of it: those of one database wait for each other. */
+const RECORDS: ReadonlySet<string> = new Set(['plinth_migration', 'plinth_seed', 'plinth_outbox'])
+
+/** Gives the tables of records the name of a service. */
+class OwnTables extends OperationNodeTransformer implements KyselyPlugin {
+  readonly #ending: string
+
+  constructor(service: string) {
+    super()
+    this.#ending = `_${service.replaceAll(/[^a-z0-9]/g, '_')}`
+  }
+
+  nameOf(table: string): string {
+    return RECORDS.has(table) ? table + this.#ending : table
+  }
+
+  transformQuery({ node }: { node: RootOperationNode }): RootOperationNode {
+    return this.transformNode(node)
+  }
+
+  async transformResult({ result }: Parameters<KyselyPlugin['transformResult']>[0]) {
+    return result
+  }
+
+  protected override transformSchemableIdentifier(
+    node: SchemableIdentifierNode,
+  ): SchemableIdentifierNode {
+    const name = this.nameOf(node.identifier.name)
+    return name === node.identifier.name ? node : SchemableIdentifierNode.create(name)
+  }
+}
+
+/**
+ * The same database, in which the migrations, seeds and messages of a service are recorded in tables of its own where it shares the
+ * database with others: `plinth_migration_billing`. To be asked for before `withoutModels`, which marks statements as a whole.
+ */
+export function withTablesOf<DB>(
+  db: Kysely<DB>,
+  { name, sharesDatabase }: { readonly name: string; readonly sharesDatabase?: boolean },
+): Kysely<DB> {
+  return sharesDatabase ? db.withPlugin(new OwnTables(name)) : db
+}
+
+/** What a table of the kit is called in a database, for SQL that is written by hand. */
+export function ownName<DB>(db: Kysely<DB>, table: string): string {
+  const own = db.getExecutor().plugins.find((plugin) => plugin instanceof OwnTables)
+  return own ? own.nameOf(table) : table
+}
