@@ -1,7 +1,9 @@
+import { type RawBuilder, sql } from 'kysely'
 import type { TSchema } from 'typebox'
 import { columnState } from '../database/model/column-state.ts'
 import { partsOf } from '../database/model/nullable.ts'
 import { charactersOf } from '../database/schema/charset.ts'
+import { isExactDecimal } from '../database/schema/sql.ts'
 import { readTime } from '../database/types.ts'
 import { errors } from '../errors.ts'
 
@@ -80,4 +82,14 @@ function inFull(text: string, type: string): string {
   const [whole = '', decimals = ''] = text.split('.')
   const full = scale === 0 && decimals === '' ? whole : `${whole}.${decimals.padEnd(scale, '0')}`
   return /^-[0.]*$/.test(full) ? full.slice(1) : full
+}
+
+/** Whether SQLite has the values of a column as texts that are numbers: decimals of more digits than its numbers keep. */
+export function isLongDecimal({ decimal }: Pick<ColumnRule, 'decimal'>): boolean {
+  return decimal !== undefined && !isExactDecimal(decimal)
+}
+
+/** Such a column, or a value for it, as SQLite compares and sorts it by value, as far as the first 15 digits tell. */
+export function asNumber(value: unknown): RawBuilder<number> {
+  return sql<number>`cast(${value} as real)`
 }

@@ -5,7 +5,7 @@ import { columnState } from '../database/model/column-state.ts'
 import { partsOf } from '../database/model/nullable.ts'
 import type { Row } from '../database/types.ts'
 import { errors } from '../errors.ts'
-import { type ColumnRule, canHave, columnRule } from './column-value.ts'
+import { asNumber, type ColumnRule, canHave, columnRule, isLongDecimal } from './column-value.ts'
 import type { Term } from './filters.ts'
 
 /** A column that rows may be ordered by, as a cursor has it. */
@@ -118,15 +118,17 @@ export class Cursors {
 
   /** Both databases have null before all values. */
   #behind(values: readonly unknown[], i = 0): RawBuilder<boolean> {
-    const { name, kind, nullable, direction } = this.#places[i] as Place
-    const ref = sql.ref(name)
+    const { name, kind, nullable, direction, rule } = this.#places[i] as Place
+    const isLong = isLongDecimal(rule) && !this.#isMysql
+    const ref = isLong ? asNumber(sql.ref(name)) : sql.ref(name)
     const rest = i + 1 < values.length ? this.#behind(values, i + 1) : sql<boolean>`1 = 0`
     if (values[i] === null)
       return direction === 'asc'
         ? sql<boolean>`(${ref} is not null or ${rest})`
         : sql<boolean>`(${ref} is null and ${rest})`
     const isDecimal = kind === 'decimal' && this.#isMysql
-    const value = isDecimal ? sql`cast(${values[i]} as decimal(65,30))` : sql`${values[i]}`
+    const plain = isLong ? asNumber(values[i]) : sql`${values[i]}`
+    const value = isDecimal ? sql`cast(${values[i]} as decimal(65,30))` : plain
     const beyond = sql.raw(direction === 'asc' ? '>' : '<')
     if (i + 1 === values.length && !nullable) return sql<boolean>`${ref} ${beyond} ${value}`
     // Said twice: `a > 1 or (a = 1 and b > 2)` alone is no range of an index to SQLite.

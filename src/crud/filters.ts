@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from 'kysely'
-import { type ColumnRule, canHave, toColumn } from './column-value.ts'
+import { asNumber, type ColumnRule, canHave, isLongDecimal, toColumn } from './column-value.ts'
 
 /**
  * How a filter's value is compared with its column. `contains` takes part of a text; `from` and `to` include the value; `in` takes several
@@ -110,10 +110,20 @@ function compareTerm(
   const value = toColumn(rule, given, `/${name}`, 'the list')
   if (value instanceof Date && !isMysql()) return storedTerm(filter, operator, value)
   const comparison = sql.raw({ equals: '=', from: '>=', to: '<=' }[operator])
+  const shape = `${operator} ${name}`
+  const ref = sql.ref(column)
+  if (isLongDecimal(rule) && (isMysql() || operator !== 'equals')) {
+    // MySQL would compare a text with a decimal as floating point numbers.
+    const write: Term['write'] = isMysql()
+      ? ([value]) =>
+          sql<boolean>`${ref} ${comparison} cast(${value} as ${sql.raw(String(rule.decimal))})`
+      : ([value]) => sql<boolean>`${asNumber(ref)} ${comparison} ${asNumber(value)}`
+    return { shape, values: [value], write }
+  }
   return {
-    shape: `${operator} ${name}`,
+    shape,
     values: [value],
-    write: ([value]) => sql<boolean>`${sql.ref(column)} ${comparison} ${value}`,
+    write: ([value]) => sql<boolean>`${ref} ${comparison} ${value}`,
   }
 }
 

@@ -20,7 +20,7 @@ import type { Database } from '../database/types.ts'
 import { errors } from '../errors.ts'
 import { currentContext } from '../resource/context.ts'
 import type { RowScope } from '../resource/contract.ts'
-import { columnRule } from './column-value.ts'
+import { columnRule, isLongDecimal } from './column-value.ts'
 import { type SortColumn, sortColumn } from './cursor.ts'
 import type { ColumnFilter, FilterOperator } from './filters.ts'
 import {
@@ -248,6 +248,7 @@ export function defineList<
 
   const rules: PageRules = {
     ...{ filters, search: searched, key, pageSize, maxDepth, count },
+    numbers: new Set([...order, ...key].filter((column) => isLongDecimal(ruleOf(column)))),
     cursor: byCursor ? sortColumns(row, [...order, ...key]) : undefined,
   }
   const kept = new PreparedQueries()

@@ -11,6 +11,7 @@ import { dialectOf } from '../database/portable.ts'
 import type { PreparedQueries } from '../database/prepared.ts'
 import type { Row } from '../database/types.ts'
 import { errors } from '../errors.ts'
+import { asNumber } from './column-value.ts'
 import { Cursors, type Order, type SortColumn } from './cursor.ts'
 import { enclosed } from './enclosed.ts'
 import { type Conditions, type Term, termsOf } from './filters.ts'
@@ -37,6 +38,8 @@ export interface PageRules extends Conditions {
   maxDepth: number
   /** Whether all rows are counted; `optional`: unless the input says no. */
   count: boolean | 'optional'
+  /** The columns that SQLite has as texts and sorts as numbers: long decimals. */
+  numbers: ReadonlySet<string>
   /** Where pages are found by cursors: the columns that there are orders by. */
   cursor?: ReadonlyMap<string, SortColumn> | undefined
 }
@@ -140,6 +143,7 @@ function statementsOf(
   const isBehind = cursors && input.cursor !== undefined
   const chosen = isBehind ? [...terms, cursors.after(input.cursor as string)] : terms
   const isLater = page > 1 && isMysql(source)
+  const numbers = rules.numbers.size > 0 && !isMysql(source) ? rules.numbers : undefined
   return {
     counting: {
       key: `count ${shapeOf(terms)}`,
@@ -152,7 +156,7 @@ function statementsOf(
       build(rows, values) {
         const [limit, offset] = values.slice(-2) as [number, number]
         const cut = (query: AnyQuery) =>
-          sorted(narrow(query, chosen, values), order, rules.key)
+          sorted(narrow(query, chosen, values), order, rules.key, numbers)
             .limit(limit)
             .offset(offset)
         const named = fields === undefined ? rows : rows.clearSelect().select(namesOf(fields))
@@ -285,11 +289,16 @@ function namesOf(fields: string): string[] {
   return [...new Set(fields.split(','))]
 }
 
-function sorted(rows: AnyQuery, order: string | undefined, key: readonly string[]): AnyQuery {
-  return parseOrder(order, key).reduce(
-    (query, [column, direction]) => query.orderBy(sql.ref(column), direction),
-    rows,
-  )
+function sorted(
+  rows: AnyQuery,
+  order: string | undefined,
+  key: readonly string[],
+  numbers?: ReadonlySet<string>,
+): AnyQuery {
+  return parseOrder(order, key).reduce((query, [column, direction]) => {
+    const ref = sql.ref(column)
+    return query.orderBy(numbers?.has(column) ? asNumber(ref) : ref, direction)
+  }, rows)
 }
 
 function isMysql(source: PageSource): boolean {

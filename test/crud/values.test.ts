@@ -126,6 +126,50 @@ onEveryDatabase('decimals are compared and sorted by value', Item, item, async (
   t.match(again, { status: 409, errors: [{ path: '/price' }] }, 'the same value is not unique')
 })
 
+const Sum = defineModel('sum', {
+  columns: { id: Type.Integer(), total: decimal(20, 4) },
+  generated: ['id'],
+})
+
+const TOTALS = ['9', '10.00', '100.5', '-1.25', '-10', '0.1', '1234567890123456.7891', '2']
+
+for (const pages of ['numbers', 'cursor'] as const) {
+  const sum = modelResources(Sum, {
+    list: {
+      pages,
+      filters: {
+        total: 'equals',
+        min: { operator: 'from', column: 'total' },
+        max: { operator: 'to', column: 'total' },
+      },
+      order: ['total'],
+    },
+  })
+  const name = `so are those with more digits than numbers have, by ${pages}`
+  onEveryDatabase(name, Sum, sum, async (t, send) => {
+    for (const total of TOTALS) await send('POST', '/all', { total })
+    const sorted = [
+      ...['-10.0000', '-1.2500', '0.1000', '2.0000', '9.0000', '10.0000', '100.5000'],
+      '1234567890123456.7891',
+    ]
+    t.strictSame(await listed(send, 'order=total', 'total'), sorted)
+    t.strictSame(await listed(send, 'order=-total', 'total'), sorted.toReversed())
+    t.strictSame(await listed(send, 'min=10&order=total', 'total'), sorted.slice(5))
+    t.strictSame(await listed(send, 'max=9.5&order=total', 'total'), sorted.slice(0, 5))
+    t.strictSame(await listed(send, 'total=10', 'total'), ['10.0000'])
+    t.strictSame(await listed(send, 'total=1234567890123456.7892', 'total'), [])
+    if (pages === 'numbers') return
+    const found: unknown[] = []
+    for (let cursor: unknown = ''; cursor !== null; ) {
+      const query = `order=-total&page_size=3${cursor && `&cursor=${cursor}`}`
+      const { data } = await send('GET', `/all?${query}`)
+      found.push(...data.results.map(({ total }) => total))
+      cursor = data.next_cursor
+    }
+    t.strictSame(found, sorted.toReversed())
+  })
+}
+
 onEveryDatabase('a decimal keeps all of its digits', Item, item, async (t, send, app) => {
   const many = ['0.1', '0.2', '12345678.91', '-99999999.99', '99999999.99', '0']
   for (const [i, price] of many.entries()) {
