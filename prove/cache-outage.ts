@@ -8,6 +8,8 @@ import { seeded } from '../test/helpers/random-schema.ts'
 import { type Child, startChild } from './children.ts'
 import type { Proof, ProofOptions } from './proof.ts'
 
+/** Of the names in Redis. */
+const PREFIX = 'prove'
 const CLIENTS = 8
 /** Items that are asked for again and again; beside them one in ten requests is for a new one. */
 const ITEMS = 50
@@ -40,7 +42,7 @@ const outages: Readonly<Record<string, (redis: OwnServer) => Promise<() => unkno
 
 async function prove(options: ProofOptions): Promise<Record<string, number>> {
   const redis = await ownRedis(options)
-  const env = { REDIS_URL: redis.url, WORK: '5' }
+  const env = { REDIS_URL: redis.url, REDIS_PREFIX: PREFIX, WORK: '5' }
   const [server, worker] = await Promise.all([
     startChild(options, 'cache', env),
     startChild(options, 'cache', env),
@@ -114,7 +116,7 @@ async function recover(url: string, server: Child, end: () => unknown) {
 
 /** Waits until what the cache of the server stores is found in Redis. */
 async function untilStored(client: Redis, server: Child): Promise<void> {
-  const { entry } = new RedisNames('prove')
+  const { entry } = new RedisNames(PREFIX)
   for (let attempt = 1; attempt <= 1000; attempt++) {
     const key = `probe-${performance.now()}`
     await server.ask('store', key)

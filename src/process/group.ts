@@ -119,6 +119,14 @@ function join({ patience, retire }: Ending): void {
     if (message.plinth === 'retire') retire(message.hurried)
   })
   tell({ plinth: 'serving', patience })
-  const timer = setInterval(() => tell({ plinth: 'memory', rss: process.memoryUsage.rss() }), TELL)
+  let rss = 0
+  const timer = setInterval(() => {
+    try {
+      rss = process.memoryUsage.rss()
+    } catch {
+      // Out of descriptors: it reads a file. That this process lives is told all the same.
+    }
+    tell({ plinth: 'memory', rss })
+  }, TELL)
   timer.unref()
 }

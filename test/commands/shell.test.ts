@@ -87,7 +87,7 @@ t.test('a session on a terminal', async (t) => {
   shell.type(TAB)
   await shell.until('stdout', COMPLETED)
   shell.type(ENTER)
-  await shell.until('stdout', /\D10000\D/)
+  await shell.until('stdout', /\D20000\D/)
   shell.type(`.exit${ENTER}`)
   t.match(await shell.ended, { code: 0, stderr: '' })
 
@@ -108,7 +108,7 @@ t.test('a session on a terminal', async (t) => {
   again.type(UP)
   await again.until('stdout', /app\.config\.SHUTDOWN_TIMEOUT/)
   again.type(ENTER)
-  await again.until('stdout', /\D10000\D/)
+  await again.until('stdout', /\D20000\D/)
   again.type(CTRL_D)
   t.match(await again.ended, { code: 0, stderr: '' })
 })
