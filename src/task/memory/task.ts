@@ -27,6 +27,7 @@ export class MemoryTask {
     this.options = options
     this.parent = parent
     this.missing = new Set(children)
+    const now = Date.now()
     this.record = {
       id,
       queue,
@@ -37,8 +38,8 @@ export class MemoryTask {
       failure: null,
       attempts: options.attempts,
       attempts_made: 0,
-      enqueued_at: new Date().toISOString(),
-      due_at: new Date(Date.now() + options.delay).toISOString(),
+      enqueued_at: new Date(now).toISOString(),
+      due_at: new Date(now + options.delay).toISOString(),
       started_at: null,
       finished_at: null,
     }
