@@ -119,14 +119,15 @@ function join({ patience, retire }: Ending): void {
     if (message.plinth === 'retire') retire(message.hurried)
   })
   tell({ plinth: 'serving', patience })
-  let rss = 0
   const timer = setInterval(() => {
     try {
-      rss = process.memoryUsage.rss()
+      tell({ plinth: 'memory', rss: process.memoryUsage.rss() })
     } catch {
-      // Out of descriptors: it reads a file. That this process lives is told all the same.
+      // Out of descriptors: that reads a file. A connection that the supervisor has handed over meanwhile may be lost, and then it waits for word
+      // of that and hands over no other: this process ends in order, and another takes its place.
+      clearInterval(timer)
+      process.kill(process.pid, 'SIGTERM')
     }
-    tell({ plinth: 'memory', rss })
   }, TELL)
   timer.unref()
 }
