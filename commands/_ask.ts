@@ -28,6 +28,27 @@ export async function confirmLoss(question: string, loss: string): Promise<void>
 }
 
 /**
+ * Asks several questions on one terminal, on stderr.
+ *
+ * @returns what `work` makes of the answers; undefined: it was broken off, by Ctrl-C or Ctrl-D
+ */
+export async function askSeveral<T>(
+  work: (ask: (question: string) => Promise<string>) => Promise<T>,
+): Promise<T | undefined> {
+  const terminal = createInterface({ input: process.stdin, output: process.stderr })
+  const left = new AbortController()
+  terminal.once('close', () => left.abort())
+  try {
+    return await work((question) => terminal.question(question, { signal: left.signal }))
+  } catch (error) {
+    if ((error as Error).name === 'AbortError') return undefined
+    throw error
+  } finally {
+    terminal.close()
+  }
+}
+
+/**
  * A password for `who`: asked for twice on a terminal that does not show it, else the first line of stdin. It is never an
  * argument, which others on the machine and the shell's history would see.
  *

@@ -1,4 +1,3 @@
-import { createInterface } from 'node:readline/promises'
 import {
   type Fills,
   findUnfilled,
@@ -6,6 +5,7 @@ import {
   type Unfilled,
 } from '../src/database/migration/fills.ts'
 import type { Draft } from '../src/database/migration/make.ts'
+import { askSeveral } from './_ask.ts'
 
 /**
  * What flags say to fill in, as `city.kind=town`.
@@ -36,26 +36,15 @@ export function namedFills(
  *
  * @returns undefined: it was broken off
  */
-export async function askFills(unfilled: readonly Unfilled[]): Promise<Fills | undefined> {
-  const terminal = createInterface({ input: process.stdin, output: process.stderr })
-  const left = new AbortController()
-  terminal.once('close', () => left.abort())
-  const fills: Record<string, Fills[string]> = {}
-  try {
+export function askFills(unfilled: readonly Unfilled[]): Promise<Fills | undefined> {
+  return askSeveral(async (ask) => {
+    const fills: Record<string, Fills[string]> = {}
     for (const one of unfilled) {
-      const fill = await askFill(one, (question) =>
-        terminal.question(question, { signal: left.signal }),
-      )
+      const fill = await askFill(one, ask)
       if (fill !== undefined) fills[one.place] = fill
     }
     return fills
-  } catch (error) {
-    // Ctrl-C or Ctrl-D: there is no answer to come.
-    if ((error as Error).name === 'AbortError') return undefined
-    throw error
-  } finally {
-    terminal.close()
-  }
+  })
 }
 
 async function askFill(

@@ -1,4 +1,3 @@
-import { createInterface } from 'node:readline/promises'
 import {
   addRename,
   findRenames,
@@ -8,6 +7,7 @@ import {
 } from '../src/database/migration/rename.ts'
 import type { SchemaState } from '../src/database/schema/state.ts'
 import { errors } from '../src/errors.ts'
+import { askSeveral } from './_ask.ts'
 
 /**
  * The renames that flags name, as `city=town` or `city.inhabitants=city.population`.
@@ -48,20 +48,11 @@ export async function chooseRenames(
   const flags = candidates.map((one) => `  --rename ${one.from}=${one.to}`)
   const unclear = () => errors.MIGRATION_UNCLEAR(flags.join('\n'))
   if (!canAsk) throw unclear()
-  const terminal = createInterface({ input: process.stdin, output: process.stderr })
-  const left = new AbortController()
-  terminal.once('close', () => left.abort())
-  try {
-    return await askAll(from, to, named, (one) =>
-      terminal.question(`Was ${one.from} renamed to ${one.to}? [y/N] `, { signal: left.signal }),
-    )
-  } catch (error) {
-    // Ctrl-C or Ctrl-D: there is no answer to come.
-    if ((error as Error).name === 'AbortError') throw unclear()
-    throw error
-  } finally {
-    terminal.close()
-  }
+  const chosen = await askSeveral((ask) =>
+    askAll(from, to, named, (one) => ask(`Was ${one.from} renamed to ${one.to}? [y/N] `)),
+  )
+  if (!chosen) throw unclear()
+  return chosen
 }
 
 /** What is left to ask depends on each answer: nothing is renamed twice. */

@@ -2,7 +2,7 @@ import { type Browser, chromium } from 'playwright-core'
 import type { Test } from 'tap'
 
 /** A browser that finds no host but this one. */
-function startBrowser(): Promise<Browser> {
+export function startBrowser(): Promise<Browser> {
   const flags = ['no-sandbox', 'disable-gpu', 'disable-quic', 'no-first-run', 'disable-sync']
   const quiet = ['disable-background-networking', 'disable-component-update']
   const rules = 'host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1'

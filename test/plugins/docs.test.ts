@@ -1,8 +1,8 @@
 import Fastify, { type FastifyInstance } from 'fastify'
-import { type Browser, chromium } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
 import docs from '../../plugins/docs.ts'
+import { startBrowser } from '../helpers/browser.ts'
 import { createFixture } from '../openapi/fixture.ts'
 
 const info = { title: 'Ships', version: '2.0.0' }
@@ -172,17 +172,6 @@ t.test('in a browser', async (t) => {
     t.match(said.join('\n'), 'violates the following Content Security Policy directive')
   })
 })
-
-/** A browser that finds no host but this one. */
-function startBrowser(): Promise<Browser> {
-  const flags = ['no-sandbox', 'disable-gpu', 'disable-quic', 'no-first-run', 'disable-sync']
-  const quiet = ['disable-background-networking', 'disable-component-update']
-  const rules = 'host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1'
-  return chromium.launch({
-    executablePath: process.env.CHROMIUM_PATH as string,
-    args: [...flags, ...quiet, rules].map((flag) => `--${flag}`),
-  })
-}
 
 /** The page of a service, with each URL that the browser asked for and all that it had to say. */
 async function openPage(t: Test) {
