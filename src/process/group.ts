@@ -87,6 +87,7 @@ export async function listenInGroup(
   delete process.env[GROUP]
   // What keeps it alive: it has no socket of its own to listen on. bin/_child.js has let go of it.
   process.channel?.ref()
+  refuseLost()
   try {
     assertShareable(app, count)
     await listen()
@@ -119,15 +120,31 @@ function join({ patience, retire }: Ending): void {
     if (message.plinth === 'retire') retire(message.hurried)
   })
   tell({ plinth: 'serving', patience })
+  let rss = process.memoryUsage.rss()
   const timer = setInterval(() => {
     try {
-      tell({ plinth: 'memory', rss: process.memoryUsage.rss() })
+      rss = process.memoryUsage.rss()
     } catch {
-      // Out of descriptors: that reads a file. A connection that the supervisor has handed over meanwhile may be lost, and then it waits for word
-      // of that and hands over no other: this process ends in order, and another takes its place.
-      clearInterval(timer)
-      process.kill(process.pid, 'SIGTERM')
+      // Out of descriptors: that reads a file. It lives all the same.
     }
+    tell({ plinth: 'memory', rss })
   }, TELL)
   timer.unref()
+}
+
+/** What `node:cluster` hands over a connection with, as far as it is looked at. */
+interface HandOver {
+  readonly cmd?: string
+  readonly msg?: { readonly act?: string; readonly seq?: number }
+}
+
+/**
+ * Refuses a connection that was handed over while this process was out of descriptors, as a process of its own would: it is closed. `node:cluster`
+ * says nothing then, the supervisor waits for word of it for ever, and hands over no other; so the word that it waits for is sent.
+ */
+function refuseLost(): void {
+  process.on('internalMessage', ({ cmd, msg }: HandOver, handle?: unknown) => {
+    if (cmd !== 'NODE_HANDLE' || handle || msg?.act !== 'newconn') return
+    process.send?.({ cmd: 'NODE_CLUSTER', ack: msg.seq, accepted: true }, () => {})
+  })
 }
