@@ -15,7 +15,7 @@ const entries = [
     .flatMap((path) => (path ? globSync(path.replace('./', ''), { cwd: ROOT }) : [])),
   'commands/_selected.ts',
   // Timed alone: bench/migrate-child.ts.
-  'src/database/migrator.ts',
+  'src/database/migration/migrator.ts',
   ...globSync('{commands/_users/**,src/auth/migrations}/*.ts', { cwd: ROOT }),
 ].map((path) => path.slice(0, -'.ts'.length))
 
@@ -43,10 +43,10 @@ const serving = closure(
     'src/http/task-routes.ts',
     'src/cache/open.ts',
     'src/database/outbox.ts',
-    'src/database/sqlite/open.ts',
+    'src/database/dialect/sqlite/open.ts',
     'src/database/url.ts',
     'src/database/model/check-models.ts',
-    'src/database/model/dialect.ts',
+    'src/database/model/query/transform.ts',
     'src/resource/task-source.ts',
     'src/task/scheduler.ts',
     'src/task/schedule-memory.ts',

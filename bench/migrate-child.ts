@@ -5,7 +5,9 @@ import database from 'plinth/plugins/database'
 // everything `manage migrate` does but start.
 const [url = '', directory = ''] = process.argv.slice(2)
 const built = new URL('../dist/src/database/migrator.js', import.meta.url)
-const { createMigrator }: typeof import('../src/database/migrator.ts') = await import(built.href)
+const { createMigrator }: typeof import('../src/database/migration/migrator.ts') = await import(
+  built.href
+)
 const app = Fastify()
 app.register(database, { url, queryTimeout: 0 })
 await app.ready()

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
-import type { Migrator } from '../src/database/migrator.ts'
+import type { Migrator } from '../src/database/migration/migrator.ts'
 import { errors } from '../src/errors.ts'
 import type { AppOptions } from '../src/service.ts'
 import type { LoadedService } from './_service.ts'
@@ -51,7 +51,7 @@ export async function migratorOf(
 ): Promise<Migrator> {
   if (!app.hasDecorator('db')) throw errors.DATABASE_MISSING()
   const { foldersOf } = await import('../src/kit.ts')
-  const { createMigrator } = await import('../src/database/migrator.ts')
+  const { createMigrator } = await import('../src/database/migration/migrator.ts')
   const { withoutModels } = await import('../src/database/model/soft-delete.ts')
   const { withTablesOf } = await import('../src/database/own-tables.ts')
   // A migration's rows are as it writes them: its tables are not those of today's models.

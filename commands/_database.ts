@@ -1,6 +1,6 @@
 import * as Flags from '@oclif/core/flags'
-import type { RunOptions } from '../src/database/migration/engine.ts'
-import type { MigrationEvent } from '../src/database/migrator.ts'
+import type { RunOptions } from '../src/database/migration/executor.ts'
+import type { MigrationEvent } from '../src/database/migration/migrator.ts'
 
 /** How a command waits for other processes that migrate. */
 export const lockFlags = {

@@ -4,7 +4,7 @@ import {
   readFill,
   type Unfilled,
 } from '../src/database/migration/fills.ts'
-import type { Draft } from '../src/database/migration/make.ts'
+import type { Draft } from '../src/database/migration/writer.ts'
 import { askSeveral } from './_ask.ts'
 
 /**

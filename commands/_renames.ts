@@ -4,7 +4,7 @@ import {
   type Rename,
   type Renames,
   renameProblem,
-} from '../src/database/migration/rename.ts'
+} from '../src/database/migration/renames.ts'
 import type { SchemaState } from '../src/database/schema/state.ts'
 import { errors } from '../src/errors.ts'
 import { askSeveral } from './_ask.ts'

@@ -1,4 +1,4 @@
-import type { SeedEvent, SeedResult } from '../src/database/seed/run.ts'
+import type { SeedEvent, SeedResult } from '../src/database/seed/seeder.ts'
 import { formatNumber, ProgressBar, type Terminal } from './_progress.ts'
 
 /** Tells how seeding goes: a bar on stderr where that is a terminal, and a line for each seed at its end. */

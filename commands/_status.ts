@@ -1,4 +1,4 @@
-import type { MigrationStatus } from '../src/database/migrator.ts'
+import type { MigrationStatus } from '../src/database/migration/migrator.ts'
 import { migratorOf, withDatabaseOf } from './_app.ts'
 import { formatTable } from './_print.ts'
 import { loadService } from './_service.ts'

@@ -19,7 +19,7 @@ export default class Dbshell extends BaseCommand {
     const { readServiceConfig } = await import('../src/service.ts')
     const { DATABASE_URL } = readServiceConfig(service, { root }).values
     if (!DATABASE_URL) throw errors.DATABASE_MISSING()
-    const { databaseClient } = await import('../src/database/client.ts')
+    const { databaseClient } = await import('../src/database/maintenance.ts')
     const { command, args, env } = databaseClient(DATABASE_URL, root)
     const { superviseChild } = await import('#child')
     process.exitCode = await superviseChild(

@@ -1,8 +1,8 @@
 import { join, relative } from 'node:path'
 import * as Flags from '@oclif/core/flags'
 import type { FastifyInstance } from 'fastify'
-import type { ReadSchema } from '../src/database/schema/read/assemble.ts'
-import type { ModelFile } from '../src/database/schema/read/model-file.ts'
+import type { ReadSchema } from '../src/database/dialect/table-draft.ts'
+import type { ModelFile } from '../src/database/inspect/model-writer.ts'
 import type { SchemaState } from '../src/database/schema/state.ts'
 import { errors } from '../src/errors.ts'
 import { BaseCommand } from './_base.ts'
@@ -45,7 +45,7 @@ export default class Inspectdb extends BaseCommand {
     const { flags } = await this.parse(Inspectdb)
     return await this.withDatabase(async (app, { root }) => {
       const read = await this.read(app, flags.table)
-      const { inspect } = await import('../src/database/schema/read/model-file.ts')
+      const { inspect } = await import('../src/database/inspect/model-writer.ts')
       const { dialectOf } = await import('../src/database/portable.ts')
       const { text, files, notes, tables } = inspect(read, dialectOf(app.db))
       const recorded = flags.baseline ? await this.recorded(root) : undefined
@@ -60,7 +60,7 @@ export default class Inspectdb extends BaseCommand {
 
   private async read(app: FastifyInstance, tables?: string[]): Promise<ReadSchema> {
     if (!app.hasDecorator('db')) throw errors.DATABASE_MISSING()
-    const { readSchema } = await import('../src/database/schema/read.ts')
+    const { readSchema } = await import('../src/database/inspect/read-schema.ts')
     const db = app.db.withoutPlugins()
     const read = await readSchema(db, { tables })
     const missing = tables?.filter((table) => !read.schema[table]) ?? []
@@ -91,7 +91,7 @@ export default class Inspectdb extends BaseCommand {
     recorded: Awaited<ReturnType<Inspectdb['recorded']>>,
     tables: SchemaState,
   ): Promise<string> {
-    const { draftMigration, writeMigration } = await import('../src/database/migration/make.ts')
+    const { draftMigration, writeMigration } = await import('../src/database/migration/writer.ts')
     const draft = draftMigration(recorded, tables, {}, { name: 'initial' })
     if (!draft) throw errors.TABLE_UNKNOWN('at all', 'none')
     await writeMigration(recorded, draft)

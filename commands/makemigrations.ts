@@ -3,9 +3,9 @@ import { fileURLToPath } from 'node:url'
 import * as Flags from '@oclif/core/flags'
 import type { Fills } from '../src/database/migration/fills.ts'
 import type { LintFinding } from '../src/database/migration/lint.ts'
-import type { Draft } from '../src/database/migration/make.ts'
-import type { Renames } from '../src/database/migration/rename.ts'
+import type { Renames } from '../src/database/migration/renames.ts'
 import type { Recorded } from '../src/database/migration/snapshot.ts'
+import type { Draft } from '../src/database/migration/writer.ts'
 import type { Model } from '../src/database/model/model.ts'
 import type { SchemaState } from '../src/database/schema/state.ts'
 import { errors } from '../src/errors.ts'
@@ -76,7 +76,7 @@ export default class MakeMigrations extends BaseCommand {
     }
     const { root, file, service } = await this.loadService()
     const { readMigrations, assertSnapshot } = await import('../src/database/migration/snapshot.ts')
-    const make = await import('../src/database/migration/make.ts')
+    const make = await import('../src/database/migration/writer.ts')
     const { foldersOf, modelsOf, pluginsOf } = await import('../src/kit.ts')
     const plugins = foldersOf(service, 'migrations')
     const own = this.ownPlugin(pluginsOf(service), flags.plugin)
@@ -115,7 +115,7 @@ export default class MakeMigrations extends BaseCommand {
     flags: DraftFlags,
   ): Promise<Draft | undefined> {
     const { assertModels } = await import('../src/database/model/check-models.ts')
-    const { draftMigration } = await import('../src/database/migration/make.ts')
+    const { draftMigration } = await import('../src/database/migration/writer.ts')
     if (!models) throw errors.MODELS_MISSING(file)
     assertModels(known)
     const wanted = Object.fromEntries(models.map(({ table, state }) => [table, state]))
@@ -141,7 +141,7 @@ export default class MakeMigrations extends BaseCommand {
 
   private async renames(from: SchemaState, to: SchemaState, flags: RenameFlags): Promise<Renames> {
     const { chooseRenames, namedRenames } = await import('./_renames.ts')
-    const { withCases } = await import('../src/database/migration/rename.ts')
+    const { withCases } = await import('../src/database/migration/renames.ts')
     const said = namedRenames(from, to, flags.rename ?? [], (problem) =>
       this.error(problem, { exit: 2 }),
     )
@@ -158,7 +158,7 @@ export default class MakeMigrations extends BaseCommand {
   ): Promise<MakeResult> {
     const { describe } = await import('../src/database/migration/describe.ts')
     const { lintMigration } = await import('../src/database/migration/lint.ts')
-    const { fileOf } = await import('../src/database/migration/make.ts')
+    const { fileOf } = await import('../src/database/migration/writer.ts')
     const { name = null, text = '', operations = [] } = draft ?? {}
     const changes = operations.map(describe)
     const findings = lintMigration({ operations, accept: [] }, recorded.schema)

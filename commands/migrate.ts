@@ -4,7 +4,7 @@ import type {
   MigrationResult,
   Migrator,
   PlannedMigration,
-} from '../src/database/migrator.ts'
+} from '../src/database/migration/migrator.ts'
 import { migratorOf } from './_app.ts'
 import { BaseCommand } from './_base.ts'
 import { lockFlags, runOptions, settlementFlags, tellMigration } from './_database.ts'

@@ -2,8 +2,7 @@ import { join } from 'node:path'
 import * as Args from '@oclif/core/args'
 import * as Flags from '@oclif/core/flags'
 import type { FastifyInstance } from 'fastify'
-import type { SeedResult } from '../src/database/seed/run.ts'
-import type { SeedOptions } from '../src/database/seeder.ts'
+import type { SeedOptions, SeedResult } from '../src/database/seed/seeder.ts'
 import { errors } from '../src/errors.ts'
 import { migratorOf } from './_app.ts'
 import { confirmLoss } from './_ask.ts'
@@ -61,7 +60,7 @@ export default class Seed extends BaseCommand {
 
   private async seed(app: FastifyInstance, loaded: LoadedService, options: SeedOptions) {
     const { foldersOf } = await import('../src/kit.ts')
-    const { createSeeder } = await import('../src/database/seeder.ts')
+    const { createSeeder } = await import('../src/database/seed/seeder.ts')
     const { withTablesOf } = await import('../src/database/own-tables.ts')
     const { SeedReport } = await import('./_seed-report.ts')
     const migrator = await migratorOf(app, loaded)

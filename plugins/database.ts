@@ -111,7 +111,7 @@ async function register(
   const decorator = decoratorOf(context)
   assertFree(app, name, decorator)
   const { assertModels } = await import('../src/database/model/check-models.ts')
-  const { modelDialect } = await import('../src/database/model/dialect.ts')
+  const { modelDialect } = await import('../src/database/model/query/transform.ts')
   const { DEFAULT_LIMITS } = await import('../src/database/types.ts')
   const { parseDatabaseUrl } = await import('../src/database/url.ts')
   assertModels(models)
@@ -153,7 +153,7 @@ function decoratorOf({ name, options }: PluginContext): string {
 }
 
 async function openFile(file: string, opening: OpenOptions): Promise<OpenDatabase> {
-  const { openSqlite } = await import('../src/database/sqlite/open.ts')
+  const { openSqlite } = await import('../src/database/dialect/sqlite/open.ts')
   return await openSqlite(file, opening)
 }
 
@@ -164,10 +164,8 @@ async function attachMysql(
   opening: OpenOptions,
 ): Promise<OpenDatabase> {
   requirePackages('database', ['@fastify/mysql', 'mysql2'])
-  const { ofStart } = await import('../src/database/mysql/failure.ts')
-  const { openMysql } = await import('../src/database/mysql/open.ts')
-  const { poolOptions } = await import('../src/database/mysql/options.ts')
-  const { Sockets } = await import('../src/database/mysql/sockets.ts')
+  const { ofStart } = await import('../src/database/dialect/mysql/errors.ts')
+  const { openMysql, poolOptions, Sockets } = await import('../src/database/dialect/mysql/open.ts')
   const { default: mysql } = await import('@fastify/mysql')
   const { createPool } = await import('mysql2')
   const sockets = new Sockets()

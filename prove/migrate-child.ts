@@ -1,4 +1,4 @@
-import { createMigrator, type MigrationEvent } from '../src/database/migrator.ts'
+import { createMigrator, type MigrationEvent } from '../src/database/migration/migrator.ts'
 import { PlinthError } from '../src/errors.ts'
 import { withDatabase } from './migrations.ts'
 

@@ -9,7 +9,6 @@ export { type RowsOptions, rows } from './crud/rows.ts'
 export { defineScope } from './crud/scope.ts'
 export { currentTransaction } from './database/current-transaction.ts'
 export { insertMissing } from './database/insert.ts'
-export { instant } from './database/instant.ts'
 export { AuditLog } from './database/model/audit-log.ts'
 export { column, decimal, timestamp } from './database/model/column.ts'
 export { defineModel } from './database/model/define.ts'
@@ -17,10 +16,14 @@ export type { Model } from './database/model/model.ts'
 export { purge, restore, withDeleted, withoutModels } from './database/model/soft-delete.ts'
 export type { Db, Tables } from './database/model/tables.ts'
 export { uuidv7 } from './database/model/uuid.ts'
+export { instant } from './database/portable.ts'
 export { prepareQuery } from './database/prepared.ts'
-export { type RetryTransactionOptions, retryTransaction } from './database/retry-transaction.ts'
 export { defineSeed } from './database/seed/seed.ts'
-export { inTransaction } from './database/transaction.ts'
+export {
+  inTransaction,
+  type RetryTransactionOptions,
+  retryTransaction,
+} from './database/transaction.ts'
 export type { DatabaseTables, Timestamp } from './database/types.ts'
 export {
   isForeignKeyViolation,

@@ -30,7 +30,7 @@ function rank([file = '']: readonly string[]): number {
   return index < 0 ? FIRST.length : index
 }
 
-/** What a file's group is called: `test/database` for `test/database/read/mysql.test.ts`. */
+/** What a file's group is called: `test/database` for `test/database/inspect/mysql.test.ts`. */
 export const folderOf = (file: string): string => file.split('/').slice(0, 2).join('/')
 
 function parts(files: readonly string[]): string[][] {

@@ -22,7 +22,7 @@ export async function readAttached({ service, root }: LoadedService): Promise<At
   const { DATABASE_URL, NODE_ENV } = readServiceConfig(service, { root }).values
   if (!DATABASE_URL) throw errors.DATABASE_MISSING()
   const { parseDatabaseUrl } = await import('../../src/database/url.ts')
-  const { databaseName } = await import('../../src/database/server.ts')
+  const { databaseName } = await import('../../src/database/maintenance.ts')
   const target = parseDatabaseUrl(DATABASE_URL, root)
   if (target.kind === 'mysql') {
     const { requirePackages } = await import('../../src/plugin-guards.ts')

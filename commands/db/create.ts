@@ -10,7 +10,7 @@ export default class DbCreate extends BaseCommand {
   async run(): Promise<void> {
     await this.parse(DbCreate)
     const { target, name } = await readAttached(await this.loadService())
-    const { createDatabase } = await import('../../src/database/server.ts')
+    const { createDatabase } = await import('../../src/database/maintenance.ts')
     const isNew = await createDatabase(target)
     this.log(isNew ? `created ${name}` : `${name} is there already`)
   }

@@ -15,7 +15,7 @@ export default class DbDrop extends BaseCommand {
     const { flags } = await this.parse(DbDrop)
     const attached = await readAttached(await this.loadService())
     await confirmDrop(attached, flags.force)
-    const { dropDatabase } = await import('../../src/database/server.ts')
+    const { dropDatabase } = await import('../../src/database/maintenance.ts')
     const existed = await dropDatabase(attached.target)
     this.log(existed ? `dropped ${attached.name}` : `there is no ${attached.name}`)
   }

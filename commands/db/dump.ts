@@ -22,7 +22,7 @@ export default class DbDump extends BaseCommand {
   async run(): Promise<void> {
     const { flags } = await this.parse(DbDump)
     const { target } = await readAttached(await this.loadService())
-    const { dumpDatabase } = await import('../../src/database/dump.ts')
+    const { dumpDatabase } = await import('../../src/database/maintenance.ts')
     const sql = dumpDatabase(target, { schemaOnly: flags['schema-only'] })
     if (flags.out === undefined) return await toStdout(sql)
     await toFile(sql, flags.out)

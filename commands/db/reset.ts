@@ -19,7 +19,7 @@ export default class DbReset extends BaseCommand {
     const { flags } = await this.parse(DbReset)
     const attached = await readAttached(await this.loadService())
     await confirmDrop(attached, flags.force)
-    const { createDatabase, dropDatabase } = await import('../../src/database/server.ts')
+    const { createDatabase, dropDatabase } = await import('../../src/database/maintenance.ts')
     if (await dropDatabase(attached.target)) this.log(`dropped ${attached.name}`)
     await createDatabase(attached.target)
     this.log(`created ${attached.name}`)

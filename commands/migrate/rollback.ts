@@ -1,5 +1,5 @@
 import * as Flags from '@oclif/core/flags'
-import type { MigrationResult } from '../../src/database/migrator.ts'
+import type { MigrationResult } from '../../src/database/migration/migrator.ts'
 import { migratorOf } from '../_app.ts'
 import { confirmLoss } from '../_ask.ts'
 import { BaseCommand } from '../_base.ts'

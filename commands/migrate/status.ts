@@ -1,4 +1,4 @@
-import type { MigrationStatus } from '../../src/database/migrator.ts'
+import type { MigrationStatus } from '../../src/database/migration/migrator.ts'
 import { BaseCommand } from '../_base.ts'
 import { listMigrations } from '../_status.ts'
 

@@ -1,9 +1,7 @@
-import type { Kysely } from 'kysely'
-import { sql } from 'kysely'
+import { type Kysely, sql } from 'kysely'
 import { currentTransaction } from '../database/current-transaction.ts'
 import { inBatches } from '../database/insert.ts'
-import { instant } from '../database/instant.ts'
-import { dialectOf, portable } from '../database/portable.ts'
+import { dialectOf, instant, portable } from '../database/portable.ts'
 import type { Timestamp } from '../database/types.ts'
 import type { SessionGroups, SessionStore } from './session-store.ts'
 

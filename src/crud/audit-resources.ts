@@ -1,6 +1,6 @@
 import { Type } from 'typebox'
-import { instant } from '../database/instant.ts'
 import { AuditLog } from '../database/model/audit-log.ts'
+import { instant } from '../database/portable.ts'
 import { errors } from '../errors.ts'
 import type { Context } from '../resource/context.ts'
 import { defineResource } from '../resource/resource.ts'

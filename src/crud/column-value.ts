@@ -1,9 +1,8 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { TSchema } from 'typebox'
-import { columnState } from '../database/model/column-state.ts'
-import { partsOf } from '../database/model/nullable.ts'
+import { isExactDecimal } from '../database/dialect/ddl.ts'
+import { columnState, partsOf } from '../database/model/column.ts'
 import { charactersOf } from '../database/schema/charset.ts'
-import { isExactDecimal } from '../database/schema/sql.ts'
 import { readTime } from '../database/types.ts'
 import { errors } from '../errors.ts'
 

@@ -14,7 +14,7 @@ import {
   type TUnion,
   Type,
 } from 'typebox'
-import { type Core, partsOf } from '../database/model/nullable.ts'
+import { type Core, partsOf } from '../database/model/column.ts'
 import { PreparedQueries } from '../database/prepared.ts'
 import type { Database } from '../database/types.ts'
 import { errors } from '../errors.ts'

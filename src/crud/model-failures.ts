@@ -1,8 +1,9 @@
 import { sql } from 'kysely'
+import type { Violation } from '../database/dialect/violation.ts'
 import type { Model } from '../database/model/model.ts'
 import { withoutModels } from '../database/model/soft-delete.ts'
 import { checkName } from '../database/schema/names.ts'
-import { invalid, type Violation, violationOf } from '../database/violations.ts'
+import { invalid, violationOf } from '../database/violations.ts'
 import { type ErrorDetail, errors } from '../errors.ts'
 import type { AnyTables, Values } from './model-write.ts'
 

@@ -7,6 +7,7 @@ import {
   type TSchema,
   Type,
 } from 'typebox'
+import { type Core, partsOf } from '../database/model/column.ts'
 import type {
   AuditColumn,
   InputProperties,
@@ -15,7 +16,6 @@ import type {
   PatchProperties,
   RowProperties,
 } from '../database/model/model.ts'
-import { type Core, partsOf } from '../database/model/nullable.ts'
 import { errors } from '../errors.ts'
 import type { Context, User } from '../resource/context.ts'
 import type { AnyDefined, RowScope } from '../resource/contract.ts'

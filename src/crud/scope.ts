@@ -15,8 +15,8 @@ import {
   type WhereNode,
 } from 'kysely'
 import type { Model } from '../database/model/model.ts'
+import { concerns } from '../database/model/query/tracked.ts'
 import type { TableOf } from '../database/model/tables.ts'
-import { concerns } from '../database/model/tracked.ts'
 import type { DatabaseTables } from '../database/types.ts'
 import { errors } from '../errors.ts'
 import type { Context, User } from '../resource/context.ts'

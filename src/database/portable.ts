@@ -1,5 +1,5 @@
-import { type CreateTableBuilder, type Kysely, sql } from 'kysely'
-import { sqliteDecimal } from './schema/sql.ts'
+import { type CreateTableBuilder, type Kysely, type RawBuilder, sql } from 'kysely'
+import { sqliteDecimal } from './dialect/ddl.ts'
 import type { DialectName } from './schema/state.ts'
 
 /** How to say in a migration what SQLite and MySQL say differently, so that one file runs on both. */
@@ -75,4 +75,13 @@ function mysql<DB>({ schema }: Kysely<DB>): Portable {
       decimal: (precision, scale) => `decimal(${precision}, ${scale})`,
     },
   }
+}
+
+/**
+ * A point in time to compare a `Timestamp` column with: `where('created_at', '>', instant(cursor))`.
+ *
+ * @param time a `Date`, or the ISO 8601 string that such a column is read as
+ */
+export function instant(time: Date | string): RawBuilder<string> {
+  return sql<string>`${new Date(time)}`
 }

@@ -1,5 +1,5 @@
 import type { ColumnType, Dialect, Kysely } from 'kysely'
-import type { SlowLog } from './slow.ts'
+import type { SlowLog } from './dialect/slow.ts'
 
 /**
  * The tables of a service and the types of their rows, as Kysely wants them. A service adds its own:

@@ -5,7 +5,7 @@ import {
   channel as untypedChannel,
 } from 'node:diagnostics_channel'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { SqlMessage } from '../database/sqlite/connection.ts'
+import type { SqlMessage } from '../database/dialect/sqlite/connection.ts'
 import { cacheSlot } from '../resource/cached.ts'
 import { redact } from '../resource/call-log.ts'
 import { toJson } from '../resource/json.ts'

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { Connection, RowDataPacket } from 'mysql2/promise'
-import { quoteName } from '../database/schema/sql.ts'
-import { createDatabase, dropDatabase } from '../database/server.ts'
+import { quoteName } from '../database/dialect/ddl.ts'
+import { createDatabase, dropDatabase } from '../database/maintenance.ts'
 import { type MysqlTarget, parseDatabaseUrl } from '../database/url.ts'
 import { type IsolatedDatabase, isAlive, type Template } from './isolated.ts'
 

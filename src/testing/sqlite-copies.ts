@@ -1,7 +1,7 @@
 import { constants, copyFileSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
-import { loadSqlite } from '../database/sqlite/load.ts'
+import { loadSqlite } from '../database/dialect/sqlite/open.ts'
 import { folderOf, type IsolatedDatabase, RUN, sweepFolders, type Template } from './isolated.ts'
 
 /** What is in the databases of this process from the beginning: a file that copies are made of. */

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
-import type { SeedResult } from '../database/seed/run.ts'
-import type { SeedOptions } from '../database/seeder.ts'
+import type { SeedOptions, SeedResult } from '../database/seed/seeder.ts'
 import type { ServiceDefinition } from '../define-service.ts'
 import { pluginsOf } from '../kit.ts'
 import type { User } from '../resource/context.ts'

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { migration, open } from '../database/fixture.ts'
-import { runAll } from '../database/read/schema.ts'
+import { runAll } from '../database/inspect/schema.ts'
 import { onEveryDatabase } from './database-service.ts'
 
 const SERVICE = `

@@ -1,6 +1,7 @@
 import { type KyselyPlugin, sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { afterCommit } from '../../src/database/current-transaction.ts'
+import { readSchema } from '../../src/database/inspect/read-schema.ts'
 import {
   addToOutbox,
   countOutbox,
@@ -10,7 +11,6 @@ import {
   type StoredMessage,
   sendFromOutbox,
 } from '../../src/database/outbox.ts'
-import { readSchema } from '../../src/database/schema/read.ts'
 import { startRelay } from '../../src/task/relay.ts'
 import { execute } from '../servers/mysql.ts'
 import { FakeLog } from '../task/fake-driver.ts'

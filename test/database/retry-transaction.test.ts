@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import t from 'tap'
-import { retryTransaction } from '../../src/database/retry-transaction.ts'
+import { retryTransaction } from '../../src/database/transaction.ts'
 import { isTransactionConflict } from '../../src/database/violations.ts'
 import { errors } from '../../src/errors.ts'
 import { createGate } from '../helpers/app.ts'

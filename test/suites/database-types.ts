@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import type { Test } from 'tap'
-import { instant } from '../../src/database/instant.ts'
+import { instant } from '../../src/database/portable.ts'
 import type { DatabaseDriver } from '../helpers/drivers.ts'
 import { type Db, openWithTables } from './database-fixture.ts'
 

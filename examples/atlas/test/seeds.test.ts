@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { createMigrator } from '../../../src/database/migrator.ts'
+import { createMigrator } from '../../../src/database/migration/migrator.ts'
 import { type Atlas, onEveryDatabase } from './helper.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))

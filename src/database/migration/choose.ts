@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import { errors } from '../../errors.ts'
 import { sourceOf } from '../numbered.ts'
-import type { MigrationFile } from './load.ts'
-import type { MigrationRecord } from './record.ts'
+import type { MigrationFile } from './loader.ts'
+import type { MigrationRecord } from './recorder.ts'
 
 export interface ChooseUp {
   /** The last one that is wanted; default: all. */

@@ -1,15 +1,15 @@
+import { rebuildTable } from '../dialect/sqlite/alter.ts'
 import type { DialectName, ForeignKeyState, SchemaState, TableState } from '../schema/state.ts'
 import { fillsOf } from './compile/fill.ts'
 import { type ColumnOperation, refuseMisfit } from './compile/misfit.ts'
 import { compileMysql, compileMysqlColumns } from './compile/mysql.ts'
 import { compileSqlite } from './compile/sqlite.ts'
-import { rebuildTable } from './compile/sqlite-rebuild.ts'
 import type { CompiledStep } from './compile/steps.ts'
 import type { Operation, SqlStatements } from './operations.ts'
 import { replay } from './replay.ts'
 
-export { fitting, keeping } from './compile/kept.ts'
-export { runRebuild } from './compile/run-rebuild.ts'
+export { fitting, keeping } from '../dialect/mysql/alter.ts'
+export { runRebuild } from '../dialect/sqlite/alter.ts'
 export type { CompiledStep, Statement } from './compile/steps.ts'
 
 /**

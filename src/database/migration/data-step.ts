@@ -1,7 +1,7 @@
 import { type Kysely, type KyselyPlugin, type OperationNode, RawNode } from 'kysely'
 import type { DialectName } from '../schema/state.ts'
 import type { DataStep, MigrationDatabase } from './operations.ts'
-import type { MigrationTables } from './record.ts'
+import type { MigrationTables } from './recorder.ts'
 
 /**
  * Runs a migration's own code in the transaction it is given.

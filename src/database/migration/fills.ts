@@ -1,7 +1,7 @@
+import { isComputed } from '../dialect/ddl.ts'
 import type { Model } from '../model/model.ts'
-import { isComputed } from '../schema/sql.ts'
 import type { ColumnState } from '../schema/state.ts'
-import type { SchemaOperation } from './diff.ts'
+import type { SchemaOperation } from './autodetector.ts'
 import type { Fill } from './operations.ts'
 
 /** What rows that are there get, by `table.column`. */

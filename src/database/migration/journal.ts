@@ -1,10 +1,10 @@
 import { hash } from 'node:crypto'
 import { type Insertable, type Kysely, sql } from 'kysely'
+import { quoteText } from '../dialect/ddl.ts'
 import { ownName } from '../own-tables.ts'
-import { quoteText } from '../schema/sql.ts'
 import { inTransaction } from '../transaction.ts'
 import type { CompiledStep } from './compile.ts'
-import { appliedRow, type MigrationTables, recordTask } from './record.ts'
+import { appliedRow, type MigrationTables, recordTask } from './recorder.ts'
 import { describeStep, type Task } from './task.ts'
 
 const TABLE = 'plinth_migration'

@@ -1,10 +1,10 @@
+import { hostname } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Kysely, sql } from 'kysely'
 import { errors } from '../../errors.ts'
-import { mysqlCode } from '../violations.ts'
-import { HOLDER, readHolder } from './holder.ts'
-import { underLease } from './lease.ts'
-import type { Locked, LockOptions } from './lock-options.ts'
-import type { MigrationTables } from './record.ts'
+import { mysqlCode } from '../dialect/mysql/errors.ts'
+import type { MigrationTables } from './recorder.ts'
+import type { OnMigration } from './task.ts'
 
 /**
  * Calls `work` while no other process migrates this database of MySQL.
@@ -72,3 +72,116 @@ async function tryNamedLock(connection: Kysely<MigrationTables>, wait: number): 
   }>`select get_lock(${LOCK}, ${sql.lit(wait)}) as got`.execute(connection)
   return rows[0]?.got === 1
 }
+
+/** Seconds that a lease is worth without a sign of life. */
+const TERM = 15
+const POLL = 250
+
+/**
+ * Calls `work` while this process holds the lease: a row that says until when, renewed all the time. For servers
+ * without named locks. It needs a second connection of the pool; a process that dies holds up the others for 15 s.
+ *
+ * @throws {PlinthError} MIGRATION_LOCKED, MIGRATION_LEASE_LOST
+ */
+export async function underLease<T>(
+  db: Kysely<MigrationTables>,
+  connection: Kysely<MigrationTables>,
+  { timeout, on }: Omit<LockOptions, 'kind'>,
+  work: Locked<T>,
+): Promise<T> {
+  // Processes may share a host and, in containers, a process id.
+  const holder = `${HOLDER}, ${crypto.randomUUID()}`
+  // Each time as it was before the server was asked, so that we never think the lease longer than it is.
+  let renewed = await waitForLease(connection, holder, timeout, on)
+  const renew = async () => {
+    const asked = performance.now()
+    if (await extend(db, holder)) renewed = asked
+  }
+  const timer = setInterval(() => renew().catch(() => {}), (TERM * 1000) / 5)
+  const guard = () => {
+    if (performance.now() - renewed > TERM * 900) throw errors.MIGRATION_LEASE_LOST()
+  }
+  try {
+    return await work(connection, guard)
+  } finally {
+    clearInterval(timer)
+    await release(connection, holder).catch(() => {})
+  }
+}
+
+/** @returns when it was asked for, in milliseconds */
+async function waitForLease(
+  db: Kysely<MigrationTables>,
+  holder: string,
+  timeout: number,
+  on: LockOptions['on'],
+): Promise<number> {
+  const deadline = performance.now() + timeout * 1000
+  for (let turn = 0; ; turn++) {
+    const asked = performance.now()
+    if (await take(db, holder)) return asked
+    const other = await readHolder(db)
+    if (turn === 0) on({ type: 'wait', ...other })
+    if (performance.now() >= deadline)
+      throw errors.MIGRATION_LOCKED(timeout, other.holder ?? 'unknown')
+    await sleep(POLL)
+  }
+}
+
+// The server's clock alone decides: those of the processes may differ.
+const NOW = sql<Date>`utc_timestamp(3)`
+const UNTIL = sql<Date>`utc_timestamp(3) + interval ${sql.lit(TERM)} second`
+
+async function take(db: Kysely<MigrationTables>, holder: string): Promise<boolean> {
+  await sql`insert ignore into plinth_migration_lock (id) values (1)`.execute(db)
+  const { numUpdatedRows } = await db
+    .updateTable('plinth_migration_lock')
+    .set({ holder, since: NOW, expires_at: UNTIL })
+    .where('id', '=', 1)
+    .where(sql<boolean>`(expires_at is null or expires_at < ${NOW})`)
+    .executeTakeFirst()
+  return numUpdatedRows > 0n
+}
+
+async function extend(db: Kysely<MigrationTables>, holder: string): Promise<boolean> {
+  const { numUpdatedRows } = await db
+    .updateTable('plinth_migration_lock')
+    .set({ expires_at: UNTIL })
+    .where('holder', '=', holder)
+    .executeTakeFirst()
+  return numUpdatedRows > 0n
+}
+
+async function release(db: Kysely<MigrationTables>, holder: string): Promise<void> {
+  await db
+    .updateTable('plinth_migration_lock')
+    .set({ expires_at: null })
+    .where('holder', '=', holder)
+    .execute()
+}
+
+/** Who we are to those who wait for the lock. */
+export const HOLDER = `${hostname()}, process ${process.pid}`
+
+/** Who holds the lock, or held it last, as it has written itself. */
+export async function readHolder(db: Kysely<MigrationTables>) {
+  const row = await db
+    .selectFrom('plinth_migration_lock')
+    .select(['holder', 'since'])
+    .executeTakeFirst()
+  return row ?? { holder: null, since: null }
+}
+
+/** How processes keep from migrating one database at once: a named lock of the server, or a row with a date. */
+export type LockKind = 'named' | 'lease'
+
+export interface LockOptions {
+  /** How long to wait for another process, in seconds. */
+  timeout: number
+  /** Default: a named lock, or a lease where the server has none (Galera, some proxies). */
+  kind?: LockKind | undefined
+  on: OnMigration
+}
+
+/** Work for one pinned connection. `guard` throws where the lock has been lost meanwhile. */
+export type Locked<T> = (connection: Kysely<MigrationTables>, guard: () => void) => Promise<T>

@@ -1,11 +1,12 @@
 import type { Kysely } from 'kysely'
 import { errors, type PlinthError } from '../../errors.ts'
 import type { Chosen } from './choose.ts'
-import type { MigrationResult, OnMigration } from './events.ts'
-import { hasHappened, refuseOtherSteps, unfinished } from './in-doubt.ts'
-import { type Entry, type Finished, readJournal, settleAhead } from './journal.ts'
-import type { MigrationTables } from './record.ts'
-import type { Task } from './task.ts'
+import type { CompiledStep } from './compile.ts'
+import { doubtful, hasHappened, refuseOtherSteps, resumeAt, unfinished } from './interrupted.ts'
+import { type Entry, type Finished, readJournal, settleAhead, writeTurn } from './journal.ts'
+import type { MigrationTables } from './recorder.ts'
+import { JournaledRun, type JournaledRunOptions } from './run-with-journal.ts'
+import type { MigrationResult, OnMigration, Task } from './task.ts'
 
 export interface RecoverOptions {
   compile: (chosen: Chosen) => Promise<Task[]>
@@ -84,5 +85,76 @@ function withoutFile(entry: Entry, { todo }: Chosen): PlinthError {
   return errors.MIGRATION_INTERRUPTED(
     migration,
     `It has happened, perhaps, and its file is another now; restore it, or, where only its form is another, run manage migrate --accept-changed ${migration}`,
+  )
+}
+
+/** The tasks of a migration, both ways. */
+export type BothWays = Readonly<Record<Task['direction'], Task>>
+
+/**
+ * Turns a migration round that was interrupted: of one that was being applied, what has happened is to be undone; of
+ * one that was being taken back, what was undone is to be done again. An operation of which a part has happened is
+ * finished before that. Nothing else of it is run here: the journal says then where the other way begins.
+ *
+ * @throws {PlinthError} MIGRATION_INTERRUPTED where it cannot be known what has happened; MIGRATION_INVALID where that has no
+ *   way back; MIGRATION_FAILED
+ */
+export async function turn(
+  db: Kysely<MigrationTables>,
+  entry: Entry,
+  tasks: BothWays,
+  options: JournaledRunOptions,
+): Promise<void> {
+  const from = tasks[entry.direction]
+  const to = tasks[entry.direction === 'up' ? 'down' : 'up']
+  refuseOtherSteps(from, entry)
+  const happened = await countOperations(db, from, entry, options)
+  // The operations that have not happened the one way are those that have the other way.
+  const position = to.ends[to.ends.length - happened - 1] ?? 0
+  refuseNoWay(to, position)
+  options.guard()
+  await writeTurn(db, to, position)
+}
+
+async function countOperations(
+  db: Kysely<MigrationTables>,
+  task: Task,
+  entry: Entry,
+  options: JournaledRunOptions,
+): Promise<number> {
+  const step = task.steps[entry.position]
+  const isInDoubt = entry.state === 'begun' && (isByHand(step) || isRepeatable(step))
+  const position = isInDoubt ? entry.position : await resumeAt(db, task, entry)
+  const countTo = (step: number) => task.ends.filter((end) => end <= step).length
+  const whole = countTo(position)
+  const begun = task.ends[whole - 1] ?? 0
+  // Several may have one step together.
+  const more = countTo(task.ends[whole] ?? position)
+  if (position === begun && !isInDoubt) return whole
+  // The other way it may be run twice as well.
+  if (isRepeatable(step) && isInDoubt) return more
+  if (isByHand(task.steps[position])) {
+    if (!options.settlement) throw doubtful(task, { ...entry, position })
+    return options.settlement === 'again' ? more : whole
+  }
+  await new JournaledRun(db, options).runSteps(task, position, task.ends[whole] as number)
+  return more
+}
+
+/** Of what the kit does not know: several statements of it may have happened, or one, perhaps. */
+function isByHand(step: CompiledStep | undefined): boolean {
+  return step !== undefined && 'sql' in step && !step.happened && !step.repeatable
+}
+
+function isRepeatable(step: CompiledStep | undefined): boolean {
+  return step !== undefined && 'sql' in step && step.repeatable === true
+}
+
+function refuseNoWay({ name, steps }: Task, position: number): void {
+  const step = steps.slice(position).find((one) => 'noWayBack' in one)
+  if (!step || !('noWayBack' in step)) return
+  throw errors.MIGRATION_INVALID(
+    name,
+    `its operation ${step.noWayBack} has happened and has no way back (down): finish it with manage migrate, or undo it by hand and forget it with manage migrate rollback --fake`,
   )
 }

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
-import { indexNameIn } from '../schema/sql.ts'
+import { indexNameIn } from '../dialect/ddl.ts'
+import { normalColumn, normalForeignKey, normalIndex, normalTable } from '../schema/normal.ts'
 import type {
   ColumnState,
   ForeignKeyState,
@@ -7,7 +8,6 @@ import type {
   SchemaState,
   TableState,
 } from '../schema/state.ts'
-import { normalColumn, normalForeignKey, normalIndex, normalTable } from './diff/normal.ts'
 import type { Operation } from './operations.ts'
 
 /**

@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { errors } from '../../errors.ts'
 import { type PluginFolder, sourceOf } from '../numbered.ts'
+import { print } from '../print.ts'
+import { normalSchema } from '../schema/normal.ts'
 import type { SchemaState } from '../schema/state.ts'
-import { normalSchema } from './diff/normal.ts'
-import { type LoadedMigration, listMigrations, loadMigrations, schemaAfter } from './load.ts'
-import { print } from './render/print.ts'
+import { type LoadedMigration, listMigrations, loadMigrations, schemaAfter } from './loader.ts'
 
 /** What `migrations/schema.json` says: the schema after a migration. */
 export interface Snapshot {

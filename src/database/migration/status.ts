@@ -1,10 +1,9 @@
 import type { Kysely } from 'kysely'
 import { type PluginFolder, sourceOf } from '../numbered.ts'
-import { waysOut } from './in-doubt.ts'
+import { waysOut } from './interrupted.ts'
 import { readJournal } from './journal.ts'
-import { listMigrations } from './load.ts'
-import { type MigrationTables, readRecords, recordTables } from './record.ts'
-import { followNames } from './renumbered.ts'
+import { listMigrations } from './loader.ts'
+import { followNames, type MigrationTables, readRecords, recordTables } from './recorder.ts'
 
 /** A migration as `manage migrate status` shows it. */
 export interface MigrationStatus {

@@ -2,7 +2,7 @@ import { errors } from '../../errors.ts'
 import type { DialectName, SchemaState } from '../schema/state.ts'
 import type { Chosen } from './choose.ts'
 import { type CompiledStep, compileAll } from './compile.ts'
-import { type LoadedMigration, loadMigrations, schemaAfter } from './load.ts'
+import { type LoadedMigration, loadMigrations, schemaAfter } from './loader.ts'
 import type { Operation } from './operations.ts'
 import { reverse, reverseAll } from './reverse.ts'
 
@@ -113,3 +113,23 @@ export function describeStep(step: CompiledStep): string {
   if ('noWayBack' in step) return `-- operation ${step.noWayBack} has no way back`
   return `-- code: ${step.data.name || 'a function'} changes rows`
 }
+
+/** A migration that was applied or taken back. */
+export interface MigrationResult {
+  name: string
+  direction: Direction
+  duration_ms: number
+}
+
+/** What happens while migrations run. */
+export type MigrationEvent =
+  /** It is applied, and its file has got another number since. */
+  | { type: 'renumbered'; name: string; from: string }
+  | { type: 'start'; name: string; direction: Direction }
+  /** It was interrupted: `position` of its steps have happened. */
+  | { type: 'resume'; name: string; direction: Direction; position: number }
+  | ({ type: 'done' } & MigrationResult)
+  /** Another process migrates this database; `holder` is `null` where it has not said who it is. */
+  | { type: 'wait'; holder: string | null; since: string | null }
+
+export type OnMigration = (event: MigrationEvent) => void

@@ -2,8 +2,8 @@ import { errors } from '../../errors.ts'
 import { checkName } from '../schema/names.ts'
 import type { ColumnState, ForeignKeyState, TableState } from '../schema/state.ts'
 import { AuditLog } from './audit-log.ts'
+import { alike } from './check.ts'
 import type { Model } from './model.ts'
-import { alike } from './problem.ts'
 
 /**
  * Checks what the tables of a service have to do with each other: their names, and what foreign keys refer to.

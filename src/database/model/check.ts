@@ -1,10 +1,9 @@
 import { errors } from '../../errors.ts'
+import { isText } from '../dialect/ddl.ts'
 import { MAX_NAME } from '../schema/names.ts'
-import type { TableState } from '../schema/state.ts'
-import { checkColumn, isInteger } from './check-column.ts'
-import { checkKeys } from './check-keys.ts'
-import type { AnyDefinition } from './definition.ts'
-import { alike, bytesOf, first, type Problem } from './problem.ts'
+import type { ColumnState, IndexState, PortableType, TableState } from '../schema/state.ts'
+import { MAX_VARCHAR } from './column.ts'
+import type { AnyDefinition } from './model.ts'
 
 /**
  * Checks a table by itself; `assertModels` checks what tables have to do with each other.
@@ -79,3 +78,151 @@ function checkRow({ columns }: TableState): Problem {
     ? `a row could have ${bytes} bytes, and MySQL takes ${MAX_ROW}; leave out a maxLength (text), or lower one`
     : undefined
 }
+
+const PORTABLE =
+  /^(boolean|tinyint|smallint|integer|bigint|double|text|date|time|datetime|uuid|json|blob|decimal\(\d+,\d+\)|(var)?char\(\d+\))$/
+
+/** What is wrong with a column; undefined: nothing. */
+export function checkColumn(name: string, column: ColumnState): Problem {
+  const { type } = column
+  if (column.comparison && !isText(column))
+    return `the column ${name} is ${typeof type === 'string' ? type : type.mysql} and has a comparison; only texts have one: leave it out, or say it in the SQL of its type`
+  if (typeof type !== 'string') return undefined
+  if (!PORTABLE.test(type))
+    return `the column ${name} has the type ${type}, which is not known; use one of docs/models.md, or { mysql, sqlite }`
+  return checkSize(name, type) ?? checkDefault(name, column, type)
+}
+
+/** Whether a column of this type holds whole numbers, of whatever size. */
+export function isInteger(type: ColumnState['type']): boolean {
+  return typeof type === 'string' && /^(tinyint|smallint|integer|bigint)$/.test(type)
+}
+
+function checkSize(name: string, type: string): Problem {
+  const [first = 0, second = 0] = Array.from(type.matchAll(/\d+/g), ([digits]) => Number(digits))
+  if (type.startsWith('decimal(') && (first < 1 || first > 65 || second > Math.min(first, 30)))
+    return `the column ${name} is ${type}; a decimal has 1 to 65 digits, of which up to 30 stand behind the point`
+  const longest = type.startsWith('char(') ? 255 : MAX_VARCHAR
+  return type.includes('char(') && (first < 1 || first > longest)
+    ? `the column ${name} is ${type}; 1 to ${longest} characters are possible, or text without a maxLength`
+    : undefined
+}
+
+function checkDefault(name: string, column: ColumnState, type: PortableType): Problem {
+  const { default: value, values } = column
+  if (value === undefined || typeof value === 'object') return undefined
+  if (/^(text|json|blob)$/.test(type))
+    return `the column ${name} is ${type}, which has no default in MySQL; give it a maxLength, or no default`
+  if (/^(date|time|datetime)$/.test(type))
+    return `the column ${name} is ${type}; say its default in SQL: column(schema, { default: { mysql: '…', sqlite: '…' } })`
+  if (typeof value !== expected(type))
+    return `the column ${name} is ${type} and its default is ${JSON.stringify(value)}; make it a ${expected(type)}`
+  if (values && !values.includes(String(value)))
+    return `the column ${name} has the default ${value}, which is none of its values: ${values.join(', ')}`
+  const length = Number(/char\((\d+)\)/.exec(type)?.[1] ?? Number.POSITIVE_INFINITY)
+  return [...String(value)].length > length
+    ? `the column ${name} is ${type}, and its default ${value} is longer; shorten it, or raise maxLength`
+    : undefined
+}
+
+function expected(type: PortableType): 'boolean' | 'number' | 'string' {
+  if (type === 'boolean') return 'boolean'
+  return isInteger(type) || type === 'double' ? 'number' : 'string'
+}
+
+// InnoDB's limit.
+const MAX_KEY = 3072
+
+/** What is wrong with the primary key, the indexes and the foreign keys of a table; undefined: nothing. */
+export function checkKeys(state: TableState, checkName: (name: string) => Problem): Problem {
+  const { primaryKey, indexes = [], unique = [], foreignKeys = [] } = state
+  if (primaryKey.length === 0)
+    return "it has no primary key; name its columns: primaryKey: ['code'], or add a column id"
+  const all = [{ name: 'primary key', columns: primaryKey }, ...unique, ...indexes]
+  return (
+    first(all, (index) => checkIndex(state, index)) ??
+    first(foreignKeys, ({ name, columns }) => checkColumns(state, { name, columns })) ??
+    first([...indexes, ...unique, ...foreignKeys], ({ name }) => checkName(name)) ??
+    checkTwice([...indexes, ...unique], ({ name }) => name, 'name') ??
+    checkTwice(foreignKeys, ({ name }) => name, 'name') ??
+    checkTwice(all, ({ columns }) => columns.join(), 'columns') ??
+    first(primaryKey, (name) => checkRequired(state, name)) ??
+    first(foreignKeys, (key) => checkSetNull(state, key))
+  )
+}
+
+function checkIndex(state: TableState, index: IndexState): Problem {
+  const problem = checkColumns(state, index)
+  if (problem) return problem
+  const types = index.columns.map((name) => state.columns[name]?.type ?? 'text')
+  const long = types.findIndex((type) => type === 'text' || type === 'json' || type === 'blob')
+  if (long !== -1)
+    return `${index.name} has the column ${index.columns[long]}, which is ${types[long]} and cannot be in a key; give it a maxLength`
+  const bytes = types.reduce((sum, type) => sum + bytesOf(type), 0)
+  return bytes > MAX_KEY
+    ? `${index.name} has ${bytes} bytes, and MySQL takes ${MAX_KEY} (768 characters); lower the maxLength of its columns`
+    : undefined
+}
+
+function checkColumns({ columns }: TableState, index: IndexState): Problem {
+  if (index.columns.length === 0) return `${index.name} has no columns; name at least one`
+  const missing = index.columns.find((name) => !(name in columns))
+  if (missing !== undefined)
+    return `${index.name} has the column ${missing}, which is not there; there are ${Object.keys(columns).join(', ')}`
+  const twice = index.columns.find((name, i) => index.columns.indexOf(name) !== i)
+  return twice === undefined
+    ? undefined
+    : `${index.name} has the column ${twice} twice; leave one out`
+}
+
+function checkTwice(
+  all: readonly IndexState[],
+  key: (index: IndexState) => string,
+  what: string,
+): Problem {
+  const seen = new Map<string, string>()
+  return first(all, (index) => {
+    const other = seen.get(key(index))
+    seen.set(key(index), index.name)
+    return other && `${index.name} has the same ${what} as ${other}; leave one out`
+  })
+}
+
+function checkRequired({ columns }: TableState, name: string): Problem {
+  return columns[name]?.nullable
+    ? `the column ${name} is in the primary key and cannot be null; make it required`
+    : undefined
+}
+
+function checkSetNull(
+  { columns }: TableState,
+  { name, columns: own, onDelete, onUpdate }: NonNullable<TableState['foreignKeys']>[number],
+): Problem {
+  const sets = onDelete === 'set null' || onUpdate === 'set null'
+  const required = sets ? own.find((column) => !columns[column]?.nullable) : undefined
+  return required === undefined
+    ? undefined
+    : `${name} sets ${required} to null, which cannot be null; make it Type.Optional(…), or choose another action`
+}
+
+/** What is wrong, in words that end in what to do; undefined: nothing. */
+export type Problem = string | undefined
+
+/** The first problem that `check` finds with one of `items`. */
+export function first<T>(items: readonly T[], check: (item: T) => Problem): Problem {
+  for (const item of items) {
+    const problem = check(item)
+    if (problem) return problem
+  }
+  return undefined
+}
+
+/** How many bytes a column may take in an index or a row of MySQL, about. */
+export function bytesOf(type: ColumnState['type']): number {
+  if (type === 'uuid') return 36
+  const length = typeof type === 'string' ? /^(?:var)?char\((\d+)\)$/.exec(type)?.[1] : undefined
+  return length === undefined ? 12 : Number(length) * 4
+}
+
+/** Whether two names differ in capitals at most, which not every database tells apart. */
+export const alike = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase()

@@ -1,8 +1,7 @@
 import { type TObject, type TProperties, type TSchema, Type } from 'typebox'
 import type { ColumnState } from '../schema/state.ts'
-import { copySchema, optionsOf, timestamp } from './column.ts'
+import { copySchema, optionsOf, partsOf, timestamp } from './column.ts'
 import type { AuditColumn, AuditProperties } from './model.ts'
-import { partsOf } from './nullable.ts'
 
 /** How long the name of a user may be that audit columns keep. */
 export const MAX_USER = 64

@@ -2,11 +2,12 @@ import type {
   DeleteQueryBuilder,
   DeleteResult,
   Kysely,
+  KyselyPlugin,
+  OperationNode,
   Transaction,
   UpdateQueryBuilder,
   UpdateResult,
 } from 'kysely'
-import { type Mode, ModePlugin } from './mode.ts'
 
 // Both are named: TypeScript cannot tell the tables of a transaction by its base class.
 type Connection<DB> = Kysely<DB> | Transaction<DB>
@@ -50,4 +51,31 @@ type Flagged = Kysely<{ table: { deleted_at: Date | null } }>
 
 function inMode<DB>(db: Connection<DB>, mode: Mode): Kysely<DB> {
   return db.withPlugin(new ModePlugin(mode))
+}
+
+/** Whether flagged rows are hidden or shown; `plain`: the statement runs as it was written. */
+export type Mode = 'hide' | 'show' | 'plain'
+
+const MODE = Symbol('plinth.mode')
+
+/** Marks the statements of a Kysely instance. */
+export class ModePlugin implements KyselyPlugin {
+  readonly #mode: Mode
+
+  constructor(mode: Mode) {
+    this.#mode = mode
+  }
+
+  transformQuery({ node }: Parameters<KyselyPlugin['transformQuery']>[0]) {
+    return { ...node, [MODE]: this.#mode }
+  }
+
+  async transformResult({ result }: Parameters<KyselyPlugin['transformResult']>[0]) {
+    return result
+  }
+}
+
+/** The mode that a statement was marked with. */
+export function modeOf(node: OperationNode): Mode | undefined {
+  return (node as { [MODE]?: Mode })[MODE]
 }

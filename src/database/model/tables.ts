@@ -1,7 +1,7 @@
 import type { ColumnType, Kysely } from 'kysely'
 import type { Static, TProperties, TSchema } from 'typebox'
+import type { Core, IsNullable } from './column.ts'
 import type { AuditColumn, MayBeLeftOut, Model, ModelOf } from './model.ts'
-import type { Core, IsNullable } from './nullable.ts'
 
 /**
  * The tables of `models` as Kysely wants them:

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createMigrator } from '../../../src/database/migrator.ts'
+import { createMigrator } from '../../../src/database/migration/migrator.ts'
 import { folder, migration, onEveryDatabase, tablesOf } from '../fixture.ts'
 
 const TABLES = migration(

@@ -1,8 +1,8 @@
 import { sql } from 'kysely'
 import t from 'tap'
-import { createMigrator } from '../../../src/database/migrator.ts'
+import { createMigrator } from '../../../src/database/migration/migrator.ts'
 import { type AnyDatabase, folder, migration, onEveryDatabase, onMysql } from '../fixture.ts'
-import { runAll } from '../read/schema.ts'
+import { runAll } from '../inspect/schema.ts'
 
 const key = `{ name: 'city_country_fkey', columns: ['country'], table: 'country', references: ['code'] }`
 const country = migration(

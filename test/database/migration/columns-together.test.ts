@@ -1,8 +1,8 @@
 import { sql } from 'kysely'
 import t from 'tap'
-import { createMigrator } from '../../../src/database/migrator.ts'
+import { createMigrator } from '../../../src/database/migration/migrator.ts'
 import { folder, migration, onEveryDatabase, onMysql } from '../fixture.ts'
-import { runAll } from '../read/schema.ts'
+import { runAll } from '../inspect/schema.ts'
 
 const NUMBERS = ['a', 'b', 'c', 'd', 'e', 'f']
 const column = (name: string) => `${name}: { type: 'integer' }`

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createMigrator } from '../../../src/database/migrator.ts'
+import { createMigrator } from '../../../src/database/migration/migrator.ts'
 import { type AnyDatabase, folder, migration, onEveryDatabase } from '../fixture.ts'
 
 const computed = (expression: string, kind: string) =>

@@ -1,15 +1,15 @@
 import { sql } from 'kysely'
 import t from 'tap'
 import { Type } from 'typebox'
-import { diff } from '../../../src/database/migration/diff.ts'
+import { diff } from '../../../src/database/migration/autodetector.ts'
 import {
   auditFills,
   findUnfilled,
   readFill,
   withFills,
 } from '../../../src/database/migration/fills.ts'
-import { render } from '../../../src/database/migration/render.ts'
-import { createMigrator } from '../../../src/database/migrator.ts'
+import { createMigrator } from '../../../src/database/migration/migrator.ts'
+import { render } from '../../../src/database/migration/writer.ts'
 import { defineModel } from '../../../src/database/model/define.ts'
 import type { ColumnState } from '../../../src/database/schema/state.ts'
 import { type AnyDatabase, folder, migration, onEveryDatabase } from '../fixture.ts'

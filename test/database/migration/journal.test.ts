@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { type Entry, writeJournal } from '../../../src/database/migration/journal.ts'
-import { createMigrator, type Migrator } from '../../../src/database/migrator.ts'
+import { createMigrator, type Migrator } from '../../../src/database/migration/migrator.ts'
 import { databaseDrivers } from '../../helpers/drivers.ts'
 import { type AnyDatabase, creating, folder, migration, open, tablesOf } from '../fixture.ts'
 

@@ -1,9 +1,9 @@
 import { sql } from 'kysely'
 import t from 'tap'
-import { createMigrator } from '../../../src/database/migrator.ts'
+import { createMigrator } from '../../../src/database/migration/migrator.ts'
 import { dialectOf } from '../../../src/database/portable.ts'
 import { type AnyDatabase, folder, migration, onEveryDatabase, onMysql } from '../fixture.ts'
-import { runAll } from '../read/schema.ts'
+import { runAll } from '../inspect/schema.ts'
 
 const alter = (column: string, from: string, to: string) =>
   migration(`m.alterColumn('thing', '${column}', { from: ${from}, to: ${to} })`)

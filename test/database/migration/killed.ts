@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import { writeAhead } from '../../../src/database/migration/journal.ts'
-import { listMigrations } from '../../../src/database/migration/load.ts'
-import { type MigrationTables, prepareRecords } from '../../../src/database/migration/record.ts'
+import { listMigrations } from '../../../src/database/migration/loader.ts'
+import { type MigrationTables, prepareRecords } from '../../../src/database/migration/recorder.ts'
 import { tasksUp } from '../../../src/database/migration/task.ts'
 import type { AnyDatabase } from '../fixture.ts'
 

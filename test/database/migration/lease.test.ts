@@ -4,13 +4,13 @@ import { mock } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import { prepareRecords } from '../../../src/database/migration/record.ts'
-import { createMigrator, type MigrationEvent } from '../../../src/database/migrator.ts'
+import { createMigrator, type MigrationEvent } from '../../../src/database/migration/migrator.ts'
+import { prepareRecords } from '../../../src/database/migration/recorder.ts'
 import { databaseDrivers } from '../../helpers/drivers.ts'
 import { type AnyDatabase, creating, folder, inserting, migration, open } from '../fixture.ts'
 
 const driver = databaseDrivers.find(({ name }) => name === 'mysql')
-const child = fileURLToPath(new URL('../migrator-child.ts', import.meta.url))
+const child = fileURLToPath(new URL('./migrator-child.ts', import.meta.url))
 const one = { '0001_one.ts': creating('one') }
 
 interface Place {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { diff } from '../../../src/database/migration/diff.ts'
+import { diff } from '../../../src/database/migration/autodetector.ts'
 import { fits, isInPlace } from '../../../src/database/migration/lint/fits.ts'
 import { rules } from '../../../src/database/migration/lint/rules.ts'
 import { lintMigration, lintMigrations } from '../../../src/database/migration/lint.ts'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createMigrator, type MigrationEvent } from '../../../src/database/migrator.ts'
+import { createMigrator, type MigrationEvent } from '../../../src/database/migration/migrator.ts'
 import { creating, folder, onMysql, tablesOf } from '../fixture.ts'
 import { killed } from './killed.ts'
 

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import t from 'tap'
-import { createMigrator } from '../../../src/database/migrator.ts'
+import { createMigrator } from '../../../src/database/migration/migrator.ts'
 import { folder, migration, onEveryDatabase } from '../fixture.ts'
 
 /** From a text to a type: what it takes, and what both databases refuse. */

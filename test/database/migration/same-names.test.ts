@@ -1,6 +1,6 @@
 import t from 'tap'
-import { createMigrator } from '../../../src/database/migrator.ts'
-import { readSchema } from '../../../src/database/schema/read.ts'
+import { readSchema } from '../../../src/database/inspect/read-schema.ts'
+import { createMigrator } from '../../../src/database/migration/migrator.ts'
 import { type AnyDatabase, folder, migration, onEveryDatabase } from '../fixture.ts'
 
 const table = (name: string) =>

@@ -1,12 +1,12 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { assertSnapshot, readMigrations } from '../../../src/database/migration/snapshot.ts'
 import {
   draftMigration,
   writeMigration,
   writeSnapshot,
-} from '../../../src/database/migration/make.ts'
-import { assertSnapshot, readMigrations } from '../../../src/database/migration/snapshot.ts'
+} from '../../../src/database/migration/writer.ts'
 import type { SchemaState } from '../../../src/database/schema/state.ts'
 
 const table = (...names: string[]): SchemaState[string] => ({

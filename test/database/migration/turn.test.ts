@@ -1,7 +1,7 @@
 import { type KyselyPlugin, RawNode } from 'kysely'
 import t, { type Test } from 'tap'
-import { createMigrator, type Migrator } from '../../../src/database/migrator.ts'
-import { readSchema } from '../../../src/database/schema/read.ts'
+import { readSchema } from '../../../src/database/inspect/read-schema.ts'
+import { createMigrator, type Migrator } from '../../../src/database/migration/migrator.ts'
 import {
   type AnyDatabase,
   creating,

@@ -1,11 +1,10 @@
 import t from 'tap'
-import type { CompiledStep } from '../../../src/database/migration/compile.ts'
-import { compileOperations } from '../../../src/database/migration/compile.ts'
+import { type CompiledStep, compileOperations } from '../../../src/database/migration/compile.ts'
 import * as m from '../../../src/database/migration/index.ts'
 import type { Operation } from '../../../src/database/migration/operations.ts'
 import { replayAll } from '../../../src/database/migration/replay.ts'
+import { windowOf } from '../../../src/database/migration/run-with-journal.ts'
 import type { Task } from '../../../src/database/migration/task.ts'
-import { windowOf } from '../../../src/database/migration/window.ts'
 import type { SchemaState } from '../../../src/database/schema/state.ts'
 
 const table: SchemaState[string] = {

@@ -3,7 +3,7 @@ import { type TSchema, Type } from 'typebox'
 import { assertModels } from '../../../src/database/model/check-models.ts'
 import { column, decimal, timestamp } from '../../../src/database/model/column.ts'
 import { defineModel } from '../../../src/database/model/define.ts'
-import type { AnyDefinition } from '../../../src/database/model/definition.ts'
+import type { AnyDefinition } from '../../../src/database/model/model.ts'
 import type { ColumnState } from '../../../src/database/schema/state.ts'
 
 const id = Type.Integer()

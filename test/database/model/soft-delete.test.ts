@@ -1,12 +1,12 @@
 import { sql } from 'kysely'
 import t from 'tap'
-import { instant } from '../../../src/database/instant.ts'
 import {
   purge,
   restore,
   withDeleted,
   withoutModels,
 } from '../../../src/database/model/soft-delete.ts'
+import { instant } from '../../../src/database/portable.ts'
 import { City, type Fixture, onEveryDatabase } from './fixture.ts'
 
 const names = async (db: Fixture['db']) =>

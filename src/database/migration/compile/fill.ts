@@ -1,4 +1,4 @@
-import { defaultSql, isComputed } from '../../schema/sql.ts'
+import { defaultSql, isComputed } from '../../dialect/ddl.ts'
 import type { ColumnState, DialectName } from '../../schema/state.ts'
 import type { ColumnOperation } from './misfit.ts'
 

@@ -1,4 +1,4 @@
-import { quoteText } from '../../schema/sql.ts'
+import { quoteText } from '../../dialect/ddl.ts'
 
 /** A condition in MySQL's SQL. */
 type Fact = string

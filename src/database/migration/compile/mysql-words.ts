@@ -1,5 +1,5 @@
+import { checkSql, quoteName } from '../../dialect/ddl.ts'
 import { checkName } from '../../schema/names.ts'
-import { checkSql, quoteName } from '../../schema/sql.ts'
 import type { ColumnState } from '../../schema/state.ts'
 import { askWhether, constraintExists } from './happened.ts'
 import type { Statement } from './steps.ts'

@@ -1,12 +1,17 @@
-import { columnSql, createIndexSql, foreignKeySql, isText } from '../../schema/sql.ts'
+import {
+  type Collations,
+  columnSql,
+  createIndexSql,
+  createTableSql,
+  foreignKeySql,
+  isText,
+} from '../../dialect/ddl.ts'
 import type { ColumnState, ForeignKeyState, SchemaState, TableState } from '../../schema/state.ts'
 import { constraintExists, indexExists, not, tableExists } from './happened.ts'
-import type { Collations } from './kept.ts'
 import type { ColumnOperation, Of, SchemaOperation } from './misfit.ts'
 import { changeColumns, renameColumn } from './mysql-columns.ts'
 import { addCheck, alter, checkExists, dropCheck, name, statement } from './mysql-words.ts'
 import type { Statement } from './steps.ts'
-import { createTableSql } from './table.ts'
 
 /** The statements of MySQL and MariaDB for an operation, each atomic for itself. */
 export function compileMysql(operation: SchemaOperation, before: SchemaState): Statement[] {

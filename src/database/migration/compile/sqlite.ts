@@ -2,16 +2,21 @@ import {
   checkSql,
   columnSql,
   createIndexSql,
+  createTableSql,
   indexNameIn,
   isComputed,
   quoteName,
-} from '../../schema/sql.ts'
+} from '../../dialect/ddl.ts'
+import {
+  createIndexes,
+  type Rebuild,
+  rebuildTable,
+  temporaryName,
+} from '../../dialect/sqlite/alter.ts'
 import type { ColumnState, IndexState, SchemaState, TableState } from '../../schema/state.ts'
 import { fillsOf } from './fill.ts'
 import type { Of, SchemaOperation } from './misfit.ts'
-import { createIndexes, rebuildTable, temporaryName } from './sqlite-rebuild.ts'
-import type { CompiledStep, Rebuild, Statement } from './steps.ts'
-import { createTableSql } from './table.ts'
+import type { CompiledStep, Statement } from './steps.ts'
 
 /** SQLite's statements for an operation; a rebuild of the table where `alter table` cannot do it. */
 export function compileSqlite(

@@ -1,6 +1,6 @@
+import type { Fitted, Modified } from '../../dialect/mysql/alter.ts'
+import type { Rebuild } from '../../dialect/sqlite/alter.ts'
 import type { DataStep } from '../operations.ts'
-import type { Fitted, Modified } from './kept.ts'
-import type { Retyped } from './retype.ts'
 
 /** One statement, which either happens or does not. */
 export interface Statement {
@@ -23,21 +23,6 @@ export interface Statement {
 /** A step that changes rows. */
 export interface DataTask {
   data: DataStep
-}
-
-/** What SQLite's `alter table` cannot do: the table is made anew and its rows are copied; for `runRebuild`. */
-export interface Rebuild {
-  /** The table's name. */
-  rebuild: string
-  /** All columns that it has to have before; another one would be lost. */
-  columns: readonly string[]
-  /** The primary key that it has before. */
-  primaryKey: readonly string[]
-  /** Columns whose values have to fit another type. */
-  retyped: readonly Retyped[]
-  /** The indexes among `statements`. What else is on the table, `runRebuild` finds and makes anew. */
-  indexes: readonly string[]
-  statements: readonly string[]
 }
 
 /** Stands for an operation without a way back, where it has not happened and only those before it are taken back. */

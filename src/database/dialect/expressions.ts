@@ -1,0 +1,144 @@
+import type { ColumnState, DialectName, PerDialect } from '../schema/state.ts'
+import { isSymbol, isWord, type Token, tokenize, unwrap } from './sql-text.ts'
+
+type Default = NonNullable<ColumnState['default']>
+
+/**
+ * The default of a column, from the SQL that says it; `undefined` where it is NULL.
+ *
+ * @param sql an expression: a text is in quotes
+ */
+export function readDefault(
+  sql: string,
+  type: ColumnState['type'],
+  dialect: DialectName,
+): Default | undefined {
+  const all = tokenize(sql, { backslashes: dialect === 'mysql' })
+  const tokens = withoutCharset(unwrap(all))
+  const [first, second] = tokens
+  if (tokens.length === 1 && first) {
+    if (isWord(first, 'null')) return undefined
+    if (isWord(first, 'true', 'false')) return canonicalDefault(first.text === 'true', type)
+    if (first.kind === 'number') return canonicalDefault(numeric(first.text), type)
+    // In double quotes it is a text, too, where SQLite finds no column of the name.
+    if (first.kind === 'string' || first.kind === 'name') return canonicalDefault(first.text, type)
+  }
+  if (type === 'blob' && isWord(first, 'x') && second?.kind === 'string') {
+    return Buffer.from(second.text, 'hex').toString()
+  }
+  if (tokens.length === 2 && second?.kind === 'number' && /^[+-]$/.test(first?.text ?? '')) {
+    return canonicalDefault(numeric(`${first?.text === '-' ? '-' : ''}${second.text}`), type)
+  }
+  return expression(sql, all, type, dialect)
+}
+
+/** A literal default in the form that reading gives it: `false` for 0 of a boolean, `'1.50'` for 1.5 of a decimal(4,2). */
+export function canonicalDefault(
+  value: string | number | boolean,
+  type: ColumnState['type'],
+): string | number | boolean {
+  if (typeof type !== 'string') return typeof value === 'boolean' ? Number(value) : value
+  if (type === 'boolean')
+    return /^[01]$/.test(String(Number(value))) ? Boolean(Number(value)) : value
+  if (/^(tinyint|smallint|integer|bigint|double)$/.test(type)) {
+    return numeric(String(typeof value === 'boolean' ? Number(value) : value))
+  }
+  const scale = /^decimal\(\d+,(\d+)\)$/.exec(type)?.[1]
+  if (scale) return padded(String(value), Number(scale))
+  const text = String(value)
+  if (type === 'datetime') return milliseconds(text.replace('T', ' ').replace(/Z$/, ''))
+  return type === 'time' ? milliseconds(text) : text
+}
+
+// A number that JavaScript does not hold stays a text.
+function numeric(text: string): number | string {
+  const number = Number(text)
+  const isExact = !Number.isInteger(number) || Number.isSafeInteger(number)
+  return !Number.isNaN(number) && isExact ? number : text
+}
+
+function padded(text: string, scale: number): string {
+  const [whole = '', decimals = ''] = text.split('.')
+  return scale === 0 ? whole : `${whole}.${decimals.padEnd(scale, '0')}`
+}
+
+function milliseconds(text: string): string {
+  const [whole = '', fraction = ''] = text.split('.')
+  return /\d:\d\d$/.test(whole) ? `${whole}.${fraction.padEnd(3, '0')}` : text
+}
+
+// MySQL 8 writes _utf8mb4'text'.
+function withoutCharset(tokens: readonly Token[]): readonly Token[] {
+  const [first, second] = tokens
+  return first?.kind === 'word' && first.text.startsWith('_') && second?.kind === 'string'
+    ? tokens.slice(1)
+    : tokens
+}
+
+const NOW = new Set(['current_timestamp', 'now', 'localtime', 'localtimestamp'])
+
+// As the kit writes them: SQLite's own current_timestamp sorts before all of these that are of the same day.
+const SQLITE_NOW = "(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))"
+
+const isInstant = (type: ColumnState['type']): boolean =>
+  type === 'datetime' || (typeof type === 'object' && /^datetime\b/i.test(type.sqlite))
+
+/** Bits as MySQL's driver reads them: bytes. SQLite has no literal of bits. */
+function bytesOf(bits: string): string {
+  const whole = bits.padStart(Math.max(8, Math.ceil(bits.length / 8) * 8), '0')
+  const bytes = whole.match(/[01]{8}/g) ?? []
+  return `x'${bytes.map((byte) => Number.parseInt(byte, 2).toString(16).padStart(2, '0')).join('')}'`
+}
+
+function expression(
+  sql: string,
+  all: readonly Token[],
+  type: ColumnState['type'],
+  dialect: DialectName,
+): PerDialect {
+  const tokens = unwrap(all)
+  const text = sql.slice(tokens[0]?.start, tokens.at(-1)?.end)
+  const [first] = tokens
+  if (first?.kind === 'word' && NOW.has(first.text) && tokens.length <= 4) {
+    const now = type === 'datetime' ? 'current_timestamp(3)' : 'current_timestamp'
+    return {
+      mysql: dialect === 'mysql' ? text : now,
+      sqlite: dialect === 'mysql' && isInstant(type) ? SQLITE_NOW : 'current_timestamp',
+    }
+  }
+  if (isWord(first, 'b') && tokens.length === 2 && tokens[1]?.kind === 'string')
+    return { mysql: text, sqlite: bytesOf(tokens[1].text) }
+  // Literals such as b'0' and x'00', and words such as current_date, need no parentheses; MySQL wants none around b'0'.
+  const isBare = tokens.length === 1 || (tokens.length === 2 && tokens[1]?.kind === 'string')
+  const own = isBare ? text : `(${text})`
+  return { mysql: own, sqlite: own }
+}
+
+/** A check that a column has one of these values. */
+export interface ValuesCheck {
+  column: string
+  values: string[]
+}
+
+/** Reads `"kind" in ('town', 'city')`, or `=` as MariaDB writes it for one; `undefined` for any other condition. */
+export function readValues(
+  condition: string,
+  options?: { backslashes?: boolean },
+): ValuesCheck | undefined {
+  const tokens = unwrap(tokenize(condition, options)).filter(
+    ({ kind, text }) => !(kind === 'word' && text.startsWith('_utf8')),
+  )
+  const [column, word, open, ...list] = tokens
+  if (column?.kind !== 'name' && column?.kind !== 'word') return undefined
+  if (isSymbol(word, '=') && open?.kind === 'string' && list.length === 0) {
+    return { column: column.text, values: [open.text] }
+  }
+  const close = list.pop()
+  if (!isWord(word, 'in') || !isSymbol(open, '(') || !isSymbol(close, ')')) return undefined
+  const fits = list.every((token, i) =>
+    i % 2 === 0 ? token.kind === 'string' : isSymbol(token, ','),
+  )
+  if (!fits || list.length % 2 === 0) return undefined
+  const values = list.filter(({ kind }) => kind === 'string').map(({ text }) => text)
+  return { column: column.text, values }
+}

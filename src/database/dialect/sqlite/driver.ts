@@ -1,0 +1,238 @@
+import type { DatabaseSync } from 'node:sqlite'
+import {
+  CompiledQuery,
+  type DatabaseConnection,
+  type Driver,
+  type QueryResult,
+  SelectQueryNode,
+  SqliteAdapter,
+  type TransactionSettings,
+} from 'kysely'
+import { errors } from '../../../errors.ts'
+import { holdsConnection } from '../../current-transaction.ts'
+import type { DatabaseUsage, OpenOptions } from '../../types.ts'
+import { SlowStatements } from '../slow.ts'
+import { SqliteConnection } from './connection.ts'
+import { isBusy } from './errors.ts'
+import { Mutex } from './mutex.ts'
+
+// Migrations are locked by the kit's migrator, not by the adapter.
+class Adapter extends SqliteAdapter {
+  /** Our driver has the mutex, with a bounded queue. */
+  override get supportsMultipleConnections(): boolean {
+    return true
+  }
+
+  override get supportsTransactionalDdl(): boolean {
+    return true
+  }
+}
+
+/** Kysely's driver of a process's one connection, which whoever acquires it has alone until it is released. */
+export class SqliteDriver implements Driver {
+  readonly adapter = new Adapter()
+  readonly #database: DatabaseSync
+  readonly #connection: SqliteConnection
+  readonly #streams: Streams | undefined
+  readonly #lender: Lender
+  readonly #mutex: Mutex
+  #closed: Promise<void> | undefined
+
+  /** @param reader makes a connection that only reads; of a database in memory there is no other */
+  constructor(
+    database: DatabaseSync,
+    { limits, timeLeft, log }: OpenOptions,
+    reader: (() => DatabaseSync) | undefined,
+  ) {
+    this.#database = database
+    this.#connection = new SqliteConnection(
+      database,
+      limits.acquireTimeout,
+      log && new SlowStatements({ threshold: limits.slowQuery, log }),
+    )
+    this.#mutex = new Mutex(limits, timeLeft)
+    const { poolSize, acquireTimeout } = limits
+    this.#streams =
+      reader && new Streams(reader, new Mutex(limits, timeLeft, poolSize), acquireTimeout)
+    this.#lender = {
+      connection: this.#connection,
+      streams: this.#streams,
+      isHeld: () => database.isTransaction || holdsConnection(this.adapter),
+      release: () => this.#mutex.release(),
+    }
+  }
+
+  async init(): Promise<void> {}
+
+  async acquireConnection(): Promise<Lease> {
+    if (this.#closed) throw errors.DATABASE_UNAVAILABLE('it has been closed')
+    if (holdsConnection(this.adapter)) throw errors.TRANSACTION_BYPASSED()
+    await this.#mutex.acquire()
+    return new Lease(this.#lender)
+  }
+
+  /** Beside whoever has the connection: it is the same process, and the file is there or not. */
+  async check(): Promise<void> {
+    if (!this.#database.isOpen) throw errors.DATABASE_UNAVAILABLE('it has been closed')
+    try {
+      this.#database.prepare('select 1 from sqlite_schema').get()
+    } catch (cause) {
+      if (!isBusy(cause)) throw errors.DATABASE_UNAVAILABLE.with({ cause }, 'it cannot be read')
+    }
+  }
+
+  waited(): number {
+    return this.#mutex.waited()
+  }
+
+  usage(): DatabaseUsage {
+    return this.#mutex.usage()
+  }
+
+  async releaseConnection(lease: Lease): Promise<void> {
+    lease.release()
+  }
+
+  // At once with the right to write: a transaction that reads first and writes later could not wait for another
+  // process then, it would fail. SQLite's transactions are serializable, whatever level is asked for.
+  async beginTransaction(
+    _: DatabaseConnection,
+    { accessMode }: TransactionSettings,
+  ): Promise<void> {
+    await this.#execute(accessMode === 'read only' ? 'begin' : 'begin immediate')
+  }
+
+  async commitTransaction(): Promise<void> {
+    await this.#execute('commit')
+  }
+
+  // After some errors (a full disk) SQLite has rolled back already; those are what the caller should see.
+  async rollbackTransaction(): Promise<void> {
+    if (this.#database.isOpen && this.#database.isTransaction) await this.#execute('rollback')
+  }
+
+  async savepoint(_: DatabaseConnection, name: string): Promise<void> {
+    await this.#execute(`savepoint ${quote(name)}`)
+  }
+
+  async rollbackToSavepoint(_: DatabaseConnection, name: string): Promise<void> {
+    await this.#execute(`rollback to ${quote(name)}`)
+  }
+
+  async releaseSavepoint(_: DatabaseConnection, name: string): Promise<void> {
+    await this.#execute(`release ${quote(name)}`)
+  }
+
+  /** Waits for who has the connection and who is in the queue already, then closes the file. */
+  async destroy(): Promise<void> {
+    this.#closed ??= this.#close()
+    await this.#closed
+  }
+
+  async #close(): Promise<void> {
+    // Who has not let go after all that time is cut off: the file is closed, the transaction undone.
+    await Promise.all([this.#mutex.acquire().catch(() => {}), this.#streams?.close()])
+    this.#database.close()
+  }
+
+  async #execute(sql: string): Promise<void> {
+    await this.#connection.executeQuery(CompiledQuery.raw(sql))
+  }
+}
+
+const quote = (name: string) => `"${name.replaceAll('"', '""')}"`
+
+/** Whose connection it is. */
+export interface Lender {
+  connection: SqliteConnection
+  /** Undefined of a database in memory, to which there is no other connection. */
+  streams: Streams | undefined
+  /** Whether it is a part of something, as of a transaction, that has to see what it does. */
+  isHeld: () => boolean
+  release: () => void
+}
+
+/** The connection of the process in the hands of who has acquired it. */
+export class Lease implements DatabaseConnection {
+  readonly #lender: Lender
+  #released = false
+
+  constructor(lender: Lender) {
+    this.#lender = lender
+  }
+
+  executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    return this.#lender.connection.executeQuery(query)
+  }
+
+  /** A stream that only reads lets go of the connection at once: it has one of its own, or, in memory, all rows. */
+  async *streamQuery<R>(
+    query: CompiledQuery,
+    chunkSize: number,
+  ): AsyncIterableIterator<QueryResult<R>> {
+    const { connection, streams, isHeld } = this.#lender
+    if (isHeld() || !readsOnly(query)) yield* connection.streamQuery<R>(query, chunkSize)
+    else if (streams) {
+      this.release()
+      yield* streams.read<R>(query, chunkSize)
+    } else {
+      const { rows } = await connection.executeQuery<R>(query)
+      this.release()
+      for (let at = 0; at < rows.length; at += chunkSize)
+        yield { rows: rows.slice(at, at + chunkSize) }
+    }
+  }
+
+  /** May be called again. */
+  release(): void {
+    if (this.#released) return
+    this.#released = true
+    this.#lender.release()
+  }
+}
+
+function readsOnly({ query, sql }: CompiledQuery): boolean {
+  return SelectQueryNode.is(query) || /^\s*(?:select|values)\b/i.test(sql)
+}
+
+/** Connections that only read, one for each stream: whoever reads slowly keeps nobody else from the database. */
+export class Streams {
+  readonly #open: () => DatabaseSync
+  readonly #places: Mutex
+  readonly #busyTimeout: number
+  readonly #databases = new Set<DatabaseSync>()
+
+  /** @param open makes such a connection */
+  constructor(open: () => DatabaseSync, places: Mutex, busyTimeout: number) {
+    this.#open = open
+    this.#places = places
+    this.#busyTimeout = busyTimeout
+  }
+
+  /** @throws {PlinthError} DATABASE_BUSY where too many are read already; DATABASE_UNAVAILABLE */
+  async *read<R>(query: CompiledQuery, chunkSize: number): AsyncGenerator<QueryResult<R>> {
+    await this.#places.acquire()
+    let database: DatabaseSync | undefined
+    try {
+      database = this.#open()
+      this.#databases.add(database)
+      yield* new SqliteConnection(database, this.#busyTimeout).streamQuery<R>(query, chunkSize)
+    } catch (error) {
+      throw database?.isOpen === false ? errors.DATABASE_UNAVAILABLE('it has been closed') : error
+    } finally {
+      if (database) this.#close(database)
+      this.#places.release()
+    }
+  }
+
+  /** Waits for what is being read, as long as one may wait for a place; then it is cut off. */
+  async close(): Promise<void> {
+    await this.#places.acquireAll().catch(() => {})
+    for (const database of this.#databases) this.#close(database)
+  }
+
+  #close(database: DatabaseSync): void {
+    this.#databases.delete(database)
+    if (database.isOpen) database.close()
+  }
+}

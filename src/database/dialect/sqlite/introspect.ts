@@ -1,0 +1,252 @@
+import type { Kysely } from 'kysely'
+import { checkName, foreignKeyName, uniqueName } from '../../schema/names.ts'
+import type {
+  ColumnState,
+  PerDialect,
+  PortableType,
+  ReferenceAction,
+  SchemaState,
+} from '../../schema/state.ts'
+import { isText, sqliteDecimal } from '../ddl.ts'
+import { readDefault, readValues } from '../expressions.ts'
+import { byTable, type Draft, emptyDraft, finished, type ReadSchema } from '../table-draft.ts'
+import {
+  COLUMNS,
+  type Column,
+  ENTRIES,
+  FOREIGN_KEYS,
+  INDEXES,
+  type IndexColumn,
+  type KeyColumn,
+} from './catalogue.ts'
+import { type CreateTable, parseCreateTable } from './create-table.ts'
+
+/** One table of SQLite while it is being read. */
+export class SqliteTable {
+  readonly draft: Draft = emptyDraft()
+  readonly #name: string
+  readonly #text: CreateTable
+  readonly #notes: string[]
+
+  constructor(name: string, text: CreateTable, notes: string[]) {
+    this.#name = name
+    this.#text = text
+    this.#notes = notes
+    for (const extra of text.extras) this.#note(`${extra} is not kept`)
+  }
+
+  readColumns(columns: readonly Column[]): void {
+    for (const column of columns) this.draft.columns[column.name] = this.#column(column)
+    this.draft.primaryKey = columns
+      .filter(({ pk }) => pk > 0)
+      .toSorted((a, b) => a.pk - b.pk)
+      .map(({ name }) => name)
+    for (const { name, pk, notnull, type } of columns) {
+      const isRowid = type.toLowerCase() === 'integer' && this.draft.primaryKey.length === 1
+      const said = this.#text.columns.get(name.toLowerCase())
+      if (pk === 0 || said?.autoincrement) continue
+      if (isRowid && said?.primaryKey) {
+        this.#note(`${name} is numbered by SQLite without autoincrement, which a model cannot say`)
+      } else if (!isRowid && !notnull) {
+        this.#note(`${name} is a primary key that SQLite lets be null; a model does not`)
+      }
+    }
+  }
+
+  #column({ name, type, notnull, default: text }: Column): ColumnState {
+    const said = this.#text.columns.get(name.toLowerCase())
+    const collate = said?.collate && said.collate.toLowerCase() !== 'binary'
+    // pragma_table_xinfo has `generated always` in the type of a computed column.
+    const declared = type.replace(/\s*generated always$/i, '')
+    const isCase = said?.collate?.toLowerCase() === 'nocase' && !said.generated
+    const ignoresCase = isCase && isText({ type: sqliteType(declared) })
+    const own = collate && !ignoresCase && `collate ${said.collate}`
+    const rest = [said?.generated, own].filter(Boolean).join(' ')
+    const read = sqliteType(declared, rest)
+    const value = text === null ? undefined : readDefault(text, read, 'sqlite')
+    return {
+      type: read,
+      ...(!notnull && { nullable: true }),
+      ...(value !== undefined && { default: value }),
+      ...(ignoresCase && { comparison: 'ignoreCase' as const }),
+      ...(said?.autoincrement && { generated: true }),
+    }
+  }
+
+  readIndexes(columns: readonly IndexColumn[]): void {
+    const indexes = Map.groupBy(columns, ({ index }) => index)
+    for (const [name, parts] of indexes) {
+      const [{ unique, origin, partial }] = parts as [IndexColumn]
+      if (origin === 'pk') continue
+      const what = partial
+        ? 'has a condition'
+        : (parts.map((part) => this.#oddity(part)).find(Boolean) ?? undefined)
+      if (what) {
+        this.#note(`the index ${name} ${what} and is left out`)
+        continue
+      }
+      const names = parts.map(({ column }) => column as string)
+      const own = origin === 'u' ? uniqueName(this.#name, names) : name
+      this.draft[unique ? 'unique' : 'indexes'].push({ name: own, columns: names })
+    }
+  }
+
+  #oddity({ column, desc, coll }: IndexColumn): string | undefined {
+    if (column === null) return 'is on an expression'
+    if (desc) return 'is descending'
+    const own = this.#text.columns.get(column.toLowerCase())?.collate ?? 'binary'
+    return coll?.toLowerCase() === own.toLowerCase() ? undefined : `has the collation ${coll}`
+  }
+
+  readForeignKeys(rows: readonly KeyColumn[], columns: Map<string, Column[]>): void {
+    const keys = [...Map.groupBy(rows, ({ id }) => id).values()]
+    for (const [index, parts] of keys.entries()) {
+      const [{ target, onDelete, onUpdate }] = parts as [KeyColumn]
+      const own = parts.map(({ from }) => from)
+      const primaryKey = (columns.get(target) ?? [])
+        .filter(({ pk }) => pk > 0)
+        .toSorted((a, b) => a.pk - b.pk)
+      const name = this.#text.foreignKeys[index] ?? foreignKeyName(this.#name, own)
+      this.draft.foreignKeys.push({
+        name,
+        columns: own,
+        table: target,
+        references: parts.map(({ to }, i) => to ?? primaryKey[i]?.name ?? ''),
+        ...this.#action('onDelete', name, onDelete),
+        ...this.#action('onUpdate', name, onUpdate),
+      })
+    }
+  }
+
+  #action(key: 'onDelete' | 'onUpdate', name: string, action: string) {
+    const lower = action.toLowerCase()
+    if (lower === 'restrict') return {}
+    if (lower !== 'set default') return { [key]: lower as ReferenceAction }
+    this.#note(`the foreign key ${name} sets the default, which is read as no action`)
+    return { [key]: 'no action' as const }
+  }
+
+  readChecks(): void {
+    for (const { name, sql } of this.#text.checks) {
+      const found = readValues(sql)
+      const column = Object.keys(this.draft.columns).find(
+        (column) => column.toLowerCase() === found?.column.toLowerCase(),
+      )
+      const state = column === undefined ? undefined : this.draft.columns[column]
+      if (found && column !== undefined && state && !state.values) {
+        this.draft.columns[column] = { ...state, values: found.values }
+        if (name === checkName(this.#name, column)) continue
+        this.#note(`the check of ${column} is read as its values and gets a name of its own`)
+      } else {
+        this.#note(`the check ${name ? `${name} ` : ''}(${sql}) is left out`)
+      }
+    }
+  }
+
+  #note(text: string): void {
+    this.#notes.push(`${this.#name}: ${text}`)
+  }
+}
+
+/** Reads a schema of SQLite: from its pragmas, and from the text of its tables what those do not tell. */
+export async function readSqlite(
+  db: Kysely<unknown>,
+  isWanted: (table: string) => boolean,
+): Promise<ReadSchema> {
+  const { rows: entries } = await ENTRIES.execute(db)
+  const columns = byTable((await COLUMNS.execute(db)).rows)
+  const indexes = byTable((await INDEXES.execute(db)).rows)
+  const keys = byTable((await FOREIGN_KEYS.execute(db)).rows)
+  const notes: string[] = []
+  const schema: Record<string, SchemaState[string]> = {}
+  for (const { type, kind, name, table, sql } of entries.filter((entry) => isWanted(entry.table))) {
+    if (type === 'view') notes.push(`the view ${name} is left out`)
+    if (type === 'trigger') notes.push(`the trigger ${name} of ${table} is left out`)
+    if (kind === 'virtual') notes.push(`the virtual table ${name} is left out`)
+    if (type !== 'table' || kind !== 'table') continue
+    const reader = new SqliteTable(name, parseCreateTable(sql ?? ''), notes)
+    reader.readColumns(columns.get(name) ?? [])
+    reader.readIndexes(indexes.get(name) ?? [])
+    reader.readForeignKeys(keys.get(name) ?? [], columns)
+    reader.readChecks()
+    schema[name] = finished(reader.draft)
+  }
+  return { schema, notes }
+}
+
+const PLAIN: Readonly<Record<string, PortableType>> = {
+  boolean: 'boolean',
+  bool: 'boolean',
+  'tinyint(1)': 'boolean',
+  tinyint: 'tinyint',
+  smallint: 'smallint',
+  integer: 'integer',
+  int: 'integer',
+  bigint: 'bigint',
+  double: 'double',
+  'double precision': 'double',
+  real: 'double',
+  float: 'double',
+  text: 'text',
+  date: 'date',
+  time: 'time',
+  datetime: 'datetime',
+  timestamp: 'datetime',
+  'char(36)': 'uuid',
+  json: 'json',
+  blob: 'blob',
+}
+
+/**
+ * The portable type of a column that is declared so, or the SQL of each database where there is none.
+ *
+ * @param rest what comes behind the type: a collation, the expression that computes it
+ */
+export function sqliteType(declared: string, rest = ''): PortableType | PerDialect {
+  const type = simplified(declared)
+  const portable = portableType(type)
+  if (portable && !rest) return portable
+  return { sqlite: `${declared}${rest && ` ${rest}`}`.trim(), mysql: mysqlType(type, portable) }
+}
+
+function simplified(declared: string): string {
+  return declared
+    .toLowerCase()
+    .replace(/\s+/g, ' ')
+    .replace(/ ?([(,)]) ?/g, '$1')
+    .replace(/^((?:small|big)?int|integer)\(\d+\)$/, '$1')
+    .replace(/^(datetime|timestamp|time)\(\d\)$/, '$1')
+    .trim()
+}
+
+function portableType(type: string): PortableType | undefined {
+  if (PLAIN[type]) return PLAIN[type]
+  if (/^(var)?char\(\d+\)$/.test(type)) return type as PortableType
+  const [, precision, scale] = /^decimal(?:_text)?\((\d+),(\d+)\)$/.exec(type) ?? []
+  const decimal = `decimal(${Number(precision)},${Number(scale)})` as const
+  // Another one that is called so is kept, and compared, in another way.
+  return sqliteDecimal(decimal) === type ? decimal : undefined
+}
+
+const MYSQL_TYPES: Readonly<Partial<Record<PortableType, string>>> = {
+  boolean: 'tinyint(1)',
+  integer: 'int',
+  text: 'longtext',
+  time: 'time(3)',
+  datetime: 'datetime(3)',
+  uuid: 'char(36) character set ascii collate ascii_bin',
+  blob: 'longblob',
+}
+
+/** The nearest that MySQL has, by the rules that SQLite itself reads a type with. */
+function mysqlType(type: string, portable: PortableType | undefined): string {
+  if (portable) return MYSQL_TYPES[portable] ?? portable
+  const decimal = /^(?:decimal|numeric)(?:_text)?\(\d+(?:,\d+)?\)/.exec(type)
+  if (decimal) return decimal[0].replace('_text', '')
+  if (/int/.test(type)) return 'bigint'
+  const text = /(?:var)?char\(\d+\)$/.exec(type)
+  if (text) return text[0]
+  if (/char|clob|text/.test(type)) return 'longtext'
+  if (/^(datetime|timestamp)/.test(type)) return 'datetime(3)'
+  return type === '' || /blob/.test(type) ? 'longblob' : 'double'
+}

@@ -1,0 +1,147 @@
+import type { Kysely } from 'kysely'
+import type { PluginFolder } from '../numbered.ts'
+import { dialectOf } from '../portable.ts'
+import { type ChooseUp, chooseDown, chooseUp } from './choose.ts'
+import { type Compile, type RunOptions, runTasks } from './executor.ts'
+import { listMigrations, type MigrationFile } from './loader.ts'
+import {
+  acceptFiles,
+  followNames,
+  type MigrationTables,
+  recorded,
+  recordNames,
+} from './recorder.ts'
+import { type MigrationStatus, readStatus } from './status.ts'
+import {
+  describeStep,
+  type MigrationResult,
+  type OnMigration,
+  tasksDown,
+  tasksUp,
+  unseen,
+} from './task.ts'
+
+export type { MigrationStatus } from './status.ts'
+export type { MigrationEvent, MigrationResult } from './task.ts'
+
+export interface MigratorOptions<DB> {
+  db: Kysely<DB>
+  /** The folder of `0001_name.ts` files; one that does not exist holds no migrations. */
+  directory: string
+  /** Those of plugins, which come first, in this order. */
+  plugins?: readonly PluginFolder[]
+}
+
+export interface MigrateOptions extends RunOptions, ChooseUp {
+  /** Record the migrations without running them. Default false. */
+  fake?: boolean
+  /** Names of migrations whose changed files are accepted as they are. */
+  acceptChanged?: readonly string[]
+}
+
+export interface RollbackOptions extends RunOptions {
+  /** How many. */
+  steps: number
+  /** Forget them without running anything. Default false. */
+  fake?: boolean
+}
+
+/** A migration that is to be applied, and its SQL for this database. */
+export interface PlannedMigration {
+  name: string
+  statements: string[]
+}
+
+export interface Migrator {
+  /** Every migration by name; changes nothing, runs no code of them. */
+  status(): Promise<MigrationStatus[]>
+  /** The names of those that are not applied, in order; changes nothing. */
+  pending(): Promise<string[]>
+  /** What `migrate` would do; changes nothing. */
+  plan(options?: ChooseUp): Promise<PlannedMigration[]>
+  /**
+   * Applies what is pending, in order of name; `[]` where there is nothing to do. Any number of processes
+   * may do so at once: each migration runs once, and all of them return when everything is applied. What was taken back in
+   * part is applied again.
+   *
+   * @throws {PlinthError} before anything is applied MIGRATION_INVALID, MIGRATION_CHANGED, MIGRATION_OUT_OF_ORDER,
+   *   DATABASE_NEWER, MIGRATION_UNKNOWN, MIGRATION_LOCKED, MIGRATION_INTERRUPTED; MIGRATION_FAILED
+   */
+  migrate(options?: MigrateOptions): Promise<MigrationResult[]>
+  /**
+   * Takes back the last `steps` migrations, the newest first. One that was applied in part is the first of them.
+   *
+   * @throws {PlinthError} as `migrate`
+   */
+  rollback(options: RollbackOptions): Promise<MigrationResult[]>
+}
+
+/** Makes the migrator of one database and one folder. It holds nothing open. */
+export function createMigrator<DB>({
+  directory,
+  plugins = [],
+  ...options
+}: MigratorOptions<DB>): Migrator {
+  const db = options.db as unknown as Kysely<MigrationTables>
+  const dialect = dialectOf(db)
+  const list = () => listMigrations(directory, plugins)
+
+  async function plan(wanted: ChooseUp = {}): Promise<PlannedMigration[]> {
+    const files = await list()
+    const chosen = chooseUp(directory, files, followNames(files, await recorded(db)), wanted)
+    const tasks = await tasksUp(chosen, dialect)
+    return tasks.map(({ name, steps }) => ({ name, statements: steps.map(describeStep) }))
+  }
+
+  function compiling(fake = false): Compile {
+    return {
+      async up(chosen) {
+        const tasks = await tasksUp(chosen, dialect)
+        return fake ? tasks.map((task) => unseen(task, 'up')) : tasks
+      },
+      down: async (chosen, interrupted) =>
+        fake
+          ? chosen.todo.map((file) => unseen(file, 'down'))
+          : await tasksDown(chosen, dialect, interrupted),
+    }
+  }
+
+  /** Also where nothing else is to be done: the next release has other files. */
+  async function follow(files: readonly MigrationFile[], on?: OnMigration): Promise<void> {
+    for (const [name, from] of await recordNames(db, files))
+      on?.({ type: 'renumbered', name, from })
+  }
+
+  async function migrate(wanted: MigrateOptions = {}): Promise<MigrationResult[]> {
+    const { fake = false, acceptChanged = [] } = wanted
+    const files = await list()
+    await follow(files, wanted.on)
+    await acceptFiles(db, files, acceptChanged)
+    return await runTasks(db, {
+      ...wanted,
+      direction: 'up',
+      files,
+      choose: (records) => chooseUp(directory, files, records, wanted),
+      compile: compiling(fake),
+    })
+  }
+
+  async function rollback({ steps, ...wanted }: RollbackOptions): Promise<MigrationResult[]> {
+    const files = await list()
+    await follow(files, wanted.on)
+    return await runTasks(db, {
+      ...wanted,
+      direction: 'down',
+      files,
+      choose: (records, done) => chooseDown(directory, files, records, Math.max(0, steps - done)),
+      compile: compiling(wanted.fake),
+    })
+  }
+
+  const status = () => readStatus(db, directory, plugins)
+  const pending = async () =>
+    (await status()).filter(({ state }) => PENDING.has(state)).map(({ name }) => name)
+  return { status, pending, plan, migrate, rollback }
+}
+
+const PENDING: ReadonlySet<MigrationStatus['state']> = new Set(['pending', 'interrupted'])

@@ -1,0 +1,236 @@
+import { type ColumnType, type Kysely, type RawBuilder, sql } from 'kysely'
+import { errors, PlinthError } from '../../errors.ts'
+import { sourceOf } from '../numbered.ts'
+import { ownName } from '../own-tables.ts'
+import { dialectOf, portable, supportsTransactionalDdl } from '../portable.ts'
+import { forgetSeeds, type SeedTables } from '../seed/record.ts'
+import type { Timestamp } from '../types.ts'
+import type { MigrationFile } from './loader.ts'
+
+/** A migration that is applied, or under way. */
+export interface MigrationRow {
+  name: string
+  /** Of its file, when it was applied or begun. */
+  checksum: string
+  /** `null` where it is being applied. */
+  applied_at: ColumnType<string | null, Date | null, Date | null>
+  duration_ms: number | null
+  /** Which way it is under way; `null`: it is not. */
+  direction: 'up' | 'down' | null
+  /** How many of its statements have happened for sure. */
+  position: number | null
+  /** `begun`: the statement behind them, too, perhaps. `idle`: it did not. `ahead`: any number of them, perhaps. */
+  state: 'begun' | 'idle' | 'ahead' | null
+  /** SHA-256 of the statements that have happened, perhaps. */
+  prefix: string | null
+}
+
+/** Who migrates, as far as it has said so. */
+export interface LockRow {
+  id: 1
+  holder: string | null
+  since: Timestamp | null
+  /** Where the lock is a lease: until when. */
+  expires_at: Timestamp | null
+}
+
+export interface MigrationTables {
+  plinth_migration: MigrationRow
+  plinth_migration_lock: LockRow
+}
+
+/** A migration that is applied. */
+export interface MigrationRecord {
+  name: string
+  checksum: string
+  /** ISO 8601. */
+  applied_at: string
+  duration_ms: number
+  /** Whether it is being taken back: what has happened of that the journal knows. */
+  underWay: boolean
+}
+
+const TABLE = 'plinth_migration'
+const LOCK = 'plinth_migration_lock'
+type Names = RawBuilder<unknown>
+const TABLES = {
+  mysql: (names: Names) => sql<{
+    name: string
+  }>`select table_name as name from information_schema.tables
+    where table_schema = database() and table_name in ${names}`,
+  sqlite: (names: Names) =>
+    sql<{
+      name: string
+    }>`select name from sqlite_master where type = 'table' and name in ${names}`,
+} as const
+
+/**
+ * Creates the tables that are missing, also that of the lock where the database needs one.
+ *
+ * @throws {PlinthError} MIGRATION_RECORDS where that is not allowed
+ */
+export async function prepareRecords(db: Kysely<MigrationTables>): Promise<void> {
+  const existing = await recordTables(db)
+  try {
+    if (!existing.has(TABLE)) await createRecords(db)
+    if (!supportsTransactionalDdl(db) && !existing.has(LOCK)) await createLock(db)
+  } catch (cause) {
+    if (PlinthError.is(cause)) throw cause
+    throw errors.MIGRATION_RECORDS.with({ cause }, (cause as Error).message)
+  }
+}
+
+async function createRecords(db: Kysely<MigrationTables>): Promise<void> {
+  const { createTable, types } = portable(db)
+  await createTable(TABLE)
+    .ifNotExists()
+    .addColumn('name', 'varchar(255)', (name) => name.primaryKey())
+    .addColumn('checksum', 'char(64)', (checksum) => checksum.notNull())
+    .addColumn('applied_at', types.timestamp)
+    .addColumn('duration_ms', 'integer')
+    .addColumn('direction', 'varchar(4)')
+    .addColumn('position', 'integer')
+    .addColumn('state', 'varchar(5)')
+    .addColumn('prefix', 'char(64)')
+    .execute()
+}
+
+async function createLock(db: Kysely<MigrationTables>): Promise<void> {
+  const { createTable, types } = portable(db)
+  await createTable(LOCK)
+    .ifNotExists()
+    .addColumn('id', 'integer', (id) => id.primaryKey())
+    .addColumn('holder', 'varchar(300)')
+    .addColumn('since', types.timestamp)
+    .addColumn('expires_at', types.timestamp)
+    .execute()
+}
+
+/** Which of the kit's tables there are, whatever they are called for this service; changes nothing. */
+export async function recordTables(
+  db: Kysely<MigrationTables>,
+): Promise<ReadonlySet<keyof MigrationTables>> {
+  const own = ownName(db, TABLE)
+  const names = sql`(${sql.lit(own)}, ${sql.lit(LOCK)})`
+  // Kysely's introspection reads every column of every table, which takes longer than all else of a run with nothing to do.
+  const { rows } = await TABLES[dialectOf(db)](names).execute(db)
+  return new Set(rows.map(({ name }) => (name === own ? TABLE : LOCK)))
+}
+
+/** What is applied, by name, where it may be that nothing ever was; changes nothing. */
+export async function recorded(db: Kysely<MigrationTables>): Promise<MigrationRecord[]> {
+  return (await recordTables(db)).has(TABLE) ? await readRecords(db) : []
+}
+
+/** What is applied, by name. */
+export async function readRecords(db: Kysely<MigrationTables>): Promise<MigrationRecord[]> {
+  const rows = await db
+    .selectFrom(TABLE)
+    .select(['name', 'checksum', 'applied_at', 'duration_ms', 'position', 'state'])
+    .where('applied_at', 'is not', null)
+    .orderBy('name')
+    .execute()
+  return rows.map(({ position, state, ...row }) => {
+    return { ...(row as MigrationRecord), underWay: state === 'begun' || Number(position) > 0 }
+  })
+}
+
+// Of a row, where its migration is not under way.
+const NOT_UNDER_WAY = { direction: null, position: null, state: null, prefix: null }
+
+/** A migration that has been applied or taken back. */
+interface Done {
+  name: string
+  checksum: string
+  direction: 'up' | 'down'
+}
+
+/** The row of a migration that was applied now. */
+export function appliedRow({ name, checksum }: Omit<Done, 'direction'>, duration: number) {
+  return { name, checksum, applied_at: new Date(), duration_ms: duration, ...NOT_UNDER_WAY }
+}
+
+/** Keeps record of a task that is done, and that no journal knows of or that is taken back. */
+export async function recordTask(
+  db: Kysely<MigrationTables>,
+  task: Done,
+  duration: number,
+): Promise<void> {
+  if (task.direction === 'up') {
+    await db.insertInto(TABLE).values(appliedRow(task, duration)).execute()
+    return
+  }
+  // The tables whose rows they have written may be gone.
+  await forgetSeeds(db as unknown as Kysely<SeedTables>)
+  await db.deleteFrom(TABLE).where('name', '=', task.name).execute()
+}
+
+/**
+ * Takes the files of applied migrations for what was applied, whatever has been changed in them.
+ *
+ * @throws {PlinthError} MIGRATION_UNKNOWN
+ */
+export async function acceptFiles(
+  db: Kysely<MigrationTables>,
+  files: readonly MigrationFile[],
+  names: readonly string[],
+): Promise<void> {
+  for (const name of names) {
+    const file = files.find((one) => one.name === name)
+    if (!file) throw errors.MIGRATION_UNKNOWN(name, files.map((one) => one.name).join(', '))
+    if (!(await recordTables(db)).has(TABLE)) continue
+    const { checksum } = file
+    await db.updateTable(TABLE).set({ checksum }).where('name', '=', name).execute()
+  }
+}
+
+/**
+ * The records as if applied migrations had always had the names that their files have now: after a merge of two branches
+ * one of them has got another number. A file is known by its content, where only one has it.
+ */
+export function followNames(
+  files: readonly MigrationFile[],
+  records: readonly MigrationRecord[],
+): MigrationRecord[] {
+  const renamed = renumbered(files, records)
+  const all = records.map((record) => ({ ...record, name: renamed.get(record) ?? record.name }))
+  return all.sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+/** Records the new names. @returns the old names by the new ones */
+export async function recordNames(
+  db: Kysely<MigrationTables>,
+  files: readonly MigrationFile[],
+): Promise<ReadonlyMap<string, string>> {
+  const renamed = renumbered(files, await recorded(db))
+  // Two processes may do so at once: the second finds no such row.
+  for (const [{ name, checksum }, to] of renamed)
+    await db
+      .updateTable('plinth_migration')
+      .set({ name: to })
+      .where('name', '=', name)
+      .where('checksum', '=', checksum)
+      .execute()
+  return new Map(Array.from(renamed, ([{ name }, to]) => [to, name]))
+}
+
+function renumbered(
+  files: readonly MigrationFile[],
+  records: readonly MigrationRecord[],
+): ReadonlyMap<MigrationRecord, string> {
+  const names = new Set(files.map(({ name }) => name))
+  const known = new Set(records.map(({ name }) => name))
+  // Of what is under way the journal has the name.
+  const gone = records.filter(({ name, underWay }) => !names.has(name) && !underWay)
+  const pending = gone.length > 0 ? files.filter(({ name }) => !known.has(name)) : []
+  const found = gone.flatMap((record): [MigrationRecord, string][] => {
+    const isLike = (other: { name: string; checksum: string }) =>
+      other.checksum === record.checksum && sourceOf(other.name) === sourceOf(record.name)
+    const same = pending.filter(isLike)
+    const [file] = same
+    return file && same.length === 1 && gone.filter(isLike).length === 1
+      ? [[record, file.name]]
+      : []
+  })
+  return new Map(found)
+}

@@ -1,0 +1,276 @@
+import { type Kysely, sql } from 'kysely'
+import { type CompiledStep, fitting, keeping, type Statement } from './compile.ts'
+import { runDataStep } from './data-step.ts'
+import { failureOf, hasHappened, refuseOther, resumeAt, type Settlement } from './interrupted.ts'
+import {
+  type Entry,
+  type Finished,
+  readJournal,
+  settleAhead,
+  writeAhead,
+  writeFinished,
+  writeJournal,
+} from './journal.ts'
+import type { DataStep } from './operations.ts'
+import type { MigrationTables } from './recorder.ts'
+import type { MigrationResult, OnMigration, Task } from './task.ts'
+
+export interface JournaledRunOptions {
+  /** Throws where this process has lost the right to go on. */
+  guard: () => void
+  settlement?: Settlement | undefined
+  on: OnMigration
+}
+
+/** After so many milliseconds a window takes no further task: what is done has to be told. */
+const PROMPT = 1000
+
+type RunStatement = (position: number, statement: Statement) => Promise<void>
+
+/**
+ * Runs tasks on a database that commits each statement of DDL at once. Before a statement the journal says that it is
+ * begun, and so that those before it have happened; where the database can tell afterwards, it says so of a whole window
+ * of tasks at once. What is done is recorded together with the next entry: one commit for each is all that the
+ * journal costs.
+ */
+export class JournaledRun {
+  readonly #db: Kysely<MigrationTables>
+  readonly #options: JournaledRunOptions
+  /** Where the first task is that was interrupted. */
+  #entry: Entry | undefined
+  /** What has not been recorded yet. */
+  #finished: Finished[] = []
+  /** The statement of the task at hand that an earlier process had begun, perhaps. */
+  #inDoubt: number | undefined
+
+  /** @param db one pinned connection */
+  constructor(db: Kysely<MigrationTables>, options: JournaledRunOptions, entry?: Entry) {
+    this.#db = db
+    this.#options = options
+    this.#entry = entry
+  }
+
+  /**
+   * Runs the first of `tasks`, from where it was interrupted, and more of them where one entry is enough for them.
+   *
+   * @throws {PlinthError} MIGRATION_FAILED, MIGRATION_INTERRUPTED
+   */
+  async next(tasks: readonly Task[]): Promise<MigrationResult[]> {
+    const window = this.#entry ? [] : windowOf(tasks)
+    const finished =
+      window.length > 0 ? await this.#runWindow(window) : [await this.#runOne(tasks[0] as Task)]
+    return finished.map(resultOf)
+  }
+
+  /** Records what is done; to be called behind all tasks. */
+  async end(): Promise<void> {
+    if (this.#finished.length === 0) return
+    this.#options.guard()
+    await writeFinished(this.#db, this.#finished)
+    this.#tell()
+  }
+
+  /**
+   * Runs some steps of a task for themselves; the journal tells how far it is.
+   *
+   * @throws {PlinthError} MIGRATION_FAILED
+   */
+  async runSteps(task: Task, first: number, end: number): Promise<void> {
+    const run: RunStatement = (position, statement) => this.#runStatement(task, position, statement)
+    await this.#runSteps(task, first, end, run)
+  }
+
+  async #runOne(task: Task): Promise<Finished> {
+    const first = await this.#firstPosition(task)
+    const finished = await this.#run(task, first, (position, statement) =>
+      this.#runStatement(task, position, statement),
+    )
+    await this.end()
+    this.#finished = [finished]
+    return finished
+  }
+
+  async #runWindow(window: readonly Task[]): Promise<readonly Finished[]> {
+    this.#options.guard()
+    await writeAhead(this.#db, window, this.#finished)
+    this.#tell()
+    const began = performance.now()
+    for (const task of window) {
+      const run: RunStatement = (position, statement) => this.#runAhead(task, position, statement)
+      this.#finished.push(await this.#run(task, 0, run))
+      if (performance.now() > began + PROMPT) break
+    }
+    return this.#finished
+  }
+
+  async #run(task: Task, first: number, runStatement: RunStatement): Promise<Finished> {
+    const began = performance.now()
+    const { name, direction } = task
+    this.#options.on(
+      first > 0
+        ? { type: 'resume', name, direction, position: first }
+        : { type: 'start', name, direction },
+    )
+    await this.#runSteps(task, first, task.steps.length, runStatement)
+    return { task, duration: Math.round(performance.now() - began) }
+  }
+
+  async #runSteps(
+    task: Task,
+    first: number,
+    end: number,
+    runStatement: RunStatement,
+  ): Promise<void> {
+    for (let position = first; position < end; position++) {
+      this.#options.guard()
+      await this.#runStep(task, position, runStatement)
+    }
+  }
+
+  async #firstPosition(task: Task): Promise<number> {
+    const entry = this.#entry
+    this.#entry = undefined
+    this.#inDoubt = undefined
+    if (!entry) return 0
+    const position = await resumeAt(this.#db, task, entry, this.#options.settlement)
+    if (entry.state === 'begun') this.#inDoubt = position
+    return position
+  }
+
+  async #runStep(task: Task, position: number, runStatement: RunStatement): Promise<void> {
+    const step = task.steps[position]
+    if (!step || 'rebuild' in step)
+      throw new Error('A rebuild needs a database with DDL in transactions')
+    if ('noWayBack' in step) throw new Error('An operation without a way back is never reached')
+    try {
+      if ('data' in step) await this.#runData(task, position, step.data)
+      else await runStatement(position, step)
+    } catch (cause) {
+      throw failureOf(task, position, true, cause)
+    }
+  }
+
+  async #runStatement(task: Task, position: number, statement: Statement): Promise<void> {
+    await this.#enter(task, position, 'begun')
+    try {
+      await this.#execute(statement)
+    } catch (error) {
+      // Under a lease the server may still have been at it for a process that was killed.
+      if (position === this.#inDoubt && (await hasHappened(this.#db, statement))) return
+      await this.#afterFailure(() => writeJournal(this.#db, task, position, 'idle'))
+      throw error
+    }
+  }
+
+  async #execute({ sql: text, modified, fitted }: Statement): Promise<void> {
+    const own = modified
+      ? await keeping(this.#db, modified)
+      : fitted && (await fitting(this.#db, fitted))
+    await sql.raw(own ?? text).execute(this.#db)
+  }
+
+  async #runAhead(task: Task, position: number, statement: Statement): Promise<void> {
+    try {
+      await this.#execute(statement)
+    } catch (error) {
+      await this.#afterFailure(async () => {
+        await settleAhead(this.#db, this.#finished, { task, position, state: 'idle' })
+        this.#tell()
+      })
+      throw error
+    }
+  }
+
+  /** The server says that it did not happen. Where the connection is lost, nobody says so, and this fails, too. */
+  async #afterFailure(write: () => Promise<void>): Promise<void> {
+    try {
+      this.#options.guard()
+      await write()
+    } catch {
+      // The error of the statement is what has to be told.
+    }
+  }
+
+  /** Rows and journal in one transaction: it happens once. */
+  async #runData(task: Task, position: number, step: DataStep): Promise<void> {
+    // What is before it has happened for sure, however long this takes and however it ends.
+    await this.#enter(task, position, 'idle')
+    await this.#db.transaction().execute(async (transaction) => {
+      await runDataStep(step, transaction, 'mysql')
+      await writeJournal(transaction, task, position + 1, 'idle')
+    })
+  }
+
+  async #enter(task: Task, position: number, state: Entry['state']): Promise<void> {
+    await writeJournal(this.#db, task, position, state, this.#finished)
+    this.#tell()
+  }
+
+  #tell(): void {
+    const finished = this.#finished
+    this.#finished = []
+    for (const one of finished) this.#options.on({ type: 'done', ...resultOf(one) })
+  }
+}
+
+function resultOf({ task: { name, direction }, duration }: Finished): MigrationResult {
+  return { name, direction, duration_ms: duration }
+}
+
+/**
+ * Runs tasks on a pinned connection to a database that commits each statement of DDL at once (MySQL). What was ahead
+ * when a process ended has to be settled before (`recover`).
+ *
+ * @throws {PlinthError} MIGRATION_FAILED, MIGRATION_INTERRUPTED
+ */
+export async function runJournaled(
+  db: Kysely<MigrationTables>,
+  tasks: readonly Task[],
+  options: JournaledRunOptions,
+): Promise<MigrationResult[]> {
+  const [entry] = await readJournal(db)
+  if (entry) refuseOther(entry, tasks[0])
+  const run = new JournaledRun(db, options, entry)
+  const results: MigrationResult[] = []
+  try {
+    while (results.length < tasks.length)
+      results.push(...(await run.next(tasks.slice(results.length))))
+  } catch (error) {
+    // Where this fails, too, the journal still knows; what failed first is what has to be told.
+    await run.end().catch(() => {})
+    throw error
+  }
+  await run.end()
+  return results
+}
+
+/** How many tables a window changes: after a crash the next run asks that many questions at most. */
+const TABLES = 100
+
+/**
+ * The first of `tasks` that one entry of the journal is enough for: whatever has happened of them when the process
+ * ends, the database can tell. It does so by what a table is like, so no table may be changed twice.
+ *
+ * @returns `[]` where that is no more than a single statement, which gets an entry of its own
+ */
+export function windowOf(tasks: readonly Task[]): readonly Task[] {
+  const changed = new Set<string>()
+  const end = tasks.findIndex((task) => !joins(task, changed))
+  const window = end < 0 ? tasks : tasks.slice(0, end)
+  const statements = window.reduce((count, { steps }) => count + steps.length, 0)
+  return statements > 1 ? window : []
+}
+
+/** Whether a task changes only tables that are not in `changed`; they are from then on. */
+function joins({ direction, steps }: Task, changed: Set<string>): boolean {
+  if (direction === 'down' || steps.length === 0) return false
+  return steps.every((step) => changes(step, changed)) && changed.size <= TABLES
+}
+
+function changes(step: CompiledStep, changed: Set<string>): boolean {
+  if (!('sql' in step && step.happened && step.tables)) return false
+  const before = changed.size
+  // Some servers take City and city for one table.
+  for (const name of step.tables) changed.add(name.toLowerCase())
+  return changed.size === before + step.tables.length
+}

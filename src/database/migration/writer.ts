@@ -1,0 +1,250 @@
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { errors } from '../../errors.ts'
+import { Call, print } from '../print.ts'
+import { normalColumn, normalForeignKey, normalIndex, normalTable } from '../schema/normal.ts'
+import type { SchemaState } from '../schema/state.ts'
+import { diff, type SchemaOperation } from './autodetector.ts'
+import { type Fills, withFills } from './fills.ts'
+import type { Renames } from './renames.ts'
+import { replayAll } from './replay.ts'
+import { formatSnapshot, ownTables, type Recorded, snapshotOf, snapshotPath } from './snapshot.ts'
+
+/** A migration that can be written. */
+export interface Draft {
+  /** `0004_add_city_kind` */
+  readonly name: string
+  readonly text: string
+  readonly operations: readonly SchemaOperation[]
+  /** The schema after it. */
+  readonly schema: SchemaState
+}
+
+/**
+ * The migration that leads to the schema of the models.
+ *
+ * @param name what it is called behind its number; default: by what it does
+ * @param fills what rows get that are there
+ * @returns `undefined` where there is nothing to do
+ * @throws {PlinthError} MIGRATION_UNSUPPORTED
+ */
+export function draftMigration(
+  recorded: Recorded,
+  wanted: SchemaState,
+  renames: Renames,
+  { name, fills = {} }: { name?: string | undefined; fills?: Fills | undefined } = {},
+): Draft | undefined {
+  const { migrations, schema, before } = recorded
+  // The tables of plugins are theirs to change.
+  const theirs = Object.entries(schema).filter(([table]) => table in before)
+  const changes = diff(schema, { ...wanted, ...Object.fromEntries(theirs) }, renames)
+  const operations = withFills(changes, fills)
+  if (operations.length === 0) return undefined
+  return {
+    name: `${nextNumber(migrations.map((one) => one.name))}_${name ?? nameFor(operations)}`,
+    text: render(operations),
+    operations,
+    // Not what is wanted: names that nobody gave stay as they are.
+    schema: replayAll(operations, schema),
+  }
+}
+
+/** A migration to be written by hand. */
+export function emptyMigration({ migrations, schema }: Recorded, name = 'by_hand'): Draft {
+  const number = nextNumber(migrations.map((one) => one.name))
+  return { name: `${number}_${name}`, text: EMPTY_MIGRATION, operations: [], schema }
+}
+
+/**
+ * Tables that no model describes may be another's, or one whose model was taken out by mistake.
+ *
+ * @throws {PlinthError} MIGRATION_DROPS
+ */
+export function refuseDrops({ operations }: Draft): void {
+  const tables = operations.flatMap((one) => (one.type === 'dropTable' ? [one.table] : []))
+  if (tables.length > 0) throw errors.MIGRATION_DROPS(tables.join(', '))
+}
+
+/** JavaScript where the others are, as in a package: Node.js strips no types in `node_modules`. */
+export function fileOf({ migrations }: Recorded, { name }: Draft): string {
+  return `${name}.${migrations.at(-1)?.path.endsWith('.js') ? 'js' : 'ts'}`
+}
+
+/** Writes a migration and the snapshot; when it fails, neither is half-written. */
+export async function writeMigration(recorded: Recorded, draft: Draft): Promise<void> {
+  const { directory } = recorded
+  const tables = ownTables(recorded, draft.schema)
+  await writeWhole([
+    [join(directory, fileOf(recorded, draft)), draft.text],
+    [snapshotPath(directory), formatSnapshot({ migration: draft.name, tables })],
+  ])
+}
+
+/** Writes the snapshot anew. */
+export async function writeSnapshot(recorded: Recorded): Promise<void> {
+  const text = formatSnapshot(snapshotOf(recorded))
+  await writeWhole([[snapshotPath(recorded.directory), text]])
+}
+
+type File = readonly [path: string, text: string]
+
+/** Each file is there as a whole or not at all; none is before all could be written. */
+async function writeWhole(files: readonly File[]): Promise<void> {
+  const drafts = files.map(([path, text]) => ({ path, text, draft: `${path}.${process.pid}.tmp` }))
+  try {
+    for (const { draft, text } of drafts) {
+      await mkdir(dirname(draft), { recursive: true })
+      await writeFile(draft, text)
+    }
+    for (const { draft, path } of drafts) await rename(draft, path)
+  } catch (error) {
+    await Promise.allSettled(drafts.map(({ draft }) => rm(draft, { force: true })))
+    throw error
+  }
+}
+
+/** A migration's file, as a person would have written it. */
+export function render(operations: readonly SchemaOperation[]): string {
+  const makers = new Set(['defineMigration', ...operations.map(({ type }) => type)])
+  const migration = new Call('export default defineMigration', [operations.map(toCall)])
+  return `${importOf([...makers].sort())}\n\n${print(migration, 'typescript')}\n`
+}
+
+/** A migration's file for steps that are written by hand. */
+export const EMPTY_MIGRATION = `import { defineMigration } from 'plinth/migration'
+
+export default defineMigration([
+  // Steps in SQL or in code are runSql and runData of 'plinth/migration'. One without down cannot be
+  // taken back. Then run manage makemigrations --rebuild.
+  //
+  // runSql({
+  //   up: "update city set kind = 'town' where kind is null",
+  //   down: [],
+  // }),
+  // runData({
+  //   up: (db) => db.updateTable('city').set({ kind: 'town' }).where('kind', 'is', null).execute(),
+  // }),
+])
+`
+
+function importOf(names: readonly string[]): string {
+  const line = `import { ${names.join(', ')} } from 'plinth/migration'`
+  if (line.length <= 100) return line
+  return `import {\n${names.map((name) => `  ${name},\n`).join('')}} from 'plinth/migration'`
+}
+
+function toCall(operation: SchemaOperation): Call {
+  return new Call(operation.type, argumentsOf(operation))
+}
+
+function argumentsOf(operation: SchemaOperation): unknown[] {
+  switch (operation.type) {
+    case 'createTable':
+    case 'dropTable':
+      return [operation.table, normalTable(operation.definition)]
+    case 'renameTable':
+      return [operation.from, operation.to]
+    case 'addColumn':
+    case 'dropColumn':
+      return [
+        operation.table,
+        operation.column,
+        normalColumn(operation.definition),
+        ...(operation.fill === undefined ? [] : [{ fill: operation.fill }]),
+      ]
+    case 'alterColumn':
+      return [
+        operation.table,
+        operation.column,
+        {
+          from: normalColumn(operation.from),
+          to: normalColumn(operation.to),
+          ...(operation.fill !== undefined && { fill: operation.fill }),
+        },
+      ]
+    case 'renameColumn':
+      return [operation.table, operation.from, operation.to]
+    case 'addIndex':
+    case 'dropIndex':
+    case 'addUnique':
+    case 'dropUnique':
+      return [operation.table, normalIndex(operation.index)]
+    case 'addForeignKey':
+    case 'dropForeignKey':
+      return [operation.table, normalForeignKey(operation.foreignKey)]
+  }
+}
+
+const MAX = 60
+
+/** What a migration is called by what it does: `add_city_kind`, `change_city_and_country`. */
+export function nameFor(operations: readonly SchemaOperation[]): string {
+  const [first, ...rest] = withoutCompany(operations)
+  const words = first && rest.length === 0 ? nameOne(first) : nameMany(operations)
+  return words
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '_')
+    .slice(0, MAX)
+}
+
+/** The number behind the last one that there is: `0004`. */
+export function nextNumber(names: readonly string[]): string {
+  const last = Math.max(0, ...names.map((name) => Number.parseInt(name, 10)))
+  return String(last + 1).padStart(4, '0')
+}
+
+/** Without the keys and indexes that only come and go with a column, or that stand in its way. */
+function withoutCompany(operations: readonly SchemaOperation[]): SchemaOperation[] {
+  const places = new Set(
+    operations.flatMap((one) => ('column' in one ? [`${one.table}.${one.column}`] : [])),
+  )
+  const isCompany = (table: string, columns: readonly string[]) =>
+    columns.some((column) => places.has(`${table}.${column}`))
+  return operations.filter((one) => {
+    if ('index' in one) return !isCompany(one.table, one.index.columns)
+    if (!('foreignKey' in one)) return true
+    const { columns, table, references } = one.foreignKey
+    return !isCompany(one.table, columns) && !isCompany(table, references)
+  })
+}
+
+function nameOne(operation: SchemaOperation): string {
+  switch (operation.type) {
+    case 'createTable':
+      return `create_${operation.table}`
+    case 'dropTable':
+      return `drop_${operation.table}`
+    case 'renameTable':
+      return `rename_${operation.from}_to_${operation.to}`
+    case 'renameColumn':
+      return `rename_${operation.table}_${operation.from}_to_${operation.to}`
+    case 'alterColumn':
+      return `change_${operation.table}_${operation.column}`
+    case 'addColumn':
+      return `add_${operation.table}_${operation.column}`
+    case 'dropColumn':
+      return `drop_${operation.table}_${operation.column}`
+    case 'addIndex':
+    case 'addUnique':
+      return `add_${operation.index.name}`
+    case 'dropIndex':
+    case 'dropUnique':
+      return `drop_${operation.index.name}`
+    case 'addForeignKey':
+      return `add_${operation.foreignKey.name}`
+    case 'dropForeignKey':
+      return `drop_${operation.foreignKey.name}`
+  }
+}
+
+function nameMany(operations: readonly SchemaOperation[]): string {
+  const [first, second, ...rest] = new Set(
+    operations.map((one) => (one.type === 'renameTable' ? one.to : one.table)),
+  )
+  const verb = operations.every(({ type }) => type === 'createTable' || type === 'addForeignKey')
+    ? 'create'
+    : 'change'
+  if (!second) return `${verb}_${first}`
+  if (rest.length === 0) return `${verb}_${first}_and_${second}`
+  return `${verb}_${first}_and_${rest.length + 1}_more`
+}

@@ -1,0 +1,153 @@
+import { type KyselyPlugin, RawNode, sql } from 'kysely'
+import type { Test } from 'tap'
+import t from 'tap'
+import { createMigrator, type MigrationEvent } from '../../../src/database/migration/migrator.ts'
+import {
+  type AnyDatabase,
+  creating,
+  type Fixture,
+  folder,
+  inserting,
+  migration,
+  onMysql,
+  open,
+  tablesOf,
+} from '../fixture.ts'
+import { killed } from './killed.ts'
+
+const files = {
+  '0001_one.ts': creating('one'),
+  '0002_ab.ts': creating('a', 'b'),
+  '0003_three.ts': creating('three'),
+  '0004_rows.ts': inserting('three', 3),
+}
+
+const tell = ({ type, ...event }: MigrationEvent) => `${type} ${'name' in event ? event.name : ''}`
+
+/** How far each migration is, by its row. */
+async function places(db: AnyDatabase): Promise<unknown[]> {
+  const rows = await db.selectFrom('plinth_migration').selectAll().orderBy('name').execute()
+  return rows.map(({ name, applied_at, state, position }) =>
+    [name, applied_at ? 'applied' : state, position].filter((one) => one !== null).join(' '),
+  )
+}
+
+onMysql(t, 'writes once what is to be done, and once what is done', async (t, { db }) => {
+  const sequence: string[] = []
+  const writer: KyselyPlugin = {
+    transformQuery({ node }) {
+      const text = RawNode.is(node) ? (node.sqlFragments[0] ?? '') : ''
+      const [words] = /^(?:create table|insert into plinth_migration) /.exec(text) ?? []
+      if (words) sequence.push(words.split(' ')[0] as string)
+      return node
+    },
+    transformResult: async ({ result }) => result,
+  }
+  const directory = folder(t, files)
+  const migrator = createMigrator({ db: db.withPlugin(writer), directory })
+  const on = (event: MigrationEvent) => sequence.push(tell(event))
+  await migrator.migrate({ on })
+  t.strictSame(sequence, [
+    'insert',
+    ...['start 0001_one', 'create', 'start 0002_ab', 'create', 'create', 'start 0003_three'],
+    ...['create', 'start 0004_rows', 'insert', 'done 0001_one', 'done 0002_ab', 'done 0003_three'],
+    // In the transaction of the code, and at the end.
+    ...['insert', 'insert', 'done 0004_rows'],
+  ])
+})
+
+onMysql(t, 'records what is done before the one that fails', async (t, { db }) => {
+  await db.schema.createTable('b').addColumn('n', 'integer').execute()
+  const migrator = createMigrator({ db, directory: folder(t, files) })
+  const told: string[] = []
+  await t.rejects(migrator.migrate({ on: (event) => told.push(tell(event)) }), {
+    code: 'MIGRATION_FAILED',
+    message: /^The migration 0002_ab failed: in step 2 of 2, Table 'b' already exists /,
+  })
+  t.strictSame(told, ['start 0001_one', 'start 0002_ab', 'done 0001_one'])
+  t.strictSame(await places(db), ['0001_one applied', '0002_ab idle 1'])
+  await db.schema.dropTable('b').execute()
+  t.equal((await migrator.migrate()).length, 3)
+  t.strictSame(await tablesOf(db), ['a', 'b', 'one', 'three'])
+})
+
+onMysql(t, 'ends a window that takes long, and tells what is done', async (t, { db }) => {
+  const migrator = createMigrator({ db, directory: folder(t, files) })
+  const clock = performance.now.bind(performance)
+  let late = 0
+  t.intercept(performance, 'now', { value: () => clock() + late })
+  const told: string[] = []
+  const on = (event: MigrationEvent) => {
+    told.push(tell(event))
+    if (event.type === 'start') late += 2000
+  }
+  await migrator.migrate({ on, to: '0003' })
+  t.strictSame(told, [
+    ...['start 0001_one', 'done 0001_one', 'start 0002_ab'],
+    ...['start 0003_three', 'done 0002_ab', 'done 0003_three'],
+  ])
+  t.strictSame(await places(db), ['0001_one applied', '0002_ab applied', '0003_three applied'])
+})
+
+const waiting = {
+  '0001_held.ts': creating('held'),
+  '0002_two.ts': creating('two'),
+  '0003_wide.ts': migration(`m.addColumn('held', 'wide', { type: 'integer', nullable: true })`),
+  '0004_four.ts': creating('four'),
+}
+
+/** Applies the first of `waiting`, and keeps every other connection from changing its table until `release`. */
+async function hold({ url }: Fixture, t: Test) {
+  const directory = folder(t, waiting)
+  const migrator = createMigrator({ db: await open(t, url, { queryTimeout: 0 }), directory })
+  await migrator.migrate({ to: '0001' })
+  const reader = await (await open(t, url)).startTransaction().execute()
+  await reader.selectFrom('held').selectAll().execute()
+  return { migrator, directory, release: () => reader.commit().execute() }
+}
+
+/** The connections that wait for somebody to let go of the table, when there are so many. */
+async function waiters(db: AnyDatabase, count: number): Promise<unknown[]> {
+  for (let turn = 0; turn < 2000; turn++) {
+    const { rows } = await sql<{ id: unknown }>`select id from information_schema.processlist
+      where db = database() and info like 'alter table%'
+      and state like 'Waiting for table metadata lock%'`.execute(db)
+    if (rows.length === count) return rows.map(({ id }) => id)
+  }
+  throw new Error('nobody waits')
+}
+
+onMysql(t, 'knows afterwards where the connection was lost', async (t, fixture) => {
+  const { db } = fixture
+  const { migrator, release } = await hold(fixture, t)
+  const failed = t.rejects(migrator.migrate(), {
+    code: 'MIGRATION_FAILED',
+    message: /^The migration 0003_wide failed: in step 1 of 1, .+connection was lost/,
+  })
+  const [id] = await waiters(db, 1)
+  await sql`kill ${sql.lit(id)}`.execute(db)
+  await failed
+  t.strictSame(await places(db), [
+    ...['0001_held applied', '0002_two ahead 0', '0003_wide ahead 0', '0004_four ahead 0'],
+  ])
+  await release()
+  t.equal((await migrator.migrate()).length, 3)
+  t.strictSame(await tablesOf(db), ['four', 'held', 'two'])
+})
+
+onMysql(t, 'waits for what the server still does for a process that died', async (t, fixture) => {
+  const { db, url } = fixture
+  const { migrator, directory, release } = await hold(fixture, t)
+  await killed(db, directory, 1, 1)
+  const [, wide] = await migrator.plan()
+  const died = sql.raw(wide?.statements[0] as string).execute(await open(t, url))
+  await waiters(db, 1)
+  const results = migrator.migrate()
+  await waiters(db, 2)
+  await release()
+  await died
+  t.match(await results, [{ name: '0002_two' }, { name: '0003_wide' }, { name: '0004_four' }])
+  t.strictSame(await places(db), [
+    ...['0001_held applied', '0002_two applied', '0003_wide applied', '0004_four applied'],
+  ])
+})
