@@ -30,8 +30,7 @@ export interface PortableTypes {
 /**
  * The words of a migration for the database behind `db`.
  *
- * This file, insert.ts and migration/lock.ts are where SQL differs by database. Kysely's adapter tells what
- * a database can do, not which it is: the one with DDL in transactions is SQLite.
+ * Kysely's adapter tells what a database can do, not which it is: the one with DDL in transactions is SQLite.
  */
 export function portable<DB>(db: Kysely<DB>): Portable {
   return supportsTransactionalDdl(db) ? sqlite(db) : mysql(db)

@@ -1,7 +1,6 @@
 import Fastify from 'fastify'
 import { type Kysely, sql } from 'kysely'
-import type { Test } from 'tap'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import database from '../../../plugins/database.ts'
 import { SlowStatements } from '../../../src/database/dialect/slow.ts'
 import type { LogLine } from '../../helpers/app.ts'

@@ -1,6 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { Test } from 'tap'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { diff } from '../../../src/database/migration/autodetector.ts'
 import type { Operation } from '../../../src/database/migration/operations.ts'
 import { replayAll } from '../../../src/database/migration/replay.ts'

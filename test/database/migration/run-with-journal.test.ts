@@ -1,6 +1,5 @@
 import { type KyselyPlugin, RawNode, sql } from 'kysely'
-import type { Test } from 'tap'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { createMigrator, type MigrationEvent } from '../../../src/database/migration/migrator.ts'
 import {
   type AnyDatabase,

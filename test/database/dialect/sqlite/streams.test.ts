@@ -5,10 +5,8 @@ import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import Fastify from 'fastify'
 import { type Kysely, sql } from 'kysely'
-import type { Test } from 'tap'
-import t from 'tap'
-import type { DatabaseOptions } from '../../../../plugins/database.ts'
-import database from '../../../../plugins/database.ts'
+import t, { type Test } from 'tap'
+import database, { type DatabaseOptions } from '../../../../plugins/database.ts'
 import health from '../../../../plugins/health.ts'
 
 const ROWS = 20_000

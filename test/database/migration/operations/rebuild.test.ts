@@ -1,5 +1,4 @@
-import type { Test } from 'tap'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { compileOperations, runRebuild } from '../../../../src/database/migration/compile.ts'
 import {
   alterColumn,
