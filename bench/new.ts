@@ -70,6 +70,8 @@ function row(name: string, make: () => void): string {
       rmSync(project, { recursive: true, force: true })
       const began = performance.now()
       make()
+      // create-adonisjs ends with 0 where it could not download its starter kit.
+      if (!existsSync(join(project, 'package-lock.json'))) throw new Error('nothing was installed')
       if (i > 0) times.push((performance.now() - began) / 1000)
     }
   } catch (error) {
