@@ -13,6 +13,8 @@ export interface Options {
   warm: number
   /** How many pairs of starts are timed. */
   pairs: number
+  /** How many processes each server is that is loaded; plain ones by `node:cluster`. */
+  workers: number
   /** How many tasks each side enqueues and runs. */
   tasks: number
   /** How many rows the long table of pages has. */
@@ -32,6 +34,7 @@ const USAGE = `npm run bench -- [flags]
   --slice N    milliseconds of a slice (400)
   --warm N     seconds of a server's CPU for each route beforehand (8)
   --pairs N    pairs of timed starts (15)
+  --workers N  processes of each server that is loaded (1)
   --tasks N    tasks that each side enqueues and runs (100000)
   --rows N     rows of the long table that pages are read from (1000000)
   --budget N   seconds for the load: on a slow machine there are fewer starts (600)
@@ -45,13 +48,24 @@ export function readOptions(args: readonly string[]): Options {
   const { values } = parse(args)
   if (values.help) throw new SetupError(USAGE)
   const initial = values.quick
-    ? { boots: 3, slices: 1, slice: 300, warm: 1, pairs: 5, tasks: 9000, rows: 100_000, budget: 50 }
+    ? {
+        boots: 3,
+        slices: 1,
+        slice: 300,
+        warm: 1,
+        pairs: 5,
+        workers: 1,
+        tasks: 9000,
+        rows: 100_000,
+        budget: 50,
+      }
     : {
         boots: 6,
         slices: 4,
         slice: 400,
         warm: 8,
         pairs: 15,
+        workers: 1,
         tasks: 100_000,
         rows: 1_000_000,
         budget: 600,
@@ -85,6 +99,7 @@ export function readOptions(args: readonly string[]): Options {
     slice: count('slice'),
     warm: count('warm'),
     pairs: count('pairs'),
+    workers: count('workers'),
     tasks: count('tasks'),
     rows: count('rows'),
     budget: count('budget'),
@@ -106,6 +121,7 @@ function parse(args: readonly string[]) {
         slice: text,
         warm: text,
         pairs: text,
+        workers: text,
         tasks: text,
         rows: text,
         budget: text,

@@ -22,9 +22,9 @@ export interface Server {
   url: string
   /** Milliseconds from its start to its first answer. */
   started: number
-  /** Seconds on a CPU, all threads together. */
+  /** Seconds on a CPU, all threads together, of it and the processes that it has started. */
   cpuSeconds(): number
-  /** Resident memory in MB. */
+  /** Resident memory in MB, likewise. */
   memory(): number
   /** Ends it and waits until it has. */
   stop(signal: NodeJS.Signals): Promise<void>
@@ -98,6 +98,10 @@ function answers(url: string): Promise<boolean> {
 }
 
 function cpuSeconds(pid: number): number {
+  return family(pid).reduce((sum, one) => sum + ownCpuSeconds(one), 0)
+}
+
+function ownCpuSeconds(pid: number): number {
   const threads = readdirSync(`/proc/${pid}/task`)
   // Nanoseconds on a CPU, nanoseconds of waiting for one, turns.
   const spent = threads.map((thread) =>
@@ -106,7 +110,17 @@ function cpuSeconds(pid: number): number {
   return spent.reduce((sum, one) => sum + one, 0) / 1e9
 }
 
+/** A process and those that it has started. */
+function family(pid: number): number[] {
+  const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
+  return [pid, ...(text ? text.split(' ').flatMap((child) => family(Number(child))) : [])]
+}
+
 function memory(pid: number): number {
+  return family(pid).reduce((sum, one) => sum + ownMemory(one), 0)
+}
+
+function ownMemory(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8')
   return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024
 }

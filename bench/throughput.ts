@@ -47,7 +47,7 @@ export async function measureLoad(place: Place, options: Options): Promise<Sampl
     boot < 2 || ((performance.now() - began) / boot) * (boot + 1) < options.budget * 1000
   for (let boot = 0; boot < options.boots && inTime(boot); boot++) {
     progress(`load: start ${boot + 1} of ${options.boots}`)
-    const servers = await startAll(place)
+    const servers = await startAll(place, options.workers)
     const booted = servers.map(({ server }) => server.memory())
     const chosen = [...routes].filter(([name]) => options.only.has(name))
     for (const [, route] of chosen) await warmUp(place, servers, route, options.warm)
@@ -63,16 +63,23 @@ export async function measureLoad(place: Place, options: Options): Promise<Sampl
   return samples
 }
 
+function commandOf(side: Side, workers: number): readonly string[] {
+  const command = commands[SIDES[side]]
+  if (workers === 1) return command
+  if (side === 'plinth') return [...command, '--workers', String(workers)]
+  return ['bench/plain/cluster.ts', String(workers), ...command]
+}
+
 interface Running {
   side: Side
   server: Server
 }
 
-async function startAll({ sandbox, database }: Place): Promise<Running[]> {
+async function startAll({ sandbox, database }: Place, workers: number): Promise<Running[]> {
   const servers: Running[] = []
   for (const side of Object.keys(SIDES) as Side[]) {
     const env = { DATABASE_URL: copyDatabase(database, side) }
-    servers.push({ side, server: await startServer(sandbox, commands[SIDES[side]], env) })
+    servers.push({ side, server: await startServer(sandbox, commandOf(side, workers), env) })
   }
   // What a process still does after its first answer is done before it is looked at.
   await sleep(300)
