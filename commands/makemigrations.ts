@@ -156,7 +156,7 @@ export default class MakeMigrations extends BaseCommand {
     draft: Draft | undefined,
     flags: { check: boolean; 'dry-run': boolean; written: boolean; plugin?: string | undefined },
   ): Promise<MakeResult> {
-    const { describe } = await import('../src/database/migration/describe.ts')
+    const { describe } = await import('../src/database/migration/operations/index.ts')
     const { lintMigration } = await import('../src/database/migration/lint.ts')
     const { fileOf } = await import('../src/database/migration/writer.ts')
     const { name = null, text = '', operations = [] } = draft ?? {}

@@ -1,8 +1,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { TSchema } from 'typebox'
-import { isExactDecimal } from '../database/dialect/ddl.ts'
 import { columnState, partsOf } from '../database/model/column.ts'
-import { charactersOf } from '../database/schema/charset.ts'
+import { charactersOf, isExactDecimal } from '../database/schema/types.ts'
 import { readTime } from '../database/types.ts'
 import { errors } from '../errors.ts'
 

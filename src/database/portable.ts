@@ -1,6 +1,5 @@
 import { type CreateTableBuilder, type Kysely, type RawBuilder, sql } from 'kysely'
-import { sqliteDecimal } from './dialect/ddl.ts'
-import type { DialectName } from './schema/state.ts'
+import { type DialectName, sqliteDecimal } from './schema/types.ts'
 
 /** How to say in a migration what SQLite and MySQL say differently, so that one file runs on both. */
 export interface Portable {

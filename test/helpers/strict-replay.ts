@@ -1,5 +1,4 @@
-import type { Operation } from '../../src/database/migration/operations.ts'
-import { replay } from '../../src/database/migration/replay.ts'
+import { type Operation, replay } from '../../src/database/migration/operations/index.ts'
 import type {
   ColumnState,
   ForeignKeyState,

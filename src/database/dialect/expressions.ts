@@ -1,4 +1,6 @@
-import type { ColumnState, DialectName, PerDialect } from '../schema/state.ts'
+import type { ColumnState } from '../schema/state.ts'
+import type { DialectName, PerDialect } from '../schema/types.ts'
+import { canonicalDefault, numeric } from '../schema/types.ts'
 import { isSymbol, isWord, type Token, tokenize, unwrap } from './sql-text.ts'
 
 type Default = NonNullable<ColumnState['default']>
@@ -30,41 +32,6 @@ export function readDefault(
     return canonicalDefault(numeric(`${first?.text === '-' ? '-' : ''}${second.text}`), type)
   }
   return expression(sql, all, type, dialect)
-}
-
-/** A literal default in the form that reading gives it: `false` for 0 of a boolean, `'1.50'` for 1.5 of a decimal(4,2). */
-export function canonicalDefault(
-  value: string | number | boolean,
-  type: ColumnState['type'],
-): string | number | boolean {
-  if (typeof type !== 'string') return typeof value === 'boolean' ? Number(value) : value
-  if (type === 'boolean')
-    return /^[01]$/.test(String(Number(value))) ? Boolean(Number(value)) : value
-  if (/^(tinyint|smallint|integer|bigint|double)$/.test(type)) {
-    return numeric(String(typeof value === 'boolean' ? Number(value) : value))
-  }
-  const scale = /^decimal\(\d+,(\d+)\)$/.exec(type)?.[1]
-  if (scale) return padded(String(value), Number(scale))
-  const text = String(value)
-  if (type === 'datetime') return milliseconds(text.replace('T', ' ').replace(/Z$/, ''))
-  return type === 'time' ? milliseconds(text) : text
-}
-
-// A number that JavaScript does not hold stays a text.
-function numeric(text: string): number | string {
-  const number = Number(text)
-  const isExact = !Number.isInteger(number) || Number.isSafeInteger(number)
-  return !Number.isNaN(number) && isExact ? number : text
-}
-
-function padded(text: string, scale: number): string {
-  const [whole = '', decimals = ''] = text.split('.')
-  return scale === 0 ? whole : `${whole}.${decimals.padEnd(scale, '0')}`
-}
-
-function milliseconds(text: string): string {
-  const [whole = '', fraction = ''] = text.split('.')
-  return /\d:\d\d$/.test(whole) ? `${whole}.${fraction.padEnd(3, '0')}` : text
 }
 
 // MySQL 8 writes _utf8mb4'text'.

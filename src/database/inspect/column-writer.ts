@@ -3,8 +3,8 @@ import { quoteText } from '../dialect/ddl.ts'
 import { tokenize } from '../dialect/sql-text.ts'
 import { column, columnState, decimal, timestamp } from '../model/column.ts'
 import { Call } from '../print.ts'
-import { charactersOf } from '../schema/charset.ts'
 import type { ColumnState } from '../schema/state.ts'
+import { charactersOf, describeType, type PortableType } from '../schema/types.ts'
 
 /** The schema that a model says a column with. What does not follow from it is said with `column`. */
 export function columnSource(state: ColumnState): Piece<TSchema> {
@@ -31,13 +31,12 @@ export function columnSource(state: ColumnState): Piece<TSchema> {
 /** A default that a model takes: that of a text, a date or a number too large for JavaScript it wants in SQL. */
 function sayable({ type, default: value }: ColumnState): ColumnState['default'] {
   if (typeof value !== 'string' || typeof type !== 'string') return value
-  if (/^(tinyint|smallint|integer|bigint|double)$/.test(type))
-    return { mysql: value, sqlite: value }
-  if (!/^(text|json|blob|date|time|datetime)$/.test(type)) return value
+  const known = describeType(type)
+  if (known?.literal === 'number') return { mysql: value, sqlite: value }
+  if (!known?.isLong && !known?.isTime) return value
   const mysql = quoteText(value, 'mysql')
   // MySQL takes an expression there, but no plain value.
-  const isLong = /^(text|json|blob)$/.test(type)
-  return { mysql: isLong ? `(${mysql})` : mysql, sqlite: quoteText(value, 'sqlite') }
+  return { mysql: known.isLong ? `(${mysql})` : mysql, sqlite: quoteText(value, 'sqlite') }
 }
 
 /** `Type.Integer` with the bounds of so many bits. */
@@ -55,36 +54,18 @@ const string = (options?: { format?: string; maxLength?: number; pattern?: strin
 const unknown = () => call('Type.Unknown', (): TSchema => Type.Unknown())
 const number = () => call('Type.Number', (): TSchema => Type.Number())
 
-function ofType(type: string): Piece<TSchema> {
-  const [first = 0, second = 0] = Array.from(type.matchAll(/\d+/g), ([digits]) => Number(digits))
-  if (type.startsWith('decimal')) {
-    return call('decimal', (p: number, s: number): TSchema => decimal(p, s), first, second)
-  }
-  if (type.includes('char')) return string({ maxLength: first })
-  switch (type) {
-    case 'boolean':
-      return call('Type.Boolean', (): TSchema => Type.Boolean())
-    case 'tinyint':
-      return integer(8)
-    case 'smallint':
-      return integer(16)
-    case 'integer':
-      return integer(32)
-    case 'bigint':
-      return call('Type.Integer', (): TSchema => Type.Integer())
-    case 'double':
-      return number()
-    case 'datetime':
-      return call('timestamp', (): TSchema => timestamp())
-    case 'date':
-    case 'time':
-    case 'uuid':
-      return string({ format: type })
-    case 'text':
-      return string()
-    default:
-      return unknown()
-  }
+function ofType(type: PortableType): Piece<TSchema> {
+  const { name, size, scale, bits, format, isText } = describeType(type) ?? {}
+  if (name === 'decimal')
+    return call('decimal', (p: number, s: number): TSchema => decimal(p, s), size ?? 0, scale ?? 0)
+  if (name === 'boolean') return call('Type.Boolean', (): TSchema => Type.Boolean())
+  if (name === 'double') return number()
+  if (name === 'datetime') return call('timestamp', (): TSchema => timestamp())
+  if (bits === 64) return call('Type.Integer', (): TSchema => Type.Integer())
+  if (bits) return integer(bits)
+  if (format) return string({ format })
+  if (isText) return size ? string({ maxLength: size }) : string()
+  return unknown()
 }
 
 const BITS: Readonly<Record<string, number>> = { tiny: 8, small: 16, medium: 24, '': 32 }

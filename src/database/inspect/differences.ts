@@ -1,19 +1,18 @@
 import { isDeepStrictEqual } from 'node:util'
 import { indexNameIn } from '../dialect/ddl.ts'
-import { canonicalDefault, readDefault } from '../dialect/expressions.ts'
+import { readDefault } from '../dialect/expressions.ts'
 import { mysqlType } from '../dialect/mysql/introspect.ts'
 import { spelled } from '../dialect/sql-text.ts'
 import { sqliteType } from '../dialect/sqlite/introspect.ts'
 import { type Draft, finished } from '../dialect/table-draft.ts'
 import type {
   ColumnState,
-  DialectName,
   ForeignKeyState,
   IndexState,
-  PerDialect,
   SchemaState,
   TableState,
 } from '../schema/state.ts'
+import { canonicalDefault, type DialectName, type PerDialect } from '../schema/types.ts'
 
 /**
  * In what a database's schema differs from the one that is wanted, a line each; `[]` where they are the same

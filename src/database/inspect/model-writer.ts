@@ -1,7 +1,6 @@
 import type { TSchema } from 'typebox'
 import { PlinthError } from '../../errors.ts'
 import type { ReadSchema } from '../dialect/table-draft.ts'
-import { isInteger } from '../model/check.ts'
 import { assertModels } from '../model/check-models.ts'
 import { defineModel } from '../model/define.ts'
 import type { Model } from '../model/model.ts'
@@ -9,12 +8,12 @@ import { Call, print } from '../print.ts'
 import { foreignKeyName, indexName, uniqueName } from '../schema/names.ts'
 import type {
   ColumnState,
-  DialectName,
   ForeignKeyState,
   IndexState,
   SchemaState,
   TableState,
 } from '../schema/state.ts'
+import { type DialectName, isInteger } from '../schema/types.ts'
 import { columnSource, type Piece } from './column-writer.ts'
 import { differences } from './differences.ts'
 

@@ -1,9 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
 import { compare, normalSchema } from '../schema/normal.ts'
 import type { ForeignKeyState, SchemaState, TableState } from '../schema/state.ts'
-import type { Operation } from './operations.ts'
+import { replayAll, type SchemaOperation } from './operations/index.ts'
 import { type Renames, renameOperations } from './renames.ts'
-import { replayAll } from './replay.ts'
 import {
   type Altered,
   changeOf,
@@ -13,9 +12,6 @@ import {
   type TableChange,
   type TypedIndex,
 } from './table-change.ts'
-
-/** What makemigrations writes: everything but steps in code. */
-export type SchemaOperation = Exclude<Operation, { type: 'runSql' | 'runData' }>
 
 /**
  * The operations that lead from one schema to another, in an order that both databases take, and whose

@@ -1,16 +1,7 @@
-import { rebuildTable } from '../dialect/sqlite/alter.ts'
-import type { DialectName, ForeignKeyState, SchemaState, TableState } from '../schema/state.ts'
-import { fillsOf } from './compile/fill.ts'
-import { type ColumnOperation, refuseMisfit } from './compile/misfit.ts'
-import { compileMysql, compileMysqlColumns } from './compile/mysql.ts'
-import { compileSqlite } from './compile/sqlite.ts'
-import type { CompiledStep } from './compile/steps.ts'
-import type { Operation, SqlStatements } from './operations.ts'
-import { replay } from './replay.ts'
-
-export { fitting, keeping } from '../dialect/mysql/alter.ts'
-export { runRebuild } from '../dialect/sqlite/alter.ts'
-export type { CompiledStep, Statement } from './compile/steps.ts'
+import type { ForeignKeyState, SchemaState } from '../schema/state.ts'
+import type { DialectName } from '../schema/types.ts'
+import { type ColumnOperation, together } from './operations/column.ts'
+import { type CompiledStep, definitionOf, type Operation, replay } from './operations/index.ts'
 
 /**
  * What a database has to do for an operation.
@@ -35,12 +26,16 @@ function stepsOf(
   after: SchemaState,
   dialect: DialectName,
 ): CompiledStep[] {
-  if (operation.type === 'runData') return [{ data: operation.up }]
-  if (operation.type === 'runSql') return statementsOf(operation.up, dialect)
-  refuseMisfit(operation, before)
-  return dialect === 'mysql'
-    ? compileMysql(operation, before)
-    : compileSqlite(operation, before, after)
+  const definition = definitionOf(operation)
+  definition.refuse?.(operation, before)
+  return definition[dialect](operation, before, after).map((step) => onTables(step, operation))
+}
+
+/** Not with those that a foreign key refers to: whether it is there is seen on its own table alone. */
+function onTables(step: CompiledStep, operation: Operation): CompiledStep {
+  if (!('sql' in step && step.happened)) return step
+  const { before, after } = definitionOf(operation).tables(operation)
+  return { ...step, tables: [...new Set([before, after])].filter((name) => name !== undefined) }
 }
 
 /**
@@ -82,10 +77,18 @@ export function compileAll(
   })
   if (dialect === 'sqlite') refuseCascades(operations, steps, states)
   for (const [first, end] of runsOf(operations)) {
-    const run = operations.slice(first, end) as [ColumnOperation, ...ColumnOperation[]]
+    // Of SQLite, what `alter table` does is done in no time.
+    const rebuilds = steps
+      .slice(first, end)
+      .flat()
+      .filter((step) => 'rebuild' in step)
+    if (dialect === 'sqlite' && rebuilds.length < 2) continue
+    const run = operations.slice(first, end) as ColumnOperation[]
     const [from, to] = [states[first] as SchemaState, states[end] as SchemaState]
-    const together = joined(run, steps.slice(first, end).flat(), from, to, dialect)
-    if (together) steps.splice(first, run.length, together, ...run.slice(1).map(() => []))
+    const joined = together(run, from, to, dialect).map((step) =>
+      onTables(step, run[0] as Operation),
+    )
+    steps.splice(first, run.length, joined, ...run.slice(1).map(() => []))
   }
   return { steps, after: states.at(-1) as SchemaState }
 }
@@ -112,22 +115,11 @@ function refuseCascades(
 
 const acts = (action: ForeignKeyState['onDelete']) => action === 'cascade' || action === 'set null'
 
-function joined(
-  run: readonly [ColumnOperation, ...ColumnOperation[]],
-  steps: readonly CompiledStep[],
-  before: SchemaState,
-  after: SchemaState,
-  dialect: DialectName,
-): CompiledStep[] | undefined {
-  if (dialect === 'mysql') return compileMysqlColumns(run, before)
-  // Of SQLite, what `alter table` does is done in no time.
-  if (steps.filter((step) => 'rebuild' in step).length < 2) return undefined
-  const [{ table }] = run
-  const [from, to] = [before[table] as TableState, after[table] as TableState]
-  return [rebuildTable(table, from, to, fillsOf(run, dialect))]
-}
-
-const OF_COLUMNS: ReadonlySet<string> = new Set(['addColumn', 'dropColumn', 'alterColumn'])
+const OF_COLUMNS: ReadonlySet<string> = new Set<ColumnOperation['type']>([
+  'addColumn',
+  'dropColumn',
+  'alterColumn',
+])
 
 /**
  * Where operations on columns of one table stand in a row: from the first to behind the last. Backwards they are the same rows, which
@@ -144,10 +136,4 @@ function runsOf(operations: readonly Operation[]): (readonly [first: number, end
     if (columns.length > 1 && new Set(columns).size === columns.length) runs.push([first, end])
   }
   return runs
-}
-
-function statementsOf(step: SqlStatements, dialect: DialectName): CompiledStep[] {
-  if (typeof step === 'string') return [{ sql: step }]
-  const all = 'mysql' in step ? step[dialect] : step
-  return all.map((sql) => ({ sql }))
 }

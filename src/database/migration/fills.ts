@@ -1,8 +1,7 @@
-import { isComputed } from '../dialect/ddl.ts'
 import type { Model } from '../model/model.ts'
 import type { ColumnState } from '../schema/state.ts'
-import type { SchemaOperation } from './autodetector.ts'
-import type { Fill } from './operations.ts'
+import { describeType } from '../schema/types.ts'
+import { definitionOf, type Fill, type SchemaOperation } from './operations/index.ts'
 
 /** What rows that are there get, by `table.column`. */
 export type Fills = Readonly<Record<string, Fill>>
@@ -20,18 +19,24 @@ export const NOW: Fill = {
   sqlite: "(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))",
 }
 
-type Filled = Extract<SchemaOperation, { type: 'addColumn' | 'alterColumn' }>
-
 /** The columns of `operations` for which the rows of a table need values that nobody has said. */
 export function findUnfilled(operations: readonly SchemaOperation[]): Unfilled[] {
-  return operations.filter(isUnfilled).map((one) => ({ place: placeOf(one), column: target(one) }))
+  return operations.flatMap((one) => unfilledBy(one) ?? [])
+}
+
+function unfilledBy(operation: SchemaOperation): Unfilled | undefined {
+  const definition = definitionOf(operation)
+  const found = definition.unfilled?.(operation)
+  const table = definition.tables(operation).after
+  return found && { place: `${table}.${found.column}`, column: found.definition }
 }
 
 /** The same operations with what is to be filled in. */
 export function withFills(operations: readonly SchemaOperation[], fills: Fills): SchemaOperation[] {
   return operations.map((one) => {
-    const fill = isUnfilled(one) ? fills[placeOf(one)] : undefined
-    return fill === undefined ? one : { ...one, fill }
+    const unfilled = unfilledBy(one)
+    const fill = unfilled && fills[unfilled.place]
+    return fill === undefined ? one : ({ ...one, fill } as SchemaOperation)
   })
 }
 
@@ -43,25 +48,6 @@ export function auditFills(models: readonly Model[]): Fills {
   return Object.fromEntries(times)
 }
 
-function isUnfilled(operation: SchemaOperation): operation is Filled {
-  const isChanged =
-    operation.type === 'addColumn' ||
-    (operation.type === 'alterColumn' && operation.from.nullable === true)
-  if (!isChanged || operation.fill !== undefined) return false
-  return needsValue(target(operation))
-}
-
-/** Whether a row has to say it, at least on one of the databases. */
-export function needsValue(column: ColumnState): boolean {
-  const { nullable, default: value, generated } = column
-  const computed = isComputed(column, 'mysql') && isComputed(column, 'sqlite')
-  return !nullable && value === undefined && !generated && !computed
-}
-
-const target = (one: Filled): ColumnState => (one.type === 'addColumn' ? one.definition : one.to)
-
-const placeOf = ({ table, column }: Filled): string => `${table}.${column}`
-
 /**
  * What somebody has said to fill in for a column: a number, `true` or `false`, a text, or `now` for a time.
  *
@@ -72,8 +58,8 @@ export function readFill(text: string, { type, values }: ColumnState): { fill: F
   if (type === 'boolean')
     return /^(true|false)$/.test(text) ? { fill: text === 'true' } : 'it is neither true nor false'
   if (type === 'datetime' && text === 'now') return { fill: NOW }
-  if (!['tinyint', 'smallint', 'integer', 'bigint', 'double'].includes(type as string))
-    return { fill: text }
+  const known = describeType(type)
+  if (known?.literal !== 'number') return { fill: text }
   const number = Number(text)
   const fits =
     text.trim() !== '' && (type === 'double' ? Number.isFinite : Number.isSafeInteger)(number)

@@ -19,4 +19,4 @@ export {
   renameTable,
   runData,
   runSql,
-} from './operations.ts'
+} from './operations/index.ts'

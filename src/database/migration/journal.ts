@@ -3,7 +3,7 @@ import { type Insertable, type Kysely, sql } from 'kysely'
 import { quoteText } from '../dialect/ddl.ts'
 import { ownName } from '../own-tables.ts'
 import { inTransaction } from '../transaction.ts'
-import type { CompiledStep } from './compile.ts'
+import type { CompiledStep } from './operations/index.ts'
 import { appliedRow, type MigrationTables, recordTask } from './recorder.ts'
 import { describeStep, type Task } from './task.ts'
 

@@ -8,8 +8,7 @@ import {
   type PluginFolder,
 } from '../numbered.ts'
 import type { SchemaState } from '../schema/state.ts'
-import type { Migration, Operation } from './operations.ts'
-import { replayAll } from './replay.ts'
+import { type Migration, type Operation, replayAll } from './operations/index.ts'
 
 /** A file of `migrations/` that has not been loaded. */
 export interface MigrationFile extends NumberedFile {

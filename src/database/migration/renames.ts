@@ -1,8 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { normalSchema } from '../schema/normal.ts'
 import type { SchemaState } from '../schema/state.ts'
-import type { Operation } from './operations.ts'
-import { replayAll } from './replay.ts'
+import { type Operation, replayAll } from './operations/index.ts'
 
 /** What got another name. */
 export interface Renames {

@@ -1,8 +1,9 @@
 import { type Kysely, sql } from 'kysely'
 import { errors, PlinthError } from '../../errors.ts'
-import { type CompiledStep, runRebuild } from './compile.ts'
-import { runDataStep } from './data-step.ts'
+import { runRebuild } from '../dialect/sqlite/alter.ts'
 import { failureOf } from './interrupted.ts'
+import type { CompiledStep } from './operations/index.ts'
+import { runDataStep } from './operations/step.ts'
 import { type MigrationTables, prepareRecords, recordTask } from './recorder.ts'
 import type { MigrationResult, OnMigration, Task } from './task.ts'
 

@@ -1,6 +1,5 @@
 import { type Kysely, sql } from 'kysely'
-import { type CompiledStep, fitting, keeping, type Statement } from './compile.ts'
-import { runDataStep } from './data-step.ts'
+import type { Statement } from '../dialect/statement.ts'
 import { failureOf, hasHappened, refuseOther, resumeAt, type Settlement } from './interrupted.ts'
 import {
   type Entry,
@@ -11,7 +10,8 @@ import {
   writeFinished,
   writeJournal,
 } from './journal.ts'
-import type { DataStep } from './operations.ts'
+import type { CompiledStep, DataStep } from './operations/index.ts'
+import { runDataStep } from './operations/step.ts'
 import type { MigrationTables } from './recorder.ts'
 import type { MigrationResult, OnMigration, Task } from './task.ts'
 
@@ -162,11 +162,8 @@ export class JournaledRun {
     }
   }
 
-  async #execute({ sql: text, modified, fitted }: Statement): Promise<void> {
-    const own = modified
-      ? await keeping(this.#db, modified)
-      : fitted && (await fitting(this.#db, fitted))
-    await sql.raw(own ?? text).execute(this.#db)
+  async #execute({ sql: text, complete }: Statement): Promise<void> {
+    await sql.raw(complete ? await complete(this.#db) : text).execute(this.#db)
   }
 
   async #runAhead(task: Task, position: number, statement: Statement): Promise<void> {

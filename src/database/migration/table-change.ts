@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { errors } from '../../errors.ts'
 import { foreignKeyName, indexName, uniqueName } from '../schema/names.ts'
 import type { ColumnState, ForeignKeyState, IndexState, TableState } from '../schema/state.ts'
+import { lengthOf } from '../schema/types.ts'
 
 export interface Altered {
   readonly column: string
@@ -79,11 +80,7 @@ function alteredColumns(before: TableState, after: TableState): Altered[] {
 }
 
 function growth({ from, to }: Altered): number {
-  return lengthOf(to) - lengthOf(from)
-}
-
-function lengthOf({ type }: ColumnState): number {
-  return Number(/char\((\d+)\)/.exec(typeof type === 'string' ? type : '')?.[1] ?? 0)
+  return (lengthOf(to.type) ?? 0) - (lengthOf(from.type) ?? 0)
 }
 
 function otherKey(name: string, before: TableState, after: TableState) {

@@ -1,10 +1,10 @@
 import { errors } from '../../errors.ts'
-import type { DialectName, SchemaState } from '../schema/state.ts'
+import type { SchemaState } from '../schema/state.ts'
+import type { DialectName } from '../schema/types.ts'
 import type { Chosen } from './choose.ts'
-import { type CompiledStep, compileAll } from './compile.ts'
+import { compileAll } from './compile.ts'
 import { type LoadedMigration, loadMigrations, schemaAfter } from './loader.ts'
-import type { Operation } from './operations.ts'
-import { reverse, reverseAll } from './reverse.ts'
+import { type CompiledStep, type Operation, reverse, reverseAll } from './operations/index.ts'
 
 export type Direction = 'up' | 'down'
 

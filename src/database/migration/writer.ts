@@ -2,12 +2,11 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { errors } from '../../errors.ts'
 import { Call, print } from '../print.ts'
-import { normalColumn, normalForeignKey, normalIndex, normalTable } from '../schema/normal.ts'
 import type { SchemaState } from '../schema/state.ts'
-import { diff, type SchemaOperation } from './autodetector.ts'
+import { diff } from './autodetector.ts'
 import { type Fills, withFills } from './fills.ts'
+import { definitionOf, replayAll, type SchemaOperation } from './operations/index.ts'
 import type { Renames } from './renames.ts'
-import { replayAll } from './replay.ts'
 import { formatSnapshot, ownTables, type Recorded, snapshotOf, snapshotPath } from './snapshot.ts'
 
 /** A migration that can be written. */
@@ -134,45 +133,7 @@ function importOf(names: readonly string[]): string {
 }
 
 function toCall(operation: SchemaOperation): Call {
-  return new Call(operation.type, argumentsOf(operation))
-}
-
-function argumentsOf(operation: SchemaOperation): unknown[] {
-  switch (operation.type) {
-    case 'createTable':
-    case 'dropTable':
-      return [operation.table, normalTable(operation.definition)]
-    case 'renameTable':
-      return [operation.from, operation.to]
-    case 'addColumn':
-    case 'dropColumn':
-      return [
-        operation.table,
-        operation.column,
-        normalColumn(operation.definition),
-        ...(operation.fill === undefined ? [] : [{ fill: operation.fill }]),
-      ]
-    case 'alterColumn':
-      return [
-        operation.table,
-        operation.column,
-        {
-          from: normalColumn(operation.from),
-          to: normalColumn(operation.to),
-          ...(operation.fill !== undefined && { fill: operation.fill }),
-        },
-      ]
-    case 'renameColumn':
-      return [operation.table, operation.from, operation.to]
-    case 'addIndex':
-    case 'dropIndex':
-    case 'addUnique':
-    case 'dropUnique':
-      return [operation.table, normalIndex(operation.index)]
-    case 'addForeignKey':
-    case 'dropForeignKey':
-      return [operation.table, normalForeignKey(operation.foreignKey)]
-  }
+  return new Call(operation.type, definitionOf(operation).render?.(operation) ?? [])
 }
 
 const MAX = 60
@@ -180,8 +141,9 @@ const MAX = 60
 /** What a migration is called by what it does: `add_city_kind`, `change_city_and_country`. */
 export function nameFor(operations: readonly SchemaOperation[]): string {
   const [first, ...rest] = withoutCompany(operations)
-  const words = first && rest.length === 0 ? nameOne(first) : nameMany(operations)
-  return words
+  const words =
+    first && rest.length === 0 ? definitionOf(first).fileName?.(first) : nameMany(operations)
+  return (words ?? '')
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '_')
     .slice(0, MAX)
@@ -208,38 +170,12 @@ function withoutCompany(operations: readonly SchemaOperation[]): SchemaOperation
   })
 }
 
-function nameOne(operation: SchemaOperation): string {
-  switch (operation.type) {
-    case 'createTable':
-      return `create_${operation.table}`
-    case 'dropTable':
-      return `drop_${operation.table}`
-    case 'renameTable':
-      return `rename_${operation.from}_to_${operation.to}`
-    case 'renameColumn':
-      return `rename_${operation.table}_${operation.from}_to_${operation.to}`
-    case 'alterColumn':
-      return `change_${operation.table}_${operation.column}`
-    case 'addColumn':
-      return `add_${operation.table}_${operation.column}`
-    case 'dropColumn':
-      return `drop_${operation.table}_${operation.column}`
-    case 'addIndex':
-    case 'addUnique':
-      return `add_${operation.index.name}`
-    case 'dropIndex':
-    case 'dropUnique':
-      return `drop_${operation.index.name}`
-    case 'addForeignKey':
-      return `add_${operation.foreignKey.name}`
-    case 'dropForeignKey':
-      return `drop_${operation.foreignKey.name}`
-  }
-}
-
 function nameMany(operations: readonly SchemaOperation[]): string {
   const [first, second, ...rest] = new Set(
-    operations.map((one) => (one.type === 'renameTable' ? one.to : one.table)),
+    operations.map((one) => {
+      const { before, after = before } = definitionOf(one).tables(one)
+      return after
+    }),
   )
   const verb = operations.every(({ type }) => type === 'createTable' || type === 'addForeignKey')
     ? 'create'

@@ -1,7 +1,7 @@
 import { errors } from '../../errors.ts'
-import { isText } from '../dialect/ddl.ts'
 import { MAX_NAME } from '../schema/names.ts'
-import type { ColumnState, IndexState, PortableType, TableState } from '../schema/state.ts'
+import type { ColumnState, IndexState, TableState } from '../schema/state.ts'
+import { bytesOf, describeType, isInteger, isLong, isText, lengthOf } from '../schema/types.ts'
 import { MAX_VARCHAR } from './column.ts'
 import type { AnyDefinition } from './model.ts'
 
@@ -79,55 +79,43 @@ function checkRow({ columns }: TableState): Problem {
     : undefined
 }
 
-const PORTABLE =
-  /^(boolean|tinyint|smallint|integer|bigint|double|text|date|time|datetime|uuid|json|blob|decimal\(\d+,\d+\)|(var)?char\(\d+\))$/
-
 /** What is wrong with a column; undefined: nothing. */
 export function checkColumn(name: string, column: ColumnState): Problem {
   const { type } = column
-  if (column.comparison && !isText(column))
+  if (column.comparison && !isText(type))
     return `the column ${name} is ${typeof type === 'string' ? type : type.mysql} and has a comparison; only texts have one: leave it out, or say it in the SQL of its type`
   if (typeof type !== 'string') return undefined
-  if (!PORTABLE.test(type))
+  const known = describeType(type)
+  if (!known)
     return `the column ${name} has the type ${type}, which is not known; use one of docs/models.md, or { mysql, sqlite }`
-  return checkSize(name, type) ?? checkDefault(name, column, type)
+  return checkSize(name, type, known) ?? checkDefault(name, column, known)
 }
 
-/** Whether a column of this type holds whole numbers, of whatever size. */
-export function isInteger(type: ColumnState['type']): boolean {
-  return typeof type === 'string' && /^(tinyint|smallint|integer|bigint)$/.test(type)
-}
+type Known = NonNullable<ReturnType<typeof describeType>>
 
-function checkSize(name: string, type: string): Problem {
-  const [first = 0, second = 0] = Array.from(type.matchAll(/\d+/g), ([digits]) => Number(digits))
-  if (type.startsWith('decimal(') && (first < 1 || first > 65 || second > Math.min(first, 30)))
-    return `the column ${name} is ${type}; a decimal has 1 to 65 digits, of which up to 30 stand behind the point`
-  const longest = type.startsWith('char(') ? 255 : MAX_VARCHAR
-  return type.includes('char(') && (first < 1 || first > longest)
-    ? `the column ${name} is ${type}; 1 to ${longest} characters are possible, or text without a maxLength`
+function checkSize(column: string, type: string, { name, size, scale }: Known): Problem {
+  if (name === 'decimal' && (size < 1 || size > 65 || scale > Math.min(size, 30)))
+    return `the column ${column} is ${type}; a decimal has 1 to 65 digits, of which up to 30 stand behind the point`
+  const longest = name === 'char' ? 255 : MAX_VARCHAR
+  return name.endsWith('char') && (size < 1 || size > longest)
+    ? `the column ${column} is ${type}; 1 to ${longest} characters are possible, or text without a maxLength`
     : undefined
 }
 
-function checkDefault(name: string, column: ColumnState, type: PortableType): Problem {
-  const { default: value, values } = column
+function checkDefault(name: string, column: ColumnState, known: Known): Problem {
+  const { type, default: value, values } = column
   if (value === undefined || typeof value === 'object') return undefined
-  if (/^(text|json|blob)$/.test(type))
+  if (known.isLong)
     return `the column ${name} is ${type}, which has no default in MySQL; give it a maxLength, or no default`
-  if (/^(date|time|datetime)$/.test(type))
+  if (known.isTime)
     return `the column ${name} is ${type}; say its default in SQL: column(schema, { default: { mysql: '…', sqlite: '…' } })`
-  if (typeof value !== expected(type))
-    return `the column ${name} is ${type} and its default is ${JSON.stringify(value)}; make it a ${expected(type)}`
+  if (typeof value !== known.literal)
+    return `the column ${name} is ${type} and its default is ${JSON.stringify(value)}; make it a ${known.literal}`
   if (values && !values.includes(String(value)))
     return `the column ${name} has the default ${value}, which is none of its values: ${values.join(', ')}`
-  const length = Number(/char\((\d+)\)/.exec(type)?.[1] ?? Number.POSITIVE_INFINITY)
-  return [...String(value)].length > length
+  return [...String(value)].length > (lengthOf(type) ?? Number.POSITIVE_INFINITY)
     ? `the column ${name} is ${type}, and its default ${value} is longer; shorten it, or raise maxLength`
     : undefined
-}
-
-function expected(type: PortableType): 'boolean' | 'number' | 'string' {
-  if (type === 'boolean') return 'boolean'
-  return isInteger(type) || type === 'double' ? 'number' : 'string'
 }
 
 // InnoDB's limit.
@@ -155,7 +143,7 @@ function checkIndex(state: TableState, index: IndexState): Problem {
   const problem = checkColumns(state, index)
   if (problem) return problem
   const types = index.columns.map((name) => state.columns[name]?.type ?? 'text')
-  const long = types.findIndex((type) => type === 'text' || type === 'json' || type === 'blob')
+  const long = types.findIndex(isLong)
   if (long !== -1)
     return `${index.name} has the column ${index.columns[long]}, which is ${types[long]} and cannot be in a key; give it a maxLength`
   const bytes = types.reduce((sum, type) => sum + bytesOf(type), 0)
@@ -215,13 +203,6 @@ export function first<T>(items: readonly T[], check: (item: T) => Problem): Prob
     if (problem) return problem
   }
   return undefined
-}
-
-/** How many bytes a column may take in an index or a row of MySQL, about. */
-export function bytesOf(type: ColumnState['type']): number {
-  if (type === 'uuid') return 36
-  const length = typeof type === 'string' ? /^(?:var)?char\((\d+)\)$/.exec(type)?.[1] : undefined
-  return length === undefined ? 12 : Number(length) * 4
 }
 
 /** Whether two names differ in capitals at most, which not every database tells apart. */

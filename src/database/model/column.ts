@@ -7,7 +7,8 @@ import {
   type TUnion,
   Type,
 } from 'typebox'
-import type { ColumnState, PerDialect, PortableType } from '../schema/state.ts'
+import type { ColumnState } from '../schema/state.ts'
+import { type PerDialect, type PortableType, typeOfFormat } from '../schema/types.ts'
 
 /** What a column is, where its schema does not say it. */
 export interface ColumnOptions {
@@ -177,15 +178,8 @@ function fitsInteger(schema: Keywords): boolean {
   return minimum >= -(2 ** 31) && maximum < 2 ** 31
 }
 
-const FORMATS: Readonly<Record<string, PortableType>> = {
-  date: 'date',
-  time: 'time',
-  'date-time': 'datetime',
-  uuid: 'uuid',
-}
-
 function ofString({ format, maxLength }: Keywords): PortableType {
-  const known = format === undefined ? undefined : FORMATS[format]
+  const known = format === undefined ? undefined : typeOfFormat(format)
   if (known) return known
   return maxLength !== undefined && maxLength <= MAX_VARCHAR
     ? `varchar(${Math.max(1, maxLength)})`

@@ -1,5 +1,6 @@
 import { type TObject, type TProperties, type TSchema, Type } from 'typebox'
 import type { ColumnState } from '../schema/state.ts'
+import { bitsOf, lengthOf } from '../schema/types.ts'
 import { copySchema, optionsOf, partsOf, timestamp } from './column.ts'
 import type { AuditColumn, AuditProperties } from './model.ts'
 
@@ -82,8 +83,6 @@ function formOf({ format }: { format?: string }) {
   return format === 'uuid' ? { maxLength: 36 } : {}
 }
 
-const BITS: Readonly<Record<string, number>> = { tinyint: 8, smallint: 16, integer: 32 }
-
 /** What a column that was given a type of its own does not take, though its schema would: SQLite takes everything. */
 function boundsOf(
   schema: TSchema,
@@ -91,11 +90,11 @@ function boundsOf(
 ): Readonly<Record<string, unknown>> {
   const { type, minimum, maximum, maxLength } = schema as Record<string, unknown>
   if (typeof column !== 'string') return {}
-  const bits = BITS[column]
-  if (type === 'integer' && bits !== undefined) {
+  const bits = bitsOf(column)
+  if (type === 'integer' && bits !== undefined && bits < 64) {
     const top = 2 ** (bits - 1)
     return { minimum: minimum ?? -top, maximum: maximum ?? top - 1 }
   }
-  const length = /^(?:var)?char\((\d+)\)$/.exec(column)?.[1]
-  return type === 'string' && length ? { maxLength: maxLength ?? Number(length) } : {}
+  const length = lengthOf(column)
+  return type === 'string' && length ? { maxLength: maxLength ?? length } : {}
 }

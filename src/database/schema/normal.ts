@@ -1,11 +1,5 @@
-import type {
-  ColumnState,
-  ForeignKeyState,
-  IndexState,
-  PerDialect,
-  SchemaState,
-  TableState,
-} from './state.ts'
+import type { ColumnState, ForeignKeyState, IndexState, SchemaState, TableState } from './state.ts'
+import type { PerDialect } from './types.ts'
 
 /** A schema in one form: tables, indexes and foreign keys by name, nothing said that is the default. */
 export function normalSchema(schema: SchemaState): SchemaState {

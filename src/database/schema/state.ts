@@ -1,31 +1,8 @@
-/** The databases that schemas are written for. */
-export type DialectName = 'mysql' | 'sqlite'
-
-/** What a column holds, in words that mean the same on every database. */
-export type PortableType =
-  | 'boolean'
-  | 'tinyint'
-  | 'smallint'
-  | 'integer'
-  | 'bigint'
-  | 'double'
-  | `decimal(${number},${number})`
-  | `char(${number})`
-  | `varchar(${number})`
-  | 'text'
-  | 'date'
-  | 'time'
-  | 'datetime'
-  | 'uuid'
-  | 'json'
-  | 'blob'
-
-/** SQL as each database says it. */
-export type PerDialect = Readonly<Record<DialectName, string>>
+import type { ColumnType, PerDialect } from './types.ts'
 
 /** A column. What is not said is false. */
 export interface ColumnState {
-  readonly type: PortableType | PerDialect
+  readonly type: ColumnType
   /** Whether it may be null. */
   readonly nullable?: true
   /** What rows get that do not say it: a value, or an expression in SQL. */

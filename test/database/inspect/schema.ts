@@ -1,7 +1,9 @@
 import { type Kysely, sql } from 'kysely'
+import { runRebuild } from '../../../src/database/dialect/sqlite/alter.ts'
 import { diff } from '../../../src/database/migration/autodetector.ts'
-import { compileOperations, runRebuild } from '../../../src/database/migration/compile.ts'
-import type { DialectName, SchemaState } from '../../../src/database/schema/state.ts'
+import { compileOperations } from '../../../src/database/migration/compile.ts'
+import type { SchemaState } from '../../../src/database/schema/state.ts'
+import type { DialectName } from '../../../src/database/schema/types.ts'
 import type { AnyDatabase } from '../fixture.ts'
 
 /** Creates the tables of a schema, as a first migration does. */

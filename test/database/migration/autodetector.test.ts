@@ -1,9 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
 import t, { type Test } from 'tap'
 import { diff } from '../../../src/database/migration/autodetector.ts'
-import type { Operation } from '../../../src/database/migration/operations.ts'
-import { replayAll } from '../../../src/database/migration/replay.ts'
-import { reverseAll } from '../../../src/database/migration/reverse.ts'
+import {
+  type Operation,
+  replayAll,
+  reverseAll,
+} from '../../../src/database/migration/operations/index.ts'
 import { foreignKeyName, indexName, uniqueName } from '../../../src/database/schema/names.ts'
 import { normalSchema } from '../../../src/database/schema/normal.ts'
 import type { ColumnState, SchemaState, TableState } from '../../../src/database/schema/state.ts'

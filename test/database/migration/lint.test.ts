@@ -1,8 +1,7 @@
 import t from 'tap'
 import { diff } from '../../../src/database/migration/autodetector.ts'
-import { fits, isInPlace } from '../../../src/database/migration/lint/fits.ts'
-import { rules } from '../../../src/database/migration/lint/rules.ts'
 import { lintMigration, lintMigrations } from '../../../src/database/migration/lint.ts'
+import { rules } from '../../../src/database/migration/lint-rules.ts'
 import {
   addColumn,
   addForeignKey,
@@ -21,8 +20,9 @@ import {
   renameTable,
   runData,
   runSql,
-} from '../../../src/database/migration/operations.ts'
-import type { ColumnState, PortableType, SchemaState } from '../../../src/database/schema/state.ts'
+} from '../../../src/database/migration/operations/index.ts'
+import type { ColumnState, SchemaState } from '../../../src/database/schema/state.ts'
+import { fits, isInPlace, type PortableType } from '../../../src/database/schema/types.ts'
 import { randomSchema, seeded } from '../../helpers/random-schema.ts'
 
 const id: ColumnState = { type: 'integer', generated: true }

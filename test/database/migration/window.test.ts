@@ -1,8 +1,11 @@
 import t from 'tap'
-import { type CompiledStep, compileOperations } from '../../../src/database/migration/compile.ts'
+import { compileOperations } from '../../../src/database/migration/compile.ts'
 import * as m from '../../../src/database/migration/index.ts'
-import type { Operation } from '../../../src/database/migration/operations.ts'
-import { replayAll } from '../../../src/database/migration/replay.ts'
+import {
+  type CompiledStep,
+  type Operation,
+  replayAll,
+} from '../../../src/database/migration/operations/index.ts'
 import { windowOf } from '../../../src/database/migration/run-with-journal.ts'
 import type { Task } from '../../../src/database/migration/task.ts'
 import type { SchemaState } from '../../../src/database/schema/state.ts'

@@ -4,9 +4,12 @@ import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { diff, type SchemaOperation } from '../../../src/database/migration/autodetector.ts'
-import { describe } from '../../../src/database/migration/describe.ts'
-import type { Migration } from '../../../src/database/migration/operations.ts'
+import { diff } from '../../../src/database/migration/autodetector.ts'
+import {
+  describe,
+  type Migration,
+  type SchemaOperation,
+} from '../../../src/database/migration/operations/index.ts'
 import { formatSnapshot } from '../../../src/database/migration/snapshot.ts'
 import {
   EMPTY_MIGRATION,

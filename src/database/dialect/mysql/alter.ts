@@ -1,34 +1,122 @@
 import { type Kysely, sql } from 'kysely'
-import type { ForeignKeyState } from '../../schema/state.ts'
-import { type Collations, quoteText } from '../ddl.ts'
+import type { ColumnState, ForeignKeyState, TableState } from '../../schema/state.ts'
+import { isText } from '../../schema/types.ts'
+import { foreignKeySql, quoteText } from '../ddl.ts'
+import type { Statement } from '../statement.ts'
+import {
+  alter,
+  type Collations,
+  columnSql,
+  constraintExists,
+  createTableSql,
+  name,
+  not,
+  statement,
+  tableExists,
+} from './ddl.ts'
 
-/** Columns that are modified, which MySQL makes anew of what the statement says of them. */
-export interface Modified {
-  table: string
-  columns: readonly ModifiedColumn[]
-  /** The statement with what each column keeps. */
-  sql: (kept: readonly Kept[]) => string
-}
+// MySQL gives the rows that are there 0 or '' where nobody said a value. This check, which no row passes, makes it
+// refuse instead, as SQLite does, and its name is in the error.
+const NO_ROWS = 'existing_rows_need_a_default'
 
-interface ModifiedColumn {
+/** What becomes of one column, as a part of `alter table`. */
+export interface ColumnChange {
   readonly column: string
+  /** @param kept what a column that is modified keeps */
+  readonly changes: (kept: Kept) => readonly string[]
+  /** What is so once it has happened. None: it does no harm to do it twice. */
+  readonly facts: readonly string[]
   /**
-   * Its type in SQL, where the recorded schema has it so: what else it has is not the migration's to drop. `undefined`: it is
-   * not modified, but added or dropped by the same statement.
+   * Where the column is modified, its type in SQL, if the recorded schema has it so: what else it has is not the migration's to
+   * drop.
    */
-  readonly known: string | undefined
+  readonly known?: string
   /** Whether texts are compared as before: then it keeps its collation, which may be another than that of new columns. */
-  readonly keepsCollation?: boolean | undefined
+  readonly keepsCollation?: boolean
+  /** Whether the table may have no rows. */
+  readonly isOfEmpty?: boolean
+  /** What the rows without a value get before, in SQL. */
+  readonly fill?: string | undefined
+  /** What is altered behind it: the default that it had for the rows that are there goes. */
+  readonly behind?: string
 }
 
-/** What a column keeps. */
-export interface Kept {
+/** One statement for all columns: each for itself would write a large table anew. All of it happens, or nothing does. */
+export function changeColumns(table: string, all: readonly ColumnChange[]): Statement[] {
+  const isOfEmpty = all.some((one) => one.isOfEmpty)
+  const text = (kept: readonly Kept[]) =>
+    alter(
+      table,
+      ...all.flatMap(({ changes }, i) => changes(kept[i] ?? NOTHING)),
+      ...(isOfEmpty ? [`add constraint ${NO_ROWS} check (1 < 1)`] : []),
+    )
+  const facts = all.flatMap((one) => one.facts)
+  const complete: NonNullable<Statement['complete']> = async (db) =>
+    text(await keptOf(db, table, all))
+  const changed: Statement = {
+    ...(facts.length > 0
+      ? statement(text([]), ...facts)
+      : { sql: text([]), repeatable: true as const }),
+    ...(all.some(({ known }) => known !== undefined) && { complete }),
+  }
+  const behind = all.flatMap((one) => one.behind ?? [])
+  return [
+    ...fillNulls(table, all),
+    changed,
+    ...(behind.length > 0 ? [{ sql: alter(table, ...behind), repeatable: true } as const] : []),
+    ...(isOfEmpty
+      ? [
+          statement(
+            alter(table, `drop constraint ${NO_ROWS}`),
+            not(constraintExists(table, NO_ROWS, 'CHECK')),
+          ),
+        ]
+      : []),
+  ]
+}
+
+function fillNulls(table: string, all: readonly ColumnChange[]): Statement[] {
+  const filled = all.flatMap(({ column, fill }) =>
+    fill === undefined ? [] : [[name(column), fill] as const],
+  )
+  if (filled.length === 0) return []
+  const set = filled.map(([column, fill]) => `${column} = coalesce(${column}, ${fill})`)
+  const where = filled.map(([column]) => `${column} is null`)
+  const sql = `update ${name(table)} set ${set.join(', ')} where ${where.join(' or ')}`
+  return [{ sql, repeatable: true }]
+}
+
+// ---- what the recorded schema does not know of
+
+/** What a column that is modified keeps: MySQL makes it anew of what the statement says. */
+interface Kept {
   /** Behind those of the column. */
   readonly words: string
   readonly collation?: string | undefined
 }
 
-export const NOTHING: Kept = { words: '' }
+const NOTHING: Kept = { words: '' }
+
+/**
+ * Comments, collations, `on update`, that a column is invisible, and on MariaDB a check of its own.
+ *
+ * @throws {Error} where one has `zerofill`, which only its type can say
+ */
+async function keptOf<DB>(
+  db: Kysely<DB>,
+  table: string,
+  all: readonly ColumnChange[],
+): Promise<Kept[]> {
+  const kept: Kept[] = []
+  for (const { known, ...one } of all)
+    kept.push(known === undefined ? NOTHING : await keptOfColumn(db, { ...one, table, known }))
+  return kept
+}
+
+interface Modified extends ColumnChange {
+  readonly table: string
+  readonly known: string
+}
 
 interface ColumnRow {
   type: string
@@ -38,27 +126,7 @@ interface ColumnRow {
   collation: string | null
 }
 
-/**
- * The statement that modifies columns and keeps what the recorded schema does not know of them: comments, collations, `on update`, that
- * one is invisible, and on MariaDB a check of the column's own.
- *
- * @throws {Error} where one has `zerofill`, which only its type can say
- */
-export async function keeping<DB>(db: Kysely<DB>, modified: Modified): Promise<string> {
-  const kept: Kept[] = []
-  for (const { known, ...one } of modified.columns) {
-    const { table } = modified
-    kept.push(known === undefined ? NOTHING : await keptOf(db, { ...one, table, known }))
-  }
-  return modified.sql(kept)
-}
-
-interface Column extends ModifiedColumn {
-  readonly table: string
-  readonly known: string
-}
-
-async function keptOf<DB>(db: Kysely<DB>, one: Column): Promise<Kept> {
+async function keptOfColumn<DB>(db: Kysely<DB>, one: Modified): Promise<Kept> {
   const { table, column, known, keepsCollation } = one
   const { rows } = await sql<ColumnRow>`
     select column_type as type, extra as extra, column_comment as comment,
@@ -91,29 +159,85 @@ async function keptOf<DB>(db: Kysely<DB>, one: Column): Promise<Kept> {
   }
 }
 
-/** A table that is created, or a foreign key that is added: its texts have to be compared as those that they have to do with. */
-export interface Fitted {
-  table: string
-  creates: boolean
-  /** Those whose columns are texts. */
-  keys: readonly ForeignKeyState[]
-  sql: (collations: Collations) => string
+// MySQL makes checks of the table of them, which stay. MariaDB's JSON is one that comes with the type.
+async function ownChecks<DB>(
+  db: Kysely<DB>,
+  { table, column, known }: Modified,
+): Promise<string[]> {
+  const { rows } = await sql<{ version: string }>`select version() as version`.execute(db)
+  if (!/mariadb/i.test(rows[0]?.version ?? '')) return []
+  const checks = await sql<{ clause: string }>`
+    select check_clause as clause from information_schema.check_constraints
+    where constraint_schema = database() and table_name = ${table} and constraint_name = ${column}
+      and level = 'Column'`.execute(db)
+  return checks.rows
+    .filter(({ clause }) => !/^json_valid\(/i.test(clause) && !/check/i.test(known))
+    .map(({ clause }) => `check (${clause})`)
+}
+
+// ---- texts that have to be compared as those that they have to do with
+
+/**
+ * `create table` with the collation of the database, so that its tables can be joined and refer to each other whoever has made them, and
+ * with those of the columns that its foreign keys refer to: MySQL wants them to be the same.
+ */
+export function createTableFitting(table: string, definition: TableState): Statement {
+  const text = (collations?: Collations) => createTableSql(table, definition, collations)
+  const keys = (definition.foreignKeys ?? []).filter((key) => isOfText(key, definition.columns))
+  return {
+    ...statement(text(), tableExists(table)),
+    complete: async (db) =>
+      text({ own: await ownCollation(db), columns: await collationsOf(db, keys) }),
+  }
+}
+
+/** `alter table … add` of a foreign key, whose columns get the collations of those that it refers to. */
+export function addForeignKeyFitting(
+  table: string,
+  key: ForeignKeyState,
+  definitions: Readonly<Record<string, ColumnState>>,
+): Statement {
+  const text = (collations: Readonly<Record<string, string>> = {}) => {
+    const fitting = Object.entries(collations).map(([column, collation]) => {
+      const definition = definitions[column] as ColumnState
+      return `modify column ${columnSql(column, definition, collation)}`
+    })
+    return alter(table, ...fitting, `add ${foreignKeySql(key, 'mysql')}`)
+  }
+  const added = statement(text(), constraintExists(table, key.name, 'FOREIGN KEY'))
+  if (!isOfText(key, definitions)) return added
+  return { ...added, complete: async (db) => text(await collationsOf(db, [key], table)) }
+}
+
+function isOfText(
+  { columns }: ForeignKeyState,
+  definitions: Readonly<Record<string, ColumnState>>,
+): boolean {
+  return columns.some((column) => {
+    const definition = definitions[column]
+    return definition !== undefined && isText(definition.type)
+  })
 }
 
 /**
- * The statement with the collation of the database, so that its tables can be joined and refer to each other whoever has made them, and
- * with those of the columns that its foreign keys refer to: MySQL wants them to be the same.
+ * The collations that columns need which refer to texts.
+ *
+ * @param table that has the columns, where it is there: those that fit stay as they are
  */
-export async function fitting<DB>(db: Kysely<DB>, fitted: Fitted): Promise<string> {
-  const columns: Record<string, string> = {}
-  for (const { columns: from, table, references } of fitted.keys) {
-    for (const [i, column] of from.entries()) {
-      const target = await collationOf(db, table, references[i] as string)
-      const own = fitted.creates ? undefined : await collationOf(db, fitted.table, column)
-      if (target && target !== own) columns[column] = target
+async function collationsOf<DB>(
+  db: Kysely<DB>,
+  keys: readonly ForeignKeyState[],
+  table?: string,
+): Promise<Record<string, string>> {
+  const collations: Record<string, string> = {}
+  for (const key of keys) {
+    for (const [i, column] of key.columns.entries()) {
+      const target = await collationOf(db, key.table, key.references[i] as string)
+      const own = table === undefined ? undefined : await collationOf(db, table, column)
+      if (target && target !== own) collations[column] = target
     }
   }
-  return fitted.sql({ own: fitted.creates ? await ownCollation(db) : undefined, columns })
+  return collations
 }
 
 /** That of the database; none where it is of another character set than our tables. */
@@ -130,17 +254,4 @@ async function collationOf<DB>(db: Kysely<DB>, table: string, column: string) {
     db,
   )
   return rows[0]?.collation
-}
-
-// MySQL makes checks of the table of them, which stay. MariaDB's JSON is one that comes with the type.
-async function ownChecks<DB>(db: Kysely<DB>, { table, column, known }: Column): Promise<string[]> {
-  const { rows } = await sql<{ version: string }>`select version() as version`.execute(db)
-  if (!/mariadb/i.test(rows[0]?.version ?? '')) return []
-  const checks = await sql<{ clause: string }>`
-    select check_clause as clause from information_schema.check_constraints
-    where constraint_schema = database() and table_name = ${table} and constraint_name = ${column}
-      and level = 'Column'`.execute(db)
-  return checks.rows
-    .filter(({ clause }) => !/^json_valid\(/i.test(clause) && !/check/i.test(known))
-    .map(({ clause }) => `check (${clause})`)
 }

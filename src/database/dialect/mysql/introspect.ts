@@ -1,13 +1,13 @@
 import type { Kysely } from 'kysely'
 import { checkName } from '../../schema/names.ts'
-import type {
-  ColumnState,
-  PerDialect,
-  PortableType,
-  ReferenceAction,
-  SchemaState,
-} from '../../schema/state.ts'
-import { comparisonOf, isText, sqliteDecimal } from '../ddl.ts'
+import type { ColumnState, ReferenceAction, SchemaState } from '../../schema/state.ts'
+import {
+  isText,
+  type PerDialect,
+  type PortableType,
+  portableType,
+  sqliteDecimal,
+} from '../../schema/types.ts'
 import { readDefault, readValues } from '../expressions.ts'
 import { spelled } from '../sql-text.ts'
 import { type Draft, emptyDraft, finished, type ReadSchema } from '../table-draft.ts'
@@ -19,6 +19,7 @@ import {
   type IndexRow,
   type TableRow,
 } from './catalogue.ts'
+import { comparisonOf } from './ddl.ts'
 
 const BACKSLASHES = { backslashes: true }
 
@@ -69,7 +70,7 @@ export class MysqlTable {
       type,
       ...(row.nullable === 'YES' && { nullable: true }),
       ...(value !== undefined && { default: value }),
-      ...(comparison === 'ignoreCase' && isText({ type }) && { comparison }),
+      ...(comparison === 'ignoreCase' && isText(type) && { comparison }),
       ...(row.extra === 'auto_increment' && this.#isPrimaryKey(row) && { generated: true }),
     }
   }
@@ -235,33 +236,15 @@ export interface MysqlDeclaration {
   rest: string
 }
 
-const PLAIN: Readonly<Record<string, PortableType>> = {
-  'tinyint(1)': 'boolean',
-  tinyint: 'tinyint',
-  smallint: 'smallint',
-  int: 'integer',
-  bigint: 'bigint',
-  double: 'double',
-  date: 'date',
-  'time(3)': 'time',
-  'datetime(3)': 'datetime',
-  json: 'json',
-  longblob: 'blob',
-}
-
-const OF_TEXT = /^(longtext|(?:var)?char\(\d+\))$/
-
 /** The portable type, or the SQL of each database where there is none. */
 export function mysqlType(declaration: MysqlDeclaration): PortableType | PerDialect {
   const type = withoutWidth(declaration.type)
   const { charset, collation, isUsual, isJson, rest } = declaration
   if (!rest) {
     if (isJson) return 'json'
-    const decimal = /^decimal\((\d+),(\d+)\)$/.exec(type)
-    if (decimal) return `decimal(${Number(decimal[1])},${Number(decimal[2])})`
-    if (PLAIN[type]) return PLAIN[type]
     if (type === 'char(36)' && collation === 'ascii_bin') return 'uuid'
-    if (OF_TEXT.test(type) && isUsual) return type === 'longtext' ? 'text' : (type as PortableType)
+    const known = portableType(type, 'mysql')
+    if (known && (isUsual || !isText(known))) return known
   }
   const text = charset && !isUsual ? ` character set ${charset} collate ${collation}` : ''
   const sqlite = sqliteType(type)

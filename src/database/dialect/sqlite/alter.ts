@@ -1,14 +1,8 @@
 import { type Kysely, sql } from 'kysely'
-import type { ColumnState, PortableType, TableState } from '../../schema/state.ts'
-import {
-  createIndexSql,
-  createTableSql,
-  indexNameIn,
-  isComputed,
-  isExactDecimal,
-  quoteName,
-  quoteText,
-} from '../ddl.ts'
+import type { ColumnState, TableState } from '../../schema/state.ts'
+import { isExactDecimal, misfitOf, type PortableType } from '../../schema/types.ts'
+import { indexNameIn, isComputed, quoteText } from '../ddl.ts'
+import { alter, createIndexes, createTableSql, name } from './ddl.ts'
 import { readSqlite } from './introspect.ts'
 
 // Otherwise the rename to the old name would look at all views and triggers, and not find the table of those
@@ -17,14 +11,6 @@ const LEGACY = 'pragma legacy_alter_table'
 
 /** The name of a table between its old and its new state. */
 export const temporaryName = (table: string) => `plinth_new_${table}`
-
-/** SQLite's `create index` statements for all indexes of a table. */
-export function createIndexes(table: string, { indexes = [], unique = [] }: TableState): string[] {
-  return [
-    ...unique.map((index) => createIndexSql(table, index, 'sqlite', true)),
-    ...indexes.map((index) => createIndexSql(table, index, 'sqlite', false)),
-  ]
-}
 
 /**
  * Makes a table anew, as https://sqlite.org/lang_altertable.html says ("Making Other Kinds Of Table Schema Changes").
@@ -40,29 +26,25 @@ export function rebuildTable(
 ): Rebuild {
   const created = temporaryName(table)
   const statements = [
-    createTableSql(table, to, 'sqlite', created),
+    createTableSql(table, to, created),
     copyRows(table, created, from, to, fills),
     ...(isGenerated(from) && isGenerated(to) ? copySequence(table, created) : []),
     `drop table ${name(table)}`,
     `${LEGACY} = on`,
-    `alter table ${name(created)} rename to ${name(table)}`,
+    alter(created, `rename to ${name(table)}`),
     `${LEGACY} = off`,
     ...createIndexes(table, to),
   ]
-  const indexes = [...(to.indexes ?? []), ...(to.unique ?? [])].map((index) =>
-    indexNameIn(index, 'sqlite'),
-  )
+  const indexes = [...(to.indexes ?? []), ...(to.unique ?? [])]
   return {
     rebuild: table,
     columns: Object.keys(from.columns),
     primaryKey: from.primaryKey,
     retyped: retyped(from, to),
-    indexes,
+    indexes: indexes.map((index) => indexNameIn(index, 'sqlite')),
     statements,
   }
 }
-
-const name = (plain: string) => quoteName(plain, 'sqlite')
 
 function copyRows(
   table: string,
@@ -208,68 +190,22 @@ async function refuseBroken<DB>(db: Kysely<DB>): Promise<void> {
   await run(db, 'drop table plinth_probed')
 }
 
-/** A column of SQLite that gets another type, which SQLite would do to any row. */
-export interface Retyped {
+/** A column that gets another type, which SQLite would do to any row. */
+interface Retyped {
   readonly column: string
   readonly type: PortableType
   /** What is so of a row whose value has no place in the new type, in SQL. */
   readonly misfit: string
 }
 
-const INTEGERS: Readonly<Record<string, bigint>> = {
-  tinyint: 2n ** 7n,
-  smallint: 2n ** 15n,
-  integer: 2n ** 31n,
-  bigint: 2n ** 63n,
-}
-
 /** The columns of a table for which MySQL, in its strict mode, would refuse some values. */
-export function retyped(from: TableState, to: TableState): Retyped[] {
+function retyped(from: TableState, to: TableState): Retyped[] {
   return Object.entries(to.columns).flatMap(([column, { type }]) => {
     const before: ColumnState | undefined = from.columns[column]
     if (!before || before.type === type || typeof type !== 'string') return []
-    const misfit = misfitOf(quoteName(column, 'sqlite'), type)
+    const misfit = misfitOf(type, name(column))
     return misfit === undefined ? [] : [{ column, type, misfit }]
   })
-}
-
-function misfitOf(name: string, type: PortableType): string | undefined {
-  const [, length] = /^(?:var)?char\((\d+)\)$/.exec(type) ?? []
-  if (length !== undefined) return `length(cast(${name} as text)) > ${length}`
-  const isNumber = `(typeof(${name}) in ('integer', 'real') or (typeof(${name}) = 'text' and ${numeric(name)}))`
-  const limit = INTEGERS[type]
-  if (limit !== undefined) {
-    const value = `cast(${name} as numeric)`
-    return `not (${isNumber} and ${value} between ${-limit} and ${limit - 1n})`
-  }
-  switch (type) {
-    case 'double':
-      return `not ${isNumber}`
-    case 'boolean':
-      return `not (${isNumber} and cast(${name} as numeric) between -128 and 127)`
-    case 'json':
-      return `not json_valid(cast(${name} as text))`
-    case 'date':
-      return `date(${name}) is null or ${name} not glob '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'`
-    case 'datetime':
-      return `datetime(${name}) is null or ${name} not glob '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'`
-    case 'time':
-      return `time(${name}) is null or ${name} not glob '[0-9][0-9]:[0-9][0-9]*'`
-    default: {
-      const [, precision, scale] = /^decimal\((\d+),(\d+)\)$/.exec(type) ?? []
-      const whole = Number(precision) - Number(scale)
-      return precision === undefined
-        ? undefined
-        : `not (${isNumber} and abs(cast(${name} as numeric)) < 1e${whole})`
-    }
-  }
-}
-
-/** Whether a text is a number. `0 + text` would take what begins like one. */
-function numeric(name: string): string {
-  const digits = `ltrim(trim(${name}), '+-')`
-  const bare = `replace(${digits}, '.', '')`
-  return `(${bare} glob '[0-9]*' and ${bare} not glob '*[^0-9]*' and length(${digits}) - length(${bare}) <= 1)`
 }
 
 /**
@@ -277,18 +213,17 @@ function numeric(name: string): string {
  *
  * @throws {Error} with the keys of the first rows; not their values, which may be nobody's business
  */
-export async function refuseRetyped<DB>(
+async function refuseRetyped<DB>(
   db: Kysely<DB>,
   table: string,
   primaryKey: readonly string[],
   columns: readonly Retyped[],
 ): Promise<void> {
   for (const { column, type, misfit } of columns) {
-    const name = quoteName(column, 'sqlite')
-    const key = primaryKey.map((one) => quoteName(one, 'sqlite')).join(` || '/' || `) || 'rowid'
+    const key = primaryKey.map(name).join(` || '/' || `) || 'rowid'
     const { rows } = await sql
       .raw<{ key: unknown; count: number }>(
-        `select ${key} as key, count(*) over () as count from ${quoteName(table, 'sqlite')} where ${name} is not null and (${misfit}) limit 3`,
+        `select ${key} as key, count(*) over () as count from ${name(table)} where ${name(column)} is not null and (${misfit}) limit 3`,
       )
       .execute(db)
     const [first] = rows

@@ -1,13 +1,13 @@
 import type { Kysely } from 'kysely'
 import { checkName, foreignKeyName, uniqueName } from '../../schema/names.ts'
-import type {
-  ColumnState,
-  PerDialect,
-  PortableType,
-  ReferenceAction,
-  SchemaState,
-} from '../../schema/state.ts'
-import { isText, sqliteDecimal } from '../ddl.ts'
+import type { ColumnState, ReferenceAction, SchemaState } from '../../schema/state.ts'
+import {
+  isText,
+  type PerDialect,
+  type PortableType,
+  portableType,
+  typeSql,
+} from '../../schema/types.ts'
 import { readDefault, readValues } from '../expressions.ts'
 import { byTable, type Draft, emptyDraft, finished, type ReadSchema } from '../table-draft.ts'
 import {
@@ -59,7 +59,7 @@ export class SqliteTable {
     // pragma_table_xinfo has `generated always` in the type of a computed column.
     const declared = type.replace(/\s*generated always$/i, '')
     const isCase = said?.collate?.toLowerCase() === 'nocase' && !said.generated
-    const ignoresCase = isCase && isText({ type: sqliteType(declared) })
+    const ignoresCase = isCase && isText(sqliteType(declared))
     const own = collate && !ignoresCase && `collate ${said.collate}`
     const rest = [said?.generated, own].filter(Boolean).join(' ')
     const read = sqliteType(declared, rest)
@@ -174,29 +174,6 @@ export async function readSqlite(
   return { schema, notes }
 }
 
-const PLAIN: Readonly<Record<string, PortableType>> = {
-  boolean: 'boolean',
-  bool: 'boolean',
-  'tinyint(1)': 'boolean',
-  tinyint: 'tinyint',
-  smallint: 'smallint',
-  integer: 'integer',
-  int: 'integer',
-  bigint: 'bigint',
-  double: 'double',
-  'double precision': 'double',
-  real: 'double',
-  float: 'double',
-  text: 'text',
-  date: 'date',
-  time: 'time',
-  datetime: 'datetime',
-  timestamp: 'datetime',
-  'char(36)': 'uuid',
-  json: 'json',
-  blob: 'blob',
-}
-
 /**
  * The portable type of a column that is declared so, or the SQL of each database where there is none.
  *
@@ -204,7 +181,7 @@ const PLAIN: Readonly<Record<string, PortableType>> = {
  */
 export function sqliteType(declared: string, rest = ''): PortableType | PerDialect {
   const type = simplified(declared)
-  const portable = portableType(type)
+  const portable = portableType(type, 'sqlite')
   if (portable && !rest) return portable
   return { sqlite: `${declared}${rest && ` ${rest}`}`.trim(), mysql: mysqlType(type, portable) }
 }
@@ -219,28 +196,9 @@ function simplified(declared: string): string {
     .trim()
 }
 
-function portableType(type: string): PortableType | undefined {
-  if (PLAIN[type]) return PLAIN[type]
-  if (/^(var)?char\(\d+\)$/.test(type)) return type as PortableType
-  const [, precision, scale] = /^decimal(?:_text)?\((\d+),(\d+)\)$/.exec(type) ?? []
-  const decimal = `decimal(${Number(precision)},${Number(scale)})` as const
-  // Another one that is called so is kept, and compared, in another way.
-  return sqliteDecimal(decimal) === type ? decimal : undefined
-}
-
-const MYSQL_TYPES: Readonly<Partial<Record<PortableType, string>>> = {
-  boolean: 'tinyint(1)',
-  integer: 'int',
-  text: 'longtext',
-  time: 'time(3)',
-  datetime: 'datetime(3)',
-  uuid: 'char(36) character set ascii collate ascii_bin',
-  blob: 'longblob',
-}
-
 /** The nearest that MySQL has, by the rules that SQLite itself reads a type with. */
 function mysqlType(type: string, portable: PortableType | undefined): string {
-  if (portable) return MYSQL_TYPES[portable] ?? portable
+  if (portable) return typeSql(portable, 'mysql')
   const decimal = /^(?:decimal|numeric)(?:_text)?\(\d+(?:,\d+)?\)/.exec(type)
   if (decimal) return decimal[0].replace('_text', '')
   if (/int/.test(type)) return 'bigint'

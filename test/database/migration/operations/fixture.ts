@@ -1,18 +1,17 @@
 import { type Kysely, sql } from 'kysely'
 import type { Test } from 'tap'
+import { runRebuild } from '../../../../src/database/dialect/sqlite/alter.ts'
+import type { Statement } from '../../../../src/database/dialect/statement.ts'
+import { compileOperations } from '../../../../src/database/migration/compile.ts'
 import {
   type CompiledStep,
-  compileOperations,
-  runRebuild,
-  type Statement,
-} from '../../../../src/database/migration/compile.ts'
-import {
   createTable,
   dropTable,
   type Operation,
-} from '../../../../src/database/migration/operations.ts'
-import { replayAll } from '../../../../src/database/migration/replay.ts'
-import type { DialectName, SchemaState } from '../../../../src/database/schema/state.ts'
+  replayAll,
+} from '../../../../src/database/migration/operations/index.ts'
+import type { SchemaState } from '../../../../src/database/schema/state.ts'
+import type { DialectName } from '../../../../src/database/schema/types.ts'
 import type { AnyDatabase } from '../../fixture.ts'
 
 export async function run(db: AnyDatabase, statement: string): Promise<void> {

@@ -8,7 +8,7 @@ import {
   type Operation,
   runData,
   runSql,
-} from '../../../../src/database/migration/operations.ts'
+} from '../../../../src/database/migration/operations/index.ts'
 import type { SchemaState, TableState } from '../../../../src/database/schema/state.ts'
 
 const integer = { type: 'integer' } as const

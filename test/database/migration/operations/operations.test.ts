@@ -14,9 +14,9 @@ import {
   type Operation,
   renameColumn,
   renameTable,
-} from '../../../../src/database/migration/operations.ts'
-import { replayAll } from '../../../../src/database/migration/replay.ts'
-import { reverseAll } from '../../../../src/database/migration/reverse.ts'
+  replayAll,
+  reverseAll,
+} from '../../../../src/database/migration/operations/index.ts'
 import type { ColumnState, SchemaState, TableState } from '../../../../src/database/schema/state.ts'
 import { onEveryDatabase } from '../../fixture.ts'
 import { apply, creating, dropping, look, rowsOf, run } from './fixture.ts'

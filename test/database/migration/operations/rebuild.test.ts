@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
-import { compileOperations, runRebuild } from '../../../../src/database/migration/compile.ts'
+import { runRebuild } from '../../../../src/database/dialect/sqlite/alter.ts'
+import { compileOperations } from '../../../../src/database/migration/compile.ts'
 import {
   alterColumn,
   createTable,
@@ -7,7 +8,7 @@ import {
   type Operation,
   renameColumn,
   renameTable,
-} from '../../../../src/database/migration/operations.ts'
+} from '../../../../src/database/migration/operations/index.ts'
 import type { SchemaState, TableState } from '../../../../src/database/schema/state.ts'
 import { databaseDrivers } from '../../../helpers/drivers.ts'
 import { type AnyDatabase, open } from '../../fixture.ts'

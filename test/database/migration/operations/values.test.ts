@@ -3,7 +3,7 @@ import {
   addColumn,
   alterColumn,
   createTable,
-} from '../../../../src/database/migration/operations.ts'
+} from '../../../../src/database/migration/operations/index.ts'
 import type { ColumnState } from '../../../../src/database/schema/state.ts'
 import { onEveryDatabase } from '../../fixture.ts'
 import { apply, rowsOf, run } from './fixture.ts'

@@ -1,16 +1,65 @@
 import { type Kysely, type KyselyPlugin, type OperationNode, RawNode } from 'kysely'
-import type { DialectName } from '../schema/state.ts'
-import type { DataStep, MigrationDatabase } from './operations.ts'
-import type { MigrationTables } from './recorder.ts'
+import type { DialectName } from '../../schema/types.ts'
+import type {
+  CompiledStep,
+  DataStep,
+  Definitions,
+  MigrationDatabase,
+  Operation,
+  RunData,
+  RunSql,
+  SqlStatements,
+} from './operation.ts'
+
+/** A step in SQL, for what no other operation says. Each statement is journaled by itself. */
+export const runSql = (step: Omit<RunSql, 'type'>): Operation => ({ type: 'runSql', ...step })
+
+/** A step that changes rows, with Kysely. */
+export const runData = (step: Omit<RunData, 'type'>): Operation => ({ type: 'runData', ...step })
+
+export const stepOperations: Definitions<'runSql' | 'runData'> = {
+  runSql: {
+    tables: () => ({}),
+    replay: (schema, { state = [] }, replayAll) => replayAll(state, schema),
+    reverse({ type, up, down, state }, reverseAll) {
+      if (down === undefined) return undefined
+      const back = state && reverseAll(state)
+      if (state && !back) return undefined
+      return { type, up: down, down: up, ...(back && { state: back }) }
+    },
+    describe: () => '* step in SQL',
+    lint: () => ['raw-sql'],
+    place: () => undefined,
+    mysql: ({ up }) => statementsOf(up, 'mysql'),
+    sqlite: ({ up }) => statementsOf(up, 'sqlite'),
+  },
+
+  runData: {
+    tables: () => ({}),
+    replay: (schema) => schema,
+    reverse: ({ type, up, down }) => down && { type, up: down, down: up },
+    describe: () => '* step in code',
+    lint: () => [],
+    place: () => undefined,
+    mysql: ({ up }) => [{ data: up }],
+    sqlite: ({ up }) => [{ data: up }],
+  },
+}
+
+function statementsOf(step: SqlStatements, dialect: DialectName): CompiledStep[] {
+  if (typeof step === 'string') return [{ sql: step }]
+  const all = 'mysql' in step ? step[dialect] : step
+  return all.map((sql) => ({ sql }))
+}
 
 /**
  * Runs a migration's own code in the transaction it is given.
  *
  * @throws {Error} where it changes the schema: MySQL would commit what has been done so far
  */
-export async function runDataStep(
+export async function runDataStep<DB>(
   step: DataStep,
-  transaction: Kysely<MigrationTables>,
+  transaction: Kysely<DB>,
   dialect: DialectName,
 ): Promise<void> {
   const db = transaction.withPlugin(rowsOnly) as unknown as MigrationDatabase

@@ -1,0 +1,412 @@
+import { isDeepStrictEqual } from 'node:util'
+import { checkSql, defaultSql, isComputed, quoteName } from '../../dialect/ddl.ts'
+import { type ColumnChange, changeColumns } from '../../dialect/mysql/alter.ts'
+import * as mysql from '../../dialect/mysql/ddl.ts'
+import { rebuildTable } from '../../dialect/sqlite/alter.ts'
+import * as sqlite from '../../dialect/sqlite/ddl.ts'
+import { normalColumn } from '../../schema/normal.ts'
+import type {
+  ColumnState,
+  ForeignKeyState,
+  IndexState,
+  SchemaState,
+  TableState,
+} from '../../schema/state.ts'
+import { type DialectName, fits, isInPlace, type PerDialect } from '../../schema/types.ts'
+import type { Code } from '../lint-rules.ts'
+import type { CompiledStep, Definition, Definitions, Fill, Of, Operation } from './operation.ts'
+import {
+  assertColumn,
+  assertNoColumn,
+  changeTable,
+  columnOf,
+  indexesOf,
+  mapTables,
+  refuseReferences,
+  tableOf,
+  without,
+} from './state.ts'
+
+interface Filling {
+  readonly fill?: Fill | undefined
+}
+
+const filling = ({ fill }: Filling = {}) => (fill === undefined ? {} : { fill })
+
+/** @param options `fill`: what the rows get that are there; default: its default */
+export const addColumn = (
+  table: string,
+  column: string,
+  definition: ColumnState,
+  options?: Filling,
+): Operation => ({ type: 'addColumn', table, column, definition, ...filling(options) })
+
+/**
+ * @param definition what it was, for the way back
+ * @param options `fill`: what rows get on the way back; default: its default
+ */
+export const dropColumn = (
+  table: string,
+  column: string,
+  definition: ColumnState,
+  options?: Filling,
+): Operation => ({ type: 'dropColumn', table, column, definition, ...filling(options) })
+
+/** @param change `fill`: what rows get that are null, where it may not be null any more; default: its default */
+export const alterColumn = (
+  table: string,
+  column: string,
+  { from, to, ...options }: { from: ColumnState; to: ColumnState } & Filling,
+): Operation => ({ type: 'alterColumn', table, column, from, to, ...filling(options) })
+
+/** Renames a column; its values stay. */
+export const renameColumn = (table: string, from: string, to: string): Operation => ({
+  type: 'renameColumn',
+  table,
+  from,
+  to,
+})
+
+/** One that is about a column of its own: what is done to several of a table can be done at once. */
+export type ColumnOperation = Of<'addColumn' | 'dropColumn' | 'alterColumn'>
+
+const ofColumn: Pick<Definition<ColumnOperation>, 'tables' | 'place' | 'mysql'> = {
+  tables: ({ table }) => ({ before: table, after: table }),
+  place: ({ table, column }) => `${table}.${column}`,
+  mysql: (operation, before) => togetherOnMysql([operation], before),
+}
+
+export const columnOperations: Definitions<(ColumnOperation | Of<'renameColumn'>)['type']> = {
+  addColumn: {
+    ...ofColumn,
+    replay: (schema, { table, column, definition }) =>
+      changeTable(schema, table, (state) => {
+        assertNoColumn(state, table, column)
+        return { ...state, columns: { ...state.columns, [column]: definition } }
+      }),
+    reverse: (operation) => ({ ...operation, type: 'dropColumn' }),
+    describe: ({ table, column, definition }) =>
+      `+ column ${table}.${column} ${describeColumn(definition)}`,
+    render: ({ table, column, definition, fill }) => [
+      table,
+      column,
+      normalColumn(definition),
+      ...(fill === undefined ? [] : [{ fill }]),
+    ],
+    fileName: ({ table, column }) => `add_${table}_${column}`,
+    unfilled: ({ column, definition, fill }) =>
+      fill === undefined && needsValue(definition) ? { column, definition } : undefined,
+    lint: ({ definition }) => [
+      ...(needsValue(definition) ? (['not-null-without-default'] as const) : []),
+      ...(definition.values ? (['add-check'] as const) : []),
+    ],
+    refuse({ table, column, definition }) {
+      if (!definition.generated) return
+      throw new Error(
+        `${table}.${column} is generated: a table gets its generated column when it is created`,
+      )
+    },
+    sqlite(operation, before, after) {
+      const { table, column, definition } = operation
+      if (column in fillsOf([operation]) || !canAdd(definition))
+        return togetherOnSqlite([operation], before, after)
+      const check = checkSql(table, column, definition, 'sqlite')
+      const words = [sqlite.columnSql(column, definition), ...check].join(' ')
+      return [{ sql: sqlite.alter(table, `add column ${words}`) }]
+    },
+  },
+
+  dropColumn: {
+    ...ofColumn,
+    replay: (schema, { table, column, definition }) =>
+      changeTable(schema, table, (state) => {
+        assertColumn(state, { table, column }, definition)
+        return { ...state, columns: without(state.columns, column) }
+      }),
+    reverse: (operation) => ({ ...operation, type: 'addColumn' }),
+    describe: ({ table, column }) => `- column ${table}.${column}`,
+    render: (operation) =>
+      columnOperations.addColumn.render?.({ ...operation, type: 'addColumn' }) ?? [],
+    fileName: ({ table, column }) => `drop_${table}_${column}`,
+    lint: () => ['drop-column'],
+    refuse({ table, column }, before) {
+      refuseUse(column, tableOf(before, table))
+      refuseReferences(table, before, column)
+    },
+    sqlite(operation, before, after) {
+      const { table, column } = operation
+      // SQLite drops no column that a check of the table is about.
+      if (before[table]?.columns[column]?.values)
+        return togetherOnSqlite([operation], before, after)
+      return [{ sql: sqlite.alter(table, `drop column ${quoteName(column, 'sqlite')}`) }]
+    },
+  },
+
+  alterColumn: {
+    ...ofColumn,
+    replay: (schema, { table, column, from, to }) =>
+      changeTable(schema, table, (state) => {
+        assertColumn(state, { table, column }, from)
+        return { ...state, columns: { ...state.columns, [column]: to } }
+      }),
+    reverse: (operation) => ({ ...operation, from: operation.to, to: operation.from }),
+    describe: ({ table, column, from, to }) =>
+      `~ column ${table}.${column} ${describeColumn(from)} to ${describeColumn(to)}`,
+    render: ({ table, column, from, to, fill }) => [
+      table,
+      column,
+      { from: normalColumn(from), to: normalColumn(to), ...filling({ fill }) },
+    ],
+    fileName: ({ table, column }) => `change_${table}_${column}`,
+    unfilled: ({ column, from, to, fill }) =>
+      from.nullable && fill === undefined && needsValue(to)
+        ? { column, definition: to }
+        : undefined,
+    lint: ({ from, to }) => lintChange(from, to),
+    sqlite: (operation, before, after) => togetherOnSqlite([operation], before, after),
+  },
+
+  renameColumn: {
+    tables: ({ table }) => ({ before: table, after: table }),
+    replay: renameIn,
+    reverse: (operation) => ({ ...operation, from: operation.to, to: operation.from }),
+    describe: ({ table, from, to }) => `> column ${table}.${from} to ${table}.${to}`,
+    render: ({ table, from, to }) => [table, from, to],
+    fileName: ({ table, from, to }) => `rename_${table}_${from}_to_${to}`,
+    lint: () => ['rename-column'],
+    place: ({ table, from }) => `${table}.${from}`,
+    mysql({ table, from, to }, before) {
+      const definition = before[table]?.columns[from] as ColumnState
+      const sql = mysql.alter(
+        table,
+        ...mysql.dropCheck(table, from, definition),
+        `rename column ${mysql.name(from)} to ${mysql.name(to)}`,
+        ...mysql.addCheck(table, to, definition),
+      )
+      const exists = (column: string) => mysql.exactColumnExists(table, column)
+      return [mysql.statement(sql, exists(to), mysql.not(exists(from)))]
+    },
+    sqlite({ table, from, to }, _, after) {
+      const names = [from, to].map((name) => quoteName(name, 'sqlite'))
+      const renamed = { sql: sqlite.alter(table, `rename column ${names.join(' to ')}`) }
+      const state = after[table] as TableState
+      return state.columns[to]?.values ? [renamed, rebuildTable(table, state, state)] : [renamed]
+    },
+  },
+}
+
+function renameIn(schema: SchemaState, { table, from, to }: Of<'renameColumn'>): SchemaState {
+  const renamed = tableOf(schema, table)
+  columnOf(renamed, table, from)
+  assertNoColumn(renamed, table, to)
+  const named = (name: string) => (name === from ? to : name)
+  const inIndex = (index: IndexState) => ({ ...index, columns: index.columns.map(named) })
+  const columns = Object.entries(renamed.columns).map(([name, one]) => [named(name), one])
+  const own: TableState = {
+    ...renamed,
+    columns: Object.fromEntries(columns),
+    primaryKey: renamed.primaryKey.map(named),
+    ...(renamed.indexes && { indexes: renamed.indexes.map(inIndex) }),
+    ...(renamed.unique && { unique: renamed.unique.map(inIndex) }),
+    ...(renamed.foreignKeys && {
+      foreignKeys: renamed.foreignKeys.map((key) => ({ ...key, columns: key.columns.map(named) })),
+    }),
+  }
+  const toThis = (key: ForeignKeyState) =>
+    key.table === table ? { ...key, references: key.references.map(named) } : key
+  return mapTables({ ...schema, [table]: own }, (name) => name, toThis)
+}
+
+function refuseUse(column: string, state: TableState): void {
+  if (state.primaryKey.includes(column)) {
+    throw new Error(`${column} is part of the primary key, which cannot be changed`)
+  }
+  const all = [...indexesOf(state), ...(state.foreignKeys ?? [])]
+  const user = all.find(({ columns }) => columns.includes(column))
+  if (user) throw new Error(`${user.name} is on ${column}: drop it first`)
+}
+
+// ---- what several of one table are at once
+
+/**
+ * What a database does for several operations on columns of one table at once: each for itself would write a large table anew.
+ *
+ * @returns undefined where it is better to do one after the other
+ */
+export function together(
+  operations: readonly ColumnOperation[],
+  before: SchemaState,
+  after: SchemaState,
+  dialect: DialectName,
+): CompiledStep[] {
+  return dialect === 'mysql'
+    ? togetherOnMysql(operations, before)
+    : togetherOnSqlite(operations, before, after)
+}
+
+function togetherOnMysql(operations: readonly ColumnOperation[], before: SchemaState) {
+  const { table } = operations[0] as ColumnOperation
+  const columns = before[table]?.columns ?? {}
+  return changeColumns(
+    table,
+    operations.map((one) => changeOf(one, columns[one.column] as ColumnState)),
+  )
+}
+
+function togetherOnSqlite(
+  operations: readonly ColumnOperation[],
+  before: SchemaState,
+  after: SchemaState,
+) {
+  const { table } = operations[0] as ColumnOperation
+  const [from, to] = [before[table] as TableState, after[table] as TableState]
+  return [rebuildTable(table, from, to, fillsOf(operations))]
+}
+
+/** What becomes of a column of MySQL, which was `before`. */
+function changeOf(operation: ColumnOperation, before: ColumnState): ColumnChange {
+  const { table, column } = operation
+  if (operation.type === 'addColumn') return addedColumn(operation)
+  if (operation.type === 'alterColumn') return alteredColumn(operation, before)
+  return {
+    column,
+    changes: () => [...mysql.dropCheck(table, column, before), `drop column ${mysql.name(column)}`],
+    facts: [mysql.not(mysql.columnExists(table, column))],
+  }
+}
+
+function addedColumn(operation: Of<'addColumn'>): ColumnChange {
+  const { table, column, definition } = operation
+  const { nullable, default: value } = definition
+  const added = addedWith(operation, 'mysql')
+  // Without a word MySQL takes no insert that leaves out a column whose default was dropped, nullable or not.
+  const own = nullable || value !== undefined || isComputed(definition, 'mysql')
+  const words = value === undefined ? 'null' : defaultSql(definition, 'mysql')
+  return {
+    column,
+    changes: () => [
+      `add column ${mysql.columnSql(column, added ?? definition)}`,
+      ...mysql.addCheck(table, column, definition),
+    ],
+    facts: [mysql.columnExists(table, column)],
+    isOfEmpty: !own && !added,
+    ...(added && {
+      behind: `alter column ${mysql.name(column)} ${own ? `set default ${words}` : 'drop default'}`,
+    }),
+  }
+}
+
+function alteredColumn(operation: Of<'alterColumn'>, from: ColumnState): ColumnChange {
+  const { table, column, to } = operation
+  const isSame = isDeepStrictEqual(from.values, to.values)
+  const check = mysql.checkExists(table, column)
+  return {
+    column,
+    changes: ({ words, collation }) => [
+      ...(isSame ? [] : mysql.dropCheck(table, column, from)),
+      `modify column ${mysql.columnSql(column, to, collation)}${words}`,
+      ...(isSame ? [] : mysql.addCheck(table, column, to)),
+    ],
+    facts: isSame || (from.values && to.values) ? [] : [to.values ? check : mysql.not(check)],
+    known: typeof from.type === 'object' ? from.type.mysql : '',
+    keepsCollation: from.comparison === to.comparison,
+    fill: filledWith(operation, 'mysql'),
+  }
+}
+
+/** The default that a new column has while it is added, for the rows that are there; `undefined`: its own, or none. */
+function addedWith(
+  { definition, fill }: Of<'addColumn'>,
+  dialect: DialectName,
+): ColumnState | undefined {
+  return fill === undefined || isComputed(definition, dialect)
+    ? undefined
+    : { ...definition, default: fill }
+}
+
+/** What rows without a value get, in SQL, before a column may not be null any more; `undefined`: nothing. */
+function filledWith(
+  { from, to, fill = to.default }: Of<'alterColumn'>,
+  dialect: DialectName,
+): string | undefined {
+  if (!from.nullable || to.nullable || fill === undefined) return undefined
+  if (isComputed(to, dialect) || isComputed(from, dialect)) return undefined
+  return defaultSql({ ...to, default: fill }, dialect)
+}
+
+/** What rows get for columns of a table of SQLite that is built anew, in SQL. */
+function fillsOf(operations: readonly ColumnOperation[]): Readonly<Record<string, string>> {
+  const fills = operations.flatMap((one) => {
+    const added = one.type === 'addColumn' ? addedWith(one, 'sqlite') : undefined
+    const filled = one.type === 'alterColumn' ? filledWith(one, 'sqlite') : undefined
+    const fill = added ? defaultSql(added, 'sqlite') : filled
+    return fill === undefined ? [] : [[one.column, fill] as const]
+  })
+  return Object.fromEntries(fills)
+}
+
+// SQLite adds no column whose default is an expression, nor one without a default that may not be null, not even
+// to an empty table.
+function canAdd(column: ColumnState): boolean {
+  const { nullable, default: value } = column
+  // One that is stored cannot be added either.
+  if (isComputed(column, 'sqlite')) return false
+  return value === undefined ? nullable === true : typeof value !== 'object'
+}
+
+// ---- what is said of them
+
+/** Whether a row has to say it, at least on one of the databases. */
+function needsValue(column: ColumnState): boolean {
+  const { nullable, default: value, generated } = column
+  const computed = isComputed(column, 'mysql') && isComputed(column, 'sqlite')
+  return !nullable && value === undefined && !generated && !computed
+}
+
+function lintChange(from: ColumnState, to: ColumnState): Code[] {
+  const needs = needsValue(to) && !needsValue(from)
+  const narrows = losesValues(from, to) || (from.nullable && !to.nullable && !needs)
+  const isChecked = to.values !== undefined && !isDeepStrictEqual(from.values, to.values)
+  return [
+    ...(needs ? (['not-null-without-default'] as const) : []),
+    ...(narrows ? (['narrow-type'] as const) : []),
+    ...(isRewritten(from, to) && !narrows ? (['change-type'] as const) : []),
+    ...(isChecked && !narrows ? (['add-check'] as const) : []),
+  ]
+}
+
+function losesValues(from: ColumnState, to: ColumnState): boolean {
+  if (to.values && !from.values?.every((value) => to.values?.includes(value))) return true
+  const [one, other] = [from.type, to.type]
+  // What both are in SQL of their own, only their author can compare.
+  return typeof one === 'string' && typeof other === 'string' && !fits(one, other)
+}
+
+function isRewritten(before: ColumnState, after: ColumnState): boolean {
+  const [from, to] = [before.type, after.type]
+  if (before.comparison !== after.comparison) return true
+  if (isDeepStrictEqual(from, to)) return false
+  return typeof from !== 'string' || typeof to !== 'string' || !isInPlace(from, to)
+}
+
+function describeColumn(column: ColumnState): string {
+  const { type, nullable, default: value, values, comparison, generated } = column
+  const words = [
+    sqlOf(type),
+    nullable && 'null',
+    values && `in (${values.map(quoted).join(', ')})`,
+    value !== undefined && `default ${typeof value === 'string' ? quoted(value) : sqlOf(value)}`,
+    comparison === 'ignoreCase' && 'ignoring case',
+    generated && 'generated',
+  ]
+  return words.filter(Boolean).join(' ')
+}
+
+/** What is SQL differs from database to database: MySQL's stands for all. */
+function sqlOf(value: PerDialect | string | number | boolean): string {
+  return typeof value === 'object' ? value.mysql : String(value)
+}
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`
+}

@@ -1,0 +1,152 @@
+import type { Kysely } from 'kysely'
+import type { Rebuild } from '../../dialect/sqlite/alter.ts'
+import type { Statement } from '../../dialect/statement.ts'
+import type {
+  ColumnState,
+  ForeignKeyState,
+  IndexState,
+  SchemaState,
+  TableState,
+} from '../../schema/state.ts'
+import type { DialectName } from '../../schema/types.ts'
+import type { Code } from '../lint-rules.ts'
+
+/** What a migration's own code may do: read and write tables whose columns it alone knows. */
+export type MigrationDatabase = Kysely<Record<string, Record<string, unknown>>>
+
+/** Reads and writes rows; on every database in one transaction, so the schema is not its business. */
+export type DataStep = (db: MigrationDatabase, dialect: DialectName) => Promise<unknown>
+
+/** One change of a migration. Each says enough to be taken back. */
+export type Operation =
+  | { readonly type: 'createTable'; readonly table: string; readonly definition: TableState }
+  | { readonly type: 'dropTable'; readonly table: string; readonly definition: TableState }
+  | { readonly type: 'renameTable'; readonly from: string; readonly to: string }
+  | DefinedColumn<'addColumn'>
+  | DefinedColumn<'dropColumn'>
+  | (Change<'alterColumn'> & {
+      readonly column: string
+      readonly from: ColumnState
+      readonly to: ColumnState
+      /** What rows get that have no value, where it may not be null any more. */
+      readonly fill?: Fill
+    })
+  | (Change<'renameColumn'> & { readonly from: string; readonly to: string })
+  | (Change<'addIndex'> & { readonly index: IndexState })
+  | (Change<'dropIndex'> & { readonly index: IndexState })
+  | (Change<'addUnique'> & { readonly index: IndexState })
+  | (Change<'dropUnique'> & { readonly index: IndexState })
+  | (Change<'addForeignKey'> & { readonly foreignKey: ForeignKeyState })
+  | (Change<'dropForeignKey'> & { readonly foreignKey: ForeignKeyState })
+  | RunSql
+  | RunData
+
+interface Change<Type extends string> {
+  readonly type: Type
+  readonly table: string
+}
+
+interface DefinedColumn<Type extends string> extends Change<Type> {
+  readonly column: string
+  readonly definition: ColumnState
+  /** What the rows get that are there; of one that is dropped, on the way back. */
+  readonly fill?: Fill
+}
+
+/** A value, or an expression in the SQL of each database. */
+export type Fill = NonNullable<ColumnState['default']>
+
+/** Statements that are the same everywhere, or those of each database. */
+export type SqlStatements =
+  | string
+  | readonly string[]
+  | Readonly<Record<DialectName, readonly string[]>>
+
+export interface RunSql {
+  readonly type: 'runSql'
+  readonly up: SqlStatements
+  /** Where it is missing, the migration cannot be taken back. */
+  readonly down?: SqlStatements
+  /** What they do to tables and columns that the models know, in operations that are not run. */
+  readonly state?: readonly Operation[]
+}
+
+export interface RunData {
+  readonly type: 'runData'
+  readonly up: DataStep
+  /** Where it is missing, the migration cannot be taken back. */
+  readonly down?: DataStep
+}
+
+/** The operation of that type. */
+export type Of<Type extends Operation['type']> = Extract<Operation, { type: Type }>
+
+/** What makemigrations writes: everything but steps by hand. */
+export type SchemaOperation = Exclude<Operation, RunSql | RunData>
+
+/** What the kit does with an operation, all of it: one that is new is defined so, and listed in `index.ts`. */
+export interface Definition<Own extends Operation> {
+  /** The table that it is done to, and what that is called then; of a step by hand neither. */
+  readonly tables: (operation: Own) => { readonly before?: string; readonly after?: string }
+  /**
+   * What becomes of a schema.
+   *
+   * @param replayAll does the same for operations that are a part of it
+   * @throws {Error} where it does not fit: it names what is not there, is there already, or is not what it was written for
+   */
+  readonly replay: (
+    schema: SchemaState,
+    operation: Own,
+    replayAll: (operations: readonly Operation[], before: SchemaState) => SchemaState,
+  ) => SchemaState
+  /**
+   * What takes it back; `undefined` where nothing does.
+   *
+   * @param reverseAll the same for operations that are a part of it
+   */
+  readonly reverse: (
+    operation: Own,
+    reverseAll: (operations: readonly Operation[]) => Operation[] | undefined,
+  ) => Operation | undefined
+  /** In one line: `+ column city.kind varchar(8)`. */
+  readonly describe: (operation: Own) => string
+  /** Its arguments as a migration's file says them; missing where makemigrations writes none. */
+  readonly render?: (operation: Own) => unknown[]
+  /** What a migration is called that does this alone: `add_city_kind`. */
+  readonly fileName?: (operation: Own) => string
+  /** The column whose rows need a value that nobody has said, where there may be some. */
+  readonly unfilled?: (operation: Own) => { column: string; definition: ColumnState } | undefined
+  /** What it does for harm while the release before still runs, where that uses the table. */
+  readonly lint: (operation: Own) => readonly Code[]
+  /** What the lint calls the place of that; `undefined` of a step, which has none but its own. */
+  readonly place: (operation: Own) => string | undefined
+  /**
+   * Refuses what one database would do and the other would not, or not in the same way.
+   *
+   * @throws {Error} with what has to be done first
+   */
+  readonly refuse?: (operation: Own, before: SchemaState) => void
+  /** What MySQL has to do: each statement is atomic for itself. */
+  readonly mysql: (operation: Own, before: SchemaState, after: SchemaState) => CompiledStep[]
+  /** What SQLite has to do; a rebuild of the table where its `alter table` cannot do it. */
+  readonly sqlite: (operation: Own, before: SchemaState, after: SchemaState) => CompiledStep[]
+}
+
+/** The definitions of some operations. */
+export type Definitions<Types extends Operation['type']> = {
+  readonly [Type in Types]: Definition<Of<Type>>
+}
+
+/** A step that changes rows. */
+export interface DataTask {
+  data: DataStep
+}
+
+/** Stands for an operation without a way back, where it has not happened and only those before it are taken back. */
+export interface NoWayBack {
+  /** Its place in the migration, from 1. */
+  noWayBack: number
+}
+
+/** What an operation is to a database. */
+export type CompiledStep = Statement | DataTask | Rebuild | NoWayBack
