@@ -4,7 +4,7 @@ import database from 'plinth/plugins/database'
 // A process that applies the migrations of a folder once with the built kit, and says how many milliseconds that took:
 // everything `manage migrate` does but start.
 const [url = '', directory = ''] = process.argv.slice(2)
-const built = new URL('../dist/src/database/migrator.js', import.meta.url)
+const built = new URL('../dist/src/database/migration/migrator.js', import.meta.url)
 const { createMigrator }: typeof import('../src/database/migration/migrator.ts') = await import(
   built.href
 )

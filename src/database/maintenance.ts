@@ -2,9 +2,11 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { accessSync, constants, statSync } from 'node:fs'
 import { basename, delimiter, join } from 'node:path'
+import type { Kysely } from 'kysely'
 import { errors } from '../errors.ts'
 import * as mysql from './dialect/mysql/maintenance.ts'
 import * as sqlite from './dialect/sqlite/maintenance.ts'
+import { dialectOf } from './portable.ts'
 import { type DatabaseTarget, parseDatabaseUrl } from './url.ts'
 
 /** What people call the database: its name, or that of its file. */
@@ -84,6 +86,17 @@ export async function* dumpDatabase(
   } finally {
     child.kill()
   }
+}
+
+/**
+ * Empties all tables, whatever refers to what, but those that record migrations; the numbers of generated keys start anew.
+ *
+ * @returns how many tables
+ */
+export async function emptyTables<DB>(db: Kysely<DB>): Promise<number> {
+  const empty = dialectOf(db) === 'sqlite' ? sqlite.empty : mysql.empty
+  const isWanted = (table: string) => !table.startsWith('plinth_migration')
+  return await db.connection().execute((connection) => empty(connection, isWanted))
 }
 
 /** @throws {PlinthError} CLIENT_MISSING where PATH has none of them */

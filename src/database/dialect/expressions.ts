@@ -82,7 +82,7 @@ function expression(
 }
 
 /** A check that a column has one of these values. */
-export interface ValuesCheck {
+interface ValuesCheck {
   column: string
   values: string[]
 }

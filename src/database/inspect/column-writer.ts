@@ -167,7 +167,7 @@ export class Piece<T = unknown> extends Call {
 }
 
 /** Calls `fn` and remembers how: an argument may be such a piece itself. */
-export function call<Args extends readonly unknown[], T>(
+function call<Args extends readonly unknown[], T>(
   name: string,
   fn: (...args: Args) => T,
   ...args: { readonly [Index in keyof Args]: Args[Index] | Piece<Args[Index]> }

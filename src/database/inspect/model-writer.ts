@@ -136,7 +136,7 @@ function listOf(models: readonly ModelSource[]): string {
 }
 
 /** A model that has been written from a table. */
-export interface ModelSource {
+interface ModelSource {
   table: string
   /** What its variable is called: `FilmActor`. */
   name: string

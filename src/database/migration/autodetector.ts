@@ -157,13 +157,13 @@ function foreignKeys(
 }
 
 /** Tables in an order in which they can be created; backwards they can be dropped. */
-export interface Arranged {
+interface Arranged {
   readonly tables: readonly (readonly [name: string, table: TableState])[]
   /** Foreign keys that close a circle: they are left out above, added afterwards and dropped before. */
   readonly deferred: readonly (readonly [table: string, key: ForeignKeyState])[]
 }
 
-export function arrange(schema: SchemaState): Arranged {
+function arrange(schema: SchemaState): Arranged {
   const order = orderOf(schema)
   const isLater = (table: string, key: ForeignKeyState) =>
     order.indexOf(key.table) > order.indexOf(table)
@@ -208,7 +208,7 @@ function withForeignKeys(table: TableState, foreignKeys: readonly ForeignKeyStat
  * @param change of its own table
  * @param target change of the table that it refers to
  */
-export function isInTheWay(
+function isInTheWay(
   key: ForeignKeyState,
   change: TableChange,
   target: TableChange,

@@ -14,7 +14,7 @@ export interface Unfilled {
 }
 
 /** Now, as the kit's own timestamps are. */
-export const NOW: Fill = {
+const NOW: Fill = {
   mysql: 'current_timestamp(3)',
   sqlite: "(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))",
 }

@@ -83,7 +83,7 @@ const POLL = 250
  *
  * @throws {PlinthError} MIGRATION_LOCKED, MIGRATION_LEASE_LOST
  */
-export async function underLease<T>(
+async function underLease<T>(
   db: Kysely<MigrationTables>,
   connection: Kysely<MigrationTables>,
   { timeout, on }: Omit<LockOptions, 'kind'>,
@@ -161,10 +161,10 @@ async function release(db: Kysely<MigrationTables>, holder: string): Promise<voi
 }
 
 /** Who we are to those who wait for the lock. */
-export const HOLDER = `${hostname()}, process ${process.pid}`
+const HOLDER = `${hostname()}, process ${process.pid}`
 
 /** Who holds the lock, or held it last, as it has written itself. */
-export async function readHolder(db: Kysely<MigrationTables>) {
+async function readHolder(db: Kysely<MigrationTables>) {
   const row = await db
     .selectFrom('plinth_migration_lock')
     .select(['holder', 'since'])
@@ -175,7 +175,7 @@ export async function readHolder(db: Kysely<MigrationTables>) {
 /** How processes keep from migrating one database at once: a named lock of the server, or a row with a date. */
 export type LockKind = 'named' | 'lease'
 
-export interface LockOptions {
+interface LockOptions {
   /** How long to wait for another process, in seconds. */
   timeout: number
   /** Default: a named lock, or a lease where the server has none (Galera, some proxies). */
@@ -184,4 +184,4 @@ export interface LockOptions {
 }
 
 /** Work for one pinned connection. `guard` throws where the lock has been lost meanwhile. */
-export type Locked<T> = (connection: Kysely<MigrationTables>, guard: () => void) => Promise<T>
+type Locked<T> = (connection: Kysely<MigrationTables>, guard: () => void) => Promise<T>

@@ -8,7 +8,7 @@ import type { MigrationTables } from './recorder.ts'
 import { JournaledRun, type JournaledRunOptions } from './run-with-journal.ts'
 import type { MigrationResult, OnMigration, Task } from './task.ts'
 
-export interface RecoverOptions {
+interface RecoverOptions {
   compile: (chosen: Chosen) => Promise<Task[]>
   /** Throws where this process has lost the right to go on. */
   guard: () => void

@@ -10,7 +10,7 @@ export interface Altered {
   readonly to: ColumnState
 }
 
-/** How a table differs from what is wanted. */
+/** How a table differs from what is wanted; in which order that is done is the autodetector's. */
 export interface TableChange {
   readonly name: string
   readonly primaryKey: readonly string[]
@@ -24,7 +24,7 @@ export interface TableChange {
 }
 
 /** Names that are wanted anywhere: SQLite's indexes, and MySQL's foreign keys, share theirs across tables. */
-export interface Wanted {
+interface Wanted {
   readonly indexes: ReadonlySet<string>
   readonly foreignKeys: ReadonlySet<string>
 }
@@ -89,11 +89,11 @@ function otherKey(name: string, before: TableState, after: TableState) {
 }
 
 /** What has a name that is not what makes it what it is: an index, a unique index, a foreign key. */
-export interface Named {
+interface Named {
   readonly name: string
 }
 
-export interface Matched<T> {
+interface Matched<T> {
   /** There before and after: as it is, and as it is wanted, which may differ in the name. */
   readonly kept: readonly (readonly [before: T, after: T])[]
   readonly dropped: readonly T[]
@@ -106,7 +106,7 @@ export interface Matched<T> {
  * @param isSame whether two are the same but for their names
  * @param mayKeep whether one may stay under its name where another is wanted
  */
-export function match<T extends Named>(
+function match<T extends Named>(
   before: readonly T[],
   after: readonly T[],
   isSame: (before: T, after: T) => boolean,

@@ -80,7 +80,7 @@ function checkRow({ columns }: TableState): Problem {
 }
 
 /** What is wrong with a column; undefined: nothing. */
-export function checkColumn(name: string, column: ColumnState): Problem {
+function checkColumn(name: string, column: ColumnState): Problem {
   const { type } = column
   if (column.comparison && !isText(type))
     return `the column ${name} is ${typeof type === 'string' ? type : type.mysql} and has a comparison; only texts have one: leave it out, or say it in the SQL of its type`
@@ -122,7 +122,7 @@ function checkDefault(name: string, column: ColumnState, known: Known): Problem 
 const MAX_KEY = 3072
 
 /** What is wrong with the primary key, the indexes and the foreign keys of a table; undefined: nothing. */
-export function checkKeys(state: TableState, checkName: (name: string) => Problem): Problem {
+function checkKeys(state: TableState, checkName: (name: string) => Problem): Problem {
   const { primaryKey, indexes = [], unique = [], foreignKeys = [] } = state
   if (primaryKey.length === 0)
     return "it has no primary key; name its columns: primaryKey: ['code'], or add a column id"
@@ -194,10 +194,10 @@ function checkSetNull(
 }
 
 /** What is wrong, in words that end in what to do; undefined: nothing. */
-export type Problem = string | undefined
+type Problem = string | undefined
 
 /** The first problem that `check` finds with one of `items`. */
-export function first<T>(items: readonly T[], check: (item: T) => Problem): Problem {
+function first<T>(items: readonly T[], check: (item: T) => Problem): Problem {
   for (const item of items) {
     const problem = check(item)
     if (problem) return problem

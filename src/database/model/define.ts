@@ -99,7 +99,7 @@ function addedState(name: string): ColumnState {
 }
 
 /** The primary key, indexes and foreign keys of a table. */
-export interface TableKeys {
+interface TableKeys {
   primaryKey: readonly string[]
   indexes: readonly IndexState[]
   unique: readonly IndexState[]
@@ -107,7 +107,7 @@ export interface TableKeys {
 }
 
 /** The keys that a definition asks for; each foreign key has an index, as InnoDB would make one by itself. */
-export function keysOf(table: string, definition: AnyDefinition): TableKeys {
+function keysOf(table: string, definition: AnyDefinition): TableKeys {
   const { columns, primaryKey = 'id' in columns ? ['id'] : [] } = definition
   const unique = named(definition.unique, (columns) => uniqueName(table, columns))
   const declared = named(definition.indexes, (columns) => indexName(table, columns))

@@ -59,7 +59,7 @@ export type Mode = 'hide' | 'show' | 'plain'
 const MODE = Symbol('plinth.mode')
 
 /** Marks the statements of a Kysely instance. */
-export class ModePlugin implements KyselyPlugin {
+class ModePlugin implements KyselyPlugin {
   readonly #mode: Mode
 
   constructor(mode: Mode) {

@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { Kysely } from 'kysely'
 import { errors } from '../../errors.ts'
 import { inBatches } from '../insert.ts'
+import { emptyTables } from '../maintenance.ts'
 import type { Migrator } from '../migration/migrator.ts'
 import {
   importNumbered,
@@ -10,7 +11,6 @@ import {
   type PluginFolder,
 } from '../numbered.ts'
 import type { DatabaseTables } from '../types.ts'
-import { emptyTables } from './empty.ts'
 import { beginRecord, createRecords, readRecord, type SeedTables, updateRecord } from './record.ts'
 import type { Seed, SeedContext } from './seed.ts'
 
@@ -120,12 +120,12 @@ export type SeedEvent =
 // Rows in a transaction: the indexes are written once in each, so that smaller ones take longer.
 const BATCH = 10_000
 
-export interface LoadedSeed {
+interface LoadedSeed {
   name: string
   seed: Seed
 }
 
-export interface RunOptions {
+interface RunOptions {
   db: Kysely<SeedTables>
   again: boolean
   signal: AbortSignal
@@ -138,7 +138,7 @@ export interface RunOptions {
  * @throws {PlinthError} SEED_FAILED
  * @throws the reason of `signal` when it aborts
  */
-export async function runSeed(loaded: LoadedSeed, options: RunOptions): Promise<SeedResult> {
+async function runSeed(loaded: LoadedSeed, options: RunOptions): Promise<SeedResult> {
   const { db, on } = options
   const { name, seed } = loaded
   const began = performance.now()

@@ -24,7 +24,7 @@ export interface Waiting extends Timed {
   giveUp: () => void
 }
 
-export interface ConnectionOptions {
+interface ConnectionOptions {
   /** Milliseconds; 0: none. */
   queryTimeout: number
   timeLeft: TimeLeft
@@ -188,7 +188,7 @@ const ROWS_AHEAD = 100
  *
  * @param patience milliseconds that the server may let us wait for a row; 0: as long as it wants
  */
-export async function* streamRows(
+async function* streamRows(
   connection: PoolConnection,
   sql: string,
   values: unknown[],

@@ -223,7 +223,7 @@ export async function readMysql(
 }
 
 /** How a column of MySQL is declared, apart from its default. */
-export interface MysqlDeclaration {
+interface MysqlDeclaration {
   /** As the server has it: `int(10) unsigned`. */
   type: string
   charset: string | null

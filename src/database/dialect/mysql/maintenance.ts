@@ -1,3 +1,4 @@
+import { type Kysely, sql } from 'kysely'
 import type { ResultSetHeader } from 'mysql2'
 import { DEFAULT_LIMITS } from '../../types.ts'
 import type { MysqlTarget } from '../../url.ts'
@@ -16,7 +17,7 @@ export async function drop(target: MysqlTarget): Promise<boolean> {
 }
 
 /** Runs one statement of the server, in no database. Returns whether it had anything to do. */
-async function changes(target: MysqlTarget, sql: string): Promise<boolean> {
+async function changes(target: MysqlTarget, statement: string): Promise<boolean> {
   const { host, port, user, password, tls } = target
   const { createConnection } = await import('mysql2/promise')
   const { connectTimeout, queryTimeout } = DEFAULT_LIMITS
@@ -26,7 +27,10 @@ async function changes(target: MysqlTarget, sql: string): Promise<boolean> {
       ...(tls && { ssl: { rejectUnauthorized: tls.verify, verifyIdentity: tls.verify } }),
     })
     try {
-      const [result] = await connection.query<ResultSetHeader>({ sql, timeout: queryTimeout })
+      const [result] = await connection.query<ResultSetHeader>({
+        sql: statement,
+        timeout: queryTimeout,
+      })
       // It warns of what `if exists` and `if not exists` have passed over.
       return result.warningStatus === 0
     } finally {
@@ -63,4 +67,29 @@ function connecting({ host, port, user }: MysqlTarget): string[] {
 
 function password(target: MysqlTarget): Record<string, string> {
   return target.password ? { MYSQL_PWD: target.password } : {}
+}
+
+/**
+ * Empties tables, whatever refers to what. MySQL commits each by itself, the records of seeds first: whatever comes between, no seed
+ * counts as finished.
+ *
+ * @param connection one that nobody else uses
+ * @returns how many
+ */
+export async function empty<DB>(
+  connection: Kysely<DB>,
+  isWanted: (table: string) => boolean,
+): Promise<number> {
+  const { rows } = await sql<{ name: string }>`
+    select table_name as name from information_schema.tables
+    where table_schema = database() and table_type = 'BASE TABLE'
+    order by table_name <> 'plinth_seed', table_name`.execute(connection)
+  const tables = rows.filter(({ name }) => isWanted(name))
+  await sql`set foreign_key_checks = 0`.execute(connection)
+  try {
+    for (const { name } of tables) await sql`truncate table ${sql.id(name)}`.execute(connection)
+  } finally {
+    await sql`set foreign_key_checks = 1`.execute(connection)
+  }
+  return tables.length
 }

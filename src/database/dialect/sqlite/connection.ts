@@ -160,7 +160,7 @@ export class Statements {
 }
 
 /** What a statement that returns no rows has done. */
-export interface Changes {
+interface Changes {
   changes: bigint
   lastInsertRowid: bigint
 }
@@ -169,7 +169,7 @@ export interface Changes {
  * A prepared statement that returns rows as plain objects with our types. The driver hands out arrays, from
  * which we make the objects: twice as fast as the objects that it makes itself.
  */
-export class Statement {
+class Statement {
   /** Whether it returns rows. */
   readonly returnsRows: boolean
   readonly #statement: StatementSync

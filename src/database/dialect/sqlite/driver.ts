@@ -143,7 +143,7 @@ export class SqliteDriver implements Driver {
 const quote = (name: string) => `"${name.replaceAll('"', '""')}"`
 
 /** Whose connection it is. */
-export interface Lender {
+interface Lender {
   connection: SqliteConnection
   /** Undefined of a database in memory, to which there is no other connection. */
   streams: Streams | undefined
@@ -153,7 +153,7 @@ export interface Lender {
 }
 
 /** The connection of the process in the hands of who has acquired it. */
-export class Lease implements DatabaseConnection {
+class Lease implements DatabaseConnection {
   readonly #lender: Lender
   #released = false
 
@@ -196,7 +196,7 @@ function readsOnly({ query, sql }: CompiledQuery): boolean {
 }
 
 /** Connections that only read, one for each stream: whoever reads slowly keeps nobody else from the database. */
-export class Streams {
+class Streams {
   readonly #open: () => DatabaseSync
   readonly #places: Mutex
   readonly #busyTimeout: number

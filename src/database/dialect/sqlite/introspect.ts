@@ -22,7 +22,7 @@ import {
 import { type CreateTable, parseCreateTable } from './create-table.ts'
 
 /** One table of SQLite while it is being read. */
-export class SqliteTable {
+class SqliteTable {
   readonly draft: Draft = emptyDraft()
   readonly #name: string
   readonly #text: CreateTable

@@ -1,5 +1,6 @@
 import { existsSync, rmSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
+import { type Kysely, sql } from 'kysely'
 import { errors } from '../../../errors.ts'
 import { DEFAULT_LIMITS } from '../../types.ts'
 import type { SqliteTarget } from '../../url.ts'
@@ -116,4 +117,39 @@ function literal(value: unknown): string {
 function text(value: string): string {
   if (!value.includes('\0')) return quoteText(value, 'sqlite')
   return `cast(x'${Buffer.from(value).toString('hex')}' as text)`
+}
+
+/**
+ * Empties tables, whatever refers to what, in one transaction.
+ *
+ * @param connection one that nobody else uses
+ * @returns how many
+ */
+export async function empty<DB>(
+  connection: Kysely<DB>,
+  isWanted: (table: string) => boolean,
+): Promise<number> {
+  // Does nothing within a transaction.
+  await sql`pragma foreign_keys = off`.execute(connection)
+  try {
+    return await connection.transaction().execute(async (db) => {
+      // Shadow tables go with the virtual ones that they belong to.
+      const { rows } = await sql<{ name: string }>`select name from pragma_table_list
+        where schema = 'main' and type in ('table', 'virtual') and name not like 'sqlite\\_%' escape '\\'`.execute(
+        db,
+      )
+      const tables = rows.filter(({ name }) => isWanted(name))
+      for (const { name } of tables) await sql`delete from ${sql.id(name)}`.execute(db)
+      await restartNumbers(db)
+      return tables.length
+    })
+  } finally {
+    await sql`pragma foreign_keys = on`.execute(connection)
+  }
+}
+
+/** SQLite makes the table of the numbers with the first table that has some. */
+async function restartNumbers<DB>(db: Kysely<DB>): Promise<void> {
+  const { rows } = await sql`select 1 from sqlite_schema where name = 'sqlite_sequence'`.execute(db)
+  if (rows.length > 0) await sql`delete from sqlite_sequence`.execute(db)
 }

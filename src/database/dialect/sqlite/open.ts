@@ -59,7 +59,7 @@ async function open(file: string, limits: DatabaseLimits): Promise<DatabaseSync>
 }
 
 /** Kysely's dialect of SQLite over `node:sqlite`. */
-export function sqliteDialect(driver: SqliteDriver): Dialect {
+function sqliteDialect(driver: SqliteDriver): Dialect {
   return {
     createDriver: () => driver,
     createQueryCompiler: () => new SqliteQueryCompiler(),

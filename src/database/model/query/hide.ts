@@ -54,7 +54,7 @@ function conditionOn(node: OperationNode, tracked: TrackedTables): OperationNode
 }
 
 /** `table.deleted_at is null` */
-export function notFlagged(table: TableNode): OperationNode {
+function notFlagged(table: TableNode): OperationNode {
   return BinaryOperationNode.create(
     ReferenceNode.create(ColumnNode.create(DELETED_AT), table),
     OperatorNode.create('is'),

@@ -21,7 +21,7 @@ import { derive, hide, joinsBackwards } from './hide.ts'
 import { concerns, type TrackedTables, trackedTables, useOf } from './tracked.ts'
 
 /** Changes one statement, and the queries in it: fills in who and when, hides flagged rows, flags instead of deleting. */
-export class ModelTransformer extends OperationNodeTransformer {
+class ModelTransformer extends OperationNodeTransformer {
   readonly #all: TrackedTables
   #tables: TrackedTables
   #mode: Mode = 'hide'
