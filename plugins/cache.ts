@@ -15,7 +15,7 @@ import type { Cache, CacheCounts, Lock, LockOptions } from '../src/cache/types.t
 import { redisPrefix } from '../src/config/redis-prefix.ts'
 import { afterEveryCommit, isInTransaction } from '../src/database/current-transaction.ts'
 import { definePlugin, type PluginMetric } from '../src/plugin.ts'
-import { assertFree, checkOptions, fromEarlier } from '../src/plugin-guards.ts'
+import { assertFree, checkOptions, earlierRedis } from '../src/plugin-guards.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -59,7 +59,7 @@ export type CacheOptions = Omit<OpenOptions, 'client' | 'log' | 'transactions'>
  * A cache in memory, with Redis behind it where `app.redis` is there already; one that comes later is refused. A Redis that fails, hangs or is
  * full fails no call. In a transaction of `app.db`, or of any database of plinth/plugins/database, it changes with the commit.
  *
- * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_ORDER
+ * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_ORDER; REDIS_UNUSABLE where `app.redis` has a keyPrefix, or is of a cluster
  * @throws {TypeError} where a prefix or a limit is not usable
  */
 async function register(
@@ -74,7 +74,7 @@ async function register(
     maxBytes: 'number?',
   })
   assertFree(app, name, name)
-  const client = fromEarlier<Redis>(app, 'cache', { plugin: 'redis', decorator: 'redis' })
+  const client = earlierRedis<Redis>(app, 'cache')
   const { openCache } = await import('../src/cache/open.ts')
   const onError = (err: unknown) =>
     app.log.error({ err }, 'the cache was not changed after a commit')

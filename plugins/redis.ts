@@ -1,10 +1,13 @@
+import { setTimeout as delay } from 'node:timers/promises'
 /** @ts-ignore: there where it is installed */
 import type { FastifyRedis } from '@fastify/redis'
 import type { FastifyInstance } from 'fastify'
 import type { Redis } from 'ioredis'
 import Type, { type Static } from 'typebox'
+import type { RedisClient } from '../src/config/redis-client.ts'
 import {
-  type ConnectionOptions,
+  parseRedisUrl,
+  placeOf,
   REDIS_LIMITS,
   type RedisLimits,
   requestConnection,
@@ -26,8 +29,8 @@ declare module '../src/config/schema.ts' {
 const env = Type.Object({
   REDIS_URL: attachedUrl(
     'Redis. Where it is unset, what needs it works in memory.',
-    '^rediss?://.',
-    'redis://:password@host:6379/0, or rediss:// for TLS',
+    '^rediss?([+]sentinel)?://.',
+    'redis://:password@host:6379/0, rediss:// for TLS, or redis+sentinel://:password@host:26379,host:26379/NAME/0',
     'from REDIS_*; where REDIS_HOST is unset: none',
   ),
   REDIS_HOST: Type.Optional(
@@ -55,7 +58,10 @@ const env = Type.Object({
 type Env = Static<typeof env>
 
 export interface RedisPluginOptions extends Partial<RedisLimits> {
-  /** `redis://user:password@host:6379/0`, `rediss://` for TLS. */
+  /**
+   * `redis://user:password@host:6379/0`, `rediss://` for TLS with `?ca=FILE&cert=FILE&key=FILE`,
+   * `redis+sentinel://user:password@host:26379,host:26379/NAME/0?sentinel=user:password`.
+   */
   url: string
   /**
    * What the app has it as. Default: its name; in a context of Fastify with a cache or tasks of its own one of another name may be
@@ -72,7 +78,8 @@ const GOODBYE = 500
  * The app starts without it, too, and uses it as soon as it is there. It is closed with the app. A second one has another name,
  * by which `/readyz` calls it, too: `app.register(redis, { url, name: 'sessions' })` is `app.sessions`.
  *
- * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_NAME_TAKEN; REDIS_URL_INVALID; PACKAGE_MISSING
+ * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_NAME_TAKEN; REDIS_URL_INVALID, REDIS_UNUSABLE where it is a node
+ * of a cluster; PACKAGE_MISSING
  */
 async function register(
   app: FastifyInstance,
@@ -92,18 +99,24 @@ async function register(
   const target = requestConnection(url, { ...REDIS_LIMITS, ...given })
   requirePackages('redis', ['@fastify/redis', 'ioredis'])
   const { default: fastifyRedis } = await import('@fastify/redis')
-  const { Redis } = await import('ioredis')
-  const client = new Redis(target)
-  logOutages(app, client, target)
+  const { RedisClient } = await import('../src/config/redis-client.ts')
+  const client = new RedisClient(target)
+  logOutages(app, client, placeOf(target))
   // @fastify/redis waits for a client that is not ready, and gives up where it never will be.
   client.status = 'ready'
   // Where the app has a client, @fastify/redis wants a name for another; for one with a name it would be a plain object.
   if (decorator === 'redis' && !app.hasDecorator('redis'))
     await app.register(fastifyRedis, { client })
-  else app.decorate(decorator, client as FastifyRedis)
+  else app.decorate(decorator, client as Redis as FastifyRedis)
   client.status = 'wait'
   app.addHook('onClose', () => close(client))
-  await client.connect().catch(() => {})
+  const { connectTimeout = REDIS_LIMITS.connectTimeout } = target
+  const late = delay(2 * connectTimeout, undefined, { ref: false })
+  // Where no Sentinel answers it is tried again and again.
+  await Promise.race([client.connect().catch(() => {}), late])
+  if (!client.refused) return
+  await close(client)
+  throw client.refused
 }
 
 function decoratorOf({ name, options }: PluginContext): string {
@@ -112,33 +125,31 @@ function decoratorOf({ name, options }: PluginContext): string {
 
 /** Whether others can read what goes there, or use it. */
 function checkAddress(url: string): PluginFinding[] {
-  const { protocol, password, hostname } = new URL(url)
-  if (isLoopback(hostname)) return []
+  const { tls, password, host = '', sentinels = [{ host }] } = parseRedisUrl(url)
+  const away = sentinels.find(({ host = '' }) => !isLoopback(host))?.host
+  if (away === undefined) return []
+  const unencrypted = `what goes to ${away} and back can be read on its way`
+  const open = `whoever reaches ${away} may read and change what is in it`
   return [
-    ...(protocol === 'rediss:'
-      ? []
-      : [found('redis-unencrypted', `what goes to ${hostname} and back can be read on its way`)]),
-    ...(password === ''
-      ? [
-          found(
-            'redis-no-password',
-            `whoever reaches ${hostname} may read and change what is in it`,
-          ),
-        ]
-      : []),
+    ...(tls ? [] : [found('redis-unencrypted', unencrypted)]),
+    ...(password === undefined ? [found('redis-no-password', open)] : []),
   ]
 }
 
 /** One line when it is lost, or cannot be reached at first, and one when it is there again. */
-function logOutages(app: FastifyInstance, client: Redis, { host, port }: ConnectionOptions): void {
-  const place = `${host}:${port}`
+function logOutages(app: FastifyInstance, client: RedisClient, place: string): void {
   let lost = false
+  // Why the last Sentinel that was asked has told no master: all that is known of them later is that none has.
+  let untold: string | undefined
   const lose = (problem: string) => {
     if (!lost && !closed.has(client)) app.log.warn({ place, problem }, 'Redis cannot be used')
     lost = true
   }
+  client.on('sentinelError', ({ message }: Error) => {
+    untold = message
+  })
   client.on('error', (error: NodeJS.ErrnoException) => {
-    lose(error.message || `${error.code}`)
+    lose(untold ?? (error.message || `${error.code}`))
     // Otherwise ioredis would go on in database 0.
     if (error.message.includes('DB index is out of range')) client.disconnect(true)
   })
@@ -146,6 +157,7 @@ function logOutages(app: FastifyInstance, client: Redis, { host, port }: Connect
   client.on('ready', () => {
     if (lost) app.log.info({ place }, 'Redis can be used again')
     lost = false
+    untold = undefined
   })
 }
 

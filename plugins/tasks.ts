@@ -12,7 +12,13 @@ import {
   type PluginGiven,
   type PluginMetric,
 } from '../src/plugin.ts'
-import { assertFree, checkOptions, fromEarlier, requirePackages } from '../src/plugin-guards.ts'
+import {
+  assertFree,
+  checkOptions,
+  earlierRedis,
+  fromEarlier,
+  requirePackages,
+} from '../src/plugin-guards.ts'
 import type { LoadUser } from '../src/resource/context.ts'
 import type { Clock } from '../src/task/clock.ts'
 import { declaredQueues } from '../src/task/declared.ts'
@@ -90,7 +96,8 @@ export interface TasksPluginOptions {
  * `app.db`, where that is there, through an outbox. Serves `GET` and `DELETE /tasks/:id`. Those
  * of another name, `mails`, are `app.mails`; resources are enqueued in `app.tasks`.
  *
- * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_ORDER; PACKAGE_MISSING without `bullmq`, which tasks in Redis need
+ * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_ORDER; REDIS_UNUSABLE where `app.redis` has a keyPrefix, or is of a
+ * cluster; PACKAGE_MISSING without `bullmq`, which tasks in Redis need
  * @throws {TypeError} where a queue cannot be called so
  */
 async function register(
@@ -115,7 +122,7 @@ async function register(
     tablesOf: 'text?',
   })
   assertFree(app, name, name)
-  const redis = fromEarlier<Redis>(app, 'tasks', { plugin: 'redis', decorator: 'redis' })
+  const redis = earlierRedis<Redis>(app, 'tasks')
   const db = fromEarlier<Database>(app, 'tasks', { plugin: 'database', decorator: 'db' })
   const { prefix = `{plinth}:${name}`, payloadLimit = 1_048_576, concurrency = 10 } = options
   const { stopTimeout = 8000, abortGrace = 10_000, maxCrashes = 5, limits, loadUser } = options
@@ -193,7 +200,8 @@ async function checkTasks(
 /** Whether their Redis keeps what it is given. */
 async function checkRedis(redis: Redis): Promise<PluginFinding[]> {
   const info = await redis.info().catch(() => undefined)
-  if (info === undefined) return []
+  // Who may not ask is told no more than which Redis it is.
+  if (!info?.includes('maxmemory_policy:')) return []
   const isSet = (line: string) => info.includes(`${line}\r\n`)
   const evicts = 'the maxmemory-policy of Redis is not noeviction: it may forget tasks'
   const forgets = 'Redis keeps no append-only file (appendonly yes): a restart may lose tasks'

@@ -7,6 +7,7 @@ export const proofs: Readonly<Record<string, () => Promise<{ proof: Proof }>>> =
   'migrate-models': () => import('./migrate-models.ts'),
   'cache-stampede': () => import('./cache-stampede.ts'),
   'cache-outage': () => import('./cache-outage.ts'),
+  failover: () => import('./failover.ts'),
   'tasks-kill': () => import('./tasks-kill.ts'),
   schedule: () => import('./schedule.ts'),
   rollout: () => import('./rollout.ts'),

@@ -335,6 +335,11 @@ export const errors = {
     500,
     'REDIS_URL is not usable: %s; expected redis://user:password@host:6379/0',
   ),
+  REDIS_UNUSABLE: defineError<[plugin: string, problem: string]>(
+    'REDIS_UNUSABLE',
+    500,
+    'plinth/plugins/%s cannot use this Redis: %s',
+  ),
   DATABASE_MISSING: defineError(
     'DATABASE_MISSING',
     500,

@@ -170,3 +170,28 @@ export function fromEarlier<T>(
   })
   return undefined
 }
+
+/** What of a client of Redis tells whether scripts can be used over it. */
+interface AnyRedis {
+  readonly isCluster?: boolean
+  readonly options: { keyPrefix?: string | undefined }
+}
+
+/**
+ * `app.redis`, by plinth/plugins/redis or an app's own, where what needs scripts can use it.
+ *
+ * @throws {PlinthError} REDIS_UNUSABLE; PLUGIN_ORDER as `fromEarlier`
+ */
+export function earlierRedis<T extends AnyRedis>(
+  app: FastifyInstance,
+  plugin: string,
+): T | undefined {
+  const redis = fromEarlier<T>(app, plugin, { plugin: 'redis', decorator: 'redis' })
+  if (redis?.isCluster)
+    throw errors.REDIS_UNUSABLE(plugin, 'app.redis is a client of a cluster; expected one Redis')
+  if (redis?.options.keyPrefix) throw errors.REDIS_UNUSABLE(plugin, KEY_PREFIX)
+  return redis
+}
+
+const KEY_PREFIX =
+  'app.redis has a keyPrefix, of which scripts and BullMQ know nothing; leave it out, and say what names begin with by REDIS_PREFIX, or the option prefix'

@@ -59,6 +59,7 @@ const messages: Record<keyof typeof errors, string> = {
   DATABASE_URL_INVALID:
     'DATABASE_URL 不可用：%s；应为 mysql://user:password@host:3306/name 或 sqlite:./path/to/file.db',
   REDIS_URL_INVALID: 'REDIS_URL 不可用：%s；应为 redis://user:password@host:6379/0',
+  REDIS_UNUSABLE: 'plinth/plugins/%s 无法使用此 Redis：%s',
   DATABASE_MISSING: '未连接数据库：请设置 DATABASE_URL，或注册 plinth/plugins/database',
   TRANSACTION_BYPASSED:
     '在事务中直接查询了数据库本身，而 SQLite 只有一个连接，正被该事务占用：请使用 context.db 或事务传入的对象，或等待事务结束',

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import type { Place } from './bullmq/connection.ts'
+import { targetOf } from '../config/redis-connection.ts'
 import type { Clock } from './clock.ts'
 import { processEnds } from './errors.ts'
 import type { Outbox, Relay } from './relay.ts'
@@ -119,7 +119,7 @@ export class TaskProcess {
     const { log, redis, prefix, concurrency, maxCrashes, clock } = this.#options
     if (redis) {
       const { openBullmq } = await import('./bullmq.ts')
-      return openBullmq({ redis: lasting(redis), prefix, log, maxCrashes })
+      return openBullmq({ redis: targetOf(redis.options), prefix, log, maxCrashes })
     }
     const { openMemory } = await import('./memory.ts')
     log.warn({}, 'tasks are kept in memory: those that have not run when the process ends are lost')
@@ -172,21 +172,4 @@ export class TaskProcess {
     if (redis) return (await import('./schedule-redis.ts')).redisSchedules(redis, `${prefix}:`)
     return (await import('./schedule-memory.ts')).memorySchedules()
   }
-}
-
-const PLACE = [
-  'host',
-  'port',
-  'db',
-  'username',
-  'password',
-  'tls',
-  'path',
-  'connectTimeout',
-] as const
-
-/** The same Redis, for connections that wait for it as long as it is away: BullMQ's. */
-function lasting({ options }: Redis): Place {
-  const known = PLACE.filter((name) => options[name] !== undefined)
-  return Object.fromEntries(known.map((name) => [name, options[name]]))
 }

@@ -1,12 +1,13 @@
 import type { Socket } from 'node:net'
 import t from 'tap'
+import { parseRedisUrl } from '../../src/config/redis-connection.ts'
 import { BatchingClient } from '../../src/task/bullmq/batching-client.ts'
 import { redisUrl } from '../helpers/drivers.ts'
 
 const KEY = 'test-batching-client'
 
 t.test('commands of one turn share writes, and keep their order', async (t) => {
-  const client = new BatchingClient(redisUrl(), { replyMapping: 'legacy' })
+  const client = new BatchingClient(parseRedisUrl(redisUrl()))
   t.teardown(() => client.disconnect())
   await client.del(KEY)
   // What the socket is given at once, it sends at once.

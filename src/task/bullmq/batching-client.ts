@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { Redis } from 'ioredis'
+import { RedisClient } from '../../config/redis-client.ts'
 
 // Not more: Redis is to begin with the first while we make the next.
 const TOGETHER = 8
@@ -9,10 +9,10 @@ const TOGETHER = 8
  * command. With `enableAutoPipelining` they would wait until those before have been answered. Not for workers: what they
  * have to say of a task that has run, nobody should hear later.
  */
-export class BatchingClient extends Redis {
+export class BatchingClient extends RedisClient {
   #held = 0
 
-  override sendCommand(...[command, stream]: Parameters<Redis['sendCommand']>): unknown {
+  override sendCommand(...[command, stream]: Parameters<RedisClient['sendCommand']>): unknown {
     // What comes with a stream is part of a pipeline, which is one write.
     if (stream || this.status !== 'ready') return super.sendCommand(command, stream)
     const socket = this.stream as Socket

@@ -1,4 +1,6 @@
-import { Redis, type RedisOptions } from 'ioredis'
+import type { Redis, RedisOptions } from 'ioredis'
+import { RedisClient } from '../../config/redis-client.ts'
+import { parseRedisUrl } from '../../config/redis-connection.ts'
 import { errors } from '../../errors.ts'
 import { processEnds } from '../errors.ts'
 import { settles, TooLate, within } from '../within.ts'
@@ -17,16 +19,16 @@ const COMMON = {
   connectTimeout: PATIENCE,
 }
 
-/** `redis://…`, or options of ioredis. */
+/** `redis://…` as in REDIS_URL, or options of ioredis. */
 export type Place = string | RedisOptions
 
-function connect<T extends Redis>(
+function connect<T extends RedisClient>(
   place: Place,
   options: Omit<RedisOptions, 'replyMapping'>,
-  Kind: new (...args: [RedisOptions] | [string, RedisOptions]) => T,
+  Kind: new (options: RedisOptions) => T,
 ): T {
-  const all = { ...COMMON, ...options }
-  return typeof place === 'string' ? new Kind(place, all) : new Kind({ ...place, ...all })
+  const target = typeof place === 'string' ? parseRedisUrl(place) : place
+  return new Kind({ ...target, ...COMMON, ...options })
 }
 
 const PATIENT = { maxRetriesPerRequest: null, socketTimeout: SILENCE }
@@ -42,12 +44,13 @@ export function patientModel(place: Place): Model {
 }
 
 /** A connection that BullMQ copies. It tells of a copy only when that stands, which is never where Redis is gone. */
-export class Model extends Redis {
+export class Model extends RedisClient {
   #copy: Redis | undefined
 
   override duplicate(override?: Partial<RedisOptions>): Redis {
-    this.#copy = super.duplicate(override)
-    return this.#copy
+    const copy = super.duplicate(override)
+    this.#copy = copy
+    return copy
   }
 
   /** What `make` makes, and the copy that was made for it. */
@@ -59,7 +62,7 @@ export class Model extends Redis {
 
 /** For adding and looking up: what cannot be had soon fails. */
 export class Line {
-  readonly client: Redis
+  readonly client: RedisClient
   #isClosed = false
   #open = Promise.withResolvers<void>()
   #isOpen = false

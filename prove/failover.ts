@@ -1,0 +1,60 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Load } from '../src/process/load-clients.ts'
+import { ownSentinel } from '../test/helpers/own-sentinel.ts'
+import { startChild } from './children.ts'
+import type { Proof, ProofOptions } from './proof.ts'
+
+const SENTINELS = 3
+const CLIENTS = 8
+const ITEMS = 50
+/** Milliseconds from the death of the master until a task that is enqueued then has run. */
+const RESUMED = 5000
+
+export const proof: Proof = {
+  summary:
+    'A server under load whose Redis is failed over by Sentinels, as its master dies or falls silent, fails no request for what is cached, and workers go on within five seconds',
+  drivers: ['redis'],
+  size: { full: 10, short: 1 },
+  prove,
+}
+
+async function prove(options: ProofOptions): Promise<Record<string, number>> {
+  const all: Record<string, number> = { requests: 0, failed: 0 }
+  for (let round = 0; round < options.size; round++) {
+    for (const how of ['kill', 'freeze'] as const) {
+      const { requests, resumed } = await failOver(options, how)
+      all.requests = (all.requests ?? 0) + requests
+      const name = `${how === 'kill' ? 'killed' : 'silent'}: resumed after (ms, at most)`
+      all[name] = Math.max(all[name] ?? 0, Math.round(resumed))
+    }
+    options.tell(round + 1)
+  }
+  return all
+}
+
+async function failOver(options: ProofOptions, how: 'kill' | 'freeze') {
+  const set = await ownSentinel(options, SENTINELS)
+  const env = { REDIS_URL: set.url, REDIS_PREFIX: 'prove' }
+  const [server, worker] = await Promise.all([
+    startChild(options, 'cache', env),
+    startChild(options, 'cache', env),
+  ])
+  await worker.ask('work')
+  await server.ask('run')
+  const url = await server.ask<string>('url')
+  let n = 0
+  const next = () => ({ url: `${url}/items/item-${n++ % ITEMS}` })
+  const load = new Load({ clients: { kept: CLIENTS }, next })
+  options.teardown(() => load.stop())
+  await sleep(500)
+  const began = performance.now()
+  await set.first[how]()
+  await server.ask('run')
+  const resumed = performance.now() - began
+  await sleep(500)
+  await load.stop()
+  if (load.failures.length > 0)
+    throw new Error(`${load.failures.length} requests failed, the first with ${load.failures[0]}`)
+  if (resumed > RESUMED) throw new Error(`Tasks run again ${resumed} ms after the master was lost`)
+  return { requests: load.requests, resumed }
+}

@@ -1,0 +1,89 @@
+import { Redis, type RedisOptions } from 'ioredis'
+import { errors, type PlinthError } from '../errors.ts'
+
+/** What ioredis connects by. */
+interface Connector {
+  check(told: Told): boolean
+  disconnect(): void
+  connectToSentinel?: (...place: unknown[]) => Redis
+}
+
+/** What INFO tells of a Redis when a connection to it is made. */
+type Told = Readonly<Record<string, string | undefined>>
+
+// Answers of a master that has become a replica: another one is the master by now.
+const DEMOTED = /\b(?:READONLY|MASTERDOWN)\b/
+
+/**
+ * A connection that follows a fail-over: it is made anew where the master has become a replica, and not used as long as it leads to
+ * one. To a node of a cluster it never is. Its user need not be allowed to ask for INFO.
+ */
+export class RedisClient extends Redis {
+  /** Why it will never be of use: known once it has been reached. */
+  refused: PlinthError | undefined
+
+  constructor(options: Omit<RedisOptions, 'replyMapping'>) {
+    // What waits for Redis is sent again, to the one that is the master then.
+    const again = options.enableOfflineQueue === false ? 1 : 2
+    super({ ...options, reconnectOnError: ({ message }) => DEMOTED.test(message) && again })
+    Object.assign(this, { info: infoOf(this) })
+    this.#watch()
+  }
+
+  override duplicate(override?: Partial<RedisOptions>): Redis {
+    return new RedisClient({ ...this.options, ...override })
+  }
+
+  // There is no other way to look at a connection before what has waited for it is sent.
+  #watch(): void {
+    const { connector } = this as unknown as { connector: Connector }
+    const check = connector.check.bind(connector)
+    connector.check = (told) => {
+      const isWanted = check(told)
+      return this.#suits(told) && isWanted
+    }
+    const connect = connector.connectToSentinel?.bind(connector)
+    if (!connect) return
+    // Of one that is away while others are there nothing need be said: ioredis would, on stderr.
+    connector.connectToSentinel = (...place) => connect(...place).on('error', () => {})
+    // It would go on to listen to the Sentinels.
+    this.on('end', () => connector.disconnect())
+  }
+
+  #suits({ redis_mode: mode, role = '' }: Told): boolean {
+    const why = mode === 'cluster' ? CLUSTER : mode === 'sentinel' ? SENTINEL : undefined
+    if (why) this.refused = errors.REDIS_UNUSABLE('redis', why)
+    const isReplica = role === 'slave' || role === 'replica'
+    const problem = this.refused ?? (isReplica && new Error('it is a replica, which takes nothing'))
+    if (problem && this.listenerCount('error') > 0) this.emit('error', problem)
+    return !problem
+  }
+}
+
+const CLUSTER =
+  'it is a node of a cluster; expected one Redis, or one that Sentinels look after (redis+sentinel://)'
+const SENTINEL = 'it is a Sentinel; write redis+sentinel://host:26379/NAME for what it looks after'
+
+type Callback = (error: Error | null, text?: string) => void
+
+/** As `info` of ioredis; to who may not ask for it, it tells what HELLO does. */
+function infoOf(client: Redis) {
+  const ask = client.info.bind(client) as (...sections: unknown[]) => Promise<string>
+  return (...args: unknown[]) => {
+    const sections = args.filter((arg) => typeof arg !== 'function')
+    const callback = args.find((arg) => typeof arg === 'function') as Callback | undefined
+    const told = ask(...sections).catch(async (error: Error) => {
+      if (!error.message.startsWith('NOPERM')) throw error
+      return helloAsInfo((await client.call('hello')) as unknown[])
+    })
+    return callback ? told.then((text) => callback(null, text), callback) : told
+  }
+}
+
+function helloAsInfo(answer: readonly unknown[]): string {
+  const of = (name: string) => answer[answer.indexOf(name) + 1]
+  const lines = { redis_version: of('version'), redis_mode: of('mode'), role: of('role') }
+  return Object.entries(lines)
+    .map(([name, value]) => `${name}:${value}\r\n`)
+    .join('')
+}
