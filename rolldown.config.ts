@@ -26,13 +26,28 @@ const BUNDLED = ['typebox', 'kysely', 'acorn']
 const starting = closure(['commands/_main.ts'])
 for (const path of entries) starting.delete(`${path}.ts`)
 
-// What `import 'plinth'` loads, and what serving loads besides: each is one file.
+// Each of these is one file: what `import 'plinth'` loads, what opening its database does besides, what migrating does, and what serving does.
 const library = closure(['src/index.ts', 'src/auth/index.ts', 'src/database/sql.ts'])
+const opening = closure(
+  [
+    'commands/_service.ts',
+    'src/process/load.ts',
+    'src/database/open.ts',
+    'src/database/dialect/sqlite/open.ts',
+    'src/database/url.ts',
+    'src/database/model/check-models.ts',
+    'src/database/model/query/transform.ts',
+  ],
+  new Set([...starting, ...library]),
+)
+const migrating = closure(
+  ['src/service-database.ts', 'src/database/migration/migrator.ts', 'src/database/own-tables.ts'],
+  new Set([...library, ...opening]),
+)
 const serving = closure(
   [
     'commands/_serve.ts',
     'commands/_listen.ts',
-    'src/process/load.ts',
     'src/process/group.ts',
     'src/process/server-options.ts',
     'src/process/shutdown.ts',
@@ -43,10 +58,6 @@ const serving = closure(
     'src/http/task-routes.ts',
     'src/cache/open.ts',
     'src/database/outbox.ts',
-    'src/database/dialect/sqlite/open.ts',
-    'src/database/url.ts',
-    'src/database/model/check-models.ts',
-    'src/database/model/query/transform.ts',
     'src/resource/task-source.ts',
     'src/task/scheduler.ts',
     'src/task/schedule-memory.ts',
@@ -54,7 +65,7 @@ const serving = closure(
     'src/task/relay.ts',
     'src/task/deliver.ts',
   ],
-  library,
+  new Set([...library, ...opening]),
 )
 
 /** The files that `roots` import, not only types and not only later, but for those in `known`. */
@@ -126,6 +137,8 @@ export default defineConfig({
         })),
         { name: 'starting', test: within(starting), priority: 3 },
         { name: 'library', test: within(library), priority: 2 },
+        { name: 'opening', test: within(opening), priority: 2 },
+        { name: 'migrating', test: within(migrating), priority: 1 },
         { name: 'serving', test: within(serving), priority: 1 },
       ],
     },

@@ -14,7 +14,7 @@ import { build, createDatabase } from './prepare.ts'
 import { measureRemote } from './remote.ts'
 import { type Results, report } from './report.ts'
 import { routes } from './routes.ts'
-import { measureHelp, measureStartup } from './startup.ts'
+import { measureCommands, measureStartup } from './startup.ts'
 import { measureTasks } from './tasks.ts'
 import { measureTelemetry } from './telemetry.ts'
 import { measureTesting } from './testing.ts'
@@ -53,7 +53,7 @@ async function measure(options: Options): Promise<Results> {
       ...(only.has('telemetry') && { telemetry: await measureTelemetry(place, options) }),
       ...(only.has('cached') && { cached: await measureCached(place, options) }),
       ...(only.has('startup') && { startup: await measureStartup(place, pairs) }),
-      ...(only.has('help') && { help: await measureHelp(pairs + 5) }),
+      ...(only.has('help') && { help: await measureCommands(pairs + 5) }),
       ...(only.has('migrations') && { migrations: await measureMigrations(sandbox, pairs) }),
       ...(only.has('pages') && { pages: await measurePages(sandbox, options.rows) }),
       ...(only.has('remote') && { remote: await measureRemote(options) }),

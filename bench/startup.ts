@@ -59,13 +59,14 @@ async function startOnce(
   return { time: server.started, cpu }
 }
 
-/** Times `manage --help` and an empty Node.js, in turns. */
-export async function measureHelp(pairs: number): Promise<Timed[]> {
-  progress('manage --help')
+/** Times small commands and an empty Node.js, in turns. */
+export async function measureCommands(pairs: number): Promise<Timed[]> {
+  progress('commands')
   const programs = {
     'node -e 0': ['-e', '0'],
     'node -e 0 again (control)': ['-e', '0'],
     'manage --help': ['bin/manage', '--help'],
+    'manage migrate status': ['bin/manage', 'migrate', 'status'],
   }
   for (const args of Object.values(programs)) await runOnce(args)
   return compareStarts(await alternate(programs, pairs, runOnce), 'node -e 0')
@@ -75,7 +76,7 @@ async function runOnce(args: readonly string[]): Promise<Start> {
   const began = performance.now()
   const child = spawn(process.execPath, args, {
     cwd: join(import.meta.dirname, '..'),
-    env: productionEnv(),
+    env: { ...productionEnv(), DATABASE_URL: 'sqlite::memory:' },
     stdio: 'ignore',
   })
   const [code] = await once(child, 'exit')

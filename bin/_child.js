@@ -1,12 +1,14 @@
-import { spawn } from 'node:child_process'
-import { isatty } from 'node:tty'
+import { createRequire } from 'node:module'
 
 // Plain JavaScript, because a Node.js that is too old for the kit runs it too.
 const SIGNALS = ['SIGTERM', 'SIGHUP', 'SIGUSR2', 'SIGQUIT', 'SIGINT']
+// Most commands start nothing: with what that needs comes all of net.
+const require = createRequire(import.meta.url)
+
 const FROM_KEYBOARD = ['SIGINT', 'SIGQUIT']
 
 export function reachesAll(signal) {
-  return FROM_KEYBOARD.includes(signal) && [0, 1].some(isatty)
+  return FROM_KEYBOARD.includes(signal) && [0, 1].some(require('node:tty').isatty)
 }
 
 export function superviseChild(command, args, env = {}, stdio = 'inherit') {
@@ -16,7 +18,10 @@ export function superviseChild(command, args, env = {}, stdio = 'inherit') {
   }
   // Before it starts: a signal that came between would end this process and leave the child alone.
   for (const signal of SIGNALS) process.on(signal, forward)
-  child = spawn(command, args, { stdio, env: { ...process.env, ...env } })
+  child = require('node:child_process').spawn(command, args, {
+    stdio,
+    env: { ...process.env, ...env },
+  })
   return new Promise((resolve, reject) => {
     child.on('error', reject)
     child.on('exit', (code, signal) => {

@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import { errors } from '../src/errors.ts'
 import { locateService, type ServiceLocation } from '../src/process/locate.ts'
 import type { AppOptions } from '../src/service.ts'
+import type { ServiceDatabase } from '../src/service-database.ts'
 import { withAppOf, withDatabaseOf } from './_app.ts'
 import { describeError, errorJson, type OclifError } from './_describe.ts'
 import { formatJson } from './_print.ts'
@@ -48,11 +49,13 @@ export abstract class BaseCommand extends Command {
   }
 
   /**
-   * The same for what needs the database alone: without resources, the service's own plugins and the API document,
-   * which take half of the time to start. A statement may take as long as it wants.
+   * Runs `fn` with the service's database alone, as `{ db, config }`, and closes it whatever happens: without an app, which takes
+   * several times as long to load. A statement may take as long as it wants.
+   *
+   * @throws {PlinthError} DATABASE_MISSING
    */
   protected async withDatabase<T>(
-    fn: (app: FastifyInstance, loaded: LoadedService) => Promise<T>,
+    fn: (database: ServiceDatabase, loaded: LoadedService) => Promise<T>,
   ): Promise<T> {
     return await withDatabaseOf(await this.loadService(), fn)
   }
@@ -62,8 +65,12 @@ export abstract class BaseCommand extends Command {
    *
    * @throws {PlinthError} PRODUCTION_REFUSED unless `force`
    */
-  protected refuseInProduction(app: FastifyInstance, action: string, force: boolean): void {
-    if (app.config.NODE_ENV === 'production' && !force) throw errors.PRODUCTION_REFUSED(action)
+  protected refuseInProduction(
+    { config }: Pick<FastifyInstance, 'config'>,
+    action: string,
+    force: boolean,
+  ): void {
+    if (config.NODE_ENV === 'production' && !force) throw errors.PRODUCTION_REFUSED(action)
   }
 
   /**

@@ -13,8 +13,8 @@ export async function listMigrations(
   script: string,
   say = (line: string) => console.log(line),
 ): Promise<MigrationStatus[]> {
-  return await withDatabaseOf(await loadService(script), async (app, loaded) => {
-    const status = await (await migratorOf(app, loaded)).status()
+  return await withDatabaseOf(await loadService(script), async ({ db }, loaded) => {
+    const status = await (await migratorOf(db, loaded)).status()
     const rows = status.map(({ name, state, applied_at }) => [state, name, applied_at ?? ''])
     say(rows.length > 0 ? formatTable(rows) : 'there are no migrations')
     for (const one of status) if (one.remedy) console.error(interrupted(one))

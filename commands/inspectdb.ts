@@ -1,9 +1,9 @@
 import { join, relative } from 'node:path'
 import * as Flags from '@oclif/core/flags'
-import type { FastifyInstance } from 'fastify'
 import type { ReadSchema } from '../src/database/dialect/table-draft.ts'
 import type { ModelFile } from '../src/database/inspect/model-writer.ts'
 import type { SchemaState } from '../src/database/schema/state.ts'
+import type { Database } from '../src/database/types.ts'
 import { errors } from '../src/errors.ts'
 import { BaseCommand } from './_base.ts'
 
@@ -43,11 +43,11 @@ export default class Inspectdb extends BaseCommand {
 
   async run(): Promise<InspectResult> {
     const { flags } = await this.parse(Inspectdb)
-    return await this.withDatabase(async (app, { root }) => {
-      const read = await this.read(app, flags.table)
+    return await this.withDatabase(async ({ db }, { root }) => {
+      const read = await this.read(db.withoutPlugins(), flags.table)
       const { inspect } = await import('../src/database/inspect/model-writer.ts')
       const { dialectOf } = await import('../src/database/portable.ts')
-      const { text, files, notes, tables } = inspect(read, dialectOf(app.db))
+      const { text, files, notes, tables } = inspect(read, dialectOf(db))
       const recorded = flags.baseline ? await this.recorded(root) : undefined
       const written = flags.out ? await this.write(files, flags.out, flags.force) : []
       if (!flags.out) this.log('%s', text.trimEnd())
@@ -58,10 +58,8 @@ export default class Inspectdb extends BaseCommand {
     })
   }
 
-  private async read(app: FastifyInstance, tables?: string[]): Promise<ReadSchema> {
-    if (!app.hasDecorator('db')) throw errors.DATABASE_MISSING()
+  private async read(db: Database, tables?: string[]): Promise<ReadSchema> {
     const { readSchema } = await import('../src/database/inspect/read-schema.ts')
-    const db = app.db.withoutPlugins()
     const read = await readSchema(db, { tables })
     const missing = tables?.filter((table) => !read.schema[table]) ?? []
     if (missing.length === 0) return read

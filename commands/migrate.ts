@@ -48,8 +48,8 @@ export default class Migrate extends BaseCommand {
       acceptChanged: flags['accept-changed'] ?? [],
       ...runOptions(flags),
     }
-    return await this.withDatabase(async (app, loaded) => {
-      const migrator = await migratorOf(app, loaded)
+    return await this.withDatabase(async ({ db }, loaded) => {
+      const migrator = await migratorOf(db, loaded)
       return flags.plan ? await this.plan(migrator, options) : await this.apply(migrator, options)
     })
   }

@@ -1,9 +1,9 @@
 import { join } from 'node:path'
 import * as Args from '@oclif/core/args'
 import * as Flags from '@oclif/core/flags'
-import type { FastifyInstance } from 'fastify'
 import type { SeedOptions, SeedResult } from '../src/database/seed/seeder.ts'
 import { errors } from '../src/errors.ts'
+import type { ServiceDatabase } from '../src/service-database.ts'
 import { migratorOf } from './_app.ts'
 import { confirmLoss } from './_ask.ts'
 import { BaseCommand } from './_base.ts'
@@ -41,31 +41,31 @@ export default class Seed extends BaseCommand {
     const { names = [] } = args
     if (flags.fresh && names.length > 0)
       this.error('--fresh runs all seeds: name none', { exit: 2 })
-    return await this.withDatabase(async (app, loaded) => {
+    return await this.withDatabase(async (database, loaded) => {
       if (flags.fresh && loaded.service.sharesDatabase) throw errors.DATABASE_SHARED(LOSS)
-      if (flags.fresh) await this.confirmFresh(app, flags)
+      if (flags.fresh) await this.confirmFresh(database, flags)
       return await this.untilSignal(STOPPED, async (signal) => {
         const { again, fresh } = flags
-        const results = await this.seed(app, loaded, { names, again, fresh, signal })
+        const results = await this.seed(database, loaded, { names, again, fresh, signal })
         if (results.length === 0) this.log('there are no seeds')
         return results
       })
     })
   }
 
-  private async confirmFresh(app: FastifyInstance, flags: { yes: boolean; force: boolean }) {
-    this.refuseInProduction(app, LOSS, flags.force)
+  private async confirmFresh(database: ServiceDatabase, flags: { yes: boolean; force: boolean }) {
+    this.refuseInProduction(database, LOSS, flags.force)
     if (!flags.yes) await confirmLoss('Empty all tables? Their rows are lost.', LOSS)
   }
 
-  private async seed(app: FastifyInstance, loaded: LoadedService, options: SeedOptions) {
+  private async seed({ db }: ServiceDatabase, loaded: LoadedService, options: SeedOptions) {
     const { foldersOf } = await import('../src/kit.ts')
     const { createSeeder } = await import('../src/database/seed/seeder.ts')
     const { withTablesOf } = await import('../src/database/own-tables.ts')
     const { SeedReport } = await import('./_seed-report.ts')
-    const migrator = await migratorOf(app, loaded)
+    const migrator = await migratorOf(db, loaded)
     const seeder = createSeeder({
-      db: withTablesOf(app.db, loaded.service),
+      db: withTablesOf(db, loaded.service),
       migrator,
       directory: join(loaded.root, 'seeds'),
       plugins: foldersOf(loaded.service, 'seeds'),

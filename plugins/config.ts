@@ -117,10 +117,10 @@ async function register(app: FastifyInstance, options: ConfigPluginOptions): Pro
   if (options.config) return give(app, options.config.values)
   const { default: fastifyEnv } = await import('@fastify/env')
   const { readConfig } = await import('../src/config/read.ts')
-  const { ajv } = await import('../src/config/ajv.ts')
+  const { validator } = await import('../src/config/ajv.ts')
   const own = [{ owner: 'config', schema: env }]
   const { values, schema } = readConfig(options.owners ?? own, options)
-  await app.register(fastifyEnv, { schema, data: { ...values }, env: false, ajv })
+  await app.register(fastifyEnv, { schema, data: { ...values }, env: false, ajv: validator() })
   protect(app.config, schema)
 }
 

@@ -1,16 +1,19 @@
 /** @ts-ignore: there where it is installed */
 import type { MySQLPool } from '@fastify/mysql'
 import type { FastifyInstance } from 'fastify'
+/** @ts-ignore: there where it is installed */
+import type { PoolOptions } from 'mysql2'
 import Type, { type Static } from 'typebox'
 import { attachedUrl, count, HOST, isLoopback, milliseconds, PORT } from '../src/config/schema.ts'
 import { secret } from '../src/config/secret.ts'
 import type { Model } from '../src/database/model/model.ts'
-import type { Database, DatabaseLimits, OpenDatabase, OpenOptions } from '../src/database/types.ts'
-import type { DatabaseTarget, MysqlTarget } from '../src/database/url.ts'
+import type { Opening } from '../src/database/open.ts'
+import type { Database, DatabaseLimits, OpenDatabase } from '../src/database/types.ts'
+import type { DatabaseTarget } from '../src/database/url.ts'
 import { found, type PluginFinding } from '../src/findings.ts'
 import { giveContext } from '../src/http/request-context.ts'
 import { definePlugin, type PluginContext, type PluginGiven } from '../src/plugin.ts'
-import { assertFree, checkOptions, requirePackages } from '../src/plugin-guards.ts'
+import { assertFree, checkOptions } from '../src/plugin-guards.ts'
 import { currentContext } from '../src/resource/context.ts'
 
 declare module 'fastify' {
@@ -110,28 +113,26 @@ async function register(
   const { url, decorator: _, root, models = [], actor, ...given } = options
   const decorator = decoratorOf(context)
   assertFree(app, name, decorator)
-  const { assertModels } = await import('../src/database/model/check-models.ts')
-  const { modelDialect } = await import('../src/database/model/query/transform.ts')
+  const { openDatabase } = await import('../src/database/open.ts')
   const { DEFAULT_LIMITS } = await import('../src/database/types.ts')
   const { parseDatabaseUrl } = await import('../src/database/url.ts')
-  assertModels(models)
-  const target = parseDatabaseUrl(url, root)
   const limits: DatabaseLimits = { ...DEFAULT_LIMITS, ...given }
-  const user = () => currentContext()?.user?.id ?? actor?.()
-  const opening: OpenOptions = {
+  const opening = {
     limits,
-    adapt: (dialect) => modelDialect(dialect, { models, user }),
+    models,
+    user: () => currentContext()?.user?.id ?? actor?.(),
     timeLeft: () => (currentContext()?.expires ?? Number.POSITIVE_INFINITY) - performance.now(),
     log: () => {
       const context = currentContext()
       // Asked for with every statement: the logger of a request is made when there is something to tell.
       return context ? { warn: (fields, text) => context.log.warn(fields, text) } : app.log
     },
-  }
-  const { db, check, waited, usage, close } =
-    target.kind === 'mysql'
-      ? await attachMysql(app, name, target, opening)
-      : await openFile(target.file, opening)
+  } satisfies Opening
+  const { db, check, waited, usage, close } = await openDatabase(
+    parseDatabaseUrl(url, root),
+    opening,
+    (pool) => attachPool(app, name, pool),
+  )
   app.addHook('onClose', close)
   app.decorate(decorator, db)
   // Whoever comes then would wait at least as long again, and be refused by the database.
@@ -152,39 +153,20 @@ function decoratorOf({ name, options }: PluginContext): string {
   return (options as DatabaseOptions).decorator ?? (name === 'database' ? 'db' : name)
 }
 
-async function openFile(file: string, opening: OpenOptions): Promise<OpenDatabase> {
-  const { openSqlite } = await import('../src/database/dialect/sqlite/open.ts')
-  return await openSqlite(file, opening)
-}
-
-async function attachMysql(
+/** The pool is that of @fastify/mysql. */
+async function attachPool(
   app: FastifyInstance,
   name: string,
-  target: MysqlTarget,
-  opening: OpenOptions,
-): Promise<OpenDatabase> {
-  requirePackages('database', ['@fastify/mysql', 'mysql2'])
-  const { ofStart } = await import('../src/database/dialect/mysql/errors.ts')
-  const { openMysql, poolOptions, Sockets } = await import('../src/database/dialect/mysql/open.ts')
+  options: PoolOptions,
+): Promise<MySQLPool['pool']> {
   const { default: mysql } = await import('@fastify/mysql')
-  const { createPool } = await import('mysql2')
-  const sockets = new Sockets()
-  try {
-    // Where the app has a pool, @fastify/mysql wants a name for another.
-    const other = app.hasDecorator('mysql') && app.getDecorator<Record<string, MySQLPool>>('mysql')
-    const options = poolOptions(target, opening.limits, sockets)
-    await app.register(mysql, other ? { ...options, name } : { ...options })
-    const own = other ? (other[name] as MySQLPool) : app.getDecorator<MySQLPool>('mysql')
-    // Of a context around this one: here it is that of this one's `db`.
-    if (other && !Object.hasOwn(app, 'mysql')) app.decorate('mysql', own)
-    const { pool } = own
-    const probe = createPool({ ...options, connectionLimit: 1, queueLimit: 0 })
-    return await openMysql(pool, probe, sockets, opening)
-  } catch (error) {
-    // @fastify/mysql forgets a pool whose first query fails.
-    sockets.destroy()
-    throw ofStart(error as Error, target.host, target.port)
-  }
+  // Where the app has a pool, @fastify/mysql wants a name for another.
+  const other = app.hasDecorator('mysql') && app.getDecorator<Record<string, MySQLPool>>('mysql')
+  await app.register(mysql, other ? { ...options, name } : { ...options })
+  const own = other ? (other[name] as MySQLPool) : app.getDecorator<MySQLPool>('mysql')
+  // Of a context around this one: here it is that of this one's `db`.
+  if (other && !Object.hasOwn(app, 'mysql')) app.decorate('mysql', own)
+  return own.pool
 }
 
 /** Whether it is one for production. */

@@ -1,5 +1,13 @@
-// What plugins and clients have in common: packages that not every service needs.
+import { createRequire } from 'node:module'
 import { errors, type PlinthError } from './errors.ts'
+
+/**
+ * Loads a CommonJS package that the kit brings, there where it is first needed: imported, every command would load it. Ajv and
+ * what it has with it take as long as an empty Node.js.
+ */
+export const loadNow: (name: string) => unknown = createRequire(import.meta.url)
+
+// What plugins and clients have in common: packages that not every service needs.
 
 /**
  * The error about those of `names` that are not installed, which are packages that the kit does not bring.

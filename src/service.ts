@@ -172,16 +172,17 @@ export interface PlannedPlugin {
   readonly absent?: string | PlinthError
 }
 
-/** What a service has of its plugins and of the kit's, by its configuration. */
+/** What a service has of its plugins and of the kit's, or of some of them, by its configuration. */
 export function planPlugins(
   service: ServiceDefinition,
   read: Config<KitConfig>,
   root: string,
+  instances: readonly PluginInstance[] = pluginsOf(service),
 ): PlannedPlugin[] {
   const given = { read, service, root, modules: modulesOf(service), models: modelsOf(service) }
   const origins = new Map(read.variables.map(({ name, origin }) => [name, origin]))
   const values = read.values as object as Readonly<Record<string, unknown>>
-  return pluginsOf(service).map((instance) => {
+  return instances.map((instance) => {
     const { definition, name } = instance
     const named = (variable: string) => variableOf(instance, variable)
     const isDefault = (variable: string) => origins.get(named(variable)) === 'derived'

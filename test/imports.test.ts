@@ -10,7 +10,7 @@ const LAYERS: readonly RegExp[] = [
   /^commands\//,
   /^src\/template\//,
   /^src\/(check\/|deploy\/|testing\/|index\.ts$)/,
-  /^src\/(service|kit)\.ts$/,
+  /^src\/(service|service-database|kit)\.ts$/,
   /^plugins\//,
   /^src\/((plugin|plugin-guards|define-service|own-page)\.ts|process\/|telemetry\/|developer\/|admin\/)/,
   /^src\/openapi\//,
@@ -106,13 +106,18 @@ t.test('a plugin imports no other plugin', async (t) => {
   )
 })
 
-// src/service.ts only their types: with `createApp` come those of what an app has. A new service has plugins, as any service.
+// src/service.ts and src/service-database.ts only their types: with `createApp` come those of what an app has. A new service has plugins, as any service.
 t.test('only the composition knows all plugins', async (t) => {
   t.strictSame(
     findImports(
       (path, imported) =>
         /^plugins\//.test(imported) &&
-        !['src/kit.ts', 'src/service.ts', 'src/template/service-files.ts'].includes(path),
+        ![
+          'src/kit.ts',
+          'src/service.ts',
+          'src/service-database.ts',
+          'src/template/service-files.ts',
+        ].includes(path),
     ),
     [],
   )

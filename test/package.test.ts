@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { kit } from '../src/process/kit.ts'
+import { loadedBy } from './helpers/loaded.ts'
 import { logLines, manage, startServe } from './helpers/manage.ts'
 import { CONSUMER_OPTIONS, pack, run } from './helpers/pack.ts'
 
@@ -207,6 +208,14 @@ t.test('the packed package, installed in a project', async (t) => {
     t.match(await of('--help'), { ...ok, stdout: /^ {2}add {2}Add a thing$/m })
     t.match(await of('check'), { ...ok, code: 1, stdout: 'not applied: 0001_thing' })
     t.match(await of('migrate'), { ...ok, stderr: String })
+    const env = { NODE_OPTIONS: '', NODE_ENV: 'production', DATABASE_URL: 'sqlite:./data/dev.db' }
+    // Of the packages what tells Fastify of a plugin, and nothing that serves or validates.
+    t.strictSame(
+      await loadedBy(t, ['migrate', 'status'], { ...command, program, env }).then((all) =>
+        all.filter((name) => !name.startsWith('node:')),
+      ),
+      ['plinth', 'fastify-plugin'],
+    )
     t.match(await of('check'), { ...ok, stdout: 'ok      migrations' })
     t.strictSame(await of('add'), { ...ok, stdout: 'added\n' })
     t.match(await of('call', 'things.retrieve', '{"id": 1}'), { ...ok, stdout: '"name": "one"' })

@@ -13,7 +13,7 @@ export abstract class UsersCommand extends BaseCommand {
     return await this.withApp(
       async (app, loaded) => {
         const { migratorOf } = await import('../_app.ts')
-        const pending = await (await migratorOf(app, loaded)).pending()
+        const pending = await (await migratorOf(app.db, loaded)).pending()
         const own = pending.filter((name) => name.startsWith('users/'))
         if (own.length > 0) throw errors.MIGRATION_PENDING(own.join(', '))
         return await fn(app.users)

@@ -30,9 +30,9 @@ export default class MigrateRollback extends BaseCommand {
 
   async run(): Promise<MigrationResult[]> {
     const { flags } = await this.parse(MigrateRollback)
-    return await this.withDatabase(async (app, loaded) => {
-      this.refuseInProduction(app, LOSS, flags.force)
-      const migrator = await migratorOf(app, loaded)
+    return await this.withDatabase(async (database, loaded) => {
+      this.refuseInProduction(database, LOSS, flags.force)
+      const migrator = await migratorOf(database.db, loaded)
       const question = `Take back the last ${flags.steps} migrations? Data is lost.`
       if (!flags.yes) await confirmLoss(question, LOSS)
       const results = await migrator.rollback({

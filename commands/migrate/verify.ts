@@ -1,5 +1,4 @@
 import type { Drift } from '../../src/check/drift.ts'
-import { errors } from '../../src/errors.ts'
 import { BaseCommand } from '../_base.ts'
 
 export default class MigrateVerify extends BaseCommand {
@@ -14,10 +13,9 @@ export default class MigrateVerify extends BaseCommand {
 
   async run(): Promise<Drift[]> {
     await this.parse(MigrateVerify)
-    return await this.withDatabase(async (app, loaded) => {
-      if (!app.hasDecorator('db')) throw errors.DATABASE_MISSING()
+    return await this.withDatabase(async ({ db }, loaded) => {
       const { findDrift } = await import('../../src/check/drift.ts')
-      const { drift, notes } = await findDrift(app.db, loaded)
+      const { drift, notes } = await findDrift(db, loaded)
       for (const note of notes) this.logToStderr(`note: ${note}`)
       for (const [table, all] of Map.groupBy(drift, (one) => one.table)) this.tell(table, all)
       if (drift.length === 0) this.log('models, migrations and tables agree')

@@ -1,10 +1,11 @@
 import type { TObject } from 'typebox'
-import { ajv } from './ajv.ts'
+import { validator } from './ajv.ts'
 import { assertDefaults, type Environment } from './defaults.ts'
 import type { RawValues } from './derive.ts'
 import { describeExpected } from './expected.ts'
 import { asObject, type ConfigOwner, joinOwners } from './join.ts'
 import { splitLists } from './lists.ts'
+import { plainly } from './plainly.ts'
 import { infinite, invalid, nameOf } from './problems.ts'
 import { protect, redactValue, type VariableSchema, variablesOf } from './secret.ts'
 import { type ConfigSources, type Layers, readLayers } from './sources.ts'
@@ -85,8 +86,9 @@ function check<T>(
 ): { values?: T; bad: ReadonlySet<string> } {
   const values = splitLists(schema, Object.assign({}, ...sources))
   const bad = new Set(infinite(schema, values))
-  const judged = values.NODE_ENV === 'production' ? onlySet(schema, values) : schema
-  if (!ajv.validate(judged, values))
+  const judged = values.NODE_ENV === 'production' ? takePlain(schema, values) : schema
+  const ajv = judged && validator()
+  if (ajv && !ajv.validate(judged, values))
     return { bad: new Set([...bad, ...(ajv.errors ?? []).map(nameOf)]) }
   for (const [name, { default: value }] of variablesOf(schema))
     if (value !== undefined && !Object.hasOwn(values, name)) values[name] = structuredClone(value)
@@ -95,16 +97,23 @@ function check<T>(
 }
 
 /**
- * `schema` without the variables that nothing sets: their defaults are code, which development and tests have judged,
- * and compiling all of them is a tenth of the CPU of a start.
+ * `schema` without the variables that need no validator: those that nothing sets, as their defaults are code, which development and tests
+ * have judged, and those whose values are what they have to be at a look, which are put into `values` as that.
+ *
+ * @returns undefined where none is left: most processes in production do not even load the validator
  */
-function onlySet(schema: TObject, values: Readonly<Record<string, unknown>>): TObject {
+function takePlain(schema: TObject, values: Record<string, unknown>): TObject | undefined {
   const required = new Set(schema.required)
-  const isJudged = ([name, variable]: [string, VariableSchema]) =>
-    Object.hasOwn(values, name) || (required.has(name) && variable.default === undefined)
-  const judged = variablesOf(schema).filter(isJudged)
-  const names = judged.map(([name]) => name).filter((name) => required.has(name))
-  return asObject(Object.fromEntries(judged), new Set(names))
+  const isDoubtful = ([name, variable]: [string, VariableSchema]) => {
+    if (!Object.hasOwn(values, name)) return required.has(name) && variable.default === undefined
+    const value = plainly(variable, values[name])
+    if (value !== undefined) values[name] = value
+    return value === undefined
+  }
+  const doubtful = variablesOf(schema).filter(isDoubtful)
+  if (doubtful.length === 0) return undefined
+  const names = doubtful.map(([name]) => name).filter((name) => required.has(name))
+  return asObject(Object.fromEntries(doubtful), new Set(names))
 }
 
 function originOf(

@@ -3,9 +3,6 @@ import { explainStatement } from '../database/violations.ts'
 import { errors, PlinthError } from '../errors.ts'
 import { toDetails } from './validate.ts'
 
-// An import would read every export, the lazy ones too: with them comes undici, 5 MB that nobody here needs.
-const { STATUS_CODES } = process.getBuiltinModule('node:http')
-
 /**
  * What a client is told of `error`. Its own words only where they are meant for clients: those of the kit, of
  * Fastify and its official plugins, and of `app.httpErrors`. An error of an upstream or a library that names a status
@@ -135,7 +132,8 @@ const CODES = new Map(
 /** An error of which only the status is known: its code is the catalogue's, else the name of the status. */
 function ofStatus(status: number, cause: unknown, message?: string): PlinthError | undefined {
   if (status === 500) return undefined
-  const name = STATUS_CODES[status]
+  // Not imported: that would read every export, the lazy ones too, and what serves nothing would load it for this.
+  const name = process.getBuiltinModule('node:http').STATUS_CODES[status]
   const code = CODES.get(status) ?? name?.replaceAll("'", '').replaceAll(/\W+/g, '_').toUpperCase()
   const fallback = status < 500 ? errors.BAD_REQUEST.code : errors.INTERNAL.code
   return new PlinthError(code ?? fallback, status, message ?? name ?? 'Refused', { cause })

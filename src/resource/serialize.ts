@@ -1,11 +1,14 @@
-import fastJson, { type Schema } from 'fast-json-stringify'
+import type fastJson from 'fast-json-stringify'
+import type { Schema } from 'fast-json-stringify'
+import { loadNow } from '../packages.ts'
 import { exactly, toJson } from './json.ts'
 import { closeSchema, hasPart, type JsonSchema, mapSchema, referenceTo } from './schema.ts'
 
 /** Compiles the function that writes an answer as JSON and leaves out what `schema`, which is complete, does not list. */
 export function compileSerializer(schema: JsonSchema): (data: unknown) => string {
   const prepared = prepareUnions(liftDefinitions(schema))
-  const write = fastJson(prepared as Schema)
+  const build = loadNow('fast-json-stringify') as typeof fastJson
+  const write = build(prepared as Schema)
   // What is compared with members of a union, and what has no schema, is not converted: a bigint would be no integer.
   return hasUnconverted(prepared) ? (data) => write(toJson(data, false, exactly)) : write
 }

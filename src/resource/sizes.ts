@@ -1,7 +1,8 @@
 import type { CodeKeywordDefinition, KeywordCxt } from 'ajv'
-import { _, type Ajv2019 } from 'ajv/dist/2019.js'
-import ucs2length from 'ajv/dist/runtime/ucs2length.js'
+import type { Ajv2019 } from 'ajv/dist/2019.js'
+import type ucs2length from 'ajv/dist/runtime/ucs2length.js'
 import { canonicalKey } from '../cache/key.ts'
+import { loadNow } from '../packages.ts'
 import { type JsonSchema, mapSchema } from './schema.ts'
 
 /** The keywords that say how large a value may be, and those that may take long where it is larger. */
@@ -47,16 +48,22 @@ function guard(definition: CodeKeywordDefinition, size: string): void {
   }
 }
 
+/** How Ajv writes code. What calls these is Ajv: it is loaded. */
+const writer = () => loadNow('ajv/dist/2019.js') as typeof import('ajv/dist/2019.js')
+
 function fits({ gen, data }: KeywordCxt, size: string, most: number) {
+  const { _ } = writer()
   if (size === 'maxItems') return _`${data}.length <= ${most}`
   if (size === 'maxProperties') return _`Object.keys(${data}).length <= ${most}`
-  const count = gen.scopeValue('func', { ref: ucs2length.default })
+  const { default: ref } = loadNow('ajv/dist/runtime/ucs2length.js') as typeof ucs2length
+  const count = gen.scopeValue('func', { ref })
   return _`(${data}.length <= ${most} || ${count}(${data}) <= ${most})`
 }
 
 function checkUnique(cxt: KeywordCxt): void {
   const { gen, data, schema } = cxt
   if (!schema) return
+  const { _ } = writer()
   const find = gen.scopeValue('func', { ref: findTwice })
   const pair = gen.const('twice', _`${find}(${data})`)
   cxt.setParams({ i: _`${pair}[0]`, j: _`${pair}[1]` })

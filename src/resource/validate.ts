@@ -1,13 +1,14 @@
-import {
+import type {
   Ajv2019,
-  type ErrorObject,
-  type KeywordDefinition,
-  type Options,
-  type ValidateFunction,
+  ErrorObject,
+  KeywordDefinition,
+  Options,
+  ValidateFunction,
 } from 'ajv/dist/2019.js'
 import type { DataValidateFunction, SchemaValidateFunction } from 'ajv/dist/types/index.js'
-import addFormats from 'ajv-formats'
+import type addFormats from 'ajv-formats'
 import type { ErrorDetail } from '../errors.ts'
+import { loadNow } from '../packages.ts'
 import { isFileValue, typeOfFile } from '../upstream/body.ts'
 import { problemOfType } from './file-type.ts'
 import { type JsonSchema, nameOf } from './schema.ts'
@@ -27,8 +28,10 @@ const OPTIONS: Options = {
 }
 
 function createAjv(options = OPTIONS): Ajv2019 {
+  const { Ajv2019 } = loadNow('ajv/dist/2019.js') as typeof import('ajv/dist/2019.js')
   const ajv = new Ajv2019(options)
-  addFormats.default(ajv)
+  const { default: addAll } = loadNow('ajv-formats') as typeof addFormats
+  addAll(ajv)
   checkSizesFirst(ajv)
   boundUrls(ajv)
   ajv.addKeyword(FILE)

@@ -11,10 +11,11 @@ import { withoutModels } from '../database/model/soft-delete.ts'
 import { dialectOf } from '../database/portable.ts'
 import type { SchemaState } from '../database/schema/state.ts'
 import { createSeeder, type SeedOptions, type SeedResult } from '../database/seed/seeder.ts'
+import type { Database } from '../database/types.ts'
 import type { ServiceDefinition } from '../define-service.ts'
 import { foldersOf, modelsOf } from '../kit.ts'
 import { kit } from '../process/kit.ts'
-import { createApp } from '../service.ts'
+import { withServiceDatabase } from '../service-database.ts'
 import type { Template } from './isolated.ts'
 
 interface TemplateOptions {
@@ -45,28 +46,22 @@ export async function templateOf(
     setUp: setUp?.fill,
     setUpKey: setUp?.key,
     async migrate(url) {
-      const app = (await createApp(service, {
+      const settings = {
         root,
         env: { NODE_ENV: 'test', ...env, DATABASE_URL: url },
         dotenv: false,
-        logger: false,
-        only: ['database'],
-        override: { database: { queryTimeout: 0 } },
-      })) as unknown as FastifyInstance
-      try {
-        await app.ready()
-        if (files.length > 0) await migratorOf(service, app, root).migrate()
-        else await createTables(app.db, schema)
-      } finally {
-        await app.close()
       }
+      await withServiceDatabase(service, settings, async ({ db }) => {
+        if (files.length > 0) await migratorOf(service, db, root).migrate()
+        else await createTables(db, schema)
+      })
     },
   }
 }
 
-function migratorOf(service: ServiceDefinition, app: FastifyInstance, root: string): Migrator {
+function migratorOf(service: ServiceDefinition, db: Database, root: string): Migrator {
   const plugins = foldersOf(service, 'migrations')
-  return createMigrator({ db: withoutModels(app.db), directory: join(root, 'migrations'), plugins })
+  return createMigrator({ db: withoutModels(db), directory: join(root, 'migrations'), plugins })
 }
 
 async function createTables<DB>(db: Kysely<DB>, schema: SchemaState): Promise<void> {
@@ -83,7 +78,7 @@ export async function seedDatabase(
 ): Promise<SeedResult[]> {
   const seeder = createSeeder({
     db: app.db,
-    migrator: migratorOf(service, app, root),
+    migrator: migratorOf(service, app.db, root),
     directory: join(root, 'seeds'),
     plugins: foldersOf(service, 'seeds'),
   })

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { migration, open } from '../database/fixture.ts'
+import { loadedBy } from '../helpers/loaded.ts'
 import { manage } from '../helpers/manage.ts'
 import { writeService } from '../helpers/service.ts'
 import { creating, onEveryDatabase, onSqlite, SERVICE } from './database-service.ts'
@@ -129,4 +130,30 @@ onSqlite(t, 'knows nothing of the models of today', audited, async (t, { run, ur
   t.match(await run('migrate'), { code: 0, stderr: '' })
   const db = await open(t, url)
   t.strictSame(await db.selectFrom('item').selectAll().execute(), [{ id: 2, name: 'two' }])
+})
+
+t.test('what needs the database alone loads nothing of a server', async (t) => {
+  const service = writeService(t)
+  const env = {
+    NODE_ENV: 'production',
+    DATABASE_URL: `sqlite:${service}/data/some.db`,
+    PORT: '8000',
+  }
+  for (const words of [
+    'migrate',
+    'migrate status',
+    'seed',
+    'db create',
+    'makemigrations --empty',
+  ]) {
+    const loaded = await loadedBy(t, words.split(' '), { service, env })
+    t.ok(loaded.includes('kysely'), `${words}: ${loaded}`)
+    t.strictSame(
+      loaded.filter((name) =>
+        /^(node:(http|https|tls|cluster)|fastify|ajv|pino|mysql2|fast-json-stringify)$/.test(name),
+      ),
+      [],
+      words,
+    )
+  }
 })

@@ -4,7 +4,7 @@ import Fastify from 'fastify'
 import t from 'tap'
 import Type, { type Static } from 'typebox'
 import config from '../../plugins/config.ts'
-import { ajv } from '../../src/config/ajv.ts'
+import { validator } from '../../src/config/ajv.ts'
 import { readConfig } from '../../src/config/read.ts'
 import { secret } from '../../src/config/secret.ts'
 import { kitOwners } from '../../src/kit.ts'
@@ -57,7 +57,7 @@ t.test('with a configuration that was read nothing is read or compiled again', a
   })
   const app = Fastify()
   t.teardown(() => app.close())
-  const compiled = t.capture(ajv as unknown as Compiler, '_compileSchemaEnv')
+  const compiled = t.capture(validator() as unknown as Compiler, '_compileSchemaEnv')
   await app.register(config, { config: read })
   t.strictSame(compiled(), [])
   t.strictSame({ ...app.config }, { ...(read.values as object) })
