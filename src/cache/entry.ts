@@ -1,3 +1,4 @@
+import { steady } from '../steady.ts'
 import type { Entry, EntryOptions, LoadTimes } from './types.ts'
 
 /** An entry as it is kept: with what `invalidate` needs. */
@@ -13,7 +14,7 @@ const DAY = 24 * 60 * 60
  * together does not end together.
  */
 export function toItem(text: string, { ttl, stale = 0, tags = [] }: EntryOptions): Item {
-  const fresh = Date.now() + ttl * 1000 * (1 - Math.random() / 10)
+  const fresh = steady.now() + ttl * 1000 * (1 - Math.random() / 10)
   return { text, fresh, until: fresh + stale * 1000, tags }
 }
 
@@ -50,5 +51,15 @@ function refuse(name: string, value: unknown): unknown {
   throw new TypeError(`${name === '' ? 'it' : `its property ${name}`} is a ${typeof value}`)
 }
 
+/** `item` with its times by the clocks that all processes share, as Redis has it; here they are those of `steady`. */
+export const toShared = (item: Item): Item => moved(item, Date.now() - steady.now())
+
+/** The same back. */
+export const fromShared = <T extends Item>(item: T): T => moved(item, steady.now() - Date.now())
+
+function moved<T extends Item>(item: T, by: number): T {
+  return { ...item, fresh: item.fresh + by, until: item.until + by }
+}
+
 /** Milliseconds that it lives in Redis, which takes no less than one. */
-export const lifeOf = ({ until }: Item): number => Math.max(1, Math.ceil(until - Date.now()))
+export const lifeOf = ({ until }: Item): number => Math.max(1, Math.ceil(until - steady.now()))

@@ -1,4 +1,4 @@
-import { type Item, lifeOf } from './entry.ts'
+import { type Item, lifeOf, toShared } from './entry.ts'
 import { encode } from './record.ts'
 import type { RedisBus } from './redis-bus.ts'
 import { AWAY, type RedisLink } from './redis-link.ts'
@@ -55,7 +55,7 @@ export class Lease {
     const message = announce ? bus.message(['key', key]) : ''
     const args = [
       token,
-      encode(key, item, compress),
+      encode(key, toShared(item), compress),
       lifeOf(item),
       idOf(key),
       names.channel,

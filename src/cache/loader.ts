@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { errors } from '../errors.ts'
+import { steady } from '../steady.ts'
 import { type Item, toItem } from './entry.ts'
 import { type Flight, Flights } from './flights.ts'
 import { Lease, type StoreOptions } from './lease.ts'
@@ -69,7 +70,7 @@ export class Loader {
   /** Loads in the background, unless that is done already or has just failed. */
   reload(key: string, load: Load, options: LoadOptions): void {
     const pause = this.#pauses.get(key) ?? 0
-    if (this.#reloads.get(key) || Date.now() < pause) return
+    if (this.#reloads.get(key) || steady.now() < pause) return
     const flight = this.#reloads.begin(key, options.tags, async (flight) => {
       let rest = PAUSE
       try {
@@ -147,7 +148,7 @@ export class Loader {
     options: LoadOptions,
   ): Promise<Answer | undefined> {
     const item = await this.read(flight.key)
-    if (item !== undefined && Date.now() < item.fresh) return toAnswer(item)
+    if (item !== undefined && steady.now() < item.fresh) return toAnswer(item)
     const lease = await this.#redis?.acquire(flight.key, flight.tags, 'background')
     if (lease === 'held') return undefined
     return await this.#load(flight, load, options, { lease, pause: PAUSE })
@@ -200,7 +201,7 @@ export class Loader {
 
   #pause(key: string, milliseconds: number): void {
     if (this.#pauses.size > 1000) this.#pauses.clear()
-    this.#pauses.set(key, Date.now() + milliseconds)
+    this.#pauses.set(key, steady.now() + milliseconds)
   }
 
   #keep(key: string, item: Item): void {
@@ -226,5 +227,5 @@ export async function bounded(
 }
 
 function toAnswer({ text, fresh }: Item): Answer {
-  return { text, from: Date.now() < fresh ? 'hits_redis' : 'stale' }
+  return { text, from: steady.now() < fresh ? 'hits_redis' : 'stale' }
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { errors } from '../errors.ts'
+import { steady } from '../steady.ts'
 import type { Lock, LockOptions } from './types.ts'
 
 /** Where locks are kept. */
@@ -26,14 +27,14 @@ export async function acquireLock(
   const { ttl, wait = 0, signal } = options
   assertSeconds('ttl', ttl, 0.001)
   assertSeconds('wait', wait, 0)
-  const until = Date.now() + wait * 1000
+  const until = steady.now() + wait * 1000
   for (let pause = 10; ; pause = Math.min(2 * pause, 200)) {
     signal?.throwIfAborted()
     const token = randomUUID()
-    const asked = Date.now()
+    const asked = steady.now()
     const fence = await place.take(name, token, ttl * 1000)
     if (fence !== undefined) return new HeldLock(place, { name, token, fence, ttl, asked })
-    const left = until - Date.now()
+    const left = until - steady.now()
     if (left <= 0) throw errors.LOCK_HELD(name, wait)
     await delay(
       Math.min(pause * (0.5 + Math.random()), left),
@@ -53,7 +54,7 @@ interface Held {
   token: string
   fence: number
   ttl: number
-  /** When it was asked for: its time runs from then at the earliest. */
+  /** When it was asked for, as `steady` tells: its time runs from then at the earliest. */
   asked: number
 }
 
@@ -91,7 +92,7 @@ class HeldLock implements Lock {
   }
 
   async #renew(): Promise<void> {
-    const asked = Date.now()
+    const asked = steady.now()
     try {
       const held = await this.#place.renew(this.name, this.#token, this.#life)
       if (held) this.#holdUntil(asked + this.#life)
@@ -103,7 +104,7 @@ class HeldLock implements Lock {
 
   #holdUntil(time: number): void {
     clearTimeout(this.#end)
-    this.#end = setTimeout(() => this.#lose('it could not be renewed in time'), time - Date.now())
+    this.#end = setTimeout(() => this.#lose('it could not be renewed in time'), time - steady.now())
     this.#end.unref()
   }
 

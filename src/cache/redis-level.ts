@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Command, Redis } from 'ioredis'
-import { type Item, lifeOf } from './entry.ts'
+import { steady } from '../steady.ts'
+import { fromShared, type Item, lifeOf, toShared } from './entry.ts'
 import { keysOf, LEASE, LEASE_KEPT, Lease } from './lease.ts'
 import { Pending } from './pending.ts'
 import { decode, encode } from './record.ts'
@@ -110,7 +111,7 @@ export class RedisLevel {
     }
     const [got, record] = answer as [number, Buffer | null]
     const item = record === null || mode === 'force' ? undefined : this.#decode(key, record)
-    const fresh = item !== undefined && Date.now() < item.fresh
+    const fresh = item !== undefined && steady.now() < item.fresh
     if (!got) return fresh ? item : 'held'
     const { link, names } = this
     const lease = new Lease({ link, bus: this.#bus, names, key, tags, token, onUnknown })
@@ -122,7 +123,13 @@ export class RedisLevel {
   async put(key: string, item: Item, compress = true): Promise<void> {
     await this.#bus.start()
     const message = this.#bus.message(['key', key])
-    const args = [encode(key, item, compress), lifeOf(item), idOf(key), this.names.channel, message]
+    const args = [
+      encode(key, toShared(item), compress),
+      lifeOf(item),
+      idOf(key),
+      this.names.channel,
+      message,
+    ]
     const keys = keysOf(this.names, key, item.tags)
     const stored = await this.link.store((client) => PUT.run(client, keys, args))
     // What was there before is not to be served again.
@@ -184,8 +191,9 @@ export class RedisLevel {
   }
 
   #decode(key: string, record: Buffer): Item | undefined {
-    const item = decode(record)
-    if (item?.key === key) return Date.now() < item.until ? item : undefined
+    const found = decode(record)
+    const item = found && fromShared(found)
+    if (item?.key === key) return steady.now() < item.until ? item : undefined
     this.#counts.garbage++
     void this.link.run((client) => client.unlink(this.names.entry(key)))
     return undefined

@@ -1,4 +1,5 @@
 import { unlessAborted } from '../abort.ts'
+import { steady } from '../steady.ts'
 import type { CountsShare } from './counts.ts'
 import { assertTimes, toItem, toJson } from './entry.ts'
 import { bounded, type Loader } from './loader.ts'
@@ -61,7 +62,7 @@ export class TwoLevelCache implements Cache {
 
   #fresh(key: string): string | undefined {
     const item = this.#memory.get(key)
-    if (item === undefined || Date.now() >= item.fresh) return undefined
+    if (item === undefined || steady.now() >= item.fresh) return undefined
     this.counts.hits_memory++
     return item.text
   }
@@ -73,7 +74,7 @@ export class TwoLevelCache implements Cache {
   ): Promise<string | undefined> {
     if (this.#transactions?.active()) return await bounded(load, options)
     const item = this.#memory.get(key)
-    const now = Date.now()
+    const now = steady.now()
     if (item !== undefined && now < item.fresh) {
       this.counts.hits_memory++
       return item.text
@@ -171,7 +172,7 @@ export class TwoLevelCache implements Cache {
   async #read(key: string): Promise<string | undefined> {
     this.#shared?.start()
     const item = await this.#loader.read(key)
-    const fresh = item !== undefined && Date.now() < item.fresh
+    const fresh = item !== undefined && steady.now() < item.fresh
     this.counts[fresh ? 'hits_redis' : 'misses']++
     return fresh ? item.text : undefined
   }

@@ -14,9 +14,9 @@ export interface EntryOptions {
 export interface Entry {
   /** JSON. */
   readonly text: string
-  /** Milliseconds since 1970 until which it is fresh. */
+  /** Until when it is fresh, as `steady` tells. */
   readonly fresh: number
-  /** Milliseconds since 1970 until which it may be served at all. */
+  /** Until when it may be served at all. */
   readonly until: number
 }
 

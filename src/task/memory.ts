@@ -235,16 +235,17 @@ class MemoryDriver implements TaskDriver {
   #delay(task: MemoryTask, milliseconds: number): void {
     task.record.state = 'delayed'
     task.due = this.#clock.now() + milliseconds
-    const wait = () => {
-      const left = task.due - this.#clock.now()
+    // By timers alone: the clock may be set meanwhile.
+    const wait = (left: number) => {
       if (left > 0) {
-        task.callOff = this.#clock.after(Math.min(left, LONGEST_TIMER), wait)
+        const part = Math.min(left, LONGEST_TIMER)
+        task.callOff = this.#clock.after(part, () => wait(left - part))
         return
       }
       task.record.state = 'waiting'
       this.#queue(task.record.queue).push(task)
     }
-    wait()
+    wait(milliseconds)
   }
 
   async #run(task: MemoryTask, crew: Crew): Promise<void> {

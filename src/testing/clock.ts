@@ -1,3 +1,4 @@
+import { steady } from '../steady.ts'
 import type { Clock } from '../task/clock.ts'
 
 const RealDate = Date
@@ -19,7 +20,14 @@ const FakeDate: DateConstructor = new Proxy(RealDate, {
   get: (target, key, receiver) => (key === 'now' ? now : Reflect.get(target, key, receiver)),
 })
 
+const passed = steady.now
+
 function freeze(time: number): void {
+  if (frozen === undefined) {
+    // From now on it passes as `Date` does.
+    const behind = passed() - RealDate.now()
+    steady.now = () => now() + behind
+  }
   frozen = time
   globalThis.Date = FakeDate
 }
@@ -90,6 +98,7 @@ export class TestClock implements Clock {
     if (frozen === undefined) return
     frozen = undefined
     globalThis.Date = RealDate
+    steady.now = passed
     for (const timer of this.#timers) this.#arm(timer)
   }
 

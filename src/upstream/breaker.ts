@@ -1,5 +1,6 @@
 /** @ts-ignore: there where it is installed */
 import type { CircuitBreakerPolicy } from 'cockatiel'
+import { steady } from '../steady.ts'
 import type { Outcome } from './exchange.ts'
 
 /** When an upstream is not asked for a while. */
@@ -29,7 +30,7 @@ export async function createBreaker(
       return isFault(outcome as Outcome) || (!answer && breaker.state === CircuitState.HalfOpen)
     }),
     {
-      halfOpenAfter: pause,
+      halfOpenAfter: { next: () => new Pause(pause) },
       breaker: new SamplingBreaker({
         threshold: failures,
         duration: window,
@@ -40,6 +41,25 @@ export async function createBreaker(
   breaker.onBreak(() => onChange?.(true))
   breaker.onReset(() => onChange?.(false))
   return breaker
+}
+
+/** Over by the steady clock: cockatiel compares how long it lasts with what has passed by `Date`. */
+class Pause {
+  readonly #length: number
+  readonly #end: number
+
+  constructor(length: number) {
+    this.#length = length
+    this.#end = steady.now() + length
+  }
+
+  get duration(): number {
+    return steady.now() < this.#end ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY
+  }
+
+  next(): Pause {
+    return new Pause(this.#length)
+  }
 }
 
 /** Whether it speaks against the upstream: it was not there, not in time, or is broken. */

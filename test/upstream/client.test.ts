@@ -5,6 +5,7 @@ import { UpstreamClient, type UpstreamClientOptions } from '../../src/upstream/c
 import { UpstreamError } from '../../src/upstream/upstream-error.ts'
 import { createGate } from '../helpers/app.ts'
 import { freePort } from '../helpers/network.ts'
+import { passTime } from '../helpers/pass-time.ts'
 import { answerJson, serveBytes, serveTls, serveUpstream } from '../helpers/upstream.ts'
 
 const RETRY = { attempts: 3, delay: 1, maxDelay: 5 }
@@ -331,6 +332,22 @@ t.test('an upstream that fails is not asked for a while, then by one call', asyn
   }
   t.equal((await pauseOver()).status, 200)
   t.strictSame(changes, [true, false])
+  t.equal(got.length, 5)
+})
+
+t.test('how long it is not asked does not depend on the clock being set', async (t) => {
+  const set = passTime(t, [Date])
+  const pass = passTime(t)
+  const { url, got } = await serveUpstream(t, (response) => response.writeHead(500).end())
+  const client = createClient(t, url, {
+    breaker: { failures: 0.5, window: 10_000, minimum: 4, pause: 60_000 },
+  })
+  for (let i = 0; i < 4; i++) await client.send(GET, SEND)
+  set(3_600_000)
+  t.match(await problem(client.send(GET, SEND)), { code: 'UPSTREAM_UNAVAILABLE' })
+  set(-7_200_000)
+  pass(61_000)
+  t.equal((await client.send(GET, SEND)).status, 500)
   t.equal(got.length, 5)
 })
 

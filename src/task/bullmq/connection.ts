@@ -68,7 +68,7 @@ export class Line {
   #isOpen = false
   /** To let what is under way fail. */
   readonly #underWay = new Set<(error: unknown) => void>()
-  #since = Date.now()
+  #since = performance.now()
 
   constructor(place: Place, outages: Outages) {
     this.client = outages.watch(
@@ -99,7 +99,7 @@ export class Line {
   async use<T>(work: () => Promise<T>): Promise<T> {
     try {
       if (!this.#isOpen && !this.#isClosed) {
-        const left = this.#since + PATIENCE - Date.now()
+        const left = this.#since + PATIENCE - performance.now()
         await within(left, this.#open.promise, 'Redis is not reachable')
       }
       if (this.#isClosed) throw processEnds()
@@ -136,7 +136,7 @@ export class Line {
   #lost(): void {
     if (!this.#isOpen) return
     this.#isOpen = false
-    this.#since = Date.now()
+    this.#since = performance.now()
     this.#open = Promise.withResolvers()
     for (const reject of this.#underWay) reject(new TooLate('the connection to Redis was lost'))
   }

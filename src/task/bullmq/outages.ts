@@ -10,7 +10,7 @@ export class Outages {
   readonly #log: TaskLog
   readonly #lost = new Set<Redis>()
   #lastError: unknown
-  #quietUntil = 0
+  #quietUntil = Number.NEGATIVE_INFINITY
   #isOver = false
 
   constructor(log: TaskLog) {
@@ -28,7 +28,7 @@ export class Outages {
 
   /** Logs what BullMQ tells of its loops, which go on. */
   report(error: unknown): void {
-    const now = Date.now()
+    const now = performance.now()
     if (this.#isOver || isLost(error) || now < this.#quietUntil) return
     this.#quietUntil = now + QUIET
     this.#log.error({ err: error }, 'Something failed while tasks were taken from Redis')

@@ -1,3 +1,4 @@
+import { steady } from '../../steady.ts'
 import type { Retention } from '../types.ts'
 import type { MemoryTask } from './task.ts'
 
@@ -23,7 +24,7 @@ export class EndedTasks {
     this.#forget = forget
   }
 
-  add(task: MemoryTask, now = Date.now()): void {
+  add(task: MemoryTask, now = steady.now()): void {
     this.#all.add(task)
     this.#groupOf(task).tasks.set(task, now)
     this.sweep(now)
@@ -39,7 +40,7 @@ export class EndedTasks {
     return [...this.#all].toReversed()
   }
 
-  sweep(now = Date.now()): void {
+  sweep(now = steady.now()): void {
     for (const { tasks, age, count } of this.#groups.values()) {
       for (const [task, since] of tasks) {
         if (tasks.size <= count && now - since < age) break

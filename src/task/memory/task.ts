@@ -16,7 +16,7 @@ export class MemoryTask {
   readonly missing: Set<string>
   readonly results = new Map<string, unknown>()
   run: MemoryRun | undefined
-  /** When it is to run again or for the first time, if that is not now. */
+  /** When it is to run again or for the first time, if that is not now: for the order of lists. */
   due = 0
   /** Ends its waiting. */
   callOff = () => {}

@@ -147,7 +147,7 @@ export class Statements {
   // `select *` would go on with the old columns' names and types after another process has migrated. To look
   // before each query would cost a third of it, so it is done once a second.
   #forgetIfTablesChanged(): void {
-    const now = Date.now()
+    const now = performance.now()
     if (now < this.#nextLook) return
     this.#nextLook = now + 1000
     const { schema_version } = this.#database.prepare('pragma schema_version').get() ?? {}

@@ -1,0 +1,39 @@
+import t from 'tap'
+import { passTime } from '../helpers/pass-time.ts'
+import { cacheDrivers } from '../suites/cache-fixture.ts'
+
+const HOUR = 3_600_000
+
+for (const driver of cacheDrivers) {
+  for (const [where, by] of Object.entries({ forth: HOUR, back: -HOUR })) {
+    t.test(`${driver.name}: the clock is set ${where}, and what is cached lives on`, async (t) => {
+      const set = passTime(t, [Date])
+      const pass = passTime(t)
+      const cache = await driver.open(t)
+      let loads = 0
+      const read = () => cache.getOrSet('key', () => ++loads, { ttl: 100 })
+      t.equal(await read(), 1)
+      set(by)
+      t.equal(await read(), 1)
+      // What Redis has ends by its own clock.
+      if (driver.name === 'redis') return
+      pass(101_000)
+      t.equal(await read(), 2)
+    })
+  }
+
+  t.test(`${driver.name}: the clock is set, and locks are waited for as long`, async (t) => {
+    const set = passTime(t, [Date])
+    const cache = await driver.open(t)
+    const lock = await cache.lock('job', { ttl: 5 })
+    const short = cache.lock('job', { ttl: 5, wait: 0.1 })
+    set(-HOUR)
+    await t.rejects(short, { code: 'LOCK_HELD' })
+    const long = cache.lock('job', { ttl: 5, wait: 60 })
+    set(2 * HOUR)
+    await t.rejects(cache.lock('job', { ttl: 5, wait: 0.1 }), { code: 'LOCK_HELD' })
+    await lock.release()
+    await (await long).release()
+    t.equal(lock.signal.aborted, false)
+  })
+}
