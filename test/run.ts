@@ -7,6 +7,7 @@ import { inspect } from 'node:util'
 import { folderOf, groups } from './groups.ts'
 import { attach } from './servers/attach.ts'
 import { chromium } from './servers/chromium.ts'
+import { buildKit } from './servers/kit.ts'
 import { unexpected } from './servers/leftovers.ts'
 import { mysql } from './servers/mysql.ts'
 import { progress, SetupError } from './servers/ready.ts'
@@ -25,6 +26,9 @@ const codeOf = (signal: NodeJS.Signals): number => 128 + constants.signals[signa
 /** Runs the tests. They fail when they leave something behind, other than what .gitignore names. */
 async function run(): Promise<number> {
   const before = unexpected()
+  // What covers the sources has to run them.
+  const isCovered = process.argv.includes('--no-disable-coverage')
+  if (!isCovered) buildKit()
   const variables = await attach([mysql, redis, chromium], sandbox)
   const unrecorded = new URL('unrecorded.ts', import.meta.url)
   const options = [process.env.NODE_OPTIONS, '--conditions=plinth-source', `--import=${unrecorded}`]
@@ -35,6 +39,7 @@ async function run(): Promise<number> {
       NODE_COMPILE_CACHE: join(sandbox.folder, 'compiled'),
       ...process.env,
       ...variables,
+      ...(!isCovered && { PLINTH_TEST_BUILT: '1' }),
       NODE_OPTIONS: options.filter(Boolean).join(' '),
     },
   })

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import t, { type Test } from 'tap'
 import { kitOwners } from '../../src/kit.ts'
-import { ENV, MANAGE, nodeOptions } from '../helpers/manage.ts'
+import { ENV, KIT, MANAGE, nodeOptions } from '../helpers/manage.ts'
 
 const SECRET = 'hunter2'
 const SERVICE = `
@@ -20,7 +20,7 @@ const SERVICE = `
 /** Runs `manage config` for a service of its own, with these variables and this .env only. */
 function manage(t: Test, args: string[], env: NodeJS.ProcessEnv, dotenv = '', service = SERVICE) {
   const folder = t.testdir({ '.env': dotenv, src: { 'service.ts': service } })
-  const program = [nodeOptions('--conditions=plinth-source'), process.execPath, MANAGE]
+  const program = [nodeOptions(KIT), process.execPath, MANAGE]
   const { status, stdout, stderr } = spawnSync(ENV, [...program, 'config', ...args], {
     encoding: 'utf8',
     timeout: 30_000,

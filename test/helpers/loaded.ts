@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import { type ManageOptions, manageAlone } from './manage.ts'
+import { KIT, type ManageOptions, manageAlone } from './manage.ts'
 
 /** Writes, when a process ends, what of Node.js and which packages it has loaded. */
 const PRELOADED = `
@@ -24,7 +24,7 @@ export async function loadedBy(
   options: ManageOptions,
 ): Promise<string[]> {
   const preload = `--import=data:text/javascript,${encodeURIComponent(PRELOADED)}`
-  const { NODE_OPTIONS = '--conditions=plinth-source' } = options.env ?? {}
+  const { NODE_OPTIONS = KIT } = options.env ?? {}
   const env = { ...options.env, NODE_OPTIONS: `${NODE_OPTIONS} ${preload}` }
   const { code, stderr } = await manageAlone(t, args, { ...options, env })
   t.equal(code, 0, stderr)

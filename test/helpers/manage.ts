@@ -38,10 +38,15 @@ export interface Running {
   until(stream: 'stdout' | 'stderr', pattern: RegExp): Promise<RegExpExecArray>
 }
 
+const SOURCES = '--conditions=plinth-source'
+
+/** Which kit a process runs, by options of Node.js: that which `npm test` has built (test/servers/kit.ts), else its sources. */
+export const KIT = process.env.PLINTH_TEST_BUILT ? '' : SOURCES
+
 /** What every command gets of this process' environment. */
 export function baseEnv(): Record<string, string | undefined> {
   const { PATH, HOME } = process.env
-  return { PATH, HOME, NODE_OPTIONS: '--conditions=plinth-source' }
+  return { PATH, HOME, NODE_OPTIONS: KIT }
 }
 
 // tap puts loaders of its own into the NODE_OPTIONS of every child, after we have set them: `env` sets them again.
@@ -123,7 +128,11 @@ async function hosted(
   return await runHosted({
     script: MANAGE,
     args,
-    env: variablesOf({ ...(service && { service }), ...(env && { env }) }),
+    // The host is a source itself.
+    env: {
+      ...variablesOf({ ...(service && { service }), ...(env && { env }) }),
+      NODE_OPTIONS: SOURCES,
+    },
     cwd,
     service,
   })
