@@ -22,16 +22,19 @@ const entries = [
 /** Packages whose code is in dist/: two that consist of hundreds of modules, whose types are read from where they are installed, and one that only `manage make` needs. */
 const BUNDLED = ['typebox', 'kysely', 'acorn']
 
-// What every `manage` loads first, beside its entry: it knows which command is meant before it loads anything of that.
-const starting = closure(['commands/_main.ts'])
+// What every `manage` loads first, beside its entry: it knows which command is meant before it loads anything of that, and what nearly each of them has.
+const starting = closure([
+  'commands/_main.ts',
+  'commands/_service.ts',
+  'src/process/load.ts',
+  'src/process/log.ts',
+])
 for (const path of entries) starting.delete(`${path}.ts`)
 
 // Each of these is one file: what `import 'plinth'` loads, what opening its database does besides, what migrating does, and what serving does.
 const library = closure(['src/index.ts', 'src/auth/index.ts', 'src/database/sql.ts'])
 const opening = closure(
   [
-    'commands/_service.ts',
-    'src/process/load.ts',
     'src/database/open.ts',
     'src/database/dialect/sqlite/open.ts',
     'src/database/url.ts',

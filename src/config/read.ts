@@ -87,9 +87,15 @@ function check<T>(
   const values = splitLists(schema, Object.assign({}, ...sources))
   const bad = new Set(infinite(schema, values))
   const judged = values.NODE_ENV === 'production' ? takePlain(schema, values) : schema
-  const ajv = judged && validator()
-  if (ajv && !ajv.validate(judged, values))
-    return { bad: new Set([...bad, ...(ajv.errors ?? []).map(nameOf)]) }
+  if (judged) {
+    // Ajv takes away what its schema does not know.
+    const known = Object.entries(values).filter(([name]) => Object.hasOwn(judged.properties, name))
+    const doubtful = Object.fromEntries(known)
+    const ajv = validator()
+    if (!ajv.validate(judged, doubtful))
+      return { bad: new Set([...bad, ...(ajv.errors ?? []).map(nameOf)]) }
+    Object.assign(values, doubtful)
+  }
   for (const [name, { default: value }] of variablesOf(schema))
     if (value !== undefined && !Object.hasOwn(values, name)) values[name] = structuredClone(value)
   for (const value of Object.values(values)) if (Array.isArray(value)) Object.freeze(value)

@@ -251,3 +251,17 @@ t.test("the kit's values without any variable set", async (t) => {
   const url: string | undefined = values.DATABASE_URL
   t.ok(port && url)
 })
+
+t.test(
+  'in production what is judged at a look and what a validator judges stand together',
+  async (t) => {
+    const env = { NODE_ENV: 'production', CITY: 'Moss', SEATS: '30', SITE: 'http://a.test' }
+    const mode = { owner: 'mode', schema: Type.Object({ NODE_ENV: Type.String() }) }
+    const of = (more: object) =>
+      readConfig([mode, ...owners], { env: { ...env, ...more }, dotenv: false }).values
+    const { NODE_ENV: _, ...values } = of({}) as Record<string, unknown>
+    t.strictSame({ ...values }, { CITY: 'Moss', SEATS: 30, SITE: 'http://a.test', OPEN: true })
+    t.throws(() => of({ SITE: 'nowhere' }), { message: /\n {2}SITE: got "nowhere"/ })
+    t.throws(() => of({ SEATS: '501' }), { message: /\n {2}SEATS: got "501"/ })
+  },
+)
