@@ -1,4 +1,3 @@
-import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import * as Args from '@oclif/core/args'
 import * as Flags from '@oclif/core/flags'
@@ -82,14 +81,15 @@ export default class Upgrade extends BaseCommand {
   private async write(root: string, changes: readonly Change[], force: boolean): Promise<void> {
     const { problemOfCommits } = await import('../src/template/git.ts')
     const { errors } = await import('../src/errors.ts')
-    const { writeFiles } = await import('../src/process/write-files.ts')
+    const { removeFiles, writeFiles } = await import('../src/process/write-files.ts')
     const problem = force ? undefined : problemOfCommits(root)
     if (problem) throw errors.UNCOMMITTED(problem)
     const written = changes.flatMap(({ path, text, executable = false }) =>
       text === undefined ? [] : [{ path: join(root, path), text, executable }],
     )
     writeFiles(written, true)
-    for (const { path, state } of changes) if (state === 'deleted') rmSync(join(root, path))
+    const deleted = changes.filter(({ state }) => state === 'deleted')
+    removeFiles(deleted.map(({ path }) => join(root, path)))
   }
 
   private async adopt(root: string, text: string, force: boolean): Promise<UpgradeResult> {

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { DatabaseOptions } from '../plugins/database.ts'
-import { openDatabase } from './database/open.ts'
 import type { SlowLog } from './database/dialect/slow.ts'
+import { openDatabase } from './database/open.ts'
 import { DEFAULT_LIMITS } from './database/types.ts'
 import { parseDatabaseUrl } from './database/url.ts'
 import { assertKeys, type ServiceDefinition } from './define-service.ts'

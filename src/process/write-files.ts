@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { errors } from '../errors.ts'
 
@@ -19,12 +19,22 @@ export function writeFiles(files: readonly NewFile[], force: boolean): void {
   const taken = files.map(({ path }) => path).filter((path) => existsSync(path))
   if (taken.length > 0 && !force)
     throw errors.FILE_EXISTS(taken.join(', '), 'add --force to replace it')
-  for (const { path, text, executable } of files) {
-    try {
+  for (const { path, text, executable } of files)
+    change(path, () => {
       mkdirSync(dirname(path), { recursive: true })
       writeFileSync(path, text, { mode: executable ? 0o755 : 0o644 })
-    } catch (cause) {
-      throw errors.FILE_UNWRITABLE.with({ cause }, path, (cause as Error).message)
-    }
+    })
+}
+
+/** @throws {PlinthError} FILE_UNWRITABLE */
+export function removeFiles(paths: readonly string[]): void {
+  for (const path of paths) change(path, () => rmSync(path))
+}
+
+function change(path: string, work: () => void): void {
+  try {
+    work()
+  } catch (cause) {
+    throw errors.FILE_UNWRITABLE.with({ cause }, path, (cause as Error).message)
   }
 }
