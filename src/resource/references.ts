@@ -1,5 +1,5 @@
 import { errors } from '../errors.ts'
-import { EVERY_PART, type JsonSchema, mapParts, nameOf, type Parts, referenceTo } from './schema.ts'
+import { EVERY_PART, type JsonSchema, mapParts, nameOf, partsOf, referenceTo } from './schema.ts'
 
 /** Schemas that others may refer to, by their `$id`: those of `app.addSchema`. */
 export type SharedSchemas = Readonly<Record<string, JsonSchema>>
@@ -31,11 +31,11 @@ export function unfold({ $ref, ...schema }: JsonSchema, root: JsonSchema = schem
 }
 
 /** Those that look at the same value as the schema that they are a part of. */
-const IN_PLACE: Parts = {
-  lists: ['allOf', 'anyOf', 'oneOf'],
-  singles: ['not', 'if', 'then', 'else'],
-  maps: ['dependentSchemas'],
-}
+const IN_PLACE = partsOf(
+  ['allOf', 'anyOf', 'oneOf'],
+  ['not', 'if', 'then', 'else'],
+  ['dependentSchemas'],
+)
 
 /** What may stand beside `$ref` and says nothing of the value; all else is another schema that has to hold, too. */
 const ANNOTATIONS = ['title', 'description', 'default', 'examples', 'deprecated', '$comment']

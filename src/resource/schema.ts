@@ -10,17 +10,25 @@ export interface JsonSchema {
 
 type SchemaMap = { [name: string]: JsonSchema }
 
-/** The keywords of a schema that hold others: one, a list or a map of them. */
-export interface Parts {
-  lists: readonly string[]
-  singles: readonly string[]
-  maps: readonly string[]
+/** The keywords of a schema that hold others, and how many: asked of each keyword of each part of each schema at boot. */
+export type Parts = ReadonlyMap<string, 'list' | 'single' | 'map'>
+
+export function partsOf(
+  lists: readonly string[],
+  singles: readonly string[],
+  maps: readonly string[] = [],
+): Parts {
+  return new Map([
+    ...lists.map((key) => [key, 'list'] as const),
+    ...singles.map((key) => [key, 'single'] as const),
+    ...maps.map((key) => [key, 'map'] as const),
+  ])
 }
 
 /** All of them but `$defs`. */
-export const EVERY_PART: Parts = {
-  lists: ['allOf', 'anyOf', 'oneOf', 'prefixItems'],
-  singles: [
+export const EVERY_PART = partsOf(
+  ['allOf', 'anyOf', 'oneOf', 'prefixItems'],
+  [
     'items',
     'additionalItems',
     'unevaluatedItems',
@@ -33,16 +41,16 @@ export const EVERY_PART: Parts = {
     'then',
     'else',
   ],
-  maps: ['properties', 'patternProperties', 'dependentSchemas'],
-}
+  ['properties', 'patternProperties', 'dependentSchemas'],
+)
 
 /** Those through which a schema can be closed, and what is in them be changed, part by part. */
-const PARTS: Parts = {
-  lists: ['allOf', 'anyOf', 'oneOf', 'prefixItems'],
+const PARTS = partsOf(
+  ['allOf', 'anyOf', 'oneOf', 'prefixItems'],
   // `not` is left out: what closes a schema, or drops from it, would open its opposite.
-  singles: ['items', 'additionalProperties'],
-  maps: ['properties', 'patternProperties', '$defs'],
-}
+  ['items', 'additionalProperties'],
+  ['properties', 'patternProperties', '$defs'],
+)
 
 /** What a reference of a complete schema, `#/$defs/NAME`, names. */
 export function nameOf(reference: string): string {
@@ -68,24 +76,31 @@ export function mapSchema(
 /** A copy of `schema` in which `change` has replaced the schemas that stand right below it. */
 export function mapParts(
   schema: JsonSchema,
-  { lists, singles, maps }: Parts,
+  parts: Parts,
   change: (schema: JsonSchema) => JsonSchema,
 ): JsonSchema {
   const map = (value: unknown) => (isSchema(value) ? change(value) : value)
   const copy: JsonSchema = { ...schema }
-  for (const key of lists) {
-    const list = copy[key]
-    if (Array.isArray(list)) copy[key] = list.map(map)
-  }
-  for (const key of singles) {
-    if (key in copy) copy[key] = Array.isArray(copy[key]) ? copy[key].map(map) : map(copy[key])
-  }
-  for (const key of maps) {
-    const table = copy[key]
-    if (!isSchema(table)) continue
-    copy[key] = Object.fromEntries(Object.entries(table).map(([k, v]) => [k, map(v)])) as SchemaMap
+  for (const key of Object.keys(copy)) {
+    const kind = parts.get(key)
+    const value = copy[key]
+    if (kind === undefined) continue
+    if (Array.isArray(value)) copy[key] = kind === 'map' ? value : value.map(map)
+    else if (kind === 'single') copy[key] = map(value)
+    else if (kind === 'map' && isSchema(value))
+      copy[key] = Object.fromEntries(Object.entries(value).map(([k, v]) => [k, map(v)]))
   }
   return copy
+}
+
+/** The schemas that stand right below `schema`. */
+function partsBelow(schema: JsonSchema, parts: Parts): JsonSchema[] {
+  return Object.entries(schema).flatMap(([key, value]) => {
+    const kind = parts.get(key)
+    if (kind === undefined) return []
+    const all = kind === 'map' && isSchema(value) ? Object.values(value) : [value].flat()
+    return all.filter(isSchema)
+  })
 }
 
 function isSchema(value: unknown): value is JsonSchema {
@@ -169,12 +184,7 @@ export function hasSecrets(schemas: readonly JsonSchema[]): boolean {
 
 /** Whether `test` says yes to some part of `schema`. */
 export function hasPart(schema: JsonSchema, test: (part: JsonSchema) => boolean): boolean {
-  let found = false
-  mapSchema(schema, (part) => {
-    found ||= test(part)
-    return part
-  })
-  return found
+  return test(schema) || partsBelow(schema, PARTS).some((part) => hasPart(part, test))
 }
 
 /** `schema` (an object) with only the properties `names`, and those of them required that were. */

@@ -5,6 +5,7 @@ import {
   mapParts,
   nameOf,
   type Parts,
+  partsOf,
   referenceTo,
 } from '../../resource/schema.ts'
 import { follow, isJson, type Json, LeftOut, type OpenApiDocument, tokensOf } from './document.ts'
@@ -297,11 +298,7 @@ const FORMATS = [
 ]
 
 /** Those that look at the same value as the schema that they are a part of. */
-const IN_PLACE: Parts = {
-  lists: ['allOf', 'anyOf'],
-  singles: ['not', 'if', 'then', 'else'],
-  maps: ['dependentSchemas'],
-}
+const IN_PLACE = partsOf(['allOf', 'anyOf'], ['not', 'if', 'then', 'else'], ['dependentSchemas'])
 
 function typeFrom({ properties, items, prefixItems }: Json): string | undefined {
   if (properties !== undefined) return 'object'
