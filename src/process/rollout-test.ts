@@ -87,9 +87,13 @@ export async function testRollout(test: RolloutTest): Promise<RolloutReport> {
       group.signal('SIGHUP')
       // What it says where it has failed names no process.
       const line = await group.says('the processes are replaced', 'a new process does not start')
-      if (line.includes('"err":')) problems.push(`${JSON.parse(line).msg}:\n${group.tail()}`)
-      else await test.afterRenewal?.(restarts.all + 1, url)
       restarts.all += 1
+      if (line.includes('"err":')) {
+        problems.push(`${JSON.parse(line).msg}:\n${group.tail()}`)
+        // None would take the place of one that is ended.
+        break
+      }
+      await test.afterRenewal?.(restarts.all, url)
       await Promise.all([rest(), tasks?.restart()])
       const died = await endOne(group)
       if (died) problems.push(died)

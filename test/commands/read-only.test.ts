@@ -19,12 +19,14 @@ async function runReadOnly(t: Test, folder: string, args: readonly string[]) {
       .filter((entry) => entry.isFile())
       .map(({ parentPath, name }) => [name, readFileSync(join(parentPath, name), 'utf8')])
   const before = everything()
-  await run('chmod', ['-R', 'a-w', folder])
-  t.teardown(() => run('chmod', ['-R', 'u+w', folder]))
   const options = { cwd: folder, service: folder, program: [...OBEDIENT, process.execPath, MANAGE] }
-  const ended = await manageAlone(t, args, options)
-  t.strictSame(everything(), before)
-  return ended
+  await run('chmod', ['-R', 'a-w', folder])
+  try {
+    return await manageAlone(t, args, options)
+  } finally {
+    await run('chmod', ['-R', 'u+w', folder])
+    t.strictSame(everything(), before)
+  }
 }
 
 const refused = (path: RegExp) => ({
