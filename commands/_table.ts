@@ -32,6 +32,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'Compare models, migrations and tables',
     load: () => import('./migrate/verify.ts'),
   },
+  'migrate:squash': {
+    summary: 'Write one migration that replaces many',
+    load: () => import('./migrate/squash.ts'),
+  },
   makemigrations: {
     summary: 'Write the migration that the models ask for',
     load: () => import('./makemigrations.ts'),

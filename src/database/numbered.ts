@@ -65,8 +65,10 @@ export async function listNumbered(
     const [name, number] = named.exec(file) ?? []
     if (!name || !number)
       throw invalid(path, `it should be called ${'0'.repeat(digits - 1)}1_name.ts`)
-    if (seen.has(number)) throw invalid(path, `it has the same number as ${seen.get(number)}`)
-    seen.set(number, file)
+    // A squash has the number of the last migration that it replaces.
+    const place = /^\d+_squashed_/.test(name) ? `${number}_squashed` : number
+    if (seen.has(place)) throw invalid(path, `it has the same number as ${seen.get(place)}`)
+    seen.set(place, file)
     return { name, path }
   })
 }

@@ -9,6 +9,15 @@ export class Call {
   }
 }
 
+/** A name in code, among data. */
+export class Name {
+  readonly text: string
+
+  constructor(text: string) {
+    this.text = text
+  }
+}
+
 export type Language = 'typescript' | 'json'
 
 const WIDTH = 100
@@ -44,6 +53,7 @@ export function print(
 
 /** `undefined` where it cannot be in one line. */
 function inLine(value: unknown, language: Language): string | undefined {
+  if (value instanceof Name) return value.text
   if (value instanceof Call) {
     const args = value.args.map((one) => inLine(one, language))
     return join(args, (all) => `${value.name}(${all})`)

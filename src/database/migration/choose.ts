@@ -1,18 +1,22 @@
 import { join } from 'node:path'
 import { errors } from '../../errors.ts'
 import { sourceOf } from '../numbered.ts'
-import type { MigrationFile } from './loader.ts'
-import type { MigrationRecord } from './recorder.ts'
+import type { MigrationFile, MigrationRecord } from './file.ts'
+import { filesFor, isNamed, refusePart } from './squashed.ts'
 
 export interface ChooseUp {
   /** The last one that is wanted; default: all. */
   to?: string | undefined
   /** Also those that come before one that is applied already. */
   allowOutOfOrder?: boolean
+  /** What an empty database may begin with instead of its first migrations. */
+  start?: MigrationFile | undefined
 }
 
 /** Files and records that fit each other. */
 export interface Chosen {
+  /** All that count for this database. */
+  files: MigrationFile[]
   /** In the order of the files. */
   applied: MigrationFile[]
   /** What is to be done, in order. */
@@ -26,16 +30,17 @@ export interface Chosen {
  */
 export function chooseUp(
   directory: string,
-  files: readonly MigrationFile[],
+  all: readonly MigrationFile[],
   records: readonly MigrationRecord[],
-  { to, allowOutOfOrder = false }: ChooseUp,
+  { to, allowOutOfOrder = false, start }: ChooseUp,
 ): Chosen {
+  const files = filesOf(all, records, { to, start })
   const applied = matchRecords(directory, files, records)
   const pending = files.filter((file) => !applied.includes(file))
   const todo = upTo(files, to, pending)
   const early = allowOutOfOrder ? undefined : todo.find(({ name }) => behind(name) !== undefined)
   if (early) throw errors.MIGRATION_OUT_OF_ORDER(early.name, behind(early.name) as string)
-  return { applied, todo }
+  return { files, applied, todo }
 
   /** The newest that is applied of the same owner, where that comes later. */
   function behind(name: string): string | undefined {
@@ -51,12 +56,25 @@ export function chooseUp(
  */
 export function chooseDown(
   directory: string,
-  files: readonly MigrationFile[],
+  all: readonly MigrationFile[],
   records: readonly MigrationRecord[],
   steps: number,
+  start?: MigrationFile,
 ): Chosen {
+  const files = filesOf(all, records, { start })
   const applied = matchRecords(directory, files, records)
-  return { applied, todo: applied.slice(Math.max(0, applied.length - steps)).reverse() }
+  return { files, applied, todo: applied.slice(Math.max(0, applied.length - steps)).reverse() }
+}
+
+function filesOf(
+  all: readonly MigrationFile[],
+  records: readonly MigrationRecord[],
+  { to, start }: Pick<ChooseUp, 'to' | 'start'>,
+): MigrationFile[] {
+  refusePart(all, records)
+  const files = filesFor(all, records, to)
+  const isEmpty = records.length === 0 && to === undefined
+  return isEmpty && start?.start ? [start, ...files.slice(start.start.parts.length)] : files
 }
 
 function matchRecords(
@@ -108,7 +126,7 @@ function upTo(
   pending: readonly MigrationFile[],
 ): MigrationFile[] {
   if (to === undefined) return [...pending]
-  const last = files.find(({ name }) => name === to || name.startsWith(`${to}_`))
+  const last = files.find((one) => isNamed(one.name, to) || one.replaces?.at(-1)?.name === to)
   if (!last) throw errors.MIGRATION_UNKNOWN(to, files.map(({ name }) => name).join(', ') || 'none')
   const end = files.indexOf(last)
   return pending.filter((file) => files.indexOf(file) <= end)

@@ -1,16 +1,11 @@
 import type { Kysely } from 'kysely'
 import { supportsTransactionalDdl } from '../portable.ts'
 import type { Chosen } from './choose.ts'
+import type { MigrationRecord } from './file.ts'
 import { type Settlement, unfinished } from './interrupted.ts'
 import { forgetMigrations, readJournal } from './journal.ts'
-import type { MigrationFile } from './loader.ts'
 import { type LockKind, underLock } from './lock.ts'
-import {
-  type MigrationRecord,
-  type MigrationTables,
-  prepareRecords,
-  readRecords,
-} from './recorder.ts'
+import { type MigrationTables, prepareRecords, readRecords } from './recorder.ts'
 import { type BothWays, recover, turn } from './recover.ts'
 import { runTransactional } from './run-in-transactions.ts'
 import { type JournaledRunOptions, runJournaled } from './run-with-journal.ts'
@@ -28,8 +23,6 @@ export interface RunOptions {
 
 interface Work extends RunOptions {
   direction: Task['direction']
-  /** All that there are. */
-  files: readonly MigrationFile[]
   /** What is to be done, by what is recorded and how many tasks of it this run has done. */
   choose: (records: readonly MigrationRecord[], done: number) => Chosen
   compile: Compile
@@ -116,9 +109,8 @@ class Journaled {
 
   /** What is not applied yet: a window of them may have been under way. */
   #pending(chosen: Chosen): Chosen {
-    const { direction, files } = this.#work
-    if (direction === 'up') return chosen
-    return { ...chosen, todo: files.filter((file) => !chosen.applied.includes(file)) }
+    if (this.#work.direction === 'up') return chosen
+    return { ...chosen, todo: chosen.files.filter((file) => !chosen.applied.includes(file)) }
   }
 
   /**
@@ -127,17 +119,17 @@ class Journaled {
    * @throws {PlinthError} MIGRATION_INTERRUPTED where its file is gone, or it is not wanted
    */
   async #interrupted(): Promise<Chosen | undefined> {
-    const { direction, files, choose, compile } = this.#work
+    const { direction, choose, compile } = this.#work
     const [entry] = await readJournal(this.#db)
     if (!entry) return undefined
-    const file = files.find(({ name }) => name === entry.migration)
     const records = (await readRecords(this.#db)).filter(({ name }) => name !== entry.migration)
-    if (!file || (direction === 'up' && !choose(records, 0).todo.includes(file)))
-      throw unfinished(entry)
+    const { files, todo } = choose(records, 0)
+    const file = files.find(({ name }) => name === entry.migration)
+    if (!file || (direction === 'up' && !todo.includes(file))) throw unfinished(entry)
     const others = files.filter(({ name }) => records.some((record) => record.name === name))
     const ways = {
-      up: { applied: others, todo: [file] },
-      down: { applied: [...others, file], todo: [file] },
+      up: { files, applied: others, todo: [file] },
+      down: { files, applied: [...others, file], todo: [file] },
     }
     if (entry.direction !== direction) {
       const [up] = await compile.up(ways.up)

@@ -14,9 +14,11 @@ export {
   dropUnique,
   type Migration,
   type MigrationDatabase,
+  type MigrationSettings,
   type Operation,
   renameColumn,
   renameTable,
   runData,
   runSql,
+  stepOf,
 } from './operations/index.ts'

@@ -4,7 +4,7 @@ import { quoteText } from '../dialect/ddl.ts'
 import { ownName } from '../own-tables.ts'
 import { inTransaction } from '../transaction.ts'
 import type { CompiledStep } from './operations/index.ts'
-import { appliedRow, type MigrationTables, recordTask } from './recorder.ts'
+import { appliedRows, type MigrationTables, recordTask } from './recorder.ts'
 import { describeStep, type Task } from './task.ts'
 
 const TABLE = 'plinth_migration'
@@ -158,7 +158,22 @@ async function upsert(
   finished: readonly Finished[],
   under: readonly Row[],
 ): Promise<void> {
-  const rows = [...finished.map(({ task, duration }) => appliedRow(task, duration)), ...under]
+  // What stands for others is not itself recorded when it is done.
+  const passing = finished.flatMap(({ task }) => (task.records ? [task.name] : []))
+  if (passing.length > 0) {
+    await inTransaction(db, async (transaction) => {
+      await forgetMigrations(transaction, passing)
+      await insertRows(transaction, finished, under)
+    })
+  } else await insertRows(db, finished, under)
+}
+
+async function insertRows(
+  db: Kysely<MigrationTables>,
+  finished: readonly Finished[],
+  under: readonly Row[],
+): Promise<void> {
+  const rows = [...finished.flatMap(({ task, duration }) => appliedRows(task, duration)), ...under]
   const columns = Object.keys(rows[0] ?? {}) as (keyof Row)[]
   if (rows.length === 0) return
   // With a thousand parameters the driver would be longer at it than the server.

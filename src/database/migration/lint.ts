@@ -18,16 +18,15 @@ export interface LintFinding {
   readonly remedy: string
 }
 
+type Linted = Pick<Migration, 'operations' | 'accept'>
+
 /**
  * Looks for what does harm while the release before still runs. What happens to a table that the migration
  * itself creates is harmless.
  *
  * @param before the schema before the migration
  */
-export function lintMigration(
-  { operations, accept }: Migration,
-  before: SchemaState,
-): LintFinding[] {
+export function lintMigration({ operations, accept }: Linted, before: SchemaState): LintFinding[] {
   const used = new Set(Object.keys(before))
   const found = operations.flatMap((operation, i) => {
     const codes = isOnUsed(operation, used) ? codesOf(operation) : []
@@ -38,7 +37,7 @@ export function lintMigration(
 }
 
 /** What the lint says of each of `migrations` for which `isWanted`; those before have to be there, too. */
-export function lintMigrations<M extends Migration>(
+export function lintMigrations<M extends Linted>(
   migrations: readonly M[],
   isWanted: (migration: M) => boolean,
   before: SchemaState = {},

@@ -1,27 +1,19 @@
 import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { isDeepStrictEqual } from 'node:util'
 import { errors } from '../../errors.ts'
-import {
-  importNumbered,
-  listWithPlugins,
-  type NumberedFile,
-  type PluginFolder,
-} from '../numbered.ts'
+import { importNumbered, listWithPlugins, type PluginFolder, sourceOf } from '../numbered.ts'
 import type { SchemaState } from '../schema/state.ts'
+import type { MigrationFile, Start } from './file.ts'
 import { type Migration, type Operation, replayAll } from './operations/index.ts'
+import { replacedBy, withReplaced } from './squashed.ts'
 
-/** A file of `migrations/` that has not been loaded. */
-export interface MigrationFile extends NumberedFile {
-  /** SHA-256 of its text, in hexadecimal; the ends of its lines do not count. */
-  checksum: string
-}
-
-export interface LoadedMigration extends MigrationFile, Migration {}
+export interface LoadedMigration extends MigrationFile, Pick<Migration, 'operations' | 'accept'> {}
 
 /**
  * Lists the migrations of plugins, and behind them those of a folder, each by name; none of their code runs.
  *
- * @throws {PlinthError} MIGRATION_INVALID where a module has no number, or two have the same
+ * @throws {PlinthError} MIGRATION_INVALID where a module has no number, two have the same, or a squash was made of another file
  */
 export async function listMigrations(
   directory: string,
@@ -29,7 +21,12 @@ export async function listMigrations(
 ): Promise<MigrationFile[]> {
   const files = await listWithPlugins(plugins, directory, 4, errors.MIGRATION_INVALID)
   // Many small files: to wait for each takes longer than to read them.
-  return files.map((file) => ({ ...file, checksum: checksum(readFileSync(file.path, 'utf8')) }))
+  const read = files.map((file): MigrationFile => {
+    const text = readFileSync(file.path, 'utf8')
+    const replaces = replacedBy(file.name, text)
+    return { ...file, checksum: checksumOf(text), ...(replaces && { replaces }) }
+  })
+  return withReplaced(read)
 }
 
 /**
@@ -42,8 +39,9 @@ export async function loadMigrations(files: readonly MigrationFile[]): Promise<L
 }
 
 async function loadMigration(file: MigrationFile): Promise<LoadedMigration> {
+  if (file.start) return { ...file, operations: await startOperations(file.start), accept: [] }
   const { default: migration } = await importNumbered(file, errors.MIGRATION_INVALID)
-  const { operations, accept } = (migration ?? {}) as Partial<Migration>
+  const { operations, accept, replaces } = (migration ?? {}) as Partial<Migration>
   if (!Array.isArray(operations)) {
     throw errors.MIGRATION_INVALID(
       file.path,
@@ -54,7 +52,29 @@ async function loadMigration(file: MigrationFile): Promise<LoadedMigration> {
   if (strange >= 0) {
     throw errors.MIGRATION_INVALID(file.path, `what stands at place ${strange + 1} is no operation`)
   }
+  refuseOtherReplaced(file, replaces)
   return { ...file, operations, accept: accept ?? [] }
+}
+
+/** What a squash replaces has to be known without running it. */
+function refuseOtherReplaced(
+  { name, path, replaces = [] }: MigrationFile,
+  said: Migration['replaces'] = {},
+): void {
+  const source = sourceOf(name)
+  const read = Object.fromEntries(
+    replaces.map((one) => [one.name.slice(source.length), one.checksum]),
+  )
+  if (isDeepStrictEqual(read, said)) return
+  throw errors.MIGRATION_INVALID(
+    path,
+    "what it replaces cannot be read from its text: write it as manage migrate squash does, replaces: { '0001_name': 'its checksum' }, in a file 0004_squashed_name",
+  )
+}
+
+async function startOperations({ parts, tables }: Start): Promise<readonly Operation[]> {
+  const { diff } = await import('./autodetector.ts')
+  return diff({}, tables ?? schemaAfter(await loadMigrations(parts)))
 }
 
 /**
@@ -75,6 +95,7 @@ export function schemaAfter(
   }, before)
 }
 
-function checksum(text: string): string {
+/** What stands for the text of a file; the ends of its lines do not count. */
+export function checksumOf(text: string): string {
   return hash('sha256', text.replaceAll('\r\n', '\n'))
 }

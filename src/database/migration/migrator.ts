@@ -3,7 +3,8 @@ import type { PluginFolder } from '../numbered.ts'
 import { dialectOf } from '../portable.ts'
 import { type ChooseUp, chooseDown, chooseUp } from './choose.ts'
 import { type Compile, type RunOptions, runTasks } from './executor.ts'
-import { listMigrations, type MigrationFile } from './loader.ts'
+import type { MigrationFile } from './file.ts'
+import { listMigrations } from './loader.ts'
 import {
   acceptFiles,
   followNames,
@@ -11,6 +12,7 @@ import {
   recorded,
   recordNames,
 } from './recorder.ts'
+import { filesFor } from './squashed.ts'
 import { type MigrationStatus, readStatus } from './status.ts'
 import {
   describeStep,
@@ -88,7 +90,9 @@ export function createMigrator<DB>({
 
   async function plan(wanted: ChooseUp = {}): Promise<PlannedMigration[]> {
     const files = await list()
-    const chosen = chooseUp(directory, files, followNames(files, await recorded(db)), wanted)
+    const records = followNames(files, await recorded(db))
+    const start = await startOf(files, records.length, wanted)
+    const chosen = chooseUp(directory, files, records, { ...wanted, start })
     const tasks = await tasksUp(chosen, dialect)
     return tasks.map(({ name, steps }) => ({ name, statements: steps.map(describeStep) }))
   }
@@ -106,34 +110,50 @@ export function createMigrator<DB>({
     }
   }
 
-  /** Also where nothing else is to be done: the next release has other files. */
-  async function follow(files: readonly MigrationFile[], on?: OnMigration): Promise<void> {
-    for (const [name, from] of await recordNames(db, files))
-      on?.({ type: 'renumbered', name, from })
+  /** Also where nothing else is to be done: the next release has other files. @returns how many are applied */
+  async function follow(files: readonly MigrationFile[], on?: OnMigration): Promise<number> {
+    const { names, count } = await recordNames(db, files)
+    for (const [name, from] of names) on?.({ type: 'renumbered', name, from })
+    return count
+  }
+
+  /** What an empty database may begin with. */
+  async function startOf(
+    files: readonly MigrationFile[],
+    applied: number,
+    { to, fake = false }: MigrateOptions = {},
+  ): Promise<MigrationFile | undefined> {
+    if (applied > 0 || to !== undefined || fake) return undefined
+    const { readStart } = await import('./start.ts')
+    return await readStart(directory, plugins, filesFor(files, []))
   }
 
   async function migrate(wanted: MigrateOptions = {}): Promise<MigrationResult[]> {
     const { fake = false, acceptChanged = [] } = wanted
     const files = await list()
-    await follow(files, wanted.on)
+    const start = await startOf(files, await follow(files, wanted.on), wanted)
     await acceptFiles(db, files, acceptChanged)
-    return await runTasks(db, {
+    const results = await runTasks(db, {
       ...wanted,
+      on: (event) => {
+        if (event.type !== 'done') wanted.on?.(event)
+        else for (const one of each(event, start)) wanted.on?.({ type: 'done', ...one })
+      },
       direction: 'up',
-      files,
-      choose: (records) => chooseUp(directory, files, records, wanted),
+      choose: (records) => chooseUp(directory, files, records, { ...wanted, start }),
       compile: compiling(fake),
     })
+    return results.flatMap((one) => each(one, start))
   }
 
   async function rollback({ steps, ...wanted }: RollbackOptions): Promise<MigrationResult[]> {
     const files = await list()
-    await follow(files, wanted.on)
+    const start = await startOf(files, await follow(files, wanted.on))
     return await runTasks(db, {
       ...wanted,
       direction: 'down',
-      files,
-      choose: (records, done) => chooseDown(directory, files, records, Math.max(0, steps - done)),
+      choose: (records, done) =>
+        chooseDown(directory, files, records, Math.max(0, steps - done), start),
       compile: compiling(wanted.fake),
     })
   }
@@ -142,6 +162,17 @@ export function createMigrator<DB>({
   const pending = async () =>
     (await status()).filter(({ state }) => PENDING.has(state)).map(({ name }) => name)
   return { status, pending, plan, migrate, rollback }
+}
+
+/** The migrations that a start has applied in one step; of any other, itself. */
+function each(
+  { name, direction, duration_ms }: MigrationResult,
+  start: MigrationFile | undefined,
+): MigrationResult[] {
+  const parts = name === start?.name ? (start.start?.parts ?? []) : []
+  if (parts.length === 0) return [{ name, direction, duration_ms }]
+  const share = Math.round(duration_ms / parts.length)
+  return parts.map((part) => ({ name: part.name, direction, duration_ms: share }))
 }
 
 const PENDING: ReadonlySet<MigrationStatus['state']> = new Set(['pending', 'interrupted'])

@@ -4,8 +4,10 @@ import { sourceOf } from '../numbered.ts'
 import { ownName } from '../own-tables.ts'
 import { dialectOf, portable, supportsTransactionalDdl } from '../portable.ts'
 import { forgetSeeds, type SeedTables } from '../seed/record.ts'
+import { inTransaction } from '../transaction.ts'
 import type { Timestamp } from '../types.ts'
-import type { MigrationFile } from './loader.ts'
+import type { MigrationFile, MigrationRecord, Recordable } from './file.ts'
+import { type Joined, joinRecords } from './squashed.ts'
 
 /** A migration that is applied, or under way. */
 export interface MigrationRow {
@@ -37,17 +39,6 @@ export interface LockRow {
 export interface MigrationTables {
   plinth_migration: MigrationRow
   plinth_migration_lock: LockRow
-}
-
-/** A migration that is applied. */
-export interface MigrationRecord {
-  name: string
-  checksum: string
-  /** ISO 8601. */
-  applied_at: string
-  duration_ms: number
-  /** Whether it is being taken back: what has happened of that the journal knows. */
-  underWay: boolean
 }
 
 const TABLE = 'plinth_migration'
@@ -142,12 +133,21 @@ const NOT_UNDER_WAY = { direction: null, position: null, state: null, prefix: nu
 interface Done {
   name: string
   checksum: string
+  records?: readonly Recordable[]
   direction: 'up' | 'down'
 }
 
-/** The row of a migration that was applied now. */
-export function appliedRow({ name, checksum }: Omit<Done, 'direction'>, duration: number) {
-  return { name, checksum, applied_at: new Date(), duration_ms: duration, ...NOT_UNDER_WAY }
+/** The rows of what was applied now. */
+export function appliedRows(
+  { name, checksum, records }: Omit<Done, 'direction'>,
+  duration: number,
+) {
+  const all = records ?? [{ name, checksum }]
+  const duration_ms = Math.round(duration / all.length)
+  const applied_at = new Date()
+  return all.map((one) => {
+    return { name: one.name, checksum: one.checksum, applied_at, duration_ms, ...NOT_UNDER_WAY }
+  })
 }
 
 /** Keeps record of a task that is done, and that no journal knows of or that is taken back. */
@@ -157,7 +157,7 @@ export async function recordTask(
   duration: number,
 ): Promise<void> {
   if (task.direction === 'up') {
-    await db.insertInto(TABLE).values(appliedRow(task, duration)).execute()
+    await db.insertInto(TABLE).values(appliedRows(task, duration)).execute()
     return
   }
   // The tables whose rows they have written may be gone.
@@ -186,23 +186,27 @@ export async function acceptFiles(
 
 /**
  * The records as if applied migrations had always had the names that their files have now: after a merge of two branches
- * one of them has got another number. A file is known by its content, where only one has it.
+ * one of them has got another number. A file is known by its content, where only one has it. What a squash replaces is recorded as the
+ * squash as soon as files of that are gone.
  */
 export function followNames(
   files: readonly MigrationFile[],
-  records: readonly MigrationRecord[],
+  all: readonly MigrationRecord[],
 ): MigrationRecord[] {
+  const { records } = joinRecords(files, all)
   const renamed = renumbered(files, records)
-  const all = records.map((record) => ({ ...record, name: renamed.get(record) ?? record.name }))
-  return all.sort((a, b) => (a.name < b.name ? -1 : 1))
+  const named = records.map((record) => ({ ...record, name: renamed.get(record) ?? record.name }))
+  return named.sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
-/** Records the new names. @returns the old names by the new ones */
+/** Records the new names. @returns the old names by the new ones, and how much is applied */
 export async function recordNames(
   db: Kysely<MigrationTables>,
   files: readonly MigrationFile[],
-): Promise<ReadonlyMap<string, string>> {
-  const renamed = renumbered(files, await recorded(db))
+): Promise<{ names: ReadonlyMap<string, string>; count: number }> {
+  const { records, joined } = joinRecords(files, await recorded(db))
+  for (const one of joined) await recordJoined(db, one)
+  const renamed = renumbered(files, records)
   // Two processes may do so at once: the second finds no such row.
   for (const [{ name, checksum }, to] of renamed)
     await db
@@ -211,7 +215,32 @@ export async function recordNames(
       .where('name', '=', name)
       .where('checksum', '=', checksum)
       .execute()
-  return new Map(Array.from(renamed, ([{ name }, to]) => [to, name]))
+  const names = new Map(Array.from(renamed, ([{ name }, to]) => [to, name]))
+  for (const one of joined)
+    names.set(one.squash.name, one.records.map(({ name }) => name).join(', '))
+  return { names, count: records.length }
+}
+
+async function recordJoined(
+  db: Kysely<MigrationTables>,
+  { squash, records }: Joined,
+): Promise<void> {
+  const names = records.map(({ name }) => name)
+  const duration = records.reduce((sum, one) => sum + one.duration_ms, 0)
+  const last = new Date(records.at(-1)?.applied_at ?? 0)
+  const [row] = appliedRows({ name: squash.name, checksum: squash.checksum }, duration)
+  await inTransaction(db, async (transaction) => {
+    const gone = await transaction
+      .deleteFrom('plinth_migration')
+      .where('name', 'in', names)
+      .executeTakeFirst()
+    // Another process may have done so meanwhile.
+    if (Number(gone.numDeletedRows) < names.length || !row) return
+    await transaction
+      .insertInto('plinth_migration')
+      .values({ ...row, applied_at: last })
+      .execute()
+  })
 }
 
 function renumbered(

@@ -251,6 +251,9 @@ const TABLES = 100
  * @returns `[]` where that is no more than a single statement, which gets an entry of its own
  */
 export function windowOf(tasks: readonly Task[]): readonly Task[] {
+  const [first] = tasks
+  // All that a start does is to make what was not there.
+  if (first?.isStart && first.direction === 'up') return [first]
   const changed = new Set<string>()
   const end = tasks.findIndex((task) => !joins(task, changed))
   const window = end < 0 ? tasks : tasks.slice(0, end)

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
@@ -6,12 +7,19 @@ import { type PluginFolder, sourceOf } from '../numbered.ts'
 import { print } from '../print.ts'
 import { normalSchema } from '../schema/normal.ts'
 import type { SchemaState } from '../schema/state.ts'
+import type { MigrationFile, Recordable } from './file.ts'
 import { type LoadedMigration, listMigrations, loadMigrations, schemaAfter } from './loader.ts'
+import { filesFor } from './squashed.ts'
 
 /** What `migrations/schema.json` says: the schema after a migration. */
 export interface Snapshot {
   /** The newest migration, as `0003_add_city_kind`; `null` before the first. */
   readonly migration: string | null
+  /**
+   * The last of the first migrations that are made of operations alone, if they are two or more: an empty database gets there in one step
+   * as long as the files are those that the checksum was made of.
+   */
+  readonly start?: { readonly to: string; readonly checksum: string } | undefined
   readonly tables: SchemaState
 }
 
@@ -35,14 +43,43 @@ export function snapshotPath(directory: string): string {
 }
 
 /** The text of `schema.json`: the same for the same schema, and made to be read in a review. */
-export function formatSnapshot({ migration, tables }: Snapshot): string {
-  return `${print({ migration, tables: normalSchema(tables) }, 'json')}\n`
+export function formatSnapshot({ migration, start, tables }: Snapshot): string {
+  const normal = normalSchema(tables)
+  return `${print({ migration, ...(start && { start }), tables: normal }, 'json')}\n`
+}
+
+/** What stands for migrations and for where they, and perhaps others behind them, lead to. */
+export function startChecksum(files: readonly Recordable[], tables: SchemaState): string {
+  const lines = files.map(
+    ({ name, checksum }) => `${name.slice(sourceOf(name).length)} ${checksum}\n`,
+  )
+  return hash('sha256', lines.join('') + JSON.stringify(normalSchema(tables)))
 }
 
 /** The snapshot that belongs to migrations. */
 export function snapshotOf(recorded: Recorded): Snapshot {
   const { migrations, schema } = recorded
-  return { migration: migrations.at(-1)?.name ?? null, tables: ownTables(recorded, schema) }
+  const tables = ownTables(recorded, schema)
+  return { migration: migrations.at(-1)?.name ?? null, start: startOf(recorded, tables), tables }
+}
+
+/** `undefined` where one step would not lead to the very same. */
+function startOf(recorded: Recorded, tables: SchemaState): Snapshot['start'] {
+  const { migrations, before } = recorded
+  const end = migrations.findIndex(({ operations }) =>
+    operations.some(({ type }) => type === 'runSql' || type === 'runData'),
+  )
+  const first = end < 0 ? migrations : migrations.slice(0, end)
+  const last = first.at(-1)
+  if (!last || first.length < 2) return undefined
+  const schema = schemaAfter(first, before)
+  // What is done to tables of plugins is in no schema.json, and neither are names that SQLite alone has.
+  const changed = Object.keys(before).some((name) => !isDeepStrictEqual(schema[name], before[name]))
+  const renamed = Object.values(schema).some(({ indexes = [], unique = [] }) =>
+    [...indexes, ...unique].some(({ sqlite }) => sqlite),
+  )
+  if (changed || renamed) return undefined
+  return { to: last.name, checksum: startChecksum(first, tables) }
 }
 
 /**
@@ -54,10 +91,35 @@ export async function readMigrations(
   directory: string,
   plugins: readonly PluginFolder[] = [],
 ): Promise<Recorded> {
-  const all = await loadMigrations(await listMigrations(directory, plugins))
+  const listed = await listMigrations(directory, plugins)
+  const all = await loadMigrations(filesFor(listed, []))
+  await assertSquashes(listed, all)
   const migrations = all.filter(({ name }) => sourceOf(name) === '')
   const before = schemaAfter(all.filter((one) => !migrations.includes(one)))
   return { directory, migrations, schema: schemaAfter(migrations, before), before }
+}
+
+/**
+ * Checks that squashes lead to where those lead to that they replace, as far as these are there.
+ *
+ * @throws {PlinthError} MIGRATION_INVALID
+ */
+async function assertSquashes(
+  listed: readonly MigrationFile[],
+  all: readonly LoadedMigration[],
+): Promise<void> {
+  for (const [i, squash] of all.entries()) {
+    if (!squash.replaces || !squash.isComplete) continue
+    const names = new Set(squash.replaces.map(({ name }) => name))
+    const replaced = await loadMigrations(listed.filter(({ name }) => names.has(name)))
+    const before = schemaAfter(all.slice(0, i))
+    const other = otherTable(schemaAfter([squash], before), schemaAfter(replaced, before))
+    if (other)
+      throw errors.MIGRATION_INVALID(
+        squash.path,
+        `the table ${other} becomes another one than by the migrations that it replaces`,
+      )
+  }
 }
 
 /**
@@ -68,7 +130,7 @@ export async function readMigrations(
 export async function assertSnapshot(recorded: Recorded): Promise<void> {
   const wanted = snapshotOf(recorded)
   const path = snapshotPath(recorded.directory)
-  const found = await readSnapshot(path)
+  const found = await readSnapshot(recorded.directory)
   if (!found) {
     if (wanted.migration === null) return
     throw errors.SCHEMA_STALE(
@@ -85,13 +147,16 @@ export async function assertSnapshot(recorded: Recorded): Promise<void> {
 }
 
 /**
+ * Reads `schema.json` of a folder.
+ *
  * @returns `undefined` where there is none
  * @throws {PlinthError} SCHEMA_STALE where it cannot be read
  */
-async function readSnapshot(path: string): Promise<Snapshot | undefined> {
+export async function readSnapshot(directory: string): Promise<Snapshot | undefined> {
+  const path = snapshotPath(directory)
   try {
-    const found: Snapshot = JSON.parse(await readFile(path, 'utf8'))
-    return { migration: found.migration, tables: normalSchema(found.tables) }
+    const { migration, start, tables }: Snapshot = JSON.parse(await readFile(path, 'utf8'))
+    return { migration, start, tables: normalSchema(tables) }
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw errors.SCHEMA_STALE.with(
@@ -103,8 +168,6 @@ async function readSnapshot(path: string): Promise<Snapshot | undefined> {
 }
 
 function otherTable(found: SchemaState, wanted: SchemaState): string | undefined {
-  const normal = normalSchema(wanted)
-  return Object.keys({ ...found, ...normal }).find(
-    (name) => !isDeepStrictEqual(found[name], normal[name]),
-  )
+  const [was, is] = [normalSchema(found), normalSchema(wanted)]
+  return Object.keys({ ...was, ...is }).find((name) => !isDeepStrictEqual(was[name], is[name]))
 }

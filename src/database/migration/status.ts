@@ -4,6 +4,7 @@ import { waysOut } from './interrupted.ts'
 import { readJournal } from './journal.ts'
 import { listMigrations } from './loader.ts'
 import { followNames, type MigrationTables, readRecords, recordTables } from './recorder.ts'
+import { filesFor } from './squashed.ts'
 
 /** A migration as `manage migrate status` shows it. */
 export interface MigrationStatus {
@@ -33,9 +34,9 @@ export async function readStatus(
   plugins: readonly PluginFolder[] = [],
 ): Promise<MigrationStatus[]> {
   const listed = await listMigrations(directory, plugins)
-  const files = new Map(listed.map((file) => [file.name, file]))
   const exists = (await recordTables(db)).has('plinth_migration')
   const records = exists ? followNames(listed, await readRecords(db)) : []
+  const files = new Map(filesFor(listed, records).map((file) => [file.name, file]))
   const underWay = exists ? await readJournal(db) : []
   const all = new Map<string, MigrationStatus>()
   for (const name of files.keys()) {

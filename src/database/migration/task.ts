@@ -3,15 +3,23 @@ import type { SchemaState } from '../schema/state.ts'
 import type { DialectName } from '../schema/types.ts'
 import type { Chosen } from './choose.ts'
 import { compileAll } from './compile.ts'
+import type { MigrationFile, Recordable } from './file.ts'
 import { type LoadedMigration, loadMigrations, schemaAfter } from './loader.ts'
 import { type CompiledStep, type Operation, reverse, reverseAll } from './operations/index.ts'
+import { recordsOf } from './squashed.ts'
 
 export type Direction = 'up' | 'down'
+
+type ToLoad = Pick<Chosen, 'applied' | 'todo'>
 
 /** A migration that is to be applied or taken back, for one database. */
 export interface Task {
   name: string
   checksum: string
+  /** What is recorded once it is applied, where that is not itself. */
+  records?: readonly Recordable[]
+  /** Whether it is the first migrations in one step. */
+  isStart?: true
   direction: Direction
   steps: readonly CompiledStep[]
   /** For each of its operations how many steps there are up to and with it. */
@@ -23,7 +31,7 @@ export interface Task {
  *
  * @throws {PlinthError} MIGRATION_INVALID where one does not fit what those before it have made
  */
-export async function tasksUp(chosen: Chosen, dialect: DialectName): Promise<Task[]> {
+export async function tasksUp(chosen: ToLoad, dialect: DialectName): Promise<Task[]> {
   const { applied, todo } = await load(chosen)
   let before = schemaAfter(applied)
   return todo.map((migration) => {
@@ -40,7 +48,7 @@ export async function tasksUp(chosen: Chosen, dialect: DialectName): Promise<Tas
  * @throws {PlinthError} MIGRATION_INVALID where one cannot be taken back
  */
 export async function tasksDown(
-  chosen: Chosen,
+  chosen: ToLoad,
   dialect: DialectName,
   interrupted?: string,
 ): Promise<Task[]> {
@@ -73,21 +81,22 @@ function withoutWay(operation: Operation): Operation {
 }
 
 /** Where there is nothing to do, nothing is loaded: most processes that start find it so. */
-async function load({ applied, todo }: Chosen) {
+async function load({ applied, todo }: ToLoad) {
   if (todo.length === 0) return { applied: [], todo: [] }
   return { applied: await loadMigrations(applied), todo: await loadMigrations(todo) }
 }
 
 function taskOf(
-  { name, path, checksum }: LoadedMigration,
+  migration: LoadedMigration,
   direction: Direction,
   operations: LoadedMigration['operations'],
   before: SchemaState,
   dialect: DialectName,
 ): { task: Task; after: SchemaState } {
+  const { path } = migration
   try {
     const { steps, after } = compileAll(operations, before, dialect)
-    return { task: { name, checksum, direction, ...joined(steps) }, after }
+    return { task: { ...unseen(migration, direction), ...joined(steps) }, after }
   } catch (cause) {
     throw errors.MIGRATION_INVALID.with({ cause }, path, (cause as Error).message)
   }
@@ -100,10 +109,21 @@ function joined(steps: readonly (readonly CompiledStep[])[]): Pick<Task, 'steps'
 
 /** A task that is recorded only. */
 export function unseen(
-  { name, checksum }: Pick<Task, 'name' | 'checksum'>,
+  file: Pick<MigrationFile, 'name' | 'checksum' | 'replaces' | 'isComplete' | 'start'>,
   direction: Direction,
 ): Task {
-  return { name, checksum, direction, steps: [], ends: [] }
+  const { name, checksum } = file
+  const records = recordsOf(file)
+  const others = direction === 'up' && records[0] !== file
+  return {
+    name,
+    checksum,
+    ...(others && { records }),
+    ...(file.start && { isStart: true }),
+    direction,
+    steps: [],
+    ends: [],
+  }
 }
 
 /** A step as people read it. */

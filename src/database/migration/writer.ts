@@ -5,7 +5,14 @@ import { Call, print } from '../print.ts'
 import type { SchemaState } from '../schema/state.ts'
 import { diff } from './autodetector.ts'
 import { type Fills, withFills } from './fills.ts'
-import { definitionOf, replayAll, type SchemaOperation } from './operations/index.ts'
+import { checksumOf } from './loader.ts'
+import {
+  definitionOf,
+  type Operation,
+  replayAll,
+  runSql,
+  type SchemaOperation,
+} from './operations/index.ts'
 import type { Renames } from './renames.ts'
 import { formatSnapshot, ownTables, type Recorded, snapshotOf, snapshotPath } from './snapshot.ts'
 
@@ -65,7 +72,7 @@ export function refuseDrops({ operations }: Draft): void {
 }
 
 /** JavaScript where the others are, as in a package: Node.js strips no types in `node_modules`. */
-export function fileOf({ migrations }: Recorded, { name }: Draft): string {
+export function fileOf({ migrations }: Recorded, { name }: Pick<Draft, 'name'>): string {
   return `${name}.${migrations.at(-1)?.path.endsWith('.js') ? 'js' : 'ts'}`
 }
 
@@ -73,10 +80,20 @@ export function fileOf({ migrations }: Recorded, { name }: Draft): string {
 export async function writeMigration(recorded: Recorded, draft: Draft): Promise<void> {
   const { directory } = recorded
   const tables = ownTables(recorded, draft.schema)
+  const { start } = snapshotOf(withDraft(recorded, draft))
   await writeWhole([
     [join(directory, fileOf(recorded, draft)), draft.text],
-    [snapshotPath(directory), formatSnapshot({ migration: draft.name, tables })],
+    [snapshotPath(directory), formatSnapshot({ migration: draft.name, start, tables })],
   ])
+}
+
+/** What is recorded once a draft is written. */
+function withDraft(recorded: Recorded, { name, text, operations, schema }: Draft): Recorded {
+  const file = { name, path: fileOf(recorded, { name }), checksum: checksumOf(text) }
+  // What is written into an empty one by hand nobody knows yet.
+  const all = text === EMPTY_MIGRATION ? [runSql({ up: [] })] : operations
+  const migration = { ...file, operations: all, accept: [] }
+  return { ...recorded, migrations: [...recorded.migrations, migration], schema }
 }
 
 /** Writes the snapshot anew. */
@@ -88,7 +105,7 @@ export async function writeSnapshot(recorded: Recorded): Promise<void> {
 type File = readonly [path: string, text: string]
 
 /** Each file is there as a whole or not at all; none is before all could be written. */
-async function writeWhole(files: readonly File[]): Promise<void> {
+export async function writeWhole(files: readonly File[]): Promise<void> {
   const drafts = files.map(([path, text]) => ({ path, text, draft: `${path}.${process.pid}.tmp` }))
   try {
     for (const { draft, text } of drafts) {
@@ -126,14 +143,16 @@ export default defineMigration([
 ])
 `
 
-function importOf(names: readonly string[]): string {
+/** The import of what makes operations, by name. */
+export function importOf(names: readonly string[]): string {
   const line = `import { ${names.join(', ')} } from 'plinth/migration'`
   if (line.length <= 100) return line
   return `import {\n${names.map((name) => `  ${name},\n`).join('')}} from 'plinth/migration'`
 }
 
-function toCall(operation: SchemaOperation): Call {
-  return new Call(operation.type, definitionOf(operation).render?.(operation) ?? [])
+/** An operation as a migration's file says it. */
+export function toCall(operation: Operation): Call {
+  return new Call(operation.type, definitionOf(operation).render?.(operation, toCall) ?? [])
 }
 
 const MAX = 60

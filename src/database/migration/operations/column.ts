@@ -125,8 +125,8 @@ export const columnOperations: Definitions<(ColumnOperation | Of<'renameColumn'>
       }),
     reverse: (operation) => ({ ...operation, type: 'addColumn' }),
     describe: ({ table, column }) => `- column ${table}.${column}`,
-    render: (operation) =>
-      columnOperations.addColumn.render?.({ ...operation, type: 'addColumn' }) ?? [],
+    render: (operation, call) =>
+      columnOperations.addColumn.render?.({ ...operation, type: 'addColumn' }, call) ?? [],
     fileName: ({ table, column }) => `drop_${table}_${column}`,
     lint: () => ['drop-column'],
     refuse({ table, column }, before) {

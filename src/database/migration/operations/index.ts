@@ -30,18 +30,42 @@ export interface Migration {
   readonly operations: readonly Operation[]
   /** The findings of the lint that have been looked at and accepted. */
   readonly accept: readonly string[]
+  /** Of a squash: the checksums of the migrations that it stands for, by name. */
+  readonly replaces?: Readonly<Record<string, string>>
+}
+
+/** What a migration says of itself. */
+export interface MigrationSettings {
+  /** Codes of the lint whose findings here are known to do no harm. */
+  readonly accept?: readonly string[]
+  /** As `manage migrate squash` writes it: the checksums of the migrations that this one stands for, by name. */
+  readonly replaces?: Readonly<Record<string, string>>
 }
 
 /**
  * Defines a migration.
  *
- * @param options `accept`: codes of the lint whose findings here are known to do no harm
+ * @param settings `accept`: codes of the lint whose findings here are known to do no harm
  */
 export function defineMigration(
   operations: readonly Operation[],
-  { accept = [] }: { accept?: readonly string[] } = {},
+  { accept = [], replaces }: MigrationSettings = {},
 ): Migration {
-  return { operations, accept }
+  return { operations, accept, ...(replaces && { replaces }) }
+}
+
+/**
+ * A step of another migration, for a squash that does the same.
+ *
+ * @param number its place there, from 1
+ * @throws {RangeError} where it has none
+ */
+export function stepOf({ operations }: Migration, number: number): Operation {
+  const step = operations[number - 1]
+  if (step) return step
+  throw new RangeError(
+    `the migration has ${operations.length} operations, and none at place ${number}`,
+  )
 }
 
 /** All operations that there are. */

@@ -110,8 +110,12 @@ export interface Definition<Own extends Operation> {
   ) => Operation | undefined
   /** In one line: `+ column city.kind varchar(8)`. */
   readonly describe: (operation: Own) => string
-  /** Its arguments as a migration's file says them; missing where makemigrations writes none. */
-  readonly render?: (operation: Own) => unknown[]
+  /**
+   * Its arguments as a migration's file says them; missing where it cannot be written.
+   *
+   * @param call the same for operations that are a part of it
+   */
+  readonly render?: (operation: Own, call: (operation: Operation) => unknown) => unknown[]
   /** What a migration is called that does this alone: `add_city_kind`. */
   readonly fileName?: (operation: Own) => string
   /** The column whose rows need a value that nobody has said, where there may be some. */

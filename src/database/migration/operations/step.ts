@@ -28,6 +28,9 @@ export const stepOperations: Definitions<'runSql' | 'runData'> = {
       return { type, up: down, down: up, ...(back && { state: back }) }
     },
     describe: () => '* step in SQL',
+    render: ({ up, down, state }, call) => [
+      { up, ...(down !== undefined && { down }), ...(state && { state: state.map(call) }) },
+    ],
     lint: () => ['raw-sql'],
     place: () => undefined,
     mysql: ({ up }) => statementsOf(up, 'mysql'),
