@@ -84,6 +84,7 @@ async function register(app: FastifyInstance, options: ResourcesOptions): Promis
     timeout: 'number?',
     identify: 'function?',
     async: 'flag?',
+    idempotency: 'any?',
     authorize: 'function?',
     remotes: 'object?',
     remote: 'object?',
@@ -129,6 +130,7 @@ function optionsOf({ env, read, service, modules }: PluginGiven<Env>): Resources
     strict: NODE_ENV !== 'production',
     timeout: REQUEST_TIMEOUT,
     async: service.async ?? false,
+    idempotency: service.idempotency ?? false,
     ...(service.identify && { identify: service.identify }),
     ...(service.authorize && { authorize: service.authorize }),
   }

@@ -11,6 +11,7 @@ import type { Versions } from './http/versions.ts'
 import type { RemoteSettings } from './remote/remote-resource.ts'
 import type { KitAccess } from './resource/access.ts'
 import type { Identify, LoadUser } from './resource/context.ts'
+import type { Idempotency } from './resource/contract.ts'
 import type { Authorize } from './resource/execute.ts'
 import { assertKnown, type ModuleTable } from './resource/module.ts'
 import type { RateLimit } from './resource/rate-limit.ts'
@@ -109,6 +110,8 @@ export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> ex
   loadUser?: LoadUser
   /** Whether clients may have any resource run as a task, where neither it nor its module says it; default false. */
   async?: boolean
+  /** How its resources take the header `Idempotency-Key`, where neither they nor their module say it; default false: not at all. */
+  idempotency?: Idempotency
   /** Its plugins, by `definePlugin` or any of Fastify: registered before the modules, sorted by what they need. */
   plugins?: readonly (FastifyPluginAsync | FastifyPluginCallback)[]
   /** The form of every answer: `standard`, `problem` or your own; default `standard`. */
@@ -162,6 +165,7 @@ const KEYS = {
   rateLimits: true,
   loadUser: true,
   async: true,
+  idempotency: true,
   plugins: true,
   envelope: true,
   compat: true,

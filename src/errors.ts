@@ -307,6 +307,31 @@ export const errors = {
     502,
     'The system %s, which this needs, has answered with something else than was agreed; the log of the service tells what under this request id',
   ),
+  IDEMPOTENCY_KEY_INVALID: defineError(
+    'IDEMPOTENCY_KEY_INVALID',
+    400,
+    'The header Idempotency-Key is not usable; expected a text of 1 to 255 characters, in quotes',
+  ),
+  IDEMPOTENCY_KEY_MISSING: defineError(
+    'IDEMPOTENCY_KEY_MISSING',
+    400,
+    'This is not done without the header Idempotency-Key; send a new random one with each request that is not a repetition',
+  ),
+  IDEMPOTENCY_KEY_RUNNING: defineError(
+    'IDEMPOTENCY_KEY_RUNNING',
+    409,
+    'A request with this Idempotency-Key is being answered right now; try again later',
+  ),
+  IDEMPOTENCY_KEY_REUSED: defineError(
+    'IDEMPOTENCY_KEY_REUSED',
+    422,
+    'Another request was made with this Idempotency-Key; send another key',
+  ),
+  IDEMPOTENCY_UNAVAILABLE: defineError(
+    'IDEMPOTENCY_UNAVAILABLE',
+    503,
+    'Whether this was done before cannot be known right now; nothing was done, try again later',
+  ),
   OVERLOADED: defineError(
     'OVERLOADED',
     503,

@@ -13,6 +13,7 @@ import developer from '../plugins/developer.ts'
 import docs from '../plugins/docs.ts'
 import envelope from '../plugins/envelope.ts'
 import health from '../plugins/health.ts'
+import idempotency from '../plugins/idempotency.ts'
 import languages from '../plugins/languages.ts'
 import loadShedding from '../plugins/load-shedding.ts'
 import queues from '../plugins/queues.ts'
@@ -64,6 +65,7 @@ export const kitPlugins: readonly PluginInstance[] = [
   database,
   redis,
   upstream,
+  idempotency,
   cache,
   tasks,
   queues,

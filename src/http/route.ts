@@ -5,7 +5,7 @@ import { errors } from '../errors.ts'
 import type { Access } from '../resource/access.ts'
 import type { CacheMode } from '../resource/cache-policy.ts'
 import type { Context } from '../resource/context.ts'
-import type { AnyDefined } from '../resource/contract.ts'
+import type { AnyDefined, Idempotency } from '../resource/contract.ts'
 import { type Answer, execute } from '../resource/execute.ts'
 import { fromJson } from '../resource/json.ts'
 import type { PlacedLimit } from '../resource/rate-limit.ts'
@@ -22,6 +22,7 @@ import { ASYNC, allowsTasks, problemOfTask, taskOptionsOf } from './as-task.ts'
 import { assertReadableUrl, createBodyCheck } from './body.ts'
 import { asJson, type Envelope, NO_CONTENT, successStatusOf, toSend } from './envelope.ts'
 import { createEventWriter } from './event-stream.ts'
+import { idempotencyOf } from './idempotency.ts'
 import { evaluatePreconditions } from './precondition.ts'
 import { compileText } from './read-text.ts'
 import { keepingFiles } from './received-files.ts'
@@ -54,6 +55,8 @@ export interface RouteSettings {
   timeout: number
   /** Whether clients may have a resource run as a task that does not say it itself. */
   async: boolean
+  /** How a resource takes the header `Idempotency-Key` that does not say it itself. */
+  idempotency: Idempotency
   /** What the API document calls it: its name, but where it is listed before. */
   operationId: string
   tags?: readonly string[] | undefined
@@ -85,7 +88,12 @@ export function createRoute(
   const own = definition.timeout ?? (app.hasPlugin('deadline') ? undefined : timeout)
   const deadline = definition.timeout ?? timeout
   const upload = uploadOf(name, resource, parts, app.initialConfig.bodyLimit)
-  const handler = createHandler(name, resource, createMerge(parts), { ...settings, async })
+  const idempotency = idempotencyOf(name, resource, settings.idempotency)
+  if (idempotency && !app.hasDecorator('idempotency'))
+    throw errors.RESOURCE_INVALID(name, UNANSWERED)
+  const isKept = idempotency !== undefined
+  const handling = { ...settings, async, deadline, isKept }
+  const handler = createHandler(name, resource, createMerge(parts), handling)
   const checkBody = upload
     ? checkUpload
     : hasBody(resource) && createBodyCheck(name, parts.body, definition.consumes !== undefined)
@@ -95,6 +103,7 @@ export function createRoute(
     config: {
       ...{ resource: name, definition, deadline, async, limits },
       ...(access && { access }),
+      ...(idempotency && { idempotency }),
       ...(upload && { upload }),
     },
     schema: createRouteSchema(resource, compiled.response, parts, settings),
@@ -102,9 +111,13 @@ export function createRoute(
     ...(own !== undefined && { onRequest: setDeadline(own) }),
     ...(upload && { bodyLimit: upload.most }),
     ...(checkBody && { preValidation: checkBody }),
+    ...(isKept && { onSend: app.idempotency.keep }),
     handler: upload ? keepingFiles(handler) : handler,
   }
 }
+
+const UNANSWERED =
+  'it has idempotency, and nothing would keep its answers: register plinth/plugins/idempotency before the resources'
 
 function createRouteSchema(
   { definition }: AnyDefined,
@@ -161,11 +174,18 @@ function compilePart(schema: JsonSchema, httpPart: string | undefined) {
   return httpPart === 'body' ? compileExact(bounded) : compileText(bounded)
 }
 
+interface Handling extends RouteSettings {
+  /** Milliseconds; 0: as long as it takes. */
+  deadline: number
+  /** Whether its answers are kept for the header `Idempotency-Key`. */
+  isKept: boolean
+}
+
 function createHandler(
   name: string,
   resource: AnyDefined,
   merge: (request: FastifyRequest) => unknown,
-  { app, envelope, async, access, hooked }: RouteSettings,
+  { app, envelope, async, access, hooked, ...own }: Handling,
 ): (request: FastifyRequest) => unknown {
   const { etag, lastModified } = resource.definition
   const status = successStatusOf(envelope, resource.definition)
@@ -225,6 +245,13 @@ function createHandler(
     const input = merge(request)
     const mode = request.headers[CACHE_MODE] === undefined ? 'cached' : cacheModeOf(request)
     const call = { resource, name, input, context, mode, access }
+    if (!own.isKept) return perform(request, call)
+    const wanted = { input, timeout: own.deadline }
+    const { reply } = ofRequest(context)
+    return app.idempotency.serve(request, reply, wanted, () => perform(request, call))
+  }
+
+  function perform(request: FastifyRequest, call: Parameters<typeof execute>[0]): unknown {
     if (request.headers[ASYNC] === undefined) return execute(call, answer)
     const problem = async
       ? problemOfTask(request)

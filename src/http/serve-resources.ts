@@ -4,6 +4,7 @@ import { errors } from '../errors.ts'
 import { bindResources } from '../resource/bound.ts'
 import { CompiledResources } from '../resource/compiled.ts'
 import { Context, currentContext, type Identify, runInContext } from '../resource/context.ts'
+import type { Idempotency } from '../resource/contract.ts'
 import type { Authorize } from '../resource/execute.ts'
 import { MODULE_HOOKS, type ModuleTable } from '../resource/module.ts'
 import { type RegisteredModule, ResourceRegistry } from '../resource/registry.ts'
@@ -43,6 +44,8 @@ export interface ResourcesOptions {
   remotes?: Readonly<Record<string, string>>
   /** Whether clients may have resources run as tasks, where neither they nor their module say it; default false. */
   async?: boolean
+  /** How resources take the header `Idempotency-Key`, where neither they nor their module say it; default: not at all. */
+  idempotency?: Idempotency
 }
 
 /**
@@ -51,14 +54,15 @@ export interface ResourcesOptions {
  * @throws {PlinthError} RESOURCE_INVALID, also where it is not decided who may call one
  */
 export function serveResources(app: FastifyInstance, options: ResourcesOptions): void {
-  const { identify, strict = process.env.NODE_ENV !== 'production', async = false } = options
+  const { identify, strict = process.env.NODE_ENV !== 'production' } = options
+  const { async = false, idempotency = false } = options
   const envelope = envelopeOf(app)
   const { handlerTimeout = 0 } = app.initialConfig as { handlerTimeout?: number }
   const { timeout = handlerTimeout } = options
   assertTimeout('(default)', 'its timeout', timeout)
   const registry = new ResourceRegistry(
     options.modules,
-    { async },
+    { async, idempotency },
     options.only,
     app.rateLimits,
     options.remotes,
@@ -91,7 +95,7 @@ export function serveResources(app: FastifyInstance, options: ResourcesOptions):
   }
 
   async function serveModule(scope: FastifyInstance, { module }: { module: RegisteredModule }) {
-    const { tags, security, async = false, plugins = [], hooks = {} } = module
+    const { tags, security, async = false, idempotency = false, plugins = [], hooks = {} } = module
     useStrictJson(scope)
     // Fastify reads it, and no resource takes it.
     scope.removeContentTypeParser('text/plain')
@@ -106,7 +110,7 @@ export function serveResources(app: FastifyInstance, options: ResourcesOptions):
       if (!exposed || !module.runsHere) continue
       for (const type of Object.keys(resource.definition.consumes ?? {})) leaveUnread(scope, type)
       const described = security ?? (isGuarded && access ? app.auth.security(access) : undefined)
-      const shared = { app: scope, envelope, timeout, async, tags, hooked }
+      const shared = { app: scope, envelope, timeout, async, idempotency, tags, hooked }
       const settings = { ...shared, operationId, access, limits, security: described }
       const route = createRoute(name, resource, settings)
       const { upload } = route.config ?? {}

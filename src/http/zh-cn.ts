@@ -59,6 +59,11 @@ const messages: Record<keyof typeof errors, string> = {
   DATABASE_URL_INVALID:
     'DATABASE_URL 不可用：%s；应为 mysql://user:password@host:3306/name 或 sqlite:./path/to/file.db',
   REDIS_URL_INVALID: 'REDIS_URL 不可用：%s；应为 redis://user:password@host:6379/0',
+  IDEMPOTENCY_KEY_INVALID: '请求头 Idempotency-Key 不可用；应为带引号的 1 到 255 个字符',
+  IDEMPOTENCY_KEY_MISSING: '此操作需要请求头 Idempotency-Key；每个非重复的请求请使用新的随机值',
+  IDEMPOTENCY_KEY_RUNNING: '使用此 Idempotency-Key 的请求正在处理中；请稍后重试',
+  IDEMPOTENCY_KEY_REUSED: '此 Idempotency-Key 已用于另一个请求；请使用新的值',
+  IDEMPOTENCY_UNAVAILABLE: '目前无法确认此操作是否已执行；未执行任何操作，请稍后重试',
   REDIS_UNUSABLE: 'plinth/plugins/%s 无法使用此 Redis：%s',
   DATABASE_MISSING: '未连接数据库：请设置 DATABASE_URL，或注册 plinth/plugins/database',
   TRANSACTION_BYPASSED:

@@ -34,6 +34,8 @@ export function completeOperation(
   addParts(operation, served, definition, envelope)
   if (isConditional(definition)) addConditions(operation, definition, envelope)
   if (served.route.config?.async) addTask(operation, envelope)
+  const { idempotency } = served.route.config ?? {}
+  if (idempotency) addIdempotency(operation, idempotency === 'required')
 }
 
 function completeRequest(
@@ -200,6 +202,18 @@ function addConditions(operation: Operation, definition: Definition, envelope: E
     description: 'It is as the client knows it',
     headers: { ...headers },
   }
+}
+
+function addIdempotency(operation: Operation, required: boolean): void {
+  const header = {
+    name: 'Idempotency-Key',
+    in: 'header',
+    description:
+      'A text in quotes, a new random one for each request that is no repetition: one that is gets the answer of the first, and nothing is done twice',
+    required,
+    schema: { type: 'string', maxLength: 257 },
+  } as const
+  operation.parameters = [...(operation.parameters ?? []), header]
 }
 
 const Task: JsonSchema = {

@@ -71,6 +71,12 @@ export interface Contract<Req extends TSchema, Res extends TSchema> {
   examples?: { request?: Static<Req>; response?: Static<Res> }
 }
 
+/**
+ * Whether requests that change something (POST, PUT, PATCH, DELETE) and come again with the same header `Idempotency-Key` get the answer of
+ * the first, and nothing is done twice; `required`: there is none without it.
+ */
+export type Idempotency = boolean | 'required'
+
 /** How files of a request come over HTTP. */
 export interface UploadSettings {
   /** Bytes that one request may send in all; default: BODY_LIMIT, and for each file its `maxBytes`. */
@@ -113,6 +119,8 @@ export interface ResourceDefinition<Req extends TSchema, Res extends TSchema>
    * is refused.
    */
   async?: boolean
+  /** How it takes the header `Idempotency-Key`; default: as its module says, else the service, else not at all. */
+  idempotency?: Idempotency
   /**
    * Has each call that is performed leave a line in the log, with its arguments and its result, without what is secret by the schemas
    * (`secret()`, `writeOnly`, `format: 'password'`) or not in them; default: none.

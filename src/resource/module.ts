@@ -1,7 +1,7 @@
 import type { FastifyPluginAsync, FastifyPluginCallback, RouteShorthandOptions } from 'fastify'
 import { errors } from '../errors.ts'
 import type { AccessSettings } from './access.ts'
-import type { AnyDefined } from './contract.ts'
+import type { AnyDefined, Idempotency } from './contract.ts'
 import type { RateLimitSettings } from './rate-limit.ts'
 import type { Security } from './security.ts'
 
@@ -18,6 +18,8 @@ export interface ModuleSettings {
   readonly expose?: boolean
   /** Whether clients may have its resources run as tasks; default: as the service says. */
   readonly async?: boolean
+  /** How its resources take the header `Idempotency-Key`; default: as the service says. */
+  readonly idempotency?: Idempotency
   /** Where its tasks wait; default `default`. Where a service is several (PLINTH_MODULES), each has its own then. */
   readonly queue?: string
 }
@@ -101,6 +103,7 @@ const KEYS = {
   security: true,
   expose: true,
   async: true,
+  idempotency: true,
   queue: true,
   remote: true,
 } satisfies Record<keyof Module, true>

@@ -241,12 +241,14 @@ function nameWithin(outer: string, key: string): string {
 }
 
 /** What of `settings` is inherited. */
-function settingsOf({ tags, security, expose, async, queue }: ModuleSettings): ModuleSettings {
+function settingsOf(settings: ModuleSettings): ModuleSettings {
+  const { tags, security, expose, async, idempotency, queue } = settings
   return {
     ...(tags !== undefined && { tags }),
     ...(security !== undefined && { security }),
     ...(expose !== undefined && { expose }),
     ...(async !== undefined && { async }),
+    ...(idempotency !== undefined && { idempotency }),
     ...(queue !== undefined && { queue }),
   }
 }

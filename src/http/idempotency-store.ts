@@ -1,0 +1,90 @@
+import { LRUCache } from 'lru-cache'
+
+/** An answer that is given again. */
+export interface KeptAnswer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  /** As it was sent. */
+  readonly body: string | null
+}
+
+/** What is known of a request that was begun. */
+export interface KeptRequest {
+  /** Of what it asks for: with another one it is another request. */
+  readonly print: string
+  /** Whose it is. */
+  readonly token: string
+  /** Not there: it is still being answered. */
+  readonly answer?: KeptAnswer
+}
+
+/** Where requests are kept, by texts of 43 characters. */
+export interface IdempotencyStore {
+  /** Takes `id` for `lease` ms, where nobody has it; else what is there. In one step, for all who ask at once. */
+  begin(id: string, request: KeptRequest, lease: number): Promise<KeptRequest | undefined>
+  /** Keeps an answer for `ttl` ms, where the request that was begun still has its token. */
+  finish(id: string, request: KeptRequest, ttl: number): Promise<void>
+  /** Lets the next one in, where the request that was begun still has its token. */
+  release(id: string, token: string): Promise<void>
+}
+
+/** The bytes of answers that a process keeps. */
+const MOST = 16 * 1024 * 1024
+
+/** For one process. */
+export function memoryIdempotency(): IdempotencyStore {
+  const kept = new LRUCache<string, KeptRequest>({
+    maxSize: MOST,
+    sizeCalculation: ({ answer }) => 256 + 2 * (answer?.body?.length ?? 0),
+  })
+  const isOurs = (id: string, token: string) => kept.peek(id)?.token === token
+  return {
+    async begin(id, request, lease) {
+      const there = kept.get(id)
+      if (!there) kept.set(id, request, { ttl: lease })
+      return there
+    },
+    async finish(id, request, ttl) {
+      if (isOurs(id, request.token)) kept.set(id, request, { ttl })
+    },
+    async release(id, token) {
+      if (isOurs(id, token)) kept.delete(id)
+    },
+  }
+}
+
+/** What of a client of Redis is used. */
+interface Scripts {
+  eval(script: string, keys: number, ...args: (string | number)[]): Promise<unknown>
+}
+
+const BEGIN = `
+local there = redis.call('GET', KEYS[1])
+if there then return there end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return false
+`
+
+// `ttl` 0: it is gone.
+const END = `
+local there = redis.call('GET', KEYS[1])
+if not there or cjson.decode(there).token ~= ARGV[1] then return 0 end
+if ARGV[3] == '0' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+return 1
+`
+
+/** For all processes that share a Redis. @param prefix what names begin with, in braces */
+export function redisIdempotency(redis: Scripts, prefix: string): IdempotencyStore {
+  const nameOf = (id: string) => `{${prefix}}:idempotency:${id}`
+  const end = async (id: string, token: string, text: string, ttl: number) => {
+    await redis.eval(END, 1, nameOf(id), token, text, ttl)
+  }
+  return {
+    async begin(id, request, lease) {
+      const there = await redis.eval(BEGIN, 1, nameOf(id), JSON.stringify(request), lease)
+      return typeof there === 'string' ? JSON.parse(there) : undefined
+    },
+    finish: (id, request, ttl) => end(id, request.token, JSON.stringify(request), ttl),
+    release: (id, token) => end(id, token, '', 0),
+  }
+}
