@@ -1,8 +1,8 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { TSchema } from 'typebox'
+import { readTime } from '../database/dialect/values.ts'
 import { columnState, partsOf } from '../database/model/column.ts'
 import { charactersOf, isExactDecimal } from '../database/schema/types.ts'
-import { readTime } from '../database/types.ts'
 import { errors } from '../errors.ts'
 
 /** What becomes of a client's value before a column takes it or is compared with it. */

@@ -51,22 +51,6 @@ export const DEFAULT_LIMITS: DatabaseLimits = {
 /** A row, before its query says more about it. */
 export type Row = Record<string, unknown>
 
-/** Makes a column's value, never null, from what the driver has read. */
-export type Convert = (value: unknown) => unknown
-
-/** An integer of 64 bits: a number where that is exact, else a bigint. What is none stays as it is. */
-export function narrow(value: unknown): unknown {
-  if (typeof value !== 'bigint') return value
-  const number = Number(value)
-  return Number.isSafeInteger(number) ? number : value
-}
-
-/** A time of day as every database tells it: `10:00:00`, and `10:00:00.500` where it has a part of a second. */
-export const readTime = (value: unknown): string => {
-  const [whole = '', fraction = ''] = String(value).split('.')
-  return /^0*$/.test(fraction) ? whole : `${whole}.${fraction.padEnd(3, '0')}`
-}
-
 /** What a database is opened with. */
 export interface OpenOptions {
   limits: DatabaseLimits

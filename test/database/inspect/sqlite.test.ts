@@ -1,5 +1,5 @@
 import t from 'tap'
-import { parseCreateTable } from '../../../src/database/dialect/sqlite/create-table.ts'
+import { parseCreateTable } from '../../../src/database/dialect/sqlite/introspect.ts'
 import { readSchema } from '../../../src/database/inspect/read-schema.ts'
 import { open } from '../fixture.ts'
 import { runAll } from './schema.ts'

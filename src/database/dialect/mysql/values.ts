@@ -1,4 +1,5 @@
-import { type Convert, type Row, readTime } from '../../types.ts'
+import type { Row } from '../../types.ts'
+import { type Convert, readTime } from '../values.ts'
 
 // Numbers of the protocol; mysql2 does not type its table of them.
 const TYPES = {

@@ -1,5 +1,4 @@
-import { type Convert, readTime } from '../../types.ts'
-import { toBuffer } from '../parameters.ts'
+import { type Convert, readTime, toBuffer } from '../values.ts'
 
 /**
  * How to make a column's value from what SQLite has stored. SQLite knows numbers, texts and blobs only, so

@@ -230,8 +230,6 @@ function refuseUse(column: string, state: TableState): void {
 
 /**
  * What a database does for several operations on columns of one table at once: each for itself would write a large table anew.
- *
- * @returns undefined where it is better to do one after the other
  */
 export function together(
   operations: readonly ColumnOperation[],

@@ -120,7 +120,7 @@ export interface Definition<Own extends Operation> {
   readonly fileName?: (operation: Own) => string
   /** The column whose rows need a value that nobody has said, where there may be some. */
   readonly unfilled?: (operation: Own) => { column: string; definition: ColumnState } | undefined
-  /** What it does for harm while the release before still runs, where that uses the table. */
+  /** What harm it does while the release before still runs, where that uses the table. */
   readonly lint: (operation: Own) => readonly Code[]
   /** What the lint calls the place of that; `undefined` of a step, which has none but its own. */
   readonly place: (operation: Own) => string | undefined
