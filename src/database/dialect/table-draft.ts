@@ -1,3 +1,4 @@
+import { normalTable } from '../schema/normal.ts'
 import type {
   ColumnState,
   ForeignKeyState,
@@ -26,17 +27,13 @@ export function emptyDraft(): Draft {
   return { columns: {}, primaryKey: [], indexes: [], unique: [], foreignKeys: [] }
 }
 
-/** The table as a schema has it: lists by name, none that are empty, keys that are never null. */
-export function finished({ columns, primaryKey, ...lists }: Draft): TableState {
-  const table: Record<string, unknown> = { columns: { ...columns }, primaryKey }
-  for (const name of primaryKey) {
-    const { nullable, ...column } = columns[name] as ColumnState
-    ;(table.columns as Record<string, ColumnState>)[name] = column
-  }
-  for (const [key, list] of Object.entries(lists)) {
-    if (list.length > 0) table[key] = list.toSorted((a, b) => (a.name < b.name ? -1 : 1))
-  }
-  return table as unknown as TableState
+/** The table in its normal form, with keys that are never null. */
+export function finished({ columns, ...keys }: Draft): TableState {
+  const own = Object.entries(columns).map(([name, { nullable, ...column }]) => [
+    name,
+    nullable && !keys.primaryKey.includes(name) ? { ...column, nullable } : column,
+  ])
+  return normalTable({ columns: Object.fromEntries(own), ...keys })
 }
 
 /** Rows by the table that they belong to. */

@@ -4,11 +4,13 @@ import { readDefault } from '../dialect/expressions.ts'
 import { mysqlType } from '../dialect/mysql/introspect.ts'
 import { spelled } from '../dialect/sql-text.ts'
 import { sqliteType } from '../dialect/sqlite/introspect.ts'
-import { type Draft, finished } from '../dialect/table-draft.ts'
+import { finished } from '../dialect/table-draft.ts'
+import { normalSchema } from '../schema/normal.ts'
 import type {
   ColumnState,
   ForeignKeyState,
   IndexState,
+  ReferenceAction,
   SchemaState,
   TableState,
 } from '../schema/state.ts'
@@ -120,21 +122,19 @@ export function canonical(schema: SchemaState, dialect: DialectName): SchemaStat
     name,
     canonicalTable(table, dialect),
   ])
-  return Object.fromEntries(tables.toSorted(([a], [b]) => ((a as string) < (b as string) ? -1 : 1)))
+  return normalSchema(Object.fromEntries(tables))
 }
 
 function canonicalTable(table: TableState, dialect: DialectName): TableState {
   const { columns, primaryKey, indexes = [], unique = [], foreignKeys = [] } = table
-  const draft: Draft = {
-    columns: Object.fromEntries(
-      Object.entries(columns).map(([name, column]) => [name, canonicalColumn(column, dialect)]),
-    ),
+  const own = Object.entries(columns).map(([name, one]) => [name, canonicalColumn(one, dialect)])
+  return finished({
+    columns: Object.fromEntries(own),
     primaryKey: [...primaryKey],
     indexes: indexes.map((index) => canonicalIndex(index, dialect)),
     unique: unique.map((index) => canonicalIndex(index, dialect)),
     foreignKeys: foreignKeys.map((key) => canonicalKey(key, dialect)),
-  }
-  return finished(draft)
+  })
 }
 
 function canonicalIndex(index: IndexState, dialect: DialectName): IndexState {
@@ -142,15 +142,13 @@ function canonicalIndex(index: IndexState, dialect: DialectName): IndexState {
 }
 
 function canonicalColumn(column: ColumnState, dialect: DialectName): ColumnState {
+  const { default: said, ...rest } = column
   const type = canonicalType(column, dialect)
-  const value = column.default === undefined ? undefined : settled(column.default, type, dialect)
+  const value = said === undefined ? undefined : settled(said, type, dialect)
   return {
+    ...rest,
     type: typeof type === 'string' ? type : both(type[dialect], dialect),
-    ...(column.nullable && { nullable: true }),
     ...(value !== undefined && { default: value }),
-    ...(column.values && { values: column.values }),
-    ...(column.comparison && { comparison: column.comparison }),
-    ...(column.generated && { generated: true }),
   }
 }
 
@@ -199,14 +197,10 @@ function both(sql: string, dialect: DialectName): PerDialect {
   return { mysql: text, sqlite: text }
 }
 
+// They are the same in InnoDB.
 function canonicalKey(key: ForeignKeyState, dialect: DialectName): ForeignKeyState {
-  const { onDelete, onUpdate, ...rest } = key
-  // They are the same in InnoDB.
-  const isDefault = (action: ForeignKeyState['onDelete']) =>
-    action === 'restrict' || (action === 'no action' && dialect === 'mysql')
-  return {
-    ...rest,
-    ...(onDelete && !isDefault(onDelete) && { onDelete }),
-    ...(onUpdate && !isDefault(onUpdate) && { onUpdate }),
-  }
+  const { onDelete = 'restrict', onUpdate = 'restrict', ...rest } = key
+  const inDatabase = (action: ReferenceAction) =>
+    action === 'no action' && dialect === 'mysql' ? 'restrict' : action
+  return { ...rest, onDelete: inDatabase(onDelete), onUpdate: inDatabase(onUpdate) }
 }

@@ -25,7 +25,7 @@ export async function resumeAt(
   if (state === 'idle' || !step || !('sql' in step) || step.repeatable) return position
   if (step.happened) return position + ((await hasHappened(db, step)) ? 1 : 0)
   if (settlement) return position + (settlement === 'done' ? 1 : 0)
-  throw interrupted(task, entry, UNKNOWN[task.direction])
+  throw interrupted(task, entry, unknown(task.direction))
 }
 
 /**
@@ -51,7 +51,7 @@ export function refuseOther(entry: Entry, next: Task | undefined): void {
 /** The error where an interrupted migration would have to be finished first. */
 export function unfinished({ migration, direction }: Entry) {
   const what = direction === 'up' ? migration : `${migration} (down)`
-  return errors.MIGRATION_INTERRUPTED(what, FINISH[direction])
+  return errors.MIGRATION_INTERRUPTED(what, finish(direction))
 }
 
 const COMMANDS = { up: 'manage migrate', down: 'manage migrate rollback' } as const
@@ -67,19 +67,9 @@ export function waysOut(direction: Task['direction']): string {
   return `run ${COMMANDS[direction]} to ${on}, or ${COMMANDS[OTHER[direction]]} to ${back}`
 }
 
-const FINISH = {
-  up: finish('up'),
-  down: finish('down'),
-} as const
-
 function finish(direction: Task['direction']): string {
   return `It has to be ended before anything else, with its file in migrations/: ${waysOut(direction)}. Where neither is possible, end it by hand and say so: manage migrate --fake (all of it has happened), or manage migrate rollback --fake (nothing of it has)`
 }
-
-const UNKNOWN = {
-  up: unknown('up'),
-  down: unknown('down'),
-} as const
 
 function unknown(direction: Task['direction']): string {
   return `Look whether the one marked ? has happened, then run ${COMMANDS[direction]} --resume (it has not: run it) or --mark-applied (it has: go on behind it)`
