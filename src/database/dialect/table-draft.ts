@@ -1,10 +1,10 @@
-import { normalTable } from '../schema/normal.ts'
-import type {
-  ColumnState,
-  ForeignKeyState,
-  IndexState,
-  SchemaState,
-  TableState,
+import {
+  type ColumnState,
+  type ForeignKeyState,
+  type IndexState,
+  normalTable,
+  type SchemaState,
+  type TableState,
 } from '../schema/state.ts'
 
 /** What a database has. */

@@ -5,14 +5,14 @@ import { mysqlType } from '../dialect/mysql/introspect.ts'
 import { spelled } from '../dialect/sql-text.ts'
 import { sqliteType } from '../dialect/sqlite/introspect.ts'
 import { finished } from '../dialect/table-draft.ts'
-import { normalSchema } from '../schema/normal.ts'
-import type {
-  ColumnState,
-  ForeignKeyState,
-  IndexState,
-  ReferenceAction,
-  SchemaState,
-  TableState,
+import {
+  type ColumnState,
+  type ForeignKeyState,
+  type IndexState,
+  normalSchema,
+  type ReferenceAction,
+  type SchemaState,
+  type TableState,
 } from '../schema/state.ts'
 import { canonicalDefault, type DialectName, type PerDialect } from '../schema/types.ts'
 

@@ -1,6 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
-import { compare, normalSchema } from '../schema/normal.ts'
-import type { ForeignKeyState, SchemaState, TableState } from '../schema/state.ts'
+import {
+  compare,
+  type ForeignKeyState,
+  normalSchema,
+  type SchemaState,
+  type TableState,
+} from '../schema/state.ts'
 import { replayAll, type SchemaOperation } from './operations/index.ts'
 import { type Renames, renameOperations } from './renames.ts'
 import {

@@ -1,6 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { normalSchema } from '../schema/normal.ts'
-import type { SchemaState } from '../schema/state.ts'
+import { normalSchema, type SchemaState } from '../schema/state.ts'
 import { type Operation, replayAll } from './operations/index.ts'
 
 /** What got another name. */

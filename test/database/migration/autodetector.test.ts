@@ -7,8 +7,12 @@ import {
   reverseAll,
 } from '../../../src/database/migration/operations/index.ts'
 import { foreignKeyName, indexName, uniqueName } from '../../../src/database/schema/names.ts'
-import { normalSchema } from '../../../src/database/schema/normal.ts'
-import type { ColumnState, SchemaState, TableState } from '../../../src/database/schema/state.ts'
+import {
+  type ColumnState,
+  normalSchema,
+  type SchemaState,
+  type TableState,
+} from '../../../src/database/schema/state.ts'
 import { mutateSchema, randomSchema, seeded } from '../../helpers/random-schema.ts'
 import { replayStrictly } from '../../helpers/strict-replay.ts'
 

@@ -2,8 +2,7 @@ import t from 'tap'
 import { diff } from '../../../src/database/migration/autodetector.ts'
 import { replayAll } from '../../../src/database/migration/operations/index.ts'
 import { addRename, findRenames, renameProblem } from '../../../src/database/migration/renames.ts'
-import { normalSchema } from '../../../src/database/schema/normal.ts'
-import type { SchemaState } from '../../../src/database/schema/state.ts'
+import { normalSchema, type SchemaState } from '../../../src/database/schema/state.ts'
 
 const BEFORE: SchemaState = {
   city: {

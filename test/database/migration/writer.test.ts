@@ -17,8 +17,7 @@ import {
   nextNumber,
   render,
 } from '../../../src/database/migration/writer.ts'
-import { normalSchema } from '../../../src/database/schema/normal.ts'
-import type { SchemaState } from '../../../src/database/schema/state.ts'
+import { normalSchema, type SchemaState } from '../../../src/database/schema/state.ts'
 import { ENV, nodeOptions } from '../../helpers/manage.ts'
 import { mutateSchema, randomSchema, seeded } from '../../helpers/random-schema.ts'
 

@@ -4,13 +4,13 @@ import { type ColumnChange, changeColumns } from '../../dialect/mysql/alter.ts'
 import * as mysql from '../../dialect/mysql/ddl.ts'
 import { rebuildTable } from '../../dialect/sqlite/alter.ts'
 import * as sqlite from '../../dialect/sqlite/ddl.ts'
-import { normalColumn } from '../../schema/normal.ts'
-import type {
-  ColumnState,
-  ForeignKeyState,
-  IndexState,
-  SchemaState,
-  TableState,
+import {
+  type ColumnState,
+  type ForeignKeyState,
+  type IndexState,
+  normalColumn,
+  type SchemaState,
+  type TableState,
 } from '../../schema/state.ts'
 import { type DialectName, fits, isInPlace, type PerDialect } from '../../schema/types.ts'
 import type { Code } from '../lint-rules.ts'

@@ -2,8 +2,14 @@ import { createIndexSql, indexNameIn, quoteName } from '../../dialect/ddl.ts'
 import { addForeignKeyFitting } from '../../dialect/mysql/alter.ts'
 import * as mysql from '../../dialect/mysql/ddl.ts'
 import { rebuildTable } from '../../dialect/sqlite/alter.ts'
-import { normalForeignKey, normalIndex } from '../../schema/normal.ts'
-import type { ForeignKeyState, IndexState, SchemaState, TableState } from '../../schema/state.ts'
+import {
+  type ForeignKeyState,
+  type IndexState,
+  normalForeignKey,
+  normalIndex,
+  type SchemaState,
+  type TableState,
+} from '../../schema/state.ts'
 import type { Code } from '../lint-rules.ts'
 import type { CompiledStep, Definition, Definitions, Of, Operation } from './operation.ts'
 import { added, assertColumns, changeTable, dropped, indexesOf, tableOf } from './state.ts'

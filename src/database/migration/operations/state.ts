@@ -1,12 +1,12 @@
 import { isDeepStrictEqual } from 'node:util'
 import { indexNameIn } from '../../dialect/ddl.ts'
-import { normalColumn } from '../../schema/normal.ts'
-import type {
-  ColumnState,
-  ForeignKeyState,
-  IndexState,
-  SchemaState,
-  TableState,
+import {
+  type ColumnState,
+  type ForeignKeyState,
+  type IndexState,
+  normalColumn,
+  type SchemaState,
+  type TableState,
 } from '../../schema/state.ts'
 
 /** @throws {Error} where it is not there */
