@@ -3,6 +3,8 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { closeSync, mkdirSync, openSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { readMigrations } from '../src/database/migration/snapshot.ts'
+import { writeSnapshot } from '../src/database/migration/writer.ts'
 import { attach } from '../test/servers/attach.ts'
 import { execute, mysql } from '../test/servers/mysql.ts'
 import { findProgram } from '../test/servers/program.ts'
@@ -26,7 +28,7 @@ export async function measureMigrations(sandbox: Sandbox, pairs: number): Promis
   const { TEST_MYSQL_URL: server = '' } = await attach([mysql], sandbox)
   const program = findProgram(['mariadb', 'mysql'])
   if (!program) throw new SetupError('The client of MariaDB or MySQL is missing')
-  const service = writeService(join(sandbox.folder, 'migrations'))
+  const service = await writeService(join(sandbox.folder, 'migrations'))
   const file = writeSql(join(sandbox.folder, 'migrations.sql'))
   const client: Way = (url) => timed(() => runClient(program, file, url))
   const manage: Way = (url) => timed(() => runManage(service, url))
@@ -119,7 +121,8 @@ function writeSql(file: string): string {
   return file
 }
 
-function writeService(folder: string): string {
+/** As `manage makemigrations` leaves it: with the schema that an empty database starts from. */
+async function writeService(folder: string): Promise<string> {
   mkdirSync(join(folder, 'node_modules'), { recursive: true })
   mkdirSync(join(folder, 'migrations'))
   mkdirSync(join(folder, 'src'))
@@ -136,5 +139,6 @@ function writeService(folder: string): string {
       `import { createTable, defineMigration } from 'plinth/migration'\nexport default defineMigration([createTable('t${n}', { columns: ${columns}, primaryKey: ['id'] })])\n`,
     )
   }
+  await writeSnapshot(await readMigrations(join(folder, 'migrations')))
   return folder
 }

@@ -107,7 +107,6 @@ const STATES = {
   'not begun': 0,
   'between two': 0,
   'in one': 0,
-  'in a window': 0,
   'finished before': 0,
 }
 
@@ -132,6 +131,5 @@ function placeOf(migrations: readonly MigrationStatus[]): keyof typeof STATES {
     migrations.every(({ state }) => state === wanted)
   if (all('pending')) return 'not begun'
   if (all('applied')) return 'finished before'
-  const doubtful = migrations.filter(({ state }) => state === 'interrupted').length
-  return doubtful > 1 ? 'in a window' : doubtful === 1 ? 'in one' : 'between two'
+  return migrations.some(({ state }) => state === 'interrupted') ? 'in one' : 'between two'
 }

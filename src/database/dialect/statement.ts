@@ -8,8 +8,6 @@ export interface Statement {
    * a crash may leave that open; missing where the statement is `repeatable` or nobody knows (hand-written SQL).
    */
   happened?: string
-  /** The tables whose answers to such queries it changes; where there is such a query. */
-  tables?: readonly string[]
   /** The statement with what only the database knows; default: as it is. */
   complete?: <DB>(db: Kysely<DB>) => Promise<string>
   /** It does no harm to run it twice: what it says is the same afterwards. */

@@ -28,14 +28,7 @@ function stepsOf(
 ): CompiledStep[] {
   const definition = definitionOf(operation)
   definition.refuse?.(operation, before)
-  return definition[dialect](operation, before, after).map((step) => onTables(step, operation))
-}
-
-/** Not with those that a foreign key refers to: whether it is there is seen on its own table alone. */
-function onTables(step: CompiledStep, operation: Operation): CompiledStep {
-  if (!('sql' in step && step.happened)) return step
-  const { before, after } = definitionOf(operation).tables(operation)
-  return { ...step, tables: [...new Set([before, after])].filter((name) => name !== undefined) }
+  return definition[dialect](operation, before, after)
 }
 
 /**
@@ -85,9 +78,7 @@ export function compileAll(
     if (dialect === 'sqlite' && rebuilds.length < 2) continue
     const run = operations.slice(first, end) as ColumnOperation[]
     const [from, to] = [states[first] as SchemaState, states[end] as SchemaState]
-    const joined = together(run, from, to, dialect).map((step) =>
-      onTables(step, run[0] as Operation),
-    )
+    const joined = together(run, from, to, dialect)
     steps.splice(first, run.length, joined, ...run.slice(1).map(() => []))
   }
   return { steps, after: states.at(-1) as SchemaState }

@@ -3,7 +3,7 @@ import { supportsTransactionalDdl } from '../portable.ts'
 import type { Chosen } from './choose.ts'
 import type { MigrationRecord } from './file.ts'
 import { type Settlement, unfinished } from './interrupted.ts'
-import { forgetMigrations, readJournal } from './journal.ts'
+import { type Entry, forgetMigrations, readJournal } from './journal.ts'
 import { type LockKind, underLock } from './lock.ts'
 import { type MigrationTables, prepareRecords, readRecords } from './recorder.ts'
 import { type BothWays, recover, turn } from './recover.ts'
@@ -78,7 +78,7 @@ class Journaled {
   /** What was interrupted first, then all that is chosen. */
   async all(): Promise<MigrationResult[]> {
     const { choose, compile, guard, on } = this.#work
-    const chosen = this.#pending(choose(await readRecords(this.#db), 0))
+    const chosen = choose(await readRecords(this.#db), 0)
     const recovered = await recover(this.#db, chosen, { compile: compile.up, guard, on })
     // It comes before a file with a lower number that has been added since.
     const first = await this.#interrupted()
@@ -90,27 +90,16 @@ class Journaled {
   /** Records what is chosen, whatever has happened of it; what was interrupted has to be among it. */
   async record(): Promise<MigrationResult[]> {
     const { direction, choose, compile, guard } = this.#work
-    const entries = await readJournal(this.#db)
-    const names = entries.map(({ migration }) => migration)
-    const records = (await readRecords(this.#db)).filter(({ name }) => !names.includes(name))
+    const entry = await readJournal(this.#db)
+    const records = (await readRecords(this.#db)).filter(({ name }) => name !== entry?.migration)
     const isDown = direction === 'down'
-    const tasks = await compile[direction](choose(records, isDown ? names.length : 0))
-    const other = entries.find(({ migration }) => !tasks.some(({ name }) => name === migration))
-    if (other && !isDown) throw unfinished(other)
+    const tasks = await compile[direction](choose(records, isDown && entry ? 1 : 0))
+    if (entry && !isDown && !tasks.some((task) => isOf(task, entry))) throw unfinished(entry)
     guard()
-    await forgetMigrations(this.#db, names)
-    const forgotten = isDown
-      ? entries
-          .toReversed()
-          .map(({ migration: name, checksum }) => unseen({ name, checksum }, 'down'))
-      : []
+    if (entry) await forgetMigrations(this.#db, [entry.migration])
+    const forgotten =
+      isDown && entry ? [unseen({ name: entry.migration, checksum: entry.checksum }, 'down')] : []
     return await runJournaled(this.#db, [...forgotten, ...tasks], this.#work)
-  }
-
-  /** What is not applied yet: a window of them may have been under way. */
-  #pending(chosen: Chosen): Chosen {
-    if (this.#work.direction === 'up') return chosen
-    return { ...chosen, todo: chosen.files.filter((file) => !chosen.applied.includes(file)) }
   }
 
   /**
@@ -120,7 +109,7 @@ class Journaled {
    */
   async #interrupted(): Promise<Chosen | undefined> {
     const { direction, choose, compile } = this.#work
-    const [entry] = await readJournal(this.#db)
+    const entry = await readJournal(this.#db)
     if (!entry) return undefined
     const records = (await readRecords(this.#db)).filter(({ name }) => name !== entry.migration)
     const { files, todo } = choose(records, 0)
@@ -144,6 +133,11 @@ class Journaled {
     const tasks = await compile[direction](chosen, interrupted)
     return await runJournaled(this.#db, tasks, this.#work)
   }
+}
+
+/** Whether a task is the one that was interrupted; where that is a start, the last of what it stands for. */
+function isOf({ name }: Task, { migration }: Entry): boolean {
+  return migration === name || migration === `start:${name}`
 }
 
 const ignore: OnMigration = () => {}

@@ -23,17 +23,14 @@ export interface Entry {
   prefix: string
 }
 
-/**
- * The migrations of which something has happened, perhaps, by name: all of them `ahead`, or a single one that is not.
- */
-export async function readJournal(db: Kysely<MigrationTables>): Promise<Entry[]> {
-  const entries = await db
+/** The migration of which a part has happened, perhaps; `undefined`: there is none. */
+export async function readJournal(db: Kysely<MigrationTables>): Promise<Entry | undefined> {
+  const entry = await db
     .selectFrom(TABLE)
     .select(['name as migration', 'checksum', 'direction', 'position', 'state', 'prefix'])
     .where(({ eb, or }) => or([eb('state', 'in', ['begun', 'ahead']), eb('position', '>', 0)]))
-    .orderBy('name')
-    .execute()
-  return entries as Entry[]
+    .executeTakeFirst()
+  return entry as Entry | undefined
 }
 
 /** A task that is done. */
@@ -61,29 +58,6 @@ export async function writeJournal(
     await recordAll(transaction, finished)
     const place = placeOf(task, position, state)
     await transaction.updateTable(TABLE).set(place).where('name', '=', task.name).execute()
-  })
-}
-
-/** Says of tasks that are to be applied that each may have happened from now on; records others together with that. */
-export async function writeAhead(
-  db: Kysely<MigrationTables>,
-  tasks: readonly Task[],
-  finished: readonly Finished[],
-): Promise<void> {
-  const rows = tasks.map((task) => rowOf(task, 0, 'ahead'))
-  await upsert(db, finished, rows)
-}
-
-/** Says what has happened of tasks that were ahead: some are finished, one is at `position`, and none of the others. */
-export async function settleAhead(
-  db: Kysely<MigrationTables>,
-  finished: readonly Finished[],
-  at?: { task: Task; position: number; state: Entry['state'] },
-): Promise<void> {
-  const rows = at ? [rowOf(at.task, at.position, at.state)] : []
-  await inTransaction(db, async (transaction) => {
-    await upsert(transaction, finished, rows)
-    await transaction.deleteFrom(TABLE).where('state', '=', 'ahead').execute()
   })
 }
 

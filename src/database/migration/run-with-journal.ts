@@ -1,16 +1,8 @@
 import { type Kysely, sql } from 'kysely'
 import type { Statement } from '../dialect/statement.ts'
 import { failureOf, hasHappened, refuseOther, resumeAt, type Settlement } from './interrupted.ts'
-import {
-  type Entry,
-  type Finished,
-  readJournal,
-  settleAhead,
-  writeAhead,
-  writeFinished,
-  writeJournal,
-} from './journal.ts'
-import type { CompiledStep, DataStep } from './operations/index.ts'
+import { type Entry, type Finished, readJournal, writeFinished, writeJournal } from './journal.ts'
+import type { DataStep } from './operations/index.ts'
 import { runDataStep } from './operations/step.ts'
 import type { MigrationTables } from './recorder.ts'
 import type { MigrationResult, OnMigration, Task } from './task.ts'
@@ -22,15 +14,11 @@ export interface JournaledRunOptions {
   on: OnMigration
 }
 
-/** After so many milliseconds a window takes no further task: what is done has to be told. */
-const PROMPT = 1000
-
 type RunStatement = (position: number, statement: Statement) => Promise<void>
 
 /**
  * Runs tasks on a database that commits each statement of DDL at once. Before a statement the journal says that it is
- * begun, and so that those before it have happened; where the database can tell afterwards, it says so of a whole window
- * of tasks at once. What is done is recorded together with the next entry: one commit for each is all that the
+ * begun, and so that those before it have happened; of a start it says so once. What is done is recorded together with the next entry: one commit for each is all that the
  * journal costs.
  */
 export class JournaledRun {
@@ -51,15 +39,23 @@ export class JournaledRun {
   }
 
   /**
-   * Runs the first of `tasks`, from where it was interrupted, and more of them where one entry is enough for them.
+   * Runs a task, from where it was interrupted.
    *
    * @throws {PlinthError} MIGRATION_FAILED, MIGRATION_INTERRUPTED
    */
-  async next(tasks: readonly Task[]): Promise<MigrationResult[]> {
-    const window = this.#entry ? [] : windowOf(tasks)
-    const finished =
-      window.length > 0 ? await this.#runWindow(window) : [await this.#runOne(tasks[0] as Task)]
-    return finished.map(resultOf)
+  async next(task: Task): Promise<MigrationResult> {
+    // All that a start does is to make what was not there: the database can tell how much of it there is, whenever that is asked.
+    const isAhead = !this.#entry && task.isStart === true && task.direction === 'up'
+    const first = await this.#firstPosition(task)
+    if (isAhead) await this.#enter(task, 0, 'ahead')
+    const finished = await this.#run(task, first, (position, statement) =>
+      isAhead
+        ? this.#runAhead(task, position, statement)
+        : this.#runStatement(task, position, statement),
+    )
+    await this.end()
+    this.#finished = [finished]
+    return resultOf(finished)
   }
 
   /** Records what is done; to be called behind all tasks. */
@@ -78,29 +74,6 @@ export class JournaledRun {
   async runSteps(task: Task, first: number, end: number): Promise<void> {
     const run: RunStatement = (position, statement) => this.#runStatement(task, position, statement)
     await this.#runSteps(task, first, end, run)
-  }
-
-  async #runOne(task: Task): Promise<Finished> {
-    const first = await this.#firstPosition(task)
-    const finished = await this.#run(task, first, (position, statement) =>
-      this.#runStatement(task, position, statement),
-    )
-    await this.end()
-    this.#finished = [finished]
-    return finished
-  }
-
-  async #runWindow(window: readonly Task[]): Promise<readonly Finished[]> {
-    this.#options.guard()
-    await writeAhead(this.#db, window, this.#finished)
-    this.#tell()
-    const began = performance.now()
-    for (const task of window) {
-      const run: RunStatement = (position, statement) => this.#runAhead(task, position, statement)
-      this.#finished.push(await this.#run(task, 0, run))
-      if (performance.now() > began + PROMPT) break
-    }
-    return this.#finished
   }
 
   async #run(task: Task, first: number, runStatement: RunStatement): Promise<Finished> {
@@ -170,10 +143,7 @@ export class JournaledRun {
     try {
       await this.#execute(statement)
     } catch (error) {
-      await this.#afterFailure(async () => {
-        await settleAhead(this.#db, this.#finished, { task, position, state: 'idle' })
-        this.#tell()
-      })
+      await this.#afterFailure(() => writeJournal(this.#db, task, position, 'idle'))
       throw error
     }
   }
@@ -225,13 +195,12 @@ export async function runJournaled(
   tasks: readonly Task[],
   options: JournaledRunOptions,
 ): Promise<MigrationResult[]> {
-  const [entry] = await readJournal(db)
+  const entry = await readJournal(db)
   if (entry) refuseOther(entry, tasks[0])
   const run = new JournaledRun(db, options, entry)
   const results: MigrationResult[] = []
   try {
-    while (results.length < tasks.length)
-      results.push(...(await run.next(tasks.slice(results.length))))
+    for (const task of tasks) results.push(await run.next(task))
   } catch (error) {
     // Where this fails, too, the journal still knows; what failed first is what has to be told.
     await run.end().catch(() => {})
@@ -239,38 +208,4 @@ export async function runJournaled(
   }
   await run.end()
   return results
-}
-
-/** How many tables a window changes: after a crash the next run asks that many questions at most. */
-const TABLES = 100
-
-/**
- * The first of `tasks` that one entry of the journal is enough for: whatever has happened of them when the process
- * ends, the database can tell. It does so by what a table is like, so no table may be changed twice.
- *
- * @returns `[]` where that is no more than a single statement, which gets an entry of its own
- */
-export function windowOf(tasks: readonly Task[]): readonly Task[] {
-  const [first] = tasks
-  // All that a start does is to make what was not there.
-  if (first?.isStart && first.direction === 'up') return [first]
-  const changed = new Set<string>()
-  const end = tasks.findIndex((task) => !joins(task, changed))
-  const window = end < 0 ? tasks : tasks.slice(0, end)
-  const statements = window.reduce((count, { steps }) => count + steps.length, 0)
-  return statements > 1 ? window : []
-}
-
-/** Whether a task changes only tables that are not in `changed`; they are from then on. */
-function joins({ direction, steps }: Task, changed: Set<string>): boolean {
-  if (direction === 'down' || steps.length === 0) return false
-  return steps.every((step) => changes(step, changed)) && changed.size <= TABLES
-}
-
-function changes(step: CompiledStep, changed: Set<string>): boolean {
-  if (!('sql' in step && step.happened && step.tables)) return false
-  const before = changed.size
-  // Some servers take City and city for one table.
-  for (const name of step.tables) changed.add(name.toLowerCase())
-  return changed.size === before + step.tables.length
 }

@@ -37,7 +37,7 @@ export async function readStatus(
   const exists = (await recordTables(db)).has('plinth_migration')
   const records = exists ? followNames(listed, await readRecords(db)) : []
   const files = new Map(filesFor(listed, records).map((file) => [file.name, file]))
-  const underWay = exists ? await readJournal(db) : []
+  const underWay = exists ? await readJournal(db) : undefined
   const all = new Map<string, MigrationStatus>()
   for (const name of files.keys()) {
     all.set(name, { name, state: 'pending', applied_at: null, duration_ms: null, ...NOT_UNDER_WAY })
@@ -47,7 +47,8 @@ export async function readStatus(
     const state = file ? (file.checksum === checksum ? 'applied' : 'changed') : 'missing'
     all.set(row.name, { ...row, state, ...NOT_UNDER_WAY })
   }
-  for (const { migration: name, direction, position } of underWay) {
+  if (underWay) {
+    const { migration: name, direction, position } = underWay
     const row = all.get(name) ?? { name, applied_at: null, duration_ms: null }
     const remedy = waysOut(direction)
     all.set(name, { ...row, state: 'interrupted', direction, position, remedy })

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { type Kysely, sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { readSchema } from '../../../src/database/inspect/read-schema.ts'
-import { writeAhead } from '../../../src/database/migration/journal.ts'
+import { writeJournal } from '../../../src/database/migration/journal.ts'
 import { listMigrations } from '../../../src/database/migration/loader.ts'
 import { createMigrator } from '../../../src/database/migration/migrator.ts'
 import { type MigrationTables, prepareRecords } from '../../../src/database/migration/recorder.ts'
@@ -150,9 +150,10 @@ async function killed(db: AnyDatabase, directory: string, statements: number): P
   await prepareRecords(records)
   const start = await readStart(directory, [], await listMigrations(directory))
   if (!start) throw new Error('there is no start')
-  const tasks = await tasksUp({ applied: [], todo: [start] }, 'mysql')
-  await writeAhead(records, tasks, [])
-  for (const step of (tasks[0]?.steps ?? []).slice(0, statements))
+  const [task] = await tasksUp({ applied: [], todo: [start] }, 'mysql')
+  if (!task) throw new Error('there is no task')
+  await writeJournal(records, task, 0, 'ahead')
+  for (const step of task.steps.slice(0, statements))
     if ('sql' in step) await sql.raw(step.sql).execute(db)
 }
 
@@ -198,6 +199,44 @@ for (const statements of [0, 1]) {
     },
   )
 }
+
+onMysql(t, 'a start that is killed has to be ended first, as it was begun', async (t, { db }) => {
+  const directory = await place(t)
+  await killed(db, directory, 1)
+  const migrator = createMigrator({ db, directory })
+  t.strictSame(await migrator.pending(), [...NAMES, 'start:0003_rename'])
+  const refused = { code: 'MIGRATION_INTERRUPTED', message: /start:0003_rename was interrupted/ }
+  await t.rejects(migrator.migrate({ to: '0002' }), refused, 'a part of it is wanted')
+
+  const other = await place(t, {
+    '0003_rename.ts': migration(
+      `m.renameTable('town', 'city')`,
+      `m.addColumn('city', 'size', { type: 'integer', default: 1 })`,
+    ),
+  })
+  await t.rejects(createMigrator({ db, directory: other }).migrate(), refused)
+  const longer = await place(t, { '0004_more.ts': migration(`m.createTable('more', ${country})`) })
+  await t.rejects(createMigrator({ db, directory: longer }).migrate(), refused)
+  t.strictSame(await tablesOf(db), ['country'])
+  t.equal((await migrator.migrate()).length, 3)
+})
+
+onMysql(
+  t,
+  'a start that is killed is recorded unseen where that is asked for',
+  async (t, { db }) => {
+    const directory = await place(t)
+    await killed(db, directory, 1)
+    const migrator = createMigrator({ db, directory })
+    t.equal((await migrator.migrate({ fake: true })).length, 3)
+    t.strictSame(await migrator.pending(), [])
+    t.strictSame(
+      (await rowsOf(db)).map(({ name }) => name),
+      NAMES,
+    )
+    t.strictSame(await tablesOf(db), ['country'])
+  },
+)
 
 onEveryDatabase(t, 'a table that is there already', async (t, { db, driver }) => {
   const directory = await place(t)
