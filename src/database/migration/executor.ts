@@ -3,7 +3,7 @@ import { supportsTransactionalDdl } from '../portable.ts'
 import type { Chosen } from './choose.ts'
 import type { MigrationRecord } from './file.ts'
 import { type Settlement, unfinished } from './interrupted.ts'
-import { type Entry, forgetMigrations, readJournal } from './journal.ts'
+import { type Entry, forgetMigration, readJournal } from './journal.ts'
 import { type LockKind, underLock } from './lock.ts'
 import { type MigrationTables, prepareRecords, readRecords } from './recorder.ts'
 import { type BothWays, recover, turn } from './recover.ts'
@@ -96,7 +96,7 @@ class Journaled {
     const tasks = await compile[direction](choose(records, isDown && entry ? 1 : 0))
     if (entry && !isDown && !tasks.some((task) => isOf(task, entry))) throw unfinished(entry)
     guard()
-    if (entry) await forgetMigrations(this.#db, [entry.migration])
+    if (entry) await forgetMigration(this.#db, entry.migration)
     const forgotten =
       isDown && entry ? [unseen({ name: entry.migration, checksum: entry.checksum }, 'down')] : []
     return await runJournaled(this.#db, [...forgotten, ...tasks], this.#work)

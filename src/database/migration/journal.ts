@@ -43,31 +43,32 @@ export interface Finished {
 /**
  * Says that `position` statements of a task have happened, and the next is begun or not.
  *
- * @param finished tasks to record together with that, in one statement as far as possible: it commits once
+ * @param finished a task to record together with that, in one statement as far as possible: it commits once
  */
 export async function writeJournal(
   db: Kysely<MigrationTables>,
   task: Task,
   position: number,
   state: Entry['state'],
-  finished: readonly Finished[] = [],
+  finished?: Finished,
 ): Promise<void> {
-  if (task.direction === 'up') return await upsert(db, finished, [rowOf(task, position, state)])
+  if (task.direction === 'up') return await upsert(db, finished, rowOf(task, position, state))
   // Until it is taken back, it is applied.
   await inTransaction(db, async (transaction) => {
-    await recordAll(transaction, finished)
+    if (finished) await recordTask(transaction, finished.task, finished.duration)
     const place = placeOf(task, position, state)
     await transaction.updateTable(TABLE).set(place).where('name', '=', task.name).execute()
   })
 }
 
-/** Records tasks that are done; nothing is under way then. */
+/** Records a task that is done; nothing is under way then. */
 export async function writeFinished(
   db: Kysely<MigrationTables>,
-  finished: readonly Finished[],
+  finished: Finished,
 ): Promise<void> {
-  if (finished[0]?.task.direction === 'up') return await upsert(db, finished, [])
-  await inTransaction(db, (transaction) => recordAll(transaction, finished))
+  const { task, duration } = finished
+  if (task.direction === 'up') await upsert(db, finished)
+  else await inTransaction(db, (transaction) => recordTask(transaction, task, duration))
 }
 
 /**
@@ -86,12 +87,9 @@ export async function writeTurn(
   await db.updateTable(TABLE).set(place).where('name', '=', name).execute()
 }
 
-/** Forgets migrations, however far they are. */
-export async function forgetMigrations(
-  db: Kysely<MigrationTables>,
-  names: readonly string[],
-): Promise<void> {
-  if (names.length > 0) await db.deleteFrom(TABLE).where('name', 'in', names).execute()
+/** Forgets a migration, however far it is. */
+export async function forgetMigration(db: Kysely<MigrationTables>, name: string): Promise<void> {
+  await db.deleteFrom(TABLE).where('name', '=', name).execute()
 }
 
 /**
@@ -109,13 +107,6 @@ export function hashOf(
   return hash('sha256', texts.join(''))
 }
 
-async function recordAll(
-  db: Kysely<MigrationTables>,
-  finished: readonly Finished[],
-): Promise<void> {
-  for (const { task, duration } of finished) await recordTask(db, task, duration)
-}
-
 type Row = Insertable<MigrationTables['plinth_migration']>
 
 function rowOf(task: Task, position: number, state: Entry['state']): Row {
@@ -129,27 +120,21 @@ function placeOf({ direction, steps }: Task, position: number, state: Entry['sta
 
 async function upsert(
   db: Kysely<MigrationTables>,
-  finished: readonly Finished[],
-  under: readonly Row[],
+  finished: Finished | undefined,
+  under?: Row,
 ): Promise<void> {
+  const done = finished ? appliedRows(finished.task, finished.duration) : []
+  const rows = [...done, ...(under ? [under] : [])]
+  if (!finished?.task.records) return await insertRows(db, rows)
   // What stands for others is not itself recorded when it is done.
-  const passing = finished.flatMap(({ task }) => (task.records ? [task.name] : []))
-  if (passing.length > 0) {
-    await inTransaction(db, async (transaction) => {
-      await forgetMigrations(transaction, passing)
-      await insertRows(transaction, finished, under)
-    })
-  } else await insertRows(db, finished, under)
+  await inTransaction(db, async (transaction) => {
+    await forgetMigration(transaction, finished.task.name)
+    await insertRows(transaction, rows)
+  })
 }
 
-async function insertRows(
-  db: Kysely<MigrationTables>,
-  finished: readonly Finished[],
-  under: readonly Row[],
-): Promise<void> {
-  const rows = [...finished.flatMap(({ task, duration }) => appliedRows(task, duration)), ...under]
+async function insertRows(db: Kysely<MigrationTables>, rows: readonly Row[]): Promise<void> {
   const columns = Object.keys(rows[0] ?? {}) as (keyof Row)[]
-  if (rows.length === 0) return
   // With a thousand parameters the driver would be longer at it than the server.
   const values = rows.map((row) => `(${columns.map((name) => literal(row[name])).join(', ')})`)
   const given = columns.map((name) => `${name} = values(${name})`)

@@ -41,7 +41,7 @@ export async function recover(
     return []
   }
   const result = { name, direction, duration_ms: Math.round(performance.now() - began) }
-  await writeFinished(db, [{ task, duration: result.duration_ms }])
+  await writeFinished(db, { task, duration: result.duration_ms })
   on({ type: 'resume', name, direction, position })
   on({ type: 'done', ...result })
   return [result]

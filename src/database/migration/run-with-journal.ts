@@ -18,8 +18,8 @@ type RunStatement = (position: number, statement: Statement) => Promise<void>
 
 /**
  * Runs tasks on a database that commits each statement of DDL at once. Before a statement the journal says that it is
- * begun, and so that those before it have happened; of a start it says so once. What is done is recorded together with the next entry: one commit for each is all that the
- * journal costs.
+ * begun, and so that those before it have happened; of a start it says so once. What is done is recorded together with the
+ * next entry: one commit for each is all that the journal costs.
  */
 export class JournaledRun {
   readonly #db: Kysely<MigrationTables>
@@ -27,7 +27,7 @@ export class JournaledRun {
   /** Where the first task is that was interrupted. */
   #entry: Entry | undefined
   /** What has not been recorded yet. */
-  #finished: Finished[] = []
+  #finished: Finished | undefined
   /** The statement of the task at hand that an earlier process had begun, perhaps. */
   #inDoubt: number | undefined
 
@@ -54,13 +54,13 @@ export class JournaledRun {
         : this.#runStatement(task, position, statement),
     )
     await this.end()
-    this.#finished = [finished]
+    this.#finished = finished
     return resultOf(finished)
   }
 
   /** Records what is done; to be called behind all tasks. */
   async end(): Promise<void> {
-    if (this.#finished.length === 0) return
+    if (!this.#finished) return
     this.#options.guard()
     await writeFinished(this.#db, this.#finished)
     this.#tell()
@@ -175,8 +175,8 @@ export class JournaledRun {
 
   #tell(): void {
     const finished = this.#finished
-    this.#finished = []
-    for (const one of finished) this.#options.on({ type: 'done', ...resultOf(one) })
+    this.#finished = undefined
+    if (finished) this.#options.on({ type: 'done', ...resultOf(finished) })
   }
 }
 
