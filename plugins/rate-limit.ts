@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Redis } from 'ioredis'
 import { redisPrefix } from '../src/config/redis-prefix.ts'
 import { found } from '../src/findings.ts'
+import type { MemoryCounter } from '../src/http/rate-counter.ts'
 import { definePlugin } from '../src/plugin.ts'
 import { assertFree, checkOptions } from '../src/plugin-guards.ts'
 import { limitsWithin, type PlacedLimit, type RateLimit } from '../src/resource/rate-limit.ts'
@@ -10,6 +11,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** What limits every request, where plinth/plugins/rate-limit is registered. */
     rateLimits: readonly PlacedLimit[]
+    /** What counts in this process: all of it where there is no Redis. */
+    rateCounter: Pick<MemoryCounter, 'clear'>
   }
 }
 
@@ -48,6 +51,7 @@ async function register(app: FastifyInstance, options: RateLimitOptions): Promis
   const memory = new MemoryCounter(maxKeys)
   const limiter = new RateLimiter(memory, limits)
   app.decorate('rateLimits', limits)
+  app.decorate('rateCounter', memory)
   app.addHook('onRoute', (route) => limiter.plan(route))
   app.addHook('onRequest', limiter.countEarly)
   // Redis is attached later: what finds the user comes before that, and this before what finds the user.
@@ -56,15 +60,16 @@ async function register(app: FastifyInstance, options: RateLimitOptions): Promis
     const client = app.getDecorator<Redis>('redis')
     const { Command: command } = await import('ioredis')
     const link = { client, command, timeout: commandTimeout, log: app.log }
-    limiter.counter = new RedisCounter(memory, prefix, link)
+    const counter = new RedisCounter(memory, prefix, link)
+    limiter.counter = counter
+    app.addHook('onClose', async () => counter.close())
   })
-  app.addHook('onClose', async () => limiter.counter.close())
 }
 
 export default definePlugin({
   name: 'rate-limit',
   after: ['request-log', 'envelope', 'decompress'],
-  decorators: ['rateLimits'],
+  decorators: ['rateLimits', 'rateCounter'],
   checks: [
     (app, { production }) => {
       const message = 'each process counts requests by itself: REDIS_URL is not set'

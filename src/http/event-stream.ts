@@ -55,7 +55,7 @@ export function createEventWriter(
       const told = toPlinthError(error, app, reply)
       const place = { request, requestId: request.id, user: userIdOf(request) }
       if (told.statusCode >= 500) app.observer?.failed?.(error, place)
-      return frame({ event: 'failure' }, JSON.stringify(envelope.failure(told, request)))
+      return frame({ event: FAILURE }, JSON.stringify(envelope.failure(told, request)))
     }
     return new EventStream(iterator, { ...settings, signal: context.signal, write, tell })
   }
@@ -71,9 +71,14 @@ const LOOK = 100
 /** Comments, which clients skip: the first one has the head of the answer sent. */
 const OPENED = ': open\n\n'
 const BEAT = ': \n\n'
+/** Another one, for services that follow them: what ends without it was cut off, and goes on elsewhere. */
+export const END_OF_EVENTS = ': end'
 
-/** What has lines of its own would be other fields, or another event. */
-function frame({ id, event, retry }: Omit<ServerEvent, 'data'>, data: string): string {
+/** The event that tells of a failure. */
+export const FAILURE = 'failure'
+
+/** An event as it is sent. What has lines of its own would be other fields, or another event. */
+export function frame({ id, event, retry }: Omit<ServerEvent, 'data'>, data: string): string {
   const fields = { id, event, retry }
   const lines = Object.entries(fields).flatMap(([name, value]) =>
     value === undefined ? [] : [`${name}: ${String(value).replaceAll(/[\0\r\n]/g, '')}\n`],
@@ -129,7 +134,10 @@ class EventStream extends Readable {
       for (let isTaken = true; isTaken; ) {
         const { done, value } = await this.#events.next()
         if (this.#isOver) return
-        if (done) return this.#finish()
+        if (done) {
+          this.push(`${END_OF_EVENTS}\n\n`)
+          return this.#finish()
+        }
         isTaken = this.push(this.#options.write(value))
       }
     } catch (error) {

@@ -47,7 +47,8 @@ export class MemoryCounter {
     })
   }
 
-  close(): void {
+  /** All of them begin anew. */
+  clear(): void {
     this.#windows.clear()
   }
 }

@@ -8,6 +8,7 @@ import { hasFiles } from '../resource/stream.ts'
 import type { Upload } from '../upstream/body.ts'
 import { problemOfEncoding } from './body.ts'
 import { checkBytes, createFormReader, type FileRule, type FormRules } from './form-reader.ts'
+import { sweepReceived } from './received-files.ts'
 import { isObject, type RequestParts } from './request.ts'
 
 /** How a request with files comes over HTTP. */
@@ -102,6 +103,7 @@ export function uploadOf(
  */
 export async function readUploads(scope: FastifyInstance, upload: UploadForm): Promise<void> {
   const { form, property, files, most } = upload
+  sweepReceived(upload.folder)
   const readForm = await createFormReader(upload)
   scope.removeAllContentTypeParsers()
   scope.addContentTypeParser(

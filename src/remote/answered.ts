@@ -1,13 +1,19 @@
+import type { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import { type ErrorFactory, errors, PlinthError } from '../errors.ts'
 import { type Envelope, envelopes, NO_CONTENT, type ParsedAnswer } from '../http/envelope.ts'
+import { FAILURE } from '../http/event-stream.ts'
 import type { AnyDefined } from '../resource/contract.ts'
 import { fromJson, toJson } from '../resource/json.ts'
-import type { ByteAnswer } from '../resource/stream.ts'
+import { type ByteAnswer, isEventSchema, type ServerEvent } from '../resource/stream.ts'
 import { toDetails } from '../resource/validate.ts'
 import type { UpstreamAnswer } from '../upstream/exchange.ts'
 import { type UpstreamDetails, UpstreamError } from '../upstream/upstream-error.ts'
 import type { ApiCall, ApiFailure, ApiHooks, ApiRequest, ApiSettings } from './api-settings.ts'
+import { readEvents, type SentEvent } from './read-events.ts'
+
+/** What an answer may have that says nothing else. */
+export const MAX_BYTES = 10 * 2 ** 20
 
 /** What comes with a stream that tells what it is. */
 const OF_STREAMS = [
@@ -43,6 +49,12 @@ export interface ReadSettings extends Pick<ApiSettings<never>, 'errors' | 'hooks
   exact?: boolean
   /** What is told of a failure, in place of the table of errors; `undefined`: as of those that a table does not list. */
   tell?: (failure: ApiFailure) => Error | undefined
+  /** As {@link readEvents}. */
+  silence?: number
+  /** Bytes that an event may have. */
+  maxBytes?: number
+  /** The HTTP status of a failure that comes after a success; default 500. */
+  statusOf?: (code: string) => number | undefined
 }
 
 /** An answer, and the call that it is one to. */
@@ -64,7 +76,9 @@ export class Answered {
     const { status, headers, stream } = this.#answer
     if (stream) {
       this.#logSuccess()
-      return describe(stream, this.#answer)
+      return isEventSchema(resource.response)
+        ? this.#events(stream, settings, envelope, resource)
+        : describe(stream, this.#answer)
     }
     if (status >= 300 && status < 400)
       throw this.#invalid(`it redirects, to ${hostOf(headers.location, this.#request)}`)
@@ -81,6 +95,44 @@ export class Answered {
     resource: AnyDefined,
   ): Promise<unknown> {
     return this.#take(await parse(this.#answer, this.#call), settings, resource)
+  }
+
+  #events(
+    stream: Readable,
+    settings: ReadSettings,
+    envelope: Pick<Envelope, 'parse'>,
+    resource: AnyDefined,
+  ): AsyncIterable<ServerEvent> {
+    const { silence, maxBytes = MAX_BYTES } = settings
+    return readEvents(stream, {
+      ...{ silence, maxBytes },
+      lost: (problem) => this.#error(errors.UPSTREAM_UNAVAILABLE, problem, {}),
+      invalid: (problem) => this.#invalid(problem),
+      take: (event) => this.#event(event, settings, envelope, resource),
+    })
+  }
+
+  /** @throws what the other side has failed with, where that is what it tells; UPSTREAM_INVALID */
+  #event(
+    { data: text, ...event }: SentEvent,
+    settings: ReadSettings,
+    envelope: Pick<Envelope, 'parse'>,
+    resource: AnyDefined,
+  ): ServerEvent {
+    let data: unknown
+    try {
+      data = (settings.exact ? fromJson : JSON.parse)(text)
+    } catch {
+      throw this.#invalid('an event of it is no JSON', text.slice(0, EXCERPT))
+    }
+    if (event.event !== FAILURE)
+      return this.#fit({ ...event, data }, this.#call.context.app, resource) as ServerEvent
+    const told = envelope.parse(data, 500)
+    const status = (told?.ok === false && settings.statusOf?.(told.code)) || 500
+    const { headers, attempts } = this.#answer
+    const answer = { status, headers, attempts, body: Buffer.from(text) }
+    const failed = new Answered(this.#api, this.#call, this.#request, answer)
+    return failed.read(settings, envelope, resource) as never
   }
 
   #take(

@@ -1,17 +1,16 @@
 import type { FastifyInstance } from 'fastify'
 import { type Static, type TSchema, Type } from 'typebox'
 import { errors } from '../errors.ts'
-import type { Envelope } from '../http/envelope.ts'
 import type { Context } from '../resource/context.ts'
 import type { AnyDefined, ResourceDefinition } from '../resource/contract.ts'
 import { defineResource, type Resource } from '../resource/resource.ts'
 import { trustResponses } from '../resource/response-check.ts'
 import type { JsonSchema } from '../resource/schema.ts'
-import { hasFiles, isStreamSchema } from '../resource/stream.ts'
+import { hasFiles } from '../resource/stream.ts'
 import { type Address, createAddress } from './address-request.ts'
 import { type ApiSettings, assertSettings } from './api-settings.ts'
 import { type BaseUrl, Connection } from './connection.ts'
-import { type BodyForm, Performer } from './performer.ts'
+import { type BodyForm, Performer, streamsOf } from './performer.ts'
 
 /** Another system, as `defineApi` takes it: where it is, who calls, and how long, how often and how much. */
 export interface ApiDefinition extends ApiSettings {
@@ -102,7 +101,7 @@ export function defineApi(api: ApiDefinition): Api {
       const { method = 'GET', path, query = [], request = NOTHING, idempotent, origin } = definition
       const { response, cache, schedule } = definition
       const hasFile = hasFiles(request as object as JsonSchema)
-      const streams = response !== undefined && isStreamSchema(response)
+      const streams = response !== undefined && streamsOf(response)
       if ((hasFile || streams) && (cache || schedule))
         throw errors.API_INVALID(
           name,
@@ -159,9 +158,9 @@ export function callsOthers({ registry, elsewhere }: FastifyInstance): boolean {
   return elsewhere !== undefined || [...registry].some(({ resource }) => performers.has(resource))
 }
 
-/** What reads the answers to a resource of an API; undefined: no other system performs it. */
-export function parserOf(resource: AnyDefined): Pick<Envelope, 'parse'> | undefined {
-  return performers.get(resource)?.envelope
+/** Whether it is a resource of an API. */
+export function isOfApi(resource: AnyDefined): boolean {
+  return performers.has(resource)
 }
 
 /** Whether `request` has a property that may be anything. */

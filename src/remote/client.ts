@@ -68,6 +68,10 @@ class Loader {
     if (contract && !(contract instanceof URL)) this.#loaded = this.#make(take(name, contract))
   }
 
+  get connection(): Connection {
+    return this.#connection
+  }
+
   /** @throws {PlinthError} REMOTE_INVALID where there is none */
   async find(path: readonly string[]): Promise<(...args: unknown[]) => unknown> {
     const name = path.join('.')
@@ -127,7 +131,7 @@ class Loader {
       }),
     })
     return await performer.perform(CONTRACT, {} as never, context, {
-      operation: 'contract',
+      operation: CONTRACT_OPERATION,
       addHeaders: (headers, { app }) => {
         if (app.remotes) headers[CLIENT] = app.remotes.client
       },
@@ -166,11 +170,15 @@ function invalidContract(name: string, cause: Error): Error {
   return errors.REMOTE_INVALID.with({ cause }, name, `its contract: ${cause.message}`)
 }
 
+const CONTRACT_OPERATION = 'contract'
 const CONTRACT = {
   definition: { summary: 'The contract', perform: () => null },
   request: Type.Object({}),
   response: Type.Unknown(),
 } as AnyDefined
+
+/** Whether it is what asks for a contract. */
+export const isContract = (resource: AnyDefined): boolean => resource === CONTRACT
 
 /** In which ways a resource is called beside being called itself. */
 const WAYS = ['refresh', 'cacheless', 'invalidate', 'enqueue', 'bulk']
@@ -182,6 +190,20 @@ function notHere(name: string): Error {
 
 function nameOf(url: BaseUrl): string {
   return (typeof url === 'string' && URL.parse(url)?.host) || 'a service'
+}
+
+/** What is asked by a resource of a client. */
+export interface RemotePlace {
+  readonly connection: Connection
+  /** What errors call it: the name of the resource; of the client itself, the contract. */
+  readonly operation: string
+}
+
+const places = new WeakMap<object, RemotePlace>()
+
+/** What a client, or one of its resources, asks; `undefined`: it is neither. */
+export function placeOf(resource: object): RemotePlace | undefined {
+  return places.get(resource)
 }
 
 /** A resource, or what leads to some: which of them is known when it is called. */
@@ -197,7 +219,7 @@ function place(loader: Loader, path: readonly string[]): unknown {
     found = await loader.find(path)
     return await found(...args)
   }
-  return new Proxy(call, {
+  const placed = new Proxy(call, {
     get(_, key) {
       // It is no promise, whoever awaits it.
       if (typeof key !== 'string' || key === 'then') return undefined
@@ -206,6 +228,9 @@ function place(loader: Loader, path: readonly string[]): unknown {
       return known
     },
   })
+  const operation = path.length === 0 ? CONTRACT_OPERATION : path.join('.')
+  places.set(placed, { connection: loader.connection, operation })
+  return placed
 }
 
 /** @throws {PlinthError} CONTEXT_MISSING */

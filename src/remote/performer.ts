@@ -1,19 +1,20 @@
 import { Readable } from 'node:stream'
+import type { TSchema } from 'typebox'
 import { signRequest } from '../auth/signature.ts'
 import { errors } from '../errors.ts'
 import type { Envelope } from '../http/envelope.ts'
 import type { Context } from '../resource/context.ts'
 import type { AnyDefined } from '../resource/contract.ts'
+import { isEventSchema, isStreamSchema } from '../resource/stream.ts'
 import { type EncodedBody, encodeFile, encodeMultipart, isFileValue } from '../upstream/body.ts'
 import type { SendOptions } from '../upstream/client.ts'
 import type { RetryOptions } from '../upstream/retry.ts'
 import { type Address, type Addressed, writeQuery } from './address-request.ts'
-import { Answered, chooseParser, type ReadSettings } from './answered.ts'
+import { Answered, chooseParser, MAX_BYTES, type ReadSettings } from './answered.ts'
 import type { ApiAuth, ApiCall, ApiHeaders, ApiRequest, ApiSettings } from './api-settings.ts'
 import { type Connection, readUrl, type Target } from './connection.ts'
 
 const TIMEOUT = 10_000
-const MAX_BYTES = 10 * 2 ** 20
 const RETRY: RetryOptions = { attempts: 3, delay: 100, maxDelay: 2000 }
 
 /** How what is left of a request for its body is written. */
@@ -29,23 +30,34 @@ export interface PerformOptions {
   addHeaders?(headers: Record<string, string>, context: Context): void
 }
 
-export interface PerformerSettings extends ApiSettings<never>, ReadSettings {
+export interface PerformerSettings extends ApiSettings<never>, Omit<ReadSettings, 'maxBytes'> {
   method: string
   idempotent: boolean
   address: Address
   /** `any`: JSON, or a form where there is a file, of which the schema tells nothing. */
   body: BodyForm | 'any'
-  /** Whether the answer is handed on as a stream. */
-  streams: boolean
+  /** Whether the answer is handed on as a stream: of bytes, or of events. */
+  streams: Streams
   /** Where a call goes, where that is not where the API is. */
   origin?: (input: never, context: Context) => string
 }
+
+/** What of an answer comes bit by bit. */
+export type Streams = false | 'bytes' | 'events'
+
+/** What comes bit by bit of a response of that schema. */
+export function streamsOf(response: TSchema): Streams {
+  if (isEventSchema(response)) return 'events'
+  return isStreamSchema(response) && 'bytes'
+}
+
+const ACCEPT = { bytes: '*/*', events: 'text/event-stream' }
 
 /** Performs a resource of an API: by HTTP. */
 export class Performer {
   readonly connection: Connection
   readonly #settings: PerformerSettings
-  readonly #options: Pick<SendOptions, 'timeout' | 'idempotent' | 'maxBytes' | 'retry' | 'streams'>
+  readonly #options: Omit<SendOptions, 'operation'>
   readonly #headers: Record<string, string>
   /** What reads its answers. */
   readonly envelope: Pick<Envelope, 'parse'>
@@ -61,11 +73,12 @@ export class Performer {
       timeout,
       maxBytes,
       idempotent,
-      streams,
+      streams: streams === 'events' ? 'endless' : streams !== false,
+      performer: this,
       retry: retry !== false && { ...RETRY, ...retry },
     }
     this.#headers = join(
-      { accept: streams ? '*/*' : 'application/json' },
+      { accept: streams === false ? 'application/json' : ACCEPT[streams] },
       typeof headers === 'object' ? headers : {},
     )
     this.envelope = chooseParser(envelope)
@@ -101,6 +114,7 @@ export class Performer {
       signal: context.signalIfAny,
       expires: context.expires,
       operation: call.operation,
+      resource,
     })
     const answered = new Answered(this.connection.name, call, request, answer)
     return answered.read(this.#settings, this.envelope, resource)

@@ -13,14 +13,15 @@ import type { CacheMode } from '../resource/cache-policy.ts'
 import { type Context, currentContext } from '../resource/context.ts'
 import type { AnyDefined } from '../resource/contract.ts'
 import type { Task } from '../resource/enqueue.ts'
-import { isEventSchema, isStreamSchema } from '../resource/stream.ts'
+import { hasFiles, type ServerEvent, type StreamSchema } from '../resource/stream.ts'
 import { optionsProblem } from '../task/new-task.ts'
 import type { EnqueueOptions, TaskResult } from '../task/types.ts'
 import { createAddress } from './address-request.ts'
 import type { ApiAuth, ApiFailure, ApiSettings } from './api-settings.ts'
 import type { Connection } from './connection.ts'
 import { bodyOf, type ResourceContract } from './contract.ts'
-import { authenticate, Performer, type PerformOptions } from './performer.ts'
+import { followEvents } from './follow-events.ts'
+import { authenticate, Performer, type PerformOptions, streamsOf } from './performer.ts'
 
 /**
  * Who a service says it is to another one: as to any API; `caller`: whoever has made the request under way, by its `Authorization`; with
@@ -80,13 +81,14 @@ function asApiAuth(auth: RemoteAuth): ApiAuth {
   }
 }
 
-const TASK_ID = {
+/** What enqueues a task elsewhere is answered, and who asks for it. */
+export const TASK_ID = {
   definition: { summary: 'Enqueue', perform: () => null },
   request: Type.Unknown(),
   response: Type.Object({ task_id: Type.String() }),
 } as AnyDefined
 
-const TASK = {
+export const TASK = {
   definition: { summary: 'A task', perform: () => null },
   request: Type.Object({ id: Type.String() }),
   response: TaskAnswer,
@@ -100,6 +102,8 @@ export class RemoteResource {
   readonly #resource: AnyDefined
   readonly #performer: Performer
   readonly #calls: PerformOptions
+  readonly #follows: boolean
+  readonly #mayRepeat: boolean
   /** Whether it reads a body of which its request tells nothing. */
   readonly #isReadThere: boolean
 
@@ -118,18 +122,25 @@ export class RemoteResource {
       operation: name,
       addHeaders: (headers, context) => this.#addHeaders(headers, context),
     }
-    const { method, path, query, request, errors: own, consumes } = contract
+    const { method, path, query, request, response, errors: own, consumes } = contract
     const body = bodyOf(contract)
     this.#isReadThere = consumes !== undefined && Object.keys(body.properties ?? {}).length === 0
-    const codes = new Set(own.map(({ code }) => code))
+    const statuses = new Map(own.map(({ code, status }) => [code, status]))
+    const { events } = response as StreamSchema
+    const isRepeatable = method === 'GET' || method === 'PUT' || method === 'DELETE'
+    this.#follows = events !== undefined
+    // What is asked with a file is read as it goes there.
+    this.#mayRepeat = isRepeatable && !hasFiles(request)
     this.#performer = new Performer(service.connection, {
       ...(service.settings as ApiSettings<never>),
       method,
-      idempotent: method === 'GET' || method === 'PUT' || method === 'DELETE',
+      idempotent: isRepeatable,
       exact: true,
       body: uploadFormOf(body)?.form ?? 'json',
-      streams: isStreamSchema(contract.response as TSchema),
-      tell: (failure) => rehydrate(failure, codes),
+      streams: streamsOf(response as TSchema),
+      ...(events && { silence: SILENT_BEATS * events.heartbeat }),
+      statusOf: (code) => statuses.get(code) ?? statusInKit(code),
+      tell: (failure) => rehydrate(failure, statuses),
       address: createAddress({
         name,
         method,
@@ -148,10 +159,36 @@ export class RemoteResource {
         this.name,
         'it reads its body itself (consumes), which no request of it has; let it take a file()',
       )
-    if (isEventSchema(this.#contract.response as TSchema))
-      throw errors.REMOTE_INVALID(this.name, 'it answers with events; read them by an EventSource')
     const options = mode === 'cached' ? this.#calls : this.#with({ [CACHE_MODE]: mode })
-    return this.#performer.perform(this.#resource, input as never, context, options)
+    return this.#follows
+      ? this.#follow(input, context, options)
+      : this.#performer.perform(this.#resource, input as never, context, options)
+  }
+
+  /** Its events, when the first answer has begun; a failure before that is one of the call. */
+  async #follow(
+    input: unknown,
+    context: Context,
+    options: PerformOptions,
+  ): Promise<AsyncIterable<ServerEvent>> {
+    const ask = async (lastEventId: string | undefined, isAgain: boolean) => {
+      const addHeaders = (headers: Record<string, string>, context: Context) => {
+        options.addHeaders?.(headers, context)
+        // The time that the call had is over.
+        if (isAgain) delete headers[TIMEOUT_HEADER]
+        // It is UTF-8, byte by byte.
+        if (lastEventId !== undefined)
+          headers['last-event-id'] = Buffer.from(lastEventId).toString('latin1')
+      }
+      const as = { ...options, addHeaders }
+      const events = await this.#performer.perform(this.#resource, input as never, context, as)
+      return events as AsyncIterable<ServerEvent>
+    }
+    const { signalIfAny: signal, app } = context
+    return followEvents(await ask(context.lastEventId, false), {
+      again: this.#mayRepeat ? (lastEventId) => ask(lastEventId, true) : undefined,
+      signals: [app.upstream.closing, ...(signal ? [signal] : [])],
+    })
   }
 
   /**
@@ -238,7 +275,7 @@ export class RemoteResource {
       exact: true,
       body: 'json',
       streams: false,
-      tell: (failure) => rehydrate(failure, new Set()),
+      tell: (failure) => rehydrate(failure, new Map()),
       address: createAddress({
         name: this.name,
         method,
@@ -251,6 +288,13 @@ export class RemoteResource {
   }
 }
 
+/** How many heartbeats in a row may be late: one may have been lost in a pause of the other process. */
+const SILENT_BEATS = 3
+
+function statusInKit(code: string): number | undefined {
+  return Object.values(errors).find((one) => one.code === code)?.statusCode
+}
+
 /** Statuses and codes that tell of this service, of the network or of another contract, and not of what the resource found. */
 const NOT_OF_RESOURCES: readonly (number | string)[] = [
   ...[401, 405, 407, 408, 415, 417, 421, 425, 426, 429, 431],
@@ -258,7 +302,7 @@ const NOT_OF_RESOURCES: readonly (number | string)[] = [
 ]
 
 /** The error of the other service, as it was thrown there; `undefined`: it is not one for who calls this one. */
-function rehydrate(failure: ApiFailure, own: ReadonlySet<string>): Error | undefined {
+function rehydrate(failure: ApiFailure, own: ReadonlyMap<string, number>): Error | undefined {
   const { code, status, message, errors: details, data } = failure
   if (code === undefined) return undefined
   const isOwn = own.has(code)

@@ -140,13 +140,16 @@ export async function within<T>(
   const timer = timeout
     ? setTimeout(() => end.abort(errors.DEADLINE_EXCEEDED(timeout)), timeout)
     : undefined
+  let result: T | undefined
   try {
     end.signal.throwIfAborted()
     const inner = context.withSignal(end.signal, timeout || undefined)
     // The work first: where it throws at once there must be no second promise whose rejection nobody sees.
-    return await Promise.race([work(inner), aborted(end.signal)])
+    result = await Promise.race([work(inner), aborted(end.signal)])
+    return result
   } finally {
     clearTimeout(timer)
-    leave()
+    // What comes bit by bit ends with its signal, too, long after the call.
+    if (!isAsyncIterable(result)) leave()
   }
 }

@@ -1,6 +1,6 @@
-import { readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { isAlive, sweepFolders } from '../http/received-files.ts'
 
 /** A database that nobody else has. */
 export interface IsolatedDatabase {
@@ -31,29 +31,14 @@ export const RUN =
     ? process.ppid
     : process.pid
 
-/** Whether there is a process of that id. */
-export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
-}
-
 /** A folder of a process, `plinth-test-PID-NAME`. */
 export const folderOf = (pid: number, name: string): string =>
   join(tmpdir(), `plinth-test-${pid}-${name}`)
 
 /** Takes away the folders of processes that were killed, and could not. */
-export function sweepFolders(): void {
-  for (const name of readdirSync(tmpdir())) {
+export function sweepDatabases(): void {
+  sweepFolders(tmpdir(), (name) => {
     const pid = /^plinth-test-(\d+)-/.exec(name)?.[1]
-    if (pid === undefined || isAlive(Number(pid))) continue
-    try {
-      rmSync(join(tmpdir(), name), { recursive: true, force: true })
-    } catch {
-      // It is somebody else's.
-    }
-  }
+    return pid !== undefined && !isAlive(Number(pid))
+  })
 }

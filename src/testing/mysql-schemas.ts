@@ -4,7 +4,8 @@ import type { Connection, RowDataPacket } from 'mysql2/promise'
 import { quoteName } from '../database/dialect/ddl.ts'
 import { createDatabase, dropDatabase } from '../database/maintenance.ts'
 import { type MysqlTarget, parseDatabaseUrl } from '../database/url.ts'
-import { type IsolatedDatabase, isAlive, type Template } from './isolated.ts'
+import { isAlive } from '../http/received-files.ts'
+import type { IsolatedDatabase, Template } from './isolated.ts'
 
 const quote = (name: string) => quoteName(name, 'mysql')
 

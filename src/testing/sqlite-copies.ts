@@ -2,7 +2,7 @@ import { constants, copyFileSync, existsSync, mkdirSync, renameSync, rmSync } fr
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { loadSqlite } from '../database/dialect/sqlite/open.ts'
-import { folderOf, type IsolatedDatabase, RUN, sweepFolders, type Template } from './isolated.ts'
+import { folderOf, type IsolatedDatabase, RUN, sweepDatabases, type Template } from './isolated.ts'
 
 /** What is in the databases of this process from the beginning: a file that copies are made of. */
 interface Base {
@@ -88,7 +88,7 @@ function keepNewTables(base: DatabaseSync, file: string): void {
 
 function newFile(): string {
   if (folder === undefined) {
-    sweepFolders()
+    sweepDatabases()
     const made = folderOf(process.pid, 'databases')
     mkdirSync(made, { recursive: true })
     const templates = folderOf(process.pid, 'templates')

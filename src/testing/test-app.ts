@@ -35,7 +35,8 @@ export interface TestAppOptions<Modules extends ModuleTable = ModuleTable> {
   /** Adds the rows that each test begins with. Called once in each process; give all tests the same function. */
   setUp?(app: TestApp<Modules>): Promise<void>
   /**
-   * Whether the APIs of the service (`defineApi`) are answered by `app.upstreams`, and no other system is asked; default false. It needs `undici`.
+   * Whether the APIs of the service (`defineApi`), other services (`createClient`) and its modules in other processes are answered by `app.upstreams`, and no other
+   * system is asked; default false. It needs `undici`.
    */
   upstreams?: boolean
   /** Where log lines go; default false, nowhere. */
@@ -53,8 +54,8 @@ export interface Testing<Modules extends ModuleTable> extends Pick<Caller<Module
   /** What answers in place of other systems. @throws {Error} unless the app was made with `upstreams: true` */
   readonly upstreams: Upstreams
   /**
-   * Puts everything back: the rows of the database, stubs, tasks, the clock, what is cached and what other systems answer. What else a process keeps in memory stays: the
-   * counts of rate limits, sessions without a store, variables of the service.
+   * Puts everything back: the rows of the database, stubs, tasks, the clock, what is cached, the counts of rate limits and what other systems answer. What else a process
+   * keeps in memory stays: sessions without a store, variables of the service.
    */
   reset(): Promise<void>
   /** Resets it when that test is over. */
@@ -160,6 +161,8 @@ async function start<Modules extends ModuleTable>(
       callers,
       clock,
       database,
+      redis,
+      keys,
       replaces: options.upstreams ?? false,
     })
     await app.ready()
@@ -176,6 +179,9 @@ interface Equipment {
   callers: Callers
   clock: TestClock
   database: IsolatedDatabase | undefined
+  /** The URL of a Redis, and what all keys have that the app has in it. */
+  redis: string | undefined
+  keys: string
   /** Whether other systems are replaced. */
   replaces: boolean
 }
@@ -183,7 +189,7 @@ interface Equipment {
 /** Gives an app whose plugins are loaded what tests do with it. @throws {Error} of Fastify, where the service has taken a name */
 async function equip(
   app: FastifyInstance,
-  { service, root, callers, clock, database, replaces }: Equipment,
+  { service, root, callers, clock, database, redis, keys, replaces }: Equipment,
 ): Promise<void> {
   const stubs = new Stubs(app)
   const tasks = new TestTasks(app)
@@ -202,6 +208,10 @@ async function equip(
     for (const { name, definition } of pluginsOf(service))
       if (definition.name === 'cache' && app.hasDecorator(name))
         await app.getDecorator<FastifyInstance['cache']>(name).clear()
+    if (app.hasDecorator('rateCounter')) {
+      app.rateCounter.clear()
+      if (redis) await removeKeys(redis, `{${keys}}:rate:`)
+    }
     upstreams?.reset()
   }
   const own: Record<string, unknown> = {

@@ -38,6 +38,11 @@ export class Call implements Timed, Waiter {
     this.#body?.destroy()
   }
 
+  /** Only its signal ends it from now on. */
+  unbind(): void {
+    this.#deadlines?.remove(this)
+  }
+
   /** Its own time is over. */
   expire(): void {
     this.isLate = true

@@ -64,12 +64,15 @@ export interface SendOptions {
   idempotent: boolean
   /** Bytes that the answer may have when it is decompressed. */
   maxBytes: number
-  /** Whether the bytes of a success are handed on as they come: `stream` of the answer. */
-  streams?: boolean
+  /** Whether the bytes of a success are handed on as they come: `stream` of the answer. `endless`: `timeout` is that of its head. */
+  streams?: boolean | 'endless'
   /** What errors call it. */
   operation: string
   /** How it is repeated; false: not at all. */
   retry: RetryOptions | false
+  /** Who sends it, and for what: for subscribers of the channel. */
+  performer?: object
+  resource?: object
 }
 
 /** What subscribers of the tracing channel `plinth:upstream` get: one object for the beginning and the end of a call. */
@@ -78,6 +81,9 @@ export interface UpstreamMessage {
   readonly operation: string
   /** What is sent, as long as it has not begun. */
   request: UpstreamRequest
+  /** Of {@link SendOptions}. */
+  readonly performer: object | undefined
+  readonly resource: object | undefined
   result?: UpstreamAnswer
   error?: unknown
 }
@@ -113,8 +119,9 @@ export class UpstreamClient {
    */
   send(request: UpstreamRequest, options: SendOptions): Promise<UpstreamAnswer> {
     if (!channel.hasSubscribers) return this.#send(request, options)
-    const { operation } = options
-    const message: UpstreamMessage = { api: this.#options.name, operation, request }
+    const { operation, performer, resource } = options
+    const { name: api } = this.#options
+    const message: UpstreamMessage = { api, operation, request, performer, resource }
     return channel.tracePromise(() => this.#send(message.request, options), message)
   }
 
@@ -178,9 +185,10 @@ export class UpstreamClient {
         })
       }
     } finally {
-      // Its time goes on until its last byte.
+      // Its time goes on until its last byte, where there is one.
       if (answered?.stream) answered.stream.once('close', () => call.leave())
       else call.leave()
+      if (options.streams === 'endless') call.unbind()
     }
   }
 

@@ -6,6 +6,7 @@ import { UpstreamClient, type UpstreamClientOptions } from './client.ts'
 export class UpstreamClients {
   readonly #clients: UpstreamClient[] = []
   readonly #log: { warn(data: object, message: string): void }
+  readonly #closing = new AbortController()
 
   /** What requests are sent by in place of connections of their own: of tests. Not for clients that are open already. */
   dispatcher: Dispatcher | undefined
@@ -13,6 +14,11 @@ export class UpstreamClients {
   /** @param log told when an upstream is not asked for a while, and when it is again */
   constructor(log: { warn(data: object, message: string): void }) {
     this.#log = log
+  }
+
+  /** Aborted when they are closed: what would come again and again ends. */
+  get closing(): AbortSignal {
+    return this.#closing.signal
   }
 
   create(options: Omit<UpstreamClientOptions, 'onBreaker' | 'dispatcher'>): UpstreamClient {
@@ -35,6 +41,7 @@ export class UpstreamClients {
   }
 
   async close(): Promise<void> {
+    this.#closing.abort()
     await Promise.all(this.#clients.map((client) => client.close()))
   }
 }

@@ -68,7 +68,7 @@ t.test('events come as EventSource reads them', async (t) => {
   })
   t.equal(
     bodyOf(`\r\n\r\n${body}`),
-    'data: {"n":1}\n\nid: 7\nevent: tock\nretry: 500\ndata: {"n":2}\n\nid: ü\ndata: {"n":3}\n\n',
+    'data: {"n":1}\n\nid: 7\nevent: tock\nretry: 500\ndata: {"n":2}\n\nid: ü\ndata: {"n":3}\n\n: end\n\n',
   )
   t.match(await line(), { status: 200, level: 30 })
 })
@@ -109,7 +109,7 @@ t.test('a client that comes again says where it was', async (t) => {
   t.equal((await get()).body.match(/data/g)?.length, 3)
   t.match(await get('a'), {
     status: 200,
-    body: 'id: b\ndata: {"n":1}\n\nid: ü\ndata: {"n":2}\n\n',
+    body: 'id: b\ndata: {"n":1}\n\nid: ü\ndata: {"n":2}\n\n: end\n\n',
   })
   t.notMatch((await get(Buffer.from('ü').toString('latin1'))).body, 'data', 'after the last one')
   const { status, body } = await get('of nobody')
@@ -193,6 +193,7 @@ t.test(
     await close()
     await ended
     t.match(received(), /\r\n0\r\n\r\n$/)
+    t.notMatch(received(), ': end', 'it may go on in another process')
     t.match(await line(), { status: 200, level: 30 })
   },
 )

@@ -1,7 +1,18 @@
-import fs, { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import fs, {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
 import type { Context } from '../../src/resource/context.ts'
@@ -31,11 +42,10 @@ async function serve(
   t: Test,
   perform: (form: Form, context: Context, folder: string) => unknown = ({ files }) => files.length,
   more: object = {},
+  root = ownFolder(t),
 ) {
-  const root = mkdtempSync(join(tmpdir(), 'plinth-test-'))
-  t.teardown(() => rmSync(root, { recursive: true, force: true }))
   const [folder, kept] = [join(root, 'incoming'), join(root, 'kept')]
-  for (const one of [folder, kept]) mkdirSync(one)
+  for (const one of [folder, kept]) mkdirSync(one, { recursive: true })
   const form = defineResource({
     summary: 'Files in a form',
     method: 'POST',
@@ -84,6 +94,12 @@ async function serve(
       } as RequestInit),
     isEmpty: () => poll(async () => readdirSync(folder).length === 0),
   }
+}
+
+function ownFolder(t: Test): string {
+  const root = mkdtempSync(join(tmpdir(), 'plinth-test-'))
+  t.teardown(() => rmSync(root, { recursive: true, force: true }))
+  return root
 }
 
 type Part = [name: string, value: string | File]
@@ -472,3 +488,45 @@ t.test('the API document tells the types of files', async (t) => {
     'multipart/form-data',
   ])
 })
+
+/** A process that has a file in `folder`: what kills it. */
+async function startHolder(t: Test, folder: string): Promise<() => Promise<void>> {
+  const path = fileURLToPath(new URL('./received-files-child.ts', import.meta.url))
+  const child = spawn(process.execPath, [...process.execArgv, path, folder], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  await once(child.stdout, 'data')
+  return async () => {
+    const ended = once(child, 'exit')
+    child.kill('SIGKILL')
+    await ended
+  }
+}
+
+t.test(
+  'what a killed process has left is taken away at the next start, and nothing else',
+  async (t) => {
+    const root = ownFolder(t)
+    const folder = join(root, 'incoming')
+    mkdirSync(folder)
+    const kill = await startHolder(t, folder)
+    const [left = ''] = readdirSync(folder)
+    await startHolder(t, folder)
+    const held = readdirSync(folder).filter((name) => name !== left)
+    await kill()
+    const [, host = '', pid] = /^plinth-upload-(\w+)-(\d+)-/.exec(left) ?? []
+    // Of a process that had the number of this one, of another machine, of who knows whom.
+    const old = `plinth-upload-${host}-${process.pid}-1-x`
+    const others = [`plinth-upload-${host.replaceAll(/\w/g, '0')}-${pid}-1-x`, 'plinth-upload-x']
+    for (const name of [old, ...others]) {
+      mkdirSync(join(folder, name))
+      writeFileSync(join(folder, name, '0'), 'text')
+    }
+    t.equal(readFileSync(join(folder, left, '0'), 'utf8'), 'text')
+
+    const { post } = await serve(t, undefined, {}, root)
+    t.strictSame(readdirSync(folder).sort(), [...held, ...others].sort())
+    t.match(await post(['files', textFile('one')]), { status: 200, data: 1 })
+  },
+)

@@ -1,7 +1,19 @@
+import { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
-import { defineModule, defineResource, defineService } from '../../src/index.ts'
+import {
+  createClient,
+  defineModule,
+  defineResource,
+  defineService,
+  events,
+  stream,
+} from '../../src/index.ts'
+import { contractOf } from '../../src/remote/contract.ts'
 import { parity, testApp } from '../../src/testing/index.ts'
+import { redisUrl } from '../helpers/drivers.ts'
 import {
   addOrder,
   databases,
@@ -159,6 +171,129 @@ t.test('other systems are answered by what was agreed, or what a test says', asy
   const without = await testApp(shop, { t, root })
   t.throws(() => without.upstreams, /upstreams: true/)
 })
+
+const Place = Type.Object({ id: Type.Integer({ minimum: 1 }), name: Type.String() })
+const geoResources = {
+  place: defineResource({
+    summary: 'A place',
+    path: '/:id',
+    async: true,
+    request: Type.Object({ id: Place.properties.id }),
+    response: Place,
+    perform: () => ({ id: 0, name: 'there' }),
+  }),
+  moves: defineResource({
+    summary: 'How things move',
+    path: '/moves',
+    response: events(Type.Object({ to: Type.String() })),
+    async *perform() {},
+  }),
+  chart: defineResource({
+    summary: 'A chart',
+    path: '/chart',
+    response: stream('text/csv'),
+    perform: () => Readable.from([]),
+  }),
+}
+const geo = defineModule({ prefix: '/places', resources: geoResources })
+const atlas = defineService({ name: 'atlas', modules: { geo } })
+
+t.test('other services are answered as other systems are', async (t) => {
+  const there = await testApp(atlas, { t })
+  const contract = contractOf(there as never, { name: 'atlas' })
+  const client = createClient<typeof atlas>({ url: 'https://atlas.example', contract })
+  const asking = createClient<typeof atlas>({ url: 'https://other.example', auth: { bearer: 'b' } })
+  // Called as that of the other service is.
+  const place = defineResource({
+    summary: 'Where it is',
+    path: '/:id',
+    request: Type.Object({ id: Type.Integer() }),
+    response: Type.String(),
+    perform: async ({ id }) => (await client.geo.place({ id })).name,
+  })
+  const resources = { place }
+  const modules = { geo: defineModule({ prefix: '/geo', resources }) }
+  const app = await testApp(defineService({ name: 'trips', modules }), { t, upstreams: true })
+  const run = <T>(fn: () => T) => (app as unknown as FastifyInstance).run(fn)
+
+  const first = await run(() => client.geo.place({ id: 1 }))
+  t.strictSame(await run(() => client.geo.place({ id: 1 })), first, 'each time')
+  app.upstreams.answer(client.geo.place, ({ path }) => ({ id: 7, name: `at ${path}` }))
+  t.equal((await app.inject('/geo/7')).json().data, 'at /places/7')
+  t.match(app.upstreams.sent.at(-1), {
+    ...{ api: 'atlas.example', resource: 'geo.place', method: 'GET' },
+    ...{ origin: 'https://atlas.example', path: '/places/7', headers: { 'x-client': /^trips/ } },
+  })
+  app.upstreams.answer(client.geo.moves, [{ id: '1', data: { to: 'a' } }, { data: { to: 'b' } }])
+  const moves: string[] = []
+  await run(async () => {
+    for await (const { data } of await client.geo.moves()) moves.push(data.to)
+  })
+  t.strictSame(moves, ['a', 'b'])
+  app.upstreams.answer(client.geo.chart, 'a,b\n')
+  t.equal(await text(await run(() => client.geo.chart())), 'a,b\n')
+  app.upstreams.answer(client.geo.place, { id: 2, name: 'by a task' })
+  const task = await run(() => client.geo.place.enqueue({ id: 2 }))
+  t.strictSame(await run(() => task.result()), { id: 2, name: 'by a task' })
+  // @ts-expect-error it has a name
+  app.upstreams.answer(client.geo.place, { id: 2 })
+  const misfit = { code: 'INVALID_RESPONSE', errors: [{ path: '/name' }] }
+  await t.rejects(
+    run(() => client.geo.place({ id: 2 })),
+    misfit,
+  )
+  app.upstreams.answer(
+    client.geo.place,
+    { result: false, code: 'GONE', message: 'no' },
+    { status: 404 },
+  )
+  t.match((await app.inject('/geo/7')).json(), { code: 'GONE' })
+
+  await t.rejects(
+    run(() => asking.geo.place({ id: 3 })),
+    /app.upstreams.answer\(client, contract\)/,
+  )
+  app.upstreams.answer(asking, contract)
+  app.upstreams.answer(asking.geo.place, { id: 3, name: 'asked' })
+  t.match(await run(() => asking.geo.place({ id: 3 })), { name: 'asked' })
+  t.strictSame(
+    app.upstreams.sent.slice(-2).map(({ path, headers }) => [path, headers.authorization]),
+    [
+      ['/contract.json', 'Bearer b'],
+      ['/places/3', 'Bearer b'],
+    ],
+  )
+  await app.reset()
+  t.strictSame(await run(() => client.geo.place({ id: 1 })), first)
+})
+
+t.test('so are modules in other processes', async (t) => {
+  const env = { PLINTH_REMOTES: 'geo=https://geo.example' }
+  const app = await testApp(atlas, { t, env, upstreams: true })
+  const { place } = geoResources
+  app.upstreams.answer(place, { id: 4, name: 'elsewhere' })
+  t.strictSame(await app.resources.geo.place({ id: 4 }), { id: 4, name: 'elsewhere' })
+  t.match(app.upstreams.sent, [{ api: 'geo', origin: 'https://geo.example', path: '/places/4' }])
+  const misfit = { code: 'INVALID_RESPONSE', errors: [{ path: '/id' }] }
+  t.throws(() => app.upstreams.answer(place, { id: 0, name: 'nowhere' }), misfit)
+})
+
+for (const redis of [undefined, redisUrl()])
+  t.test(`rate limits count anew after a reset (${redis ? 'redis' : 'memory'})`, async (t) => {
+    const resources = { one: defineResource({ summary: 'One', perform: () => null }) }
+    const modules = { ones: defineModule({ prefix: '/ones', resources }) }
+    const limited = defineService({
+      name: 'limited',
+      modules,
+      rateLimits: { by: 'all', max: 2, duration: 3_600_000 },
+    })
+    const app = await testApp(limited, { t, ...(redis && { redis }) })
+    const ask = async () => (await app.inject('/ones')).statusCode
+    for (const _ of [1, 2]) {
+      t.strictSame([await ask(), await ask(), await ask()], [200, 200, 429])
+      await app.reset()
+    }
+  })
 
 for (const [kind, database] of Object.entries(databases)) {
   t.test(`a resource is the same by every way, or that is told (${kind})`, async (t) => {
