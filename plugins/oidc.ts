@@ -29,6 +29,16 @@ export interface OidcOptions {
    * `POST /oidc/backchannel-logout`, which it has to know. Default false.
    */
   backchannelLogout?: boolean
+  /**
+   * Whether pages of the provider may end sessions of a login that ends there (OpenID Connect Front-Channel Logout 1.0), by
+   * `GET /oidc/frontchannel-logout` with `iss` and `sid`, which it has to know (`frontchannel_logout_session_required`). Default false.
+   */
+  frontchannelLogout?: boolean
+  /**
+   * Whether the provider is shown at logout the ID token of the login that ends (`id_token_hint`), so that it need not ask the person. It is kept
+   * beside the session, and stands in a URL then. Default false.
+   */
+  idTokenHint?: boolean
   /** Whether the userinfo endpoint is asked, too: some providers tell names and addresses only there. Default false. */
   userinfo?: boolean
   /** Milliseconds for each answer of the provider; default 3000. */
@@ -43,7 +53,7 @@ const ADDRESS = { format: 'uri', pattern: '^https?:' }
 
 /**
  * People log in by a provider of OpenID Connect (authorization code with PKCE), and have a session of plinth/plugins/session then:
- * `GET /oidc/login?next=/page`, `GET /oidc/callback`, `POST /oidc/logout`, and for the provider `POST /oidc/backchannel-logout`. The
+ * `GET /oidc/login?next=/page`, `GET /oidc/callback`, `POST /oidc/logout`, and for the provider `POST /oidc/backchannel-logout` and `GET /oidc/frontchannel-logout`. The
  * login page of the session is the first of these, where it has no other.
  *
  * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_MISSING, PACKAGE_MISSING
@@ -100,6 +110,8 @@ export default definePlugin({
       prefix: 'path?',
       loggedOut: 'text?',
       backchannelLogout: 'flag?',
+      frontchannelLogout: 'flag?',
+      idTokenHint: 'flag?',
       userinfo: 'flag?',
       timeout: 'count?',
       insecure: 'flag?',
@@ -135,6 +147,7 @@ export default definePlugin({
         })
       : undefined
     app.addHook('onClose', async () => logoutTokens?.close())
+    const { frontchannelLogout = false, idTokenHint = false } = options
     const sessions = app.getDecorator<Sessions>('sessions')
     const path = app.prefix + prefix
     sessions.page ??= `${path}/login`
@@ -145,13 +158,20 @@ export default definePlugin({
       callback,
       loggedOut,
       sessions,
+      issuer: server,
       logoutTokens,
+      endsWithProvider: backchannelLogout || frontchannelLogout,
+      idTokenHint,
       cookie: (cookie) => sessions.cookie(cookie, `plinth ${name}`),
       cookieName: name,
       nonces,
       toUser: toUser ?? userOfClaims,
     })
     await app.register(async (scope) => addRoutes(scope, login), { prefix })
+    if (frontchannelLogout)
+      app.get(`${prefix}/frontchannel-logout`, open(), (request, reply) =>
+        login.endInFrame(request, reply),
+      )
     if (logoutTokens)
       await app.register(async (scope) => addProviderRoute(scope, login), { prefix })
   },

@@ -93,7 +93,11 @@ function isName(claim: unknown): boolean {
  * The groups of sessions that end by a logout at the provider: those of one login there, where it names that, and all of somebody. A logout
  * token means the first of its own.
  */
-export function loginsOf({ iss, sub, sid }: JwtClaims): [string, ...string[]] {
+export function loginsOf({
+  iss,
+  sub,
+  sid,
+}: Pick<JwtClaims, 'iss' | 'sub' | 'sid'>): [string, ...string[]] {
   const all = `${iss} sub ${sub}`
   return sid === undefined ? [all] : [`${iss} sid ${sid}`, all]
 }

@@ -20,6 +20,8 @@ const MAX_WAITING = 100
 const MAX_LOGIN = 600_000
 /** How many logins one browser may have begun, in as many of its tabs. */
 const MAX_TABS = 5
+/** What a URL has room for, beside the rest: one that is longer is not shown. */
+const MAX_HINT = 4096
 /** Where to go afterwards is in a cookie, which has an end. */
 const MAX_TARGET = 1000
 
@@ -32,6 +34,11 @@ export interface OidcProviderSettings {
   readonly timeout: number
   /** Whether claims are asked for at the userinfo endpoint, too. */
   readonly userinfo: boolean
+}
+
+interface LoggedIn {
+  readonly claims: JwtClaims
+  readonly idToken: string
 }
 
 /** What has to come back to end a login. */
@@ -85,17 +92,17 @@ export class OidcProvider {
   }
 
   /**
-   * Who has logged in.
+   * Who has logged in, and the ID token that says it.
    *
    * @param url that the provider has sent the person back to
    * @throws {PlinthError} UNAUTHENTICATED, AUTH_UNAVAILABLE
    */
-  async finish(url: URL, expected: Expected): Promise<JwtClaims> {
+  async finish(url: URL, expected: Expected): Promise<LoggedIn> {
     if (this.#waiting >= MAX_WAITING)
       throw unavailable(new Error(`${MAX_WAITING} answers are waited for`))
     this.#waiting++
-    const claims = this.#exchange(url, expected).finally(() => this.#waiting--)
-    return await withinRequest(claims, unavailable)
+    const answer = this.#exchange(url, expected).finally(() => this.#waiting--)
+    return await withinRequest(answer, unavailable)
   }
 
   /** What it tells of itself. @throws {PlinthError} AUTH_UNAVAILABLE */
@@ -103,11 +110,18 @@ export class OidcProvider {
     return (await this.#remote.get()).serverMetadata()
   }
 
-  /** Where a person logs out of the provider, too; undefined where it has nothing for that, or does not say. */
-  async end(back: string): Promise<URL | undefined> {
+  /**
+   * Where a person logs out of the provider, too; undefined where it has nothing for that, or does not say.
+   *
+   * @param idToken of the login that ends, where it is known
+   */
+  async end(back: string, idToken: string | undefined): Promise<URL | undefined> {
     const config = await this.#remote.get().catch(() => undefined)
     if (!config?.serverMetadata().end_session_endpoint) return undefined
-    return this.#client.buildEndSessionUrl(config, { post_logout_redirect_uri: back })
+    return this.#client.buildEndSessionUrl(config, {
+      post_logout_redirect_uri: back,
+      ...(idToken !== undefined && { id_token_hint: idToken }),
+    })
   }
 
   /** Gives up what is under way. */
@@ -143,7 +157,7 @@ export class OidcProvider {
     }
   }
 
-  async #exchange(url: URL, { state, nonce, verifier }: Expected): Promise<JwtClaims> {
+  async #exchange(url: URL, { state, nonce, verifier }: Expected): Promise<LoggedIn> {
     try {
       const config = await this.#remote.get()
       const tokens = await this.#client.authorizationCodeGrant(config, url, {
@@ -153,9 +167,10 @@ export class OidcProvider {
         idTokenExpected: true,
       })
       const claims = tokens.claims() as client.IDToken
-      if (!this.#settings.userinfo) return claims as JwtClaims
+      const { id_token: idToken = '' } = tokens
+      if (!this.#settings.userinfo) return { claims: claims as JwtClaims, idToken }
       const more = await this.#client.fetchUserInfo(config, tokens.access_token, claims.sub)
-      return { ...more, ...claims } as JwtClaims
+      return { claims: { ...more, ...claims } as JwtClaims, idToken }
     } catch (error) {
       throw failureOf(error)
     }
@@ -175,6 +190,7 @@ export class OidcProvider {
 
 export interface OidcLoginSettings {
   readonly provider: OidcProvider
+  readonly issuer: URL
   readonly scope: string
   /** Where the routes are. */
   readonly prefix: string
@@ -183,8 +199,12 @@ export interface OidcLoginSettings {
   /** The path of the page where a person goes who has logged out. */
   readonly loggedOut: string
   readonly sessions: Sessions
-  /** Undefined: who logs out of the provider stays in here. */
+  /** Undefined: the provider itself does not say who has logged out there. */
   readonly logoutTokens: LogoutTokens | undefined
+  /** Whether sessions end with those of the provider, by whatever way that says it. */
+  readonly endsWithProvider: boolean
+  /** Whether the provider is shown its ID token at logout. */
+  readonly idTokenHint: boolean
   /** @param name of the cookie of one login */
   readonly cookie: (name: string) => SignedCookie
   readonly cookieName: string
@@ -224,7 +244,8 @@ export class OidcLogin {
 
   /** Begins the session of who comes back from the provider. @throws {PlinthError} UNAUTHENTICATED, AUTH_UNAVAILABLE */
   async finish(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const { provider, nonces, toUser, prefix, sessions, logoutTokens } = this.#settings
+    const { provider, nonces, toUser, prefix, sessions } = this.#settings
+    const { endsWithProvider, idTokenHint } = this.#settings
     reply.header('cache-control', 'no-store')
     try {
       const begun = this.#begunBy(request, reply)
@@ -232,10 +253,13 @@ export class OidcLogin {
         throw refusal('it was not begun in this browser, or is over: begin again')
       const url = new URL(this.#callbackOf(request))
       url.search = new URL(request.originalUrl, url).search
-      const claims = await provider.finish(url, begun)
+      const { claims, idToken } = await provider.finish(url, begun)
       const user = await toUser(claims)
       if (!user) throw refusal('nobody who is known here')
-      await sessions.begin(request, reply, user, logoutTokens && loginsOf(claims))
+      await sessions.begin(request, reply, user, {
+        ...(endsWithProvider && { groups: loginsOf(claims) }),
+        ...(idTokenHint && idToken.length <= MAX_HINT && { note: idToken }),
+      })
       return reply.redirect(begun.next)
     } catch (error) {
       if (!PlinthError.is(error) || error.statusCode !== 401) throw error
@@ -249,10 +273,11 @@ export class OidcLogin {
 
   /** Ends the session, and sends on to where that at the provider ends. @throws {PlinthError} CROSS_ORIGIN, AUTH_UNAVAILABLE */
   async end(request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
-    const { provider, loggedOut } = this.#settings
+    const { provider, loggedOut, sessions, idTokenHint } = this.#settings
+    const hint = idTokenHint ? await sessions.takeNote(request) : undefined
     await reply.logout()
     const back = new URL(loggedOut, this.#callbackOf(request))
-    const { href: url } = (await provider.end(back.href)) ?? back
+    const { href: url } = (await provider.end(back.href, hint)) ?? back
     reply.header('cache-control', 'no-store')
     // What a script asks for is not followed to another origin.
     return acceptsPage(request) ? reply.redirect(url, 303) : { url }
@@ -268,12 +293,33 @@ export class OidcLogin {
     const [token, ...others] = body instanceof URLSearchParams ? body.getAll('logout_token') : []
     reply.header('cache-control', 'no-store')
     if (!logoutTokens || !token || others.length > 0)
-      throw invalidLogout([{ path: '', message: 'expected one token' }])
+      throw invalidLogout('/logout_token', [{ message: 'expected one token' }])
     const claims = await logoutTokens.verify(token).catch((error) => {
-      throw PlinthError.is(error) && error.statusCode === 401 ? invalidLogout(error.errors) : error
+      if (!PlinthError.is(error) || error.statusCode !== 401) throw error
+      throw invalidLogout('/logout_token', error.errors ?? [])
     })
     await sessions.endGroup(loginsOf(claims)[0])
     return reply.send()
+  }
+
+  /**
+   * Ends the sessions of a login that has ended at the provider, whose page has this one in a frame. The cookie of the session, which
+   * no browser sends to a frame of another site, is not asked for: who knows the `sid` has it from the ID token.
+   *
+   * @throws {PlinthError} INVALID_REQUEST, AUTH_UNAVAILABLE
+   */
+  async endInFrame({ query }: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const { sessions, issuer } = this.#settings
+    const { iss, sid } = query as { iss?: unknown; sid?: unknown }
+    if (typeof iss !== 'string' || typeof sid !== 'string' || iss === '' || sid === '')
+      throw invalidLogout('', [{ message: 'expected iss and sid, each once' }])
+    await sessions.endGroup(loginsOf({ iss, sid })[0])
+    reply.removeHeader('x-frame-options').removeHeader('cross-origin-resource-policy')
+    return reply
+      .header('cache-control', 'no-store')
+      .header('content-security-policy', `default-src 'none'; frame-ancestors ${issuer.origin}`)
+      .type('text/html; charset=utf-8')
+      .send('<!doctype html><title>Logged out</title>')
   }
 
   #callbackOf({ protocol, host }: FastifyRequest): string {
@@ -309,8 +355,8 @@ export class OidcLogin {
 }
 
 /** A provider expects 400, whatever is wrong (OpenID Connect Back-Channel Logout 1.0, 2.8). */
-function invalidLogout(problems: PlinthError['errors']): PlinthError {
-  const found = (problems ?? []).map(({ message }) => ({ path: '/logout_token', message }))
+function invalidLogout(path: string, problems: readonly { message: string }[]): PlinthError {
+  const found = problems.map(({ message }) => ({ path, message }))
   return errors.INVALID_REQUEST.with({ errors: found }, 'the logout')
 }
 

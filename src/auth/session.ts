@@ -79,14 +79,13 @@ export class Sessions {
   /**
    * Begins a session under a new id, and ends the one that the request has.
    *
-   * @param groups with which it ends (`endGroup`), by names
    * @throws {PlinthError} CROSS_ORIGIN, AUTH_UNAVAILABLE, USER_INVALID; UNAUTHENTICATED where users are looked up, and it is none
    */
   async begin(
     request: FastifyRequest,
     reply: FastifyReply,
     user: User,
-    groups: readonly string[] = [],
+    { groups = [], note }: SessionBegin = {},
   ): Promise<void> {
     const { store, idle, lifetime, origins, load } = this.#settings
     assertOwnPage(request, origins)
@@ -95,6 +94,8 @@ export class Sessions {
     const kept: Kept = { ...found, until: Date.now() + lifetime }
     const id = randomBytes(32).toString('base64url')
     const within = { names: groups.map(keyOf), ttl: lifetime }
+    // Apart from what each request reads.
+    if (note !== undefined) await available(store.add(noteOf(id), note, lifetime, within))
     await available(store.add(keyOf(id), JSON.stringify(kept), idle, within))
     await this.#drop(request)
     this.#cookie.write(reply, id, Math.floor(lifetime / 1000))
@@ -107,6 +108,17 @@ export class Sessions {
     this.#cookie.clear(reply)
   }
 
+  /** What was noted when the session of the request has begun, once. @throws {PlinthError} CROSS_ORIGIN, AUTH_UNAVAILABLE */
+  async takeNote(request: FastifyRequest): Promise<string | undefined> {
+    assertOwnPage(request, this.#settings.origins)
+    const id = this.#cookie.read(request)
+    if (id === undefined) return undefined
+    const { store, idle } = this.#settings
+    const note = await available(store.read(noteOf(id), idle))
+    if (note !== undefined) await available(store.delete(noteOf(id)))
+    return note
+  }
+
   /** Ends all sessions that have begun within a group of that name. @throws {PlinthError} AUTH_UNAVAILABLE: then they have not ended */
   async endGroup(name: string): Promise<void> {
     await available(this.#settings.store.deleteGroup(keyOf(name)))
@@ -116,6 +128,14 @@ export class Sessions {
     const id = this.#cookie.read(request)
     if (id !== undefined) await available(this.#settings.store.delete(keyOf(id)))
   }
+}
+
+/** What there is about a session beside its user. */
+export interface SessionBegin {
+  /** With which it ends (`endGroup`), by names. */
+  groups?: readonly string[]
+  /** For who ends it (`takeNote`). */
+  note?: string | undefined
 }
 
 /** The strategy of sessions. A browser sends an old cookie along unasked: one of a session that has ended is as none. */
@@ -149,6 +169,8 @@ function withNext(page: string, request: FastifyRequest): string {
 function keyOf(id: string): string {
   return hash('sha256', id, 'base64url')
 }
+
+const noteOf = (id: string): string => keyOf(`note of ${id}`)
 
 function readKept(text = '{}'): Partial<Kept> & { until: number } {
   try {

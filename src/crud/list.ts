@@ -28,6 +28,7 @@ import {
   type PageInput,
   type PageRules,
   type PageSource,
+  selectAll,
   selectPage,
 } from './page.ts'
 
@@ -126,8 +127,12 @@ export type PageParameters<
   order: TOptional<TString>
 } & (Pages extends 'cursor' ? { cursor: TOptional<TString> } : { page: TOptional<TInteger> }) &
   (Count extends 'optional' ? { count: TOptional<TBoolean> } : unknown) &
-  (Search extends readonly [] ? unknown : { search: TOptional<TString> }) &
+  SearchParameter<Search> &
   (Fields extends readonly [] ? unknown : { fields: TOptional<TString> })
+
+export type SearchParameter<Search> = Search extends readonly []
+  ? unknown
+  : { search: TOptional<TString> }
 
 /** The properties of a row of the list: all, or where `fields` is possible those that are asked for. */
 export type ListedRow<
@@ -179,6 +184,16 @@ export interface List<
     rows: SelectQueryBuilder<DB, TB, Static<Row>> | Database,
     input: Static<TObject<Properties>>,
   ): Promise<Static<PageSchema<Listed, Count, Pages>>>
+  /**
+   * The query of all rows that `input` asks for by filters and `search`, whatever page: for `rows()`.
+   *
+   * @param rows as of `paginate`
+   * @throws {PlinthError} of a list with a scope UNAUTHENTICATED, CONTEXT_MISSING
+   */
+  select<DB, TB extends keyof DB>(
+    rows: SelectQueryBuilder<DB, TB, Static<Row>> | Database,
+    input: Partial<Static<TObject<Properties>>>,
+  ): SelectQueryBuilder<Record<string, Record<string, unknown>>, string, Static<Row> & object>
 }
 
 /**
@@ -276,6 +291,7 @@ export function defineList<
     response: pageSchema(fields.length > 0 ? Type.Partial(row) : row, count, byCursor) as never,
     paginate: (rows, input) =>
       selectPage(sourceOf(rows), rules, input as PageInput) as Promise<never>,
+    select: (rows, input) => selectAll(sourceOf(rows), rules, input as PageInput) as never,
   }
 }
 

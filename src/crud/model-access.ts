@@ -5,7 +5,16 @@ import type { RowScope } from '../resource/contract.ts'
 import type { RateLimit, RateLimitSettings } from '../resource/rate-limit.ts'
 import type { Narrow } from './scope.ts'
 
-const ACTIONS = ['list', 'retrieve', 'create', 'createMany', 'replace', 'update', 'remove'] as const
+const ACTIONS = [
+  'list',
+  'export',
+  'retrieve',
+  'create',
+  'createMany',
+  'replace',
+  'update',
+  'remove',
+] as const
 
 /** The names of the resources of a model. */
 export type ModelAction = (typeof ACTIONS)[number]
@@ -21,8 +30,8 @@ export interface ModelAccess<M extends Model> {
    */
   scope?: Narrow<M>
   /**
-   * Who may call them, all or each: `{ list: 'public' }`. What is said of `create` is said of `createMany`, and of `update` and
-   * `replace` of the other, unless that says its own. Default: as the module says.
+   * Who may call them, all or each: `{ list: 'public' }`. What is said of `list` is said of `export`, of `create` of `createMany`, and of `update`
+   * and `replace` of the other, unless that says its own. Default: as the module says.
    */
   auth?: Auth | Readonly<Partial<Record<ModelAction, Auth>>>
   /** What has to be true besides, in the same way: `{ remove: isAdmin }`. */
@@ -35,6 +44,7 @@ export interface ModelAccess<M extends Model> {
 }
 
 const ALIKE: Readonly<Partial<Record<ModelAction, ModelAction>>> = {
+  export: 'list',
   create: 'createMany',
   createMany: 'create',
   replace: 'update',

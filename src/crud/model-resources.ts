@@ -5,6 +5,7 @@ import {
   type TObject,
   type TProperties,
   type TSchema,
+  type TUnsafe,
   Type,
 } from 'typebox'
 import { type Core, partsOf } from '../database/model/column.ts'
@@ -20,6 +21,7 @@ import { errors } from '../errors.ts'
 import type { Context, User } from '../resource/context.ts'
 import type { AnyDefined, RowScope } from '../resource/contract.ts'
 import { defineResource, type Resource } from '../resource/resource.ts'
+import type { ByteAnswer } from '../resource/stream.ts'
 import type {
   Counting,
   Filter,
@@ -29,6 +31,7 @@ import type {
   PageParameters,
   PageSchema,
   Paging,
+  SearchParameter,
   UsualCount,
 } from './list.ts'
 import {
@@ -38,7 +41,7 @@ import {
   settingsByAction,
 } from './model-access.ts'
 import { type FieldLists, fieldsOf, type ModelFields } from './model-fields.ts'
-import { createModelList } from './model-list.ts'
+import { createModelLists, type FormatParameter } from './model-list.ts'
 import { type Fill, ModelRows } from './model-rows.ts'
 import type { Values } from './model-write.ts'
 import { scopeOf } from './scope.ts'
@@ -50,7 +53,8 @@ export interface ModelResourcesOptions<
   Filters,
   Search extends readonly (keyof Row & string)[],
   Fields extends readonly (keyof Row & string)[],
-  Only extends ModelAction,
+  Only extends Chosen,
+  Exporting extends boolean,
   Count extends Counting,
   Pages extends Paging,
   Version extends keyof Whole & string,
@@ -89,8 +93,13 @@ export interface ModelResourcesOptions<
     'from' | 'scope' | 'key' | 'order' | 'required'
   > &
     Partial<Pick<ListOptions<NoInfer<keyof Row & string>, Filters>, 'order'>>
-  /** Which resources there are; default: all. */
+  /** Which resources there are, beside `export`; default: all. */
   only?: readonly Only[]
+  /**
+   * Whether there is `export`, which answers with all rows that the list would have, as CSV, NDJSON or JSON: by the same filters and
+   * scope, without what is hidden, for whom the list is. Default false.
+   */
+  export?: Exporting
   /** What a row is called in summaries and messages; default: the table's name. */
   noun?: string
   /** The most rows of one `createMany`; default 1000. */
@@ -104,12 +113,14 @@ export interface ModelResources<
   Patch extends TProperties,
   Key extends string,
   Query extends TProperties,
+  Export extends TProperties,
   Listed extends TProperties,
   Count extends Counting,
   Pages extends Paging,
   Within extends string,
 > {
   list: Resource<TObject<Query>, PageSchema<TObject<Listed>, Count, Pages>>
+  export: Resource<TObject<Export>, TUnsafe<ByteAnswer>>
   retrieve: Resource<TObject<Keyed<Row, Key | Within>>, TObject<Row>>
   create: Resource<TObject<Input>, TObject<Row>>
   createMany: Resource<TArray<TObject<Input>>, TArray<TObject<Keyed<Row, Key>>>>
@@ -122,6 +133,9 @@ export interface ModelResources<
 type Around<Row extends TProperties, Within extends keyof Row> = {
   [Name in Within]: Core<Row[Name]>
 }
+
+/** What `only` may name. */
+type Chosen = Exclude<ModelAction, 'export'>
 
 /** The resources that there are where a request is always of one thing. */
 type Those<Only, Within> = [Within] extends [never] ? Only : Exclude<Only, 'createMany'>
@@ -156,7 +170,8 @@ export function modelResources<
     string)[] = readonly [],
   const Fields extends readonly (keyof Shown<Columns, Audit, Hidden | WriteOnly> &
     string)[] = readonly [],
-  const Only extends ModelAction = ModelAction,
+  const Only extends Chosen = Chosen,
+  const Exporting extends boolean = false,
   const Pages extends Paging = 'numbers',
   const Count extends Counting = UsualCount<Pages>,
   const Version extends keyof RowProperties<Columns, Audit> & string = never,
@@ -175,6 +190,7 @@ export function modelResources<
     Search,
     Fields,
     Only,
+    Exporting,
     Count,
     Pages,
     Version,
@@ -195,16 +211,19 @@ export function modelResources<
     FilterProperties<Shown<Columns, Audit, Hidden | WriteOnly>, Filters> &
       Around<RowProperties<Columns, Audit>, Within> &
       PageParameters<Search, Fields, Count, Pages>,
+    FilterProperties<Shown<Columns, Audit, Hidden | WriteOnly>, Filters> &
+      Around<RowProperties<Columns, Audit>, Within> &
+      SearchParameter<Search> & { format: FormatParameter },
     ListedRow<Shown<Columns, Audit, Hidden | WriteOnly>, Fields>,
     Count,
     Pages,
     Within
   >,
-  Those<Only, Within>
+  Those<Only, Within> | (Exporting extends true ? 'export' : never)
 > {
   const { only, noun = model.table.replaceAll('_', ' '), maxMany = 1000, list = {} } = options
   const { version: given, requireMatch = false, fill = {}, fields: lists = {} } = options
-  const { within = [] } = options
+  const { within = [], export: exports = false } = options
   if (given) assertVersion(model, given)
   if (requireMatch && given === false)
     throw errors.RESOURCE_INVALID(
@@ -234,23 +253,24 @@ export function modelResources<
     settings,
   }
   const all = {
-    list: createModelList(model, fields.shown, noun, list as never, within, settings.list),
+    ...createModelLists(model, fields.shown, noun, list as never, within, settings, exports),
     ...createReading(parts),
     ...createWriting(parts, maxMany),
   }
   for (const [action, resource] of Object.entries(all))
     made.set(resource, { model, action: action as ModelAction, scope, fields })
-  const known = (Object.keys(all) as Only[]).filter(
-    (name) => within.length === 0 || name !== 'createMany',
+  const known = (Object.keys(all) as Chosen[]).filter(
+    (name) => (within.length === 0 || name !== 'createMany') && (name as string) !== 'export',
   )
-  const names = only ?? known
+  const names: readonly Chosen[] = only ?? known
   const missing = names.find((name) => !known.includes(name))
   if (missing !== undefined)
     throw errors.RESOURCE_INVALID(
       `of ${model.table}`,
       `only names ${missing}; there are ${known.join(', ')}`,
     )
-  return Object.fromEntries(names.map((name) => [name, all[name]])) as never
+  const those: ModelAction[] = exports ? ['export', ...names] : [...names]
+  return Object.fromEntries(those.map((name) => [name, all[name]])) as never
 }
 
 /** What a resource that is made here does to the rows of which model. */

@@ -116,6 +116,13 @@ function cursorsOf(
   })
 }
 
+/** The rows of all pages, in no order. */
+export function selectAll(source: PageSource, rules: PageRules, input: PageInput): AnyQuery {
+  const terms = termsOf(rules, input, () => isMysql(source))
+  const rows = 'from' in source ? source.from() : source
+  return built(rows, (query) => narrow(query, terms, valuesOf(terms)), [])
+}
+
 /** What a page asks of the database, as its database compiles it; to look at, and not to run. */
 export function compilePage(query: AnyQuery, rules: PageRules, input: PageInput) {
   const compile = ({ values, build }: Statement) => built(query, build, values).compile()

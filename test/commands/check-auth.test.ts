@@ -26,6 +26,7 @@ const isShort = definePermission({
 })
 const notes = modelResources(Note, {
   only: ['list', 'retrieve', 'create', 'update', 'remove'],
+  export: true,
   scope: ({ user }, query) => (user.role === 'admin' ? query : query.where('tenant', '=', user.tenant)),
   permissions: { update: ownerOf(Note), remove: or(ownerOf(Note), isAdmin) },
 })
@@ -85,6 +86,7 @@ onEveryDatabase(
         .map((line) => line.split(/ {2,}/)),
       [
         ['OPERATION', 'METHOD', 'PATH', 'nobody', 'ann', 'bob', 'cleo', 'admin'],
+        ['notes.export', 'GET', '/notes/export', '401', ...Array(4).fill('own rows')],
         ['notes.list', 'GET', '/notes', '401', ...Array(4).fill('own rows')],
         ['notes.retrieve', 'GET', '/notes/:id', '401', 'yes', 'yes', '404', 'yes'],
         ['notes.create', 'POST', '/notes', '401', ...Array(4).fill('own rows')],
@@ -95,7 +97,7 @@ onEveryDatabase(
       ],
     )
     const json = JSON.parse((await run('check', '--auth', '--json')).stdout)
-    t.match(json[3], {
+    t.match(json[4], {
       operation: 'notes.update',
       method: 'PATCH',
       path: '/notes/:id',

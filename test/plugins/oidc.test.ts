@@ -167,6 +167,86 @@ t.test('a person logs in by a provider, and out of both', async (t) => {
   t.notMatch(log.join('\n'), CLIENT.clientSecret)
 })
 
+t.test('at logout the provider is shown the ID token of the login that ends', async (t) => {
+  const { url, issuer, who, log } = await real(t, { idTokenHint: true })
+  const ann = new Browser()
+  await ann.visit(`${url}/oidc/login?next=/page`, 'ann')
+  const logOut = (headers: Record<string, string>) =>
+    ann.ask(`${url}/oidc/logout`, { method: 'POST', headers })
+  t.equal((await logOut({ 'sec-fetch-site': 'cross-site' })).status, 403)
+  const cookie = ann.jar.get(url)?.get('session') ?? ''
+  const end = new URL((await logOut({ ...OWN, accept: 'text/html' })).location)
+  t.equal(end.origin + end.pathname, `${issuer}/session/end`)
+  const hint = end.searchParams.get('id_token_hint') ?? ''
+  const [, payload = ''] = hint.split('.')
+  const claims = JSON.parse(Buffer.from(payload, 'base64url').toString())
+  t.match(claims, { iss: issuer, aud: 'shop', sub: 'ann' })
+  t.notOk(log.join('\n').includes(hint))
+  t.match((await ann.ask(end.href)).text, 'op.logoutForm', 'which the provider takes')
+  end.searchParams.set('id_token_hint', hint.replace(/.{20}$/, 'x'.repeat(20)))
+  t.equal((await ann.ask(end.href)).status, 400, 'and looks at')
+
+  t.equal(await who(ann), 401)
+  ann.jar.get(url)?.set('session', cookie)
+  const again = new URL((await logOut({ ...OWN, accept: 'text/html' })).location)
+  t.equal(
+    again.searchParams.get('id_token_hint'),
+    null,
+    'of a session that has ended there is none',
+  )
+})
+
+t.test('a session is ended by the page of a provider in whose frame this one is', async (t) => {
+  const sids: unknown[] = []
+  const { url, issuer, who } = await real(
+    t,
+    {
+      frontchannelLogout: true,
+      toUser: async ({ sub, sid }) => {
+        sids.push(sid)
+        return { id: String(sub) }
+      },
+    },
+    { backchannel_logout_session_required: true, backchannel_logout_uri: 'http://127.0.0.1:1/' },
+  )
+  const [ann, too, bob] = [new Browser(), new Browser(), new Browser()]
+  await ann.visit(`${url}/oidc/login?next=/page`, 'ann')
+  await too.visit(`${url}/oidc/login?next=/page`, 'ann')
+  await bob.visit(`${url}/oidc/login?next=/page`, 'bob')
+  const [sid] = sids as [string]
+  // A frame of another site has no cookies.
+  const frame = (query: Record<string, string> | string) =>
+    new Browser().ask(`${url}/oidc/frontchannel-logout?${new URLSearchParams(query)}`)
+  for (const query of [
+    { iss: issuer },
+    { sid },
+    { iss: '', sid },
+    `iss=${issuer}&sid=a&sid=${sid}`,
+  ])
+    t.match((await frame(query)).json(), { code: 'INVALID_REQUEST' })
+  for (const query of [
+    { iss: 'https://evil.example', sid },
+    { iss: issuer, sid: 'another' },
+  ])
+    t.equal((await frame(query)).status, 200)
+  t.strictSame(await who(ann), { id: 'ann' }, 'nothing of that has ended it')
+  const answer = await fetch(
+    `${url}/oidc/frontchannel-logout?${new URLSearchParams({ iss: issuer, sid })}`,
+  )
+  t.equal(answer.status, 200)
+  t.match(Object.fromEntries(answer.headers), {
+    'cache-control': 'no-store',
+    'content-security-policy': `default-src 'none'; frame-ancestors ${issuer}`,
+    'content-type': 'text/html; charset=utf-8',
+  })
+  t.strictSame(
+    [await who(ann), await who(too), await who(bob)],
+    [401, { id: 'ann' }, { id: 'bob' }],
+  )
+  const { url: without } = await serve(t, issuer)
+  t.equal((await new Browser().ask(`${without}/oidc/frontchannel-logout`)).status, 404)
+})
+
 t.test('the routes, the user and where it ends are for the service to say', async (t) => {
   const { url, issuer, who } = await real(
     t,
