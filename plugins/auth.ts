@@ -1,11 +1,18 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
 import Type, { type Static } from 'typebox'
-import { authenticatorOf, goOn } from '../src/auth/authenticator.ts'
+import { type Admit, authenticatorOf, goOn } from '../src/auth/authenticator.ts'
 import { authorizeAccess } from '../src/auth/authorize.ts'
 import { contextOf, giveContext } from '../src/http/request-context.ts'
 import { definePlugin } from '../src/plugin.ts'
 import { checkOptions } from '../src/plugin-guards.ts'
 import { type Access, accessWithin, type KitAccess, PUBLIC } from '../src/resource/access.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What lets requests of the route pass, by its `access`; null: all of them do. */
+    admit?: Admit | null
+  }
+}
 
 declare module '../src/config/schema.ts' {
   interface KitConfig extends Env {}
@@ -46,30 +53,38 @@ async function register(app: FastifyInstance, options: AuthOptions): Promise<voi
   const authenticator = authenticatorOf(app)
   giveContext(app)
   app.addHook('onRoute', (route) => {
-    route.config = { ...route.config, access: decide(route) }
+    const access = decide(route)
+    route.config = { ...route.config, access, admit: admitBy(access, route.config?.resource) }
   })
-  app.addHook('onRequest', (request, reply, done) => {
-    const access = accessOf(request)
-    if (access.auth === 'public') done()
-    else goOn(() => admit(access, request, reply), reply, done)
+  // Routes that were registered before this plugin have decided nothing.
+  const usual = admitBy(REQUIRED, undefined)
+  app.addHook('onRequest', function admitRequest(request, reply, done) {
+    if (request.is404) return done()
+    // Once: each look at the options of a route makes them anew.
+    const { admit = usual } = request.routeOptions.config
+    if (admit === null) done()
+    else goOn(admit, request, reply, done)
   })
 
-  function admit(
-    access: Access,
-    request: FastifyRequest,
-    reply: FastifyReply,
-  ): Promise<void> | undefined {
-    const isRequired = access.auth === 'required'
-    const found = isRequired
-      ? authenticator.demand(request, reply)
-      : authenticator.find(request, reply)
+  /** Null: everybody may, and nobody is asked who it is. */
+  function admitBy(access: Access, resource: string | undefined): Admit | null {
+    const { auth, permissions } = access
+    if (auth === 'public') return null
+    const find: Admit =
+      auth === 'required'
+        ? authenticator.demand
+        : (request, reply) => authenticator.find(request, reply)
     // Permissions of a resource are asked with its input.
-    if (request.routeOptions.config.resource !== undefined || reply.sent) return found
-    const authorize = () => {
+    if (resource !== undefined || permissions.length === 0) return find
+    const authorize = (request: FastifyRequest) => {
       const context = contextOf(request)
       return authorizeAccess(access, { user: context.user, input: undefined, context })
     }
-    return found ? found.then(() => (reply.sent ? undefined : authorize())) : authorize()
+    return (request, reply) => {
+      const found = find(request, reply)
+      if (found) return found.then(() => (reply.sent ? undefined : authorize(request)))
+      return reply.sent ? undefined : authorize(request)
+    }
   }
 
   function decide({ config = {}, method, url }: RouteOptions): Access {
@@ -80,11 +95,6 @@ async function register(app: FastifyInstance, options: AuthOptions): Promise<voi
     const outer = kit ? (kit === 'tasks' ? OPTIONAL : PUBLIC) : REQUIRED
     return accessWithin(outer, settings, `${method} ${url}`) ?? outer
   }
-}
-
-/** Routes that were registered before this plugin have decided nothing. */
-function accessOf({ routeOptions, is404 }: FastifyRequest): Access {
-  return routeOptions.config.access ?? (is404 ? PUBLIC : REQUIRED)
 }
 
 export default definePlugin({

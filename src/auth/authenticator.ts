@@ -51,41 +51,47 @@ declare module 'fastify' {
   }
 }
 
+/** Lets a request pass, throws, or has answered it; a promise only where something has to be waited for. */
+export type Admit = (request: FastifyRequest, reply: FastifyReply) => Promise<void> | undefined
+
 /** The strategies of an app, and the hooks that ask them: `app.get('/me', { onRequest: app.auth.required }, …)`. */
 export class Authenticator {
   readonly strategies: Strategy[] = []
 
   /** A hook: only requests with a user go on, which is `request.user` then. @throws {PlinthError} UNAUTHENTICATED */
   readonly required: onRequestHookHandler = (request, reply, done) => {
-    goOn(() => this.demand(request, reply), reply, done)
+    goOn(this.demand, request, reply, done)
   }
 
   /** A hook: requests without credentials go on without a user. @throws {PlinthError} where they have wrong ones */
   readonly optional: onRequestHookHandler = (request, reply, done) => {
-    goOn(() => this.find(request, reply), reply, done)
+    // Tests have another one.
+    goOn(this.find, request, reply, done)
   }
 
   /** Asks the strategies; a promise only where one of them makes one. @throws {PlinthError} as `optional` */
-  find(request: FastifyRequest, reply: FastifyReply, from = 0): Promise<void> | undefined {
+  find: Admit = (request, reply) => this.#findFrom(0, request, reply)
+
+  /** The same, and where there is no user then the request ends, or is sent to log in. @throws {PlinthError} UNAUTHENTICATED */
+  readonly demand: Admit = (request, reply) => {
+    const found = this.find(request, reply)
+    if (found) return found.then(() => this.#assertUser(request, reply))
+    this.#assertUser(request, reply)
+    return undefined
+  }
+
+  #findFrom(from: number, request: FastifyRequest, reply: FastifyReply): Promise<void> | undefined {
     for (let index = from; index < this.strategies.length; index++) {
       const strategy = this.strategies[index] as Strategy
       const found = ask(strategy, request, reply)
       if (found instanceof Promise)
         return found.then(
           (found) =>
-            found ? settle(request, strategy, found) : this.find(request, reply, index + 1),
+            found ? settle(request, strategy, found) : this.#findFrom(index + 1, request, reply),
           (error) => fail(strategy, reply, error),
         )
       if (found) return void settle(request, strategy, found)
     }
-    return undefined
-  }
-
-  /** The same, and where there is no user then the request ends, or is sent to log in. @throws {PlinthError} UNAUTHENTICATED */
-  demand(request: FastifyRequest, reply: FastifyReply): Promise<void> | undefined {
-    const found = this.find(request, reply)
-    if (found) return found.then(() => this.#assertUser(request, reply))
-    this.#assertUser(request, reply)
     return undefined
   }
 
@@ -150,22 +156,22 @@ function settle(request: FastifyRequest, { name }: Strategy, found: Authenticate
   request.auth = { ...found, user, strategy: name }
 }
 
-/** Goes on with a request after `work`, unless that has answered it. */
+/** Goes on with a request after `admit`, unless that has answered it. */
 export function goOn(
-  work: () => Promise<void> | undefined,
+  admit: Admit,
+  request: FastifyRequest,
   reply: FastifyReply,
   done: (error?: Error) => void,
 ): void {
-  const next = () => {
-    if (!reply.sent) done()
-  }
+  let admitting: Promise<void> | undefined
   try {
-    const working = work()
-    if (working) working.then(next, done)
-    else next()
+    admitting = admit(request, reply)
   } catch (error) {
     done(error as Error)
+    return
   }
+  if (admitting) admitting.then(() => reply.sent || done(), done)
+  else if (!reply.sent) done()
 }
 
 /**

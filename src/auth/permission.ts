@@ -31,7 +31,7 @@ export function definePermission<Input = any>(
 export function and(...permissions: readonly Permission[]): Permission {
   return {
     ...joined(permissions, ' and '),
-    allows: (asked) => after(firstThat(false, permissions, asked), (found) => found === undefined),
+    allows: (asked) => after(firstThat(false, permissions, asked), isNone),
   }
 }
 
@@ -39,14 +39,15 @@ export function and(...permissions: readonly Permission[]): Permission {
 export function or(...permissions: readonly Permission[]): Permission {
   return {
     ...joined(permissions, ' or '),
-    allows: (asked) => after(firstThat(true, permissions, asked), (found) => found !== undefined),
+    allows: (asked) => after(firstThat(true, permissions, asked), isSome),
   }
 }
 
 /** What `permission` refuses, and nothing else. @param reason default: that it is not for those */
 export function not(permission: Permission, reason = `not where ${permission.name}`): Permission {
   const name = `not ${bracketed(permission.name)}`
-  const allows = (asked: Asked) => after(firstThat(true, [permission], asked), (found) => !found)
+  const only = [permission]
+  const allows = (asked: Asked) => after(firstThat(true, only, asked), isNone)
   return { name, reason, denied: 403, allows }
 }
 
@@ -146,6 +147,9 @@ function said({ name }: Permission, found: unknown): boolean {
   if (typeof found === 'boolean') return found
   throw new TypeError(`the permission ${name} said ${String(found)}; expected true or false`)
 }
+
+const isNone = (found: Permission | undefined): boolean => found === undefined
+const isSome = (found: Permission | undefined): boolean => found !== undefined
 
 function after<T, R>(value: T | Promise<T>, then: (value: T) => R): R | Promise<R> {
   return value instanceof Promise ? value.then(then) : then(value)

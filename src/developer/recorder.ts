@@ -1,9 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import {
-  type TracingChannel,
-  tracingChannel,
-  channel as untypedChannel,
-} from 'node:diagnostics_channel'
+import { tracingChannel, channel as untypedChannel } from 'node:diagnostics_channel'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { SqlMessage } from '../database/dialect/sqlite/connection.ts'
 import { cacheSlot } from '../resource/cached.ts'
@@ -11,7 +7,7 @@ import { redact } from '../resource/call-log.ts'
 import { toJson } from '../resource/json.ts'
 import type { TaskMessage } from '../resource/perform-task.ts'
 import type { JsonSchema } from '../resource/schema.ts'
-import { type Call, channels, type StepMessage } from '../resource/steps.ts'
+import type { Call, StepName, Watcher } from '../resource/steps.ts'
 import { thrownIn } from '../task/errors.ts'
 import { redactSql } from '../telemetry/redact-sql.ts'
 import { watchers } from '../trace.ts'
@@ -46,11 +42,11 @@ export interface DeveloperRecord {
   took?: number
   /** Of a request; `aborted`: its client has gone. Of a task `succeeded` or `failed`. */
   status?: number | string
-  readonly spans: DeveloperSpan[]
+  readonly spans: readonly DeveloperSpan[]
   /** How many were too many to be kept. */
-  lost: number
+  readonly lost: number
   /** When it was last changed: greater than that of all changes before. */
-  changed: number
+  readonly changed: number
 }
 
 /** How much is kept. */
@@ -62,27 +58,98 @@ const TEXT = 1000
 /** Milliseconds after the last visit for which it goes on. */
 const PATIENCE = 600_000
 
-/** A record, and in which of its spans work is done. */
-interface Place {
+type Told = Pick<DeveloperSpan, 'kind' | 'name' | 'detail'>
+
+/** What is told of a span, by what it was about: put together when somebody looks at it. */
+type Describe<About> = (about: About) => Told
+
+/** Something that is done for a record, and what others are done in. */
+class Span {
   readonly record: Kept
-  readonly span: number
+  readonly number: number
+  readonly parent: number
+  readonly at: number
+  took: number | undefined
+  error: string | undefined
+  status: number | undefined
+  #about: unknown
+  readonly #describe: Describe<never>
+  #told: Told | undefined
+
+  constructor(record: Kept, parent: number, describe: Describe<never>, about: unknown) {
+    this.record = record
+    this.number = record.spans.length
+    this.parent = parent
+    this.at = performance.now() - record.start
+    this.#describe = describe
+    this.#about = about
+  }
+
+  /** From now on what it was about is not held any more. */
+  tell(): DeveloperSpan {
+    this.#told ??= quietly(() => this.#describe(this.#about as never)) ?? UNTOLD
+    this.#about = undefined
+    const { parent, at, took, error, status } = this
+    return {
+      ...this.#told,
+      ...{ parent, at },
+      ...(took !== undefined && { took }),
+      ...(error !== undefined && { error }),
+      ...(status !== undefined && { status }),
+    }
+  }
 }
 
-interface Kept extends DeveloperRecord {
-  /** As `performance.now()` counts. */
-  readonly start: number
-  bytes: number
+const UNTOLD: Told = { kind: 'step', name: '?' }
+
+type About = Pick<DeveloperRecord, 'kind' | 'name' | 'path' | 'requestId'>
+
+/** A request or a task, as long as it is kept, and what is done in it at first. */
+class Kept {
+  readonly record = this
+  readonly number = -1
+  readonly id: number
+  readonly start = performance.now()
+  readonly spans: Span[] = []
+  lost = 0
+  changed = 0
+  bytes = 0
+  took: number | undefined
+  status: number | string | undefined
+  /** Of a request whose answer has not ended: that of one whose client goes has no other end. */
+  reply: FastifyReply | undefined
+  #about: (() => About) | About
+
+  constructor(id: number, about: (() => About) | About) {
+    this.id = id
+    this.#about = about
+  }
+
+  tell(): DeveloperRecord {
+    if (typeof this.#about === 'function') this.#about = this.#about()
+    const { id, lost, changed, took, status, spans, start } = this
+    return {
+      id,
+      ...this.#about,
+      began: Math.round(performance.timeOrigin + start),
+      ...(took !== undefined && { took }),
+      ...(status !== undefined && { status }),
+      spans: spans.map((span) => span.tell()),
+      ...{ lost, changed },
+    }
+  }
 }
 
 /**
  * Remembers the last requests and tasks of an app, with what was done for them. It begins with the first `watch` and ends ten minutes
- * after the last one: until then it listens to nothing.
+ * after the last one: until then it listens to nothing. What it costs a request is to note times, and what something was about; texts are made
+ * of that, without what is secret, when the page asks.
  */
-export class Recorder {
+export class Recorder implements Watcher {
   /** When it was made, in milliseconds since 1970: what another process has told is not of this one. */
   readonly made = Date.now()
   readonly #app: FastifyInstance
-  readonly #places = new AsyncLocalStorage<Place>()
+  readonly #places = new AsyncLocalStorage<Span | Kept>()
   readonly #listeners: readonly Listener[]
   #records: Kept[] = []
   #bytes = 0
@@ -94,11 +161,10 @@ export class Recorder {
   constructor(app: FastifyInstance) {
     this.#app = app
     this.#listeners = [
-      ...Object.entries(channels).map(([name, channel]) => this.#within(channel, name)),
       this.#tasks(),
-      this.#leaves<MysqlMessage>('mysql2:query', 'asyncStart', ({ query }) => sql(query, '`')),
-      this.#leaves<MysqlMessage>('mysql2:execute', 'asyncStart', ({ query }) => sql(query, '`')),
-      this.#leaves<SqlMessage>('plinth:sqlite', 'end', (message) => sql(message.sql, '"')),
+      this.#leaves<MysqlMessage>('mysql2:query', 'asyncStart', mysql, sizeOfQuery),
+      this.#leaves<MysqlMessage>('mysql2:execute', 'asyncStart', mysql, sizeOfQuery),
+      this.#leaves<SqlMessage>('plinth:sqlite', 'end', sqlite, ({ sql }) => sql.length),
       this.#leaves<RedisMessage>('ioredis:command', 'asyncStart', redis),
       this.#leaves<RedisMessage>('ioredis:batch', 'asyncStart', redis),
       this.#leaves<UpstreamMessage>('plinth:upstream', 'asyncStart', ({ api, operation }) => ({
@@ -120,9 +186,10 @@ export class Recorder {
 
   /** What has changed since, the oldest first, and what is known no more. */
   since(change: number): { changes: number; oldest: number; records: DeveloperRecord[] } {
+    for (const record of this.#records) this.#endIfGone(record)
     const records = this.#records
       .filter(({ changed }) => changed > change)
-      .map(({ start, bytes, ...record }): DeveloperRecord => record)
+      .map((record) => record.tell())
     return { changes: this.#changes, oldest: this.#records[0]?.id ?? this.#lastId + 1, records }
   }
 
@@ -139,54 +206,65 @@ export class Recorder {
     return this.#listens
   }
 
-  /** Goes on, `next`, within the record of the request that begins. */
-  begin(request: FastifyRequest, reply: FastifyReply, next: () => void): void {
-    const { method, url } = request
-    const { url: route } = request.routeOptions
-    const path = cut(shownPath(request) ?? (url.split('?', 1)[0] as string))
-    const name = `${method} ${route ?? path}`
-    const record = this.#add({ kind: 'request', name, path, requestId: request.id })
-    const { raw } = reply
-    raw.once('close', () => this.#end(record, raw.writableFinished ? raw.statusCode : 'aborted'))
-    running.set(request, record)
-    this.#places.run({ record, span: -1 }, next)
-  }
-
-  /** Goes on within it: what reads a body goes on outside. */
-  resume(request: FastifyRequest, next: () => void): void {
-    const record = running.get(request)
-    if (record) this.#places.run({ record, span: -1 }, next)
-    else next()
-  }
-
-  end(request: FastifyRequest, status: number): void {
-    const record = running.get(request)
-    if (record) this.#end(record, status)
-  }
-
-  #add(about: Pick<DeveloperRecord, 'kind' | 'name' | 'path' | 'requestId'>): Kept {
-    this.#lastId += 1
-    const bytes = 400 + about.name.length + (about.path?.length ?? 0)
-    const record: Kept = {
-      id: this.#lastId,
-      ...about,
-      began: Date.now(),
-      start: performance.now(),
-      spans: [],
-      lost: 0,
-      changed: 0,
-      bytes: 0,
-    }
-    this.#records.push(record)
-    this.#grow(record, bytes)
+  /** The record of a request that begins. */
+  begin(request: FastifyRequest, reply: FastifyReply): Kept {
+    const record = this.#add(() => describeRequest(request), sizeOfBody(request))
+    record.reply = reply
     return record
   }
 
-  #end(record: Kept, status: number | string): void {
+  /** Goes on, `next`, within it. */
+  resume(record: Kept, next: () => void): void {
+    if (this.#places.getStore() === record) next()
+    else this.#places.run(record, next)
+  }
+
+  end(record: Kept, status: number | string): void {
     if (record.took !== undefined) return
-    record.took = since(record)
+    record.took = performance.now() - record.start
     record.status = status
+    record.reply = undefined
     this.#touch(record)
+  }
+
+  within<T>(step: StepName, work: (call: Call) => T | Promise<T>, call: Call): T | Promise<T> {
+    const span = this.#open(DESCRIBE[step], call, 0)
+    if (!span) return work(call)
+    let outcome: T | Promise<T>
+    try {
+      outcome = this.#places.run(span, work, call)
+    } catch (error) {
+      this.#finish(span, error)
+      throw error
+    }
+    if (outcome instanceof Promise) return this.#afterwards(outcome, span)
+    this.#finish(span)
+    return outcome
+  }
+
+  async #afterwards<T>(outcome: Promise<T>, span: Span): Promise<T> {
+    try {
+      const value = await outcome
+      this.#finish(span)
+      return value
+    } catch (error) {
+      this.#finish(span, error)
+      throw error
+    }
+  }
+
+  /** One whose client has gone, or that was answered past Fastify, is told by its answer alone. */
+  #endIfGone(record: Kept): void {
+    const { raw } = record.reply ?? {}
+    if (raw?.closed) this.end(record, raw.writableFinished ? raw.statusCode : 'aborted')
+  }
+
+  #add(about: (() => About) | About, bytes: number): Kept {
+    this.#lastId += 1
+    const record = new Kept(this.#lastId, about)
+    this.#records.push(record)
+    this.#grow(record, 400 + bytes)
+    return record
   }
 
   #touch(record: Kept): void {
@@ -208,82 +286,49 @@ export class Recorder {
   }
 
   /** Begins a span within the one under way. */
-  #open(describe: () => Described | undefined): Opened | undefined {
+  #open<A>(describe: Describe<A>, about: A, bytes: number): Span | undefined {
     const place = this.#places.getStore()
+    if (!place) return undefined
+    const { record, number } = place
     // Connections and timers that were made for it live on.
-    if (!place || place.record.took !== undefined || Number.isNaN(place.record.bytes))
-      return undefined
-    const { record, span: parent } = place
+    if (record.took !== undefined || Number.isNaN(record.bytes)) return undefined
     if (record.spans.length >= SPANS) {
       record.lost += 1
       return undefined
     }
-    const described = quietly(describe)
-    if (!described) return undefined
-    const span: DeveloperSpan = { ...described, parent, at: since(record) }
+    const span = new Span(record, number, describe as Describe<never>, about)
     record.spans.push(span)
-    this.#grow(record, 200 + span.name.length + 2 * (span.detail?.length ?? 0))
-    return { record, span, place: { record, span: record.spans.length - 1 } }
+    this.#grow(record, 200 + bytes)
+    return span
   }
 
-  #finish({ record, span }: Opened): void {
+  #finish(span: Span, error?: unknown): void {
+    if (error !== undefined) span.error ??= codeOf(error)
     if (span.took !== undefined) return
-    span.took = since(record) - span.at
+    const { record } = span
+    span.took = performance.now() - record.start - span.at
     this.#touch(record)
-  }
-
-  /** What has others within it: a call, and its steps. */
-  #within(channel: TracingChannel<unknown, StepMessage>, step: string): Listener {
-    const begun = new WeakMap<StepMessage, Opened>()
-    const begin = (message: StepMessage): Place => {
-      const { call } = message
-      const opened = this.#open(() => (step === 'call' ? describeCall(call) : describe(step, call)))
-      if (opened) begun.set(message, opened)
-      return opened?.place ?? (this.#places.getStore() as Place)
-    }
-    const over = (message: StepMessage) => {
-      const opened = begun.get(message)
-      if (opened) this.#finish(opened)
-    }
-    const subscribers = {
-      ...NOTHING,
-      asyncStart: over,
-      error: (message: StepMessage) => fail(begun.get(message), message.error),
-    }
-    return {
-      subscribe: () => {
-        channel.start.bindStore(this.#places, begin)
-        channel.subscribe(subscribers)
-      },
-      unsubscribe: () => {
-        channel.unsubscribe(subscribers)
-        channel.start.unbindStore(this.#places)
-      },
-    }
   }
 
   #tasks(): Listener {
     const channel = tracingChannel<unknown, TaskMessage>('plinth:task')
     const begun = new WeakMap<TaskMessage, Kept>()
-    const begin = (message: TaskMessage): Place => {
+    const begin = (message: TaskMessage): Kept => {
       const { app, run } = message
       // The channel is that of all apps of the process.
       if (app.server !== this.#app.server) return undefined as never
       const { resource: name, requestId } = run.data
-      const record = this.#add({ kind: 'task', name, path: run.id, requestId })
+      const record = this.#add({ kind: 'task', name, path: run.id, requestId }, 0)
       begun.set(message, record)
-      return { record, span: -1 }
+      return record
     }
     const end = (message: TaskMessage, status: string) => {
       const record = begun.get(message)
-      if (record) this.#end(record, status)
+      if (record) this.end(record, status)
     }
     const subscribers = {
       ...NOTHING,
-      error: (message: TaskMessage) => {
-        const { error } = message
-        end(message, codeOf(thrownIn(error)))
-      },
+      error: (message: TaskMessage) => end(message, codeOf(thrownIn(message.error))),
       asyncStart: (message: TaskMessage) => end(message, 'succeeded'),
     }
     return {
@@ -298,24 +343,28 @@ export class Recorder {
     }
   }
 
-  /** What has nothing within it. */
+  /** What has nothing within it. @param sizeOf about how many bytes it holds until it is told */
   #leaves<Message extends { error?: unknown }>(
     name: string,
     ends: 'end' | 'asyncStart',
-    describe: (message: Message) => Described | undefined,
+    describe: Describe<Message>,
+    sizeOf: (message: Message) => number = () => 0,
   ): Listener {
     const channel = tracingChannel<unknown, Message>(name)
-    const begun = new WeakMap<object, Opened>()
+    const begun = new WeakMap<object, Span>()
     const subscribers = {
       ...NOTHING,
       start: (message: Message) => {
-        const opened = this.#open(() => describe(message))
-        if (opened) begun.set(message, opened)
+        const span = this.#open(describe, message, sizeOf(message))
+        if (span) begun.set(message, span)
       },
-      error: (message: Message) => fail(begun.get(message), message.error),
+      error: (message: Message) => {
+        const span = begun.get(message)
+        if (span) span.error = codeOf(message.error)
+      },
       [ends]: (message: Message) => {
-        const opened = begun.get(message)
-        if (opened) this.#finish(opened)
+        const span = begun.get(message)
+        if (span) this.#finish(span)
       },
     }
     return {
@@ -326,28 +375,22 @@ export class Recorder {
 
   /** Each try of a call to another system, also by `fetch`. */
   #requestsElsewhere(): Listener {
-    const begun = new WeakMap<object, Opened>()
-    const over = (request: object) => {
-      const opened = begun.get(request)
-      if (opened) this.#finish(opened)
+    const begun = new WeakMap<object, Span>()
+    const over = (request: object, error?: unknown) => {
+      const span = begun.get(request)
+      if (span) this.#finish(span, error)
     }
     const subscribers: Record<string, (message: never) => void> = {
       create: ({ request }: { request: HttpRequest }) => {
-        const { method = 'GET', origin = '', path } = request
-        // Its query may have what is secret.
-        const detail = cut(`${origin}${path.split('?', 1)[0]}`)
-        const opened = this.#open(() => ({ kind: 'upstream', name: method, detail }))
-        if (opened) begun.set(request, opened)
+        const span = this.#open(describeHttp, request, 0)
+        if (span) begun.set(request, span)
       },
       headers: ({ request, response }: { request: object; response: { statusCode: number } }) => {
-        const opened = begun.get(request)
-        if (opened) opened.span.status = response.statusCode
+        const span = begun.get(request)
+        if (span) span.status = response.statusCode
       },
       trailers: ({ request }: { request: object }) => over(request),
-      error: ({ request, error }: { request: object; error: unknown }) => {
-        fail(begun.get(request), error)
-        over(request)
-      },
+      error: ({ request, error }: { request: object; error: unknown }) => over(request, error),
     }
     const all = Object.entries(subscribers).map(
       ([name, subscriber]) => [untypedChannel(`undici:request:${name}`), subscriber] as const,
@@ -363,17 +406,11 @@ export class Recorder {
   }
 }
 
+export type { Kept }
+
 interface Listener {
   subscribe(): void
   unsubscribe(): void
-}
-
-type Described = Pick<DeveloperSpan, 'kind' | 'name' | 'detail'>
-
-interface Opened {
-  readonly record: Kept
-  readonly span: DeveloperSpan
-  readonly place: Place
 }
 
 interface MysqlMessage {
@@ -392,8 +429,6 @@ interface HttpRequest {
   readonly path: string
 }
 
-const running = new WeakMap<FastifyRequest, Kept>()
-
 const nothing = () => {}
 const NOTHING = {
   start: nothing,
@@ -403,21 +438,13 @@ const NOTHING = {
   error: nothing,
 }
 
-function since({ start }: Kept): number {
-  return performance.now() - start
-}
-
-/** What a subscriber throws would end the process. */
+/** What is told of something must not fail who asks for the rest. */
 function quietly<T>(work: () => T): T | undefined {
   try {
     return work()
   } catch {
     return undefined
   }
-}
-
-function fail(opened: Opened | undefined, error: unknown): void {
-  if (opened) opened.span.error = codeOf(error)
 }
 
 /** Not its message: that may have what is secret. */
@@ -428,6 +455,18 @@ export function codeOf(error: unknown): string {
 
 function cut(text: string): string {
   return text.length > TEXT ? `${text.slice(0, TEXT)}…` : text
+}
+
+function describeRequest(request: FastifyRequest): About {
+  const { method, url, id: requestId, routeOptions } = request
+  const path = cut(quietly(() => shownPath(request)) ?? (url.split('?', 1)[0] as string))
+  return { kind: 'request', name: `${method} ${routeOptions.url ?? path}`, path, requestId }
+}
+
+/** What it says that its body has: that is held until it is told. */
+function sizeOfBody({ headers }: FastifyRequest): number {
+  const { 'content-length': length } = headers
+  return length === undefined ? 0 : Number(length) || 0
 }
 
 /** The route where its path has what is secret by the schema; `undefined`: nothing of it is. */
@@ -443,16 +482,25 @@ function shownPath({ routeOptions, params, server }: FastifyRequest): string | u
   return isPlain ? undefined : url
 }
 
-function describeCall(call: Call): Described {
+function describeCall(call: Call): Told {
   const { name, mode, task } = call
   const how = task ? ' (enqueue)' : mode === 'cached' ? '' : ` (${mode})`
   const detail = quietly(() => cut(JSON.stringify(shownInput(call))))
   return { kind: 'call', name: name + how, ...(detail !== undefined && { detail }) }
 }
 
-function describe(step: string, call: Call): Described {
-  const detail = step === 'cache' ? quietly(() => cacheKey(call)) : undefined
-  return { kind: 'step', name: step, ...(detail !== undefined && { detail }) }
+const describeStep = (name: string) => (): Told => ({ kind: 'step', name })
+
+const DESCRIBE: Readonly<Record<StepName, Describe<Call>>> = {
+  call: describeCall,
+  authorize: describeStep('authorize'),
+  precondition: describeStep('precondition'),
+  perform: describeStep('perform'),
+  check: describeStep('check'),
+  cache(call) {
+    const detail = quietly(() => cacheKey(call))
+    return { kind: 'step', name: 'cache', ...(detail !== undefined && { detail }) }
+  },
 }
 
 function shownInput({ resource, input, context }: Call): unknown {
@@ -468,13 +516,22 @@ function cacheKey(call: Call): string | undefined {
   return cut(isPlain ? key : `${name}:[redacted]`)
 }
 
-function sql(statement: string, quote: '`' | '"'): Described {
+function describeSql(statement: string, quote: '`' | '"'): Told {
   const detail = redactSql(statement, quote)
   const [verb = 'SQL'] = /[a-z]+/i.exec(detail) ?? []
   return { kind: 'sql', name: verb.toUpperCase(), detail: cut(detail) }
 }
 
+const mysql = ({ query }: MysqlMessage): Told => describeSql(query, '`')
+const sizeOfQuery = ({ query }: MysqlMessage): number => query.length
+const sqlite = ({ sql }: SqlMessage): Told => describeSql(sql, '"')
+
 /** Neither keys nor values: the id of a session is a key. */
-function redis({ command = 'multi' }: RedisMessage): Described {
+function redis({ command = 'multi' }: RedisMessage): Told {
   return { kind: 'redis', name: command.toUpperCase() }
+}
+
+/** Without its query, which may have what is secret. */
+function describeHttp({ method = 'GET', origin = '', path }: HttpRequest): Told {
+  return { kind: 'upstream', name: method, detail: cut(`${origin}${path.split('?', 1)[0]}`) }
 }

@@ -2,12 +2,15 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { assertOwnMachine, PAGE_HEADERS, refusalOf, sendPage } from '../own-page.ts'
 import { PUBLIC } from '../resource/access.ts'
 import { type Described, type DeveloperRoute, describeService, requestSchema } from './data.ts'
-import { Recorder } from './recorder.ts'
+import { type Kept, Recorder } from './recorder.ts'
 
 export interface ServeOptions extends Omit<Described, 'routes'> {
   /** Under which names it may be asked for, from any machine; default: those of this machine, from it alone. */
   readonly hosts?: readonly string[]
 }
+
+const RECORD = Symbol('plinth.record')
+type Recorded = FastifyRequest & { [RECORD]: Kept | null }
 
 const PAGE = '/_/'
 const DATA = '/_/developer'
@@ -16,6 +19,8 @@ const DATA = '/_/developer'
 export function serveDeveloper(app: FastifyInstance, { hosts, ...about }: ServeOptions): void {
   const machine = { plugin: 'developer', hosts }
   const recorder = new Recorder(app)
+  app.decorate('watcher', recorder)
+  app.decorateRequest(RECORD, null)
   const routes = collectRoutes(app)
   const root = `${app.prefix}/`
   app.addHook('onClose', async () => recorder.close())
@@ -27,15 +32,20 @@ export function serveDeveloper(app: FastifyInstance, { hosts, ...about }: ServeO
     // Before the options of the route, which are made with each look at them.
     if (!recorder.isOn) return done()
     const { kit } = request.routeOptions.config ?? {}
-    if (kit === 'developer' || kit === 'health' || kit === 'metrics') done()
-    else recorder.begin(request, reply, done)
+    if (kit === 'developer' || kit === 'health' || kit === 'metrics') return done()
+    const record = recorder.begin(request, reply)
+    ;(request as Recorded)[RECORD] = record
+    recorder.resume(record, done)
   })
+  // What reads a body goes on outside of it.
   app.addHook('preValidation', function resumeRecord(request, _reply, done) {
-    if (recorder.isOn) recorder.resume(request, done)
+    const record = (request as Recorded)[RECORD]
+    if (record) recorder.resume(record, done)
     else done()
   })
   app.addHook('onResponse', function endRecord(request, reply, done) {
-    if (recorder.isOn) recorder.end(request, reply.statusCode)
+    const record = (request as Recorded)[RECORD]
+    if (record) recorder.end(record, reply.statusCode)
     done()
   })
 

@@ -4,7 +4,7 @@ import { cachedText, cacheSlot } from './cached.ts'
 import { runInContext } from './context.ts'
 import { enqueueCall } from './enqueue.ts'
 import type { Observer } from './observer.ts'
-import { type Call, channels, performed, step } from './steps.ts'
+import { type Call, isSeen, performed, step } from './steps.ts'
 
 /** Decides whether a call may be made: throws what its caller is told, where it may not. */
 export type Authorize = (call: Call) => Promise<void> | void
@@ -74,18 +74,19 @@ export function ending<T>(
 }
 
 function run<T>(call: Call, answer: Answer<T>): T | Promise<T> {
-  if (channels.call.hasSubscribers)
-    return channels.call.tracePromise(async () => await takeSteps(call, answer), { call })
-  const authorized = authorize(call)
-  const isDirect = authorized === undefined && answer.precondition === undefined
-  if (!isDirect || channels.cache.hasSubscribers) return goOn(call, answer, authorized)
-  const slot = slotOf(call)
-  const hit = slot && call.mode === 'cached' ? slot.cache.peek(slot.key) : undefined
-  return hit === undefined ? work(call, answer, slot) : answer.text(hit, call)
+  return isSeen('call')
+    ? step('call', (call) => takeSteps(call, answer), call)
+    : takeSteps(call, answer)
 }
 
-async function takeSteps<T>(call: Call, answer: Answer<T>): Promise<T> {
-  return await goOn(call, answer, authorize(call))
+function takeSteps<T>(call: Call, answer: Answer<T>): T | Promise<T> {
+  const authorized = authorize(call)
+  if (authorized !== undefined || answer.precondition !== undefined)
+    return goOn(call, answer, authorized)
+  const slot = slotOf(call)
+  const isQuick = slot && call.mode === 'cached' && !isSeen('cache')
+  const hit = isQuick ? slot.cache.peek(slot.key) : undefined
+  return hit === undefined ? work(call, answer, slot) : answer.text(hit, call)
 }
 
 async function goOn<T>(
@@ -97,7 +98,7 @@ async function goOn<T>(
   const { precondition } = answer
   if (precondition) {
     const check = (call: Call) => runInContext(call.context, precondition, call, undefined)
-    if (await step(channels.precondition, check, call))
+    if (await step('precondition', check, call))
       return (answer.unchanged as (call: Call) => T)(call)
   }
   return await work(call, answer, slotOf(call))
@@ -105,22 +106,25 @@ async function goOn<T>(
 
 /** The first step; a promise only where that of the app makes one. @throws what the app's `authorize` does */
 export function authorize(call: Call): Promise<void> | undefined {
-  const { authorize } = call.context.app
-  if (authorize === undefined) return undefined
-  const decide = (call: Call) => runInContext(call.context, authorize, call, undefined)
-  return step(channels.authorize, decide, call) ?? undefined
+  if (call.context.app.authorize === undefined) return undefined
+  return step('authorize', decide, call) ?? undefined
+}
+
+function decide(call: Call): Promise<void> | void {
+  const { context } = call
+  return runInContext(context, context.app.authorize as Authorize, call, undefined)
 }
 
 async function work<T>(call: Call, answer: Answer<T>, slot: CacheSlot | undefined): Promise<T> {
   if (call.task) return answer.data(await enqueueCall(call, call.task), call)
   if (slot) {
     const look = (call: Call) => cachedText(slot, call, call.mode === 'refresh')
-    return answer.text(await step(channels.cache, look, call), call)
+    return answer.text(await step('cache', look, call), call)
   }
   const value = await performed(call)
-  if (!channels.check.hasSubscribers) return answer.data(answer.check(value, call), call)
+  if (!isSeen('check')) return answer.data(answer.check(value, call), call)
   const check = (call: Call) => answer.check(value, call)
-  return answer.data(await step(channels.check, check, call), call)
+  return answer.data(await step('check', check, call), call)
 }
 
 function slotOf({ resource, name, input, context, mode, task }: Call): CacheSlot | undefined {

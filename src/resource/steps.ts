@@ -1,5 +1,6 @@
 import { type TracingChannel, tracingChannel } from 'node:diagnostics_channel'
 import type { EnqueueOptions } from '../task/types.ts'
+import { watchers } from '../trace.ts'
 import type { Access } from './access.ts'
 import type { CacheMode } from './cache-policy.ts'
 import { isLogged, logCall } from './call-log.ts'
@@ -47,19 +48,44 @@ export const channels = {
   check: channel('check'),
 } as const
 
+export type StepName = keyof typeof channels
+
+/** Looks on while steps are taken, at less cost than a channel. Nothing of it may throw. */
+export interface Watcher {
+  /** Does `work`, which is that step of `call`. */
+  within<T>(step: StepName, work: (call: Call) => T | Promise<T>, call: Call): T | Promise<T>
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Asked only while it is among `watchers`, or another one is. */
+    watcher?: Watcher
+  }
+}
+
+/** Whether somebody looks on, or listens to the channel of the step. */
+export function isSeen(name: StepName): boolean {
+  return watchers.size > 0 || channels[name].hasSubscribers
+}
+
 /** Takes a step of `call`; where somebody listens, it is told. */
 export function step<T>(
-  on: Channel,
+  name: StepName,
   work: (call: Call) => T | Promise<T>,
   call: Call,
 ): T | Promise<T> {
-  return on.hasSubscribers ? on.tracePromise(async () => await work(call), { call }) : work(call)
+  const channel = channels[name]
+  const told = channel.hasSubscribers
+    ? (call: Call) => channel.tracePromise(async () => await work(call), { call })
+    : work
+  const watcher = watchers.size > 0 ? call.context.app.watcher : undefined
+  return watcher ? watcher.within(name, told, call) : told(call)
 }
 
 /** Takes the step *perform*: the business logic, in the context of its call. */
 export function performed(call: Call): unknown {
   const { log } = call.resource.definition
-  if (!log || !isLogged(log === true ? {} : log)) return step(channels.perform, perform, call)
+  if (!log || !isLogged(log === true ? {} : log)) return step('perform', perform, call)
   return performLogged(call, log === true ? {} : log)
 }
 
@@ -69,7 +95,7 @@ async function performLogged(call: Call, log: CallLog): Promise<unknown> {
     logCall({ ...call, took: performance.now() - began, outcome }, log)
   let result: unknown
   try {
-    result = await step(channels.perform, perform, call)
+    result = await step('perform', perform, call)
   } catch (error) {
     tell({ error })
     throw error

@@ -64,10 +64,10 @@ export class Callers {
   replaceStrategies(app: FastifyInstance): void {
     if (!app.hasDecorator('auth')) return
     const { auth } = app
-    const find = auth.find.bind(auth)
-    auth.find = (request, reply, from) => {
+    const { find } = auth
+    auth.find = (request, reply) => {
       const user = this.#userOf(app, request)
-      if (!user) return find(request, reply, from)
+      if (!user) return find(request, reply)
       Object.assign(request, { user, auth: { user, strategy: 'test' } })
       return undefined
     }

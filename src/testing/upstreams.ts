@@ -175,8 +175,9 @@ export class TestUpstreams {
     if (isEventSchema(resource.response)) return this.#events(asking, value())
     if (isStreamSchema(resource.response)) return Buffer.from((value() ?? '') as string)
     if (!said && isContract(resource))
-      throw new Error(
-        `The contract of ${api} is not known: give it to createClient, or say app.upstreams.answer(client, contract)`,
+      throw errors.REMOTE_INVALID(
+        api,
+        'its contract is not known: give it to createClient, or say app.upstreams.answer(client, contract)',
       )
     const random = () => new Random(seedOf(operation)).value(this.#schemaOf(resource))
     const ended = { is_completed: true, state: 'succeeded', message: null }

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 /** @ts-ignore: there where it is installed */
 import type { Dispatcher } from 'undici'
+import { PlinthError } from '../errors.ts'
 import { decode } from './decode.ts'
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>
@@ -193,6 +194,8 @@ const LASTING = /CERT|TLS|SSL|SIGNATURE|ADDRESS_REFUSED|DESTROYED|CLOSED/
 
 function explain(cause: Error): Failure {
   if (cause instanceof Refused) return { kind: 'invalid', problem: cause.message }
+  // Of what answers in place of the system, in tests.
+  if (PlinthError.is(cause)) return { kind: 'broken', problem: cause.message, cause }
   const { code = '' } = cause as NodeJS.ErrnoException
   const problem = cause.message || code || cause.name
   if (OURS.test(code)) return { kind: 'broken', problem, cause }

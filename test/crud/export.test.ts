@@ -175,6 +175,7 @@ t.test('there is none unless it is said, and the API document has it', async (t)
     {},
     {
       models,
+      auth: true,
       modules: { mine: modules.mine },
       variables: { DOCS: 'true', DATABASE_URL: 'sqlite::memory:' },
     },

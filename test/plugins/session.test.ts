@@ -42,9 +42,14 @@ async function serve(t: Test, { attach, ...options }: Given = {}) {
   })
   app.post('/join/:groups', async (request, reply) => {
     const { groups } = request.params as { groups: string }
-    await app.sessions.begin(request, reply, { id: groups }, {
-      groups: groups.split('+'),
-    })
+    await app.sessions.begin(
+      request,
+      reply,
+      { id: groups },
+      {
+        groups: groups.split('+'),
+      },
+    )
     return 'in'
   })
   app.post('/logout', async (_, reply) => {
