@@ -154,7 +154,7 @@ export function put<Key, Value>(map: Map<Key, Value>, key: Key, value: Value): V
 export const TEXT_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
 
 /** Milliseconds for which what was found counts for whoever asks next: who asks often costs no more. */
-const FRESH = 100
+export const FRESH = 100
 
 /** `work` that is done once for all who ask for it in a time. */
 export function shared<T>(work: () => Promise<T>): () => Promise<T> {

@@ -1,5 +1,13 @@
 import cluster, { type Worker } from 'node:cluster'
-import { type Family, gauge, isTotal, mergeFamilies, shared, writeText } from './families.ts'
+import {
+  type Family,
+  FRESH,
+  gauge,
+  isTotal,
+  mergeFamilies,
+  shared,
+  writeText,
+} from './families.ts'
 
 /** Where metrics are served alone. */
 export interface Place {
@@ -13,13 +21,13 @@ type FromMember =
   | { readonly plinth: 'metrics'; readonly place?: Place }
   /** Its own: because it was asked, or for the last time. */
   | { readonly plinth: 'measured'; readonly families: Family[] }
-  /** Asks for those of all. */
-  | { readonly plinth: 'sum'; readonly ask: number }
+  /** Asks for the text of those of all, and tells its own. */
+  | { readonly plinth: 'sum'; readonly ask: number; readonly families: Family[] }
 
 /** What it is told. */
 type ToMember =
   | { readonly plinth: 'measure' }
-  | { readonly plinth: 'summed'; readonly ask: number; readonly families: Family[] }
+  | { readonly plinth: 'summed'; readonly ask: number; readonly text: string }
 
 /** Milliseconds that a process of the group may take to tell its own. */
 const MEMBER_LIMIT = 250
@@ -28,8 +36,8 @@ const GROUP_LIMIT = 1000
 
 /** A process of a group, for its own metrics. */
 export interface GroupMember {
-  /** Those of all processes of the group; `undefined`: the supervisor does not answer. */
-  sum(): Promise<Family[] | undefined>
+  /** The text of those of all processes of the group, of which this one has `families`; `undefined`: the supervisor does not answer. */
+  sum(families: Family[]): Promise<string | undefined>
   /** Leaves behind what this one has counted. */
   leave(): Promise<void>
 }
@@ -41,22 +49,22 @@ export function joinGroup(read: () => Promise<Family[]>, place: Place | undefine
       if (process.send) process.send(message, () => resolve())
       else resolve()
     })
-  const asked = new Map<number, (families: Family[]) => void>()
+  const asked = new Map<number, (text: string) => void>()
   const hear = (message: ToMember) => {
     if (message.plinth === 'measure')
       void read().then((families) => tell({ plinth: 'measured', families }))
-    else if (message.plinth === 'summed') asked.get(message.ask)?.(message.families)
+    else if (message.plinth === 'summed') asked.get(message.ask)?.(message.text)
   }
   process.on('message', hear)
   void tell({ plinth: 'metrics', ...(place && { place }) })
   let count = 0
   return {
-    async sum() {
+    async sum(families) {
       const ask = ++count
-      const { promise, resolve } = Promise.withResolvers<Family[] | undefined>()
+      const { promise, resolve } = Promise.withResolvers<string | undefined>()
       asked.set(ask, resolve)
       const timer = setTimeout(resolve, GROUP_LIMIT, undefined)
-      void tell({ plinth: 'sum', ask })
+      void tell({ plinth: 'sum', ask, families })
       try {
         return await promise
       } finally {
@@ -74,13 +82,16 @@ export function joinGroup(read: () => Promise<Family[]>, place: Place | undefine
 interface Member {
   /** As it told them last: what a process counts that is frozen or gone does not shrink. */
   families: readonly Family[]
+  /** When that was, as `performance.now()` counts. */
+  told: number
   /** It was asked and has not answered yet: until it does it is not asked again, nor waited for. */
   answered: PromiseWithResolvers<void> | undefined
 }
 
 /**
  * Sums the metrics of the processes of a group up, in their supervisor: what those that have died had counted still counts, and
- * one that does not answer in time counts with what it told last, without its gauges.
+ * one that does not answer in time counts with what it told last, without its gauges. A process under load is asked once, and whoever asks for all
+ * has told its own with that: each message waits for a turn of its loop. The text is written here, where nobody waits.
  */
 export class GroupMetrics {
   readonly #members = new Map<Worker, Member>()
@@ -100,28 +111,30 @@ export class GroupMetrics {
     cluster.off('exit', this.#bury)
   }
 
-  readonly #sum = shared(() => this.#collect())
+  readonly #text = shared(async () => await writeText(await this.#collect()))
 
   readonly #hear = (worker: Worker, message: FromMember): void => {
     if (message?.plinth === 'metrics') this.#add(worker, message.place)
     else if (message?.plinth === 'measured') this.#take(worker, message.families)
     else if (message?.plinth === 'sum') {
-      const { ask } = message
-      void this.#sum().then((families) => tell(worker, { plinth: 'summed', ask, families }))
+      const { ask, families } = message
+      this.#take(worker, families)
+      void this.#text().then((text) => tell(worker, { plinth: 'summed', ask, text }))
     }
   }
 
   #add(worker: Worker, place: Place | undefined): void {
-    this.#members.set(worker, { families: [], answered: undefined })
+    this.#members.set(worker, { families: [], told: Number.NEGATIVE_INFINITY, answered: undefined })
     if (!place || this.#isServed) return
     this.#isServed = true
-    this.#serve(place, async () => await writeText(await this.#sum()))
+    this.#serve(place, this.#text)
   }
 
   #take(worker: Worker, families: Family[]): void {
     const member = this.#members.get(worker)
     if (!member) return
     member.families = families
+    member.told = performance.now()
     member.answered?.resolve()
     member.answered = undefined
   }
@@ -157,7 +170,7 @@ export class GroupMetrics {
 }
 
 async function ask(worker: Worker, member: Member): Promise<void> {
-  if (member.answered) return
+  if (member.answered || performance.now() - member.told < FRESH) return
   member.answered = Promise.withResolvers()
   tell(worker, { plinth: 'measure' })
   await member.answered.promise
