@@ -64,7 +64,7 @@ export default class Client extends BaseCommand {
     const files = placeFiles(client.files, join(root, 'src/apis', flags.name), flags.force)
     const written = files.filter(({ state }) => state === 'new' || state === 'changed')
     if (!flags['dry-run']) {
-      const { writeFiles } = await import('../src/process/write-files.ts')
+      const { writeFiles } = await import('../src/files.ts')
       writeFiles(written, true)
     }
     const result: ClientResult = {

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import * as Args from '@oclif/core/args'
 import * as Flags from '@oclif/core/flags'
-import type { PlacedFile, Target } from '../src/deploy/targets.ts'
+import type { ComparedFile, Target } from '../src/deploy/targets.ts'
 import { BaseCommand } from './_base.ts'
 
 const TARGETS = {
@@ -52,22 +52,22 @@ export default class Deploy extends BaseCommand {
     'dry-run': Flags.boolean({ description: 'print the files, and write none' }),
   }
 
-  async run(): Promise<{ files: Pick<PlacedFile, 'path' | 'state'>[] }> {
+  async run(): Promise<{ files: Pick<ComparedFile, 'path' | 'state'>[] }> {
     const { args, flags } = await this.parse(Deploy)
     const target = args.target as Target
     const { service, root } = await this.loadService()
     const { planDeployment } = await import('../src/deploy/plan.ts')
-    const { assertUnchanged, filesOf, placeFiles } = await import('../src/deploy/targets.ts')
+    const { assertUnchanged, compareFiles, filesOf } = await import('../src/deploy/targets.ts')
     const { image, directory } = flags
     const spec = flags.spec === '2' ? 2 : 3
     const plan = planDeployment(service, root, { image, directory, spec })
-    const files = placeFiles(await filesOf(target, plan), root)
+    const files = compareFiles(await filesOf(target, plan), root)
     if (flags['dry-run']) {
       this.print(files)
       return { files }
     }
     if (!flags.force) assertUnchanged(files, root, target)
-    const { writeFiles } = await import('../src/process/write-files.ts')
+    const { writeFiles } = await import('../src/files.ts')
     const written = files.filter(({ state }) => state !== 'same')
     writeFiles(
       written.map(({ path, text }) => ({ path: join(root, path), text })),
@@ -79,7 +79,7 @@ export default class Deploy extends BaseCommand {
   }
 
   /** One as it is; of several each below its path, in a form that YAML and the others take for a comment. */
-  private print(files: readonly PlacedFile[]): void {
+  private print(files: readonly ComparedFile[]): void {
     const texts = files.map(({ path, text }) => {
       const separator = path.endsWith('.yaml') ? '---\n' : ''
       return files.length === 1 ? text : `${separator}# ${path}\n${text}`

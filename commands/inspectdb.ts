@@ -68,7 +68,7 @@ export default class Inspectdb extends BaseCommand {
   }
 
   private async write(files: ModelFile[], folder: string, force: boolean): Promise<string[]> {
-    const { writeFiles } = await import('../src/process/write-files.ts')
+    const { writeFiles } = await import('../src/files.ts')
     const placed = files.map(({ path, text }) => ({ path: join(folder, path), text }))
     writeFiles(placed, force)
     return placed.map(({ path }) => path)

@@ -48,7 +48,7 @@ export default class Make extends BaseCommand {
     const problem = problemOfMade(kind, args.name) ?? this.problemOfPackage(kind, args.name, flags)
     if (problem) return this.error(problem, { exit: 2 })
     const { make, makePackage } = await import('../src/template/make.ts')
-    const { writeFiles } = await import('../src/process/write-files.ts')
+    const { writeFiles } = await import('../src/files.ts')
     const { created, changed, todo } = flags.package
       ? makePackage(args.name, resolve(flags.in ?? join(root, 'packages', args.name)), root)
       : make(kind, args.name, root)

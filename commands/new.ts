@@ -107,7 +107,7 @@ export default class New extends BaseCommand {
       committed: false,
     }
     if (!flags['dry-run']) {
-      const { writeFiles } = await import('../src/process/write-files.ts')
+      const { writeFiles } = await import('../src/files.ts')
       writeFiles(
         files.map((file) => ({ ...file, path: join(folder, file.path) })),
         false,

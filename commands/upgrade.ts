@@ -65,7 +65,7 @@ export default class Upgrade extends BaseCommand {
     if (!isBehind) this.logToStderr('It is up to date')
     if (flags.check || flags['dry-run'] || !isBehind) return result
     await this.write(root, changes, flags.force)
-    const { writeFiles } = await import('../src/process/write-files.ts')
+    const { writeFiles } = await import('../src/files.ts')
     const { remember } = await import('../src/template/remembered.ts')
     const kept = remember(version, remembered.answers, theirs)
     writeFiles([{ ...kept, path: join(root, kept.path) }], true)
@@ -81,7 +81,7 @@ export default class Upgrade extends BaseCommand {
   private async write(root: string, changes: readonly Change[], force: boolean): Promise<void> {
     const { problemOfCommits } = await import('../src/template/git.ts')
     const { errors } = await import('../src/errors.ts')
-    const { removeFiles, writeFiles } = await import('../src/process/write-files.ts')
+    const { removeFiles, writeFiles } = await import('../src/files.ts')
     const problem = force ? undefined : problemOfCommits(root)
     if (problem) throw errors.UNCOMMITTED(problem)
     const written = changes.flatMap(({ path, text, executable = false }) =>
@@ -99,7 +99,7 @@ export default class Upgrade extends BaseCommand {
     const { serviceFiles } = await import('../src/template/service-files.ts')
     const { isRemembered, REMEMBERED, remember } = await import('../src/template/remembered.ts')
     const { errors } = await import('../src/errors.ts')
-    const { writeFiles } = await import('../src/process/write-files.ts')
+    const { writeFiles } = await import('../src/files.ts')
     const { name, plinth } = readManifest(root)
     const answers = readAnswers(name, text)
     if (typeof answers === 'string') return this.error(answers, { exit: 2 })

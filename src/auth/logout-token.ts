@@ -93,11 +93,7 @@ function isName(claim: unknown): boolean {
  * The groups of sessions that end by a logout at the provider: those of one login there, where it names that, and all of somebody. A logout
  * token means the first of its own.
  */
-export function loginsOf({
-  iss,
-  sub,
-  sid,
-}: Pick<JwtClaims, 'iss' | 'sub' | 'sid'>): [string, ...string[]] {
+export function loginsOf({ iss, sub, sid }: Partial<JwtClaims>): [string, ...string[]] {
   const all = `${iss} sub ${sub}`
   return sid === undefined ? [all] : [`${iss} sid ${sid}`, all]
 }

@@ -1,6 +1,6 @@
-import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { errors } from '../errors.ts'
+import { readIfThere } from '../files.ts'
 import { writeAppDesc, writeProcfile } from './blueking.ts'
 import { writeCompose, writeDocker } from './container.ts'
 import { writeKubernetes } from './kubernetes.ts'
@@ -25,14 +25,14 @@ export async function filesOf(target: Target, plan: Plan): Promise<DeployFile[]>
 }
 
 /** A file, and what would become of it. */
-export interface PlacedFile extends DeployFile {
+export interface ComparedFile extends DeployFile {
   readonly state: 'new' | 'changed' | 'same'
 }
 
 /** @param root the folder that the paths of `files` begin in */
-export function placeFiles(files: readonly DeployFile[], root: string): PlacedFile[] {
+export function compareFiles(files: readonly DeployFile[], root: string): ComparedFile[] {
   return files.map((file) => {
-    const found = readIfThere(join(root, file.path))
+    const found = readLines(join(root, file.path))
     return {
       ...file,
       state: found === undefined ? 'new' : found === file.text ? 'same' : 'changed',
@@ -45,11 +45,15 @@ export function placeFiles(files: readonly DeployFile[], root: string): PlacedFi
  *
  * @throws {PlinthError} FILE_EXISTS with the line where each begins to differ
  */
-export function assertUnchanged(files: readonly PlacedFile[], root: string, target: Target): void {
+export function assertUnchanged(
+  files: readonly ComparedFile[],
+  root: string,
+  target: Target,
+): void {
   const other = files.filter(({ state }) => state === 'changed')
   if (other.length === 0) return
   const places = other.map(
-    ({ path, text }) => `${path} (line ${lineOf(text, readIfThere(join(root, path)))})`,
+    ({ path, text }) => `${path} (line ${lineOf(text, readLines(join(root, path)))})`,
   )
   throw errors.FILE_EXISTS(
     places.join(', '),
@@ -58,8 +62,8 @@ export function assertUnchanged(files: readonly PlacedFile[], root: string, targ
 }
 
 /** Lines end with LF here, whatever an editor has made of them. */
-function readIfThere(path: string): string | undefined {
-  return existsSync(path) ? readFileSync(path, 'utf8').replaceAll('\r\n', '\n') : undefined
+function readLines(path: string): string | undefined {
+  return readIfThere(path)?.replaceAll('\r\n', '\n')
 }
 
 /** The first line that differs, from 1 on. */

@@ -1,13 +1,5 @@
 import cluster, { type Worker } from 'node:cluster'
-import {
-  type Family,
-  FRESH,
-  gauge,
-  isTotal,
-  mergeFamilies,
-  shared,
-  writeText,
-} from './families.ts'
+import { type Family, FRESH, gauge, isTotal, mergeFamilies, shared, writeText } from './families.ts'
 
 /** Where metrics are served alone. */
 export interface Place {

@@ -1,6 +1,7 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative, resolve } from 'node:path'
+import { readIfThere } from '../files.ts'
 import { clone, isRemote, withoutSecret } from './git.ts'
 import { planUpgradeOf } from './plan-upgrade.ts'
 import { isSame } from './upgrade.ts'
@@ -34,8 +35,8 @@ async function read(root: string, shown: string): Promise<Drift> {
   try {
     const { remembered, isBehind } = await planUpgradeOf(root)
     const edited = Object.entries(remembered.files).filter(([path, text]) => {
-      const file = join(root, path)
-      return !existsSync(file) || !isSame(readFileSync(file, 'utf8'), text)
+      const found = readIfThere(join(root, path))
+      return found === undefined || !isSame(found, text)
     })
     const { version } = remembered
     return { folder: shown, version, behind: isBehind, edited: edited.length }

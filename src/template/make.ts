@@ -1,7 +1,7 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join, relative } from 'node:path'
+import { type NewFile, readIfThere } from '../files.ts'
 import { kit } from '../process/kit.ts'
-import type { NewFile } from '../process/write-files.ts'
 import { addImport, addItem } from './edit-source.ts'
 import { templateFiles } from './template-files.ts'
 
@@ -45,9 +45,8 @@ export interface Made {
 /** Writes nothing: tells what would be. @param root the folder of the service */
 export function make(kind: Kind, name: string, root: string): Made {
   const names = namesOf(kind, name, root)
-  const service = join(root, 'src/service.ts')
-  const auth =
-    existsSync(service) && /\bauth: true\b/.test(readFileSync(service, 'utf8')) ? 'jwt' : 'none'
+  const service = readIfThere(join(root, 'src/service.ts')) ?? ''
+  const auth = /\bauth: true\b/.test(service) ? 'jwt' : 'none'
   const created = templateFiles(`make/${kind}`, { auth }, names).map((file) => ({
     ...file,
     path: join(root, file.path),
@@ -134,9 +133,7 @@ class Edits {
 
   /** Lists `name`, which `from` exports, in `key` of a call in the file `path`; where that is not found it is left to do. */
   add(path: string, name: string, from: string, callee: string, key: string): void {
-    const file = join(this.#root, path)
-    const text =
-      this.#texts.get(path) ?? (existsSync(file) ? readFileSync(file, 'utf8') : undefined)
+    const text = this.#texts.get(path) ?? readIfThere(join(this.#root, path))
     const kind = key === 'models' || key === 'plugins' ? 'array' : 'object'
     const listed = text && addItem(text, callee, key, name, kind)
     const whole = listed && addImport(listed, name, from)

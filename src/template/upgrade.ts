@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { readIfThere } from '../files.ts'
 import { mergeManifests } from './merge-manifests.ts'
 import type { Remembered } from './remembered.ts'
 import type { TemplateFile } from './template-files.ts'
@@ -38,8 +39,7 @@ export function planUpgrade(
   renames: Renames = RENAMES,
 ): Change[] {
   const base = new Map(Object.entries(remembered.files))
-  const ours = (path: string) =>
-    existsSync(join(root, path)) ? readFileSync(join(root, path), 'utf8') : undefined
+  const ours = (path: string) => readIfThere(join(root, path))
   const origin = Object.fromEntries(Object.entries(renames).map(([from, to]) => [to, from]))
   const changes = theirs.flatMap((file): Change[] => {
     const from = base.has(file.path) ? file.path : (origin[file.path] ?? file.path)

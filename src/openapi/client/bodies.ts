@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { JsonSchema } from '../../resource/schema.ts'
 import type { Wire } from './define-operations.ts'
-import { isJson, type Json, LeftOut, type OpenApiDocument, resolve } from './document.ts'
+import { isJson, type Json, LeftOut } from './document.ts'
 import { type Schemas, TOLD } from './schemas.ts'
 
 /** A body as it is sent. */
@@ -16,11 +16,9 @@ export interface Body {
 
 /** Reads what the operations of one document take and answer with. */
 export class BodyReader {
-  readonly #document: OpenApiDocument
   readonly #schemas: Schemas
 
-  constructor(document: OpenApiDocument, schemas: Schemas) {
-    this.#document = document
+  constructor(schemas: Schemas) {
     this.#schemas = schemas
   }
 
@@ -32,7 +30,7 @@ export class BodyReader {
    */
   body(operation: Json, method: string, notes: string[]): Body | undefined {
     if (operation.requestBody === undefined) return undefined
-    const { content, required = false } = resolve(this.#document, operation.requestBody)
+    const { content, required = false } = this.#schemas.resolve(operation.requestBody)
     const types = isJson(content) ? content : {}
     const chosen = chooseBody(Object.keys(types))
     if (!chosen) throw new LeftOut(`it takes ${Object.keys(types).join(', ') || 'no media type'}`)
@@ -77,7 +75,7 @@ export class BodyReader {
       throw new LeftOut('it answers with a redirect, which is not followed')
     if (codes.length === 0 && responses.default !== undefined) codes.push('default')
     const answers = codes.map((code) =>
-      this.#answerOf(code, resolve(this.#document, responses[code])),
+      this.#answerOf(code, this.#schemas.resolve(responses[code])),
     )
     const kinds = new Set(answers.filter(({ kind }) => kind !== 'none').map(({ kind }) => kind))
     const [kind = 'json', other] = kinds
@@ -102,14 +100,14 @@ export class BodyReader {
     const known = Object.keys(types).find(isJsonType)
     const type = known ?? (ANY_TYPE.includes(first) ? first : undefined)
     if (type !== undefined) {
-      const media = resolve(this.#document, types[type])
+      const media = this.#schemas.resolve(types[type])
       const schema = media.schema === undefined ? {} : this.#schemas.read(media.schema)
       // What may be anything and is a text is hardly one in quotes.
       const isText = known === undefined && this.#schemas.unfold(schema).type === 'string'
       return { schema, kind: isText ? 'text' : 'json' }
     }
     // Of events there is no end, and a text that is told as bytes may be long.
-    const { schema } = resolve(this.#document, types[first])
+    const { schema } = this.#schemas.resolve(types[first])
     const isBytes = first === 'text/event-stream' || (isJson(schema) && schema.format === 'binary')
     return first.startsWith('text/') && !isBytes
       ? { schema: { type: 'string' }, kind: 'text' }

@@ -44,7 +44,7 @@ export function generateClient(
   const types = new Names(RESERVED_TYPES)
   const schemas = new Schemas(document, types)
   const servers = new Servers(document, names)
-  const reader = new OperationReader(document, schemas, (own) => servers.variableOf(own))
+  const reader = new OperationReader(schemas, (own) => servers.variableOf(own))
   const operations: Operation[] = []
   const leftOut = new Map<string, string[]>()
   for (const one of found) {

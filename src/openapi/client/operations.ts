@@ -2,7 +2,7 @@ import type { Method } from '../../resource/contract.ts'
 import type { JsonSchema } from '../../resource/schema.ts'
 import { type Body, BodyReader } from './bodies.ts'
 import type { Style, Wire } from './define-operations.ts'
-import { LeftOut, type OpenApiDocument } from './document.ts'
+import { LeftOut } from './document.ts'
 import type { Found } from './find-operations.ts'
 import { Names } from './names.ts'
 import { type Parameter, ParameterReader } from './parameters.ts'
@@ -27,14 +27,10 @@ export class OperationReader {
   readonly #serverOf: (servers: unknown) => string | undefined
 
   /** @param serverOf the variable of a server that is not that of the document */
-  constructor(
-    document: OpenApiDocument,
-    schemas: Schemas,
-    serverOf: (servers: unknown) => string | undefined,
-  ) {
+  constructor(schemas: Schemas, serverOf: (servers: unknown) => string | undefined) {
     this.#schemas = schemas
-    this.#parameters = new ParameterReader(document, schemas)
-    this.#bodies = new BodyReader(document, schemas)
+    this.#parameters = new ParameterReader(schemas)
+    this.#bodies = new BodyReader(schemas)
     this.#serverOf = serverOf
   }
 

@@ -1,6 +1,6 @@
 import type { JsonSchema } from '../../resource/schema.ts'
 import type { Style } from './define-operations.ts'
-import { type Json, LeftOut, type OpenApiDocument, resolve } from './document.ts'
+import { type Json, LeftOut } from './document.ts'
 import type { Found } from './find-operations.ts'
 import { Names } from './names.ts'
 import { OF_EVERY_OBJECT, type Schemas } from './schemas.ts'
@@ -17,11 +17,9 @@ export interface Parameter {
 
 /** Reads the parameters of the operations of one document. */
 export class ParameterReader {
-  readonly #document: OpenApiDocument
   readonly #schemas: Schemas
 
-  constructor(document: OpenApiDocument, schemas: Schemas) {
-    this.#document = document
+  constructor(schemas: Schemas) {
     this.#schemas = schemas
   }
 
@@ -33,7 +31,7 @@ export class ParameterReader {
     const byPlace = new Map<string, Json>()
     for (const list of [item.parameters, operation.parameters]) {
       for (const one of Array.isArray(list) ? list : []) {
-        const parameter = resolve(this.#document, one)
+        const parameter = this.#schemas.resolve(one)
         // That of the operation replaces that of its path.
         byPlace.set(`${parameter.in} ${parameter.name}`, parameter)
       }

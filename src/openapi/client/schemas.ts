@@ -8,7 +8,15 @@ import {
   partsOf,
   referenceTo,
 } from '../../resource/schema.ts'
-import { follow, isJson, type Json, LeftOut, type OpenApiDocument, tokensOf } from './document.ts'
+import {
+  follow,
+  isJson,
+  type Json,
+  LeftOut,
+  type OpenApiDocument,
+  resolve,
+  tokensOf,
+} from './document.ts'
 import { type Names, pascalCase } from './names.ts'
 
 /** A schema that is referred to by its name, or why there is none. */
@@ -46,6 +54,11 @@ export class Schemas {
       const token = name.replaceAll('~', '~0').replaceAll('/', '~1')
       this.#nameFor(`#/components/schemas/${token}`)
     }
+  }
+
+  /** What a part of the document is, which may be a reference to another. @throws {LeftOut} */
+  resolve(value: unknown): Json {
+    return resolve(this.#document, value)
   }
 
   /** @throws {LeftOut} where it, or something it refers to, cannot be written */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { errors } from '../../errors.ts'
+import { readIfThere } from '../../files.ts'
 
 /** One file of a client. */
 export interface ClientFile {
@@ -48,7 +48,7 @@ export function placeFiles(
 ): PlacedFile[] {
   const placed = files.map(({ name, text, once }) => {
     const path = join(folder, name)
-    const found = existsSync(path) ? readFileSync(path, 'utf8') : undefined
+    const found = readIfThere(path)
     const foreign = found !== undefined && !once && !isUnchanged(found)
     return { path, text, state: stateOf(found, text, once), foreign }
   })

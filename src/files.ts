@@ -1,12 +1,17 @@
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { errors } from '../errors.ts'
+import { errors } from './errors.ts'
 
 export interface NewFile {
   readonly path: string
   readonly text: string
   /** Default: it is not. */
   readonly executable?: boolean
+}
+
+/** The text of a file, `undefined` where there is none. */
+export function readIfThere(path: string): string | undefined {
+  return existsSync(path) ? readFileSync(path, 'utf8') : undefined
 }
 
 /**
