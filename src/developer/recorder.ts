@@ -54,6 +54,9 @@ const RECORDS = 200
 const SPANS = 300
 const BYTES = 8_000_000
 const TEXT = 1000
+/** About so many of that each takes, beside its texts. */
+const RECORD_BYTES = 400
+const SPAN_BYTES = 200
 
 /** Milliseconds after the last visit for which it goes on. */
 const PATIENCE = 600_000
@@ -189,7 +192,13 @@ export class Recorder implements Watcher {
     for (const record of this.#records) this.#endIfGone(record)
     const records = this.#records
       .filter(({ changed }) => changed > change)
-      .map((record) => record.tell())
+      .map((record) => {
+        const told = record.tell()
+        // What it was about is not held any more, the texts are.
+        this.#bytes += sizeOf(told) - record.bytes
+        record.bytes = sizeOf(told)
+        return told
+      })
     return { changes: this.#changes, oldest: this.#records[0]?.id ?? this.#lastId + 1, records }
   }
 
@@ -263,7 +272,7 @@ export class Recorder implements Watcher {
     this.#lastId += 1
     const record = new Kept(this.#lastId, about)
     this.#records.push(record)
-    this.#grow(record, 400 + bytes)
+    this.#grow(record, RECORD_BYTES + bytes)
     return record
   }
 
@@ -298,7 +307,7 @@ export class Recorder implements Watcher {
     }
     const span = new Span(record, number, describe as Describe<never>, about)
     record.spans.push(span)
-    this.#grow(record, 200 + bytes)
+    this.#grow(record, SPAN_BYTES + bytes)
     return span
   }
 
@@ -404,6 +413,11 @@ export class Recorder implements Watcher {
       },
     }
   }
+}
+
+function sizeOf({ name, path = '', spans }: DeveloperRecord): number {
+  const sizes = spans.map(({ detail = '' }) => SPAN_BYTES + 2 * detail.length)
+  return sizes.reduce((sum, size) => sum + size, RECORD_BYTES + name.length + path.length)
 }
 
 export type { Kept }
