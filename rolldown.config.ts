@@ -10,7 +10,7 @@ const { exports, imports } = JSON.parse(readFileSync(join(ROOT, 'package.json'),
 
 /** What is imported by its own path: by services, by bin/manage, by oclif, or as a file of a folder. */
 const entries = [
-  ...[...Object.values(exports), imports['#manage']]
+  ...[...Object.values(exports), imports['#manage'], imports['#task-thread']]
     .map((one) => (one as { 'plinth-source'?: string })['plinth-source'])
     .flatMap((path) => (path ? globSync(path.replace('./', ''), { cwd: ROOT }) : [])),
   'commands/_selected.ts',

@@ -15,9 +15,9 @@ export async function stay(
   begin: (app: FastifyInstance, ending: Ending) => Promise<void>,
 ): Promise<void> {
   startSmall()
-  const { service, root } = await loadService(script)
+  const { service, root, file } = await loadService(script)
   const { createApp } = await import('../src/service.ts')
-  const app = (await createApp(service, { root })) as unknown as FastifyInstance
+  const app = (await createApp(service, { root, file })) as unknown as FastifyInstance
   const { endGracefully } = await import('../src/process/shutdown.ts')
   const manager = process.env.NOTIFY_SOCKET ? await findManager(app) : undefined
   // Before it begins: from the first request or task on, a signal must not end it at once.

@@ -26,6 +26,7 @@ import { queueProblem } from '../src/task/new-task.ts'
 import type { ScheduleInfo } from '../src/task/schedule-control.ts'
 import { StuckTries } from '../src/task/stuck.ts'
 import type { Tasks } from '../src/task/tasks.ts'
+import type { ServicePlace, TaskThreads } from '../src/task/threads.ts'
 import type { TaskDriver, TaskTree, WorkOptions } from '../src/task/types.ts'
 
 declare module 'fastify' {
@@ -87,6 +88,8 @@ export interface TasksPluginOptions {
   loadUser?: LoadUser
   /** Without Redis: what delays pass by, for tests; default: the system's clock. */
   clock?: Clock
+  /** Where the code of the service is: for what runs in a thread (`task: { thread: true }`). Without it that runs beside the others. */
+  service?: ServicePlace
   /** The service whose table the outbox is, where several share a database: `plinth_outbox_billing`. Default: there is one. */
   tablesOf?: string
 }
@@ -119,6 +122,7 @@ async function register(
     queues: 'texts?',
     maxCrashes: 'number?',
     clock: 'object?',
+    service: 'object?',
     tablesOf: 'text?',
   })
   assertFree(app, name, name)
@@ -143,9 +147,10 @@ async function register(
     ? new DatabaseOutbox<DatabaseTables, TaskTree>(tables, 'task', () => own.poke())
     : undefined
   const stuck = new StuckTries()
+  const threads = options.service && (await openThreads(options.service, abortGrace))
   const source = taskSource(app, {
     ...{ grace: abortGrace, loadUser, limit: payloadLimit },
-    ...{ resultLimit, unknownAge, stuck },
+    ...{ resultLimit, unknownAge, stuck, threads },
   })
   const bounds = { concurrency, stopTimeout, maxCrashes, limits, clock }
   const own = new TaskProcess({ source, log: app.log, redis, outbox, prefix, ...bounds })
@@ -164,7 +169,21 @@ async function register(
   }
   app.addHook('onReady', () => own.check())
   app.addHook('onListen', () => own.serve())
-  app.addHook('onClose', () => own.close())
+  app.addHook('onClose', async () => {
+    await own.close()
+    await threads?.close()
+  })
+}
+
+/** Threads for what says so, started when the first of it runs. */
+async function openThreads(service: ServicePlace, abortGrace: number): Promise<TaskThreads> {
+  const { TaskThreads } = await import('../src/task/threads.ts')
+  // Before the try is given up, for which nobody waits any more then.
+  return new TaskThreads({
+    entry: import.meta.resolve('#task-thread'),
+    service,
+    grace: abortGrace / 2,
+  })
 }
 
 /** The database with the outbox of whom the options name. */
@@ -219,7 +238,7 @@ function checkMemory({ registry }: FastifyInstance): PluginFinding[] {
   return [found('tasks-in-memory', message)]
 }
 
-function optionsOf({ env, read, service, name }: PluginGiven<Env>): TasksPluginOptions {
+function optionsOf({ env, read, service, name, ...at }: PluginGiven<Env>): TasksPluginOptions {
   const path = name === 'tasks' ? service.routes?.tasks : undefined
   return {
     ...(path !== undefined && { path }),
@@ -230,6 +249,7 @@ function optionsOf({ env, read, service, name }: PluginGiven<Env>): TasksPluginO
     maxCrashes: env.TASK_MAX_CRASHES,
     ...(service.taskQueues && { queues: service.taskQueues }),
     ...(service.limits && { limits: service.limits }),
+    ...(at.file !== undefined && { service: { file: at.file, root: at.root } }),
     ...(service.loadUser && { loadUser: service.loadUser }),
     ...(service.sharesDatabase && { tablesOf: service.name }),
     // The rest is for the connections.

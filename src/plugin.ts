@@ -63,6 +63,8 @@ export interface PluginGiven<Env = unknown> extends Omit<PluginContext<Env>, 'op
   readonly service: ServiceDefinition
   /** The service's folder. */
   readonly root: string
+  /** The file whose default export it is, where that is known. */
+  readonly file?: string | undefined
   /** All modules and tables of the service: its own, and those of its plugins. */
   readonly modules: ModuleTable
   readonly models: readonly Model[]

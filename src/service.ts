@@ -87,6 +87,8 @@ export function readModules(
 export interface AppOptions {
   /** The service's folder: relative paths and `.env` start here; default: the working folder. */
   root?: string
+  /** The file whose default export the service is: for tasks that run in a thread (`task: { thread: true }`), which loads it anew. */
+  file?: string
   /** Default: `process.env`. */
   env?: NodeJS.ProcessEnv
   /** Whether `.env` is read; default true. */
@@ -115,7 +117,7 @@ export async function createApp<Modules extends ModuleTable>(
   service: ServiceDefinition<Modules>,
   options: AppOptions = {},
 ): Promise<App<Modules>> {
-  const { root = process.cwd(), only, override } = options
+  const { root = process.cwd(), file, only, override } = options
   assertKeys(service)
   const read = readServiceConfig(service, { ...options, root })
   const { default: Fastify } = await import('fastify')
@@ -143,7 +145,7 @@ export async function createApp<Modules extends ModuleTable>(
   options.prepare?.(app)
   try {
     useStrictJson(app)
-    const planned = planPlugins(service, read, root)
+    const planned = planPlugins(service, read, root, undefined, file)
     for (const { attach } of choose(attachments(service, planned, read, override), planned, only))
       attach(app)
     if (!only) tellAbsent(app, planned)
@@ -179,8 +181,16 @@ export function planPlugins(
   read: Config<KitConfig>,
   root: string,
   instances: readonly PluginInstance[] = pluginsOf(service),
+  file?: string,
 ): PlannedPlugin[] {
-  const given = { read, service, root, modules: modulesOf(service), models: modelsOf(service) }
+  const given = {
+    read,
+    service,
+    root,
+    file,
+    modules: modulesOf(service),
+    models: modelsOf(service),
+  }
   const origins = new Map(read.variables.map(({ name, origin }) => [name, origin]))
   const values = read.values as object as Readonly<Record<string, unknown>>
   return instances.map((instance) => {

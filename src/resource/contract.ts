@@ -18,6 +18,11 @@ export interface TaskOptions<Result = never>
    */
   timeout?: number
   /**
+   * It runs in a thread of the worker, with an app of its own there: it takes the processor without keeping the event loop from others. What does not
+   * heed its signal is ended with its thread five seconds later. Where the file of the service is not known it runs beside the others.
+   */
+  thread?: true
+  /**
    * How long its tasks are kept once they have ended, and how many of them. Default: succeeded ones for a day, others for two
    * weeks, and of each queue the last 10,000. What is kept shorter is found by its id alone, in no list, and cannot be run
    * again; what is kept longer is after the usual time.

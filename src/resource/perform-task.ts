@@ -5,6 +5,7 @@ import { taskTimeoutOf } from '../task/declared.ts'
 import { TaskAgain, TaskFinal, TaskRetry, thrownIn } from '../task/errors.ts'
 import { queueOf } from '../task/id.ts'
 import type { StuckTries } from '../task/stuck.ts'
+import type { TaskThreads } from '../task/threads.ts'
 import { TryEnd } from '../task/try-end.ts'
 import type { Perform, Progress, Run } from '../task/types.ts'
 import { settles } from '../task/within.ts'
@@ -40,6 +41,8 @@ export interface PerformOptions {
   unknownAge: number
   /** Is told of tries that go on after their end. */
   stuck: StuckTries
+  /** Where resources run that say `thread`; without it they run in this one. */
+  threads?: TaskThreads | undefined
 }
 
 /** Milliseconds that a hook of a resource may take: it is not waited for any longer. */
@@ -88,7 +91,7 @@ export function createPerform(app: FastifyInstance, options: PerformOptions): Pe
     const context = contextOf(app, run, end, options)
     const { onSuccess, onFailure } = entry.task
     try {
-      const result = await perform(app, entry, run, { end, context, options })
+      const result = await perform(entry, run, { end, context, options })
       const duration_ms = Math.round(tell('succeeded'))
       app.log.info({ ...fieldsOf(run), duration_ms }, 'task done')
       if (onSuccess) await callHook(context, 'onSuccess', onSuccess, result)
@@ -156,8 +159,8 @@ async function callHook<T>(
 function contextOf(
   app: FastifyInstance,
   run: Run,
-  end: TryEnd,
-  { resultLimit }: PerformOptions,
+  end: Pick<TryEnd, 'signal' | 'throwIfAborted' | 'isOver'>,
+  { resultLimit }: Pick<PerformOptions, 'resultLimit'>,
 ): Context {
   const task = {
     id: run.id,
@@ -171,18 +174,15 @@ function contextOf(
 }
 
 async function perform(
-  app: FastifyInstance,
-  { name, resource }: Registered,
+  entry: Registered,
   run: Run,
   { end, context, options }: { end: TryEnd; context: Context; options: PerformOptions },
 ): Promise<unknown> {
-  const { input, user, nobody = false } = run.data
-  const { loadUser, resultLimit } = options
-  const valid = validateRequest(app, resource, name, input)
+  const { loadUser, resultLimit, threads } = options
   const result = await end.bound(async () => {
-    if (nobody) context.user = undefined
-    if (user !== null) await actForUser(context, user, loadUser)
-    return await execute({ resource, name, input: valid, context, mode: 'cacheless' }, asTask)
+    const call = await prepare(entry, run, context, loadUser)
+    if (entry.task.thread && threads) return await threads.run(run, end.signal)
+    return await execute(call, asTask)
   })
   try {
     return bounded('result', result, resultLimit)
@@ -190,6 +190,33 @@ async function perform(
     // The work is done: another try would do it once more.
     throw new TaskFinal(error)
   }
+}
+
+/** What a task asks for, by whom it does. */
+async function prepare(
+  { name, resource }: Registered,
+  { data }: Run,
+  context: Context,
+  loadUser: LoadUser | undefined,
+) {
+  const { user, nobody = false } = data
+  const input = validateRequest(context.app, resource, name, data.input)
+  if (nobody) context.user = undefined
+  if (user !== null) await actForUser(context, user, loadUser)
+  return { resource, name, input, context, mode: 'cacheless' } as const
+}
+
+/** Does in a thread what a task asks for; what comes of it is told by the process that has it. */
+export async function performInThread(
+  app: FastifyInstance,
+  run: Run,
+  loadUser: LoadUser | undefined,
+): Promise<unknown> {
+  const { signal } = run
+  const end = { signal, throwIfAborted: () => signal.throwIfAborted(), isOver: false }
+  const context = contextOf(app, run, end, { resultLimit: Number.POSITIVE_INFINITY })
+  const entry = app.registry.find(run.data.resource)
+  return await execute(await prepare(entry, run, context, loadUser), asTask)
 }
 
 /** The call that has enqueued a task. */
