@@ -1,7 +1,7 @@
 import { join, relative } from 'node:path'
 import * as Flags from '@oclif/core/flags'
 import type { ReadSchema } from '../src/database/dialect/table-draft.ts'
-import type { ModelFile } from '../src/database/inspect/model-writer.ts'
+import type { Inspected, ModelFile } from '../src/database/inspect/model-writer.ts'
 import type { SchemaState } from '../src/database/schema/state.ts'
 import type { Database } from '../src/database/types.ts'
 import { errors } from '../src/errors.ts'
@@ -9,6 +9,8 @@ import { BaseCommand } from './_base.ts'
 
 interface InspectResult {
   tables: SchemaState
+  /** What is to stay as it is, and what it is. */
+  unmanaged: Readonly<Record<string, string>>
   notes: string[]
   /** The files that were written. */
   files: string[]
@@ -47,14 +49,14 @@ export default class Inspectdb extends BaseCommand {
       const read = await this.read(db.withoutPlugins(), flags.table)
       const { inspect } = await import('../src/database/inspect/model-writer.ts')
       const { dialectOf } = await import('../src/database/portable.ts')
-      const { text, files, notes, tables } = inspect(read, dialectOf(db))
+      const { text, files, notes, tables, unmanaged } = inspect(read, dialectOf(db))
       const recorded = flags.baseline ? await this.recorded(root) : undefined
       const written = flags.out ? await this.write(files, flags.out, flags.force) : []
       if (!flags.out) this.log('%s', text.trimEnd())
-      if (recorded) written.push(await this.baseline(root, recorded, tables))
+      if (recorded) written.push(await this.baseline(root, recorded, { tables, unmanaged }))
       if (flags.out) for (const file of written) this.log(`wrote ${file}`)
       for (const note of notes) this.logToStderr(`note: ${note}`)
-      return { tables: read.schema, notes, files: written }
+      return { tables: read.schema, unmanaged, notes, files: written }
     })
   }
 
@@ -87,10 +89,10 @@ export default class Inspectdb extends BaseCommand {
   private async baseline(
     root: string,
     recorded: Awaited<ReturnType<Inspectdb['recorded']>>,
-    tables: SchemaState,
+    { tables, unmanaged }: Pick<Inspected, 'tables' | 'unmanaged'>,
   ): Promise<string> {
     const { draftMigration, writeMigration } = await import('../src/database/migration/writer.ts')
-    const draft = draftMigration(recorded, tables, {}, { name: 'initial' })
+    const draft = draftMigration(recorded, tables, {}, { name: 'initial', unmanaged })
     if (!draft) throw errors.TABLE_UNKNOWN('at all', 'none')
     await writeMigration(recorded, draft)
     this.logToStderr(

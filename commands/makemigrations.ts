@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import * as Flags from '@oclif/core/flags'
 import type { Fills } from '../src/database/migration/fills.ts'
-import type { LintFinding } from '../src/database/migration/lint.ts'
+import type { LintFinding, statementsOf } from '../src/database/migration/lint.ts'
 import type { Renames } from '../src/database/migration/renames.ts'
 import type { Recorded } from '../src/database/migration/snapshot.ts'
 import type { Draft } from '../src/database/migration/writer.ts'
@@ -20,6 +20,8 @@ interface MakeResult {
   /** Its operations, a line each. */
   changes: string[]
   findings: LintFinding[]
+  /** How MySQL 8 and MariaDB do each: INSTANT, INPLACE or COPY. */
+  statements: ReturnType<typeof statementsOf>
 }
 
 export default class MakeMigrations extends BaseCommand {
@@ -87,7 +89,7 @@ export default class MakeMigrations extends BaseCommand {
     if (flags.rebuild) {
       await make.writeSnapshot(recorded)
       this.log(`wrote ${own ? own.directory : 'migrations/'}schema.json`)
-      return { migration: null, written: true, changes: [], findings: [] }
+      return { migration: null, written: true, changes: [], findings: [], statements: [] }
     }
     await assertSnapshot(recorded)
     const draft = flags.empty
@@ -157,11 +159,12 @@ export default class MakeMigrations extends BaseCommand {
     flags: { check: boolean; 'dry-run': boolean; written: boolean; plugin?: string | undefined },
   ): Promise<MakeResult> {
     const { describe } = await import('../src/database/migration/operations/index.ts')
-    const { lintMigration } = await import('../src/database/migration/lint.ts')
+    const { lintMigration, statementsOf } = await import('../src/database/migration/lint.ts')
     const { fileOf } = await import('../src/database/migration/writer.ts')
     const { name = null, text = '', operations = [] } = draft ?? {}
     const changes = operations.map(describe)
     const findings = lintMigration({ operations, accept: [] }, recorded.schema)
+    const statements = statementsOf(operations, recorded.schema)
     if (!draft) this.log('no changes')
     else if (flags['dry-run']) this.log(text.trimEnd())
     else for (const change of changes) this.log(change)
@@ -173,7 +176,7 @@ export default class MakeMigrations extends BaseCommand {
       this.logToStderr('the models and the migrations differ; run manage makemigrations')
       process.exitCode = 1
     }
-    return { migration: name, written: flags.written, changes, findings }
+    return { migration: name, written: flags.written, changes, findings, statements }
   }
 }
 

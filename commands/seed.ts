@@ -46,11 +46,27 @@ export default class Seed extends BaseCommand {
       if (flags.fresh) await this.confirmFresh(database, flags)
       return await this.untilSignal(STOPPED, async (signal) => {
         const { again, fresh } = flags
-        const results = await this.seed(database, loaded, { names, again, fresh, signal })
+        const unmanaged = fresh ? await this.unmanaged(loaded) : []
+        const results = await this.seed(database, loaded, {
+          names,
+          again,
+          fresh,
+          unmanaged,
+          signal,
+        })
         if (results.length === 0) this.log('there are no seeds')
         return results
       })
     })
+  }
+
+  /** What was there before the migrations is nobody's to empty. */
+  private async unmanaged({ root, service }: LoadedService): Promise<string[]> {
+    const { foldersOf } = await import('../src/kit.ts')
+    const { readMigrations } = await import('../src/database/migration/snapshot.ts')
+    const folders = foldersOf(service, 'migrations')
+    const recorded = await readMigrations(join(root, 'migrations'), folders)
+    return Object.keys(recorded.unmanaged).filter((name) => !(name in recorded.schema))
   }
 
   private async confirmFresh(database: ServiceDatabase, flags: { yes: boolean; force: boolean }) {

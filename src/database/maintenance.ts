@@ -91,11 +91,15 @@ export async function* dumpDatabase(
 /**
  * Empties all tables, whatever refers to what, but those that record migrations; the numbers of generated keys start anew.
  *
+ * @param kept those that are left alone, too
  * @returns how many tables
  */
-export async function emptyTables<DB>(db: Kysely<DB>): Promise<number> {
+export async function emptyTables<DB>(
+  db: Kysely<DB>,
+  kept: readonly string[] = [],
+): Promise<number> {
   const empty = dialectOf(db) === 'sqlite' ? sqlite.empty : mysql.empty
-  const isWanted = (table: string) => !table.startsWith('plinth_migration')
+  const isWanted = (table: string) => !table.startsWith('plinth_migration') && !kept.includes(table)
   return await db.connection().execute((connection) => empty(connection, isWanted))
 }
 

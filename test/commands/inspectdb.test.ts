@@ -1,6 +1,7 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { readSchema } from '../../src/database/inspect/read-schema.ts'
 import { open } from '../database/fixture.ts'
 import { create, EVERYTHING, runAll } from '../database/inspect/schema.ts'
 import { manage } from '../helpers/manage.ts'
@@ -165,10 +166,91 @@ atEveryPlace(t, 'a table without a model stays, whatever is migrated', files, as
   t.match(await run('inspectdb --baseline'), { code: 0, stderr: /loose.+has no primary key/ })
   const baseline = readFileSync(join(service, 'migrations/0001_initial.ts'), 'utf8')
   t.match(baseline, /createTable\('city'/)
-  t.notMatch(baseline, /loose/)
+  t.notMatch(baseline, /createTable\('loose'/)
   writeFileSync(join(service, 'src/service.ts'), USING)
   t.match(await run('makemigrations'), { ...ok, stdout: 'no changes\n' })
   t.match(await run('migrate --fake'), { code: 0 })
   t.match(await run('migrate'), { ...ok, stdout: 'nothing to apply\n' })
   t.strictSame(await db.selectFrom('loose').selectAll().execute(), [{ n: 1 }])
+})
+
+const TRIGGER = {
+  sqlite:
+    'create trigger city_log after insert on city begin insert into loose values (new.id); end',
+  mysql:
+    'create trigger city_log after insert on city for each row insert into loose values (new.id)',
+}
+const PARTITIONS = { sqlite: '', mysql: ' partition by hash (id) partitions 3' }
+
+/** What no migration manages, and is there with its rows. */
+async function unmanagedIn(db: Awaited<ReturnType<typeof open>>, dialect: 'mysql' | 'sqlite') {
+  const { unmanaged } = await readSchema(db)
+  const loose = await db.selectFrom('loose').selectAll().orderBy('n').execute()
+  const seen = await db.selectFrom('big_city').selectAll().execute()
+  return { unmanaged, loose, seen, dialect }
+}
+
+atEveryPlace(t, 'what no migration can make stays', files, async (t, place, driver) => {
+  const { service, run, url } = place
+  const dialect = driver.name
+  const db = await open(t, url)
+  await runAll(db, [
+    'create table city (id bigint not null primary key, name varchar(20) not null)',
+    `create table sale (id bigint not null primary key, place varchar(20) not null)${PARTITIONS[dialect]}`,
+    'create table loose (n int)',
+    'create view big_city as select id, name from city where id > 10',
+    TRIGGER[dialect],
+    "insert into city values (1, 'Paris'), (11, 'Lyon')",
+    "insert into sale values (1, 'Paris')",
+  ])
+  t.match(await run(`inspectdb --out ${service}/src --baseline`), { code: 0 })
+  const baseline = readFileSync(join(service, 'migrations/0001_initial.ts'), 'utf8')
+  t.match(baseline, /big_city: 'view'/)
+  t.match(baseline, /city_log: 'trigger of city'/)
+  t.match(baseline, /loose: 'table without a primary key'/)
+  t.equal(baseline.includes("sale: 'partitions'"), dialect === 'mysql')
+  t.match(await run('inspectdb --json'), { stdout: /"unmanaged": \{/ })
+  writeFileSync(join(service, 'src/service.ts'), USING)
+  rmSync(join(service, 'src/loose'), { recursive: true })
+  const models = readFileSync(join(service, 'src/models.ts'), 'utf8')
+  writeFileSync(
+    join(service, 'src/models.ts'),
+    models.replace(/^import .*loose.*\n/m, '').replace(/, Loose|Loose, /, ''),
+  )
+  t.match(await run('migrate --fake'), { code: 0 })
+  const before = await unmanagedIn(db, dialect)
+  t.strictSame(before.loose, [{ n: 1 }, { n: 11 }])
+
+  for (const table of ['city', 'sale']) {
+    const file = join(service, `src/${table}/model.ts`)
+    writeFileSync(file, readFileSync(file, 'utf8').replace('maxLength: 20', 'maxLength: 70'))
+  }
+  t.match(await run('makemigrations'), { code: 0, stdout: /wrote/ })
+  t.match(await run('migrate'), { code: 0 })
+  t.strictSame(await unmanagedIn(db, dialect), before, 'where tables are made anew')
+  t.match(await run('migrate rollback --yes'), { code: 0 })
+  t.strictSame(await unmanagedIn(db, dialect), before, 'and back')
+  t.match(await run('migrate'), { code: 0 })
+  t.match(await run('migrate squash 0001 0002'), { code: 0 })
+  const squashed = readFileSync(join(service, 'migrations/0002_squashed_from_0001.ts'), 'utf8')
+  t.match(squashed, /loose: 'table without a primary key'/)
+
+  t.match(await run('seed --fresh --yes'), { code: 0 })
+  t.strictSame(await unmanagedIn(db, dialect), { ...before, seen: [] }, 'no seed empties it')
+  t.strictSame(await db.selectFrom('city').selectAll().execute(), [])
+
+  const own = `import { defineModel, Type } from 'plinth'
+export const Loose = defineModel('loose', { columns: { id: Type.Integer() } })
+`
+  writeFileSync(join(service, 'src/loose.ts'), own)
+  const listed = readFileSync(join(service, 'src/models.ts'), 'utf8')
+  writeFileSync(
+    join(service, 'src/models.ts'),
+    `import { Loose } from './loose.ts'\n${listed.replace('[', '[Loose, ')}`,
+  )
+  t.match(await run('makemigrations'), {
+    code: 1,
+    stderr:
+      /MIGRATION_UNSUPPORTED: No operation changes loose, which is recorded as unmanaged \(table without a primary key\)/,
+  })
 })

@@ -91,6 +91,7 @@ t.test('--check and --dry-run write nothing', async (t) => {
     written: false,
     changes: ['+ table city'],
     findings: [],
+    statements: [{ change: '+ table city', mysql: 'INSTANT', mariadb: 'INSTANT' }],
   })
   t.strictSame(files(), [])
 })

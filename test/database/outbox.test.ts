@@ -57,7 +57,7 @@ onEveryDatabase(t, 'many processes prepare it at once', async (t, { db, url }) =
 })
 
 withOutbox('is none of the service’s tables', async (t, { db }) => {
-  t.strictSame(await readSchema(db), { schema: {}, notes: [] })
+  t.strictSame(await readSchema(db), { schema: {}, notes: [], unmanaged: {} })
   t.strictSame(await tablesOf(db), [])
 })
 

@@ -12,6 +12,8 @@ export interface ReadSchema {
   schema: SchemaState
   /** What of it a schema cannot say, a sentence each: views, triggers, indexes on a part of a column. */
   notes: string[]
+  /** What of it no migration can make or change, and what it is: `view`, `trigger of city`, `partitions`. */
+  unmanaged: Record<string, string>
 }
 
 /** A table while it is being read. */

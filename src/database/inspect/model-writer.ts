@@ -33,6 +33,8 @@ export interface Inspected {
   notes: string[]
   /** What a first migration has to make, so that models and migrations agree from the start. */
   tables: SchemaState
+  /** What is to stay as it is, and what it is: what no schema can say, and tables that no model can. */
+  unmanaged: Readonly<Record<string, string>>
 }
 
 /** Writes the models of a schema that `readSchema` has found. */
@@ -46,7 +48,20 @@ export function inspect(read: ReadSchema, dialect: DialectName): Inspected {
     tables: Object.fromEntries(
       models.flatMap(({ table, state, model }) => (model ? [[table, state]] : [])),
     ),
+    unmanaged: unmanagedOf(models, read),
   }
+}
+
+function unmanagedOf(
+  models: readonly ModelSource[],
+  { unmanaged }: ReadSchema,
+): Readonly<Record<string, string>> {
+  const tables = models.flatMap(({ table, state, model }) => {
+    const why = state.primaryKey.length === 0 ? 'table without a primary key' : 'table'
+    return model ? [] : [[table, why] as const]
+  })
+  const all = [...Object.entries(unmanaged), ...tables]
+  return Object.fromEntries(all.sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
 function inOne(models: readonly ModelSource[], read: ReadSchema): string {

@@ -1,7 +1,9 @@
 import type { SchemaState } from '../schema/state.ts'
+import { type Algorithms, algorithmsOf } from './algorithms.ts'
 import { type Code, rules } from './lint-rules.ts'
 import {
   definitionOf,
+  describe,
   type Migration,
   type Operation,
   replay,
@@ -16,6 +18,8 @@ export interface LintFinding {
   readonly place: string
   readonly problem: string
   readonly remedy: string
+  /** How MySQL 8 and MariaDB do it. */
+  readonly algorithms?: Algorithms
 }
 
 type Linted = Pick<Migration, 'operations' | 'accept'>
@@ -28,10 +32,15 @@ type Linted = Pick<Migration, 'operations' | 'accept'>
  */
 export function lintMigration({ operations, accept }: Linted, before: SchemaState): LintFinding[] {
   const used = new Set(Object.keys(before))
+  let schema = before
   const found = operations.flatMap((operation, i) => {
+    const algorithms = algorithmsOf(operation, schema)
+    schema = followed(schema, operation)
     const codes = isOnUsed(operation, used) ? codesOf(operation) : []
     const place = definitionOf(operation).place(operation) ?? `step ${i + 1}`
-    return codes.filter((code) => !accept.includes(code)).map((code) => finding(code, place))
+    return codes
+      .filter((code) => !accept.includes(code))
+      .map((code) => finding(code, place, algorithms))
   })
   return [...found, ...accept.filter((code) => !(code in rules)).map(unknownCode)]
 }
@@ -69,8 +78,34 @@ function codesOf(operation: Operation): readonly Code[] {
   return reverse(operation) ? codes : [...codes, 'irreversible']
 }
 
-function finding(code: Code, place: string): LintFinding {
-  return { code, place, ...rules[code] }
+function finding(code: Code, place: string, algorithms: Algorithms | undefined): LintFinding {
+  const { problem, remedy } = rules[code]
+  if (!algorithms) return { code, place, problem, remedy }
+  const { mysql, mariadb } = algorithms
+  const how = `It is ${mysql} on MySQL 8, and ${mariadb} on MariaDB.`
+  return { code, place, problem: `${problem} ${how}`, remedy, algorithms }
+}
+
+/** What does not fit is told where it is applied. */
+function followed(schema: SchemaState, operation: Operation): SchemaState {
+  try {
+    return replay(schema, operation)
+  } catch {
+    return schema
+  }
+}
+
+/** How MySQL 8 and MariaDB do each operation, in words that say which. */
+export function statementsOf(
+  operations: readonly Operation[],
+  before: SchemaState,
+): (Algorithms & { readonly change: string })[] {
+  let schema = before
+  return operations.flatMap((operation) => {
+    const algorithms = algorithmsOf(operation, schema)
+    schema = followed(schema, operation)
+    return algorithms ? [{ change: describe(operation), ...algorithms }] : []
+  })
 }
 
 function unknownCode(code: string): LintFinding {

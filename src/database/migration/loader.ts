@@ -8,7 +8,9 @@ import type { MigrationFile, Start } from './file.ts'
 import { type Migration, type Operation, replayAll } from './operations/index.ts'
 import { replacedBy, withReplaced } from './squashed.ts'
 
-export interface LoadedMigration extends MigrationFile, Pick<Migration, 'operations' | 'accept'> {}
+export interface LoadedMigration
+  extends MigrationFile,
+    Pick<Migration, 'operations' | 'accept' | 'unmanaged'> {}
 
 /**
  * Lists the migrations of plugins, and behind them those of a folder, each by name; none of their code runs.
@@ -41,7 +43,7 @@ export async function loadMigrations(files: readonly MigrationFile[]): Promise<L
 async function loadMigration(file: MigrationFile): Promise<LoadedMigration> {
   if (file.start) return { ...file, operations: await startOperations(file.start), accept: [] }
   const { default: migration } = await importNumbered(file, errors.MIGRATION_INVALID)
-  const { operations, accept, replaces } = (migration ?? {}) as Partial<Migration>
+  const { operations, accept, replaces, unmanaged } = (migration ?? {}) as Partial<Migration>
   if (!Array.isArray(operations)) {
     throw errors.MIGRATION_INVALID(
       file.path,
@@ -53,7 +55,7 @@ async function loadMigration(file: MigrationFile): Promise<LoadedMigration> {
     throw errors.MIGRATION_INVALID(file.path, `what stands at place ${strange + 1} is no operation`)
   }
   refuseOtherReplaced(file, replaces)
-  return { ...file, operations, accept: accept ?? [] }
+  return { ...file, operations, accept: accept ?? [], ...(unmanaged && { unmanaged }) }
 }
 
 /** What a squash replaces has to be known without running it. */

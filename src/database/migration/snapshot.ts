@@ -30,6 +30,8 @@ export interface Recorded {
   readonly schema: SchemaState
   /** Where those of its plugins lead to: these tables are theirs. */
   readonly before: SchemaState
+  /** What is in databases beside, and what it is: no migration makes or changes it but by hand. */
+  readonly unmanaged: Readonly<Record<string, string>>
 }
 
 /** The tables of `schema` that are no plugin's. */
@@ -95,7 +97,8 @@ export async function readMigrations(
   await assertSquashes(listed, all)
   const migrations = all.filter(({ name }) => sourceOf(name) === '')
   const before = schemaAfter(all.filter((one) => !migrations.includes(one)))
-  return { directory, migrations, schema: schemaAfter(migrations, before), before }
+  const unmanaged = Object.assign({}, ...all.map((migration) => migration.unmanaged))
+  return { directory, migrations, schema: schemaAfter(migrations, before), before, unmanaged }
 }
 
 /**

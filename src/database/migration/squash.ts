@@ -1,7 +1,7 @@
 import { basename, join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { errors } from '../../errors.ts'
-import { Call, Name, print } from '../print.ts'
+import { Call, Name } from '../print.ts'
 import { normalSchema, type SchemaState } from '../schema/state.ts'
 import { diff } from './autodetector.ts'
 import { compileAll } from './compile.ts'
@@ -10,7 +10,7 @@ import { checksumOf, type LoadedMigration, schemaAfter } from './loader.ts'
 import { type Operation, replayAll, reverseAll, type SchemaOperation } from './operations/index.ts'
 import { formatSnapshot, type Recorded, snapshotOf, snapshotPath } from './snapshot.ts'
 import { isNamed } from './squashed.ts'
-import { fileOf, importOf, toCall, writeWhole } from './writer.ts'
+import { definition, fileOf, importOf, toCall, writeWhole } from './writer.ts'
 
 /** An operation of a squash. */
 interface SquashStep {
@@ -63,7 +63,8 @@ export function draftSquash(recorded: Recorded, from: string, to: string): Squas
   const name = `${numberOf(end)}_squashed_from_${numberOf(one)}`
   const replaces = all.map(({ name, checksum }) => ({ name, checksum }))
   const accept = [...new Set(all.flatMap((migration) => migration.accept))]
-  const text = renderSquash(steps, { accept, replaces })
+  const unmanaged = Object.assign({}, ...all.map((migration) => migration.unmanaged))
+  const text = renderSquash(steps, { accept, replaces, unmanaged })
   const path = join(directory, fileOf(recorded, { name }))
   const operations = steps.map(({ operation }) => operation)
   const squash = { name, path, checksum: checksumOf(text), operations, accept }
@@ -223,7 +224,11 @@ function refuseMisfit(
 /** The file of a squash. */
 function renderSquash(
   steps: readonly SquashStep[],
-  { accept, replaces }: { accept: readonly string[]; replaces: readonly Recordable[] },
+  {
+    accept,
+    replaces,
+    unmanaged,
+  }: Pick<LoadedMigration, 'accept' | 'unmanaged'> & { replaces: readonly Recordable[] },
 ): string {
   const files = new Map(steps.flatMap(({ from }) => (from ? [[from.name, from.file]] : [])))
   const imports = Array.from(files, ([name, file]) => `import ${nameIn(name)} from './${file}'`)
@@ -231,14 +236,13 @@ function renderSquash(
     from ? new Call('stepOf', [new Name(nameIn(from.name)), from.step]) : toCall(operation),
   )
   const settings = {
-    ...(accept.length > 0 && { accept }),
+    accept,
     replaces: Object.fromEntries(replaces.map(({ name, checksum }) => [name, checksum])),
+    unmanaged,
   }
-  const parts = [calls, settings].map((one) => {
-    return `  ${print(one, 'typescript', { indent: 2, column: 2, after: 1 })},\n`
-  })
   const makers = new Set(['defineMigration', ...steps.flatMap(makersOf)])
-  return `${[importOf([...makers].sort()), ...imports].join('\n')}\n\nexport default defineMigration(\n${parts.join('')})\n`
+  const head = [importOf([...makers].sort()), ...imports].join('\n')
+  return `${head}\n\n${definition(calls, settings)}`
 }
 
 const nameIn = (migration: string) => `step${migration.slice(0, 4)}`

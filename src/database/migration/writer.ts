@@ -8,6 +8,7 @@ import { type Fills, withFills } from './fills.ts'
 import { checksumOf } from './loader.ts'
 import {
   definitionOf,
+  type MigrationSettings,
   type Operation,
   replayAll,
   runSql,
@@ -26,11 +27,18 @@ export interface Draft {
   readonly schema: SchemaState
 }
 
+interface DraftOptions {
+  /** What it is called behind its number; default: by what it does. */
+  name?: string | undefined
+  /** What rows get that are there. */
+  fills?: Fills | undefined
+  /** What is in the database beside, and is to stay as it is. */
+  unmanaged?: Readonly<Record<string, string>>
+}
+
 /**
  * The migration that leads to the schema of the models.
  *
- * @param name what it is called behind its number; default: by what it does
- * @param fills what rows get that are there
  * @returns `undefined` where there is nothing to do
  * @throws {PlinthError} MIGRATION_UNSUPPORTED
  */
@@ -38,9 +46,10 @@ export function draftMigration(
   recorded: Recorded,
   wanted: SchemaState,
   renames: Renames,
-  { name, fills = {} }: { name?: string | undefined; fills?: Fills | undefined } = {},
+  { name, fills = {}, unmanaged }: DraftOptions = {},
 ): Draft | undefined {
   const { migrations, schema, before } = recorded
+  refuseUnmanaged(recorded, wanted)
   // The tables of plugins are theirs to change.
   const theirs = Object.entries(schema).filter(([table]) => table in before)
   const changes = diff(schema, { ...wanted, ...Object.fromEntries(theirs) }, renames)
@@ -48,11 +57,20 @@ export function draftMigration(
   if (operations.length === 0) return undefined
   return {
     name: `${nextNumber(migrations.map((one) => one.name))}_${name ?? nameFor(operations)}`,
-    text: render(operations),
+    text: render(operations, { unmanaged }),
     operations,
     // Not what is wanted: names that nobody gave stay as they are.
     schema: replayAll(operations, schema),
   }
+}
+
+/** A model of it would be made where it is already, or drop what nobody has made by a migration. */
+function refuseUnmanaged({ unmanaged, schema }: Recorded, wanted: SchemaState): void {
+  const name = Object.keys(wanted).find(
+    (table) => unmanaged[table] && unmanaged[table] !== 'partitions' && !(table in schema),
+  )
+  if (name === undefined) return
+  throw errors.MIGRATION_UNSUPPORTED(`${name}, which is recorded as unmanaged (${unmanaged[name]})`)
 }
 
 /** A migration to be written by hand. */
@@ -120,10 +138,23 @@ export async function writeWhole(files: readonly File[]): Promise<void> {
 }
 
 /** A migration's file, as a person would have written it. */
-export function render(operations: readonly SchemaOperation[]): string {
+export function render(
+  operations: readonly SchemaOperation[],
+  settings: { unmanaged?: MigrationSettings['unmanaged'] | undefined } = {},
+): string {
   const makers = new Set(['defineMigration', ...operations.map(({ type }) => type)])
-  const migration = new Call('export default defineMigration', [operations.map(toCall)])
-  return `${importOf([...makers].sort())}\n\n${print(migration, 'typescript')}\n`
+  return `${importOf([...makers].sort())}\n\n${definition(operations.map(toCall), settings)}`
+}
+
+/** The definition of a migration, with what it says of itself. */
+export function definition(calls: readonly Call[], settings: object): string {
+  const said = Object.entries(settings).filter(([, one]) => one && Object.keys(one).length > 0)
+  const name = 'export default defineMigration'
+  if (said.length === 0) return `${print(new Call(name, [calls]), 'typescript')}\n`
+  const parts = [calls, Object.fromEntries(said)].map((one) => {
+    return `  ${print(one, 'typescript', { indent: 2, column: 2, after: 1 })},\n`
+  })
+  return `${name}(\n${parts.join('')})\n`
 }
 
 /** A migration's file for steps that are written by hand. */

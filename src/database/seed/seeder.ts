@@ -31,6 +31,8 @@ export interface SeedOptions {
   again?: boolean
   /** Empty all tables first, but those that record migrations; default `false`. */
   fresh?: boolean
+  /** Tables that `fresh` leaves alone. */
+  unmanaged?: readonly string[]
   /** Stops the run behind the batch it is at. */
   signal?: AbortSignal
   on?: (event: SeedEvent) => void
@@ -57,7 +59,7 @@ export function createSeeder<DB>({
   const db = options.db as unknown as Kysely<SeedTables>
   return {
     async seed(options = {}) {
-      const { names = [], again = false, fresh = false, on = () => {} } = options
+      const { names = [], again = false, fresh = false, unmanaged = [], on = () => {} } = options
       const { signal = new AbortController().signal } = options
       const pending = await migrator.pending()
       if (pending.length > 0) throw errors.MIGRATION_PENDING(pending.join(', '))
@@ -65,7 +67,7 @@ export function createSeeder<DB>({
       const files = selectFiles(listed, names)
       const seeds = await Promise.all(files.map(loadSeed))
       await createRecords(db)
-      if (fresh) on({ type: 'fresh', tables: await emptyTables(db) })
+      if (fresh) on({ type: 'fresh', tables: await emptyTables(db, unmanaged) })
       const results: SeedResult[] = []
       for (const seed of seeds) {
         signal.throwIfAborted()

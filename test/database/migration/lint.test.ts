@@ -178,9 +178,11 @@ t.test('each finding says what is wrong and what to do instead', async (t) => {
   t.strictSame(finding, {
     code: 'rename-table',
     place: 'city',
-    problem: 'The release that is running knows the table by its old name only.',
+    problem:
+      'The release that is running knows the table by its old name only. It is INSTANT on MySQL 8, and INSTANT on MariaDB.',
     remedy:
       'Create the new table beside it, write to both and copy the rows with runData. Drop the old one in a later release.',
+    algorithms: { mysql: 'INSTANT', mariadb: 'INSTANT' },
   })
   for (const [code, { problem, remedy }] of Object.entries(rules)) {
     for (const text of [problem, remedy]) t.match(text, /^[A-Zm].*\.$/, code)

@@ -201,11 +201,14 @@ export async function readMysql(
   const found = await fetchCatalogue(db)
   const notes: string[] = []
   const schema: Record<string, SchemaState[string]> = {}
+  const unmanaged: Record<string, string> = {}
   for (const table of found.tables.filter(({ name }) => isWanted(name))) {
     if (table.kind !== 'BASE TABLE') {
       notes.push(`the ${table.kind.toLowerCase()} ${table.name} is left out`)
+      unmanaged[table.name] = table.kind.toLowerCase()
       continue
     }
+    if (table.options?.includes('partitioned')) unmanaged[table.name] = 'partitions'
     const reader = new MysqlTable(table, found, notes)
     reader.readColumns()
     reader.readIndexes()
@@ -215,11 +218,13 @@ export async function readMysql(
   }
   for (const { table, name } of found.triggers.filter(({ table }) => isWanted(table))) {
     notes.push(`the trigger ${name} of ${table} is left out`)
+    unmanaged[name] ??= `trigger of ${table}`
   }
   for (const { kind, name } of found.routines) {
     notes.push(`the ${kind.toLowerCase()} ${name} is left out`)
+    unmanaged[name] ??= kind.toLowerCase()
   }
-  return { schema, notes }
+  return { schema, notes, unmanaged }
 }
 
 /** How a column of MySQL is declared, apart from its default. */

@@ -159,10 +159,14 @@ export async function readSqlite(
   const keys = byTable((await FOREIGN_KEYS.execute(db)).rows)
   const notes: string[] = []
   const schema: Record<string, SchemaState[string]> = {}
+  const unmanaged: Record<string, string> = {}
   for (const { type, kind, name, table, sql } of entries.filter((entry) => isWanted(entry.table))) {
-    if (type === 'view') notes.push(`the view ${name} is left out`)
-    if (type === 'trigger') notes.push(`the trigger ${name} of ${table} is left out`)
-    if (kind === 'virtual') notes.push(`the virtual table ${name} is left out`)
+    const other = type === 'table' && kind === 'virtual' ? 'virtual table' : type
+    if (other !== 'table' && other !== 'index') {
+      const of = type === 'trigger' ? ` of ${table}` : ''
+      notes.push(`the ${other} ${name}${of} is left out`)
+      unmanaged[name] ??= other + of
+    }
     if (type !== 'table' || kind !== 'table') continue
     const reader = new SqliteTable(name, parseCreateTable(sql ?? ''), notes)
     reader.readColumns(columns.get(name) ?? [])
@@ -171,7 +175,7 @@ export async function readSqlite(
     reader.readChecks()
     schema[name] = finished(reader.draft)
   }
-  return { schema, notes }
+  return { schema, notes, unmanaged }
 }
 
 /**

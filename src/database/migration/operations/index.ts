@@ -32,6 +32,8 @@ export interface Migration {
   readonly accept: readonly string[]
   /** Of a squash: the checksums of the migrations that it stands for, by name. */
   readonly replaces?: Readonly<Record<string, string>>
+  /** What was in the database before and is not to be managed: what it is, by name. */
+  readonly unmanaged?: Readonly<Record<string, string>>
 }
 
 /** What a migration says of itself. */
@@ -40,6 +42,8 @@ export interface MigrationSettings {
   readonly accept?: readonly string[]
   /** As `manage migrate squash` writes it: the checksums of the migrations that this one stands for, by name. */
   readonly replaces?: Readonly<Record<string, string>>
+  /** As `manage inspectdb --baseline` writes it: what is in the database and stays as it is, and what that is, by name. */
+  readonly unmanaged?: Readonly<Record<string, string>>
 }
 
 /**
@@ -49,9 +53,9 @@ export interface MigrationSettings {
  */
 export function defineMigration(
   operations: readonly Operation[],
-  { accept = [], replaces }: MigrationSettings = {},
+  { accept = [], replaces, unmanaged }: MigrationSettings = {},
 ): Migration {
-  return { operations, accept, ...(replaces && { replaces }) }
+  return { operations, accept, ...(replaces && { replaces }), ...(unmanaged && { unmanaged }) }
 }
 
 /**
