@@ -296,7 +296,7 @@ async function startGroup(options: ProofOptions, more: Record<string, string>) {
   const { folder } = options
   const manage = join(import.meta.dirname, '../bin/manage')
   const group = new Managed({
-    program: [process.execPath, '--conditions=plinth-source', manage],
+    program: [process.execPath, ...KIT_OPTIONS, manage],
     args: ['serve', '--workers', `${WORKERS}`, '--host', '127.0.0.1', '--port', '0'],
     cwd: folder,
     env: {

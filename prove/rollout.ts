@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { testRollout } from '../src/process/rollout-test.ts'
+import { KIT_OPTIONS } from '../test/helpers/manage.ts'
 import { seeded } from '../test/helpers/random-schema.ts'
 import type { Proof, ProofOptions } from './proof.ts'
 
@@ -64,7 +65,7 @@ async function prove(options: ProofOptions): Promise<Record<string, number>> {
   const manage = join(import.meta.dirname, '../bin/manage')
   let url = ''
   const report = await testRollout({
-    start: { program: [process.execPath, '--conditions=plinth-source', manage], cwd: folder, env },
+    start: { program: [process.execPath, ...KIT_OPTIONS, manage], cwd: folder, env },
     workers: WORKERS,
     clients: { kept: 6, fresh: 2, slow: 2 },
     pause: PAUSE,

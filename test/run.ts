@@ -40,6 +40,8 @@ async function run(): Promise<number> {
       ...process.env,
       ...variables,
       ...(!isCovered && { PLINTH_TEST_BUILT: '1' }),
+      // What several files need is made once, and lies here.
+      PLINTH_TEST_SHARED: sandbox.folder,
       NODE_OPTIONS: options.filter(Boolean).join(' '),
     },
   })

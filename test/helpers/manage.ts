@@ -41,7 +41,8 @@ export interface Running {
 const SOURCES = '--conditions=plinth-source'
 
 /** Which kit a process runs, by options of Node.js: that which `npm test` has built (test/servers/kit.ts), else its sources. */
-export const KIT = process.env.PLINTH_TEST_BUILT ? '' : SOURCES
+export const KIT_OPTIONS: readonly string[] = process.env.PLINTH_TEST_BUILT ? [] : [SOURCES]
+export const KIT = KIT_OPTIONS.join(' ')
 
 /** What every command gets of this process' environment. */
 export function baseEnv(): Record<string, string | undefined> {

@@ -1,6 +1,7 @@
 import { type ExecFileOptions, execFile } from 'node:child_process'
-import { cpSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { kit } from '../../src/process/kit.ts'
@@ -41,8 +42,32 @@ export function npmEnv(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !OURS.test(name)))
 }
 
-/** Packs a copy of the repository, which builds it, into `folder`; the path of the tarball. */
+/** Packs a copy of the repository, which builds it, once for all files of a run of the tests; the path of the tarball, which is in `folder`. */
 export async function pack(folder: string): Promise<string> {
+  const shared = process.env.PLINTH_TEST_SHARED
+  const tarball = join(folder, `plinth-${kit().version}.tgz`)
+  if (shared) cpSync(await packOnce(join(shared, 'packed')), tarball)
+  else await packInto(folder)
+  return tarball
+}
+
+/** Whoever makes the folder packs into it; the others wait for what comes of that. */
+async function packOnce(folder: string): Promise<string> {
+  const isFirst = mkdirSync(folder, { recursive: true }) !== undefined
+  const [done, failed] = [join(folder, 'done'), join(folder, 'failed')]
+  if (isFirst)
+    await packInto(folder).then(
+      () => writeFileSync(done, ''),
+      (error) => writeFileSync(failed, String(error)),
+    )
+  while (!existsSync(done)) {
+    if (existsSync(failed)) throw new Error(readFileSync(failed, 'utf8'))
+    await sleep(100)
+  }
+  return join(folder, `plinth-${kit().version}.tgz`)
+}
+
+async function packInto(folder: string): Promise<void> {
   const copy = join(folder, 'copy')
   const parts =
     'bin src plugins commands docs templates package.json tsconfig.json tsconfig.build.json rolldown.config.ts'
@@ -52,7 +77,6 @@ export async function pack(folder: string): Promise<string> {
   symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'))
   if (existsSync(join(ROOT, 'dist/.tsbuildinfo'))) takeBuilt(copy)
   await run('npm', ['pack', '--pack-destination', folder], { cwd: copy })
-  return join(folder, `plinth-${kit().version}.tgz`)
 }
 
 /** Takes along what has been built: the compiler looks which sources have changed, and builds those only. */
