@@ -33,19 +33,32 @@ export async function serve(script: string, where: Where = {}): Promise<void> {
   })
 }
 
-/** What serving loads of the kit, so that a process that waits for its turn has it by then. */
+/** What serving loads, so that a process that waits for its turn has it by then: of the kit, and what Fastify and the kit load with the first app and schema. */
 async function preload(): Promise<void> {
-  await Promise.all([
-    import('../src/index.ts'),
-    import('../src/service.ts'),
-    import('../src/process/load.ts'),
-    import('../src/process/server-options.ts'),
-    import('../src/process/shutdown.ts'),
-    import('../src/http/serve-resources.ts'),
-    import('./_listen.ts'),
-    import('fastify'),
-  ])
+  const [{ default: Fastify }, { compileExact }, { compileSerializer }, { validator }] =
+    await Promise.all([
+      import('fastify'),
+      import('../src/resource/validate.ts'),
+      import('../src/resource/serialize.ts'),
+      import('../src/config/ajv.ts'),
+      import('../src/index.ts'),
+      import('../src/service.ts'),
+      import('../src/process/load.ts'),
+      import('../src/process/server-options.ts'),
+      import('../src/process/shutdown.ts'),
+      import('../src/http/serve-resources.ts'),
+      import('./_listen.ts'),
+    ])
+  validator()
+  compileExact(SCHEMA)
+  compileSerializer(SCHEMA)
+  const app = Fastify({ logger: { level: 'silent' } })
+  app.get('/', { schema: { querystring: SCHEMA, response: { 200: SCHEMA } } }, async () => ({}))
+  await app.ready()
+  await app.close()
 }
+
+const SCHEMA = { type: 'object', properties: { id: { type: 'integer', minimum: 1 } } }
 
 /** Where `where` says, else the socket that systemd has passed. @throws {PlinthError} SOCKET_UNUSABLE */
 export async function placeOf(where: Where): Promise<Place> {

@@ -9,6 +9,7 @@ import {
   makeRequest,
 } from '../src/process/load-clients.ts'
 import { Managed } from '../src/process/managed.ts'
+import { KIT_OPTIONS } from '../test/helpers/manage.ts'
 import { ownMysql } from '../test/helpers/own-mysql.ts'
 import { ownRedis } from '../test/helpers/own-redis.ts'
 import type { OwnServer } from '../test/helpers/own-server.ts'
