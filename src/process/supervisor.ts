@@ -1,9 +1,9 @@
-import cluster, { type Worker } from 'node:cluster'
+import cluster from 'node:cluster'
 import type { FastifyBaseLogger } from 'fastify'
-import { reachesAll, tie } from '#child'
-import { LONGEST_TIMER } from '../deadlines.ts'
-import { type FromMember, GROUP, type Membership, type ToMember } from './group.ts'
+import { reachesAll } from '#child'
+import type { Membership } from './group.ts'
 import { onInterrupt } from './interrupts.ts'
+import { Member } from './member.ts'
 import { findServiceManager, type ServiceManager } from './service-manager.ts'
 
 export interface Group extends Membership {
@@ -25,8 +25,6 @@ export interface Group extends Membership {
   readonly log: FastifyBaseLogger
 }
 
-/** How many ms a process may take to start. */
-const START_LIMIT = 60_000
 /** One that has lived as long as this has not failed to start. */
 const STABLE = 10_000
 /** ms until a process that has died takes its place again: at once, then doubled with each that dies soon. */
@@ -40,22 +38,6 @@ const SILENCE = 30
 
 /** ms in which one has to end, in order or not, whose files have changed. */
 const HURRY = 200
-
-interface Member {
-  readonly worker: Worker
-  /** Rejects where it ends before. */
-  readonly serving: PromiseWithResolvers<void>
-  readonly exited: Promise<void>
-  since: number
-  /** Of one that waits for its turn nothing of the service has been loaded. */
-  state: 'waiting' | 'starting' | 'serving' | 'ending'
-  /** Whether one that waits can begin. */
-  isWarm: boolean
-  patience: number
-  rss: number
-  /** For how many looks nothing has been heard of it. */
-  silence: number
-}
 
 /**
  * Runs a group of processes on one port, which takes turns in accepting connections (`node:cluster`): one that dies is replaced, so
@@ -139,85 +121,30 @@ class Supervisor {
   async #start(): Promise<void> {
     const member = this.#spare ?? this.#fork()
     this.#spare = undefined
-    const { worker, serving } = member
-    member.since = performance.now()
-    if (member.state === 'waiting') {
-      member.state = 'starting'
-      if (member.isWarm) send(worker, { plinth: 'begin' })
-    }
-    const late = setTimeout(() => {
-      serving.reject(new Error(`a process did not serve within ${START_LIMIT / 1000} s`))
-      worker.process.kill('SIGKILL')
-    }, START_LIMIT)
-    await serving.promise.finally(() => clearTimeout(late))
+    await member.start()
   }
 
   /** @param waits whether it is to wait for its turn */
   #fork(waits = false): Member {
     const { count, place } = this.#group
-    const membership: Membership = { count, place, waits }
-    const worker = cluster.fork({ ...tie.env, [GROUP]: JSON.stringify(membership) })
-    const exited = Promise.withResolvers<void>()
-    const serving = Promise.withResolvers<void>()
-    // Whoever has started it hears of it.
-    serving.promise.catch(() => {})
-    const member: Member = {
-      worker,
-      serving,
-      exited: exited.promise,
-      since: performance.now(),
-      state: waits ? 'waiting' : 'starting',
-      isWarm: false,
-      patience: 0,
-      rss: 0,
-      silence: 0,
-    }
+    const member = new Member({ count, place, waits }, (...ended) => this.#afterExit(...ended))
     this.#members.add(member)
-    worker.on('message', (message: FromMember) => this.#hear(member, message))
-    // A worker that cannot be told something is ending.
-    worker.on('error', () => {})
-    worker.once('exit', (code, signal) => {
-      this.#members.delete(member)
-      if (this.#spare === member) this.#spare = undefined
-      const how = signal ?? `exit code ${code}`
-      serving.reject(new Error(`a process ended before it served (${how})`))
-      exited.resolve()
-      this.#afterExit(member, code, signal)
-    })
     return member
   }
 
-  #hear(member: Member, message: FromMember | undefined): void {
-    member.silence = 0
-    switch (message?.plinth) {
-      case 'waiting':
-        member.isWarm = true
-        // Its turn has come before.
-        if (member.state === 'starting') send(member.worker, { plinth: 'begin' })
-        break
-      case 'serving':
-        member.patience = message.patience
-        if (member.state === 'starting') member.state = 'serving'
-        member.serving.resolve()
-        break
-      case 'memory':
-        member.rss = message.rss
-        break
-    }
-  }
-
   #afterExit(member: Member, code: number | null, signal: string | null): void {
-    const { pid } = member.worker.process
+    this.#members.delete(member)
+    if (this.#spare === member) this.#spare = undefined
+    const { pid } = member
     if (this.#isEnding) {
       // One that has just been started has not come as far as to end in order, and one whose files have changed need not.
       const isHurried = this.#group.watch !== undefined && member.state === 'ending'
-      if (code !== 0 && hasServed(member) && !isHurried) this.#code = 1
+      if (code !== 0 && member.hasServed && !isHurried) this.#code = 1
       if (this.#members.size === 0) this.#ended.resolve(this.#code)
       return
     }
     // Whoever has started it hears of it.
     if (member.state !== 'serving') return
-    const lived = performance.now() - member.since
     if (this.#group.watch) {
       this.#log.warn({ pid, code, signal }, `the process has ended; ${ANOTHER_CHANGE}`)
       return
@@ -233,7 +160,7 @@ class Supervisor {
       this.#end('SIGTERM')
       return
     }
-    this.#crashes = code !== 0 && lived < STABLE ? this.#crashes + 1 : 0
+    this.#crashes = code !== 0 && member.age < STABLE ? this.#crashes + 1 : 0
     this.#startAnother()
   }
 
@@ -291,12 +218,12 @@ class Supervisor {
   async #replace(members: readonly Member[], done: string): Promise<void> {
     for (const member of members) {
       // One that is starting may have read its code before it was changed.
-      await member.serving.promise.catch(() => {})
+      await member.serving.catch(() => {})
       if (this.#isEnding) return
       // It may have died meanwhile: another is on its way.
       if (member.state !== 'serving' || !this.#members.has(member)) continue
       await this.#start()
-      this.#retire(member, false)
+      member.retire(false)
       await this.#endWithin(member)
     }
     this.#log.info(done)
@@ -311,33 +238,21 @@ class Supervisor {
       // Not before: it would take the time of the one that starts.
       if (!this.#isEnding) this.#spare ??= this.#fork(true)
     }
-    for (const member of old) if (member.state === 'serving') this.#retire(member, true)
+    for (const member of old) if (member.state === 'serving') member.retire(true)
     const late = setTimeout(() => this.#kill('ending'), HURRY)
     await Promise.all(old.map(({ exited }) => exited))
     clearTimeout(late)
   }
 
-  /** Lets a process end whose place another takes. */
-  #retire(member: Member, hurried: boolean): void {
-    member.state = 'ending'
-    send(member.worker, { plinth: 'retire', hurried })
-  }
-
   #kill(wanted: Member['state']): void {
-    for (const { state, worker } of this.#members)
-      if (state === wanted) worker.process.kill('SIGKILL')
+    for (const member of this.#members) if (member.state === wanted) member.kill('SIGKILL')
   }
 
-  async #endWithin({ worker, exited, patience }: Member): Promise<void> {
-    const kill = setTimeout(
-      () => {
-        this.#log.error({ pid: worker.process.pid }, 'a process does not end, and is killed')
-        this.#code = 1
-        worker.process.kill('SIGKILL')
-      },
-      Math.min(patience + PATIENCE_MORE, LONGEST_TIMER),
-    )
-    await exited.finally(() => clearTimeout(kill))
+  async #endWithin(member: Member): Promise<void> {
+    await member.end(() => {
+      this.#log.error({ pid: member.pid }, 'a process does not end, and is killed')
+      this.#code = 1
+    })
   }
 
   /** Once a second, at each of those that serve. */
@@ -347,15 +262,11 @@ class Supervisor {
     const serving = [...this.#members].filter(({ state }) => state === 'serving')
     for (const member of serving) this.#listenTo(member)
     if (this.#renewing) return
-    const isOver = ({ since, rss }: Member) =>
-      performance.now() - since > maxAge * 1000 || rss > maxMemory * 1_048_576
+    const isOver = ({ age, rss }: Member) => age > maxAge * 1000 || rss > maxMemory * 1_048_576
     const one = serving.find(isOver)
     if (!one) return
-    const { pid } = one.worker.process
-    this.#log.info(
-      { pid, rss: one.rss, age: ageOf(one) },
-      'a process is over its limit, and is replaced',
-    )
+    const { pid, rss, age } = one.describe()
+    this.#log.info({ pid, rss, age }, 'a process is over its limit, and is replaced')
     this.#begin(this.#replace([one], 'the process is replaced'), KEPT)
   }
 
@@ -365,18 +276,13 @@ class Supervisor {
     // Counted, not timed: where this process itself was held up, all have said something meanwhile.
     if (++member.silence <= (maxSilence * 1000) / LOOK) return
     member.silence = 0
-    const { pid } = member.worker.process
+    const { pid } = member
     this.#log.error({ pid }, `nothing is heard of a process for ${maxSilence} s, and it is killed`)
-    member.worker.process.kill('SIGKILL')
+    member.kill('SIGKILL')
   }
 
   #tell(): void {
-    const workers = Array.from(this.#members, (one) => ({
-      pid: one.worker.process.pid,
-      state: one.state,
-      age: ageOf(one),
-      rss: one.rss,
-    }))
+    const workers = Array.from(this.#members, (one) => one.describe())
     this.#log.info(
       { workers, crashes: this.#crashes, replacing: this.#renewing !== undefined },
       'state',
@@ -392,7 +298,7 @@ class Supervisor {
     for (const member of this.#members) {
       if (isSecond) this.#code = 1
       // To one that is told to end already it would be the second.
-      if (!hasIt && (isSecond || member.state !== 'ending')) member.worker.process.kill('SIGTERM')
+      if (!hasIt && (isSecond || member.state !== 'ending')) member.kill('SIGTERM')
       if (!isSecond) void this.#endWithin(member)
     }
   }
@@ -400,20 +306,3 @@ class Supervisor {
 
 const KEPT = 'a new process does not start: those that serve stay'
 const ANOTHER_CHANGE = 'it is started again when a file changes'
-
-function send(worker: Worker, message: ToMember): void {
-  // One that cannot be told any more ends by itself.
-  worker.send(message, () => {})
-}
-
-function hasServed({ state }: Member): boolean {
-  return state === 'serving' || state === 'ending'
-}
-
-/** ms: what a process may take to end beside what it says itself. */
-const PATIENCE_MORE = 5000
-
-/** Seconds. */
-function ageOf({ since }: Member): number {
-  return Math.round((performance.now() - since) / 1000)
-}

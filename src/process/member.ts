@@ -1,0 +1,144 @@
+import cluster, { type Worker } from 'node:cluster'
+import { tie } from '#child'
+import { LONGEST_TIMER } from '../deadlines.ts'
+import { type FromMember, GROUP, type Membership, type ToMember } from './group.ts'
+
+/** How many ms a process may take to start. */
+const START_LIMIT = 60_000
+/** ms: what a process may take to end beside what it says itself. */
+const PATIENCE_MORE = 5000
+
+/** What a process says of itself in the log of its supervisor. */
+interface MemberState {
+  readonly pid: number | undefined
+  readonly state: Member['state']
+  /** Seconds. */
+  readonly age: number
+  /** Bytes. */
+  readonly rss: number
+}
+
+/** One process of a group, as its supervisor has it: begun when this is made. */
+export class Member {
+  /** Of one that waits for its turn nothing of the service has been loaded. */
+  state: 'waiting' | 'starting' | 'serving' | 'ending'
+  /** Bytes of memory that it takes. */
+  rss = 0
+  /** For how many looks nothing has been heard of it. */
+  silence = 0
+  readonly #worker: Worker
+  readonly #serving = Promise.withResolvers<void>()
+  readonly #exited = Promise.withResolvers<void>()
+  #since = performance.now()
+  /** Whether one that waits can begin. */
+  #isWarm = false
+  #patience = 0
+
+  /** @param onExit told when it has ended, however */
+  constructor(
+    membership: Membership,
+    onExit: (member: Member, code: number | null, signal: string | null) => void,
+  ) {
+    this.state = membership.waits ? 'waiting' : 'starting'
+    this.#worker = cluster.fork({ ...tie.env, [GROUP]: JSON.stringify(membership) })
+    // Whoever has started it hears of it.
+    this.#serving.promise.catch(() => {})
+    this.#worker.on('message', (message: FromMember) => this.#hear(message))
+    // A worker that cannot be told something is ending.
+    this.#worker.on('error', () => {})
+    this.#worker.once('exit', (code, signal) => {
+      this.#serving.reject(
+        new Error(`a process ended before it served (${signal ?? `exit code ${code}`})`),
+      )
+      this.#exited.resolve()
+      onExit(this, code, signal)
+    })
+  }
+
+  get pid(): number | undefined {
+    return this.#worker.process.pid
+  }
+
+  /** ms since its turn came. */
+  get age(): number {
+    return performance.now() - this.#since
+  }
+
+  get hasServed(): boolean {
+    return this.state === 'serving' || this.state === 'ending'
+  }
+
+  /** Rejects where it ends before. */
+  get serving(): Promise<void> {
+    return this.#serving.promise
+  }
+
+  get exited(): Promise<void> {
+    return this.#exited.promise
+  }
+
+  /** Waits until it serves; the turn of one that waits has come. @throws where it ends before it serves, or takes too long */
+  async start(): Promise<void> {
+    this.#since = performance.now()
+    if (this.state === 'waiting') {
+      this.state = 'starting'
+      if (this.#isWarm) this.#send({ plinth: 'begin' })
+    }
+    const late = setTimeout(() => {
+      this.#serving.reject(new Error(`a process did not serve within ${START_LIMIT / 1000} s`))
+      this.kill('SIGKILL')
+    }, START_LIMIT)
+    await this.serving.finally(() => clearTimeout(late))
+  }
+
+  /** Lets it end, as another takes its place; `hurried`: it waits for no client. */
+  retire(hurried: boolean): void {
+    this.state = 'ending'
+    this.#send({ plinth: 'retire', hurried })
+  }
+
+  /** Waits until it has ended, and kills it where that takes longer than it says itself. @param onLate told before that */
+  async end(onLate: () => void): Promise<void> {
+    const kill = setTimeout(
+      () => {
+        onLate()
+        this.kill('SIGKILL')
+      },
+      Math.min(this.#patience + PATIENCE_MORE, LONGEST_TIMER),
+    )
+    await this.exited.finally(() => clearTimeout(kill))
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.#worker.process.kill(signal)
+  }
+
+  describe(): MemberState {
+    const { pid, state, rss } = this
+    return { pid, state, age: Math.round(this.age / 1000), rss }
+  }
+
+  #hear(message: FromMember | undefined): void {
+    this.silence = 0
+    switch (message?.plinth) {
+      case 'waiting':
+        this.#isWarm = true
+        // Its turn has come before.
+        if (this.state === 'starting') this.#send({ plinth: 'begin' })
+        break
+      case 'serving':
+        this.#patience = message.patience
+        if (this.state === 'starting') this.state = 'serving'
+        this.#serving.resolve()
+        break
+      case 'memory':
+        this.rss = message.rss
+        break
+    }
+  }
+
+  #send(message: ToMember): void {
+    // One that cannot be told any more ends by itself.
+    this.#worker.send(message, () => {})
+  }
+}
