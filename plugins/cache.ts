@@ -1,19 +1,11 @@
-import type {
-  FastifyBaseLogger,
-  FastifyInstance,
-  FastifyTypeProvider,
-  FastifyTypeProviderDefault,
-  RawReplyDefaultExpression,
-  RawRequestDefaultExpression,
-  RawServerBase,
-  RawServerDefault,
-} from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import type { Redis } from 'ioredis'
 import Type, { type Static } from 'typebox'
 import type { CacheOptions as OpenOptions } from '../src/cache/open.ts'
-import type { Cache, CacheCounts, Lock, LockOptions } from '../src/cache/types.ts'
+import type { Cache, CacheCounts } from '../src/cache/types.ts'
 import { redisPrefix } from '../src/config/redis-prefix.ts'
 import { afterEveryCommit, isInTransaction } from '../src/database/current-transaction.ts'
+import { found, type PluginFinding } from '../src/findings.ts'
 import { definePlugin, type PluginMetric } from '../src/plugin.ts'
 import { assertFree, checkOptions, earlierRedis } from '../src/plugin-guards.ts'
 
@@ -21,23 +13,6 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Of this process, and of all that share a Redis where plinth/plugins/redis, or @fastify/redis, is registered. */
     cache: Cache
-  }
-}
-
-// Fastify's types have `app.lock` already, of routes with the method LOCK, though no app has it unless it adds
-// that method: its type is that of all such functions, and another one cannot be given to it alone.
-declare module 'fastify/types/route.js' {
-  interface RouteShorthandMethod<
-    RawServer extends RawServerBase = RawServerDefault,
-    RawRequest extends
-      RawRequestDefaultExpression<RawServer> = RawRequestDefaultExpression<RawServer>,
-    RawReply extends RawReplyDefaultExpression<RawServer> = RawReplyDefaultExpression<RawServer>,
-    TypeProvider extends FastifyTypeProvider = FastifyTypeProviderDefault,
-    Logger extends FastifyBaseLogger = FastifyBaseLogger,
-  > {
-    /** Of `app.lock` only. Waits for a lock and holds it until it is released: see `Cache.lock`. */
-    // biome-ignore lint/style/useShorthandFunctionType: it joins the interface of Fastify.
-    (name: string, options: LockOptions): Promise<Lock>
   }
 }
 
@@ -53,10 +28,17 @@ const env = Type.Object({
   }),
 })
 
+/** Variables of the Redis that the cache has to itself. */
+interface Apart {
+  CACHE_REDIS_URL?: string
+  CACHE_REDIS_TIMEOUT: number
+}
+
 export type CacheOptions = Omit<OpenOptions, 'client' | 'log' | 'transactions'>
 
 /**
- * A cache in memory, with Redis behind it where `app.redis` is there already; one that comes later is refused. A Redis that fails, hangs or is
+ * A cache in memory, with Redis behind it where `app.redis` is there already, or one for caches alone, which is called `cache-redis`; one
+ * that comes later is refused. A Redis that fails, hangs or is
  * full fails no call. In a transaction of `app.db`, or of any database of plinth/plugins/database, it changes with the commit.
  *
  * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_ORDER; REDIS_UNUSABLE where `app.redis` has a keyPrefix, or is of a cluster
@@ -74,7 +56,7 @@ async function register(
     maxBytes: 'number?',
   })
   assertFree(app, name, name)
-  const client = earlierRedis<Redis>(app, 'cache')
+  const client = redisOf(app, name)
   const { openCache } = await import('../src/cache/open.ts')
   const onError = (err: unknown) =>
     app.log.error({ err }, 'the cache was not changed after a commit')
@@ -84,9 +66,35 @@ async function register(
   }
   const cache = await openCache({ ...options, client, transactions, log: app.log })
   app.decorate(name, cache)
-  const lock = (name: string, options: LockOptions) => cache.lock(name, options)
-  if (name === 'cache') app.decorate('lock', lock as never)
   app.addHook('onClose', () => cache.close())
+}
+
+/** Its Redis: one of its own, that of all caches, or that of the app. */
+function redisOf(app: FastifyInstance, name: string): Redis | undefined {
+  for (const decorator of [...ownRedis(name), 'redis']) {
+    const client = earlierRedis<Redis>(app, 'cache', decorator)
+    if (client) return client
+  }
+  return undefined
+}
+
+const ownRedis = (name: string): string[] => [...new Set([`${name}-redis`, 'cache-redis'])]
+
+/** Whether a Redis that only the cache has makes room for what is new. The tasks look at theirs, which must not. */
+async function checkRedis(
+  app: FastifyInstance,
+  { name, production }: { name: string; production: boolean },
+): Promise<PluginFinding[]> {
+  const own = ownRedis(name).find((decorator) => app.hasDecorator(decorator))
+  if (!production || own === undefined) return []
+  // That it does not answer is told by its readiness.
+  const info = await app
+    .getDecorator<Redis>(own)
+    .info('memory')
+    .catch(() => '')
+  const message =
+    'the maxmemory-policy of the Redis of the cache is noeviction: where it is full nothing new is cached'
+  return info.includes('maxmemory_policy:noeviction') ? [found('cache-never-evicts', message)] : []
 }
 
 /** A number that the cache counts itself. */
@@ -99,8 +107,9 @@ function counter(name: string, help: string, of: keyof CacheCounts): PluginMetri
 export default definePlugin({
   name: 'cache',
   env,
-  after: ['redis', 'database', 'deadline'],
-  decorators: ['cache', 'lock'],
+  after: ['redis', 'cache-redis', 'database', 'deadline'],
+  decorators: ['cache'],
+  checks: [checkRedis],
   metrics: [
     {
       name: 'hits_total',
@@ -120,8 +129,11 @@ export default definePlugin({
     counter('errors_total', 'Calls of Redis that failed, and were done without', 'errors'),
   ],
   options({ env, service, name, read }): CacheOptions {
-    const prefix = redisPrefix(service.name, read.values)
+    const { CACHE_REDIS_URL, CACHE_REDIS_TIMEOUT, REDIS_TIMEOUT, ...values } =
+      read.values as typeof read.values & Apart
+    const prefix = redisPrefix(service.name, values)
     return {
+      commandTimeout: CACHE_REDIS_URL ? CACHE_REDIS_TIMEOUT : REDIS_TIMEOUT,
       prefix: name === 'cache' ? prefix : `${prefix}:${name}`,
       maxBytes: env.CACHE_MEMORY,
     }

@@ -16,7 +16,7 @@ export interface Asked {
 answer({
   url: () => url,
   ask,
-  store: (key: string) => app.cache.set(key, 1, { ttl: 60 }),
+  store: (key: string) => app.cache.set(key, 1, { ttl: 60_000 }),
   work: () =>
     app.tasks.work({ queues: ['default'], concurrency: 1, schedules: false }).then(() => {}),
   run,

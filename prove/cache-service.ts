@@ -11,7 +11,7 @@ const retrieve = defineResource({
   path: '/:key',
   request: Type.Object({ key: Type.String() }),
   response: Type.Object({ key: Type.String() }),
-  cache: { ttl: 60, perUser: false },
+  cache: { ttl: 60_000, perUser: false },
   async perform({ key }) {
     performed.times += 1
     await sleep(Number(WORK))

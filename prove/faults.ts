@@ -72,7 +72,7 @@ const cached = defineResource({
   path: '/cached/:id',
   request: Id,
   response: Type.Integer(),
-  cache: { ttl: 1, perUser: false },
+  cache: { ttl: 1000, perUser: false },
   perform: ({ id }) => id,
 })
 

@@ -144,10 +144,10 @@ export const errors = {
     'The request was not sent completely in time; send it again',
   ),
   CONFLICT: defineError<[problem: string]>('CONFLICT', 409, '%s'),
-  LOCK_HELD: defineError<[name: string, seconds: number]>(
+  LOCK_HELD: defineError<[name: string, milliseconds: number]>(
     'LOCK_HELD',
     409,
-    'The lock %s was not free within %s s; try again later',
+    'The lock %s was not free within %s ms; try again later',
   ),
   TASK_NOT_FOUND: defineError<[id: string]>('TASK_NOT_FOUND', 404, 'There is no task %s'),
   USER_UNKNOWN: defineError<[id: string, problem: string]>(

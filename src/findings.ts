@@ -171,6 +171,10 @@ export const findings = {
     level: 'error',
     remedy: 'Set maxmemory-policy noeviction there; give a cache that shall evict another Redis.',
   },
+  'cache-never-evicts': {
+    level: 'warning',
+    remedy: 'Set maxmemory-policy allkeys-lru there.',
+  },
   'redis-not-durable': {
     level: 'warning',
     remedy: 'Set appendonly yes there.',

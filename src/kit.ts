@@ -64,6 +64,8 @@ export const kitPlugins: readonly PluginInstance[] = [
   deadline,
   database,
   redis,
+  // What the cache has to itself: one that may evict, where that of the tasks must not.
+  redis({ name: 'cache-redis' }),
   upstream,
   idempotency,
   cache,

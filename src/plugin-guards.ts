@@ -178,17 +178,21 @@ interface AnyRedis {
 }
 
 /**
- * `app.redis`, by plinth/plugins/redis or an app's own, where what needs scripts can use it.
+ * `app.redis`, by plinth/plugins/redis or an app's own, where what needs scripts can use it; or one of another name.
  *
  * @throws {PlinthError} REDIS_UNUSABLE; PLUGIN_ORDER as `fromEarlier`
  */
 export function earlierRedis<T extends AnyRedis>(
   app: FastifyInstance,
   plugin: string,
+  decorator = 'redis',
 ): T | undefined {
-  const redis = fromEarlier<T>(app, plugin, { plugin: 'redis', decorator: 'redis' })
+  const redis = fromEarlier<T>(app, plugin, { plugin: decorator, decorator })
   if (redis?.isCluster)
-    throw errors.REDIS_UNUSABLE(plugin, 'app.redis is a client of a cluster; expected one Redis')
+    throw errors.REDIS_UNUSABLE(
+      plugin,
+      `app.${decorator} is a client of a cluster; expected one Redis`,
+    )
   if (redis?.options.keyPrefix) throw errors.REDIS_UNUSABLE(plugin, KEY_PREFIX)
   return redis
 }

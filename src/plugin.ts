@@ -273,8 +273,13 @@ export function variableOf({ definition, name }: PluginInstance, variable: strin
   return prefixOf(definition, name) + variable
 }
 
+/** What the names of its variables begin with. One that is called like the plugin at its end does not say that twice: `CACHE_REDIS_URL`. */
 function prefixOf(definition: PluginDefinition, name: string): string {
-  return name === definition.name ? '' : `${name.toUpperCase().replaceAll('-', '_')}_`
+  if (name === definition.name) return ''
+  const own = name.endsWith(`-${definition.name}`)
+    ? name.slice(0, -definition.name.length - 1)
+    : name
+  return `${own.toUpperCase().replaceAll('-', '_')}_`
 }
 
 /** What all plugins of an app bring that is asked later: the same in all of its contexts. */

@@ -105,7 +105,7 @@ async function twice() {
       await scope.register(resources, { modules: { things: defineModule({ prefix: '/things', resources: { read } }) } })
       await scope.db.schema.createTable('thing').addColumn('name', 'text').execute()
       await scope.db.insertInto('thing').values({ name }).execute()
-      await scope.cache.set('name', name, { ttl: 60 })
+      await scope.cache.set('name', name, { ttl: 60_000 })
       app[name] = scope
     }, { prefix: '/' + name })
   }
@@ -198,7 +198,7 @@ async function main() {
   const key = prefix + ':key'
   await app.sessions.set(key, 'session', 'EX', 60)
   console.log('redis', await app.redis.get(key), await app.sessions.get(key))
-  await app.pages.set('key', 'page', { ttl: 60 })
+  await app.pages.set('key', 'page', { ttl: 60_000 })
   console.log('caches', await app.cache.get('key'), await app.pages.get('key'))
   const { task_id: id } = await app.run(() => app.resources.things.count.enqueue({}))
   const found = async (path) => (await app.inject(path + '/' + id)).statusCode

@@ -18,7 +18,7 @@ const LAYERS: readonly RegExp[] = [
   /^src\/resource\//,
   /^src\/(cache|task|database|upstream)\//,
   /^src\/config\//,
-  /^src\/(abort|deadlines|errors|files|findings|packages|steady|trace)\.ts$/,
+  /^src\/(abort|deadlines|duration|errors|files|findings|packages|steady|trace)\.ts$/,
 ]
 const ATTACHED = LAYERS[9] as RegExp
 

@@ -333,7 +333,7 @@ t.test(
     t.equal(await sessions.ping(), 'PONG')
     t.notOk(app.hasDecorator('redis'))
     const pages = app.getDecorator<typeof app.cache>('pages')
-    await pages.set('key', 'page', { ttl: 60 })
+    await pages.set('key', 'page', { ttl: 60_000 })
     t.equal(await app.cache.get('key'), undefined)
     t.equal(await pages.get('key'), 'page')
     t.not(app.getDecorator('mails'), app.tasks)

@@ -301,7 +301,7 @@ class Admin {
 }
 
 const ANSWER: Answer<unknown> = {
-  text: fromJson,
+  text: ({ text }) => fromJson(text),
   data: (value) => value,
   check: (value) => value,
 }

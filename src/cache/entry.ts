@@ -1,3 +1,4 @@
+import { toMilliseconds, YEAR } from '../duration.ts'
 import { steady } from '../steady.ts'
 import type { Entry, EntryOptions, LoadTimes } from './types.ts'
 
@@ -6,28 +7,38 @@ export interface Item extends Entry {
   readonly tags: readonly string[]
 }
 
-const YEAR = 366 * 24 * 60 * 60
-const DAY = 24 * 60 * 60
+const DAY = 24 * 60 * 60 * 1000
 
 /**
  * What is kept of `text` from now on. Its time is up to a tenth shorter than asked for, so that what was stored
  * together does not end together.
+ *
+ * @throws {RangeError} where its times cannot be
  */
 export function toItem(text: string, { ttl, stale = 0, tags = [] }: EntryOptions): Item {
-  const fresh = steady.now() + ttl * 1000 * (1 - Math.random() / 10)
-  return { text, fresh, until: fresh + stale * 1000, tags }
+  const stored = steady.now()
+  const fresh = stored + toMilliseconds(ttl, 'ttl', LIVES) * (1 - Math.random() / 10)
+  return { text, stored, fresh, until: fresh + toMilliseconds(stale, 'stale'), tags }
+}
+
+const LIVES = { least: Number.MIN_VALUE, most: YEAR }
+
+/** How long to wait, in milliseconds. */
+export interface Waits {
+  readonly load: number
+  readonly call: number
+  readonly soft: number
 }
 
 /** @throws {RangeError} where the times of `options` cannot be */
-export function assertTimes({ ttl, stale = 0, loadTimeout = 0 }: EntryOptions & LoadTimes): void {
-  if (!(ttl > 0 && ttl <= YEAR)) {
-    throw new RangeError(`ttl is ${ttl}; expected seconds above 0, a year at most`)
-  }
-  if (!(stale >= 0 && stale <= YEAR)) {
-    throw new RangeError(`stale is ${stale}; expected seconds from 0, a year at most`)
-  }
-  if (!(loadTimeout >= 0 && loadTimeout <= DAY)) {
-    throw new RangeError(`loadTimeout is ${loadTimeout}; expected seconds from 0, a day at most`)
+export function readTimes(options: Partial<EntryOptions> & LoadTimes): Waits {
+  const { ttl, stale = 0, loadTimeout = '1m', timeout = 0, softTimeout = 0 } = options
+  if (ttl !== undefined) toMilliseconds(ttl, 'ttl', LIVES)
+  toMilliseconds(stale, 'stale')
+  return {
+    load: toMilliseconds(loadTimeout, 'loadTimeout', { most: DAY }),
+    call: toMilliseconds(timeout, 'timeout', { most: DAY }),
+    soft: toMilliseconds(softTimeout, 'softTimeout', { most: DAY }),
   }
 }
 
@@ -51,15 +62,66 @@ function refuse(name: string, value: unknown): unknown {
   throw new TypeError(`${name === '' ? 'it' : `its property ${name}`} is a ${typeof value}`)
 }
 
-/** `item` with its times by the clocks that all processes share, as Redis has it; here they are those of `steady`. */
-export const toShared = (item: Item): Item => moved(item, Date.now() - steady.now())
+// magic PC, version, flags | crc32 of all the rest | stored | fresh | until | length of the header | header | text
+const MAGIC = 0x5043
+const VERSION = 2
+const COMPRESSED = 1
+const FIXED = 36
+/** Shorter texts are not compressed: it would take longer than sending them. */
+const LONG = 1024
+/** No text is longer: bytes that claim to be are none of ours. */
+const LIMIT = 256 * 1024 * 1024
 
-/** The same back. */
-export const fromShared = <T extends Item>(item: T): T => moved(item, steady.now() - Date.now())
+/** Loaded with the first entry: a process without Redis has none. */
+const zlib = () => process.getBuiltinModule('node:zlib')
 
-function moved<T extends Item>(item: T, by: number): T {
-  return { ...item, fresh: item.fresh + by, until: item.until + by }
+/**
+ * An entry with its key and tags, checked by a sum, a long text compressed.
+ *
+ * @param ahead how many milliseconds the clock that it is kept by is ahead of this one
+ */
+export function encode(key: string, item: Item, ahead: number, compress = true): Buffer {
+  const header = Buffer.from(JSON.stringify([key, item.tags]))
+  const plain = Buffer.from(item.text)
+  const packed = compress && plain.length >= LONG ? zlib().zstdCompressSync(plain) : plain
+  const compressed = packed.length < plain.length
+  const record = Buffer.concat([Buffer.alloc(FIXED), header, compressed ? packed : plain])
+  record.writeUInt16BE(MAGIC, 0)
+  record.writeUInt8(VERSION, 2)
+  record.writeUInt8(compressed ? COMPRESSED : 0, 3)
+  record.writeDoubleBE(item.stored + ahead, 8)
+  record.writeDoubleBE(item.fresh + ahead, 16)
+  record.writeDoubleBE(item.until + ahead, 24)
+  record.writeUInt32BE(header.length, 32)
+  record.writeUInt32BE(sumOf(record), 4)
+  return record
 }
 
-/** Milliseconds that it lives in Redis, which takes no less than one. */
-export const lifeOf = ({ until }: Item): number => Math.max(1, Math.ceil(until - steady.now()))
+/** The entry and its key, or `undefined` where these bytes are no record. */
+export function decode(record: Buffer, ahead: number): (Item & { key: string }) | undefined {
+  if (!isRecord(record)) return undefined
+  try {
+    const end = FIXED + record.readUInt32BE(32)
+    const [key, tags] = JSON.parse(record.toString('utf8', FIXED, end))
+    const rest = record.subarray(end)
+    const compressed = record.readUInt8(3) === COMPRESSED
+    const text = compressed ? zlib().zstdDecompressSync(rest, { maxOutputLength: LIMIT }) : rest
+    const [stored, fresh, until] = [8, 16, 24].map((at) => record.readDoubleBE(at) - ahead) as Times
+    return { key, tags, text: text.toString(), stored, fresh, until }
+  } catch {
+    return undefined
+  }
+}
+
+type Times = [stored: number, fresh: number, until: number]
+
+const isRecord = (record: Buffer): boolean =>
+  record.length >= FIXED &&
+  record.readUInt16BE(0) === MAGIC &&
+  record.readUInt8(2) === VERSION &&
+  record.readUInt32BE(4) === sumOf(record)
+
+function sumOf(record: Buffer): number {
+  const { crc32 } = zlib()
+  return crc32(record.subarray(8), crc32(record.subarray(0, 4)))
+}

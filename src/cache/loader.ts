@@ -1,19 +1,28 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { errors } from '../errors.ts'
 import { steady } from '../steady.ts'
-import { type Item, toItem } from './entry.ts'
-import { type Flight, Flights } from './flights.ts'
-import { Lease, type StoreOptions } from './lease.ts'
+import { type Item, readTimes, toItem } from './entry.ts'
 import type { MemoryLevel } from './memory-level.ts'
 import type { Change } from './redis-bus.ts'
-import type { LeaseMode, RedisLevel } from './redis-level.ts'
-import type { CacheCounts, EntryOptions, Load as LoadOf, LoadOptions } from './types.ts'
+import { Lease, type LeaseMode, type RedisLevel } from './redis-level.ts'
+import type { CacheCounts, EntryOptions, Found, Load as LoadOf, LoadOptions } from './types.ts'
 
 type Load = LoadOf<string | undefined>
 
-export interface Answer {
-  readonly text: string | undefined
+export interface Answer extends Found {
   readonly from: 'hits_redis' | 'misses' | 'stale'
+}
+
+/** A load under way, which all who ask for its key wait for. */
+interface Flight<T> {
+  readonly key: string
+  readonly tags: readonly string[]
+  /** Whether what it brings may be stored: not once the entry has been invalidated or loaded anew. */
+  current: boolean
+  /** What has been invalidated since it began: it may turn out to depend on that. */
+  missed: Set<string> | undefined
+  /** There as soon as it has begun. */
+  result: Promise<T>
 }
 
 interface Loading {
@@ -23,8 +32,6 @@ interface Loading {
   pause?: number
 }
 
-/** Seconds that a load may take. */
-const TIMEOUT = 60
 /** Milliseconds between two tries in the background of a load that failed. */
 const PAUSE = 2000
 /** The same of loads that did not fail. */
@@ -54,7 +61,7 @@ export class Loader {
       this.#flights.get(key) ??
       this.#flights.begin(key, options.tags, async (flight) => {
         try {
-          const item = this.#take(key, this.#changes, await this.#redis?.read(key))
+          const item = await this.read(key, options.tags)
           if (item !== undefined) return toAnswer(item)
           const reloaded = await this.#reloads.get(key)?.result
           if (reloaded !== undefined) return reloaded
@@ -67,10 +74,11 @@ export class Loader {
     return flight.result
   }
 
-  /** Loads in the background, unless that is done already or has just failed. */
-  reload(key: string, load: Load, options: LoadOptions): void {
-    const pause = this.#pauses.get(key) ?? 0
-    if (this.#reloads.get(key) || steady.now() < pause) return
+  /** Loads in the background, unless that has just failed; `undefined` then. */
+  reload(key: string, load: Load, options: LoadOptions): Promise<Answer | undefined> | undefined {
+    const known = this.#reloads.get(key)
+    if (known) return known.result
+    if (steady.now() < (this.#pauses.get(key) ?? 0)) return undefined
     const flight = this.#reloads.begin(key, options.tags, async (flight) => {
       let rest = PAUSE
       try {
@@ -84,6 +92,7 @@ export class Loader {
     })
     // Whoever waits for it is told; what there is is served to the others.
     flight.result.catch(() => {})
+    return flight.result
   }
 
   /** Loads whatever there is; what began earlier is not stored. */
@@ -100,7 +109,7 @@ export class Loader {
     return await flight.result
   }
 
-  async put(key: string, item: Item, { tags, compress }: EntryOptions): Promise<void> {
+  async put(key: string, item: Item, { tags, compress }: Partial<EntryOptions>): Promise<void> {
     this.forget(['key', key])
     const flight = this.#flights.begin(key, tags, async (flight) => {
       try {
@@ -116,12 +125,9 @@ export class Loader {
   }
 
   /** What Redis has, kept in level 1 unless anything was changed meanwhile. */
-  async read(key: string): Promise<Item | undefined> {
-    return this.#take(key, this.#changes, await this.#redis?.read(key))
-  }
-
-  /** @param before how many changes there had been when it was asked for */
-  #take(key: string, before: number, item: Item | undefined): Item | undefined {
+  async read(key: string, tags?: readonly string[]): Promise<Item | undefined> {
+    const before = this.#changes
+    const item = await this.#redis?.read(key, tags)
     if (item !== undefined && before === this.#changes) this.#keep(key, item)
     return item
   }
@@ -134,8 +140,10 @@ export class Loader {
         if (kind === 'tag') return tags.includes(name)
         return kind === 'key' ? key === name : key.startsWith(name)
       })
-    this.#flights.end(isMeant)
-    this.#reloads.end(isMeant)
+    for (const flights of [this.#flights, this.#reloads]) {
+      flights.end(isMeant)
+      if (kind === 'tag') flights.miss(names)
+    }
     if (kind === 'tag') this.#memory.invalidate(names)
     else if (kind === 'key') this.#memory.delete(names)
     else return this.#memory.clear(names[0] as string)
@@ -147,7 +155,7 @@ export class Loader {
     load: Load,
     options: LoadOptions,
   ): Promise<Answer | undefined> {
-    const item = await this.read(flight.key)
+    const item = await this.read(flight.key, flight.tags)
     if (item !== undefined && steady.now() < item.fresh) return toAnswer(item)
     const lease = await this.#redis?.acquire(flight.key, flight.tags, 'background')
     if (lease === 'held') return undefined
@@ -178,25 +186,23 @@ export class Loader {
       return toAnswer(lease)
     }
     try {
-      const text = await bounded(load, options)
-      if (text === undefined || options.when?.(text) === false) await lease?.release()
-      else await this.#store(flight, toItem(text, options), lease, { ...options, announce })
-      return { text, from: 'misses' }
+      const text = await bounded(load, readTimes(options).load)
+      if (text === undefined || options.when?.(text) === false) {
+        await lease?.release()
+        return { text, stored: steady.now(), from: 'misses' }
+      }
+      const all = { ...options, ...options.decide?.(text) }
+      const item = toItem(text, all)
+      const isStored = isCurrent(flight, item)
+        ? await lease?.store(item, all.compress, announce)
+        : await lease?.release()
+      if (isStored !== false && isCurrent(flight, item)) this.#keep(flight.key, item)
+      return { ...toAnswer(item), from: 'misses' }
     } catch (error) {
       this.#counts.failures++
       await lease?.release(pause)
       throw error
     }
-  }
-
-  async #store(
-    flight: Flight<unknown>,
-    item: Item,
-    lease: Lease | undefined,
-    options: StoreOptions,
-  ): Promise<void> {
-    const stored = await lease?.store(item, options)
-    if (stored !== false && flight.current) this.#keep(flight.key, item)
   }
 
   #pause(key: string, milliseconds: number): void {
@@ -209,23 +215,73 @@ export class Loader {
   }
 }
 
-/** Loads in the time that there is for it. @throws {PlinthError} DEADLINE_EXCEEDED */
-export async function bounded(
-  load: Load,
-  { loadTimeout = TIMEOUT }: LoadOptions,
-): Promise<string | undefined> {
+function isCurrent({ current, missed }: Flight<unknown>, { tags }: Item): boolean {
+  return current && !(missed && tags.some((tag) => missed.has(tag)))
+}
+
+/** The loads of this process, one for each key. */
+class Flights<T> {
+  readonly #flights = new Map<string, Flight<T>>()
+
+  get(key: string): Flight<T> | undefined {
+    return this.#flights.get(key)
+  }
+
+  /** Begins a load; one of the same key that is under way is not stored any more. */
+  begin(
+    key: string,
+    tags: readonly string[] = [],
+    run: (flight: Flight<T>) => Promise<T>,
+  ): Flight<T> {
+    this.end((other) => other.key === key)
+    const flight = { key, tags, current: true, missed: undefined } as Flight<T>
+    this.#flights.set(key, flight)
+    flight.result = run(flight)
+    return flight
+  }
+
+  /** To be called when `run` has ended, whatever it came to. */
+  finish(flight: Flight<T>): void {
+    if (this.#flights.get(flight.key) === flight) this.#flights.delete(flight.key)
+  }
+
+  /** Those that `is` true for go on for who waits already; who comes now begins another. */
+  end(is: (flight: Flight<T>) => boolean): void {
+    if (this.#flights.size === 0) return
+    for (const flight of this.#flights.values()) {
+      if (!is(flight)) continue
+      flight.current = false
+      this.#flights.delete(flight.key)
+    }
+  }
+
+  /** The rest is not stored where it turns out to have one of these tags. */
+  miss(tags: readonly string[]): void {
+    for (const flight of this.#flights.values()) {
+      flight.missed ??= new Set()
+      for (const tag of tags) flight.missed.add(tag)
+    }
+  }
+}
+
+/**
+ * Loads in the time that there is for it.
+ *
+ * @param timeout milliseconds; 0: no end
+ * @throws {PlinthError} DEADLINE_EXCEEDED
+ */
+export async function bounded(load: Load, timeout: number): Promise<string | undefined> {
   const end = new AbortController()
-  if (loadTimeout === 0) return await load(end.signal)
+  if (timeout === 0) return await load(end.signal)
   const late = Promise.withResolvers<never>()
-  const milliseconds = loadTimeout * 1000
   const timer = setTimeout(() => {
-    const error = errors.DEADLINE_EXCEEDED(milliseconds)
+    const error = errors.DEADLINE_EXCEEDED(timeout)
     end.abort(error)
     late.reject(error)
-  }, milliseconds)
+  }, timeout)
   return await Promise.race([load(end.signal), late.promise]).finally(() => clearTimeout(timer))
 }
 
-function toAnswer({ text, fresh }: Item): Answer {
-  return { text, from: steady.now() < fresh ? 'hits_redis' : 'stale' }
+function toAnswer({ text, stored, fresh, until }: Item): Answer {
+  return { text, stored, fresh, until, from: steady.now() < fresh ? 'hits_redis' : 'stale' }
 }

@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
+import { toMilliseconds } from '../duration.ts'
 import { errors } from '../errors.ts'
 import { steady } from '../steady.ts'
+import type { RedisConnection, RedisNames } from './redis-connection.ts'
+import { KEEP, LOCK } from './redis-scripts.ts'
 import type { Lock, LockOptions } from './types.ts'
 
-/** Where locks are kept. */
+/** Where locks are kept. Times are milliseconds. */
 export interface LockPlace {
   /** Whether a lock that is not renewed is given to another. */
   readonly expires: boolean
@@ -15,6 +18,62 @@ export interface LockPlace {
   free(name: string, token: string): Promise<void>
 }
 
+/** For one process: a holder that has died has taken everything with it. */
+export class MemoryLocks implements LockPlace {
+  readonly expires = false
+  readonly #tokens = new Map<string, string>()
+  #fence = 0
+
+  async take(name: string, token: string): Promise<number | undefined> {
+    if (this.#tokens.has(name)) return undefined
+    this.#tokens.set(name, token)
+    return ++this.#fence
+  }
+
+  async renew(name: string, token: string): Promise<boolean> {
+    return this.#tokens.get(name) === token
+  }
+
+  async free(name: string, token: string): Promise<void> {
+    if (this.#tokens.get(name) === token) this.#tokens.delete(name)
+  }
+}
+
+/** For any number of processes. */
+export class RedisLocks implements LockPlace {
+  readonly expires = true
+  readonly #connection: RedisConnection
+  readonly #names: RedisNames
+
+  constructor(connection: RedisConnection, names: RedisNames) {
+    this.#connection = connection
+    this.#names = names
+  }
+
+  async take(name: string, token: string, life: number): Promise<number | undefined> {
+    const keys = [this.#names.lock(name), this.#names.fence]
+    try {
+      const fence = await this.#connection.run('change', LOCK, keys, [token, life])
+      return fence === null ? undefined : Number(fence)
+    } catch (cause) {
+      // It may have been taken all the same.
+      void this.free(name, token)
+      throw errors.CACHE_UNAVAILABLE.with({ cause }, (cause as Error).message)
+    }
+  }
+
+  async renew(name: string, token: string, life: number): Promise<boolean> {
+    const keys = [this.#names.lock(name)]
+    return (await this.#connection.run('change', KEEP, keys, [token, life])) === 1
+  }
+
+  async free(name: string, token: string): Promise<void> {
+    await this.#connection.tryRun('change', KEEP, [this.#names.lock(name)], [token, 0])
+  }
+}
+
+const DAY = 24 * 60 * 60 * 1000
+
 /**
  * @throws {PlinthError} LOCK_HELD, CACHE_UNAVAILABLE
  * @throws the reason of `signal` where it is aborted while waiting
@@ -24,16 +83,16 @@ export async function acquireLock(
   name: string,
   options: LockOptions,
 ): Promise<Lock> {
-  const { ttl, wait = 0, signal } = options
-  assertSeconds('ttl', ttl, 0.001)
-  assertSeconds('wait', wait, 0)
-  const until = steady.now() + wait * 1000
+  const { signal } = options
+  const life = toMilliseconds(options.ttl, 'ttl of a lock', { least: 1, most: DAY })
+  const wait = toMilliseconds(options.wait ?? 0, 'wait of a lock', { most: DAY })
+  const until = steady.now() + wait
   for (let pause = 10; ; pause = Math.min(2 * pause, 200)) {
     signal?.throwIfAborted()
     const token = randomUUID()
     const asked = steady.now()
-    const fence = await place.take(name, token, ttl * 1000)
-    if (fence !== undefined) return new HeldLock(place, { name, token, fence, ttl, asked })
+    const fence = await place.take(name, token, life)
+    if (fence !== undefined) return new HeldLock(place, { name, token, fence, life, asked })
     const left = until - steady.now()
     if (left <= 0) throw errors.LOCK_HELD(name, wait)
     await delay(
@@ -44,16 +103,11 @@ export async function acquireLock(
   }
 }
 
-function assertSeconds(option: string, seconds: number, least: number): void {
-  if (seconds >= least && seconds <= 24 * 60 * 60) return
-  throw new RangeError(`${option} of a lock is ${seconds}; expected seconds, ${least} to 86400`)
-}
-
 interface Held {
   name: string
   token: string
   fence: number
-  ttl: number
+  life: number
   /** When it was asked for, as `steady` tells: its time runs from then at the earliest. */
   asked: number
 }
@@ -69,16 +123,16 @@ class HeldLock implements Lock {
   #renewal: NodeJS.Timeout | undefined
   #end: NodeJS.Timeout | undefined
 
-  constructor(place: LockPlace, { name, token, fence, ttl, asked }: Held) {
+  constructor(place: LockPlace, { name, token, fence, life, asked }: Held) {
     this.name = name
     this.fence = fence
     this.signal = this.#lost.signal
     this.#place = place
     this.#token = token
-    this.#life = ttl * 1000
+    this.#life = life
     if (!place.expires) return
-    this.#holdUntil(asked + this.#life)
-    this.#renewal = setInterval(() => this.#renew(), this.#life / 3).unref()
+    this.#holdUntil(asked + life)
+    this.#renewal = setInterval(() => this.#renew(), life / 3).unref()
   }
 
   async release(): Promise<void> {
@@ -104,7 +158,8 @@ class HeldLock implements Lock {
 
   #holdUntil(time: number): void {
     clearTimeout(this.#end)
-    this.#end = setTimeout(() => this.#lose('it could not be renewed in time'), time - steady.now())
+    const left = time - steady.now()
+    this.#end = setTimeout(() => this.#lose('it could not be renewed in time'), left)
     this.#end.unref()
   }
 

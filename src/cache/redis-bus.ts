@@ -5,13 +5,16 @@ import type { Redis } from 'ioredis'
 /** What is no longer as it was: entries by tag or key, or all whose key begins with the name. */
 export type Change = readonly [kind: 'tag' | 'key' | 'prefix', ...names: string[]]
 
+/** How a change is told that Redis itself refuses: each process remembers it then. */
+const UNTOLD = 'untold'
+
 export interface BusOptions {
   client: Redis
   channel: string
   /** Milliseconds in which Redis has to answer. */
   timeout: number
-  /** Told what other processes have changed. */
-  onChange: (change: Change) => void
+  /** Told what other processes have changed; `untold`: Redis does not know it yet. */
+  onChange: (change: Change, untold: boolean) => void
   /** Told when every change is heard from now on; those before may have been missed. */
   onHears: () => void
   /** Told when changes have not been heard for a while. */
@@ -38,8 +41,8 @@ export class RedisBus {
     return this.#hears
   }
 
-  message(change: Change): string {
-    return JSON.stringify([this.#origin, ...change])
+  message(change: Change, untold = false): string {
+    return JSON.stringify([this.#origin, ...(untold ? [UNTOLD] : []), ...change])
   }
 
   /** Connects with the first call, which waits until changes are heard, though not for long. */
@@ -64,6 +67,8 @@ export class RedisBus {
       autoResubscribe: false,
       enableOfflineQueue: false,
       maxRetriesPerRequest: 0,
+      // The channel's name is complete.
+      keyPrefix: '',
       lazyConnect: true,
       socketTimeout: 2 * HEARTBEAT,
     })
@@ -105,16 +110,18 @@ export class RedisBus {
   }
 
   #receive(message: string): void {
-    const [origin, ...change] = parse(message)
-    if (origin !== this.#origin) this.#options.onChange(change)
+    const { origin, change, untold } = parse(message)
+    if (origin !== this.#origin) this.#options.onChange(change, untold)
   }
 }
 
 /** What is no message, or that of a newer release, may mean anything: that everything has changed. */
-function parse(message: string): [origin: string, ...Change] {
+function parse(message: string): { origin: string; change: Change; untold: boolean } {
   try {
-    const parsed = JSON.parse(message)
-    if (['tag', 'key', 'prefix'].includes(parsed[1])) return parsed
+    const [origin, ...rest] = JSON.parse(message)
+    const untold = rest[0] === UNTOLD
+    const change = untold ? rest.slice(1) : rest
+    if (['tag', 'key', 'prefix'].includes(change[0])) return { origin, change, untold }
   } catch {}
-  return ['', 'prefix', '']
+  return { origin: '', change: ['prefix', ''], untold: false }
 }

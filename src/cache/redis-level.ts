@@ -1,22 +1,38 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+/** @ts-ignore: there where it is installed */
 import type { Command, Redis } from 'ioredis'
 import { steady } from '../steady.ts'
-import { fromShared, type Item, lifeOf, toShared } from './entry.ts'
-import { keysOf, LEASE, LEASE_KEPT, Lease } from './lease.ts'
-import { Pending } from './pending.ts'
-import { decode, encode } from './record.ts'
+import { decode, encode, type Item } from './entry.ts'
 import { type Change, RedisBus } from './redis-bus.ts'
-import { clear, invalidate, type Run, remove, sizeOf } from './redis-changes.ts'
-import { AWAY, type Log, RedisLink } from './redis-link.ts'
-import { idOf, RedisNames } from './redis-names.ts'
-import { ACQUIRE, PUT, RELEASE } from './redis-scripts.ts'
-import type { CacheCounts } from './types.ts'
+import {
+  type Log,
+  literal,
+  type Purpose,
+  patternOf,
+  RedisConnection,
+  RedisNames,
+  UNAVAILABLE,
+} from './redis-connection.ts'
+import {
+  ACQUIRE,
+  BEAT,
+  DELETE,
+  ENDED,
+  INVALIDATE,
+  PUT,
+  RELEASE,
+  RENEW,
+  STORE,
+} from './redis-scripts.ts'
+import type { CacheCounts, CacheSize } from './types.ts'
 
 export interface RedisLevelOptions {
   client: Redis
   command: typeof Command
   prefix: string
-  /** Milliseconds that one call may take. */
+  /** Milliseconds that one command may take. */
   timeout: number
   counts: CacheCounts
   log: Log
@@ -28,32 +44,67 @@ export interface RedisLevelOptions {
 /** `wait`: who asks waits for it; `background`: something is served meanwhile; `force`: others are to stop. */
 export type LeaseMode = 'wait' | 'background' | 'force'
 
-/** Level 2: what all processes share. A Redis that is away is no error: what it has to be told is told later. */
+/** Milliseconds after which the lease of a process that has died is free. */
+const LEASE = 2000
+/** Milliseconds after which a lease that nobody has taken meanwhile is lost all the same. */
+const LEASE_KEPT = 60_000
+/** Milliseconds between two signs of life. */
+const BEAT_PERIOD = 1000
+/** Milliseconds without one, of anybody, after which nothing counts that was stored before. */
+const SILENCE = 5000
+/** So many signs of life, and what was counted is told. */
+const COUNTS_PERIOD = 5
+/** Milliseconds in which a process that ends tells what it could not tell before: as long as that silence. */
+const FAREWELL = SILENCE
+/** How much one command is about at most, so that Redis is not held up. */
+const BATCH = 500
+
+/**
+ * Level 2: what all processes share. A Redis that is away is no error. What it could not be told it is told before anything is read
+ * from it again: until then this level is not used.
+ */
 export class RedisLevel {
-  readonly link: RedisLink
+  readonly connection: RedisConnection
   readonly names: RedisNames
   readonly #bus: RedisBus
   readonly #counts: CacheCounts
-  readonly #pending = new Pending()
+  readonly #log: Log
+  readonly #onGap: () => void
+  readonly #untold = new Untold()
   /** Leases that Redis may have given without our knowing, and their tokens. */
   readonly #orphans = new Map<string, string>()
   /** Whether there may be anything in level 1: not before changes are heard, unless Redis was away. */
   #used = false
+  // What goes on keeps what it was begun in, which would be the first request of many.
+  readonly #outside = AsyncLocalStorage.snapshot()
+  #started: Promise<unknown> | undefined
+  /** Which run of Redis was the last one known, and under what entries count; `undefined`: not known. */
+  #run: string | undefined
+  #epoch: string | undefined
+  /** How many milliseconds the time of Redis is ahead of `steady`. */
+  #ahead = 0
+  #beat: NodeJS.Timeout | undefined
+  #beats = 0
+  #telling: NodeJS.Timeout | undefined
+  #told: CacheCounts
+  #closed = false
+  #ended = false
 
   constructor(options: RedisLevelOptions) {
-    const { client, command, timeout, counts, log, onGap } = options
-    this.names = new RedisNames(options.prefix)
+    const { client, command, timeout, counts, log, onGap, onChange } = options
+    this.names = new RedisNames(options.prefix, client.options.keyPrefix)
+    this.#onGap = onGap
     this.#counts = counts
-    const { channel } = this.names
-    const recover = () => this.#catchUp()
-    this.link = new RedisLink({
+    this.#told = { ...counts }
+    this.#log = log
+    this.connection = new RedisConnection({
       owner: 'cache',
       client,
       command,
       timeout,
       counts,
       log,
-      recover,
+      recover: () => this.#recover(),
       onAway: () => {
         this.#used = true
       },
@@ -63,110 +114,310 @@ export class RedisLevel {
     })
     this.#bus = new RedisBus({
       client,
-      channel,
+      channel: this.names.channel,
       timeout,
-      onChange: options.onChange,
+      onChange: (change, untold) => {
+        if (untold) this.#remember(change)
+        onChange(change)
+      },
       onHears: () => {
         if (this.#used) onGap()
         this.#used = true
       },
       onLost: () => {
-        if (!this.link.away) onGap()
+        if (!this.connection.isAway) onGap()
       },
     })
   }
 
   /** Whether level 1 may be used: it would hear of every change, or there is nobody to hear of. */
   get trusted(): boolean {
-    return this.#bus.hears || this.link.away
+    return this.#bus.hears || this.connection.isAway
   }
 
   /** Whether there are changes that it has not been told. */
   get isBehind(): boolean {
-    return !this.#pending.isEmpty
+    return this.#untold.size > 0
   }
 
-  /** What is stored under `key`, fresh or stale. */
-  async read(key: string): Promise<Item | undefined> {
-    if (!this.#bus.hears) await this.#bus.start()
-    const record = await this.link.get(this.names.entry(key))
-    return record === AWAY || record === null ? undefined : this.#decode(key, record)
+  /** What is stored under `key`, fresh or stale. `tags` are those that it probably has. */
+  async read(key: string, tags: readonly string[] = []): Promise<Item | undefined> {
+    if (!(await this.#isUsable())) return undefined
+    const names = [this.names.entry(key), ...tags.map(this.names.tag)]
+    const answer = await this.connection.try('read', 'mget', ...names)
+    if (answer === UNAVAILABLE) return undefined
+    const [stored, ...generations] = answer as (Buffer | null)[]
+    return stored ? await this.#valid(key, stored, tags, generations as Buffer[]) : undefined
   }
 
   /**
    * The right to load and store. `held`: another process has it; an entry: it has stored it already; `undefined`:
    * Redis is away.
    */
-  async acquire(key: string, tags: readonly string[], mode: LeaseMode) {
-    await this.#bus.start()
-    if (this.link.away) return undefined
+  async acquire(
+    key: string,
+    tags: readonly string[],
+    mode: LeaseMode,
+  ): Promise<Lease | Item | 'held' | undefined> {
+    if (!(await this.#isUsable())) return undefined
     const token = randomUUID()
-    const keys = keysOf(this.names, key, tags)
-    const args = [token, LEASE, LEASE_KEPT, idOf(key), mode]
-    const onUnknown = () => this.#orphan(this.names.lease(key), token)
-    const answer = await this.link.store((client) => ACQUIRE.run(client, keys, args))
-    if (answer === AWAY) {
+    const keys = this.#keysOf(key, tags)
+    const lease = this.names.lease(key)
+    const onUnknown = () => this.#orphan(lease, token)
+    const args = [token, LEASE, LEASE_KEPT, mode]
+    const answer = await this.connection.tryRun('store', ACQUIRE, keys, args)
+    if (answer === UNAVAILABLE) {
       onUnknown()
       return undefined
     }
-    const [got, record] = answer as [number, Buffer | null]
-    const item = record === null || mode === 'force' ? undefined : this.#decode(key, record)
+    this.connection.accept()
+    const [got, stored, ...generations] = answer as [number, Buffer | null, ...Buffer[]]
+    const item =
+      stored && mode !== 'force' ? await this.#valid(key, stored, tags, generations) : undefined
     const fresh = item !== undefined && steady.now() < item.fresh
     if (!got) return fresh ? item : 'held'
-    const { link, names } = this
-    const lease = new Lease({ link, bus: this.#bus, names, key, tags, token, onUnknown })
-    if (!fresh) return lease
-    await lease.release()
+    const held = new Lease(this.connection, { keys, token, onUnknown }, (item, ...how) =>
+      this.#store(key, tags, token, item, ...how),
+    )
+    if (!fresh) return held
+    await held.release()
     return item
   }
 
-  async put(key: string, item: Item, compress = true): Promise<void> {
-    await this.#bus.start()
-    const message = this.#bus.message(['key', key])
-    const args = [
-      encode(key, toShared(item), compress),
-      lifeOf(item),
-      idOf(key),
-      this.names.channel,
-      message,
-    ]
-    const keys = keysOf(this.names, key, item.tags)
-    const stored = await this.link.store((client) => PUT.run(client, keys, args))
+  async put(key: string, item: Item, compress?: boolean): Promise<void> {
+    const isStored = (await this.#isUsable()) && (await this.#put(key, item, compress))
     // What was there before is not to be served again.
-    if (stored === AWAY) await this.change(['key', key])
+    if (!isStored) await this.change(['key', key])
   }
 
-  /** Makes a change now, or, where Redis is away, when it is back. How many entries were cleared, where it is known. */
+  /** Makes a change now, or when Redis takes it. How many entries were cleared, where it is known. */
   async change(change: Change): Promise<number | undefined> {
     try {
-      return await this.#apply(change, (call) => this.link.attempt(call))
+      return await this.#apply(change, 'change')
     } catch {
-      this.#pending.add(change)
+      this.#remember(change)
+      // Others could read what is there: they are told all the same, where that much can be done.
+      const { channel } = this.names
+      await this.connection.try('change', 'publish', channel, this.#bus.message(change, true))
       return undefined
     }
   }
 
   /** Entries and the bytes they take; `undefined` where Redis is away. */
-  async size(): Promise<{ entries: number; bytes: number } | undefined> {
+  async size(): Promise<CacheSize | undefined> {
+    let [entries, bytes] = [0, 0]
     try {
-      return await sizeOf(this.names, (call) => this.link.attempt(call))
+      for await (const found of this.#scan('', 'change')) {
+        const asked = found.map((name) => this.connection.send('change', 'strlen', name))
+        const lengths = await Promise.all(asked)
+        entries += found.length
+        bytes += lengths.reduce<number>((sum, length) => sum + Number(length), 0)
+      }
+      return { entries, bytes }
     } catch {
       return undefined
     }
   }
 
-  close(): void {
-    this.link.close()
+  /** What all processes have counted; `undefined` where Redis is away. */
+  async counts(): Promise<CacheCounts | undefined> {
+    try {
+      await this.#tellCounts()
+      const names = Object.keys(this.#counts)
+      const told = await this.connection.send('change', 'hmget', this.names.counts, ...names)
+      const total = names.map((name, at) => [name, Number((told as unknown[])[at]) || 0])
+      return Object.fromEntries(total)
+    } catch {
+      return undefined
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    const end = performance.now() + FAREWELL
+    while (this.isBehind && performance.now() < end) await delay(50)
+    if (this.isBehind) {
+      const message =
+        'Redis was not told of changes: what is cached there may be out of date, until it ends'
+      this.#log.warn({ changes: this.#untold.size }, message)
+    }
+    this.#ended = true
+    clearInterval(this.#beat)
+    clearTimeout(this.#telling)
+    await this.#tellCounts().catch(() => {})
+    if (this.#epoch !== undefined && !this.isBehind)
+      await this.connection.try('change', 'pexpire', this.names.state, ENDED)
+    this.connection.close()
     this.#bus.close()
   }
 
-  async #apply(change: Change, run: Run): Promise<number> {
+  async #isUsable(): Promise<boolean> {
+    if (!this.#bus.hears || this.#epoch === undefined) await this.#start()
+    return !this.connection.isAway && !this.isBehind && this.#epoch !== undefined
+  }
+
+  /** With the first use: what has to be known before anything is read. */
+  #start(): Promise<unknown> {
+    this.#started ??= this.#outside(() => Promise.all([this.#bus.start(), this.#begin()]))
+    return this.#started
+  }
+
+  async #begin(): Promise<void> {
+    // The last one is a sign of life, too: without it a process that ends could not say that it has told all.
+    this.#beat = setInterval(() => this.#live('change').catch(() => {}), BEAT_PERIOD).unref()
+    await this.#live('change').catch(() => {})
+  }
+
+  /** Learns the time and the epoch, and says that this process can still tell Redis what it has to. */
+  async #live(purpose: Purpose): Promise<void> {
+    const known = this.#epoch
+    if (this.#run === undefined || purpose === 'recover') {
+      const run = await this.#runOf()
+      if (this.#run !== undefined && run !== this.#run) this.#epoch = undefined
+      this.#run = run
+    }
+    const args = [this.#run ?? '', this.#epoch ?? '', randomUUID().slice(0, 8), SILENCE]
+    const asked = steady.now()
+    const answer = await this.connection.run(purpose, BEAT, [this.names.state], args)
+    const [now, epoch] = answer as [Buffer, Buffer]
+    this.#ahead = Number(now) - (asked + steady.now()) / 2
+    this.#epoch = String(epoch)
+    // What level 1 has may have been read from Redis.
+    if (known !== undefined && known !== this.#epoch) this.#onGap()
+    if (++this.#beats % COUNTS_PERIOD === 0) await this.#tellCounts()
+  }
+
+  /** Which run of a Redis it is: another one may have forgotten what it was told last. '': it does not say; `undefined`: not now. */
+  async #runOf(): Promise<string | undefined> {
+    try {
+      // Not every user may ask for it: that is no refusal to be told of.
+      const info = await this.connection.send('recover', 'info', 'server')
+      return /run_id:(\w+)/.exec(String(info))?.[1] ?? ''
+    } catch (error) {
+      return (error as Error).name === 'ReplyError' ? '' : undefined
+    }
+  }
+
+  async #valid(
+    key: string,
+    stored: Buffer,
+    tags: readonly string[],
+    generations: readonly (Buffer | null)[],
+  ): Promise<Item | undefined> {
+    const end = stored.indexOf(0x0a)
+    const item = decode(stored.subarray(end + 1), this.#ahead)
+    if (item?.key !== key) return this.#discard(key)
+    const [epoch, ...wanted] = stored.toString('latin1', 0, end).split(' ')
+    if (epoch !== this.#epoch || steady.now() >= item.until) return undefined
+    const known = new Map(tags.map((tag, at) => [tag, generations[at]]))
+    const others = item.tags.filter((tag) => !known.has(tag))
+    if (others.length > 0) {
+      const answer = await this.connection.try('read', 'mget', ...others.map(this.names.tag))
+      if (answer === UNAVAILABLE) return undefined
+      for (const [at, tag] of others.entries()) known.set(tag, (answer as Buffer[])[at])
+    }
+    const isCurrent = item.tags.every(
+      (tag, at) => known.get(tag)?.toString('latin1') === wanted[at],
+    )
+    return isCurrent ? item : undefined
+  }
+
+  #discard(key: string): undefined {
+    this.#counts.garbage++
+    void this.connection.try('change', 'unlink', this.names.entry(key))
+  }
+
+  async #store(
+    key: string,
+    tags: readonly string[],
+    token: string,
+    item: Item,
+    compress?: boolean,
+    announce?: boolean,
+  ): Promise<unknown | typeof UNAVAILABLE> {
+    const keys = [...this.#keysOf(key, tags), ...item.tags.map(this.names.tag)]
+    const record = encode(key, item, this.#ahead, compress)
+    const message = announce ? this.#bus.message(['key', key]) : ''
+    const [epoch, { channel }] = [this.#epoch ?? '', this.names]
+    const args = [token, tags.length, epoch, record, lifeOf(item), channel, message]
+    const stored = await this.connection.tryRun('store', STORE, keys, args)
+    if (stored !== UNAVAILABLE) this.connection.accept()
+    return stored
+  }
+
+  async #put(key: string, item: Item, compress?: boolean): Promise<boolean> {
+    const { entry, lease, tag, channel } = this.names
+    const keys = [entry(key), lease(key), ...item.tags.map(tag)]
+    const record = encode(key, item, this.#ahead, compress)
+    const message = this.#bus.message(['key', key])
+    const args = [randomUUID(), this.#epoch ?? '', record, lifeOf(item), channel, message]
+    const stored = await this.connection.tryRun('store', PUT, keys, args)
+    if (stored !== UNAVAILABLE) this.connection.accept()
+    return stored !== UNAVAILABLE
+  }
+
+  /** What the scripts of leases are given: the entry, its lease, the generation of all, those of the tags. */
+  #keysOf(key: string, tags: readonly string[]): string[] {
+    const { entry, lease, clears, tag } = this.names
+    return [entry(key), lease(key), clears, ...tags.map(tag)]
+  }
+
+  async #apply(change: Change, purpose: Purpose): Promise<number> {
     const [kind, ...names] = change
+    const { channel } = this.names
     const message = this.#bus.message(change)
-    if (kind === 'prefix') return await clear(this.names, names[0] as string, message, run)
-    if (kind === 'tag') await invalidate(this.names, names, message, run)
-    else await remove(this.names, names, message, run)
+    if (kind === 'prefix') return await this.#clear(names[0] as string, message, purpose)
+    for (let start = 0; start < names.length; start += BATCH) {
+      const batch = names.slice(start, start + BATCH)
+      if (kind === 'tag') {
+        const args = [randomUUID(), channel, message]
+        await this.connection.run(purpose, INVALIDATE, batch.map(this.names.tag), args)
+      } else {
+        const keys = batch.flatMap((key) => [this.names.entry(key), this.names.lease(key)])
+        await this.connection.run(purpose, DELETE, keys, [channel, message])
+      }
+    }
     return 0
+  }
+
+  /** How many entries there were. What is being loaded is not stored: it began under another generation of all. */
+  async #clear(prefix: string, message: string, purpose: Purpose): Promise<number> {
+    const { clears, channel } = this.names
+    await this.connection.run(purpose, DELETE, [clears], [channel, ''])
+    let count = 0
+    for await (const found of this.#scan(prefix, purpose))
+      count += Number(await this.connection.send(purpose, 'unlink', ...found))
+    await this.connection.send(purpose, 'publish', channel, message)
+    return count
+  }
+
+  /** The names of the entries whose key begins with `prefix`, in batches. */
+  async *#scan(prefix: string, purpose: Purpose): AsyncGenerator<string[]> {
+    const { pattern, exact } = patternOf(prefix)
+    const match = literal(this.names.entries) + pattern
+    let cursor = '0'
+    do {
+      const answer = await this.connection.send(
+        purpose,
+        ...(['scan', cursor, 'MATCH', match, 'COUNT', BATCH] as const),
+      )
+      const [next, found] = answer as [Buffer, Buffer[]]
+      const names = found.map(String)
+      const wanted = exact ? names : await this.#having(names, prefix, purpose)
+      if (wanted.length > 0) yield wanted
+      cursor = String(next)
+    } while (cursor !== '0')
+  }
+
+  /** Those whose whole key, which is in the record, begins with `prefix`. */
+  async #having(names: string[], prefix: string, purpose: Purpose): Promise<string[]> {
+    if (names.length === 0) return []
+    const records = (await this.connection.send(purpose, 'mget', ...names)) as (Buffer | null)[]
+    return names.filter((_, at) => {
+      const record = records[at]
+      return record && decode(record.subarray(record.indexOf(0x0a) + 1), 0)?.key.startsWith(prefix)
+    })
   }
 
   // More than a few end by themselves sooner than they could be given back.
@@ -174,28 +425,161 @@ export class RedisLevel {
     if (this.#orphans.size < 1000) this.#orphans.set(lease, token)
   }
 
-  // Before Redis is used again: leases whose fate is unknown, and what was changed meanwhile.
-  async #catchUp(): Promise<void> {
-    const run: Run = (call) => this.link.bounded(call)
-    for (const [name, token] of this.#orphans) {
-      await run((client) => RELEASE.run(client, [name], [token, 0]))
-      this.#orphans.delete(name)
-    }
-    const changes = this.#pending.take()
-    try {
-      for (const change of changes) await this.#apply(change, run)
-    } catch (error) {
-      for (const change of changes) this.#pending.add(change)
-      throw error
-    }
+  /** Redis is told as soon as it takes it. */
+  #remember(change: Change): void {
+    this.#untold.add(change)
+    this.#tellSoon(100)
   }
 
-  #decode(key: string, record: Buffer): Item | undefined {
-    const found = decode(record)
-    const item = found && fromShared(found)
-    if (item?.key === key) return steady.now() < item.until ? item : undefined
-    this.#counts.garbage++
-    void this.link.run((client) => client.unlink(this.names.entry(key)))
-    return undefined
+  #tellSoon(wait: number): void {
+    if (this.#ended) return
+    this.#telling ??= this.#outside(
+      setTimeout,
+      async () => {
+        this.#telling = undefined
+        // One that is away is told before it counts as back.
+        if (!this.isBehind || this.connection.isAway) return
+        await this.#tell('change').catch(() => this.#tellSoon(Math.min(2 * wait, 1000)))
+      },
+      wait,
+    ).unref()
+  }
+
+  async #tell(purpose: Purpose): Promise<void> {
+    const changes = this.#untold.take()
+    try {
+      for (const change of changes) await this.#apply(change, purpose)
+    } catch (error) {
+      for (const change of changes) this.#untold.add(change)
+      throw error
+    }
+    // After an outage nothing is known of what it takes.
+    if (purpose === 'change') this.connection.accept()
+  }
+
+  // Before Redis is used again: leases whose fate is unknown, and what was changed meanwhile.
+  async #recover(): Promise<void> {
+    await this.#live('recover')
+    for (const [name, token] of this.#orphans) {
+      await this.connection.run('recover', RELEASE, [name], [token, 0])
+      this.#orphans.delete(name)
+    }
+    // One that refuses it is there: it is told later.
+    await this.#tell('recover').catch((error: Error) => {
+      if (error.name !== 'ReplyError') throw error
+      this.#tellSoon(100)
+    })
+  }
+
+  /** Adds what this process has counted to what all have. */
+  async #tellCounts(): Promise<void> {
+    const now = { ...this.#counts }
+    const added = Object.entries(now)
+      .map(([name, count]) => [name, count - this.#told[name as keyof CacheCounts]] as const)
+      .filter(([, count]) => count > 0)
+    // Before it is known to have been added: better too few than the same twice.
+    this.#told = now
+    const { counts } = this.names
+    await Promise.all(
+      added.map(([name, count]) => this.connection.send('change', 'hincrby', counts, name, count)),
+    )
   }
 }
+
+interface LeaseOptions {
+  keys: readonly string[]
+  token: string
+  /** Told when Redis did not answer, so that the lease may still be there. */
+  onUnknown: () => void
+}
+
+type Store = (
+  item: Item,
+  compress?: boolean,
+  announce?: boolean,
+) => Promise<unknown | typeof UNAVAILABLE>
+
+/**
+ * The right to store an entry: one process has it at a time, and loses it where the entry is invalidated while
+ * it is loaded.
+ */
+export class Lease {
+  readonly #connection: RedisConnection
+  readonly #options: LeaseOptions
+  readonly #store: Store
+  readonly #timer: NodeJS.Timeout
+
+  constructor(connection: RedisConnection, options: LeaseOptions, store: Store) {
+    this.#connection = connection
+    this.#options = options
+    this.#store = store
+    this.#timer = setInterval(() => this.#renew(), LEASE / 4).unref()
+  }
+
+  /**
+   * Stores what was loaded and gives the lease back.
+   *
+   * @param announce whether the other processes are to forget what they have; default false
+   * @returns false where the lease was lost: what was loaded is out of date
+   */
+  async store(...how: Parameters<Store>): Promise<boolean> {
+    clearInterval(this.#timer)
+    const stored = await this.#store(...how)
+    if (stored === UNAVAILABLE) this.#options.onUnknown()
+    return stored !== 0
+  }
+
+  /** Gives it back; for `pause` ms nobody is to load in the background then. */
+  async release(pause = 0): Promise<void> {
+    clearInterval(this.#timer)
+    const { keys, token, onUnknown } = this.#options
+    const lease = keys[1] as string
+    const done = await this.#connection.tryRun('change', RELEASE, [lease], [token, pause])
+    if (done === UNAVAILABLE) onUnknown()
+  }
+
+  async #renew(): Promise<void> {
+    const { keys, token } = this.#options
+    const args = [token, LEASE, LEASE_KEPT]
+    const kept = await this.#connection.tryRun('change', RENEW, keys, args)
+    if (kept === 0) clearInterval(this.#timer)
+  }
+}
+
+/** What Redis has not been told: without it, old entries would be served again. */
+class Untold {
+  #tags = new Set<string>()
+  #keys = new Set<string>()
+  #prefixes = new Set<string>()
+
+  add([kind, ...names]: Change): void {
+    const set = { tag: this.#tags, key: this.#keys, prefix: this.#prefixes }[kind]
+    for (const name of names) set.add(name)
+    // More than is worth remembering: everything may be old.
+    if (this.size > 10_000) this.#reset(new Set(['']))
+  }
+
+  /** Everything, which is forgotten here. */
+  take(): Change[] {
+    const changes: Change[] = [
+      ...Array.from(this.#prefixes, (prefix) => ['prefix', prefix] as const),
+      ['tag', ...this.#tags],
+      ['key', ...this.#keys],
+    ]
+    this.#reset(new Set())
+    return changes.filter(([, ...names]) => names.length > 0)
+  }
+
+  get size(): number {
+    return this.#tags.size + this.#keys.size + this.#prefixes.size
+  }
+
+  #reset(prefixes: Set<string>): void {
+    this.#tags = new Set()
+    this.#keys = new Set()
+    this.#prefixes = prefixes
+  }
+}
+
+/** Milliseconds that it lives in Redis, which takes no less than one. */
+const lifeOf = ({ until }: Item): number => Math.max(1, Math.ceil(until - steady.now()))

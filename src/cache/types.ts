@@ -1,23 +1,42 @@
-/** How long one entry is kept. Times are seconds. */
+import type { Duration } from '../duration.ts'
+
+/** How long one entry is kept, and what it depends on. */
 export interface EntryOptions {
-  /** How long it is fresh, above 0. The time that is kept is up to a tenth shorter, so that entries do not end together. */
-  ttl: number
+  /**
+   * How long it is fresh, above 0 and a year at most: `'1m'`, or milliseconds. The time that is kept is up to a tenth shorter, so that
+   * entries do not end together.
+   */
+  ttl: Duration
   /** How long after that it may still be served while it is loaded again, or when that fails; default 0. */
-  stale?: number
+  stale?: Duration
   /** What it depends on: `invalidate` takes everything with one of these away. */
   tags?: readonly string[]
   /** Whether it is compressed when it is long; default true. */
   compress?: boolean
 }
 
-/** What a text of the cache is; `undefined` values are never stored. */
+/** The same where it may follow from the value. */
+export interface ValueOptions<T> extends Omit<EntryOptions, 'ttl' | 'tags'> {
+  ttl: Duration | ((value: T) => Duration)
+  tags?: readonly string[] | ((value: T) => readonly string[])
+}
+
+/** What a text of the cache is; `undefined` values are never stored. Its times are milliseconds as `steady` tells. */
 export interface Entry {
   /** JSON. */
   readonly text: string
-  /** Until when it is fresh, as `steady` tells. */
+  /** When it was stored, in whichever process. */
+  readonly stored: number
+  /** Until when it is fresh. */
   readonly fresh: number
   /** Until when it may be served at all. */
   readonly until: number
+}
+
+/** What was found or loaded; `text` undefined: there is nothing, and nothing was stored. */
+export interface Found extends Partial<Pick<Entry, 'fresh' | 'until'>> {
+  readonly text: string | undefined
+  readonly stored: number
 }
 
 /** What computes a value that is not there: its signal aborts when its time is over. */
@@ -26,10 +45,14 @@ export type Load<T> = (signal: AbortSignal) => Promise<T>
 /** How long a value is waited for. */
 export interface LoadTimes {
   /**
-   * Seconds that loading may take, at most a day: then it has failed, and whoever asks next loads again; 0: no end.
-   * Default 60.
+   * How long loading may take, at most a day: then it has failed, and whoever asks next loads again; 0: no end.
+   * Default a minute.
    */
-  loadTimeout?: number
+  loadTimeout?: Duration
+  /** How long this call waits; then it gives up, and the load goes on for the others. Default 0: as long as it takes. */
+  timeout?: Duration
+  /** How long this call waits for a fresh value where there is a stale one, which is served then. Default 0: at once. */
+  softTimeout?: Duration
   /** Who waits gives up when it aborts; the others wait on. */
   signal?: AbortSignal
 }
@@ -38,6 +61,8 @@ export interface LoadTimes {
 export interface LoadOptions extends EntryOptions, LoadTimes {
   /** Whether what was loaded is stored; default: whatever is not `undefined`. */
   when?: (text: string) => boolean
+  /** What follows from what was loaded: it comes before what is said here. */
+  decide?: (text: string) => Partial<Pick<EntryOptions, 'ttl' | 'tags'>>
 }
 
 /** How often what has happened since the process began. */
@@ -68,7 +93,7 @@ export interface CacheStats {
   counts: CacheCounts
   /** Level 1 of this process. */
   memory: CacheSize
-  /** What Redis holds; null: there is none, or it does not answer. */
+  /** What Redis holds, also what was invalidated and has not ended yet; null: there is none, or it does not answer. */
   redis: CacheSize | null
 }
 
@@ -84,10 +109,10 @@ export interface Lock extends AsyncDisposable {
 }
 
 export interface LockOptions {
-  /** Seconds after which the lock of a process that has died is free; a living one renews it. */
-  ttl: number
-  /** Seconds to wait for another holder; default 0. */
-  wait?: number
+  /** After which the lock of a process that has died is free; a living one renews it. From 1 ms to a day. */
+  ttl: Duration
+  /** How long to wait for another holder; default 0. */
+  wait?: Duration
   signal?: AbortSignal
 }
 
@@ -113,19 +138,22 @@ export interface Cache {
    * @param load its result has to be JSON; `undefined` is returned and not stored
    * @returns what JSON makes of it, a new copy each time
    * @throws what `load` throws, unless a stale entry can be served; never because of Redis
-   * @throws {PlinthError} DEADLINE_EXCEEDED where it takes longer than `loadTimeout`; the reason of `signal`
+   * @throws {PlinthError} DEADLINE_EXCEEDED where it takes longer than `loadTimeout`, or `timeout`; the reason of `signal`
    */
   getOrSet<T>(
     key: string,
     load: (signal: AbortSignal) => Promise<T> | T,
-    options: EntryOptions & LoadTimes,
+    options: ValueOptions<T> & LoadTimes,
   ): Promise<T>
   /** The value under `key`, fresh ones only; `undefined`: there is none. */
   get<T>(key: string): Promise<T | undefined>
   /** `undefined` deletes. @throws {TypeError} where `value` is no JSON */
-  set(key: string, value: unknown, options: EntryOptions): Promise<void>
+  set<T>(key: string, value: T, options: ValueOptions<T>): Promise<void>
   delete(...keys: string[]): Promise<void>
-  /** Takes away every entry that has one of these tags, and keeps those from being stored that are being loaded. */
+  /**
+   * Takes away every entry that has one of these tags, and keeps those from being stored that are being loaded. What Redis cannot
+   * be told now it is told before anything is read from it again.
+   */
   invalidate(...tags: string[]): Promise<void>
   /**
    * Takes away every entry whose key begins with `prefix`, all without one; how many Redis, else this process, had. Within
@@ -134,34 +162,30 @@ export interface Cache {
   clear(prefix?: string): Promise<number>
   /** @throws {PlinthError} LOCK_HELD where another holder keeps it longer than `wait`, CACHE_UNAVAILABLE */
   lock(name: string, options: LockOptions): Promise<Lock>
+  /** A part of this cache: its keys, tags and locks are none of those outside, and `clear()` takes only its own away. */
+  namespace(name: string): Cache
 
-  /** The JSON text under `key` where level 1 has a fresh one: at once. Within a transaction there is none. */
-  peek(key: string): string | undefined
+  /** What level 1 has under `key`, where it is fresh: at once. Within a transaction there is none. */
+  peek(key: string): Entry | undefined
   /** As `getOrSet`, with texts: `load` gives JSON, `undefined` is not stored. */
-  text(
-    key: string,
-    load: Load<string | undefined>,
-    options: LoadOptions,
-  ): Promise<string | undefined>
+  find(key: string, load: Load<string | undefined>, options: LoadOptions): Promise<Found>
   /**
    * Loads anew and stores, whatever there is, each call by itself; loads that began earlier are not stored then.
    *
    * @throws what `load` throws, and leaves what there is
    */
-  refresh(
-    key: string,
-    load: Load<string | undefined>,
-    options: LoadOptions,
-  ): Promise<string | undefined>
+  refresh(key: string, load: Load<string | undefined>, options: LoadOptions): Promise<Found>
 
-  /** Whether there are changes that Redis has not been told, as it is away: it is as soon as it is back, if the process lives. */
+  /** Whether there are changes that Redis has not been told: it is as soon as it takes them, if the process lives. */
   readonly isBehind: boolean
+  /** Whether all processes have it together: there is a Redis, which may be away. */
+  readonly isShared: boolean
   /** Whether anything is kept: with no level 1 and no Redis one can as well do without it. */
   readonly keeps: boolean
   /** Of this process. */
   readonly counts: Readonly<CacheCounts>
   /** For operators: it goes through everything that is stored. */
   stats(): Promise<CacheStats>
-  /** Gives connections and timers back; afterwards everything is done without Redis. */
+  /** Gives connections and timers back; afterwards everything is done without Redis. It waits some seconds for a Redis that has to be told something. */
   close(): Promise<void>
 }

@@ -1,6 +1,10 @@
 import { LRUCache } from 'lru-cache'
-import { AWAY, type LinkOptions, RedisLink } from '../cache/redis-link.ts'
-import { idOf } from '../cache/redis-names.ts'
+import {
+  type ConnectionOptions,
+  idOf,
+  RedisConnection,
+  UNAVAILABLE,
+} from '../cache/redis-connection.ts'
 import { script } from '../cache/redis-scripts.ts'
 
 /** Something that counts: under a name of its own, up to `max` within `duration` ms of the first. */
@@ -73,11 +77,11 @@ end
 return answer
 `)
 
-type RedisOptions = Pick<LinkOptions, 'client' | 'command' | 'timeout' | 'log'>
+type RedisOptions = Pick<ConnectionOptions, 'client' | 'command' | 'timeout' | 'log'>
 
 /** Counts in Redis for all processes; as long as that does not answer, in memory. */
 export class RedisCounter {
-  readonly #link: RedisLink
+  readonly #connection: RedisConnection
   readonly #base: string
   readonly #memory: MemoryCounter
 
@@ -85,18 +89,22 @@ export class RedisCounter {
   constructor(memory: MemoryCounter, prefix: string, options: RedisOptions) {
     this.#memory = memory
     this.#base = `{${prefix}}:rate:`
-    this.#link = new RedisLink({ ...options, owner: 'rate limiter', counts: { errors: 0 } })
+    this.#connection = new RedisConnection({
+      ...options,
+      owner: 'rate limiter',
+      counts: { errors: 0 },
+    })
   }
 
   take(asked: readonly Asked[]): Count[] | Promise<Count[]> {
-    return this.#link.away ? this.#memory.take(asked) : this.#take(asked)
+    return this.#connection.isAway ? this.#memory.take(asked) : this.#take(asked)
   }
 
   async #take(asked: readonly Asked[]): Promise<Count[]> {
     const keys = asked.map(({ key }) => this.#base + idOf(key))
     const args = asked.flatMap(({ max, duration }) => [max, duration])
-    const answer = await this.#link.run((client) => TAKE.run(client, keys, args))
-    if (answer === AWAY) return this.#memory.take(asked)
+    const answer = await this.#connection.tryRun('change', TAKE, keys, args)
+    if (answer === UNAVAILABLE) return this.#memory.take(asked)
     const [refused, ...numbers] = answer as number[]
     return asked.map(({ max }, at) => {
       const [count, left] = numbers.slice(2 * at) as [number, number]
@@ -105,6 +113,6 @@ export class RedisCounter {
   }
 
   close(): void {
-    this.#link.close()
+    this.#connection.close()
   }
 }

@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from
 import type { TSchema } from 'typebox'
 import { errors } from '../errors.ts'
 import type { Access } from '../resource/access.ts'
-import type { CacheMode } from '../resource/cache-policy.ts'
+import { type CacheMode, policyFor } from '../resource/cache-policy.ts'
 import type { Context } from '../resource/context.ts'
 import type { AnyDefined, Idempotency } from '../resource/contract.ts'
 import { type Answer, execute } from '../resource/execute.ts'
@@ -20,6 +20,7 @@ import { isAsyncIterable, isEventSchema, isStream } from '../resource/stream.ts'
 import { compileExact, compileLater } from '../resource/validate.ts'
 import { ASYNC, allowsTasks, problemOfTask, taskOptionsOf } from './as-task.ts'
 import { assertReadableUrl, createBodyCheck } from './body.ts'
+import { tellCaching } from './cache-headers.ts'
 import { asJson, type Envelope, NO_CONTENT, successStatusOf, toSend } from './envelope.ts'
 import { createEventWriter } from './event-stream.ts'
 import { idempotencyOf } from './idempotency.ts'
@@ -187,19 +188,24 @@ function createHandler(
   merge: (request: FastifyRequest) => unknown,
   { app, envelope, async, access, hooked, ...own }: Handling,
 ): (request: FastifyRequest) => unknown {
-  const { etag, lastModified } = resource.definition
+  const { etag, lastModified, cache } = resource.definition
+  const tellsCaching = [cache, cache?.anonymous].some(
+    (policy) => policy && policy.http !== undefined,
+  )
   const status = successStatusOf(envelope, resource.definition)
   const isConditional = etag !== undefined || lastModified !== undefined
   const { responses } = app
   const writeEvents = createEventWriter(name, resource, { app, envelope })
   let answered = 0
   const answer: Answer<unknown> = {
-    text: (json, { context }) => {
+    text: (found, { context }) => {
       const { request, reply } = ofRequest(context)
       reply.code(status)
+      if (tellsCaching) tellCaching(reply, found, policyFor(cache, context.user) ?? {})
       if (status === NO_CONTENT) return reply.send()
-      if (hooked.serialization) return asJson(envelope.success(fromJson(json), request), reply)
-      return toSend(envelope.successText(json, request), reply)
+      if (hooked.serialization)
+        return asJson(envelope.success(fromJson(found.text), request), reply)
+      return toSend(envelope.successText(found.text, request), reply)
     },
     data(value, { context }) {
       const { request, reply } = ofRequest(context)

@@ -15,7 +15,7 @@ const messages: Record<keyof typeof errors, string> = {
   METHOD_NOT_ALLOWED: '方法 %s 不能用于 %s；可用的方法：%s',
   REQUEST_TIMEOUT: '请求未在规定时间内发送完毕，请重新发送',
   CONFLICT: '%s',
-  LOCK_HELD: '锁 %s 在 %s 秒内未被释放，请稍后重试',
+  LOCK_HELD: '锁 %s 在 %s 毫秒内未被释放，请稍后重试',
   TASK_NOT_FOUND: '任务 %s 不存在',
   USER_UNKNOWN: '无法以用户 %s 的身份执行：%s',
   PRECONDITION_FAILED: '数据在读取之后已被修改：请重新读取，然后再次提交修改',

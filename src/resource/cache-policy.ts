@@ -1,31 +1,56 @@
 import { canonicalKey } from '../cache/key.ts'
 import type { Cache } from '../cache/types.ts'
+import { type Duration, toMilliseconds } from '../duration.ts'
 import { errors } from '../errors.ts'
 import type { Context, User } from './context.ts'
 
-/** How the results of a resource are cached. Times are seconds. */
+/** How the results of a resource are cached. Times are milliseconds, or texts like `'30s'`. */
 export interface CachePolicy<Req = unknown, Res = unknown> {
-  /** How long a result is fresh. */
-  ttl: number
+  /** How long a result is fresh; or a function that tells it of each. */
+  ttl: Duration | ((request: Req, result: Res) => Duration)
   /** How long after that it may be served while it is loaded anew, or when that fails; default 0. */
-  stale?: number
+  stale?: Duration
+  /** How long a call waits for a fresh result before it is given such a one; default 0: at once. */
+  softTimeout?: Duration
   /** How long it is remembered that there is nothing (404); default 0. */
-  negative?: number
-  /** Whether each user has results of its own; default true. False: they are computed for nobody, without a user. */
-  perUser?: boolean
-  /** What a result depends on, for `app.cache.invalidate`. */
-  tags?: readonly string[] | ((request: Req) => readonly string[])
-  /** What of the request the result depends on; default: all of it. */
-  key?: (request: Req) => unknown
+  negative?: Duration
+  /**
+   * Whether each user has results of its own; default true. False: they are computed for nobody, without a user. A function: what of a user
+   * they depend on, a tenant or roles; who is alike in that shares what was computed for the first of them.
+   */
+  perUser?: boolean | ((user: User) => unknown)
+  /**
+   * What a result depends on, for `app.cache.invalidate`. A function of two parameters is asked when the result is there; one of the
+   * request alone before, so that it is known what is being computed.
+   */
+  tags?: readonly string[] | ((request: Req, result: Res) => readonly string[])
+  /** What of the request, and of its context, the result depends on; default: all of the request. */
+  key?: (request: Req, context: Context) => unknown
   /** Whether this result is stored; default: each is. */
   when?: (result: Res) => boolean
   /**
    * How long computing a result may take, whoever waits for it: then it has failed, and the next call computes it again;
-   * 0: no end. Default: the resource's `timeout`, else 60.
+   * 0: no end. Default: the resource's `timeout`, else a minute.
    */
-  loadTimeout?: number
+  loadTimeout?: Duration
   /** Whether long results are compressed in Redis; default true. */
   compress?: boolean
+  /**
+   * What clients and proxies are told that they may keep of a GET: `Cache-Control`, `Age` and `Vary`. What they have nobody can take away
+   * again: no `invalidate` reaches it. `'public'`: proxies, too, for whoever asks, also without credentials. Default: nothing is told.
+   */
+  http?: HttpCaching['scope'] | HttpCaching
+  /** The cache that has it, where the app has several: the name of that use of plinth/plugins/cache. Default: `app.cache`. */
+  store?: string
+}
+
+/** What is told of a result that comes from the cache. */
+export interface HttpCaching {
+  scope: 'private' | 'public'
+  /** The most that it may be kept; default: as long as it is fresh here. */
+  maxAge?: Duration
+  /** The request headers that it depends on, beside those by which users are told apart. */
+  vary?: readonly string[]
 }
 
 /** A policy, and another one for calls without a user (`false`: those are not cached). */
@@ -52,44 +77,63 @@ export function policyFor(
   return cache.anonymous || undefined
 }
 
-/** What the results of `input` depend on. */
-export function tagsOf({ tags = [] }: CachePolicy, input: unknown): readonly string[] {
-  return typeof tags === 'function' ? tags(input) : tags
-}
-
 /** Whose results they are, in the key of an entry. */
-export function ownerOf(policy: CachePolicy, { user }: Pick<Context, 'user'>): string {
+export function ownerOf({ perUser = true }: CachePolicy, user: User | undefined): string {
+  if (!user || perUser === false) return '-'
   // An id may look like anything: written like this it says itself where it ends.
-  return user && !isShared(policy) ? `@${canonicalKey(user.id)}` : '-'
+  return perUser === true ? `@${canonicalKey(user.id)}` : `=${canonicalKey(perUser(user))}`
 }
 
 /** Whether all users have one result. */
 export function isShared({ perUser = true }: CachePolicy): boolean {
-  return !perUser
+  return perUser === false
 }
 
 /**
- * @param scoped whether the result depends on whose rows it is made of
+ * @param of what else the resource says: `scope`, whether a result depends on whose rows it is made of
  * @throws {PlinthError} RESOURCE_INVALID where a time is none, or users would be given the rows of others
  */
 export function assertCachePolicy(
   name: string,
   cache: ResourceCache | undefined,
-  scoped: boolean,
+  of: { readonly scope?: unknown; readonly method?: string },
 ): void {
   if (!cache) return
-  if (scoped && isShared(cache))
-    throw invalid(name, 'perUser is false, and its scope gives each user other rows')
-  const { ttl, stale = 0, negative = 0, loadTimeout = 0, anonymous } = cache
-  const times = { stale, negative, loadTimeout }
-  if (!(Number.isFinite(ttl) && ttl > 0))
-    throw invalid(name, `ttl is ${ttl}; expected seconds above 0`)
-  for (const [key, value] of Object.entries(times)) {
-    if (!(Number.isFinite(value) && value >= 0))
-      throw invalid(name, `${key} is ${value}; expected seconds from 0`)
+  assertHttp(name, cache, of.method)
+  if (of.scope !== undefined && (cache.perUser ?? true) !== true)
+    throw invalid(
+      name,
+      `perUser is ${cache.perUser === false ? 'false' : 'a function'}, and its scope gives each user other rows`,
+    )
+  const { ttl, anonymous, ...others } = cache
+  const times = ['stale', 'softTimeout', 'negative', 'loadTimeout'] as const
+  try {
+    if (typeof ttl !== 'function') toMilliseconds(ttl, 'ttl', { least: Number.MIN_VALUE })
+    for (const time of times) toMilliseconds(others[time] ?? 0, time)
+  } catch (error) {
+    throw invalid(name, (error as Error).message)
   }
   // Of nobody there is one.
-  if (anonymous) assertCachePolicy(name, anonymous, false)
+  if (anonymous) assertCachePolicy(name, anonymous, { ...of, scope: undefined })
+}
+
+function assertHttp(name: string, { http, perUser = true }: CachePolicy, method = 'GET'): void {
+  if (http === undefined) return
+  const { scope, maxAge = 0 } = typeof http === 'string' ? { scope: http } : http
+  if (scope !== 'private' && scope !== 'public')
+    throw invalid(name, `http is ${scope}; expected private or public`)
+  if (scope === 'public' && perUser !== false)
+    throw invalid(
+      name,
+      'http is public, and each user has results of its own: perUser is not false',
+    )
+  if (method !== 'GET')
+    throw invalid(name, `http is said of a ${method}: nobody keeps what it answers`)
+  try {
+    toMilliseconds(maxAge, 'maxAge')
+  } catch (error) {
+    throw invalid(name, (error as Error).message)
+  }
 }
 
 function invalid(name: string, problem: string): Error {

@@ -1,8 +1,9 @@
 import { canonicalKey } from '../cache/key.ts'
-import type { Load as CacheLoad, LoadOptions } from '../cache/types.ts'
+import type { Cache, Load as CacheLoad, Found, LoadOptions } from '../cache/types.ts'
+import { toMilliseconds } from '../duration.ts'
 import { type ErrorOptions, PlinthError } from '../errors.ts'
-import { type CacheSlot, isShared, ownerOf, policyFor, tagsOf } from './cache-policy.ts'
-import type { Context, User } from './context.ts'
+import { type CachePolicy, type CacheSlot, isShared, ownerOf, policyFor } from './cache-policy.ts'
+import type { Context } from './context.ts'
 import type { AnyDefined } from './contract.ts'
 import { type Call, performed } from './steps.ts'
 
@@ -11,16 +12,17 @@ export function cacheSlot(
   resource: AnyDefined,
   name: string,
   input: unknown,
-  { app, user }: Pick<Context, 'app'> & { user: User | undefined },
+  context: Context,
 ): CacheSlot | undefined {
-  if (!app.cache?.keeps) return undefined
+  const { app, user } = context
   const policy = policyFor(resource.definition.cache, user)
   if (!policy) return undefined
-  const key = canonicalKey(policy.key ? policy.key(input) : input)
+  const cache = policy.store === undefined ? app.cache : app.getDecorator<Cache>(policy.store)
+  if (!cache?.keeps) return undefined
+  const key = canonicalKey(policy.key ? policy.key(input, context) : input)
   // What an earlier release has stored may not fit the schema of this one.
-  const owner = `${name}:${ownerOf(policy, { user })}`
   const { fingerprint } = app.compiled.of(resource).writer
-  return { cache: app.cache, policy, key: `${owner}:${fingerprint}:${key}` }
+  return { cache, policy, key: `${name}:${ownerOf(policy, user)}:${fingerprint}:${key}` }
 }
 
 /**
@@ -30,36 +32,51 @@ export function cacheSlot(
  * @param anew load it whatever is there
  * @throws what `perform` throws, DEADLINE_EXCEEDED
  */
-export function cachedText(
-  { cache, policy, key }: CacheSlot,
+export function cachedResult(
+  slot: CacheSlot,
   load: Call,
   anew = false,
-): Promise<string> {
-  const { ttl, stale, when, compress } = policy
-  const { timeout } = load.resource.definition
-  const tags = tagsOf(policy, load.input)
+): Promise<Found & { text: string }> {
+  const { cache, policy, key } = slot
+  const { stale, softTimeout, when, compress } = policy
   // That of the resource, whoever asks: others may wait for it longer than this one does.
-  const loadTimeout = policy.loadTimeout ?? (timeout === undefined ? undefined : timeout / 1000)
+  const loadTimeout = policy.loadTimeout ?? load.resource.definition.timeout
+  let response: unknown
+  let storable = true
   const options: LoadOptions = {
-    ttl,
-    tags,
+    ...dependent(policy, load.input, () => response),
     ...(stale !== undefined && { stale }),
+    ...(softTimeout !== undefined && { softTimeout }),
     ...(compress !== undefined && { compress }),
     ...(loadTimeout !== undefined && { loadTimeout }),
   }
-  const slot = { cache, policy, key }
-  let storable = true
   const perform = async (signal: AbortSignal) => {
     const { app } = load.context
-    const response = await performDetached(load, isShared(policy), signal)
+    response = await performDetached(load, isShared(policy), signal)
     storable = app.responses.accept(load.resource, load.name, response).fits
     return app.compiled.of(load.resource).writer.write(response ?? null)
   }
   const run = ending(slot, negative(slot, options, perform, anew), anew)
   const wanted = (text: string) => storable && (!when || when(JSON.parse(text)))
   const how = { ...options, when: wanted }
-  const text = anew ? cache.refresh(key, run, how) : cache.text(key, run, how)
-  return text as Promise<string>
+  const found = anew ? cache.refresh(key, run, how) : cache.find(key, run, how)
+  return found as Promise<Found & { text: string }>
+}
+
+/** How long a result is kept and what it depends on: at once, or by `decide` where that follows from itself. */
+function dependent(
+  { ttl, tags = [] }: CachePolicy,
+  input: unknown,
+  result: () => unknown,
+): Pick<LoadOptions, 'ttl' | 'tags' | 'decide'> {
+  const isLate = typeof tags === 'function' && tags.length > 1
+  const early = typeof tags === 'function' ? (isLate ? [] : tags(input, undefined)) : tags
+  if (!isLate && typeof ttl !== 'function') return { ttl, tags: early }
+  const decide = () => ({
+    ttl: typeof ttl === 'function' ? ttl(input, result()) : ttl,
+    tags: isLate ? tags(input, result()) : early,
+  })
+  return { ttl: typeof ttl === 'function' ? '1m' : ttl, tags: early, decide }
 }
 
 /** `load` that remembers for a while that there is nothing. */
@@ -70,9 +87,10 @@ function negative(
   anew: boolean,
 ): CacheLoad<string> {
   const { negative: ttl = 0 } = policy
-  if (ttl <= 0) return load
+  if (toMilliseconds(ttl, 'negative') === 0) return load
   const place = `${key}:404`
-  const how = { ...options, ttl, stale: 0 }
+  const { decide: _, ...others } = options
+  const how = { ...others, ttl, stale: 0 }
   return async (signal) => {
     let found: string | undefined
     // Loaded under its own key: what is invalidated meanwhile must not be remembered.
@@ -84,7 +102,9 @@ function negative(
         return nothingOf(error)
       }
     }
-    const known = await (anew ? cache.refresh(place, look, how) : cache.text(place, look, how))
+    const { text: known } = await (anew
+      ? cache.refresh(place, look, how)
+      : cache.find(place, look, how))
     if (known === undefined) return found ?? (await load(signal))
     const { code, message, ...told } = JSON.parse(known) as Nothing
     throw new PlinthError(code, 404, message, told)

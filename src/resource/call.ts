@@ -63,7 +63,7 @@ export async function enqueueMany(
 }
 
 const inProcess: Answer<unknown> = {
-  text: fromJson,
+  text: ({ text }) => fromJson(text),
   data: (value) => value,
   check: (value, { resource, name, context: { app } }) =>
     isStreamSchema(resource.response) && (isStream(value) || isAsyncIterable(value))
@@ -72,7 +72,7 @@ const inProcess: Answer<unknown> = {
 }
 
 const added: Answer<Task> = {
-  text: (json) => JSON.parse(json),
+  text: ({ text }) => JSON.parse(text),
   data: (task) => task as Task,
   check: (task) => task,
 }

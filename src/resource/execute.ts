@@ -1,6 +1,7 @@
+import type { Found } from '../cache/types.ts'
 import { activeTrace } from '../trace.ts'
 import type { CacheSlot } from './cache-policy.ts'
-import { cachedText, cacheSlot } from './cached.ts'
+import { cachedResult, cacheSlot } from './cached.ts'
 import { runInContext } from './context.ts'
 import { enqueueCall } from './enqueue.ts'
 import type { Observer } from './observer.ts'
@@ -19,7 +20,7 @@ declare module 'fastify' {
 /** What one way to call makes of the outcome. */
 export interface Answer<T> {
   /** For a result that is JSON already: one of a resource with a cache. */
-  text(json: string, call: Call): T
+  text(result: Found & { text: string }, call: Call): T
   /** For a result as `perform` has returned it and the check has passed it, or for the task that was added. */
   data(value: unknown, call: Call): T
   /** Whether the state of what the call would find speaks against it, or makes it needless: `unchanged` is the answer then. */
@@ -118,7 +119,7 @@ function decide(call: Call): Promise<void> | void {
 async function work<T>(call: Call, answer: Answer<T>, slot: CacheSlot | undefined): Promise<T> {
   if (call.task) return answer.data(await enqueueCall(call, call.task), call)
   if (slot) {
-    const look = (call: Call) => cachedText(slot, call, call.mode === 'refresh')
+    const look = (call: Call) => cachedResult(slot, call, call.mode === 'refresh')
     return answer.text(await step('cache', look, call), call)
   }
   const value = await performed(call)

@@ -113,7 +113,7 @@ function fieldsOf({ id, data }: Run): object {
 
 const asTask: Answer<unknown> = {
   // Nothing is cached of what a task does.
-  text: (json) => JSON.parse(json),
+  text: ({ text }) => JSON.parse(text),
   data: (value) => value,
   /**
    * What is kept of `response`.

@@ -183,8 +183,8 @@ export class ResourceRegistry implements Iterable<Registered> {
   }
 
   #list(name: string, resource: AnyDefined, module: RegisteredModule, prefix: string): Listing {
-    const { cache, scope, path = '/', expose = module.expose ?? true } = resource.definition
-    assertCachePolicy(name, cache, scope !== undefined)
+    const { cache, path = '/', expose = module.expose ?? true } = resource.definition
+    assertCachePolicy(name, cache, resource.definition)
     assertUnkept(name, resource)
     assertStatus(name, resource)
     assertTimeout(name, 'its timeout', resource.definition.timeout ?? 0)

@@ -151,13 +151,16 @@ t.test('one resource in two modules is decided for each route', async (t) => {
 t.test('and so by every other way', async (t) => {
   const definition = { permissions: isStaff, path: '/staff' }
   const staff = thing(definition, { async: true })
-  const cached = thing({ ...definition, path: '/cached' }, { cache: { ttl: 60, perUser: false } })
+  const cached = thing(
+    { ...definition, path: '/cached' },
+    { cache: { ttl: 60_000, perUser: false } },
+  )
   const caller = (path: string, perform: () => unknown) =>
     thing({ auth: 'optional', path }, { response: Type.Unknown(), perform })
   const computed = thing(
     { auth: 'optional', path: '/computed' },
     {
-      cache: { ttl: 60, perUser: false },
+      cache: { ttl: 60_000, perUser: false },
       perform: () => staff({}),
     },
   )

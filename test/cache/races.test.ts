@@ -21,7 +21,7 @@ t.test('whatever happens at once, nothing old is left in any process', async (t)
     return value
   }
   const load = (cache: Cache, key: string) => {
-    const options = { ttl: 3600, stale: 3600, tags: [`tag:${key}`, 'all'] }
+    const options = { ttl: 3_600_000, stale: 3_600_000, tags: [`tag:${key}`, 'all'] }
     if (chance(10)) return cache.refresh(key, async () => `${await read(key)}`, options)
     return chance(8) ? cache.get(key) : cache.getOrSet(key, () => read(key), options)
   }
@@ -37,7 +37,7 @@ t.test('whatever happens at once, nothing old is left in any process', async (t)
     ]
     await ways[Math.floor(Math.random() * ways.length)]?.()
     const seen = await cache.getOrSet(key, () => read(key), {
-      ttl: 3600,
+      ttl: 3_600_000,
       tags: [`tag:${key}`, 'all'],
     })
     if (Number(seen) < version) t.fail(`${key}: ${seen} after a change to ${version}`)

@@ -6,7 +6,7 @@ t.test('counts, shows, invalidates and clears what is cached', async (t) => {
   const jobs = await createJobs(t)
   const { cache } = jobs.app
   await jobs.app.resources.jobs?.cached?.()
-  await cache.set('motd', { text: 'Hello' }, { ttl: 3600, tags: ['texts'] })
+  await cache.set('motd', { text: 'Hello' }, { ttl: 3_600_000, tags: ['texts'] })
 
   const stats = await jobs.run('cache', 'stats', '--json')
   t.match(JSON.parse(stats.stdout), { redis: { entries: 2 }, counts: { garbage: 0 } })
@@ -23,7 +23,7 @@ t.test('counts, shows, invalidates and clears what is cached', async (t) => {
   t.equal(await cache.get('motd'), undefined, 'also in the memory of this process')
   t.equal((await jobs.run('cache', 'invalidate')).code, 2)
 
-  await cache.set('motd', 1, { ttl: 3600 })
+  await cache.set('motd', 1, { ttl: 3_600_000 })
   const some = await jobs.run('cache', 'clear', 'jobs.cached:', '--json')
   t.strictSame([some.code, JSON.parse(some.stdout)], [0, { cleared: 1 }])
   t.equal(await cache.get('motd'), 1)
@@ -49,8 +49,8 @@ t.test('clears everything in production only when it is forced', async (t) => {
   const jobs = await createJobs(t)
   const { cache } = jobs.app
   const production = { NODE_ENV: 'production', SECRET_KEY: 'x'.repeat(64), QUEUES: 'false' }
-  await cache.set('a', 1, { ttl: 3600 })
-  await cache.set('b', 2, { ttl: 3600 })
+  await cache.set('a', 1, { ttl: 3_600_000 })
+  await cache.set('b', 2, { ttl: 3_600_000 })
   const refused = await jobs.runIn(production, 'cache', 'clear')
   t.equal(refused.code, 1)
   t.match(refused.stderr, /PRODUCTION_REFUSED/)

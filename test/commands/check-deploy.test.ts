@@ -237,6 +237,20 @@ t.test('a Redis that evicts what waits in it is an error', async (t) => {
   )
 })
 
+t.test('the Redis of the cache alone may evict, and should', async (t) => {
+  const [lasting, evicting] = [
+    await ownRedis(t),
+    await ownRedis(t, { args: ['--maxmemory-policy', 'allkeys-lru'] }),
+  ]
+  const about = async (url: string) => {
+    const env = { REDIS_URL: lasting.url, CACHE_REDIS_URL: url }
+    const { codes } = await check(t, { env })
+    return codes.filter((code) => code?.endsWith('evicts'))
+  }
+  t.strictSame(await about(evicting.url), [])
+  t.strictSame(await about(lasting.url), ['cache-never-evicts'])
+})
+
 /** This machine, by a name that could be another one's. */
 const elsewhere = (url: string) => url.replace('127.0.0.1', '0.0.0.0')
 

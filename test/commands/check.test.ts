@@ -224,7 +224,7 @@ t.test('production: what is unwise is a warning, exit code 0', async (t) => {
 t.test('production: without a Redis that keeps what is enqueued there is a warning', async (t) => {
   const cached = THINGS.replace(
     "summary: 'Every thing',",
-    "summary: 'Every thing', cache: { ttl: 1 },",
+    "summary: 'Every thing', cache: { ttl: 1000 },",
   )
   const service = writeService(t, { 'src/things.ts': cached })
   const check = async (url: string | undefined) => {

@@ -51,7 +51,7 @@ const cached = defineResource({
   summary: 'Cached',
   path: '/cached',
   response: Type.Integer(),
-  cache: { ttl: 3600, perUser: false, tags: ['numbers'] },
+  cache: { ttl: 3_600_000, perUser: false, tags: ['numbers'] },
   perform: () => 7,
 })
 

@@ -232,6 +232,7 @@ t.test("the kit's values without any variable set", async (t) => {
       DATABASE_QUERY_TIMEOUT: 30_000,
       DATABASE_SLOW_QUERY: 500,
       REDIS_TIMEOUT: 250,
+      CACHE_REDIS_TIMEOUT: 250,
       CACHE_MEMORY: 67_108_864,
       TASK_CONCURRENCY: 10,
       TASK_MAX_CRASHES: 5,

@@ -94,7 +94,7 @@ function countOf(path: string, perUser: boolean) {
     summary: 'How many',
     path,
     response: Type.Integer(),
-    cache: { ttl: 60, perUser },
+    cache: { ttl: 60_000, perUser },
     perform: async () => (await own.list()).total,
   })
 }
@@ -391,7 +391,7 @@ t.test('what is made of the rows of some is cached for each alone', async (t) =>
   const cached = (cache: object, scope = true) =>
     defineResource({
       summary: 'Orders',
-      cache: { ttl: 1, ...cache },
+      cache: { ttl: 1000, ...cache },
       ...(scope && { scope: family }),
       perform: () => null,
     })
@@ -402,9 +402,11 @@ t.test('what is made of the rows of some is cached for each alone', async (t) =>
     message: /orders\.resource.*perUser is false, and its scope gives each user other rows/,
   })
   t.doesNotThrow(boot(cached({})))
-  t.doesNotThrow(boot(cached({ anonymous: { ttl: 1, perUser: false } })))
+  t.doesNotThrow(boot(cached({ anonymous: { ttl: 1000, perUser: false } })))
   t.doesNotThrow(boot(cached({ perUser: false }, false)))
   t.throws(() =>
-    boot(defineResource({ ...own.list.definition, cache: { ttl: 1, perUser: false } }) as never)(),
+    boot(
+      defineResource({ ...own.list.definition, cache: { ttl: 1000, perUser: false } }) as never,
+    )(),
   )
 })

@@ -70,7 +70,7 @@ const cached = defineResource({
   summary: 'Cached',
   path: '/cached',
   status: 201,
-  cache: { ttl: 60, perUser: false },
+  cache: { ttl: 60_000, perUser: false },
   response: Type.Integer(),
   perform: () => 7,
 })

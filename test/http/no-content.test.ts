@@ -24,7 +24,7 @@ const touch = defineResource({
   summary: 'Touch',
   path: '/touch',
   status: 204,
-  cache: { ttl: 60, perUser: false },
+  cache: { ttl: 60_000, perUser: false },
   perform: () => null,
 })
 const modules = { things: defineModule({ prefix: '/things', resources: { remove, touch } }) }

@@ -57,7 +57,7 @@ const cached = defineResource({
   path: '/cached/:id',
   request: Type.Object({ id: Type.Integer() }),
   response: Type.Integer(),
-  cache: { ttl: 60, perUser: false },
+  cache: { ttl: 60_000, perUser: false },
   async perform({ id }, { db }) {
     const { rows } = await sql<{ n: number }>`select count(*) as n from item`.execute(db)
     return id + (rows[0]?.n ?? 0)
@@ -78,7 +78,10 @@ const locked = defineResource({
   path: '/locked/:name',
   request: Type.Object({ name: Type.String({ maxLength: 20 }) }),
   async perform({ name }, { app }) {
-    await using _ = await app.lock(`overload-${process.pid}-${name}`, { ttl: 30, wait: 30 })
+    await using _ = await app.cache.lock(`overload-${process.pid}-${name}`, {
+      ttl: 30_000,
+      wait: 30_000,
+    })
     return null
   },
 })

@@ -290,7 +290,7 @@ t.test('what cannot be served is refused at boot', async (t) => {
     })
   const content = file()
   for (const [app, problem] of [
-    [define({ content }, { cache: { ttl: 5, perUser: false } }), /no cache or task can keep/],
+    [define({ content }, { cache: { ttl: 5000, perUser: false } }), /no cache or task can keep/],
     [define({ content }, { async: true }), /no cache or task can keep/],
     [define({ content }, { method: 'GET' }), /a path or query cannot hold/],
     [define({ content }, { query: ['content'] }), /a path or query cannot hold/],

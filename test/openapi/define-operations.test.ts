@@ -181,7 +181,7 @@ t.test('what a service says of single operations counts', async (t) => {
   const path = join(folder, 'api.ts')
   const settings = (text: string) =>
     writeFileSync(path, readFileSync(path, 'utf8').replace(/(trapsSettings: .* = ).*/, `$1${text}`))
-  settings('{ listNodes: { cache: { ttl: 60, perUser: false } } }')
+  settings('{ listNodes: { cache: { ttl: 60_000, perUser: false } } }')
   const { listNodes, uploadPhoto } = await serve(t, folder, `http://127.0.0.1:${port}`)
   const found = { left: { right: [] }, operation: 'x' }
   t.strictSame([await listNodes?.(), await listNodes?.()], [found, found])

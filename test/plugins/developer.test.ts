@@ -23,7 +23,7 @@ const retrieve = defineResource({
   path: '/:id',
   request: Type.Object({ id: Type.Integer({ minimum: 1, description: 'Its number' }) }),
   response: City,
-  cache: { ttl: 60 },
+  cache: { ttl: 60_000 },
   async perform({ id }, { db }) {
     await sql`select ${id}, ${SECRET}, 'tops3cret'`.execute(db)
     return { id, name: 'Paris' }
@@ -39,7 +39,7 @@ const add = defineResource({
     tags: Type.Optional(Type.Array(Type.String())),
   }),
   response: City,
-  cache: { ttl: 60 },
+  cache: { ttl: 60_000 },
   perform: ({ name }) => ({ id: 2, name }),
 })
 

@@ -51,7 +51,7 @@ async function use(t: Test, url: string, connectTimeout?: number): Promise<Opene
   const add = defineResource({
     summary: 'Add',
     response: Type.Integer(),
-    cache: { ttl: 60 },
+    cache: { ttl: 60_000 },
     request: Type.Object({ to: Type.Integer() }),
     perform: ({ to }) => to + 1,
   })
@@ -73,7 +73,7 @@ async function use(t: Test, url: string, connectTimeout?: number): Promise<Opene
 /** Whether what one process stores another finds, is told of its end, and tasks run. */
 async function works(t: Test, url: string): Promise<Opened> {
   const [one, other] = await Promise.all([use(t, url), use(t, url)])
-  await one.app.cache.set('key', 'value', { ttl: 60, tags: ['tag'] })
+  await one.app.cache.set('key', 'value', { ttl: 60_000, tags: ['tag'] })
   t.equal(await other.app.cache.get('key'), 'value')
   await one.app.cache.invalidate('tag')
   await until(async () => (await other.app.cache.get('key')) === undefined)

@@ -173,7 +173,7 @@ t.test('its cache is checked all the same, its path takes nothing away', async (
 })
 
 t.test('a resource in no module is refused, however it is called', async (t) => {
-  const cached = { response: Type.String(), cache: { ttl: 3600 } }
+  const cached = { response: Type.String(), cache: { ttl: 3_600_000 } }
   // To what is found by its summary they would be one.
   const one = defineResource({ summary: 'Same', ...cached, perform: () => 'one' })
   const two = defineResource({ summary: 'Same', ...cached, perform: () => 'two' })

@@ -106,7 +106,7 @@ t.test('stag and prod on one Redis do not mix, unless they are told to', async (
   }
   const [stag, prod] = [await open('stag'), await open('prod')]
   const { task_id } = await stag.run(() => add.enqueue())
-  await stag.cache.set('key', 'of stag', { ttl: 60 })
+  await stag.cache.set('key', 'of stag', { ttl: 60_000 })
   t.equal((await stag.tasks.find(task_id)).state, 'waiting')
   t.equal((await failure(prod.tasks.find(task_id))).code, 'TASK_NOT_FOUND')
   t.equal(await prod.cache.get('key'), undefined)

@@ -172,7 +172,7 @@ const retrieve = defineResource({
   path: '/:id',
   request: Id,
   response: Id,
-  cache: { ttl: 60, perUser: false },
+  cache: { ttl: 60_000, perUser: false },
   perform({ id }) {
     if (id === 404) throw errors.NOT_FOUND('thing', '404')
     if (id === 500) throw new Error('it broke')

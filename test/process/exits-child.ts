@@ -83,7 +83,7 @@ const CASES: Record<string, () => Promise<void>> = {
     const begin = async () => {
       begun.push(
         app.tasks.work(WORK),
-        app.cache.getOrSet('key', () => 1, { ttl: 60 }),
+        app.cache.getOrSet('key', () => 1, { ttl: 60_000 }),
         app.tasks.driver().then((driver) => driver.finished(task().id)),
         app.db.selectFrom('x' as never).execute(),
       )

@@ -41,7 +41,7 @@ async function serveApi(
     path: '/users/{id}',
     request: Type.Object({ id: Type.Integer(), fields: Type.Optional(Type.Array(Type.String())) }),
     response: User,
-    cache: { ttl: 60, perUser: false },
+    cache: { ttl: 60_000, perUser: false },
   })
   const add = api.resource({
     summary: 'Add a user',

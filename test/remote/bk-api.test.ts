@@ -44,13 +44,13 @@ async function serve(
     summary: 'A host',
     path: '/hosts/{id}/',
     ...found,
-    cache: { ttl: 60 },
+    cache: { ttl: 60_000 },
   })
   const shared = cmdb.resource({
     summary: 'A host',
     path: '/hosts/{id}/',
     ...found,
-    cache: { ttl: 60, perUser: false },
+    cache: { ttl: 60_000, perUser: false },
   })
   const add = cmdb.resource({
     summary: 'Add',

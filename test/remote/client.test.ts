@@ -31,7 +31,7 @@ const retrieve = defineResource({
   path: '/:id',
   request: Type.Object({ id: City.properties.id }),
   response: City,
-  cache: { ttl: 60, perUser: false },
+  cache: { ttl: 60_000, perUser: false },
   perform: ({ id }) => ({ id, name: `city ${++runs}` }),
 })
 const whoami = defineResource({

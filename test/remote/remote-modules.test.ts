@@ -21,7 +21,7 @@ const retrieve = defineResource({
   path: '/:id',
   request: Id,
   response: Type.Object({ id: Type.Integer(), by: Type.String(), run: Type.Integer() }),
-  cache: { ttl: 60, perUser: false, tags: ({ id }) => [`city:${id}`] },
+  cache: { ttl: 60_000, perUser: false, tags: ({ id }) => [`city:${id}`] },
   perform({ id }, { app }) {
     if (id === 404) notFound('city', id)
     performed.push(nameOf(app))

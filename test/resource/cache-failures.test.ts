@@ -12,7 +12,7 @@ import { until } from '../suites/cache-fixture.ts'
 import { logged, onEach, serve } from './attached.ts'
 
 const Id = Type.Object({ id: Type.Integer() })
-const HOUR = { ttl: 3600, perUser: false }
+const HOUR = { ttl: 3_600_000, perUser: false }
 
 /** A resource that does what `next` says, and counts its runs. */
 function scripted(cache: object, next: (id: number) => Promise<number> | number) {
@@ -50,7 +50,7 @@ onEach(t, 'that there is nothing is remembered as long as negative says', async 
   const rows = new Set<number>()
   const find = (id: number) => (rows.has(id) ? id : notFound('thing', id))
   const tags = ({ id }: { id: number }) => [`thing:${id}`]
-  const { thing, told } = scripted({ negative: 60, tags }, find)
+  const { thing, told } = scripted({ negative: 60_000, tags }, find)
   const app = await serve(t, attached, { thing })
   for (let n = 0; n < 3; n++) {
     const none = await app.inject('/things/1')
@@ -68,7 +68,7 @@ onEach(t, 'that there is nothing is remembered as long as negative says', async 
 
 onEach(t, 'all that was told of nothing is remembered', async (t, attached) => {
   const more = { errors: [{ path: '/id', message: 'was merged' }], data: { instead: 2 } }
-  const { thing, told } = scripted({ negative: 60 }, () => {
+  const { thing, told } = scripted({ negative: 60_000 }, () => {
     throw errors.NOT_FOUND.with(more, 'thing', 1)
   })
   const app = await serve(t, attached, { thing })
@@ -78,7 +78,7 @@ onEach(t, 'all that was told of nothing is remembered', async (t, attached) => {
 
 onEach(t, 'that there is nothing is forgotten by invalidate and refresh', async (t, attached) => {
   const rows = new Set<number>()
-  const { thing, told } = scripted({ negative: 60 }, (id) =>
+  const { thing, told } = scripted({ negative: 60_000 }, (id) =>
     rows.has(id) ? id : notFound('thing', id),
   )
   const app = await serve(t, attached, { thing })
@@ -95,7 +95,7 @@ onEach(t, 'what was not there before an invalidation is not remembered', async (
   const looked = createGate()
   const gate = createGate()
   const rows = new Set<number>()
-  const { thing } = scripted({ negative: 60, tags: ['things'] }, async (id) => {
+  const { thing } = scripted({ negative: 60_000, tags: ['things'] }, async (id) => {
     const there = rows.has(id)
     looked.open()
     await gate.opened
@@ -119,7 +119,7 @@ onEach(t, 'without negative each call looks again', async (t, attached) => {
 })
 
 onEach(t, 'only a 404 is remembered', async (t, attached) => {
-  const { thing, told } = scripted({ negative: 60 }, () => {
+  const { thing, told } = scripted({ negative: 60_000 }, () => {
     throw errors.FORBIDDEN()
   })
   const app = await serve(t, attached, { thing })
@@ -129,7 +129,7 @@ onEach(t, 'only a 404 is remembered', async (t, attached) => {
 
 onEach(t, 'an old result is served while its source fails', async (t, attached) => {
   let away = false
-  const { thing, told } = scripted({ ttl: 0.05, stale: 60 }, () => {
+  const { thing, told } = scripted({ ttl: 50, stale: 60_000 }, () => {
     if (away) throw new Error('the source is away')
     return told.runs
   })
@@ -149,7 +149,9 @@ for (const [what, gone] of [
 ] as const) {
   onEach(t, `an old result is not served any more when it ${what}`, async (t, attached) => {
     let there = true
-    const { thing } = scripted({ ttl: 0.05, stale: 3600, negative: 1 }, () => (there ? 1 : gone()))
+    const { thing } = scripted({ ttl: 50, stale: 3_600_000, negative: 1000 }, () =>
+      there ? 1 : gone(),
+    )
     const app = await serve(t, attached, { thing })
     t.equal((await app.inject('/things/1')).json().data, 1)
     there = false
@@ -246,7 +248,7 @@ onEach(
     const hanging = defineResource({
       summary: 'Hanging',
       response: Type.Integer(),
-      cache: { ...HOUR, loadTimeout: 0.1 },
+      cache: { ...HOUR, loadTimeout: 100 },
       perform: () => (++runs === 1 ? new Promise<never>(() => {}) : runs),
     })
     const app = await serve(t, attached, { hanging })
@@ -262,7 +264,7 @@ onEach(t, 'a load knows who asks, and has no request', async (t, attached) => {
   const seen: unknown[] = []
   const own = defineResource({
     summary: 'Own',
-    cache: { ttl: 3600 },
+    cache: { ttl: 3_600_000 },
     perform(_, { user, request, reply, requestId, traceparent, task }) {
       seen.push({ user, request, reply, requestId, traceparent, task })
       return null
@@ -320,15 +322,18 @@ onEach(t, 'a stream is not cached', async (t, attached) => {
 
 t.test('times that are none are told at the start', async (t) => {
   const cases = [
-    [{ ttl: 0 }, 'of its cache ttl is 0; expected seconds above 0'],
-    [{ ttl: Number.NaN }, 'of its cache ttl is NaN; expected seconds above 0'],
-    [{ ttl: Number.POSITIVE_INFINITY }, 'of its cache ttl is Infinity; expected seconds above 0'],
-    [{ ttl: '60' }, 'of its cache ttl is 60; expected seconds above 0'],
-    [{ ttl: 1, stale: -1 }, 'of its cache stale is -1; expected seconds from 0'],
-    [{ ttl: 1, negative: '5' }, 'of its cache negative is 5; expected seconds from 0'],
-    [{ ttl: 1, anonymous: { ttl: -1 } }, 'of its cache ttl is -1; expected seconds above 0'],
+    [{ ttl: 0 }, 'ttl is 0', 'above 0'],
+    [{ ttl: Number.NaN }, 'ttl is NaN', 'above 0'],
+    [{ ttl: Number.POSITIVE_INFINITY }, 'ttl is Infinity', 'above 0'],
+    [{ ttl: '60' }, 'ttl is 60', 'above 0'],
+    [{ ttl: '1 hour' }, 'ttl is 1 hour', 'above 0'],
+    [{ ttl: '1m', stale: -1 }, 'stale is -1', 'from 0'],
+    [{ ttl: '1m', negative: '5' }, 'negative is 5', 'from 0'],
+    [{ ttl: '1m', anonymous: { ttl: -1 } }, 'ttl is -1', 'above 0'],
   ] as const
-  for (const [cache, problem] of cases) {
+  for (const [cache, found, least] of cases) {
+    const unit = "expected milliseconds, or a text like '30s' (ms, s, m, h, d)"
+    const problem = `of its cache ${found}; ${unit}, ${least}, 31622400000 ms at most`
     const thing = defineResource({ summary: 'x', cache: cache as never, perform: () => null })
     t.match(await failure(serve(t, { url: undefined }, { thing })), {
       code: 'RESOURCE_INVALID',

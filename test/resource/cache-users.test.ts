@@ -26,7 +26,7 @@ async function ask(app: Awaited<ReturnType<typeof serve>>, ...ids: string[]) {
 }
 
 onEach(t, 'each user has results of its own', async (t, attached) => {
-  const hello = greeting({ ttl: 3600 })
+  const hello = greeting({ ttl: 3_600_000 })
   const app = await serve(t, attached, { hello })
   t.strictSame(await ask(app, 'ann', 'bob', 'ann', '', 'bob', ''), [
     'ann 1',
@@ -41,12 +41,12 @@ onEach(t, 'each user has results of its own', async (t, attached) => {
 })
 
 onEach(t, 'unless told otherwise', async (t, attached) => {
-  const app = await serve(t, attached, { hello: greeting({ ttl: 3600, perUser: false }) })
+  const app = await serve(t, attached, { hello: greeting({ ttl: 3_600_000, perUser: false }) })
   t.strictSame(await ask(app, 'ann', 'bob', ''), ['nobody 1', 'nobody 1', 'nobody 1'])
 })
 
 onEach(t, 'invalidate is of the caller, tags are of all', async (t, attached) => {
-  const hello = greeting({ ttl: 3600, tags: ['hello'] })
+  const hello = greeting({ ttl: 3_600_000, tags: ['hello'] })
   const forget = defineResource({
     summary: 'Forget mine',
     method: 'POST',
@@ -64,7 +64,7 @@ onEach(t, 'invalidate is of the caller, tags are of all', async (t, attached) =>
 })
 
 onEach(t, 'calls without a user may have another policy', async (t, attached) => {
-  const never = await serve(t, attached, { hello: greeting({ ttl: 3600, anonymous: false }) })
+  const never = await serve(t, attached, { hello: greeting({ ttl: 3_600_000, anonymous: false }) })
   t.strictSame(await ask(never, '', '', 'ann', 'ann', ''), [
     'nobody 1',
     'nobody 2',
@@ -72,7 +72,7 @@ onEach(t, 'calls without a user may have another policy', async (t, attached) =>
     'ann 3',
     'nobody 4',
   ])
-  const anonymous = { ttl: 3600, when: (text: unknown) => text !== 'nobody 1' }
-  const other = await serve(t, attached, { hello: greeting({ ttl: 3600, anonymous }) })
+  const anonymous = { ttl: 3_600_000, when: (text: unknown) => text !== 'nobody 1' }
+  const other = await serve(t, attached, { hello: greeting({ ttl: 3_600_000, anonymous }) })
   t.strictSame(await ask(other, '', '', '', 'ann'), ['nobody 1', 'nobody 2', 'nobody 2', 'ann 3'])
 })

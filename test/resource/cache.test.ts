@@ -5,11 +5,12 @@ import { Type } from 'typebox'
 import { notFound } from '../../src/errors.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { createService, failure } from '../helpers/app.ts'
+import { until } from '../suites/cache-fixture.ts'
 import { onEach, serve } from './attached.ts'
 
 const Id = Type.Object({ id: Type.Integer() })
 const Counted = Type.Object({ id: Type.Integer(), runs: Type.Integer() })
-const HOUR = { ttl: 3600, perUser: false }
+const HOUR = { ttl: 3_600_000, perUser: false }
 
 /** A resource that tells how often it has run. */
 function counting(cache: object = HOUR, path = '/:id') {
@@ -96,7 +97,7 @@ onEach(t, 'in the envelope of problems a hit is the bare data', async (t, attach
     path: '/:id',
     request: Id,
     response: Type.String(),
-    cache: { ...HOUR, negative: 60 },
+    cache: { ...HOUR, negative: 60_000 },
     perform: ({ id }) => (id === 0 ? notFound('name', id) : 'a "name"'),
   })
   const app = await serve(t, attached, { name }, { envelope: 'problem' })
@@ -311,6 +312,101 @@ onEach(
   },
 )
 
+onEach(t, 'time and tags follow from request and result', async (t, attached) => {
+  const counted = counting({
+    ttl: (_: unknown, { runs }: { runs: number }) => (runs === 1 ? 1 : '1h'),
+    tags: ({ id }: { id: number }, { runs }: { runs: number }) => [`${id}:${runs}`],
+  })
+  const app = await serve(t, attached, { counted })
+  const runs = async () => (await app.inject('/things/1')).json().data.runs
+  t.equal(await runs(), 1)
+  await until(async () => (await runs()) === 2)
+  await app.cache.invalidate('1:1')
+  t.equal(await runs(), 2)
+  await app.cache.invalidate('1:2')
+  t.equal(await runs(), 3)
+})
+
+onEach(t, 'a key sees the context, and users share by what they are', async (t, attached) => {
+  let runs = 0
+  const shared = defineResource({
+    summary: 'By tenant',
+    response: Type.String(),
+    cache: { ttl: '1h', perUser: ({ id }) => id[0] },
+    perform: (_, { user }) => `${user?.id} ${++runs}`,
+  })
+  const page = defineResource({
+    summary: 'By language',
+    path: '/page',
+    response: Type.Integer(),
+    cache: {
+      ttl: '1h',
+      perUser: false,
+      key: (_, { request }) => request?.headers['accept-language'] ?? '',
+    },
+    perform: () => ++runs,
+  })
+  const app = await serve(t, attached, { shared, page })
+  const ask = async (user: string) => {
+    const { data } = (await app.inject({ url: '/things', headers: { 'x-user': user } })).json()
+    return data
+  }
+  t.strictSame([await ask('a1'), await ask('a2'), await ask('b1')], ['a1 1', 'a1 1', 'b1 2'])
+  const read = async (language: string) => {
+    const headers = { 'accept-language': language }
+    return (await app.inject({ url: '/things/page', headers })).json().data
+  }
+  t.strictSame([await read('de'), await read('fr'), await read('de')], [3, 4, 3])
+})
+
+onEach(t, 'clients are told how long they may keep a result', async (t, attached) => {
+  const define = (path: string, cache: object) =>
+    defineResource({
+      summary: 'Told',
+      path,
+      response: Type.Integer(),
+      cache: { ttl: '1m', ...cache } as never,
+      perform: () => 1,
+    })
+  const resources = {
+    own: define('/own', { http: 'private', stale: '5m' }),
+    open: define('/open', {
+      perUser: false,
+      http: { scope: 'public', maxAge: '10s', vary: ['accept-language'] },
+    }),
+    rare: define('/rare', { perUser: false, http: 'public', when: () => false }),
+    quiet: define('/quiet', { perUser: false }),
+  }
+  const app = await serve(t, attached, resources)
+  const told = async (path: string) => {
+    const { headers, statusCode } = await app.inject({ url: `/things${path}` })
+    t.equal(statusCode, 200)
+    return [headers['cache-control'], headers.age, headers.vary]
+  }
+  const control = /^private, max-age=5\d, stale-while-revalidate=300$/
+  const [first, age, vary] = await told('/own')
+  t.match(first, control)
+  t.strictSame([age, vary], ['0', 'authorization, cookie'])
+  t.match(await told('/own'), [first, /^[0-9]$/, vary], 'a hit says the same')
+  t.strictSame(await told('/open'), ['public, max-age=10', '0', 'accept-language'])
+  t.strictSame(await told('/rare'), ['no-store', undefined, undefined])
+  t.strictSame(await told('/quiet'), [undefined, undefined, undefined])
+})
+
+t.test('what clients may keep is not for others', async (t) => {
+  for (const [more, problem] of [
+    [{ cache: { ttl: '1m', http: 'public' } }, /http is public, and each user/],
+    [{ cache: { ttl: '1m', http: 'shared' } }, /http is shared; expected private or public/],
+    [{ cache: { ttl: '1m', http: { scope: 'private', maxAge: -1 } } }, /maxAge is -1/],
+    [{ method: 'POST', cache: { ttl: '1m', http: 'private' } }, /said of a POST/],
+  ] as const) {
+    const thing = defineResource({ summary: 'x', ...(more as object), perform: () => null })
+    const { code, message } = await failure(serve(t, { url: undefined }, { thing }))
+    t.equal(code, 'RESOURCE_INVALID')
+    t.match(message, problem)
+  }
+})
+
 t.test('without a cache every call runs, and context.cache says what is missing', async (t) => {
   const { serveThings } = await import('../helpers/app.ts')
   const counted = counting()
@@ -340,7 +436,7 @@ t.test(
         count: defineResource({
           summary: 'Count',
           response: Type.Integer(),
-          cache: { ttl: 60 },
+          cache: { ttl: 60_000 },
           perform: () => ++count,
         }),
       },

@@ -216,7 +216,7 @@ t.test('a bigint keeps its digits, from the cache or not', async (t) => {
   const response = Type.Object({ id: Type.Integer(), small: Type.Integer() })
   const perform = () => ({ id: 9007199254740993n, small: 7n }) as never
   const plain = defineResource({ summary: 'Plain', response, perform })
-  const cache = { ttl: 60, perUser: false }
+  const cache = { ttl: 60_000, perUser: false }
   const cached = defineResource({ summary: 'Cached', path: '/cached', response, cache, perform })
   const { app } = await createService(t, { plain, cached })
   const expected = { id: 9007199254740993n, small: 7 }

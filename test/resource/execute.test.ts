@@ -21,7 +21,7 @@ async function create(t: Parameters<typeof createService>[0], authorize?: (call:
     path: '/thing/:id',
     request,
     response,
-    cache: { ttl: 60, perUser: false },
+    cache: { ttl: 60_000, perUser: false },
     etag: ({ id }) => id,
     async: true,
     perform,

@@ -24,7 +24,7 @@ const as = (claims: Claims) => ({ 'x-claims': JSON.stringify(claims) })
 const price = defineResource({
   summary: 'The price for who asks',
   response: Type.Unknown(),
-  cache: { ttl: 3600 },
+  cache: { ttl: 3_600_000 },
   async: true,
   perform: (_, { user }) => ({ ...user }),
 })
@@ -63,7 +63,7 @@ onEach(t, 'a user without an id is refused by every route', async (t, attached) 
   let runs = 0
   const count = { response: Type.Integer(), perform: () => ++runs }
   const plain = defineResource({ summary: 'Plain', path: '/plain', ...count })
-  const shared = { ttl: 3600, perUser: false }
+  const shared = { ttl: 3_600_000, perUser: false }
   const warm = defineResource({ summary: 'Warm', path: '/warm', cache: shared, ...count })
   const { logs, server } = logged()
   const app = await serve(t, attached, { price, plain, warm }, { plugin: tokens, server })
@@ -122,7 +122,7 @@ onEach(t, 'no id can be made to look like another key', async (t, attached) => {
     summary: 'Entry',
     request: Type.Object({ q: Type.String() }),
     response: Type.String(),
-    cache: { ttl: 3600, key: ({ q }) => Number(q) },
+    cache: { ttl: 3_600_000, key: ({ q }) => Number(q) },
     perform: ({ q }, { user }) => `${user?.id} ${q}`,
   })
   const app = await serve(t, attached, { entry }, { plugin: tokens })
@@ -185,7 +185,7 @@ onEach(t, 'what is for everybody is computed for nobody', async (t, attached) =>
   const shared = defineResource({
     summary: 'Shared',
     response: Type.String(),
-    cache: { ttl: 3600, perUser: false },
+    cache: { ttl: 3_600_000, perUser: false },
     async perform(_, { user, request, reply }) {
       told.push(user, request, reply)
       return await inner()

@@ -126,7 +126,7 @@ t.test('a resource in two modules has one identity, and routes in both', async (
   const list = defineResource({
     summary: 'List',
     response: Type.Integer(),
-    cache: { ttl: 60 },
+    cache: { ttl: 60_000 },
     perform: () => ++runs,
   })
   const modules = {

@@ -52,7 +52,7 @@ const find = defineResource({
   path: '/:id',
   request: Type.Object({ id: Type.Integer() }),
   response: Item,
-  cache: { ttl: 60, negative: 60, perUser: false, tags: ({ id }) => [`item:${id}`] },
+  cache: { ttl: 60_000, negative: 60_000, perUser: false, tags: ({ id }) => [`item:${id}`] },
   async perform({ id }, context) {
     loads++
     const items = itemsOf(context).selectFrom('item').selectAll()
@@ -158,8 +158,8 @@ onEachPlace(t, 'a transaction neither reads the cache nor fills it', async (t, p
       t.equal((await find({ id: 2 })).name, 'second')
       await t.rejects(find({ id: 3 }), { code: 'NOT_FOUND' })
       const load = () => 'mine'
-      t.equal(await app.cache.getOrSet('key', load, { ttl: 60 }), 'mine')
-      await app.cache.set('other', 'mine', { ttl: 60 })
+      t.equal(await app.cache.getOrSet('key', load, { ttl: 60_000 }), 'mine')
+      await app.cache.set('other', 'mine', { ttl: 60_000 })
       t.equal(await app.cache.get('other'), undefined)
       throw new Error('undo')
     }),
@@ -211,12 +211,12 @@ for (const [name, change] of Object.entries(changes)) {
 onEachPlace(t, 'a value that is set or deleted changes at the commit', async (t, place) => {
   const { app, within } = await create(t, place)
   const { cache } = app
-  await cache.set('a', 1, { ttl: 60 })
+  await cache.set('a', 1, { ttl: 60_000 })
   await within(async (trx) => {
-    await cache.set('b', 2, { ttl: 60 })
+    await cache.set('b', 2, { ttl: 60_000 })
     await inTransaction(trx, () => cache.delete('a'))
     const undone = inTransaction(trx, async () => {
-      await cache.set('c', 3, { ttl: 60 })
+      await cache.set('c', 3, { ttl: 60_000 })
       throw new Error('undo')
     })
     await t.rejects(undone, /undo/)

@@ -35,7 +35,7 @@ export function everyWay({ request, response, perform }: Definition): Ways {
   const cached: AnyResource = defineResource({
     ...definition,
     path: '/cached',
-    cache: { ttl: 60, perUser: false },
+    cache: { ttl: 60_000, perUser: false },
   })
   const nested: AnyResource = defineResource({
     ...definition,

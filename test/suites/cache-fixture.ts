@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import type { Test } from 'tap'
 import { type CacheOptions, openCache } from '../../src/cache/open.ts'
-import type { Cache } from '../../src/cache/types.ts'
+import type { Cache, Load, LoadOptions } from '../../src/cache/types.ts'
 import { REDIS_LIMITS, requestConnection } from '../../src/config/redis-connection.ts'
 import { PATIENT, redisUrl } from '../helpers/drivers.ts'
 
@@ -49,6 +49,16 @@ export async function connect(t: Test, url: string): Promise<Redis> {
   t.teardown(() => client.disconnect())
   await client.connect()
   return client
+}
+
+/** The text that `find` finds. */
+export async function textOf(
+  cache: Cache,
+  key: string,
+  load: Load<string | undefined>,
+  options: LoadOptions,
+): Promise<string | undefined> {
+  return (await cache.find(key, load, options)).text
 }
 
 /** Waits until `condition` holds, 10 s at most. */

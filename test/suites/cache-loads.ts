@@ -2,7 +2,7 @@ import type { Test } from 'tap'
 import { createGate } from '../helpers/app.ts'
 import { type CacheDriver, until } from './cache-fixture.ts'
 
-const HOUR = { ttl: 3600 }
+const HOUR = { ttl: 3_600_000 }
 
 /** How long loads may take, and who waits for them. */
 export async function cacheLoads(t: Test, driver: CacheDriver): Promise<void> {
@@ -10,7 +10,7 @@ export async function cacheLoads(t: Test, driver: CacheDriver): Promise<void> {
     const cache = await driver.open(t)
     const hung = createGate<string>()
     const signals: AbortSignal[] = []
-    const options = { ...HOUR, loadTimeout: 0.05, tags: ['tag'] }
+    const options = { ...HOUR, loadTimeout: 50, tags: ['tag'] }
     const load = (signal: AbortSignal) => {
       signals.push(signal)
       return signals.length === 1 ? hung.opened : 'second'
@@ -30,13 +30,13 @@ export async function cacheLoads(t: Test, driver: CacheDriver): Promise<void> {
   await t.test('the same of one that is loaded anew, in the background too', async (t) => {
     const cache = await driver.open(t)
     const never = () => new Promise<never>(() => {})
-    const options = { ttl: 0.02, stale: 3600, loadTimeout: 0.05 }
+    const options = { ttl: 20, stale: 3_600_000, loadTimeout: 50 }
     await t.rejects(cache.refresh('key', never, options), { code: 'DEADLINE_EXCEEDED' })
     await cache.set('key', 'old', options)
-    await until(() => cache.peek('key') === undefined)
+    await until(() => cache.peek('key')?.text === undefined)
     t.equal(await cache.getOrSet('key', never, options), 'old')
     await until(() => cache.counts.failures === 2)
-    t.equal(await cache.refresh('key', async () => '"new"', HOUR), '"new"')
+    t.match(await cache.refresh('key', async () => '"new"', HOUR), { text: '"new"' })
   })
 
   await t.test('who waits gives up alone', async (t) => {
@@ -53,15 +53,64 @@ export async function cacheLoads(t: Test, driver: CacheDriver): Promise<void> {
     await t.rejects(cache.getOrSet('third', load, { ...HOUR, signal }), new Error('enough'))
     gate.open('value')
     t.equal(await patient, 'value')
-    await until(() => cache.peek('other') === '"value"')
-    t.equal(cache.peek('third'), undefined)
+    await until(() => cache.peek('other')?.text === '"value"')
+    t.equal(cache.peek('third')?.text, undefined)
+  })
+
+  await t.test('a call gives up in its time, and the load goes on for the others', async (t) => {
+    const cache = await driver.open(t)
+    const gate = createGate<string>()
+    let loads = 0
+    const load = () => {
+      loads++
+      return gate.opened
+    }
+    const patient = cache.getOrSet('key', load, HOUR)
+    const late = { code: 'DEADLINE_EXCEEDED', message: /deadline of 50 ms/ }
+    await t.rejects(cache.getOrSet('key', load, { ...HOUR, timeout: '50ms' }), late)
+    gate.open('value')
+    t.equal(await patient, 'value')
+    t.equal(await cache.getOrSet('key', load, { ...HOUR, timeout: 50 }), 'value')
+    t.equal(loads, 1)
+  })
+
+  await t.test('a stale value is served when the fresh one takes longer than it may', async (t) => {
+    const cache = await driver.open(t)
+    const old = { ttl: 20, stale: 3_600_000 }
+    const ask = (load: () => Promise<string> | string) =>
+      cache.getOrSet('key', load, { ...HOUR, softTimeout: '2s' })
+    for (const [answer, loaded] of [
+      ['new', () => 'new'],
+      [
+        'old',
+        () => {
+          throw new Error('the source is away')
+        },
+      ],
+    ] as const) {
+      await cache.set('key', 'old', old)
+      await until(() => cache.peek('key') === undefined)
+      t.equal(await ask(loaded), answer)
+      await cache.clear()
+    }
+    await cache.set('other', 'old', old)
+    await until(() => cache.peek('other') === undefined)
+    const gate = createGate<string>()
+    const how = { ...HOUR, softTimeout: 30 }
+    t.equal(await cache.getOrSet('other', () => gate.opened, how), 'old')
+    gate.open('new')
+    await until(() => cache.peek('other')?.text === '"new"')
   })
 
   await t.test('refuses a time that is none', async (t) => {
     const cache = await driver.open(t)
-    for (const loadTimeout of [-1, Number.NaN, 86_401]) {
+    for (const loadTimeout of [-1, Number.NaN, 86_400_001]) {
       const asked = cache.getOrSet('key', () => 1, { ...HOUR, loadTimeout })
       await t.rejects(asked, { name: 'RangeError', message: /loadTimeout/ })
+    }
+    for (const text of ['', '1', '1 s', '-1s', 's', '1w', '1e3ms', '0x1s']) {
+      const asked = cache.getOrSet('key', () => 1, { ttl: text as never })
+      await t.rejects(asked, { name: 'RangeError', message: /^ttl is .*; expected milliseconds/ })
     }
     t.equal(await cache.getOrSet('key', () => 1, { ...HOUR, loadTimeout: 0 }), 1)
   })

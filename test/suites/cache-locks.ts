@@ -8,7 +8,7 @@ export async function cacheLocks(t: Test, driver: CacheDriver): Promise<void> {
     let holders = 0
     const fences: number[] = []
     const work = async () => {
-      const lock = await cache.lock('job', { ttl: 5, wait: 10 })
+      const lock = await cache.lock('job', { ttl: 5000, wait: 10_000 })
       t.equal(++holders, 1)
       fences.push(lock.fence)
       await new Promise(setImmediate)
@@ -26,44 +26,51 @@ export async function cacheLocks(t: Test, driver: CacheDriver): Promise<void> {
 
   await t.test('a lock that is held is refused, at once or after the wait', async (t) => {
     const cache = await driver.open(t)
-    const lock = await cache.lock('job', { ttl: 5 })
+    const lock = await cache.lock('job', { ttl: 5000 })
     t.match(lock, { name: 'job', signal: { aborted: false } })
     const held = { code: 'LOCK_HELD', statusCode: 409 }
-    await t.rejects(cache.lock('job', { ttl: 5 }), held)
+    await t.rejects(cache.lock('job', { ttl: 5000 }), held)
     const began = performance.now()
-    await t.rejects(cache.lock('job', { ttl: 5, wait: 0.1 }), held)
+    await t.rejects(cache.lock('job', { ttl: 5000, wait: 100 }), held)
     t.ok(performance.now() - began >= 95)
-    await (await cache.lock('other', { ttl: 5 })).release()
+    await (await cache.lock('other', { ttl: 5000 })).release()
     await lock.release()
-    const next = await cache.lock('job', { ttl: 5 })
+    const next = await cache.lock('job', { ttl: 5000 })
     await lock.release()
-    await t.rejects(cache.lock('job', { ttl: 5 }), held, 'given back twice is given back once')
+    await t.rejects(cache.lock('job', { ttl: 5000 }), held, 'given back twice is given back once')
     await next.release()
     t.equal(lock.signal.aborted, false)
   })
 
   await t.test('a living holder keeps its lock beyond the time', async (t) => {
     const cache = await driver.open(t)
-    const lock = await cache.lock('job', { ttl: 0.4 })
-    await t.rejects(cache.lock('job', { ttl: 5, wait: 1 }), { code: 'LOCK_HELD' })
+    const lock = await cache.lock('job', { ttl: 400 })
+    await t.rejects(cache.lock('job', { ttl: 5000, wait: 1000 }), { code: 'LOCK_HELD' })
     t.equal(lock.signal.aborted, false)
     await lock.release()
   })
 
   await t.test('who waits may give up', async (t) => {
     const cache = await driver.open(t)
-    const lock = await cache.lock('job', { ttl: 5 })
+    const lock = await cache.lock('job', { ttl: 5000 })
     const giveUp = new AbortController()
-    const waiting = cache.lock('job', { ttl: 5, wait: 60, signal: giveUp.signal })
+    const waiting = cache.lock('job', { ttl: 5000, wait: 60_000, signal: giveUp.signal })
     giveUp.abort(new Error('enough'))
     await t.rejects(waiting, { message: 'enough' })
-    await t.rejects(cache.lock('other', { ttl: 5, signal: giveUp.signal }), { message: 'enough' })
+    await t.rejects(cache.lock('other', { ttl: 5000, signal: giveUp.signal }), {
+      message: 'enough',
+    })
     await lock.release()
   })
 
   await t.test('refuses times of locks that cannot be', async (t) => {
     const cache = await driver.open(t)
-    for (const options of [{ ttl: 0 }, { ttl: Number.NaN }, { ttl: 1, wait: -1 }, { ttl: 1e9 }]) {
+    for (const options of [
+      { ttl: 0 },
+      { ttl: Number.NaN },
+      { ttl: 1000, wait: -1 },
+      { ttl: 1_000_000_000_000 },
+    ]) {
       await t.rejects(cache.lock('job', options), { name: 'RangeError' })
     }
   })

@@ -185,11 +185,11 @@ export const definitions = [
     request: Type.Object({ id: Type.Integer() }),
     response: City,
     cache: {
-      ttl: 60,
+      ttl: 60_000,
       tags: ({ id }) => [`city:${id satisfies number}`],
       key: ({ id }) => id,
       when: ({ name }) => name !== '',
-      anonymous: { ttl: 5, tags: ({ id }) => [`${id satisfies number}`] },
+      anonymous: { ttl: 5000, tags: ({ id }) => [`${id satisfies number}`] },
     },
     schedule: { cron: '0 3 * * *', missed: 'once' },
     task: { attempts: 3, backoff: { type: 'fixed', delay: 5 } },
@@ -198,7 +198,7 @@ export const definitions = [
   defineResource({
     summary: 'Wrong cache',
     // @ts-expect-error the ttl is missing
-    cache: { stale: 5 },
+    cache: { stale: 5000 },
     perform: () => null,
   }),
   defineResource({

@@ -167,7 +167,7 @@ export function renderSettings(
       '})',
     ]),
     '',
-    '/** What is said of single operations: `{ usersGet: { cache: { ttl: 60 } } }`. */',
+    '/** What is said of single operations: `{ usersGet: { cache: { ttl: 60_000 } } }`. */',
     `export const ${value}Settings: OperationSettings<Operations> = {}`,
     '',
   ]

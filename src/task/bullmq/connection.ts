@@ -4,7 +4,6 @@ import { parseRedisUrl } from '../../config/redis-connection.ts'
 import { errors } from '../../errors.ts'
 import { processEnds } from '../errors.ts'
 import { settles, TooLate, within } from '../within.ts'
-import { BatchingClient } from './batching-client.ts'
 import { type Outages, problemOf } from './outages.ts'
 
 /** After so long without a word from Redis it cannot be used, in ms. */
@@ -81,7 +80,7 @@ export class Line {
           autoResendUnfulfilledCommands: false,
           maxRetriesPerRequest: 0,
         },
-        BatchingClient,
+        RedisClient,
       ),
     )
     this.client.on('ready', () => {

@@ -34,7 +34,7 @@ export const retrieve = defineResource({
   auth: 'public',
   request: Id,
   response: Order.schema,
-  cache: { ttl: 60, perUser: false, tags: ({ id }) => [`order:${id}`] },
+  cache: { ttl: 60_000, perUser: false, tags: ({ id }) => [`order:${id}`] },
   async perform({ id }, { db }) {
     const found = await db
       .selectFrom('shop_order')

@@ -62,7 +62,7 @@ const retrieve = defineResource({
 const cached = defineResource({
   ...retrieve.definition,
   summary: 'One city, cached',
-  cache: { ttl: 60, perUser: false },
+  cache: { ttl: '1m', perUser: false },
 })
 
 export default defineService({

@@ -54,7 +54,13 @@ export const retrieve = defineResource({
   request: byId,
   response: City.schema,
   examples: { request: { id: example.id }, response: example },
-  cache: { ttl: 60, stale: 300, negative: 5, perUser: false, tags: ({ id }) => [`city:${id}`] },
+  cache: {
+    ttl: '1m',
+    stale: '5m',
+    negative: '5s',
+    perUser: false,
+    tags: ({ id }) => [`city:${id}`],
+  },
   perform: ({ id }, { db }) => find(db, id),
 })
 

@@ -38,7 +38,7 @@ export const totals = defineResource({
     }),
   }),
   examples: { request: { code: 'FR' } },
-  cache: { ttl: 3600, stale: 600, perUser: false, tags: byCountry },
+  cache: { ttl: '1h', stale: '10m', perUser: false, tags: byCountry },
   async perform({ code }, { db }) {
     const { population, ...found } = await db
       .selectFrom('city')
@@ -60,7 +60,7 @@ export const retrieve = defineResource({
   request: byCode,
   response: Type.Object({ ...Country.schema.properties, totals: Totals }),
   examples: { request: { code: 'FR' } },
-  cache: { ttl: 3600, stale: 600, negative: 60, perUser: false, tags: byCountry },
+  cache: { ttl: '1h', stale: '10m', negative: '1m', perUser: false, tags: byCountry },
   // Every way to change a city moves one of the two.
   async etag({ code }) {
     const { cities, changed } = await totals({ code })

@@ -1,0 +1,357 @@
+import { setTimeout as delay } from 'node:timers/promises'
+/** @ts-ignore: there where it is installed */
+import type { Command, Redis } from 'ioredis'
+import { DeadlineQueue, type Timed } from '../deadlines.ts'
+import { steady } from '../steady.ts'
+import { digest } from './key.ts'
+import type { Script } from './redis-scripts.ts'
+import type { CacheCounts } from './types.ts'
+
+/** What a call gives that Redis did not answer. */
+export const UNAVAILABLE: unique symbol = Symbol('unavailable')
+
+export interface Log {
+  warn(fields: object, message: string): void
+  info(fields: object, message: string): void
+}
+
+export interface ConnectionOptions {
+  /** Who uses it, in what is logged: `cache`. */
+  owner: string
+  client: Redis
+  /** ioredis' own: given, as what needs no Redis does without ioredis. */
+  command: typeof Command
+  /** Milliseconds that one command may take. */
+  timeout: number
+  counts: Pick<CacheCounts, 'errors'>
+  log: Log
+  /** What has to be done before Redis is used again; an error says that it is not there yet. */
+  recover?: () => Promise<void>
+  /** Told when it is no longer used, and when it is again. */
+  onAway?: () => void
+  onBack?: () => void
+}
+
+/**
+ * What commands are for. `read` and `store` are done without for a while where Redis, which answers otherwise, is too slow for them;
+ * `recover` is what is asked while it is not used.
+ */
+export type Purpose = 'read' | 'store' | 'change' | 'recover'
+
+type Argument = string | number | Buffer
+
+/** What Redis has not answered yet. */
+interface Waiting extends Timed {
+  readonly isSettled: boolean
+  reject(reason: Error): void
+}
+
+/** How slow Redis was for one purpose. Times are those of `steady`. */
+interface Slowness {
+  late: number
+  /** Of the last one that came too late. */
+  at: number
+  /** Until when it is not tried. */
+  until: number
+  /** For how long, the next time. */
+  pause: number
+  isTold: boolean
+}
+
+class LateError extends Error {}
+
+/** Milliseconds between two looks at a Redis that does not answer. */
+const PROBE = 100
+/** So many too late within that time, and it is slow. */
+const SLOW = { count: 3, within: 60_000 }
+/** Milliseconds for which a slow one is done without: twice as long each time. */
+const PAUSE = { first: 5000, most: 60_000 }
+
+/**
+ * A Redis that neither fails nor waits. After the first command that did not come through none is tried, until
+ * Redis answers a PING.
+ */
+export class RedisConnection {
+  readonly #options: ConnectionOptions
+  readonly #waiting: DeadlineQueue<Waiting>
+  readonly #createCommand: (name: string, args: readonly Argument[]) => Command & Waiting
+  readonly #onClose = () => this.#lose(new Error('the connection was closed'))
+  readonly #slow = new Map<Purpose, Slowness>()
+  /** What is sent together when this turn of the event loop ends. */
+  #gathered: Waiting[] = []
+  #away = false
+  #closed = false
+  #refused = false
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options
+    const { client, command, timeout } = options
+    const expire = (late: Waiting) => late.reject(new LateError(`no answer within ${timeout} ms`))
+    this.#waiting = new DeadlineQueue(timeout, expire)
+    this.#createCommand = createCommands(command)
+    // The next one may lead to another Redis, or to one that has been started anew.
+    client.on('close', this.#onClose)
+  }
+
+  /** Whether Redis is not to be reached at the moment. */
+  get isAway(): boolean {
+    return this.#away
+  }
+
+  /** The answer to a command, texts as buffers. */
+  async try(
+    purpose: Purpose,
+    name: string,
+    ...args: readonly Argument[]
+  ): Promise<unknown | typeof UNAVAILABLE> {
+    return await this.send(purpose, name, ...args).catch(() => UNAVAILABLE)
+  }
+
+  /** The answer of a script. */
+  async tryRun(
+    purpose: Purpose,
+    script: Script,
+    keys: readonly string[],
+    args: readonly Argument[],
+  ): Promise<unknown | typeof UNAVAILABLE> {
+    return await this.run(purpose, script, keys, args).catch(() => UNAVAILABLE)
+  }
+
+  /** @throws where Redis is away, refuses, or does not answer in time */
+  async run(
+    purpose: Purpose,
+    { sha, source }: Script,
+    keys: readonly string[],
+    args: readonly Argument[],
+  ): Promise<unknown> {
+    this.#assertUsable(purpose)
+    try {
+      return await this.#send(purpose, 'evalsha', [sha, keys.length, ...keys, ...args])
+    } catch (error) {
+      if (!(error as Error).message.startsWith('NOSCRIPT')) throw this.#fail(purpose, error)
+    }
+    return await this.send(purpose, 'eval', source, keys.length, ...keys, ...args)
+  }
+
+  /** @throws where Redis is away, refuses, or does not answer in time */
+  async send(purpose: Purpose, name: string, ...args: readonly Argument[]): Promise<unknown> {
+    this.#assertUsable(purpose)
+    try {
+      return await this.#send(purpose, name, args)
+    } catch (error) {
+      throw this.#fail(purpose, error)
+    }
+  }
+
+  /** To be called when Redis has taken what it once refused. */
+  accept(): void {
+    if (!this.#refused) return
+    this.#refused = false
+    this.#options.log.info({}, `Redis does what the ${this.#options.owner} asks for again`)
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#options.client.off('close', this.#onClose)
+  }
+
+  /** @throws where it is known that it would come to nothing */
+  #assertUsable(purpose: Purpose): void {
+    if (purpose !== 'recover' && this.#away) throw new Error('it does not answer')
+    if (this.#closed) throw new Error('the cache is closed')
+    if (steady.now() < (this.#slow.get(purpose)?.until ?? 0)) throw new Error('it is too slow')
+  }
+
+  async #send(purpose: Purpose, name: string, args: readonly Argument[]): Promise<unknown> {
+    const slowness = this.#slow.get(purpose)
+    const command = this.#createCommand(name, args)
+    this.#gather(command)
+    try {
+      const answer = await this.#options.client.sendCommand(command)
+      if (slowness) this.#quicken(purpose, slowness)
+      return answer
+    } finally {
+      this.#waiting.remove(command)
+    }
+  }
+
+  /**
+   * Lets what is sent in one turn of the event loop leave with one write, which costs more than all the rest of a command.
+   * The time for `waiting` begins then.
+   *
+   * @throws where there is no connection
+   */
+  #gather(waiting: Waiting): void {
+    const { status, stream } = this.#options.client
+    // A client of an app may queue what it cannot send.
+    if (status !== 'ready' && status !== 'wait') throw new Error('there is no connection')
+    if (this.#gathered.push(waiting) > 1) return
+    stream?.cork()
+    setImmediate(() => {
+      stream?.uncork()
+      for (const one of this.#gathered) if (!one.isSettled) this.#waiting.add(one)
+      this.#gathered = []
+    })
+  }
+
+  #fail(purpose: Purpose, cause: unknown): Error {
+    const error = cause as Error
+    if (purpose === 'recover') return error
+    this.#options.counts.errors++
+    if (this.#closed) return error
+    if (error.name === 'ReplyError') this.#refuse(error)
+    else this.#lose(error, purpose)
+    return error
+  }
+
+  // It answers, so it is there: full, loading or read-only. Reading goes on.
+  #refuse(error: Error): void {
+    if (this.#refused) return
+    this.#refused = true
+    const message = `Redis refuses what the ${this.#options.owner} asks for`
+    this.#options.log.warn({ problem: error.message }, message)
+  }
+
+  #lose(reason: Error, purpose?: Purpose): void {
+    if (!this.#away && !this.#closed) void this.#probe(reason, purpose)
+  }
+
+  async #probe(reason: Error, purpose: Purpose | undefined): Promise<void> {
+    this.#away = true
+    const { log, owner } = this.#options
+    this.#options.onAway?.()
+    let told = false
+    while (!this.#closed && !(await this.#answers())) {
+      // Once it does not answer again: this process itself may have been what was slow.
+      if (!told) log.warn({ problem: reason.message }, `The ${owner} goes on without Redis`)
+      told = true
+      await delay(PROBE, undefined, { ref: false })
+    }
+    if (this.#closed) return
+    this.#away = false
+    if (told) log.info({}, `The ${owner} uses Redis again`)
+    else if (purpose && reason instanceof LateError) this.#slacken(purpose)
+    this.#options.onBack?.()
+  }
+
+  async #answers(): Promise<boolean> {
+    try {
+      await this.#send('recover', 'ping', [])
+      await this.#options.recover?.()
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  /** It answers, and was too late for this: large values take long on a slow line. */
+  #slacken(purpose: Purpose): void {
+    if (purpose !== 'read' && purpose !== 'store') return
+    const now = steady.now()
+    const known = this.#slow.get(purpose)
+    const slowness =
+      known && now - known.at < SLOW.within
+        ? known
+        : { late: 0, at: now, until: 0, pause: PAUSE.first, isTold: false }
+    this.#slow.set(purpose, slowness)
+    slowness.late++
+    slowness.at = now
+    if (slowness.late < SLOW.count) return
+    slowness.until = now + slowness.pause
+    slowness.pause = Math.min(2 * slowness.pause, PAUSE.most)
+    if (slowness.isTold) return
+    slowness.isTold = true
+    const { log, owner, timeout } = this.#options
+    const message = `Redis is too slow for what the ${owner} ${purpose}s: most of it goes on without`
+    log.warn({ timeout, late: slowness.late }, message)
+  }
+
+  #quicken(purpose: Purpose, { at, isTold }: Slowness): void {
+    if (steady.now() - at < 2 * SLOW.within) return
+    this.#slow.delete(purpose)
+    const { log, owner } = this.#options
+    if (isTold) log.info({}, `Redis is fast enough again for what the ${owner} ${purpose}s`)
+  }
+}
+
+/**
+ * Makes commands that answer bytes, and whose time is counted here: ioredis would make a timer for each, which comes before an
+ * answer that has waited for this process.
+ */
+function createCommands(
+  base: typeof Command,
+): (name: string, args: readonly Argument[]) => Command & Waiting {
+  class Timely extends base implements Waiting {
+    at = 0
+    earlier: Timed | undefined
+    later: Timed | undefined
+    override setTimeout(): void {}
+  }
+  return (name, args) => new Timely(name, args as Argument[], { replyEncoding: null })
+}
+
+const HEAD = 128
+
+/** What of a key stays readable where it is hashed: its printable beginning, without the mark of hashing. */
+const head = (key: string): string => /^[\x20-\x7d]*/.exec(key.slice(0, HEAD))?.[0] ?? ''
+
+/** A key as part of a name in Redis: itself, or, where it is long or odd, its beginning and its hash. */
+export function idOf(key: string): string {
+  const readable = head(key)
+  return readable === key ? key : `${readable}~${digest(key)}`
+}
+
+/** The pattern of SCAN that finds the id of every key that begins with `prefix`, and whether it finds no other. */
+export function patternOf(prefix: string): { pattern: string; exact: boolean } {
+  const readable = head(prefix)
+  // Where the prefix does not stay readable as a whole, every key that begins with it is hashed.
+  return readable === prefix
+    ? { pattern: `${literal(prefix)}*`, exact: true }
+    : { pattern: `${literal(readable)}~*`, exact: false }
+}
+
+/** A text in a pattern of SCAN. */
+export const literal = (text: string): string => text.replace(/[*?[\]\\]/g, '\\$&')
+
+/**
+ * The names of everything that a cache keeps in Redis. The prefix is a hash tag: in a cluster all of it is on
+ * one node, where scripts can use several keys.
+ */
+export class RedisNames {
+  readonly #base: string
+  readonly entries: string
+  readonly leases: string
+  /** The generation of all: a new one when the cache has been cleared. */
+  readonly clears: string
+  readonly fence: string
+  readonly counts: string
+  readonly state: string
+  readonly channel: string
+
+  /**
+   * @param before what the connection puts before each name
+   * @throws {TypeError} where `prefix` is not letters, digits and _ . : -
+   */
+  constructor(prefix: string, before = '') {
+    if (!/^[\w.:-]+$/.test(prefix)) {
+      throw new TypeError(
+        `The prefix ${prefix} of a cache is not usable: expected letters, digits and _ . : -`,
+      )
+    }
+    this.#base = `${before}{${prefix}}:`
+    this.entries = `${this.#base}c:`
+    this.leases = `${this.#base}l:`
+    this.clears = `${this.#base}clears`
+    this.fence = `${this.#base}fence`
+    this.counts = `${this.#base}counts`
+    this.state = `${this.#base}state`
+    this.channel = `${this.#base}changes`
+  }
+
+  entry = (key: string): string => this.entries + idOf(key)
+  /** Held by who loads the entry. */
+  lease = (key: string): string => this.leases + idOf(key)
+  /** The generation of a tag. */
+  tag = (tag: string): string => `${this.#base}g:${idOf(tag)}`
+  lock = (name: string): string => `${this.#base}lock:${idOf(name)}`
+}

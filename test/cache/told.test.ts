@@ -1,0 +1,169 @@
+import { randomBytes } from 'node:crypto'
+import { createServer, connect as dial } from 'node:net'
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import { type CacheOptions, openCache } from '../../src/cache/open.ts'
+import type { Cache } from '../../src/cache/types.ts'
+import { REDIS_LIMITS, requestConnection } from '../../src/config/redis-connection.ts'
+import { PATIENT } from '../helpers/drivers.ts'
+import { ownRedis } from '../helpers/own-redis.ts'
+import { until } from '../suites/cache-fixture.ts'
+
+const HOUR = { ttl: 3_600_000, tags: ['tag'] }
+
+/** A cache as another process would have it, and what it logs. */
+async function open(
+  t: Test,
+  url: string,
+  options: Partial<CacheOptions> = {},
+): Promise<{ cache: Cache; client: Redis; lines: string[] }> {
+  const { commandTimeout = PATIENT.commandTimeout } = options
+  const client = new Redis(requestConnection(url, { ...REDIS_LIMITS, commandTimeout }))
+  client.on('error', () => {})
+  await client.connect().catch(() => {})
+  const lines: string[] = []
+  const tell = (_: object, message: string) => void lines.push(message)
+  const log = { warn: tell, info: tell }
+  const cache = await openCache({ client, log, commandTimeout, ...options })
+  t.teardown(async () => {
+    await cache.close()
+    client.disconnect()
+  })
+  await cache.get('first')
+  return { cache, client, lines }
+}
+
+const refusals: Record<string, (client: Redis) => Promise<() => Promise<unknown>>> = {
+  'takes no change': async (client) => {
+    await client.config('SET', 'min-replicas-to-write', '1')
+    return () => client.config('SET', 'min-replicas-to-write', '0')
+  },
+  'is full': async (client) => {
+    await client.config('SET', 'maxmemory', '1')
+    return () => client.config('SET', 'maxmemory', '0')
+  },
+  'has become a replica': async (client) => {
+    await client.call('REPLICAOF', '127.0.0.1', '1')
+    return () => client.call('REPLICAOF', 'NO', 'ONE')
+  },
+}
+
+const changes: Record<string, (cache: Cache) => Promise<unknown>> = {
+  invalidate: (cache) => cache.invalidate('tag'),
+  delete: (cache) => cache.delete('key'),
+  clear: (cache) => cache.clear(),
+  set: (cache) => cache.set('key', 'new', HOUR),
+}
+
+for (const [name, refuse] of Object.entries(refusals)) {
+  t.test(`no process serves what was changed while Redis ${name}`, async (t) => {
+    const { url } = await ownRedis(t)
+    const [a, b] = [await open(t, url), await open(t, url)]
+    for (const [what, change] of Object.entries(changes)) {
+      await a.cache.set('key', 'old', HOUR)
+      t.equal(await b.cache.get('key'), 'old', what)
+      const allow = await refuse(a.client)
+      await change(a.cache)
+      for (const { cache } of [a, b]) {
+        await until(async () => (await cache.get('key')) !== 'old')
+        t.equal(await cache.getOrSet('key', () => 'new', HOUR), 'new', what)
+      }
+      await allow()
+      await until(() => ![a, b].some(({ cache }) => cache.isBehind))
+      const { cache } = await open(t, url)
+      t.not(await cache.get('key'), 'old', `${what}: nor one that comes later`)
+      await a.cache.clear()
+    }
+  })
+}
+
+t.test('who ends while Redis does not answer tells it what it has to, where it can', async (t) => {
+  const server = await ownRedis(t)
+  const a = await open(t, server.url, { commandTimeout: 250 })
+  await a.cache.set('key', 'old', HOUR)
+  server.freeze()
+  await a.cache.invalidate('tag')
+  t.ok(a.cache.isBehind)
+  const closing = a.cache.close()
+  server.goOn()
+  await closing
+  t.notOk(a.cache.isBehind)
+  const { cache } = await open(t, server.url)
+  t.equal(await cache.get('key'), undefined)
+})
+
+for (const how of ['killed', 'frozen'] as const) {
+  t.test(`what nobody could tell a Redis that was ${how} is not served later`, async (t) => {
+    const server = await ownRedis(t)
+    const a = await open(t, server.url, { commandTimeout: 250 })
+    await a.cache.set('key', 'old', HOUR)
+    if (how === 'frozen') server.freeze()
+    else await server.kill()
+    await a.cache.invalidate('tag')
+    await a.cache.close()
+    t.match(a.lines, ['The cache goes on without Redis', /^Redis was not told of changes/])
+    if (how === 'frozen') server.goOn()
+    else await server.restart()
+    const { cache } = await open(t, server.url)
+    t.equal(await cache.get('key'), undefined)
+  })
+}
+
+t.test('who has told everything leaves what there is to those who come later', async (t) => {
+  const { url } = await ownRedis(t)
+  const a = await open(t, url)
+  await a.cache.set('key', 'value', HOUR)
+  await a.cache.close()
+  const { cache, client } = await open(t, url)
+  t.equal(await cache.get('key'), 'value')
+  // As if nobody had been there for long, and the last one had not said so.
+  const names = await client.keys('*:state')
+  await client.pexpire(names[0] as string, 1000)
+  await until(async () => (await cache.get('key')) === undefined)
+  await cache.set('key', 'new', HOUR)
+  t.equal(await (await open(t, url)).cache.get('key'), 'new')
+})
+
+t.test('a Redis that is too slow for large values is done without for them', async (t) => {
+  const { url } = await ownRedis(t)
+  const slow = await slowLine(t, url)
+  const writer = await open(t, url)
+  await writer.cache.set('large', randomBytes(200_000).toString('hex'), { ttl: 3_600_000 })
+  const { cache, lines } = await open(t, slow, { maxBytes: 0, commandTimeout: 250 })
+  for (let n = 0; n < 20; n++) {
+    await cache.get('large')
+    // Until a PING has been answered nothing is asked.
+    await until(async () => (await cache.stats()).redis !== null)
+  }
+  const { errors } = cache.counts
+  t.ok(errors >= 3 && errors < 10, `it is not waited for each time: ${errors}`)
+  const told = lines.filter((line) => line.startsWith('Redis is too slow for what the cache reads'))
+  t.equal(told.length, 1)
+  await writer.cache.clear()
+})
+
+/** A line to Redis on which long answers take their time. */
+async function slowLine(t: Test, url: string): Promise<string> {
+  const target = Number(new URL(url).port)
+  const server = createServer((socket) => {
+    const redis = dial(target, '127.0.0.1')
+    let free = Promise.resolve()
+    socket.pipe(redis)
+    redis.on('data', (data) => {
+      const wait = data.length > 10_000 ? 100 : 0
+      free = free.then(() => new Promise((resolve) => setTimeout(resolve, wait)))
+      free.then(() => socket.write(data))
+    })
+    for (const [one, other] of [
+      [socket, redis],
+      [redis, socket],
+    ] as const) {
+      one.on('error', () => {})
+      one.on('close', () => other.destroy())
+    }
+    t.teardown(() => socket.destroy())
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => server.close())
+  return `redis://127.0.0.1:${(server.address() as { port: number }).port}`
+}
