@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import Type, { type Static } from 'typebox'
+import { errors } from '../src/errors.ts'
 import type { ResourcesOptions as ServeOptions } from '../src/http/serve-resources.ts'
 import { definePlugin, type PluginGiven } from '../src/plugin.ts'
 import {
@@ -102,9 +103,22 @@ async function register(app: FastifyInstance, options: ResourcesOptions): Promis
   const { serveResources } = await import('../src/http/serve-resources.ts')
   const { remote: settings = {}, ...served } = options
   serveResources(app, served)
+  app.addHook('onReady', async () => assertStores(app))
   if (![...app.registry.listings()].some(({ module }) => module.remote !== undefined)) return
   const { performElsewhere } = await import('../src/remote/remote-modules.ts')
   performElsewhere(app, settings)
+}
+
+/** @throws {PlinthError} RESOURCE_INVALID where a resource names a cache that is not there */
+function assertStores(app: FastifyInstance): void {
+  for (const { name, resource } of app.registry) {
+    const { cache } = resource.definition
+    for (const store of [cache?.store, cache?.anonymous ? cache.anonymous.store : undefined]) {
+      if (store === undefined || app.hasDecorator(store)) continue
+      const problem = `of its cache store is ${store}; expected the name of a cache: cache({ name: '${store}' })`
+      throw errors.RESOURCE_INVALID(name, problem)
+    }
+  }
 }
 
 /** @throws {PlinthError} PLUGIN_OPTION_INVALID */

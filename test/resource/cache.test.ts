@@ -2,6 +2,8 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import t from 'tap'
 import { Type } from 'typebox'
+import cache from '../../plugins/cache.ts'
+import type { Cache } from '../../src/cache/types.ts'
 import { notFound } from '../../src/errors.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { createService, failure } from '../helpers/app.ts'
@@ -391,6 +393,23 @@ onEach(t, 'clients are told how long they may keep a result', async (t, attached
   t.strictSame(await told('/open'), ['public, max-age=10', '0', 'accept-language'])
   t.strictSame(await told('/rare'), ['no-store', undefined, undefined])
   t.strictSame(await told('/quiet'), [undefined, undefined, undefined])
+})
+
+t.test('another cache has the results of a resource that says so', async (t) => {
+  const attached = { url: undefined }
+  const counted = counting({ store: 'pages', tags: ['things'] })
+  const plugin = (app: FastifyInstance) => void app.register(cache, { name: 'pages' })
+  const app = await serve(t, attached, { counted }, { plugin })
+  const runs = async () => (await app.inject('/things/1')).json().data.runs
+  t.strictSame([await runs(), await runs()], [1, 1])
+  await app.cache.invalidate('things')
+  t.equal(await runs(), 1)
+  await app.getDecorator<Cache>('pages').invalidate('things')
+  t.equal(await runs(), 2)
+  t.match(await failure(serve(t, attached, { counted })), {
+    code: 'RESOURCE_INVALID',
+    message: /of its cache store is pages/,
+  })
 })
 
 t.test('what clients may keep is not for others', async (t) => {
