@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
+import type { FastifyContextConfig, FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
 import Type, { type Static } from 'typebox'
 import { type Admit, authenticatorOf, goOn } from '../src/auth/authenticator.ts'
 import { authorizeAccess } from '../src/auth/authorize.ts'
@@ -56,15 +56,24 @@ async function register(app: FastifyInstance, options: AuthOptions): Promise<voi
     const access = decide(route)
     route.config = { ...route.config, access, admit: admitBy(access, route.config?.resource) }
   })
-  // Routes that were registered before this plugin have decided nothing.
-  const usual = admitBy(REQUIRED, undefined)
+  const ofEarlier = new WeakMap<object, Admit | null>()
   app.addHook('onRequest', function admitRequest(request, reply, done) {
     if (request.is404) return done()
     // Once: each look at the options of a route makes them anew.
-    const { admit = usual } = request.routeOptions.config
+    const { config } = request.routeOptions
+    const { admit = admitEarlier(config) } = config
     if (admit === null) done()
     else goOn(admit, request, reply, done)
   })
+
+  /** Of a route that was registered before this plugin: what it has decided itself, if anything. */
+  function admitEarlier(config: FastifyContextConfig): Admit | null {
+    const known = ofEarlier.get(config)
+    if (known !== undefined) return known
+    const admit = admitBy(config.access ?? REQUIRED, config.resource)
+    ofEarlier.set(config, admit)
+    return admit
+  }
 
   /** Null: everybody may, and nobody is asked who it is. */
   function admitBy(access: Access, resource: string | undefined): Admit | null {
