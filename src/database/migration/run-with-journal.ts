@@ -4,6 +4,7 @@ import { failureOf, hasHappened, refuseOther, resumeAt, type Settlement } from '
 import { type Entry, type Finished, readJournal, writeFinished, writeJournal } from './journal.ts'
 import type { DataStep } from './operations/index.ts'
 import { runDataStep } from './operations/step.ts'
+import { tryRows } from './preflight.ts'
 import type { MigrationTables } from './recorder.ts'
 import type { MigrationResult, OnMigration, Task } from './task.ts'
 
@@ -84,8 +85,17 @@ export class JournaledRun {
         ? { type: 'resume', name, direction, position: first }
         : { type: 'start', name, direction },
     )
+    if (first === 0) await this.#try(task)
     await this.#runSteps(task, first, task.steps.length, runStatement)
     return { task, duration: Math.round(performance.now() - began) }
+  }
+
+  /** What would fail behind something that has happened fails before it. */
+  async #try(task: Task): Promise<void> {
+    const found = await tryRows(this.#db, task.trials ?? [])
+    if (!found) return
+    const position = task.ends[found.operation - 1] ?? 0
+    throw failureOf(task, position, false, new Error(`${found.count} ${found.problem}`))
   }
 
   async #runSteps(

@@ -6,6 +6,7 @@ import { compileAll } from './compile.ts'
 import type { MigrationFile, Recordable } from './file.ts'
 import { type LoadedMigration, loadMigrations, schemaAfter } from './loader.ts'
 import { type CompiledStep, type Operation, reverse, reverseAll } from './operations/index.ts'
+import { type Trial, trialsOf } from './preflight.ts'
 import { recordsOf } from './squashed.ts'
 
 export type Direction = 'up' | 'down'
@@ -22,6 +23,8 @@ export interface Task {
   isStart?: true
   direction: Direction
   steps: readonly CompiledStep[]
+  /** Of MySQL: what is tried on the rows before anything of it happens. */
+  trials?: readonly Trial[]
   /** For each of its operations how many steps there are up to and with it. */
   ends: readonly number[]
 }
@@ -96,7 +99,8 @@ function taskOf(
   const { path } = migration
   try {
     const { steps, after } = compileAll(operations, before, dialect)
-    return { task: { ...unseen(migration, direction), ...joined(steps) }, after }
+    const trials = dialect === 'mysql' ? trialsOf(operations, before) : []
+    return { task: { ...unseen(migration, direction), ...joined(steps), trials }, after }
   } catch (cause) {
     throw errors.MIGRATION_INVALID.with({ cause }, path, (cause as Error).message)
   }

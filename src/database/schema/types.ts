@@ -376,6 +376,12 @@ function extent(type: PortableType) {
   return { digits, decimals, characters: definition.characters?.(size) ?? digits + 1 }
 }
 
+/** The largest number that a type of whole numbers has; `undefined` of others. */
+export function largest(type: PortableType): bigint | undefined {
+  const { bits } = parse(type)?.definition ?? {}
+  return bits === undefined ? undefined : 2n ** BigInt(bits - 1) - 1n
+}
+
 /** Up to here MySQL stores a text's length in one byte. */
 const SHORT = 63
 
