@@ -13,8 +13,8 @@ type FromMember =
   | { readonly plinth: 'metrics'; readonly place?: Place }
   /** Its own: because it was asked, or for the last time. */
   | { readonly plinth: 'measured'; readonly families: Family[] }
-  /** Asks for the text of those of all, and tells its own. */
-  | { readonly plinth: 'sum'; readonly ask: number; readonly families: Family[] }
+  /** Asks for the text of those of all; its own follow. */
+  | { readonly plinth: 'sum'; readonly ask: number }
 
 /** What it is told. */
 type ToMember =
@@ -28,8 +28,8 @@ const GROUP_LIMIT = 1000
 
 /** A process of a group, for its own metrics. */
 export interface GroupMember {
-  /** The text of those of all processes of the group, of which this one has `families`; `undefined`: the supervisor does not answer. */
-  sum(families: Family[]): Promise<string | undefined>
+  /** The text of those of all processes of the group; `undefined`: the supervisor does not answer. */
+  sum(): Promise<string | undefined>
   /** Leaves behind what this one has counted. */
   leave(): Promise<void>
 }
@@ -42,21 +42,23 @@ export function joinGroup(read: () => Promise<Family[]>, place: Place | undefine
       else resolve()
     })
   const asked = new Map<number, (text: string) => void>()
+  const measure = async () => await tell({ plinth: 'measured', families: await read() })
   const hear = (message: ToMember) => {
-    if (message.plinth === 'measure')
-      void read().then((families) => tell({ plinth: 'measured', families }))
+    if (message.plinth === 'measure') void measure()
     else if (message.plinth === 'summed') asked.get(message.ask)?.(message.text)
   }
   process.on('message', hear)
   void tell({ plinth: 'metrics', ...(place && { place }) })
   let count = 0
   return {
-    async sum(families) {
+    async sum() {
       const ask = ++count
       const { promise, resolve } = Promise.withResolvers<string | undefined>()
       asked.set(ask, resolve)
       const timer = setTimeout(resolve, GROUP_LIMIT, undefined)
-      void tell({ plinth: 'sum', ask, families })
+      // The others are asked meanwhile.
+      void tell({ plinth: 'sum', ask })
+      void measure()
       try {
         return await promise
       } finally {
@@ -66,7 +68,7 @@ export function joinGroup(read: () => Promise<Family[]>, place: Place | undefine
     },
     async leave() {
       process.off('message', hear)
-      await tell({ plinth: 'measured', families: await read() })
+      await measure()
     },
   }
 }
@@ -76,14 +78,16 @@ interface Member {
   families: readonly Family[]
   /** When that was, as `performance.now()` counts. */
   told: number
-  /** It was asked and has not answered yet: until it does it is not asked again, nor waited for. */
+  /** It was asked and has not answered yet, or said that it will: until it does it is not asked again. */
   answered: PromiseWithResolvers<void> | undefined
+  /** It was waited for, and is no more until it does. */
+  isLate: boolean
 }
 
 /**
  * Sums the metrics of the processes of a group up, in their supervisor: what those that have died had counted still counts, and
- * one that does not answer in time counts with what it told last, without its gauges. A process under load is asked once, and whoever asks for all
- * has told its own with that: each message waits for a turn of its loop. The text is written here, where nobody waits.
+ * one that does not answer in time counts with what it told last, without its gauges. All are at it at once, and whoever asks for all
+ * is not asked itself: with a process under load each message waits for a turn of its loop. The text is written here, where nobody waits.
  */
 export class GroupMetrics {
   readonly #members = new Map<Worker, Member>()
@@ -109,14 +113,16 @@ export class GroupMetrics {
     if (message?.plinth === 'metrics') this.#add(worker, message.place)
     else if (message?.plinth === 'measured') this.#take(worker, message.families)
     else if (message?.plinth === 'sum') {
-      const { ask, families } = message
-      this.#take(worker, families)
+      const { ask } = message
+      const member = this.#members.get(worker)
+      if (member) member.answered ??= Promise.withResolvers()
       void this.#text().then((text) => tell(worker, { plinth: 'summed', ask, text }))
     }
   }
 
   #add(worker: Worker, place: Place | undefined): void {
-    this.#members.set(worker, { families: [], told: Number.NEGATIVE_INFINITY, answered: undefined })
+    const told = Number.NEGATIVE_INFINITY
+    this.#members.set(worker, { families: [], told, answered: undefined, isLate: false })
     if (!place || this.#isServed) return
     this.#isServed = true
     this.#serve(place, this.#text)
@@ -129,6 +135,7 @@ export class GroupMetrics {
     member.told = performance.now()
     member.answered?.resolve()
     member.answered = undefined
+    member.isLate = false
   }
 
   readonly #bury = (worker: Worker): void => {
@@ -140,7 +147,10 @@ export class GroupMetrics {
   }
 
   async #collect(): Promise<Family[]> {
-    const answers = Array.from(this.#members, ([worker, member]) => ask(worker, member))
+    const missing = new Set(this.#members.values())
+    const answers = Array.from(this.#members, async ([worker, member]) => {
+      if (await hasAnswered(worker, member)) missing.delete(member)
+    })
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, MEMBER_LIMIT)
@@ -149,23 +159,29 @@ export class GroupMetrics {
     clearTimeout(timer)
     // Those of now: one that has died meanwhile is among the dead.
     const members = [...this.#members.values()]
-    const missing = members.filter(({ answered }) => answered)
-    const all = members.map(({ families, answered }) =>
-      answered ? families.filter(isTotal) : families,
+    const unanswered = members.filter((member) => missing.has(member))
+    for (const member of unanswered) member.isLate = true
+    const all = members.map((member) =>
+      missing.has(member) ? member.families.filter(isTotal) : member.families,
     )
     const unheard = [
-      gauge('telemetry_processes', '', missing.length),
-      gauge('telemetry_processes_missing', '', missing.length),
+      gauge('telemetry_processes', '', unanswered.length),
+      gauge('telemetry_processes_missing', '', unanswered.length),
     ]
     return mergeFamilies([...all, this.#dead, unheard])
   }
 }
 
-async function ask(worker: Worker, member: Member): Promise<void> {
-  if (member.answered || performance.now() - member.told < FRESH) return
-  member.answered = Promise.withResolvers()
-  tell(worker, { plinth: 'measure' })
+/** Waits for what a member tells, where it has not just told it; false: it was waited for before, in vain. */
+async function hasAnswered(worker: Worker, member: Member): Promise<boolean> {
+  if (member.isLate) return false
+  if (!member.answered) {
+    if (performance.now() - member.told < FRESH) return true
+    member.answered = Promise.withResolvers()
+    tell(worker, { plinth: 'measure' })
+  }
   await member.answered.promise
+  return true
 }
 
 /** One that is ending cannot be told anything. */

@@ -47,8 +47,7 @@ export class Metrics {
 
   /** In the form of Prometheus, of all processes of the group that this one is of. Who asks often gets the same for 100 ms. */
   readonly text: () => Promise<string> = shared(async () => {
-    const families = await this.families()
-    return (await this.#group?.sum(families)) ?? (await writeText(families))
+    return (await this.#group?.sum()) ?? (await writeText(await this.families()))
   })
 
   /** Those of this process. */
