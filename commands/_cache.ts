@@ -17,6 +17,6 @@ export function assertTold({ isBehind }: Cache): void {
  * @throws {PlinthError} REDIS_MISSING
  */
 export function sharedCache(app: FastifyInstance): Cache {
-  if (!app.hasDecorator('redis')) throw errors.REDIS_MISSING('Cached results')
+  if (!app.hasDecorator('redis')) throw errors.REDIS_MISSING('Cached results', 'REDIS_URL')
   return app.cache
 }

@@ -102,9 +102,9 @@ export class Chosen {
   }
 }
 
-/** What enqueues as tasks, in turns, what is requested; where there are tasks for a worker, in Redis. */
+/** What enqueues as tasks, in turns, what is requested; where there are tasks for a worker. */
 export async function enqueuer(app: FastifyInstance, chosen: Chosen) {
-  if (!app.hasDecorator('redis') || !app.hasDecorator('tasks')) return undefined
+  if (!app.hasDecorator('tasks') || app.tasks.store === 'memory') return undefined
   const { bindResource } = await import('../src/resource/resource.ts')
   let last = 0
   return async () => {

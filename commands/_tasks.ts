@@ -9,9 +9,9 @@ import type { QueueCounts, TaskDriver, TaskRecord } from '../src/task/types.ts'
  * @throws {PlinthError} REDIS_MISSING
  */
 export async function sharedTasks(app: FastifyInstance): Promise<TaskDriver> {
-  const driver = await app.tasks.driver()
-  if (driver.kind === 'memory') throw errors.REDIS_MISSING('The tasks')
-  return driver
+  if (app.tasks.store === 'memory')
+    throw errors.REDIS_MISSING('The tasks', 'REDIS_URL or DATABASE_URL')
+  return await app.tasks.driver()
 }
 
 /**

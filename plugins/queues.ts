@@ -93,8 +93,9 @@ function optionsOf({
   isDefault,
 }: PluginGiven<Env>): QueuesOptions | string | PlinthError {
   const { queues: path = '/_/queues' } = service.routes ?? {}
-  const { REDIS_URL, NODE_ENV } = read.values
+  const { REDIS_URL, NODE_ENV, TASK_STORE = 'redis' } = read.values
   if (!path) return 'take queues: false out of the routes of the service'
+  if (TASK_STORE !== 'redis') return 'set TASK_STORE=redis: the page shows what is in Redis'
   if (!REDIS_URL || !env.QUEUES) return `set REDIS_URL, and ${named('QUEUES')}=true`
   // What nobody has asked for is no reason not to start.
   const missing = isDefault('QUEUES') && missingPackages('queues', PACKAGES)

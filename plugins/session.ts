@@ -188,7 +188,7 @@ async function chooseStore(
     app.addHook('onReady', () => store.prepare().catch(() => {}))
     return store
   }
-  if (production) throw errors.REDIS_MISSING('Sessions')
+  if (production) throw errors.REDIS_MISSING('Sessions', 'REDIS_URL')
   app.log.warn('sessions are in memory: they end with this process, and no other has them')
   return createMemoryStore()
 }

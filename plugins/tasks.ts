@@ -4,6 +4,7 @@ import Type, { type Static } from 'typebox'
 import { redisPrefix } from '../src/config/redis-prefix.ts'
 import { count } from '../src/config/schema.ts'
 import type { Database, DatabaseTables } from '../src/database/types.ts'
+import { errors } from '../src/errors.ts'
 import { found, type PluginFinding } from '../src/findings.ts'
 import { type Envelope, standardEnvelope } from '../src/http/envelope.ts'
 import {
@@ -25,7 +26,7 @@ import { declaredQueues } from '../src/task/declared.ts'
 import { queueProblem } from '../src/task/new-task.ts'
 import type { ScheduleInfo } from '../src/task/schedule-control.ts'
 import { StuckTries } from '../src/task/stuck.ts'
-import type { Tasks } from '../src/task/tasks.ts'
+import type { Tasks, TaskStore } from '../src/task/tasks.ts'
 import type { ServicePlace, TaskThreads } from '../src/task/threads.ts'
 import type { TaskDriver, TaskTree, WorkOptions } from '../src/task/types.ts'
 
@@ -41,6 +42,18 @@ declare module '../src/config/schema.ts' {
 }
 
 const env = Type.Object({
+  TASK_STORE: Type.Optional(
+    Type.Enum(['redis', 'database', 'memory'], {
+      description: 'Where tasks are kept.',
+      derived:
+        'redis where REDIS_URL is set, otherwise database where there is one that is a file or a server, otherwise memory',
+    }),
+  ),
+  TASK_IN_SERVER: Type.Boolean({
+    description:
+      'Whether a server works on tasks that are kept in the database, beside manage worker.',
+    default: true,
+  }),
   TASK_CONCURRENCY: count('How many tasks of each queue a worker runs at once.', 10),
   TASK_MAX_CRASHES: count(
     'How often the process that runs a task may die before the task has failed.',
@@ -61,6 +74,13 @@ type Env = Static<typeof env>
 export interface TasksPluginOptions {
   /** Where tasks are looked up and cancelled, by their ids; `false`: nowhere. Default `/` and its name: `/tasks`. */
   path?: string | false
+  /**
+   * Where tasks are kept. Default: `redis` where `app.redis` is there, else `database` where `app.db` is and lasts longer than
+   * its process, else `memory`.
+   */
+  store?: TaskStore
+  /** In a database: whether a server works on them, beside `manage worker`; default true. */
+  inServer?: boolean
   /** What all keys in Redis begin with; default `{plinth}:` and its name: `{plinth}:tasks`. */
   prefix?: string
   /** The largest request of a task, in bytes; default 1 MiB. */
@@ -73,9 +93,9 @@ export interface TasksPluginOptions {
   queues?: readonly string[]
   /** By queue: at most `max` tasks start in any `duration` ms, in all processes together: a sliding window. */
   limits?: WorkOptions['limits']
-  /** Without Redis: how many tasks of each queue run at once; default 10. */
+  /** In a server: how many tasks of each queue run at once; default 10. */
   concurrency?: number
-  /** With Redis: how often the process that runs a task may die before the task has failed; default 5. */
+  /** In Redis or a database: how often the process that runs a task may die before the task has failed; default 5. */
   maxCrashes?: number
   /** Milliseconds that running tasks may take to finish when the app closes; default 8000. */
   stopTimeout?: number
@@ -86,21 +106,21 @@ export interface TasksPluginOptions {
   abortGrace?: number
   /** Makes the user of a task where it runs; without it none can be enqueued for a user. */
   loadUser?: LoadUser
-  /** Without Redis: what delays pass by, for tests; default: the system's clock. */
+  /** In memory: what delays pass by, for tests; default: the system's clock. */
   clock?: Clock
   /** Where the code of the service is: for what runs in a thread (`task: { thread: true }`). Without it that runs beside the others. */
   service?: ServicePlace
-  /** The service whose table the outbox is, where several share a database: `plinth_outbox_billing`. Default: there is one. */
+  /** The service whose tables they are, where several share a database: `plinth_task_billing`. Default: there is one. */
   tablesOf?: string
 }
 
 /**
- * Tasks: in Redis where `app.redis` is there already, else in this process, which runs them then; within transactions of
- * `app.db`, where that is there, through an outbox. Serves `GET` and `DELETE /tasks/:id`. Those
+ * Tasks: in Redis where `app.redis` is there already, else in the database of `app.db`, else in this process, which runs them then.
+ * Within transactions of `app.db` those of Redis go through an outbox. Serves `GET` and `DELETE /tasks/:id`. Those
  * of another name, `mails`, are `app.mails`; resources are enqueued in `app.tasks`.
  *
- * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_ORDER; REDIS_UNUSABLE where `app.redis` has a keyPrefix, or is of a
- * cluster; PACKAGE_MISSING without `bullmq`, which tasks in Redis need
+ * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_ORDER; PLUGIN_MISSING where `store` is not there; REDIS_UNUSABLE where
+ * `app.redis` has a keyPrefix, or is of a cluster; PACKAGE_MISSING without `bullmq`, which tasks in Redis need
  * @throws {TypeError} where a queue cannot be called so
  */
 async function register(
@@ -110,6 +130,8 @@ async function register(
 ): Promise<void> {
   checkOptions<TasksPluginOptions>('tasks', options, {
     path: 'route?',
+    store: 'text?',
+    inServer: 'flag?',
     prefix: 'text?',
     payloadLimit: 'count?',
     resultLimit: 'count?',
@@ -136,8 +158,10 @@ async function register(
     const problem = queueProblem(queue)
     if (problem) throw new TypeError(`Of the tasks a ${problem}`)
   }
-  if (redis) requirePackages('tasks', ['bullmq', 'ioredis'])
-  const { DatabaseOutbox } = await import('../src/database/outbox.ts')
+  const store = options.store ?? (await chooseStore(redis, db))
+  assertStore(store, redis, db)
+  if (store === 'redis') requirePackages('tasks', ['bullmq', 'ioredis'])
+  const { DatabaseOutbox } = await import('../src/task/outbox.ts')
   const { serveTasks } = await import('../src/http/task-routes.ts')
   const { resourcesOf, taskSource } = await import('../src/resource/task-source.ts')
   const { TaskProcess } = await import('../src/task/task-process.ts')
@@ -152,12 +176,18 @@ async function register(
     ...{ grace: abortGrace, loadUser, limit: payloadLimit },
     ...{ resultLimit, unknownAge, stuck, threads },
   })
+  const queues = () => declaredQueues(resourcesOf(app), more)
   const bounds = { concurrency, stopTimeout, maxCrashes, limits, clock }
-  const own = new TaskProcess({ source, log: app.log, redis, outbox, prefix, ...bounds })
+  const own = new TaskProcess({
+    ...{ source, log: app.log, store, redis, db: tables, outbox, prefix, ...bounds },
+    worksInServer: options.inServer ?? true,
+    queues: () => queues().own,
+  })
   const { driver, work, schedules } = own
   const loadsUsers = loadUser !== undefined
-  const queues = () => declaredQueues(resourcesOf(app), more)
-  const parts = { driver, work, schedules, outbox, stuck }
+  // What is kept in the database is part of its transactions without one.
+  const kept = store === 'database' ? undefined : outbox
+  const parts = { store, driver, work, schedules, outbox: kept, stuck }
   const tasks = new Tasks({ ...parts, payloadLimit, loadsUsers, queues })
   app.decorate(name, tasks)
   const { path = `/${name}` } = options
@@ -186,7 +216,25 @@ async function openThreads(service: ServicePlace, abortGrace: number): Promise<T
   })
 }
 
-/** The database with the outbox of whom the options name. */
+async function chooseStore(redis: Redis | undefined, db: Database | undefined): Promise<TaskStore> {
+  if (redis) return 'redis'
+  if (!db) return 'memory'
+  const { isInMemory } = await import('../src/task/database/tables.ts')
+  return (await isInMemory(db)) ? 'memory' : 'database'
+}
+
+/** @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_MISSING */
+function assertStore(store: string, redis: unknown, db: unknown): void {
+  const wants = 'redis, database or memory'
+  if (!['redis', 'database', 'memory'].includes(store))
+    throw errors.PLUGIN_OPTION_INVALID('tasks', 'store', JSON.stringify(store), wants)
+  if (store === 'redis' && !redis)
+    throw errors.PLUGIN_MISSING('tasks', 'redis', 'set REDIS_URL, or another TASK_STORE')
+  if (store === 'database' && !db)
+    throw errors.PLUGIN_MISSING('tasks', 'database', 'set DATABASE_URL, or another TASK_STORE')
+}
+
+/** The database with the tables of whom the options name. */
 async function inTablesOf(db: Database, { tablesOf }: TasksPluginOptions): Promise<Database> {
   if (tablesOf === undefined) return db
   const { withTablesOf } = await import('../src/database/own-tables.ts')
@@ -199,12 +247,13 @@ async function checkTasks(
   { name, production }: PluginContext & { readonly production: boolean },
 ): Promise<PluginFinding[]> {
   const tasks = app.getDecorator<Tasks>(name)
+  const all: PluginFinding[] = production ? checkMemory(app, tasks) : []
+  if (tasks.store === 'memory') return all
   const driver = await tasks.driver()
-  if (driver.kind === 'memory') return production ? checkMemory(app) : []
-  // That a Redis does not answer is told by its readiness.
+  // That Redis, or the database, does not answer is told by its readiness.
   const known = await driver.queues().catch(() => undefined)
-  if (!known) return []
-  const all: PluginFinding[] = production ? await checkRedis(app.redis) : []
+  if (!known) return all
+  if (production && tasks.store === 'redis') all.push(...(await checkRedis(app.redis)))
   for (const queue of known.filter((name) => !tasks.queues.has(name))) {
     const { waiting, delayed } = await driver.counts(queue)
     if (waiting + delayed === 0) continue
@@ -231,17 +280,27 @@ async function checkRedis(redis: Redis): Promise<PluginFinding[]> {
 }
 
 /** What nobody shares is lost with its process. */
-function checkMemory({ registry }: FastifyInstance): PluginFinding[] {
-  const uses = Array.from(registry, ({ resource }) => resource.definition)
-  if (!uses.some(({ cache, task, schedule }) => cache || task || schedule)) return []
-  const message = 'REDIS_URL is not set: tasks and cached results are in the memory of each process'
-  return [found('tasks-in-memory', message)]
+function checkMemory(app: FastifyInstance, { store }: Tasks): PluginFinding[] {
+  const uses = Array.from(app.registry, ({ resource }) => resource.definition)
+  const all: PluginFinding[] = []
+  if (store === 'memory' && uses.some(({ task, schedule }) => task || schedule)) {
+    const message =
+      'neither Redis nor a database keeps tasks: they are in the memory of each process'
+    all.push(found('tasks-in-memory', message))
+  }
+  if (!app.hasDecorator('redis') && uses.some(({ cache }) => cache)) {
+    const message = 'REDIS_URL is not set: cached results are in the memory of each process'
+    all.push(found('cache-in-memory', message))
+  }
+  return all
 }
 
 function optionsOf({ env, read, service, name, ...at }: PluginGiven<Env>): TasksPluginOptions {
   const path = name === 'tasks' ? service.routes?.tasks : undefined
   return {
     ...(path !== undefined && { path }),
+    ...(env.TASK_STORE && { store: env.TASK_STORE }),
+    inServer: env.TASK_IN_SERVER,
     prefix: `{${redisPrefix(service.name, read.values)}}:${name}`,
     payloadLimit: env.TASK_PAYLOAD_LIMIT,
     resultLimit: env.TASK_RESULT_LIMIT,
@@ -257,14 +316,14 @@ function optionsOf({ env, read, service, name, ...at }: PluginGiven<Env>): Tasks
   }
 }
 
-/** Of each queue, where Redis has them: what a process has in memory is nobody else's. */
+/** Of each queue, where all processes have them: what one has in memory is nobody else's. */
 async function ofQueues(
   app: FastifyInstance,
   name: string,
   tell: (driver: TaskDriver, queue: string) => Promise<Told[]>,
 ): Promise<Told[]> {
-  if (!app.hasDecorator('redis')) return []
   const tasks = app.getDecorator<Tasks>(name)
+  if (tasks.store === 'memory') return []
   const driver = await tasks.driver()
   return (await Promise.all(Array.from(tasks.queues, (queue) => tell(driver, queue)))).flat()
 }
@@ -284,7 +343,7 @@ const ageOf = (instant: string | undefined) =>
 const metrics: readonly PluginMetric[] = [
   {
     name: 'in_queue',
-    help: 'Tasks of a queue in Redis, by their state',
+    help: 'Tasks of a queue, by their state',
     type: 'gauge',
     shared: true,
     collect: (app, { name }) =>
@@ -295,7 +354,7 @@ const metrics: readonly PluginMetric[] = [
   },
   {
     name: 'oldest_seconds',
-    help: 'How long ago the task was enqueued that runs next of a queue in Redis; 0: none waits',
+    help: 'How long ago the task was enqueued that runs next of a queue; 0: none waits',
     type: 'gauge',
     shared: true,
     collect: (app, { name }) =>
@@ -311,7 +370,7 @@ const metrics: readonly PluginMetric[] = [
     shared: true,
     async collect(app, { options }) {
       if (!app.hasDecorator('db')) return []
-      const { countOutbox } = await import('../src/database/outbox.ts')
+      const { countOutbox } = await import('../src/task/outbox.ts')
       const counts = Object.entries(await countOutbox(await inTablesOf(app.db, options)))
       return counts.map(([state, value]) => ({ labels: { state }, value }))
     },
@@ -323,7 +382,7 @@ const metrics: readonly PluginMetric[] = [
     shared: true,
     async collect(app, { options }) {
       if (!app.hasDecorator('db')) return []
-      const { oldestInOutbox } = await import('../src/database/outbox.ts')
+      const { oldestInOutbox } = await import('../src/task/outbox.ts')
       return ageOf(await oldestInOutbox(await inTablesOf(app.db, options)))
     },
   },
@@ -344,14 +403,15 @@ const metrics: readonly PluginMetric[] = [
   },
 ]
 
-/** Of each schedule, where Redis knows of them. */
+/** Of each schedule, where all processes know of them. */
 async function ofSchedules(
   app: FastifyInstance,
   name: string,
   tell: (schedule: ScheduleInfo) => number | undefined,
 ): Promise<Told[]> {
-  if (!app.hasDecorator('redis')) return []
-  const schedules = await (await app.getDecorator<Tasks>(name).schedules()).list()
+  const tasks = app.getDecorator<Tasks>(name)
+  if (tasks.store === 'memory') return []
+  const schedules = await (await tasks.schedules()).list()
   return schedules.flatMap((schedule) => {
     const value = tell(schedule)
     return value === undefined ? [] : [{ labels: { schedule: schedule.name }, value }]

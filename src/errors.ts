@@ -395,10 +395,10 @@ export const errors = {
     500,
     'Anybody could read and change tasks at %s: give the service queues.protect, a hook that refuses strangers, or set QUEUES=false',
   ),
-  REDIS_MISSING: defineError<[what: string]>(
+  REDIS_MISSING: defineError<[what: string, variables: string]>(
     'REDIS_MISSING',
     500,
-    '%s of each process are in its own memory, where no other can see them; set REDIS_URL',
+    '%s of each process are in its own memory, where no other can see them; set %s',
   ),
   PLUGIN_OPTION_INVALID: defineError<
     [plugin: string, option: string, got: string, expected: string]
@@ -486,6 +486,11 @@ export const errors = {
     'OUTBOX_MISSING',
     500,
     'A task cannot be enqueued within a transaction, because the table plinth_outbox could not be made: %s; let the user of DATABASE_URL create it',
+  ),
+  TASK_TABLES_MISSING: defineError<[problem: string]>(
+    'TASK_TABLES_MISSING',
+    500,
+    'Tasks cannot be kept in the database, because their tables (plinth_task, plinth_task_queue, plinth_schedule) could not be made: %s; let the user of DATABASE_URL create tables',
   ),
   RESOURCE_UNKNOWN: defineError<[name: string, hint: string]>(
     'RESOURCE_UNKNOWN',

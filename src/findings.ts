@@ -181,6 +181,10 @@ export const findings = {
   },
   'tasks-in-memory': {
     level: 'warning',
+    remedy: 'Set REDIS_URL, or DATABASE_URL.',
+  },
+  'cache-in-memory': {
+    level: 'warning',
     remedy: 'Set REDIS_URL.',
   },
   'tasks-orphaned': {

@@ -16,11 +16,12 @@ const LAYERS: readonly RegExp[] = [
   /^src\/openapi\//,
   /^src\/(http|crud|auth|remote)\//,
   /^src\/resource\//,
-  /^src\/(cache|task|database|upstream)\//,
+  /^src\/task\//,
+  /^src\/(cache|database|upstream)\//,
   /^src\/config\//,
   /^src\/(abort|deadlines|duration|errors|files|findings|packages|steady|trace)\.ts$/,
 ]
-const ATTACHED = LAYERS[9] as RegExp
+const ATTACHED = LAYERS[10] as RegExp
 
 const IMPORT = /(?:^(?:import|export|\}) ?.*?from |^import |import\()'([^']+)'/gm
 
@@ -94,6 +95,16 @@ t.test('attached resources do not know one another', async (t) => {
     findImports((path, imported) => {
       const [from, to] = [owner(path), owner(imported)]
       return from !== undefined && to !== undefined && from !== to
+    }),
+    [],
+  )
+})
+
+t.test('tasks know of what is attached the database alone, where they may be kept', async (t) => {
+  t.strictSame(
+    findImports((path, imported) => {
+      const to = ATTACHED.exec(imported)?.[1]
+      return /^src\/task\//.test(path) && to !== undefined && to !== 'database'
     }),
     [],
   )

@@ -7,7 +7,14 @@ import {
 } from 'kysely'
 
 /** What the kit records of a service. The lock of the migrations is none of it: those of one database wait for each other. */
-const RECORDS: ReadonlySet<string> = new Set(['plinth_migration', 'plinth_seed', 'plinth_outbox'])
+const RECORDS: ReadonlySet<string> = new Set([
+  'plinth_migration',
+  'plinth_seed',
+  'plinth_outbox',
+  'plinth_task',
+  'plinth_task_queue',
+  'plinth_schedule',
+])
 
 /** Gives the tables of records the name of a service. */
 class OwnTables extends OperationNodeTransformer implements KyselyPlugin {

@@ -67,7 +67,7 @@ function describeResource({ name, resource, listings, task, access }: Registered
   }
 }
 
-/** Milliseconds that Redis may take. */
+/** Milliseconds that what keeps them may take. */
 const PATIENCE = 1000
 
 /** The queues with what is in them, and the schedules; what cannot be asked says why. */
@@ -80,7 +80,10 @@ async function describeTasks(tasks: Tasks): Promise<object> {
     return { driver: driver.kind, queues, schedules: await (await tasks.schedules()).list() }
   }
   const late = Promise.withResolvers<object>()
-  const timer = setTimeout(() => late.resolve({ problem: 'Redis does not answer' }), PATIENCE)
+  const timer = setTimeout(
+    () => late.resolve({ problem: 'What keeps them does not answer' }),
+    PATIENCE,
+  )
   const failed = (error: unknown) => ({ problem: `They cannot be looked up: ${codeOf(error)}` })
   try {
     return await Promise.race([work().catch(failed), late.promise])

@@ -74,7 +74,7 @@ const messages: Record<keyof typeof errors, string> = {
     '资源“%s”不在本应用的任何模块中，因此没有名称：请将其列入 defineModule({ resources })；设置 expose: false 则不提供路由',
   QUEUES_UNPROTECTED:
     '任何人都可以在 %s 查看和修改任务：请为服务设置 queues.protect（拒绝外人的钩子），或设置 QUEUES=false',
-  REDIS_MISSING: '%s 保存在各进程自己的内存中，其他进程无法看到；请设置 REDIS_URL',
+  REDIS_MISSING: '%s 保存在各进程自己的内存中，其他进程无法看到；请设置 %s',
   PLUGIN_OPTION_INVALID: '无法注册 plinth/plugins/%s：选项 %s 为 %s，应为 %s',
   PLUGIN_TWICE:
     "无法在此注册插件 %s，因为它或它添加的内容已存在；请为第二个指定其他名称：{ name: '…' }，或在独立的上下文中注册：app.register(async (scope) => …)",
@@ -95,6 +95,8 @@ const messages: Record<keyof typeof errors, string> = {
   TASKS_MISSING: '此处没有任务功能：请注册 plinth/plugins/tasks',
   TASK_INVALID: '任务 %s 无法加入队列：%s',
   SCHEDULE_INVALID: '%s 的定时计划不可用：%s',
+  TASK_TABLES_MISSING:
+    '无法将任务保存在数据库中，因为无法创建其表（plinth_task、plinth_task_queue、plinth_schedule）：%s；请允许 DATABASE_URL 的用户创建表',
   OUTBOX_MISSING:
     '无法在事务中将任务加入队列，因为无法创建表 plinth_outbox：%s；请允许 DATABASE_URL 的用户创建该表',
   RESOURCE_UNKNOWN: '资源 %s 不存在；%s',

@@ -100,12 +100,15 @@ export async function listenInGroup(
 
 /** Looks at what each of the processes would have for itself. @throws {PlinthError} REDIS_MISSING */
 function assertShareable(app: FastifyInstance, count: number): void {
-  if (count < 2 || app.hasDecorator('redis')) return
-  if (scheduledOf(app).length > 0) throw errors.REDIS_MISSING('The schedules')
+  if (count < 2) return
+  const ownTasks = app.hasDecorator('tasks') && app.tasks.store === 'memory'
+  if (ownTasks && scheduledOf(app).length > 0)
+    throw errors.REDIS_MISSING('The schedules', 'REDIS_URL or DATABASE_URL')
+  if (app.hasDecorator('redis')) return
   // Once is enough.
   if (cluster.worker?.id === 1)
     app.log.warn(
-      `each of the ${count} processes has a cache, tasks and counts of rate limits of its own, where no other can see them; set REDIS_URL`,
+      `each of the ${count} processes has a cache${ownTasks ? ', tasks' : ''} and counts of rate limits of its own, where no other can see them; set REDIS_URL`,
     )
 }
 

@@ -1,12 +1,14 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Redis } from 'ioredis'
 import { targetOf } from '../config/redis-connection.ts'
+import type { Database } from '../database/types.ts'
 import type { Clock } from './clock.ts'
 import { processEnds } from './errors.ts'
 import type { Outbox, Relay } from './relay.ts'
 import type { ScheduleStore } from './schedule.ts'
 import type { ScheduleControl } from './schedule-control.ts'
 import type { Scheduler, SchedulerOptions } from './scheduler.ts'
-import type { TaskOutbox, WorkWanted } from './tasks.ts'
+import type { TaskOutbox, TaskStore, WorkWanted } from './tasks.ts'
 import type { Perform, TaskDriver, TaskLog, Working, WorkOptions } from './types.ts'
 
 /** What a service has that runs as a task. */
@@ -23,15 +25,21 @@ export interface TaskSource {
 export interface TaskProcessOptions {
   source: TaskSource
   log: TaskLog
-  /** Without it everything is in memory. */
+  /** Where tasks are kept. */
+  store: TaskStore
   redis: Redis | undefined
+  db: Database | undefined
   outbox: (TaskOutbox & Outbox) | undefined
   /** What keys begin with. */
   prefix: string
   limits: WorkOptions['limits']
-  /** In memory: how many tasks of each queue run at once. */
+  /** In a server: how many tasks of each queue run at once. */
   concurrency: number
-  /** In Redis: how often the process that runs a task may die. */
+  /** In a database: whether a server works on them. */
+  worksInServer: boolean
+  /** The queues that this process works on: asked for when the service is complete. */
+  queues: () => Iterable<string>
+  /** In Redis or a database: how often the process that runs a task may die. */
   maxCrashes: number
   /** Milliseconds. */
   stopTimeout: number
@@ -45,6 +53,8 @@ type Scheduled = Required<Pick<SchedulerOptions, 'schedules' | 'store' | 'toTask
 /** What one process of a service does for its tasks: begun when it is needed, ended with the app. */
 export class TaskProcess {
   readonly #options: TaskProcessOptions
+  // Whoever has something begun: it is no part of that one's request.
+  readonly #outside = AsyncLocalStorage.snapshot()
   readonly #working: Working[] = []
   readonly #schedulers: Scheduler[] = []
   #driver: Promise<TaskDriver> | undefined
@@ -60,7 +70,7 @@ export class TaskProcess {
   /** What keeps the tasks. @throws {PlinthError} TASKS_UNAVAILABLE when the app is closed */
   driver = async (): Promise<TaskDriver> => {
     if (this.#isClosed) throw processEnds()
-    this.#driver ??= this.#open()
+    this.#driver ??= this.#outside(() => this.#open())
     return await this.#driver
   }
 
@@ -84,7 +94,7 @@ export class TaskProcess {
   /** Something is in the outbox, or may be. */
   poke(): void {
     if (!this.#options.outbox || this.#closing) return
-    this.#relay ??= this.#startRelay()
+    this.#relay ??= this.#outside(() => this.#startRelay())
     void this.#relay.then((relay) => relay.poke())
   }
 
@@ -95,31 +105,43 @@ export class TaskProcess {
     if (source.hasSchedules()) await this.#scheduled()
   }
 
-  /** A server that keeps its own tasks runs its own schedules; any takes what an earlier process has left behind. */
+  /**
+   * A server that keeps its own tasks runs its own schedules, and works on those of a database as a worker does; any takes what an
+   * earlier process has left behind.
+   */
   async serve(): Promise<void> {
     this.poke()
-    if (!this.#options.redis) await this.#startSchedules()
+    const { store, worksInServer, concurrency, queues } = this.#options
+    if (store === 'memory') await this.#startSchedules()
+    if (store === 'database' && worksInServer)
+      await this.work({ queues: [...queues()], concurrency, schedules: true })
   }
 
   async close(): Promise<void> {
-    const { stopTimeout, log, redis } = this.#options
+    const { stopTimeout, log, store } = this.#options
     // What begins at this moment goes no further.
     this.#closing = true
     await Promise.all(this.#schedulers.map((scheduler) => scheduler.stop()))
     const stopped = await Promise.all(this.#working.map((working) => working.stop(stopTimeout)))
     const left = stopped.reduce((sum, { handedBack }) => sum + handedBack, 0)
-    if (left > 0 && redis) log.info({ tasks: left }, 'tasks are handed back to run elsewhere')
-    else if (left > 0) log.warn({ tasks: left }, 'tasks are lost: without Redis none are kept')
+    if (left > 0 && store !== 'memory')
+      log.info({ tasks: left }, 'tasks are handed back to run elsewhere')
+    else if (left > 0)
+      log.warn({ tasks: left }, 'tasks are lost: without Redis or a database none are kept')
     await (await this.#relay)?.stop()
     this.#isClosed = true
     await (await this.#driver)?.close()
   }
 
   async #open(): Promise<TaskDriver> {
-    const { log, redis, prefix, concurrency, maxCrashes, clock } = this.#options
-    if (redis) {
+    const { log, store, redis, db, prefix, concurrency, maxCrashes, clock } = this.#options
+    if (store === 'redis' && redis) {
       const { openBullmq } = await import('./bullmq.ts')
       return openBullmq({ redis: targetOf(redis.options), prefix, log, maxCrashes })
+    }
+    if (store === 'database' && db) {
+      const { openDatabase } = await import('./database.ts')
+      return openDatabase(db, { log, maxCrashes })
     }
     const { openMemory } = await import('./memory.ts')
     log.warn({}, 'tasks are kept in memory: those that have not run when the process ends are lost')
@@ -135,13 +157,15 @@ export class TaskProcess {
   }
 
   async #startRelay(): Promise<Relay> {
-    const { log, outbox } = this.#options
+    const { log, outbox, store } = this.#options
     const { startRelay } = await import('./relay.ts')
     const { deliverTasks } = await import('./deliver.ts')
     return startRelay({
       outbox: outbox as Outbox,
       deliver: async (messages) => deliverTasks(await this.driver(), messages),
       log,
+      // Where tasks are in the database themselves there is only what was left behind with Redis.
+      ...(store === 'database' && { interval: LEFT_BEHIND }),
     })
   }
 
@@ -168,8 +192,14 @@ export class TaskProcess {
   }
 
   async #openStore(): Promise<ScheduleStore> {
-    const { redis, prefix } = this.#options
-    if (redis) return (await import('./schedule-redis.ts')).redisSchedules(redis, `${prefix}:`)
+    const { store, redis, db, prefix } = this.#options
+    if (store === 'database' && db)
+      return (await import('./schedule-database.ts')).databaseSchedules(db)
+    if (store === 'redis' && redis)
+      return (await import('./schedule-redis.ts')).redisSchedules(redis, `${prefix}:`)
     return (await import('./schedule-memory.ts')).memorySchedules()
   }
 }
+
+// Milliseconds.
+const LEFT_BEHIND = 60_000

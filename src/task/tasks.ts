@@ -17,7 +17,11 @@ export interface TaskOutbox {
   get(id: string): Promise<TaskTree | undefined>
 }
 
+/** Where tasks are kept. */
+export type TaskStore = TaskDriver['kind']
+
 export interface TasksOptions {
+  store: TaskStore
   /** Opened when the first task is added or looked up. */
   driver: () => Promise<TaskDriver>
   /** Works on tasks, and adds those of schedules, until it is stopped. */
@@ -46,6 +50,8 @@ export interface WorkWanted {
 
 /** The tasks of an app. */
 export class Tasks {
+  /** Where they are kept; in memory each process has its own. */
+  readonly store: TaskStore
   readonly payloadLimit: number
   readonly loadsUsers: boolean
   /** What keeps them. */
@@ -60,6 +66,7 @@ export class Tasks {
   #queues: DeclaredQueues | undefined
 
   constructor({ driver, work, schedules, outbox, payloadLimit, ...more }: TasksOptions) {
+    this.store = more.store
     this.driver = driver
     this.work = work
     this.schedules = schedules

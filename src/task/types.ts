@@ -206,12 +206,12 @@ export interface Working {
 }
 
 /**
- * What both drivers do: in memory for one process, on Redis (BullMQ) for any number.
- * An id that is none is simply not there. Everything but `work` throws TASKS_UNAVAILABLE when Redis cannot be used,
- * within some seconds. Where it is closed nothing is added, tried again or worked on: that throws it, too.
+ * What all drivers do: in memory for one process, in a database or on Redis (BullMQ) for any number.
+ * An id that is none is simply not there. Everything but `work` throws when Redis (TASKS_UNAVAILABLE), or the database, cannot be
+ * used, within some seconds. Where it is closed nothing is added, tried again or worked on: that throws it, too.
  */
 export interface TaskDriver {
-  readonly kind: 'memory' | 'redis'
+  readonly kind: 'memory' | 'redis' | 'database'
   /**
    * Adding an id that there is does nothing. Returns the ids that count, in order: another one where `unique` had one.
    *

@@ -1,9 +1,9 @@
 import { tracingChannel } from 'node:diagnostics_channel'
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
-import { countOutbox } from '../database/outbox.ts'
 import type { TaskMessage } from '../resource/perform-task.ts'
 import { readSchedules } from '../resource/task-source.ts'
+import { countOutbox } from '../task/outbox.ts'
 import { type Schedule, scheduledTask } from '../task/schedule.ts'
 import { hasEnded } from '../task/state.ts'
 import type { NewTask, TaskDriver, TaskRecord, TaskState, TaskTree } from '../task/types.ts'
@@ -110,7 +110,7 @@ export class TestTasks implements TaskControl, Followers {
     // In memory this process works already.
     const { tasks } = this.#app
     const wanted = { queues: [...tasks.queues], concurrency: 10, schedules: false }
-    const working = driver.kind === 'redis' ? await tasks.work(wanted) : undefined
+    const working = driver.kind === 'memory' ? undefined : await tasks.work(wanted)
     try {
       await this.#idle(driver)
     } finally {

@@ -136,7 +136,7 @@ async function start<Modules extends ModuleTable>(
     logger,
     override: {
       cache: { prefix: keys },
-      tasks: { prefix: `{${keys}}:tasks`, clock },
+      tasks: { prefix: `{${keys}}:tasks`, clock, store: redis ? 'redis' : 'memory' },
       queues: { prefix: `{${keys}}:tasks` },
       'rate-limit': { prefix: keys },
       ...(identify && { resources: { identify } }),

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { newTaskId } from '../../src/task/id.ts'
 import { manage } from '../helpers/manage.ts'
-import { writeService } from '../helpers/service.ts'
+import { BARE, writeService } from '../helpers/service.ts'
 import { until } from '../suites/task-fixture.ts'
 import { createJobs } from './task-service.ts'
 
@@ -124,7 +124,7 @@ t.test('an id that is none is told, and removing in production is refused', asyn
   t.equal((await jobs.runIn(production, 'tasks', 'remove', id, '--yes', '--force')).code, 0)
 })
 
-t.test('without Redis there is nothing to look at', async (t) => {
+t.test('without Redis and a database there is nothing to look at', async (t) => {
   const service = writeService(t)
   for (const args of [
     ['tasks', 'list'],
@@ -132,7 +132,7 @@ t.test('without Redis there is nothing to look at', async (t) => {
     ['schedule', 'list'],
     ['cache', 'stats'],
   ]) {
-    const { code, stderr } = await manage(t, args, { service, env: { REDIS_URL: '' } })
+    const { code, stderr } = await manage(t, args, { service, env: { ...BARE, REDIS_URL: '' } })
     t.equal(code, 1, args.join(' '))
     t.match(stderr, /REDIS_MISSING/)
   }

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { logLines, manage } from '../helpers/manage.ts'
-import { writeService } from '../helpers/service.ts'
+import { BARE, writeService } from '../helpers/service.ts'
 import { createJobs } from './task-service.ts'
 
 t.test('runs tasks, and ends on SIGTERM when those that run are done', async (t) => {
@@ -90,7 +90,7 @@ t.test('what cannot be is told', async (t) => {
   const service = writeService(t)
   const wrong = await manage(t, ['worker', '--concurrency', '0'], { service })
   t.equal(wrong.code, 2)
-  const without = await manage(t, ['worker'], { service, env: { REDIS_URL: '' } })
+  const without = await manage(t, ['worker'], { service, env: { ...BARE, REDIS_URL: '' } })
   t.equal(without.code, 1)
   t.match(without.stderr, /REDIS_MISSING/)
 })

@@ -234,6 +234,7 @@ t.test("the kit's values without any variable set", async (t) => {
       REDIS_TIMEOUT: 250,
       CACHE_REDIS_TIMEOUT: 250,
       CACHE_MEMORY: 67_108_864,
+      TASK_IN_SERVER: true,
       TASK_CONCURRENCY: 10,
       TASK_MAX_CRASHES: 5,
       TASK_MAX_STUCK: 10,

@@ -1,8 +1,8 @@
 import t from 'tap'
 import { createMigrator } from '../../src/database/migration/migrator.ts'
-import { addToOutbox, countOutbox, prepareOutbox } from '../../src/database/outbox.ts'
 import { withTablesOf } from '../../src/database/own-tables.ts'
 import { createSeeder } from '../../src/database/seed/seeder.ts'
+import { addToOutbox, countOutbox, prepareOutbox } from '../../src/task/outbox.ts'
 import { type AnyDatabase, creating, folder, inserting, onEveryDatabase } from './fixture.ts'
 
 const seed = (table: string, n: number) => `

@@ -54,6 +54,7 @@ const CASES: Record<string, () => Promise<void>> = {
         hasSchedules: () => true,
         readSchedules: () => ({ schedules, toTask: plainTask }),
       },
+      ...{ store: 'memory' as const, db: undefined, worksInServer: true, queues: () => [] },
       ...{ redis: undefined, outbox: undefined, limits: undefined, log: SILENT },
       ...{ prefix: 'x', concurrency: 1, maxCrashes: 1, stopTimeout: 1000 },
     })

@@ -5,6 +5,7 @@ import cache, { type CacheOptions } from '../../plugins/cache.ts'
 import redis from '../../plugins/redis.ts'
 import tasks, { type TasksPluginOptions } from '../../plugins/tasks.ts'
 import type { ResourceTable } from '../../src/resource/module.ts'
+import type { TaskStore } from '../../src/task/tasks.ts'
 import { type LogLine, serveThings, type TestAppOptions } from '../helpers/app.ts'
 import { type DatabaseDriver, databaseDrivers, PATIENT, redisUrl } from '../helpers/drivers.ts'
 
@@ -12,6 +13,8 @@ import { type DatabaseDriver, databaseDrivers, PATIENT, redisUrl } from '../help
 export interface Attached {
   readonly name: string
   readonly url: string | undefined
+  /** Where tasks are; default: where they are by default. */
+  readonly store?: TaskStore
 }
 
 const MEMORY: Attached = { name: 'memory', url: undefined }
@@ -35,7 +38,7 @@ export function onEach(t: Test, name: string, test: AttachedTest): void {
   }
 }
 
-export interface Place extends Pick<Attached, 'url'> {
+export interface Place extends Omit<Attached, 'name'> {
   driver: DatabaseDriver
 }
 
@@ -44,18 +47,29 @@ export function onEachPlace(
   t: Test,
   name: string,
   test: (t: Test, place: Place) => Promise<void>,
+  places: readonly Attached[] = [MEMORY, REDIS],
 ): void {
   for (const driver of databaseDrivers) {
-    for (const { name: other, url } of [MEMORY, REDIS]) {
-      t.test(`${name} (${driver.name}, ${other})`, (t) => test(t, { driver, url }))
+    for (const { name: other, ...place } of places) {
+      t.test(`${name} (${driver.name}, ${other})`, (t) => test(t, { driver, ...place }))
     }
   }
+}
+
+/** Runs `test` on every database, with tasks wherever they may be. */
+export function onEachStore(
+  t: Test,
+  name: string,
+  test: (t: Test, place: Place) => Promise<void>,
+): void {
+  const database: Attached = { ...MEMORY, name: 'database', store: 'database' }
+  onEachPlace(t, name, test, [{ ...MEMORY, store: 'memory' }, database, REDIS])
 }
 
 /** `resources` at `/things`, with a cache and tasks; the header `x-user` tells who asks. */
 export async function serve(
   t: Test,
-  { url }: Pick<Attached, 'url'>,
+  { url, store }: Omit<Attached, 'name'>,
   resources: ResourceTable,
   { prefix = randomUUID(), queues = ['default'], ...options }: AttachedOptions = {},
 ): Promise<FastifyInstance> {
@@ -67,10 +81,12 @@ export async function serve(
       if (url) app.register(redis, { url, ...PATIENT })
       app.register(cache, { prefix, ...PATIENT, ...options.cache })
       const loadUser = (id: string) => ({ id, name: `${id}, loaded` })
-      app.register(tasks, { prefix: `{${prefix}}`, loadUser, ...options.tasks })
+      const own = { prefix: `{${prefix}}`, loadUser, ...(store && { store }) }
+      app.register(tasks, { ...own, ...options.tasks })
     },
   })
-  if (url && queues.length > 0) await app.tasks.work({ queues, concurrency: 5, schedules: false })
+  if (app.tasks.store !== 'memory' && queues.length > 0)
+    await app.tasks.work({ queues, concurrency: 5, schedules: false })
   return app
 }
 

@@ -10,7 +10,7 @@ import { databaseDrivers } from '../helpers/drivers.ts'
 import { ownRedis } from '../helpers/own-redis.ts'
 import { freePort } from '../servers/ready.ts'
 import { until } from '../suites/task-fixture.ts'
-import { type AttachedOptions, onEachPlace, type Place, serve } from './attached.ts'
+import { type AttachedOptions, onEachStore, type Place, serve } from './attached.ts'
 
 /** A resource that notes what it ran with. */
 function noting() {
@@ -28,12 +28,12 @@ function noting() {
   return { ran, note }
 }
 
-async function create(t: Test, { driver, url }: Place, options: AttachedOptions = {}) {
+async function create(t: Test, { driver, ...attached }: Place, options: AttachedOptions = {}) {
   const { ran, note } = noting()
   const place = await driver.url(t)
   const app = await serve(
     t,
-    { url },
+    attached,
     { note },
     {
       ...options,
@@ -45,7 +45,7 @@ async function create(t: Test, { driver, url }: Place, options: AttachedOptions 
   return { app, note, ran, within }
 }
 
-onEachPlace(t, 'what is unique has an id that is real, in a transaction too', async (t, place) => {
+onEachStore(t, 'what is unique has an id that is real, in a transaction too', async (t, place) => {
   const { app, note, within } = await create(t, place)
   const unique = { unique: true, delay: 60_000 }
   const first = await app.run(() => note.enqueue({ text: 'a' }, unique))
@@ -61,7 +61,7 @@ onEachPlace(t, 'what is unique has an id that is real, in a transaction too', as
   t.match(await app.tasks.find(third.task_id), { id: third.task_id })
 })
 
-onEachPlace(t, 'a task of a transaction runs when that commits', async (t, place) => {
+onEachStore(t, 'a task of a transaction runs when that commits', async (t, place) => {
   const { note, ran, within } = await create(t, place)
   const gate = createGate()
   const added = createGate<{ result(): Promise<unknown> }>()
@@ -77,7 +77,7 @@ onEachPlace(t, 'a task of a transaction runs when that commits', async (t, place
   t.strictSame(ran, ['a'])
 })
 
-onEachPlace(t, 'and never where it is taken back', async (t, place) => {
+onEachStore(t, 'and never where it is taken back', async (t, place) => {
   const { app, note, ran, within } = await create(t, place)
   let id = ''
   const taken = within(async () => {
@@ -92,7 +92,7 @@ onEachPlace(t, 'and never where it is taken back', async (t, place) => {
   await t.rejects(app.tasks.result(id), { code: 'TASK_NOT_FOUND' })
 })
 
-onEachPlace(t, 'as a chain, and in the calls of the transaction', async (t, place) => {
+onEachStore(t, 'as a chain, and in the calls of the transaction', async (t, place) => {
   const { app, note, ran } = await create(t, place)
   const add = () => chain(note.task({ text: 'a' }), note.task({ text: 'b' }))
   const task = await app.run(() =>
@@ -102,7 +102,7 @@ onEachPlace(t, 'as a chain, and in the calls of the transaction', async (t, plac
   t.strictSame(ran, ['a', 'a>b'])
 })
 
-onEachPlace(t, 'what is enqueued before it commits is there, waiting', async (t, place) => {
+onEachStore(t, 'what is enqueued before it commits is there, waiting', async (t, place) => {
   const { app, note, within } = await create(t, place)
   // It is prepared with the first one.
   await (await within(() => note.enqueue({ text: 'first' }))).result()
@@ -146,7 +146,7 @@ t.test('without a database and without Redis it is told', async (t) => {
   t.equal((await app.inject(`/tasks/${newTaskId('default')}`)).statusCode, 503)
 })
 
-onEachPlace(t, 'no task is found by an id that none has', async (t, place) => {
+onEachStore(t, 'no task is found by an id that none has', async (t, place) => {
   const { app, within, note } = await create(t, place)
   await within(() => note.enqueue({ text: 'a' }))
   for (const id of ['é', '你', '😀', '%', "'"]) {

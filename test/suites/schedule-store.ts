@@ -9,10 +9,10 @@ const KEY = { name: 'stats.nightly', version: 'a' }
 /** What every store of schedules does alike; `store()` is empty at first. */
 export async function scheduleStoreSuite(
   t: Test,
-  makeWorld: (t: Test) => MakeStore,
+  makeWorld: (t: Test) => MakeStore | Promise<MakeStore>,
 ): Promise<void> {
   await t.test('begins now, by its clock', async (t) => {
-    const store = makeWorld(t)()
+    const store = (await makeWorld(t))()
     const { done, now, ...rest } = await store.open(KEY)
     t.strictSame(rest, { last: null, paused: false })
     t.ok(Math.abs(now - Date.now()) < 2000)
@@ -21,13 +21,13 @@ export async function scheduleStoreSuite(
   })
 
   await t.test('begins when it is told', async (t) => {
-    const store = makeWorld(t)()
+    const store = (await makeWorld(t))()
     t.match(await store.open(KEY, 1000), { done: 1000, last: null })
     t.match(await store.open(KEY, 2000), { done: 1000 })
   })
 
   await t.test('goes on, for all, and never back', async (t) => {
-    const make = makeWorld(t)
+    const make = await makeWorld(t)
     const [one, other] = [make(), make()]
     await one.open(KEY, 1000)
     await one.advance(KEY, 1_777_777_777_777, 1_777_777_777_000)
@@ -39,13 +39,13 @@ export async function scheduleStoreSuite(
   })
 
   await t.test('is advanced without having been opened', async (t) => {
-    const store = makeWorld(t)()
+    const store = (await makeWorld(t))()
     await store.advance(KEY, 5000, 4000)
     t.match(await store.open(KEY), { done: 5000, last: 4000 })
   })
 
   await t.test('is advanced by many at once', async (t) => {
-    const make = makeWorld(t)
+    const make = await makeWorld(t)
     await make().open(KEY, 0)
     const instants = Array.from({ length: 50 }, (_, i) => ((i * 37) % 50) + 1)
     await Promise.all(instants.map((instant) => make().advance(KEY, instant, instant)))
@@ -53,7 +53,7 @@ export async function scheduleStoreSuite(
   })
 
   await t.test('knows each schedule and each version for itself', async (t) => {
-    const store = makeWorld(t)()
+    const store = (await makeWorld(t))()
     await store.open(KEY, 1000)
     await store.open({ ...KEY, version: 'b' }, 2000)
     await store.open({ ...KEY, name: 'other' }, 3000)
@@ -63,7 +63,7 @@ export async function scheduleStoreSuite(
   })
 
   await t.test('pauses for all, whatever the version', async (t) => {
-    const make = makeWorld(t)
+    const make = await makeWorld(t)
     const [one, other] = [make(), make()]
     await one.open(KEY, 1000)
     await one.pause(KEY, true)
@@ -74,7 +74,7 @@ export async function scheduleStoreSuite(
   })
 
   await t.test('resumes now', async (t) => {
-    const make = makeWorld(t)
+    const make = await makeWorld(t)
     const [one, other] = [make(), make()]
     await one.open(KEY, 1000)
     await one.pause(KEY, true)
@@ -85,7 +85,7 @@ export async function scheduleStoreSuite(
   })
 
   await t.test('is not resumed where it was not paused', async (t) => {
-    const store = makeWorld(t)()
+    const store = (await makeWorld(t))()
     await store.open(KEY, 1000)
     await store.pause(KEY, false)
     t.match(await store.open(KEY), { done: 1000, paused: false })

@@ -1,5 +1,7 @@
 import { openMemory } from '../../src/task/memory.ts'
+import { databaseDrivers } from '../helpers/drivers.ts'
 import { taskDriverSuite } from '../suites/task-driver.ts'
+import { databaseTasks } from './database-fixture.ts'
 import { redisDrivers } from './redis-fixture.ts'
 
 taskDriverSuite({
@@ -10,6 +12,19 @@ taskDriverSuite({
     return { driver, again: () => driver }
   },
 })
+
+for (const database of databaseDrivers) {
+  taskDriverSuite({
+    name: `in a database: ${database.name}`,
+    async open(t, kept) {
+      const count = { age: 3_600_000, count: kept ?? 10_000 }
+      const { again } = await databaseTasks(t, database, {
+        keep: { succeeded: count, failed: count },
+      })
+      return { driver: again(), again }
+    },
+  })
+}
 
 taskDriverSuite({
   name: 'on Redis',

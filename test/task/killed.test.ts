@@ -4,19 +4,47 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { redisUrl } from '../helpers/drivers.ts'
+import type { TaskDriver } from '../../src/task/types.ts'
+import { databaseDrivers, redisUrl } from '../helpers/drivers.ts'
 import { ENV, nodeOptions } from '../helpers/manage.ts'
 import { task, work } from '../suites/task-fixture.ts'
+import { databaseTasks } from './database-fixture.ts'
 import { redisDrivers } from './redis-fixture.ts'
+
+/** Where tasks are: what a worker is told of it. */
+interface Kept {
+  driver: TaskDriver
+  place: readonly [url: string, prefix: string]
+}
+
+const PLACES: Record<string, (t: Test) => Promise<Kept>> = {
+  async redis(t) {
+    const prefix = `test-${randomUUID()}`
+    const driver = redisDrivers(t, { prefix, ...TIMES })()
+    return { driver, place: [redisUrl(), prefix] }
+  },
+}
+for (const database of databaseDrivers) {
+  PLACES[database.name] = async (t) => {
+    const { url, again } = await databaseTasks(t, database, { lease: TIMES.lockDuration })
+    return { driver: again(), place: [url, ''] }
+  }
+}
+
+/** Runs `test` wherever tasks may be that processes share. */
+function onEach(name: string, test: (t: Test, kept: Kept) => Promise<void>): void {
+  for (const [place, open] of Object.entries(PLACES))
+    t.test(`${name} (${place})`, async (t) => await test(t, await open(t)))
+}
 
 const CHILD = fileURLToPath(new URL('./worker-child.ts', import.meta.url))
 
 const TIMES = { lockDuration: 500, stalledInterval: 200 }
 
-/** A process that works on the tasks below `prefix`. */
-function startWorker(t: Test, prefix: string, lock = 500) {
+/** A process that works on the tasks of a place. */
+function startWorker(t: Test, place: Kept['place'], lock = 500) {
   const options = nodeOptions('--conditions=plinth-source')
-  const args = [options, process.execPath, CHILD, redisUrl(), prefix, `${lock}`]
+  const args = [options, process.execPath, CHILD, ...place, `${lock}`]
   const child = spawn(ENV, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   const exited = once(child, 'exit')
   const kill = async () => {
@@ -28,8 +56,8 @@ function startWorker(t: Test, prefix: string, lock = 500) {
 }
 
 /** Kills a worker as soon as it runs `count` tasks; tells which. */
-async function runAndKill(t: Test, prefix: string, count: number): Promise<string[]> {
-  const { ran, kill } = startWorker(t, prefix)
+async function runAndKill(t: Test, place: Kept['place'], count: number): Promise<string[]> {
+  const { ran, kill } = startWorker(t, place)
   const ids: string[] = []
   for await (const id of ran) {
     ids.push(id)
@@ -39,27 +67,26 @@ async function runAndKill(t: Test, prefix: string, count: number): Promise<strin
   return ids
 }
 
-t.test('tasks of workers that are killed again and again run all the same', async (t) => {
-  const prefix = `test-${randomUUID()}`
-  const driver = redisDrivers(t, { prefix, ...TIMES })()
-  const tasks = Array.from({ length: 5 }, (_, input) => task({ input }))
-  await driver.add(tasks)
-  const ids = tasks.map(({ id }) => id)
-  for (const _ of [1, 2]) t.strictSame((await runAndKill(t, prefix, 5)).toSorted(), ids.toSorted())
-  // By now each may be what ends the processes: they run one after the other.
-  for (const _ of [3, 4]) t.ok(ids.includes((await runAndKill(t, prefix, 1))[0] ?? ''))
-  await work(t, driver, async ({ attempt }) => attempt)
-  for (const id of ids) {
-    const record = await driver.finished(id)
-    t.match(record, { state: 'succeeded', result: 1, attempts: 1, attempts_made: 1 }, id)
-  }
-})
+onEach(
+  'tasks of workers that are killed again and again run all the same',
+  async (t, { driver, place }) => {
+    const tasks = Array.from({ length: 5 }, (_, input) => task({ input }))
+    await driver.add(tasks)
+    const ids = tasks.map(({ id }) => id)
+    for (const _ of [1, 2]) t.strictSame((await runAndKill(t, place, 5)).toSorted(), ids.toSorted())
+    // By now each may be what ends the processes: they run one after the other.
+    for (const _ of [3, 4]) t.ok(ids.includes((await runAndKill(t, place, 1))[0] ?? ''))
+    await work(t, driver, async ({ attempt }) => attempt)
+    for (const id of ids) {
+      const record = await driver.finished(id)
+      t.match(record, { state: 'succeeded', result: 1, attempts: 1, attempts_made: 1 }, id)
+    }
+  },
+)
 
-t.test(
+onEach(
   'a task that ends its process again and again fails, and takes no other with it',
-  async (t) => {
-    const prefix = `test-${randomUUID()}`
-    const driver = redisDrivers(t, { prefix, ...TIMES })()
+  async (t, { driver, place }) => {
     const poison = task({ input: 'poison', attempts: 3 })
     const beside = Array.from({ length: 4 }, () => task({ input: 'beside' }))
     await driver.add([poison, ...beside])
@@ -70,7 +97,7 @@ t.test(
     })
     let crashes = 0
     while (!failed && crashes < 12) {
-      const { ran, kill } = startWorker(t, prefix)
+      const { ran, kill } = startWorker(t, place)
       let ids: string[] = []
       const died = (async () => {
         for await (const id of ran) ids.push(id)
@@ -91,8 +118,7 @@ t.test(
   },
 )
 
-t.test('what holds its process up longer than its lock lasts runs once', async (t) => {
-  const driver = redisDrivers(t, TIMES)()
+onEach('what holds its process up longer than its lock lasts runs once', async (t, { driver }) => {
   let runs = 0
   await work(t, driver, async ({ id }) => {
     runs++
@@ -110,14 +136,12 @@ t.test('what holds its process up longer than its lock lasts runs once', async (
   }
 })
 
-t.test(
+onEach(
   'of two workers that run it the first to end it counts, and it does not run again',
-  async (t) => {
-    const prefix = `test-${randomUUID()}`
-    const driver = redisDrivers(t, { prefix, ...TIMES })()
+  async (t, { driver, place }) => {
     const one = task({ input: 'block' })
     await driver.add([one])
-    const workers = [startWorker(t, prefix), startWorker(t, prefix)]
+    const workers = [startWorker(t, place), startWorker(t, place)]
     const runs: string[] = []
     for (const { ran } of workers) ran.on('line', (id) => runs.push(id))
     const record = await driver.finished(one.id)
@@ -131,14 +155,12 @@ t.test(
   },
 )
 
-t.test(
+onEach(
   'what a worker that does not answer has come to is not taken once it is cancelled',
-  async (t) => {
-    const prefix = `test-${randomUUID()}`
-    const driver = redisDrivers(t, { prefix, ...TIMES })()
+  async (t, { driver, place }) => {
     const one = task({ input: 'freeze' })
     await driver.add([one])
-    const { ran } = startWorker(t, prefix, 20_000)
+    const { ran } = startWorker(t, place, 20_000)
     const lines = ran[Symbol.asyncIterator]()
     t.equal((await lines.next()).value, one.id)
     t.equal(await driver.cancel(one.id), true)

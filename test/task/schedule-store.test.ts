@@ -1,12 +1,15 @@
 import { randomUUID } from 'node:crypto'
+import { setImmediate as turn } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { type Clock, systemClock } from '../../src/task/clock.ts'
-import { parseSchedule } from '../../src/task/schedule.ts'
+import { parseSchedule, type ScheduleStore } from '../../src/task/schedule.ts'
+import { databaseSchedules } from '../../src/task/schedule-database.ts'
 import { memorySchedules } from '../../src/task/schedule-memory.ts'
 import { redisSchedules } from '../../src/task/schedule-redis.ts'
 import { startScheduler } from '../../src/task/scheduler.ts'
-import { redisUrl } from '../helpers/drivers.ts'
+import { open } from '../database/fixture.ts'
+import { databaseDrivers, redisUrl } from '../helpers/drivers.ts'
 import { scheduleStoreSuite } from '../suites/schedule-store.ts'
 import { FakeDriver, FakeLog } from './fake-driver.ts'
 
@@ -27,6 +30,15 @@ t.test(
     t.equal(done, now)
   },
 )
+
+for (const driver of databaseDrivers) {
+  t.test(`in a database: ${driver.name}`, async (t) => {
+    await scheduleStoreSuite(t, async (t) => {
+      const db = await open(t, await driver.url(t))
+      return () => databaseSchedules(db)
+    })
+  })
+}
 
 t.test('redis', async (t) => {
   await scheduleStoreSuite(t, (t) => {
@@ -57,14 +69,12 @@ t.test('a Redis that is away is an error of the catalogue', async (t) => {
   await t.rejects(store.pause({ name: 'a', version: 'b' }, true), away)
 })
 
-t.test('five processes with clocks of their own add each tick once', async (t) => {
-  const { client, prefix } = redis(t)
+async function eachTickOnce(t: Test, store: ScheduleStore) {
   const schedule = parseSchedule('stats.often', '* * * * * *')
   const driver = new FakeDriver()
-  const store = redisSchedules(client, prefix)
-  const { now } = await store.open(schedule)
+  const { now } = await store.open({ name: 'clock', version: 'x' })
   const begin = now - 20_000
-  await client.hset(`${prefix}schedule:stats.often`, `done:${schedule.version}`, begin)
+  await store.open(schedule, begin)
   const log = new FakeLog()
   const running = [-30_000, -2000, 0, 4000, 3_600_000].map((skew) => {
     const clock: Clock = { now: () => Date.now() + skew, after: systemClock.after }
@@ -73,7 +83,10 @@ t.test('five processes with clocks of their own add each tick once', async (t) =
   t.teardown(() => Promise.all(running.map((scheduler) => scheduler.stop())))
   const end = performance.now() + 10_000
   // Those that are due already, and two that are to come.
-  while (driver.tasks.size < 22 && performance.now() < end) await store.open(schedule)
+  while (driver.tasks.size < 22 && performance.now() < end) {
+    await store.open(schedule)
+    await turn()
+  }
   await Promise.all(running.map((scheduler) => scheduler.stop()))
   const first = Math.ceil((begin + 1) / 1000) * 1000
   const expected = Array.from({ length: driver.tasks.size }, (_, i) => {
@@ -84,7 +97,20 @@ t.test('five processes with clocks of their own add each tick once', async (t) =
   t.strictSame(driver.requests.sort(), expected)
   t.match(await store.open(schedule), { last: first + (driver.tasks.size - 1) * 1000 })
   t.strictSame(log.lines, [])
+}
+
+const ONCE = 'five processes with clocks of their own add each tick once'
+
+t.test(`${ONCE} (redis)`, async (t) => {
+  const { client, prefix } = redis(t)
+  await eachTickOnce(t, redisSchedules(client, prefix))
 })
+
+for (const driver of databaseDrivers) {
+  t.test(`${ONCE} (${driver.name})`, async (t) => {
+    await eachTickOnce(t, databaseSchedules(await open(t, await driver.url(t))))
+  })
+}
 
 function redis(t: Test) {
   const client = new Redis(redisUrl())

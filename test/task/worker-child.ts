@@ -1,12 +1,23 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import Fastify from 'fastify'
+import database from '../../plugins/database.ts'
 import { openBullmq } from '../../src/task/bullmq.ts'
+import { openDatabase } from '../../src/task/database.ts'
 import type { Run } from '../../src/task/types.ts'
 
 // A worker: it says which tasks it runs. What it does with them is their input.
-const [redis = '', prefix = '', lock = '500'] = process.argv.slice(2)
+const [url = '', prefix = '', lock = '500'] = process.argv.slice(2)
 const log = { info() {}, warn() {}, error() {} }
 const lockDuration = Number(lock)
-const driver = openBullmq({ redis, prefix, log, lockDuration, stalledInterval: 200 })
+const driver = url.startsWith('redis:')
+  ? openBullmq({ redis: url, prefix, log, lockDuration, stalledInterval: 200 })
+  : openDatabase(await openedDatabase(), { log, lease: lockDuration })
+
+async function openedDatabase() {
+  const app = Fastify()
+  await app.register(database, { url })
+  return app.db
+}
 
 const WORK: Record<string, () => unknown> = {
   /** Ends the process, as one that takes all its memory does, when others run beside it. */

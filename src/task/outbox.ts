@@ -1,12 +1,12 @@
 import type { Generated, Kysely } from 'kysely'
 import { sql } from 'kysely'
+import { afterCommit, currentTransaction } from '../database/current-transaction.ts'
+import { insertMissing } from '../database/insert.ts'
+import { dialectOf, portable } from '../database/portable.ts'
+import { inTransaction } from '../database/transaction.ts'
+import type { Timestamp } from '../database/types.ts'
 import { errors } from '../errors.ts'
-import { afterCommit, currentTransaction } from './current-transaction.ts'
-import { insertMissing } from './insert.ts'
-import { ownName } from './own-tables.ts'
-import { dialectOf, portable } from './portable.ts'
-import { inTransaction } from './transaction.ts'
-import type { Timestamp } from './types.ts'
+import { MadeTables } from './made-tables.ts'
 
 /** What is to leave the database once the transaction that wrote it has been committed. */
 export interface OutboxMessage {
@@ -59,19 +59,22 @@ type Db = Kysely<OutboxTables>
 const TABLE = 'plinth_outbox'
 const MAX_PROBLEM = 1000
 
+/** Its table. */
+function outboxTable<DB>(db: Kysely<DB>): MadeTables<OutboxTables> {
+  return new MadeTables(anyTables(db), {
+    names: [TABLE],
+    make: createOutboxTable,
+    missing: errors.OUTBOX_MISSING,
+  })
+}
+
 /**
- * Creates the table if it is not there; many processes may do so at once. Not within a transaction: MySQL would commit it.
+ * Creates the table if it is not there; many processes may do so at once.
  *
  * @throws {PlinthError} OUTBOX_MISSING where that is not allowed
  */
 export async function prepareOutbox<DB>(db: Kysely<DB>): Promise<void> {
-  const tables = await db.introspection.getTables()
-  if (tables.some(({ name }) => name === ownName(db, TABLE))) return
-  try {
-    await createOutboxTable(db)
-  } catch (cause) {
-    throw errors.OUTBOX_MISSING.with({ cause }, (cause as Error).message)
-  }
+  await outboxTable(db).prepare()
 }
 
 async function createOutboxTable<DB>(db: Kysely<DB>): Promise<void> {
@@ -230,13 +233,14 @@ export class DatabaseOutbox<DB, Message extends { id: string }> {
   readonly #db: Kysely<DB>
   readonly #kind: string
   readonly #added: () => void
-  #isPrepared = false
+  readonly #table: MadeTables<OutboxTables>
 
   /** @param added called when a message has been added and committed */
   constructor(db: Kysely<DB>, kind: string, added: () => void) {
     this.#db = db
     this.#kind = kind
     this.#added = added
+    this.#table = outboxTable(db)
   }
 
   inTransaction(): boolean {
@@ -245,36 +249,19 @@ export class DatabaseOutbox<DB, Message extends { id: string }> {
 
   /** @throws {PlinthError} OUTBOX_MISSING */
   async add(message: Message): Promise<void> {
-    await this.prepare()
+    await this.#table.prepare()
     await addToOutbox(this.#db, [{ id: message.id, kind: this.#kind, payload: message }])
-    const committed = () => {
-      this.#isPrepared = true
-      this.#added()
-    }
-    afterCommit(this.#db, committed, () => {})
+    afterCommit(this.#db, this.#added, () => {})
   }
 
   async get(id: string): Promise<Message | undefined> {
-    if (!this.#isPrepared) return undefined
+    if (!this.#table.areThere) return undefined
     const payload = await findInOutbox(this.#db, this.#kind, id)
     return payload === undefined ? undefined : JSON.parse(payload)
   }
 
   send: (limit: number, send: Send) => Promise<number> = async (limit, send) => {
-    await this.prepare()
+    await this.#table.prepare()
     return await sendFromOutbox(this.#db, this.#kind, limit, send)
-  }
-
-  /**
-   * Makes the table where it is missing: on SQLite within the transaction at hand, as there is one connection, and DDL is
-   * taken back with it; on MySQL, where DDL would commit that transaction, on another connection.
-   *
-   * @throws {PlinthError} OUTBOX_MISSING
-   */
-  async prepare(): Promise<void> {
-    if (this.#isPrepared) return
-    const within = dialectOf(this.#db) === 'sqlite' ? currentTransaction(this.#db) : undefined
-    await prepareOutbox(within ?? this.#db)
-    this.#isPrepared = within === undefined
   }
 }

@@ -10,10 +10,8 @@ import {
   type Send,
   type StoredMessage,
   sendFromOutbox,
-} from '../../src/database/outbox.ts'
+} from '../../src/task/outbox.ts'
 import { startRelay } from '../../src/task/relay.ts'
-import { execute } from '../servers/mysql.ts'
-import { FakeLog } from '../task/fake-driver.ts'
 import {
   type AnyDatabase,
   type Fixture,
@@ -21,7 +19,9 @@ import {
   onMysql,
   open,
   tablesOf,
-} from './fixture.ts'
+} from '../database/fixture.ts'
+import { execute } from '../servers/mysql.ts'
+import { FakeLog } from '../task/fake-driver.ts'
 
 const message = (id: string, payload: unknown = { n: 1 }, kind = 'task') => ({ id, kind, payload })
 

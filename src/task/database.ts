@@ -1,0 +1,198 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { Kysely } from 'kysely'
+import { unlessAborted } from '../abort.ts'
+import { errors, PlinthError } from '../errors.ts'
+import { KEEP, type Keep } from './database/record.ts'
+import type { DatabaseRun } from './database/run.ts'
+import { TaskStore } from './database/store.ts'
+import { DatabaseWorker } from './database/worker.ts'
+import { processEnds } from './errors.ts'
+import { queueOf } from './id.ts'
+import { hasEnded } from './state.ts'
+import type {
+  NewTask,
+  QueueCounts,
+  TaskDriver,
+  TaskLog,
+  TaskRecord,
+  TaskState,
+  TaskTree,
+  Working,
+  WorkOptions,
+} from './types.ts'
+
+export interface DatabaseTasksOptions {
+  log: TaskLog
+  /** Default: {@link KEEP}. */
+  keep?: Keep
+  /** How long a task is its worker's without a sign of life, in ms; default 30,000. */
+  lease?: number
+  /** How often the process that runs a task may die before the task has failed; default 5. */
+  maxCrashes?: number
+}
+
+// How often it is looked whether a task has ended that another process runs, in ms: each time twice as long.
+const LOOK = { first: 20, most: 1000 }
+
+/**
+ * Tasks in a database, of any number of processes. What is added within a transaction is there when that commits. Tables are
+ * made with the first use.
+ */
+export function openDatabase<DB>(db: Kysely<DB>, options: DatabaseTasksOptions): TaskDriver {
+  return new DatabaseDriver(db as never, options)
+}
+
+class DatabaseDriver implements TaskDriver {
+  readonly kind = 'database'
+  readonly #options: DatabaseTasksOptions
+  readonly #store: TaskStore
+  readonly #workers = new Set<DatabaseWorker>()
+  readonly #running = new Map<number, DatabaseRun>()
+  /** Called when a task has ended in this process, by its id. */
+  readonly #waiting = new Map<string, Set<() => void>>()
+  readonly #closing = new AbortController()
+  // Whoever has it open: what it does is no part of that one's request.
+  readonly #outside = AsyncLocalStorage.snapshot()
+
+  constructor(db: Kysely<never>, options: DatabaseTasksOptions) {
+    this.#options = options
+    this.#store = new TaskStore(db, options.keep ?? KEEP, {
+      onOver: (id) => {
+        for (const look of this.#waiting.get(id) ?? []) look()
+      },
+      onReady: (queue) => {
+        for (const worker of this.#workers) worker.look(queue)
+      },
+      onError: (err) => options.log.error({ err }, 'what has become of tasks was not told'),
+    })
+  }
+
+  async add(tasks: readonly NewTask[]): Promise<string[]> {
+    return await (await this.#open()).add(tasks)
+  }
+
+  async addTree(tree: TaskTree): Promise<void> {
+    await (await this.#open()).addTree(tree)
+  }
+
+  async alias(id: string, of: string): Promise<void> {
+    await (await this.#open()).alias(id, of)
+  }
+
+  async get(id: string): Promise<TaskRecord | undefined> {
+    if (queueOf(id) === undefined) return undefined
+    return await (await this.#prepared()).get(id)
+  }
+
+  async cancel(id: string): Promise<boolean> {
+    if (queueOf(id) === undefined) return false
+    const done = await (await this.#prepared()).cancel(id)
+    if (!done) return false
+    const { row, runs } = done
+    if (runs) this.#running.get(row.position)?.end('cancelled')
+    // After it: else it would run, or fail, with one of them.
+    for (const child of JSON.parse(row.data).children ?? []) await this.cancel(child)
+    return true
+  }
+
+  async retry(id: string): Promise<boolean> {
+    const store = await this.#open()
+    const found = await this.get(id)
+    if (found?.id !== id || !found.failure) return false
+    for (const child of found.data.children ?? []) await this.retry(child)
+    return await store.retry(id)
+  }
+
+  async remove(id: string): Promise<boolean> {
+    return queueOf(id) !== undefined && (await (await this.#prepared()).remove(id))
+  }
+
+  async list(queue: string, state: TaskState, start: number, end: number): Promise<TaskRecord[]> {
+    return await (await this.#prepared()).list(queue, state, start, end)
+  }
+
+  async counts(queue: string): Promise<QueueCounts> {
+    return await (await this.#prepared()).counts(queue)
+  }
+
+  async queues(): Promise<string[]> {
+    return await (await this.#prepared()).queues()
+  }
+
+  async pause(queue: string, paused: boolean): Promise<void> {
+    await (await this.#prepared()).pause(queue, paused)
+  }
+
+  async work(options: WorkOptions): Promise<Working> {
+    const store = await this.#open()
+    const { log, lease = 30_000, maxCrashes = 5 } = this.#options
+    const settings = { store, log, lease, maxCrashes, running: this.#running }
+    const worker = this.#outside(() => new DatabaseWorker(options, settings))
+    this.#workers.add(worker)
+    let stopped: Promise<number> | undefined
+    return {
+      stop: async (timeout) => {
+        stopped ??= worker.stop(timeout).finally(() => this.#workers.delete(worker))
+        return { handedBack: await stopped }
+      },
+    }
+  }
+
+  async finished(id: string, signal?: AbortSignal): Promise<TaskRecord> {
+    const found = await this.#find(id)
+    for (let wait = LOOK.first; ; wait = Math.min(2 * wait, LOOK.most)) {
+      const state = await this.#outside(() => this.#stateOf(found.id))
+      if (state === 'gone') throw errors.TASK_NOT_FOUND(id)
+      if (state === 'over') return await this.#find(found.id)
+      await this.#over(found.id, wait, signal)
+    }
+  }
+
+  async #stateOf(id: string): Promise<'over' | 'open' | 'gone'> {
+    try {
+      const state = await this.#store.stateOf(id)
+      if (state === undefined) return 'gone'
+      return state !== 'blocked' && state !== 'same' && hasEnded(state) ? 'over' : 'open'
+    } catch (error) {
+      // While the database is away nothing is known.
+      if (PlinthError.is(error) && error.statusCode === 503) return 'open'
+      throw error
+    }
+  }
+
+  /** Waits until it seems to have ended, at most so long. @throws the reason of `signal` */
+  async #over(id: string, ms: number, signal?: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const looking = this.#waiting.get(id) ?? new Set()
+    this.#waiting.set(id, looking.add(resolve))
+    const timer = setTimeout(resolve, ms)
+    try {
+      await unlessAborted(promise, this.#closing.signal, signal)
+    } finally {
+      clearTimeout(timer)
+      looking.delete(resolve)
+      if (looking.size === 0) this.#waiting.delete(id)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort(processEnds())
+    await Promise.all(Array.from(this.#workers, (worker) => worker.stop(0)))
+  }
+
+  async #find(id: string): Promise<TaskRecord> {
+    const found = await this.get(id)
+    if (!found) throw errors.TASK_NOT_FOUND(id)
+    return found
+  }
+
+  async #open(): Promise<TaskStore> {
+    this.#closing.signal.throwIfAborted()
+    return await this.#prepared()
+  }
+
+  async #prepared(): Promise<TaskStore> {
+    await this.#store.prepare()
+    return this.#store
+  }
+}

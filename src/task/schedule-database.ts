@@ -1,0 +1,120 @@
+import { type Kysely, sql } from 'kysely'
+import { dialectOf } from '../database/portable.ts'
+import { errors } from '../errors.ts'
+import { nowOf } from './database/tables.ts'
+import { MadeTables } from './made-tables.ts'
+import type { ScheduleKey, ScheduleStore } from './schedule.ts'
+
+/** What is known of one version of a schedule; the row without a version says that all of them are paused. */
+interface ScheduleRow {
+  name: string
+  version: string
+  /** Milliseconds since 1970. */
+  done: number
+  last: number | null
+}
+
+interface ScheduleTables {
+  plinth_schedule: ScheduleRow
+}
+
+type Db = Kysely<ScheduleTables>
+
+const TABLE = 'plinth_schedule'
+const PAUSED = ''
+
+/**
+ * What all processes know of schedules, in a table of a database, by its clock.
+ *
+ * @param given that one; its table is made with the first use
+ */
+export function databaseSchedules<DB>(given: Kysely<DB>): ScheduleStore {
+  const db = given as unknown as Db
+  const now = nowOf(db)
+  const isMysql = dialectOf(db) === 'mysql'
+  const table = new MadeTables(db, {
+    names: [TABLE],
+    make: (db) => createTable(db, isMysql),
+    missing: errors.TASK_TABLES_MISSING,
+  })
+
+  /** Unless it is there. */
+  async function insert(row: { [K in keyof ScheduleRow]: unknown }): Promise<void> {
+    const query = db.insertInto(TABLE).values(row as never)
+    await (isMysql
+      ? query.onDuplicateKeyUpdate({ name: sql`name` } as never)
+      : query.onConflict((conflict) => conflict.doNothing())
+    ).execute()
+  }
+
+  /** Lets an instant of a schedule be at least so late. */
+  async function raise(
+    { name, version }: ScheduleKey,
+    column: 'done' | 'last',
+    time: unknown,
+  ): Promise<void> {
+    const known = sql.ref(column)
+    await sql`
+      update ${sql.table(TABLE)} set ${known} = ${time}
+      where name = ${name} and version = ${version} and (${known} is null or ${known} < ${time})`.execute(
+      db,
+    )
+  }
+
+  return {
+    async open({ name, version }, start) {
+      await table.prepare()
+      const read = () =>
+        sql<ScheduleRow & { now: number }>`
+        select version, done, last, ${now} as now from ${sql.table(TABLE)}
+        where name = ${name} and version in (${version}, ${PAUSED})`.execute(db)
+      let { rows } = await read()
+      const begins = !rows.some((row) => row.version === version)
+      if (begins) {
+        await insert({ name, version, done: start ?? now, last: null })
+        rows = (await read()).rows
+      }
+      const own = rows.find((row) => row.version === version)
+      const done = own?.done ?? 0
+      return {
+        done,
+        last: own?.last ?? null,
+        paused: rows.some((row) => row.version === PAUSED),
+        // What begins now is done up to now.
+        now: begins && start === undefined ? done : (own?.now ?? 0),
+      }
+    },
+    async advance(key, done, last) {
+      await table.prepare()
+      await insert({ name: key.name, version: key.version, done, last: last ?? null })
+      await raise(key, 'done', done)
+      if (last !== undefined) await raise(key, 'last', last)
+    },
+    async pause(key, paused) {
+      await table.prepare()
+      const { name, version } = key
+      if (paused) {
+        await insert({ name, version: PAUSED, done: 0, last: null })
+        return
+      }
+      const { numDeletedRows } = await db
+        .deleteFrom(TABLE)
+        .where('name', '=', name)
+        .where('version', '=', PAUSED)
+        .executeTakeFirst()
+      if (numDeletedRows === 0n) return
+      await insert({ name, version, done: now, last: null })
+      await raise(key, 'done', now)
+    },
+  }
+}
+
+async function createTable(db: Db, isMysql: boolean): Promise<void> {
+  // Names differ by case, which MySQL's usual collations do not see.
+  const text = isMysql ? sql`varchar(200) character set utf8mb4 collate utf8mb4_bin` : sql`text`
+  await sql`
+    create table if not exists ${sql.table(TABLE)} (
+      name ${text} not null, version ${text} not null, done bigint not null, last bigint,
+      primary key (name, version)
+    ) ${isMysql ? sql`default character set utf8mb4` : sql``}`.execute(db)
+}
