@@ -73,6 +73,18 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'Count the tasks of each queue',
     load: () => import('./tasks/stats.ts'),
   },
+  'outbox:list': {
+    summary: 'List tasks that are on their way to Redis',
+    load: () => import('./outbox/list.ts'),
+  },
+  'outbox:retry': {
+    summary: 'Deliver tasks again that were refused for good',
+    load: () => import('./outbox/retry.ts'),
+  },
+  'outbox:remove': {
+    summary: 'Remove tasks that are on their way to Redis',
+    load: () => import('./outbox/remove.ts'),
+  },
   'schedule:list': {
     summary: 'List the schedules and when they come next',
     load: () => import('./schedule/list.ts'),
@@ -136,5 +148,6 @@ export const topics: Readonly<Record<string, { readonly description: string }>> 
   db: { description: 'Create, drop, reset and dump the database' },
   migrate: { description: 'Apply, list and take back migrations' },
   schedule: { description: 'List, run, pause and resume schedules' },
+  outbox: { description: 'List, deliver again and remove tasks on their way to Redis' },
   tasks: { description: 'List, retry, cancel and remove tasks, pause queues' },
 }

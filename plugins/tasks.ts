@@ -20,15 +20,17 @@ import {
   fromEarlier,
   requirePackages,
 } from '../src/plugin-guards.ts'
+import { ReadinessProblem, readinessOf } from '../src/process/readiness.ts'
 import type { LoadUser } from '../src/resource/context.ts'
 import type { Clock } from '../src/task/clock.ts'
 import { declaredQueues } from '../src/task/declared.ts'
 import { queueProblem } from '../src/task/new-task.ts'
+import type { OutboxFigures } from '../src/task/outbox.ts'
 import type { ScheduleInfo } from '../src/task/schedule-control.ts'
 import { StuckTries } from '../src/task/stuck.ts'
 import type { Tasks, TaskStore } from '../src/task/tasks.ts'
 import type { ServicePlace, TaskThreads } from '../src/task/threads.ts'
-import type { TaskDriver, TaskTree, WorkOptions } from '../src/task/types.ts'
+import type { TaskDriver, WorkOptions } from '../src/task/types.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -167,9 +169,7 @@ async function register(
   const { TaskProcess } = await import('../src/task/task-process.ts')
   const { Tasks } = await import('../src/task/tasks.ts')
   const tables = db && (await inTablesOf(db, options))
-  const outbox = tables
-    ? new DatabaseOutbox<DatabaseTables, TaskTree>(tables, 'task', () => own.poke())
-    : undefined
+  const outbox = tables ? new DatabaseOutbox<DatabaseTables>(tables, () => own.poke()) : undefined
   const stuck = new StuckTries()
   const threads = options.service && (await openThreads(options.service, abortGrace))
   const source = taskSource(app, {
@@ -185,9 +185,7 @@ async function register(
   })
   const { driver, work, schedules } = own
   const loadsUsers = loadUser !== undefined
-  // What is kept in the database is part of its transactions without one.
-  const kept = store === 'database' ? undefined : outbox
-  const parts = { store, driver, work, schedules, outbox: kept, stuck }
+  const parts = { store, driver, work, schedules, outbox, stuck }
   const tasks = new Tasks({ ...parts, payloadLimit, loadsUsers, queues })
   app.decorate(name, tasks)
   const { path = `/${name}` } = options
@@ -196,6 +194,11 @@ async function register(
       fromEarlier<Envelope>(app, 'tasks', { plugin: 'envelope', decorator: 'envelope' }) ??
       standardEnvelope
     serveTasks(app, { name, path, tasks, envelope })
+  }
+  if (outbox && store === 'redis') {
+    const check = async () => assertFlows(await outbox.figures())
+    const key = name === 'tasks' ? 'outbox' : `${name}-outbox`
+    readinessOf(app).set(key, Object.assign(check, { optional: true }))
   }
   app.addHook('onReady', () => own.check())
   app.addHook('onListen', () => own.serve())
@@ -214,6 +217,18 @@ async function openThreads(service: ServicePlace, abortGrace: number): Promise<T
     service,
     grace: abortGrace / 2,
   })
+}
+
+/** Seconds that a task may wait to be moved to Redis before somebody should look. */
+const LATE = 60
+
+/** @throws {ReadinessProblem} where tasks wait for long, or were refused for good */
+function assertFlows({ waiting, refused, oldest }: OutboxFigures): void {
+  const problems = [
+    ...(oldest > LATE ? [`${waiting} tasks wait, the oldest for ${Math.round(oldest)} s`] : []),
+    ...(refused > 0 ? [`${refused} tasks were refused for good`] : []),
+  ]
+  if (problems.length > 0) throw new ReadinessProblem(problems.join('; '))
 }
 
 async function chooseStore(redis: Redis | undefined, db: Database | undefined): Promise<TaskStore> {
@@ -368,11 +383,13 @@ const metrics: readonly PluginMetric[] = [
     help: 'Messages of the outbox: that wait, and that were refused for good',
     type: 'gauge',
     shared: true,
-    async collect(app, { options }) {
-      if (!app.hasDecorator('db')) return []
-      const { countOutbox } = await import('../src/task/outbox.ts')
-      const counts = Object.entries(await countOutbox(await inTablesOf(app.db, options)))
-      return counts.map(([state, value]) => ({ labels: { state }, value }))
+    async collect(app, { name }) {
+      const found = await app.getDecorator<Tasks>(name).outbox?.figures()
+      if (!found) return []
+      const { waiting, refused } = found
+      return Object.entries({ waiting, refused }).map(([state, value]) => {
+        return { labels: { state }, value }
+      })
     },
   },
   {
@@ -380,11 +397,8 @@ const metrics: readonly PluginMetric[] = [
     help: 'How long the oldest message of the outbox has waited; 0: none waits',
     type: 'gauge',
     shared: true,
-    async collect(app, { options }) {
-      if (!app.hasDecorator('db')) return []
-      const { oldestInOutbox } = await import('../src/task/outbox.ts')
-      return ageOf(await oldestInOutbox(await inTablesOf(app.db, options)))
-    },
+    collect: async (app, { name }) =>
+      (await app.getDecorator<Tasks>(name).outbox?.figures())?.oldest ?? [],
   },
   {
     name: 'schedule_last_timestamp_seconds',

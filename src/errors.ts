@@ -272,6 +272,11 @@ export const errors = {
     500,
     'The task %s failed: %s',
   ),
+  TASK_UNDELIVERED: defineError<[id: string]>(
+    'TASK_UNDELIVERED',
+    500,
+    'The task %s was refused where tasks are kept, and will not run unless somebody has it delivered again: manage outbox retry',
+  ),
   TASK_UNKNOWN: defineError<[resource: string, hours: number]>(
     'TASK_UNKNOWN',
     500,

@@ -44,6 +44,7 @@ const messages: Record<keyof typeof errors, string> = {
   TASK_EXISTS: '未添加任何任务：其他任务要等待的任务 %s 已存在。请换一个键，或不使用键',
   TASK_KEY_REUSED: '未添加任务 %s：%s 使用了相同的键，但输入不同。请换一个键，或使用相同的输入',
   TASK_FAILED: '任务 %s 失败：%s',
+  TASK_UNDELIVERED: '任务 %s 被任务存储拒绝，除非重新投递（manage outbox retry），否则不会执行',
   TASK_UNKNOWN: '资源 %s 在 %s 小时内没有出现在任何版本中；请在取代它的资源的 aliases 中写明该名称',
   TASK_TOO_LARGE: '任务的 %s 有 %s 字节，最多保留 %s 字节；请保存在别处，并在此说明其位置',
   TASK_CRASHED: '任务 %s 已放弃执行：运行它的进程已崩溃 %s 次',

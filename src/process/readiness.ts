@@ -9,6 +9,9 @@ export interface ReadinessCheck {
   optional?: boolean
 }
 
+/** What a check throws whose words may be shown to anybody. */
+export class ReadinessProblem extends Error {}
+
 // By server, which is the same in every context of an app.
 const apps = new WeakMap<object, Map<string, ReadinessCheck>>()
 
@@ -88,6 +91,7 @@ async function runCheck(
   const problem = await Promise.race([attempt(check, late.signal), lateness(late.signal, timeout)])
     .catch((error) => {
       onError(error)
+      if (error instanceof ReadinessProblem) return error.message
       return 'it does not answer as it should; the log tells why'
     })
     .finally(() => clearTimeout(timer))

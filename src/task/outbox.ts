@@ -7,6 +7,7 @@ import { inTransaction } from '../database/transaction.ts'
 import type { Timestamp } from '../database/types.ts'
 import { errors } from '../errors.ts'
 import { MadeTables } from './made-tables.ts'
+import type { TaskTree } from './types.ts'
 
 /** What is to leave the database once the transaction that wrote it has been committed. */
 export interface OutboxMessage {
@@ -108,14 +109,16 @@ export async function addToOutbox<DB>(
   await insertMissing(anyTables(currentTransaction(db) ?? db), TABLE, rows, 'id')
 }
 
+// MySQL does not compare another text with a column of ASCII, but fails.
+const ASCII = /^[\0-\x7f]*$/
+
 /** The payload of a message that has not been delivered yet. */
 export async function findInOutbox<DB>(
   db: Kysely<DB>,
   kind: string,
   id: string,
 ): Promise<string | undefined> {
-  // MySQL does not compare another text with a column of ASCII, but fails.
-  if (/[^\0-\x7f]/.test(id)) return undefined
+  if (!ASCII.test(id)) return undefined
   const row = await anyTables(currentTransaction(db) ?? db)
     .selectFrom(TABLE)
     .select('payload')
@@ -161,6 +164,7 @@ export async function oldestInOutbox<DB>(db: Kysely<DB>): Promise<string | undef
  * behind the last row. SQLite has one connection, which cannot be kept from everybody while Redis is asked, and
  * processes of one machine alone: there two of them may send the same.
  *
+ * @param without queues whose messages stay: ids of messages begin with the name of their queue
  * @returns how many were handed to it
  */
 export async function sendFromOutbox<DB>(
@@ -168,14 +172,21 @@ export async function sendFromOutbox<DB>(
   kind: string,
   limit: number,
   send: Send,
+  without: readonly string[] = [],
 ): Promise<number> {
-  const work = (db: Db) => sendOldest(db, kind, limit, send)
+  const work = (db: Db) => sendOldest(db, { kind, limit, without }, send)
   if (dialectOf(db) === 'sqlite') return await work(anyTables(db))
   return await anyTables(db).transaction().setIsolationLevel('read committed').execute(work)
 }
 
-async function sendOldest(db: Db, kind: string, limit: number, send: Send): Promise<number> {
-  const rows = await readOldest(db, kind, limit)
+interface Wanted {
+  kind: string
+  limit: number
+  without: readonly string[]
+}
+
+async function sendOldest(db: Db, wanted: Wanted, send: Send): Promise<number> {
+  const rows = await readOldest(db, wanted)
   if (rows.length === 0) return 0
   const positions = new Map(rows.map(({ id, position }) => [id, position]))
   const outcome = await send(rows.map(({ position: _, ...message }) => message))
@@ -208,14 +219,15 @@ async function keep(
   }
 }
 
-async function readOldest(db: Db, kind: string, limit: number) {
-  const oldest = db
+async function readOldest(db: Db, { kind, limit, without }: Wanted) {
+  const all = db
     .selectFrom(TABLE)
     .select(['position', 'id', 'payload', 'attempts', 'created_at'])
     .where('kind', '=', kind)
     .where('failed_at', 'is', null)
     .orderBy('position')
     .limit(limit)
+  const oldest = without.reduce((query, queue) => query.where('id', 'not like', `${queue}.%`), all)
   if (!db.isTransaction) return await oldest.execute()
   try {
     return await oldest.forUpdate().skipLocked().execute()
@@ -228,17 +240,42 @@ async function readOldest(db: Db, kind: string, limit: number) {
 
 const anyTables = <DB>(db: Kysely<DB>) => db as unknown as Db
 
-/** Messages of one kind that wait in a database: added within its transactions, sent by whoever takes them. */
-export class DatabaseOutbox<DB, Message extends { id: string }> {
+/** A task that waits to be delivered, or was refused for good. */
+export interface OutboxEntry {
+  /** That of the task. */
+  id: string
+  state: 'waiting' | 'refused'
+  /** Null where the message cannot be read. */
+  resource: string | null
+  queue: string | null
+  /** How often it was refused. */
+  attempts: number
+  /** ISO 8601. */
+  created_at: string
+  refused_at: string | null
+  /** Why it was refused last. */
+  problem: string | null
+}
+
+/** How many wait, since when, and how many were refused for good. */
+export interface OutboxFigures {
+  waiting: number
+  refused: number
+  /** Seconds; 0: none waits. */
+  oldest: number
+}
+
+const TASK = 'task'
+
+/** The tasks that wait in a database to be delivered: added within its transactions, sent by whoever takes them. */
+export class DatabaseOutbox<DB> {
   readonly #db: Kysely<DB>
-  readonly #kind: string
   readonly #added: () => void
   readonly #table: MadeTables<OutboxTables>
 
-  /** @param added called when a message has been added and committed */
-  constructor(db: Kysely<DB>, kind: string, added: () => void) {
+  /** @param added called when one has been added and committed */
+  constructor(db: Kysely<DB>, added: () => void) {
     this.#db = db
-    this.#kind = kind
     this.#added = added
     this.#table = outboxTable(db)
   }
@@ -247,21 +284,108 @@ export class DatabaseOutbox<DB, Message extends { id: string }> {
     return currentTransaction(this.#db) !== undefined
   }
 
-  /** @throws {PlinthError} OUTBOX_MISSING */
-  async add(message: Message): Promise<void> {
+  /** One that was refused for good is tried again, as it is now. @throws {PlinthError} OUTBOX_MISSING */
+  async add(tree: TaskTree): Promise<void> {
     await this.#table.prepare()
-    await addToOutbox(this.#db, [{ id: message.id, kind: this.#kind, payload: message }])
+    await addToOutbox(this.#db, [{ id: tree.id, kind: TASK, payload: tree }])
+    // Only one with a key may have been there before.
+    if (tree.options.print !== undefined)
+      await this.#update([tree.id], { payload: JSON.stringify(tree), ...ANEW })
     afterCommit(this.#db, this.#added, () => {})
   }
 
-  async get(id: string): Promise<Message | undefined> {
-    if (!this.#table.areThere) return undefined
-    const payload = await findInOutbox(this.#db, this.#kind, id)
-    return payload === undefined ? undefined : JSON.parse(payload)
+  /** What waits under an id; `isRefused`: no more, it was refused for good. */
+  async get(id: string): Promise<{ tree: TaskTree; isRefused: boolean } | undefined> {
+    if (!this.#table.areThere || !ASCII.test(id)) return undefined
+    const row = await this.#here
+      .selectFrom(TABLE)
+      .select(['payload', 'failed_at'])
+      .where('kind', '=', TASK)
+      .where('id', '=', id)
+      .executeTakeFirst()
+    return row && { tree: JSON.parse(row.payload), isRefused: row.failed_at !== null }
   }
 
-  send: (limit: number, send: Send) => Promise<number> = async (limit, send) => {
+  send = async (limit: number, send: Send, without: readonly string[] = []): Promise<number> => {
     await this.#table.prepare()
-    return await sendFromOutbox(this.#db, this.#kind, limit, send)
+    return await sendFromOutbox(this.#db, TASK, limit, send, without)
+  }
+
+  /** The oldest first. */
+  async list({
+    state,
+    limit,
+  }: {
+    state?: OutboxEntry['state'] | undefined
+    limit: number
+  }): Promise<OutboxEntry[]> {
+    await this.#table.prepare()
+    const all = this.#here.selectFrom(TABLE).selectAll().where('kind', '=', TASK)
+    const wanted = state ? all.where('failed_at', state === 'waiting' ? 'is' : 'is not', null) : all
+    const rows = await wanted.orderBy('position').limit(limit).execute()
+    return rows.map(({ id, payload, attempts, created_at, failed_at, problem }) => {
+      const { resource = null, queue = null } = readPayload(payload)
+      const state = failed_at === null ? 'waiting' : 'refused'
+      return { id, state, resource, queue, attempts, created_at, refused_at: failed_at, problem }
+    })
+  }
+
+  /** Has those that were refused for good tried again. @param ids default: all @returns how many */
+  async retry(ids?: readonly string[]): Promise<number> {
+    await this.#table.prepare()
+    const count = await this.#update(ids, ANEW)
+    afterCommit(this.#db, this.#added, () => {})
+    return count
+  }
+
+  /** What is removed is not delivered. @returns how many */
+  async remove(ids: readonly string[]): Promise<number> {
+    await this.#table.prepare()
+    let count = 0
+    for (const id of ids.filter((id) => ASCII.test(id))) {
+      const { numDeletedRows } = await this.#here
+        .deleteFrom(TABLE)
+        .where('kind', '=', TASK)
+        .where('id', '=', id)
+        .executeTakeFirst()
+      count += Number(numDeletedRows)
+    }
+    return count
+  }
+
+  async figures(): Promise<OutboxFigures> {
+    await this.#table.prepare()
+    const { waiting, failed } = await countOutbox(this.#db)
+    const since = await oldestInOutbox(this.#db)
+    const oldest = since === undefined ? 0 : Math.max(0, Date.now() - Date.parse(since)) / 1000
+    return { waiting, refused: failed, oldest }
+  }
+
+  get #here(): Db {
+    return anyTables(currentTransaction(this.#db) ?? this.#db)
+  }
+
+  /** Of those that were refused for good. */
+  async #update(ids: readonly string[] | undefined, values: Partial<OutboxRow>): Promise<number> {
+    const refused = this.#here
+      .updateTable(TABLE)
+      .set(values as never)
+      .where('kind', '=', TASK)
+      .where('failed_at', 'is not', null)
+    const some = ids ? refused.where('id', 'in', [...ids, '']) : refused
+    const { numUpdatedRows } = await some.executeTakeFirstOrThrow()
+    return Number(numUpdatedRows)
+  }
+}
+
+/** As if nobody had refused it. */
+const ANEW = { failed_at: null, attempts: 0, problem: null }
+
+function readPayload(payload: string): { resource?: string; queue?: string } {
+  try {
+    const { queue, data }: TaskTree = JSON.parse(payload)
+    return { queue, resource: data.resource }
+  } catch {
+    return {}
   }
 }

@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { PlinthError } from '../errors.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { isUnavailable } from './errors.ts'
+import { queueOf } from './id.ts'
 import { Outage } from './outage.ts'
 import type { TaskLog } from './types.ts'
 import { settles } from './within.ts'
@@ -30,11 +31,13 @@ export interface Outbox {
    * Hands the oldest messages to `send`, at most `limit`, and keeps what has become of them: those that were delivered
    * are gone. Where `send` throws all stay.
    *
+   * @param without queues whose messages stay
    * @returns how many were handed to it
    */
   send(
     limit: number,
     send: (messages: readonly WaitingMessage[]) => Promise<Outcome>,
+    without?: readonly string[],
   ): Promise<number>
 }
 
@@ -86,6 +89,8 @@ class RunningRelay implements Relay {
   readonly #batch: number
   readonly #clock: Clock
   readonly #outage: Outage
+  /** Queues that have refused what others took, and until when they are left alone. */
+  readonly #resting = new Map<string, { outage: Outage; until: number }>()
   // Whoever pokes it: what it does is no part of that one's request.
   readonly #outside = AsyncLocalStorage.snapshot()
   #running: Promise<void> | undefined
@@ -133,18 +138,46 @@ class RunningRelay implements Relay {
     }
   }
 
-  /** Returns whether there may be more to do. */
+  /**
+   * Returns whether there may be more to do.
+   *
+   * @throws what the first queue has refused with, where no other has taken anything
+   */
   async #pass(): Promise<boolean> {
+    const now = this.#clock.now()
+    const resting = [...this.#resting].flatMap(([queue, { until }]) => (until > now ? [queue] : []))
+    const refusing = new Map<string, unknown>()
     let delivered = 0
-    const count = await this.#options.outbox.send(this.#batch, async (messages) => {
-      const outcome = await this.#send(messages)
-      delivered = outcome.delivered.length
-      return outcome
-    })
-    return count === this.#batch && delivered > 0
+    for (;;) {
+      const { size } = refusing
+      const without = [...resting, ...refusing.keys()]
+      const send = async (messages: readonly WaitingMessage[]) => {
+        const outcome = await this.#send(messages, refusing)
+        delivered += outcome.delivered.length
+        return outcome
+      }
+      const count = await this.#options.outbox.send(this.#batch, send, without)
+      // Behind those of a queue that takes none may be others.
+      if (refusing.size > size) continue
+      if (refusing.size > 0 && delivered === 0) throw refusing.values().next().value
+      for (const [queue, error] of refusing) this.#rest(queue, error)
+      return count === this.#batch && delivered > 0
+    }
   }
 
-  async #send(messages: readonly WaitingMessage[]): Promise<Outcome> {
+  #rest(queue: string, error: unknown): void {
+    const what = `The messages of the outbox for the queue ${queue} cannot be delivered`
+    const { outage } = this.#resting.get(queue) ?? {
+      outage: new Outage(this.#options.log, what),
+    }
+    this.#resting.set(queue, { outage, until: this.#clock.now() + outage.failed(error) })
+  }
+
+  /** @param refusing is told which queues take none of theirs, and why */
+  async #send(
+    messages: readonly WaitingMessage[],
+    refusing: Map<string, unknown>,
+  ): Promise<Outcome> {
     const outcome: Outcome = { delivered: [], refused: [] }
     const readable: (Message & WaitingMessage)[] = []
     for (const message of messages) {
@@ -154,7 +187,15 @@ class RunningRelay implements Relay {
         this.#refuse(outcome, message, error, true)
       }
     }
-    if (readable.length > 0) await this.#deliver(readable, outcome)
+    for (const [queue, some] of Map.groupBy(readable, ({ id }) => queueOf(id) ?? '')) {
+      try {
+        await this.#deliver(some, outcome)
+        this.#resting.get(queue)?.outage.succeeded()
+        this.#resting.delete(queue)
+      } catch (error) {
+        refusing.set(queue, error)
+      }
+    }
     return outcome
   }
 
@@ -169,11 +210,13 @@ class RunningRelay implements Relay {
   }
 
   /**
-   * Finds those that cannot be delivered. An error that nobody expected is a message's fault only where others get
+   * Finds those that cannot be delivered. An error that nobody expected is a message's fault only where others of its queue get
    * through; else it is an outage.
    */
   async #deliverEach(messages: (Message & WaitingMessage)[], outcome: Outcome): Promise<void> {
     const end = this.#clock.now() + PATIENCE
+    const before = outcome.delivered.length
+    const blamed = outcome.refused.length
     let unexpected: unknown
     for (const message of messages) {
       try {
@@ -186,7 +229,10 @@ class RunningRelay implements Relay {
         this.#refuse(outcome, message, error, isFinal || message.attempts + 1 >= MAX_ATTEMPTS)
       }
     }
-    if (unexpected && outcome.delivered.length === 0) throw unexpected
+    if (!unexpected || outcome.delivered.length > before) return
+    // They are not to blame, and are tried as often as it takes.
+    outcome.refused.splice(blamed)
+    throw unexpected
   }
 
   #refuse(outcome: Outcome, { id }: WaitingMessage, err: unknown, final: boolean): void {

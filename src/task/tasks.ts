@@ -1,21 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { unlessAborted } from '../abort.ts'
+import type { DatabaseTables } from '../database/types.ts'
 import { errors } from '../errors.ts'
 import type { DeclaredQueues } from './declared.ts'
 import { isUnavailable } from './errors.ts'
+import type { DatabaseOutbox } from './outbox.ts'
 import type { ScheduleControl } from './schedule-control.ts'
 import { hasEnded } from './state.ts'
 import type { StuckTries } from './stuck.ts'
 import type { NewTask, TaskDriver, TaskRecord, TaskResult, TaskTree, Working } from './types.ts'
 
 /** What a transaction adds is kept here until it has committed, and what Redis cannot take until it can. */
-export interface TaskOutbox {
-  /** Whether the code under way is in a transaction. */
-  inTransaction(): boolean
-  /** Within a transaction: kept if that commits. */
-  add(tree: TaskTree): Promise<void>
-  get(id: string): Promise<TaskTree | undefined>
-}
+export type TaskOutbox = Pick<
+  DatabaseOutbox<DatabaseTables>,
+  'inTransaction' | 'add' | 'get' | 'list' | 'retry' | 'remove' | 'figures'
+>
 
 /** Where tasks are kept. */
 export type TaskStore = TaskDriver['kind']
@@ -61,6 +60,9 @@ export class Tasks {
   readonly schedules: () => Promise<ScheduleControl>
   /** Tries of this process that go on though their time is over. */
   readonly stuck: StuckTries
+  /** Tasks on their way to Redis, where there is a database: also what was left there by earlier releases. */
+  readonly outbox: TaskOutbox | undefined
+  /** The same, where tasks go through it. */
   readonly #outbox: TaskOutbox | undefined
   readonly #findQueues: () => DeclaredQueues
   #queues: DeclaredQueues | undefined
@@ -73,7 +75,9 @@ export class Tasks {
     this.payloadLimit = payloadLimit
     this.loadsUsers = more.loadsUsers
     this.stuck = more.stuck
-    this.#outbox = outbox
+    this.outbox = outbox
+    // What is kept in the database is part of its transactions without one.
+    this.#outbox = this.store === 'database' ? undefined : outbox
     this.#findQueues = more.queues
   }
 
@@ -123,21 +127,33 @@ export class Tasks {
   /** Adds by `add`; in a transaction, and where Redis is away, keeps `trees` in the outbox instead. */
   async #unlessKept<T>(trees: readonly TaskTree[], add: () => Promise<T>): Promise<T | undefined> {
     const outbox = this.#outbox
-    if (!outbox?.inTransaction()) {
+    if (!outbox) return await add()
+    if (!outbox.inTransaction() && !(await this.#isBehind(trees, outbox))) {
       try {
         return await add()
       } catch (error) {
-        if (!outbox || !isUnavailable(error)) throw error
+        if (!isUnavailable(error)) throw error
       }
     }
     for (const tree of trees) {
       const { print } = tree.options
       const there = print === undefined ? undefined : await outbox.get(tree.id)
-      if (there && there.options.print !== print)
+      if (there && !there.isRefused && there.tree.options.print !== print)
         throw errors.TASK_KEY_REUSED(tree.data.resource, tree.id)
       await outbox.add(tree)
     }
     return undefined
+  }
+
+  /** Whether one of them comes behind an earlier one with its key, which is on its way: that one counts. */
+  async #isBehind(trees: readonly TaskTree[], outbox: TaskOutbox): Promise<boolean> {
+    const keyed = trees.filter(({ options }) => options.print !== undefined)
+    for (const { id } of keyed) {
+      // A database that is away keeps nobody from Redis.
+      const there = await outbox.get(id).catch(() => undefined)
+      if (there && !there.isRefused) return true
+    }
+    return false
   }
 
   /** @throws {PlinthError} TASK_NOT_FOUND, TASKS_UNAVAILABLE */
@@ -157,7 +173,7 @@ export class Tasks {
   /**
    * Waits for its end.
    *
-   * @throws {PlinthError} TASK_NOT_FOUND, TASK_FAILED, TASK_CANCELLED, TASKS_UNAVAILABLE, and the reason of `signal`
+   * @throws {PlinthError} TASK_NOT_FOUND, TASK_FAILED, TASK_CANCELLED, TASK_UNDELIVERED, TASKS_UNAVAILABLE, and the reason of `signal`
    */
   async result<T>(id: string, signal?: AbortSignal): Promise<T> {
     await this.#moved(id, signal)
@@ -177,19 +193,26 @@ export class Tasks {
     return await (await this.driver()).cancel(found.id)
   }
 
-  /** Waits until it has left the outbox. @throws the reason of `signal` */
+  /** Waits until it has left the outbox. @throws {PlinthError} TASK_UNDELIVERED, and the reason of `signal` */
   async #moved(id: string, signal?: AbortSignal): Promise<void> {
     // In the transaction that adds it that would be for ever.
     if (!this.#outbox || this.#outbox.inTransaction()) return
-    for (let wait = 10; await this.#outbox.get(id); wait = Math.min(2 * wait, 500)) {
+    for (let wait = 10; ; wait = Math.min(2 * wait, 500)) {
+      const there = await this.#outbox.get(id)
+      if (!there) return
+      if (there.isRefused) throw errors.TASK_UNDELIVERED(id)
       await unlessAborted(delay(wait), signal)
     }
   }
 
-  /** What has been enqueued and is not yet in Redis. */
+  /** What has been enqueued and is not yet in Redis; what was refused there for good has failed. */
   async #kept(id: string): Promise<TaskRecord | undefined> {
-    const tree = await this.#outbox?.get(id)
-    return tree && { ...WAITING, ...tree, attempts: tree.options.attempts }
+    const there = await this.#outbox?.get(id)
+    if (!there) return undefined
+    const { tree, isRefused } = there
+    const { code, message } = errors.TASK_UNDELIVERED(id)
+    const record = { ...WAITING, ...tree, attempts: tree.options.attempts }
+    return isRefused ? { ...record, state: 'failed', failure: { code, message } } : record
   }
 }
 

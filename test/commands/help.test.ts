@@ -250,7 +250,7 @@ t.test('outside of any service', async (t) => {
     const { args: all, flags = {} } = (await load()).default
     const needed = Object.values(all).filter((one) => one.required)
     const wanted = Object.keys(flags).filter((flag) => flags[flag]?.required)
-    const own = name === 'tasks:retry' ? ['--all'] : wanted.map((flag) => `--${flag}=things`)
+    const own = name.endsWith(':retry') ? ['--all'] : wanted.map((flag) => `--${flag}=things`)
     const more = [...needed.map(({ options = ['things.list'] }) => options[0] ?? ''), ...own]
     const args = [...name.split(':'), ...more]
     const { code, stdout, stderr } = await manage(t, args, outside)

@@ -327,7 +327,7 @@ t.test('a service with Redis: its queues, outbox and schedules', async (t) => {
   await app.db.transaction().execute(() => app.run(() => work.enqueue({ id: 2 })))
   const moved = await told(app, (told) => told.get('tasks_outbox_messages{state="waiting"}') === 0)
   t.equal(moved.get('tasks_outbox_oldest_seconds'), 0)
-  t.equal(moved.get('tasks_outbox_messages{state="failed"}'), 0)
+  t.equal(moved.get('tasks_outbox_messages{state="refused"}'), 0)
 })
 
 t.test('a Redis that hangs keeps nothing else from being told', async (t) => {

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { errors } from '../../src/errors.ts'
 import { deliverTasks } from '../../src/task/deliver.ts'
+import { newTaskId } from '../../src/task/id.ts'
 import {
   type Message,
   type Outbox,
@@ -19,7 +20,7 @@ class FakeOutbox implements Outbox {
   /** Set: it dies when messages have been delivered. */
   dies = false
 
-  put(payload: unknown, id = `default.${this.messages.length}`): void {
+  put(payload: unknown, id = newTaskId('default')): void {
     const text = typeof payload === 'string' ? payload : JSON.stringify(payload)
     this.messages.push({ id, payload: text, attempts: 0, created_at: '2026-05-04T12:00:00.000Z' })
   }
@@ -28,9 +29,15 @@ class FakeOutbox implements Outbox {
     return this.messages.filter(({ failed }) => !failed).map(({ payload }) => payload)
   }
 
-  async send(limit: number, send: Parameters<Outbox['send']>[1]): Promise<number> {
+  async send(
+    limit: number,
+    send: Parameters<Outbox['send']>[1],
+    without: readonly string[] = [],
+  ): Promise<number> {
     this.asked++
-    const taken = this.messages.filter(({ failed }) => !failed).slice(0, limit)
+    const isWanted = ({ id, failed }: { id: string; failed?: boolean }) =>
+      !failed && !without.some((queue) => id.startsWith(`${queue}.`))
+    const taken = this.messages.filter(isWanted).slice(0, limit)
     if (taken.length === 0) return 0
     const { delivered, refused } = await send(taken)
     if (this.dies) throw new Error('it dies')
@@ -218,6 +225,36 @@ t.test('blames no message when none gets through', async (t) => {
   t.equal(outbox.waiting.length, 5)
   t.ok(outbox.messages.every(({ attempts }) => attempts === 0))
   t.equal(log.lines.length, 1)
+})
+
+t.test('a queue that takes none keeps no other waiting, and goes on when it does', async (t) => {
+  const { clock, outbox, relay, delivered, failing, log } = await world(t, { batch: 10 })
+  failing.error = (payload) => (String(payload).startsWith('mail') ? away() : undefined)
+  for (let n = 0; n < 25; n++) outbox.put(`"mail ${n}"`, newTaskId('mail'))
+  outbox.put('"news"', newTaskId('news'))
+  relay.poke()
+  await clock.resting()
+  t.strictSame(delivered, ['news'], 'though more than a batch is before it')
+  t.equal(outbox.waiting.length, 25)
+  t.ok(outbox.messages.every(({ attempts }) => attempts === 0))
+  for (let turn = 0; turn < 20; turn++) {
+    outbox.put(`"news ${turn}"`, newTaskId('news'))
+    relay.poke()
+    await clock.resting()
+    t.equal(delivered.length, turn + 2, 'at once')
+  }
+  delete failing.error
+  await clock.advance(6000)
+  t.strictSame(
+    delivered.slice(21),
+    Array.from({ length: 25 }, (_, n) => `mail ${n}`),
+    'in order',
+  )
+  const what = 'The messages of the outbox for the queue mail cannot be delivered'
+  t.strictSame(log.lines, [
+    `warn ${what}; this goes on until it succeeds`,
+    `info ${what}: this is over`,
+  ])
 })
 
 t.test('a process that dies before it has removed a message leaves one task', async (t) => {
