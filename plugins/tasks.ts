@@ -26,7 +26,7 @@ import type { Clock } from '../src/task/clock.ts'
 import { declaredQueues } from '../src/task/declared.ts'
 import { queueProblem } from '../src/task/new-task.ts'
 import type { OutboxFigures } from '../src/task/outbox.ts'
-import type { ScheduleInfo } from '../src/task/schedule-control.ts'
+import type { ScheduleControl, ScheduleInfo } from '../src/task/schedule-control.ts'
 import { StuckTries } from '../src/task/stuck.ts'
 import type { Tasks, TaskStore } from '../src/task/tasks.ts'
 import type { ServicePlace, TaskThreads } from '../src/task/threads.ts'
@@ -36,6 +36,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** The tasks of this service: where `resource.enqueue` adds them. */
     tasks: Tasks
+    /** The schedules of this service: those of its resources, and those that are made at run time. */
+    schedules: Pick<ScheduleControl, 'set' | 'remove' | 'list'>
   }
 }
 
@@ -175,6 +177,7 @@ async function register(
   const source = taskSource(app, {
     ...{ grace: abortGrace, loadUser, limit: payloadLimit },
     ...{ resultLimit, unknownAge, stuck, threads },
+    running: async (queue) => await (await own.driver()).list(queue, 'running', 0, MOST_RUNNING),
   })
   const queues = () => declaredQueues(resourcesOf(app), more)
   const bounds = { concurrency, stopTimeout, maxCrashes, limits, clock }
@@ -188,6 +191,7 @@ async function register(
   const parts = { store, driver, work, schedules, outbox, stuck }
   const tasks = new Tasks({ ...parts, payloadLimit, loadsUsers, queues })
   app.decorate(name, tasks)
+  if (name === 'tasks') app.decorate('schedules', schedulesOf(tasks))
   const { path = `/${name}` } = options
   if (path) {
     const envelope =
@@ -218,6 +222,17 @@ async function openThreads(service: ServicePlace, abortGrace: number): Promise<T
     grace: abortGrace / 2,
   })
 }
+
+function schedulesOf(tasks: Tasks): FastifyInstance['schedules'] {
+  return {
+    set: async (name, schedule) => await (await tasks.schedules()).set(name, schedule),
+    remove: async (name) => await (await tasks.schedules()).remove(name),
+    list: async () => await (await tasks.schedules()).list(),
+  }
+}
+
+/** So many tasks of a queue are looked at that run. */
+const MOST_RUNNING = 10_000
 
 /** Seconds that a task may wait to be moved to Redis before somebody should look. */
 const LATE = 60
@@ -436,7 +451,7 @@ export default definePlugin({
   name: 'tasks',
   env,
   after: ['redis', 'database', 'cache', 'docs', 'deadline', 'envelope'],
-  decorators: ['tasks'],
+  decorators: ['tasks', 'schedules'],
   checks: [checkTasks],
   metrics,
   options: optionsOf,

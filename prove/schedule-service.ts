@@ -6,7 +6,8 @@ export const ticks: string[] = []
 const tick = defineResource({
   summary: 'Runs every second',
   method: 'POST',
-  schedule: '* * * * * *',
+  // Each second is one, however late the one before is.
+  schedule: { cron: '* * * * * *', overlap: 'allow' },
   perform: (_, { requestId }) => {
     ticks.push(requestId)
     return null

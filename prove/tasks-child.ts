@@ -22,7 +22,8 @@ async function workAsManage(): Promise<void> {
   const log = { info() {}, warn() {}, error() {} }
   const driver = openBullmq({ redis: url, prefix: '{prove}:tasks', log, ...LOCKS })
   const bounds = { grace: 10_000, resultLimit: 1_048_576, unknownAge: 86_400_000 }
-  const perform = createPerform(app as never, { ...bounds, stuck: new StuckTries() })
+  const stuck = new StuckTries()
+  const perform = createPerform(app as never, { ...bounds, stuck, running: async () => [] })
   await driver.work({ queues: ['default'], concurrency, perform })
 }
 

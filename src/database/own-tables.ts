@@ -14,6 +14,7 @@ const RECORDS: ReadonlySet<string> = new Set([
   'plinth_task',
   'plinth_task_queue',
   'plinth_schedule',
+  'plinth_schedule_made',
 ])
 
 /** Gives the tables of records the name of a service. */

@@ -28,6 +28,14 @@ export function taskSource(
     },
     hasSchedules: () => scheduledOf(app).length > 0,
     readSchedules: () => readSchedules(app, limit),
+    readMade(name, { resource, ...given }) {
+      const found = app.registry.find(resource)
+      const parsed = parseSchedule(name, given, found.name)
+      validateRequest(app, found.resource, resource, parsed.input)
+      return parsed
+    },
+    runsHere: ({ resource }) => app.registry.find(resource).runsHere,
+    isDeclared: (name) => app.registry?.has(name) ?? false,
   }
 }
 
@@ -61,9 +69,9 @@ function collectSchedules(app: FastifyInstance): Schedule[] {
 
 /** How the times of schedules become tasks: as the resource says of itself, of no user. */
 function toTasks({ registry }: FastifyInstance, limit: number): ToTask {
-  return ({ name, input }, requestId) => {
-    const data = { resource: name, input, user: null, requestId, scheduled: true }
-    const { id: _, ...task } = createTask(data, registry.find(name).task, limit, '')
+  return ({ resource, input }, requestId) => {
+    const data = { resource, input, user: null, requestId, scheduled: true }
+    const { id: _, ...task } = createTask(data, registry.find(resource).task, limit, '')
     return task
   }
 }

@@ -12,6 +12,8 @@ interface ScheduleRow {
   /** Milliseconds since 1970. */
   done: number
   last: number | null
+  /** 1: of all versions it was opened last. */
+  opened: number
 }
 
 interface ScheduleTables {
@@ -66,27 +68,33 @@ export function databaseSchedules<DB>(given: Kysely<DB>): ScheduleStore {
       await table.prepare()
       const read = () =>
         sql<ScheduleRow & { now: number }>`
-        select version, done, last, ${now} as now from ${sql.table(TABLE)}
-        where name = ${name} and version in (${version}, ${PAUSED})`.execute(db)
+        select version, done, last, opened, ${now} as now from ${sql.table(TABLE)}
+        where name = ${name}`.execute(db)
       let { rows } = await read()
-      const begins = !rows.some((row) => row.version === version)
-      if (begins) {
-        await insert({ name, version, done: start ?? now, last: null })
-        rows = (await read()).rows
-      }
-      const own = rows.find((row) => row.version === version)
+      const find = () => rows.find((row) => row.version === version)
+      const isNew = !find()
+      const isOther = rows.some((row) => row.opened === 1 && row.version !== version)
+      const begins = start === undefined && (isNew || isOther)
+      if (isNew) await insert({ name, version, done: start ?? now, last: null, opened: 0 })
+      else if (begins) await raise({ name, version }, 'done', now)
+      if (find()?.opened !== 1)
+        await sql`
+          update ${sql.table(TABLE)} set opened = case when version = ${version} then 1 else 0 end
+          where name = ${name}`.execute(db)
+      if (isNew || begins) rows = (await read()).rows
+      const own = find()
       const done = own?.done ?? 0
       return {
         done,
         last: own?.last ?? null,
         paused: rows.some((row) => row.version === PAUSED),
         // What begins now is done up to now.
-        now: begins && start === undefined ? done : (own?.now ?? 0),
+        now: begins ? done : (own?.now ?? 0),
       }
     },
     async advance(key, done, last) {
       await table.prepare()
-      await insert({ name: key.name, version: key.version, done, last: last ?? null })
+      await insert({ name: key.name, version: key.version, done, last: last ?? null, opened: 0 })
       await raise(key, 'done', done)
       if (last !== undefined) await raise(key, 'last', last)
     },
@@ -94,7 +102,7 @@ export function databaseSchedules<DB>(given: Kysely<DB>): ScheduleStore {
       await table.prepare()
       const { name, version } = key
       if (paused) {
-        await insert({ name, version: PAUSED, done: 0, last: null })
+        await insert({ name, version: PAUSED, done: 0, last: null, opened: 0 })
         return
       }
       const { numDeletedRows } = await db
@@ -103,7 +111,7 @@ export function databaseSchedules<DB>(given: Kysely<DB>): ScheduleStore {
         .where('version', '=', PAUSED)
         .executeTakeFirst()
       if (numDeletedRows === 0n) return
-      await insert({ name, version, done: now, last: null })
+      await insert({ name, version, done: now, last: null, opened: 0 })
       await raise(key, 'done', now)
     },
   }
@@ -114,7 +122,7 @@ async function createTable(db: Db, isMysql: boolean): Promise<void> {
   const text = isMysql ? sql`varchar(200) character set utf8mb4 collate utf8mb4_bin` : sql`text`
   await sql`
     create table if not exists ${sql.table(TABLE)} (
-      name ${text} not null, version ${text} not null, done bigint not null, last bigint,
+      name ${text} not null, version ${text} not null, done bigint not null, last bigint, opened integer not null,
       primary key (name, version)
     ) ${isMysql ? sql`default character set utf8mb4` : sql``}`.execute(db)
 }

@@ -7,6 +7,8 @@ import type { ScheduleKey, ScheduleState, ScheduleStore } from './schedule.ts'
  */
 export function memorySchedules(now: () => number = Date.now): ScheduleStore {
   const states = new Map<string, Omit<ScheduleState, 'paused'>>()
+  /** The version that was opened last, by name. */
+  const opened = new Map<string, string>()
   const paused = new Set<string>()
 
   function stateOf({ name, version }: ScheduleKey, start: number) {
@@ -20,7 +22,12 @@ export function memorySchedules(now: () => number = Date.now): ScheduleStore {
     async open(key, start) {
       // Read once: what begins now has `done` and `now` alike.
       const time = now()
-      return { ...stateOf(key, start ?? time), paused: paused.has(key.name), now: time }
+      const state = stateOf(key, start ?? time)
+      const { name, version } = key
+      const isOther = (opened.get(name) ?? version) !== version
+      if (isOther && start === undefined) state.done = Math.max(state.done, time)
+      opened.set(name, version)
+      return { ...state, paused: paused.has(name), now: time }
     },
     async advance(key, done, last) {
       const state = stateOf(key, done)

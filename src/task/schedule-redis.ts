@@ -5,7 +5,7 @@ import type { ScheduleStore } from './schedule.ts'
 // Some come once a year, or only in leap years.
 const KEPT = 5 * 366 * 24 * 3600
 
-// One hash a schedule: `paused` of it, `done:VERSION` and `last:VERSION` of its ticks.
+// One hash a schedule: `paused` of it, `done:VERSION` and `last:VERSION` of its ticks, and which version was opened last.
 const BEGIN = `
 local key, version = KEYS[1], ARGV[1]
 local time = redis.call('TIME')
@@ -22,6 +22,9 @@ const OPEN = `${BEGIN}
 if redis.call('HEXISTS', key, 'done:' .. version) == 0 then
   raise('done:' .. version, ARGV[2] == '' and now or ARGV[2])
 end
+local opened = redis.call('HGET', key, 'opened')
+if ARGV[2] == '' and opened and opened ~= version then raise('done:' .. version, now) end
+redis.call('HSET', key, 'opened', version)
 local known = redis.call('HMGET', key, 'done:' .. version, 'last:' .. version, 'paused')
 return { known[1], known[2], known[3], string.format('%d', now) }`
 

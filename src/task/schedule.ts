@@ -7,8 +7,10 @@ import { offsetOf } from './zone.ts'
 
 /** When a resource runs by itself. Times are milliseconds, instants milliseconds since 1970. */
 export interface Schedule extends Required<ScheduleOptions>, Ticks {
-  /** Full name of the resource. */
+  /** The resource's, where it says itself when it runs. */
   readonly name: string
+  /** Full name of what runs then. */
+  readonly resource: string
   /** Another one where it comes at other times: what is known of its ticks does not hold for others. */
   readonly version: string
 }
@@ -28,7 +30,8 @@ export type ScheduleKey = Pick<Schedule, 'name' | 'version'>
 /** What processes share about schedules: in memory within one, in Redis for any number. */
 export interface ScheduleStore {
   /**
-   * What is known; where nothing is, its ticks begin after `start`, default now.
+   * What is known; where nothing is, its ticks begin after `start`, default now. Without `start`, as by a process that begins, they
+   * also begin now where other versions have been opened since this one was: nobody has missed what came meanwhile.
    *
    * @returns also `now`, the time by the clock of the store, which is one for all processes
    */
@@ -42,20 +45,26 @@ export interface ScheduleStore {
 const FIELDS = [5, 6]
 
 /**
- * Reads the schedule of the resource `name`.
+ * Reads a schedule.
  *
+ * @param resource what runs then; default: the one that is called like it
  * @throws {PlinthError} SCHEDULE_INVALID
  */
-export function parseSchedule(name: string, given: string | ScheduleOptions): Schedule {
+export function parseSchedule(
+  name: string,
+  given: string | ScheduleOptions,
+  resource = name,
+): Schedule {
   const options = typeof given === 'string' ? { cron: given } : given
   const { cron, timezone = 'UTC', jitter = 0, missed = 'skip', input = {} } = options
-  const problem = problemOf({ cron, timezone, jitter, missed, input })
+  const { overlap = 'skip' } = options
+  const problem = problemOf({ cron, timezone, jitter, missed, overlap, input })
   if (problem) throw errors.SCHEDULE_INVALID(name, problem)
   try {
     const ticks = ticksOf(cron, timezone)
     ticks.next(Date.now())
     const version = digest(cron, timezone).slice(0, 8)
-    return { name, version, cron, timezone, jitter, missed, input, ...ticks }
+    return { name, resource, version, cron, timezone, jitter, missed, overlap, input, ...ticks }
   } catch (cause) {
     const reason = `it never comes, or is none (${(cause as Error).message})`
     throw errors.SCHEDULE_INVALID.with(
@@ -67,7 +76,7 @@ export function parseSchedule(name: string, given: string | ScheduleOptions): Sc
 }
 
 function problemOf(options: Required<ScheduleOptions>): string | undefined {
-  const { cron, timezone, jitter, missed, input } = options
+  const { cron, timezone, jitter, missed, overlap, input } = options
   const is = (what: string, value: unknown, expected: string) =>
     `${what} is ${JSON.stringify(value)}; expected ${expected}`
   if (typeof cron !== 'string' || !FIELDS.includes(cron.trim().split(/\s+/).length))
@@ -76,6 +85,8 @@ function problemOf(options: Required<ScheduleOptions>): string | undefined {
   if (!Number.isSafeInteger(jitter) || jitter < 0)
     return is('jitter', jitter, 'a whole number of milliseconds, 0 or more')
   if (missed !== 'skip' && missed !== 'once') return is('missed', missed, 'skip or once')
+  if (!['skip', 'queue', 'allow'].includes(overlap))
+    return is('overlap', overlap, 'skip, queue or allow')
   return isJson(input) ? undefined : 'input cannot be written as JSON'
 }
 
@@ -115,13 +126,13 @@ export function jitterOf({ name, jitter }: Schedule, tick: number): number {
 export type ToTask = (schedule: Schedule, requestId: string) => Omit<NewTask, 'id'>
 
 /** As a task whose resource says nothing. */
-export const plainTask: ToTask = ({ name, input }, requestId) => ({
+export const plainTask: ToTask = ({ resource, input }, requestId) => ({
   queue: 'default',
-  data: { resource: name, input, user: null, requestId },
+  data: { resource, input, user: null, requestId },
   options: { attempts: 1, backoff: { type: 'exponential', delay: 1000 }, delay: 0 },
 })
 
-/** The task of a tick, or of a run that is none. */
+/** The task of a tick, or of a run that is none, which nothing keeps from running. */
 export function scheduledTask(
   schedule: Schedule,
   tick: number | string,
@@ -131,5 +142,13 @@ export function scheduledTask(
   const time = typeof tick === 'number' ? new Date(tick).toISOString() : tick
   const task = toTask(schedule, `schedule-${schedule.name}-${time.replaceAll(':', '')}`)
   const id = scheduledId(task.queue, schedule.name, tick)
-  return { ...task, id, options: { ...task.options, delay } }
+  const { overlap } = schedule
+  const same = `schedule ${schedule.name}`
+  const isAlone = overlap === 'skip' && typeof tick === 'number'
+  return {
+    ...task,
+    id,
+    data: { ...task.data, ...(overlap === 'queue' && { serial: same }) },
+    options: { ...task.options, delay, ...(isAlone && { unique: same }) },
+  }
 }

@@ -17,12 +17,16 @@ export interface SchedulerOptions {
   store: ScheduleStore
   /** Default: as a task without options, of nobody. */
   toTask?: ToTask
+  /** Those that come and go while it runs: asked for again and again. */
+  more?: () => Promise<readonly Schedule[]>
   log: TaskLog
   clock?: Clock
 }
 
 /** What adds the tasks of schedules when their time has come. */
 export interface Scheduler {
+  /** There may be others than before. */
+  look(): void
   /** Waits for what is under way, at most `timeout` ms (default 5000). */
   stop(timeout?: number): Promise<void>
 }
@@ -33,6 +37,8 @@ const GRACE = 60_000
 const FRESH = 10_000
 /** It wakes at least so often, in ms: clocks are set, machines sleep, and timers take no more than 24 days. */
 const LONGEST_SLEEP = 60_000
+/** How often it asks for those that come and go, in ms. */
+const ASK = 10_000
 
 /**
  * Adds a task for each tick, exactly once across all processes that do this, without a leader:
@@ -57,7 +63,7 @@ export function startScheduler(options: SchedulerOptions): Scheduler {
 }
 
 interface Entry {
-  readonly schedule: Schedule
+  schedule: Schedule
   /** What the store has been told, in case that it forgets. */
   done: number | undefined
   next: number
@@ -71,6 +77,12 @@ class RunningScheduler implements Scheduler {
   readonly #clock: Clock
   readonly #outage: Outage
   readonly #entries: readonly Entry[]
+  readonly #askMore: SchedulerOptions['more']
+  /** Those that come and go, by name. */
+  readonly #more = new Map<string, Entry>()
+  /** When they are asked for again, by our clock. */
+  #asks = -Infinity
+  #again = false
   /** By how much our clock is ahead of the store's. */
   #ahead = 0
   #running: Promise<void> | undefined
@@ -87,14 +99,26 @@ class RunningScheduler implements Scheduler {
     this.#entries = options.schedules.map((schedule) => {
       return { schedule, done: undefined, next: -Infinity }
     })
+    this.#askMore = options.more
   }
 
   start(): void {
-    if (this.#entries.length === 0) return
+    if (this.#entries.length === 0 && !this.#askMore) return
+    this.#again = false
     this.#running = this.#wake().then((sleep) => {
       this.#running = undefined
-      if (!this.#stopped) this.#callOff = this.#clock.after(sleep, () => this.start())
+      if (this.#stopped) return
+      this.#callOff = this.#clock.after(this.#again ? 0 : sleep, () => this.start())
     })
+  }
+
+  look(): void {
+    if (this.#stopped) return
+    this.#asks = -Infinity
+    this.#again = true
+    if (this.#running) return
+    this.#callOff()
+    this.start()
   }
 
   async stop(timeout = 5000): Promise<void> {
@@ -105,17 +129,39 @@ class RunningScheduler implements Scheduler {
 
   /** Does what is due. Returns how long there is nothing to do, in ms. */
   async #wake(): Promise<number> {
-    const due = this.#entries.filter(({ next }) => next <= this.#now())
+    const problem = await this.#ask()
+    const entries = [...this.#entries, ...this.#more.values()]
+    const due = entries.filter(({ next }) => next <= this.#now())
     const failed = new Map<Entry, unknown>()
     const tick = (entry: Entry) => this.#tick(entry).catch((error) => failed.set(entry, error))
     await Promise.all(due.map(tick))
     if (due.length > 0 && failed.size === 0) this.#outage.succeeded()
-    const [error] = failed.values()
-    const again = failed.size > 0 ? this.#outage.failed(error) : LONGEST_SLEEP
+    const [error = problem] = failed.values()
+    const longest = this.#askMore ? ASK : LONGEST_SLEEP
+    const again = error === undefined ? longest : this.#outage.failed(error)
     // Those that failed wait; the others come in time all the same.
-    const others = this.#entries.filter((entry) => !failed.has(entry))
+    const others = entries.filter((entry) => !failed.has(entry))
     const next = Math.min(...others.map((entry) => entry.next))
     return Math.min(again, Math.max(0, next - this.#now()))
+  }
+
+  /** Asks for those that come and go, now and then. Returns what it has failed with. */
+  async #ask(): Promise<unknown> {
+    const now = this.#clock.now()
+    if (!this.#askMore || now < this.#asks) return undefined
+    try {
+      const there = new Map((await this.#askMore()).map((one) => [one.name, one]))
+      this.#asks = now + ASK
+      for (const name of this.#more.keys()) if (!there.has(name)) this.#more.delete(name)
+      for (const [name, schedule] of there) {
+        const known = this.#more.get(name)
+        if (known?.schedule.version === schedule.version) known.schedule = schedule
+        else this.#more.set(name, { schedule, done: undefined, next: -Infinity })
+      }
+      return undefined
+    } catch (error) {
+      return error
+    }
   }
 
   async #tick(entry: Entry): Promise<void> {
@@ -125,7 +171,13 @@ class RunningScheduler implements Scheduler {
     if (newest !== undefined) {
       const ticks = paused ? [] : this.#dueOf(schedule, done, now)
       const tasks = ticks.map((tick) => this.#taskOf(schedule, tick, now))
-      if (tasks.length > 0) await this.#driver.add(tasks)
+      const ids = tasks.length > 0 ? await this.#driver.add(tasks) : []
+      const skipped = tasks.filter(({ id }, index) => ids[index] !== id).length
+      if (skipped > 0)
+        this.#log.info(
+          { schedule: schedule.name, skipped },
+          'A schedule is skipped: its last run has not ended',
+        )
       await this.#store.advance(schedule, newest, ticks.at(-1))
     }
     entry.done = newest ?? done

@@ -5,11 +5,12 @@ import type { Database } from '../database/types.ts'
 import type { Clock } from './clock.ts'
 import { processEnds } from './errors.ts'
 import type { Outbox, Relay } from './relay.ts'
-import type { ScheduleStore } from './schedule.ts'
+import type { Schedule, ScheduleStore } from './schedule.ts'
 import type { ScheduleControl } from './schedule-control.ts'
+import type { MadeSchedules } from './schedule-made.ts'
 import type { Scheduler, SchedulerOptions } from './scheduler.ts'
 import type { TaskOutbox, TaskStore, WorkWanted } from './tasks.ts'
-import type { Perform, TaskDriver, TaskLog, Working, WorkOptions } from './types.ts'
+import type { MadeSchedule, Perform, TaskDriver, TaskLog, Working, WorkOptions } from './types.ts'
 
 /** What a service has that runs as a task. */
 export interface TaskSource {
@@ -20,6 +21,12 @@ export interface TaskSource {
   hasSchedules(): boolean
   /** @throws {PlinthError} SCHEDULE_INVALID; INVALID_REQUEST where the input of one does not fit its resource */
   readSchedules(): Pick<Scheduled, 'schedules' | 'toTask'>
+  /** One that was made at run time. @throws {PlinthError} SCHEDULE_INVALID, RESOURCE_UNKNOWN, INVALID_REQUEST */
+  readMade(name: string, given: MadeSchedule): Schedule
+  /** Whether it is this process that starts it. */
+  runsHere(schedule: Schedule): boolean
+  /** Whether the service has something that a schedule of this name is of. */
+  isDeclared(name: string): boolean
 }
 
 export interface TaskProcessOptions {
@@ -48,7 +55,9 @@ export interface TaskProcessOptions {
 }
 
 /** The schedules of a service, and what is known of them. */
-type Scheduled = Required<Pick<SchedulerOptions, 'schedules' | 'store' | 'toTask'>>
+type Scheduled = Required<Pick<SchedulerOptions, 'schedules' | 'store' | 'toTask'>> & {
+  made: MadeSchedules | undefined
+}
 
 /** What one process of a service does for its tasks: begun when it is needed, ended with the app. */
 export class TaskProcess {
@@ -170,15 +179,18 @@ export class TaskProcess {
   }
 
   async #startSchedules(): Promise<void> {
-    if (!this.#options.source.hasSchedules()) return
+    const { source, db } = this.#options
+    if (!source.hasSchedules() && !db) return
     const { startScheduler } = await import('./scheduler.ts')
     // Opened when the first is due.
     const driver: Pick<TaskDriver, 'add'> = {
       add: async (tasks) => (await this.driver()).add(tasks),
     }
     const { log } = this.#options
-    const scheduled = await this.#scheduled()
-    if (!this.#closing) this.#schedulers.push(startScheduler({ ...scheduled, driver, log }))
+    const { made, ...scheduled } = await this.#scheduled()
+    const more = made && (async () => (await made.all()).filter((one) => source.runsHere(one)))
+    if (this.#closing) return
+    this.#schedulers.push(startScheduler({ ...scheduled, driver, log, ...(more && { more }) }))
   }
 
   #scheduled(): Promise<Scheduled> {
@@ -188,7 +200,23 @@ export class TaskProcess {
 
   async #readSchedules(): Promise<Scheduled> {
     const { schedules, toTask } = this.#options.source.readSchedules()
-    return { schedules, toTask, store: await this.#openStore() }
+    const store = await this.#openStore()
+    return { schedules, toTask, store, made: await this.#openMade(store) }
+  }
+
+  async #openMade(store: ScheduleStore): Promise<MadeSchedules | undefined> {
+    const { db, source, log } = this.#options
+    if (!db) return undefined
+    const { MadeSchedules } = await import('./schedule-made.ts')
+    return new MadeSchedules(db as never, {
+      read: (name, given) => source.readMade(name, given),
+      isDeclared: (name) => source.isDeclared(name),
+      store,
+      changed: () => {
+        for (const scheduler of this.#schedulers) scheduler.look()
+      },
+      log,
+    })
   }
 
   async #openStore(): Promise<ScheduleStore> {

@@ -74,8 +74,19 @@ export interface Schedule {
   jitter?: number
   /** Of the times at which no process was there: none runs (`skip`, default), or the last one does (`once`). */
   missed?: 'skip' | 'once'
+  /**
+   * Where its last run has not ended: this one is left out (`skip`, default), begins when that has ended (`queue`), or runs beside
+   * it (`allow`).
+   */
+  overlap?: 'skip' | 'queue' | 'allow'
   /** The request that it runs with; default `{}`. */
   input?: unknown
+}
+
+/** A schedule that is made at run time: `app.schedules.set(name, …)`. */
+export interface MadeSchedule extends Schedule {
+  /** Full name of what runs then, `reports.send`. */
+  resource: string
 }
 
 /** What travels with a task. JSON. */
@@ -91,6 +102,8 @@ export interface TaskData {
   traceparent?: string
   /** Set where no call has enqueued it: it is nobody's, and none of what clients may see. */
   scheduled?: boolean
+  /** Of those that have the same one runs at a time. */
+  serial?: string
   /** Ids of the tasks that it waits for, in order. */
   children?: readonly string[]
   /** Somebody has cancelled it: it is not to run (again). */

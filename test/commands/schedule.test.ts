@@ -7,7 +7,13 @@ t.test('lists, runs, pauses and resumes schedules', async (t) => {
   const [schedule, ...rest] = await list()
   t.strictSame(rest, [])
   const { next, ...told } = schedule
-  const known = { name: 'jobs.print', cron: '0 3 1 1 *', timezone: 'UTC', last: null }
+  const known = {
+    name: 'jobs.print',
+    resource: 'jobs.print',
+    cron: '0 3 1 1 *',
+    timezone: 'UTC',
+    last: null,
+  }
   t.strictSame(told, { ...known, paused: false })
   t.match(next, /^\d{4}-01-01T03:00:00\.000Z$/)
   t.ok(Date.parse(next) > Date.now())

@@ -122,3 +122,59 @@ t.test('a store that is not there, or is none, is refused', async (t) => {
   t.match(await refused('database'), { code: 'PLUGIN_MISSING', message: /DATABASE_URL/ })
   t.match(await refused('disk'), { code: 'PLUGIN_OPTION_INVALID' })
 })
+
+for (const driver of databaseDrivers) {
+  t.test(`schedules are made, changed and removed at run time (${driver.name})`, async (t) => {
+    const ran: unknown[] = []
+    const report = defineResource({
+      summary: 'Report',
+      method: 'POST',
+      request: Type.Object({ to: Type.String() }),
+      perform({ to }) {
+        ran.push(to)
+        return null
+      },
+    })
+    const DATABASE_URL = await urlOf(t, driver)
+    const open = async () =>
+      (await createService(t, { report }, { variables: { DATABASE_URL } })).app
+    const [one, other] = [await open(), await open()]
+    await other.listen({ host: '127.0.0.1', port: 0 })
+    t.strictSame(await one.schedules.list(), [])
+    const every = (to: string, cron = '* * * * * *') => {
+      return { resource: 'things.report', cron, input: { to } }
+    }
+    await one.schedules.set('ann', every('ann'))
+    await other.schedules.set('bob', every('bob'))
+    await until(() => ran.includes('bob') && ran.includes('ann'))
+    t.match(await one.schedules.list(), [
+      { name: 'ann', resource: 'things.report', cron: '* * * * * *' },
+      { name: 'bob' },
+    ])
+    await other.schedules.set('bob', every('eve'))
+    await until(() => ran.includes('eve'))
+    const rolledBack = one.db.transaction().execute(async () => {
+      await one.schedules.set('cid', every('cid'))
+      throw new Error('no')
+    })
+    t.equal((await failure(rolledBack)).message, 'no')
+    t.strictSame(
+      (await other.schedules.list()).map(({ name }) => name),
+      ['ann', 'bob'],
+    )
+    t.equal(await other.schedules.remove('bob'), true)
+    t.equal(await other.schedules.remove('bob'), false)
+    const told = async (name: string, given: object) =>
+      (await failure(one.schedules.set(name, { ...every('x'), ...given }))).code
+    t.equal(await told('a b', {}), 'SCHEDULE_INVALID')
+    t.equal(await told('things.report', {}), 'SCHEDULE_INVALID')
+    t.equal(await told('x', { cron: 'often' }), 'SCHEDULE_INVALID')
+    t.equal(await told('x', { resource: 'things.gone' }), 'RESOURCE_UNKNOWN')
+    t.equal(await told('x', { input: {} }), 'INVALID_REQUEST')
+    await one.close()
+    await other.close()
+
+    const later = (await createService(t, {}, { variables: { DATABASE_URL } })).app
+    t.strictSame(await later.schedules.list(), [], 'one whose resource is gone is left out')
+  })
+}

@@ -58,8 +58,22 @@ export async function scheduleStoreSuite(
     await store.open({ ...KEY, version: 'b' }, 2000)
     await store.open({ ...KEY, name: 'other' }, 3000)
     await store.advance({ ...KEY, version: 'b' }, 9000, 9000)
-    t.match(await store.open(KEY), { done: 1000, last: null })
+    t.match(await store.open(KEY, 1000), { done: 1000, last: null })
     t.match(await store.open({ ...KEY, name: 'other' }), { done: 3000, last: null })
+  })
+
+  await t.test('begins anew where another version was in its place', async (t) => {
+    const make = await makeWorld(t)
+    const [one, other] = [make(), make()]
+    await one.open(KEY, 1000)
+    await one.advance(KEY, 2000, 2000)
+    await one.open({ ...KEY, version: 'b' }, 3000)
+    t.match(await other.open(KEY, 2000), { done: 2000 }, 'not for who has it all the time')
+    await one.open({ ...KEY, version: 'b' }, 3000)
+    const { done, now, last } = await other.open(KEY)
+    t.ok(now - done < 2000 && done <= now, `${now - done}`)
+    t.equal(last, 2000)
+    t.equal((await one.open(KEY)).done, done, 'once')
   })
 
   await t.test('pauses for all, whatever the version', async (t) => {

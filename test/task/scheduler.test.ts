@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { openMemory } from '../../src/task/memory.ts'
 import { parseSchedule, scheduledId } from '../../src/task/schedule.ts'
 import { controlSchedules } from '../../src/task/schedule-control.ts'
 import { memorySchedules } from '../../src/task/schedule-memory.ts'
@@ -52,7 +53,12 @@ t.test('adds a task for each tick, when it comes', async (t) => {
           user: null,
           requestId: run('2026-05-05T03:00:00.000Z'),
         },
-        options: { attempts: 1, backoff: { type: 'exponential', delay: 1000 }, delay: 0 },
+        options: {
+          attempts: 1,
+          backoff: { type: 'exponential', delay: 1000 },
+          delay: 0,
+          unique: 'schedule stats.nightly',
+        },
       },
     ],
   )
@@ -278,7 +284,8 @@ t.test('an operator', async (t) => {
   await clock.resting()
 
   await t.test('sees what there is', async (t) => {
-    const expected = { name: 'stats.nightly', cron: '0 * * * *', timezone: 'UTC', paused: false }
+    const names = { name: 'stats.nightly', resource: 'stats.nightly' }
+    const expected = { ...names, cron: '0 * * * *', timezone: 'UTC', paused: false }
     t.strictSame(await control.list(), [
       { ...expected, next: '2026-05-04T13:00:00.000Z', last: null },
     ])
@@ -336,4 +343,47 @@ t.test('without schedules it does nothing', async (t) => {
   const { clock, start } = world('* * * * * *')
   await start(t, { schedules: [] }).stop()
   t.strictSame(clock.waits, [])
+})
+
+t.test('leaves out what would overlap, or lets it wait, or run', async (t) => {
+  for (const [overlap, expected] of [
+    ['skip', [1, 1]],
+    ['queue', [3, 4]],
+    ['allow', [3, 4]],
+  ] as const) {
+    const { clock, start, log } = world({ cron: '0 * * * *', overlap })
+    const driver = openMemory()
+    t.teardown(() => driver.close())
+    start(t, { driver })
+    await clock.resting()
+    await clock.advance(3 * HOUR)
+    const count = async () => (await driver.list('default', 'waiting', 0, 9)).length
+    t.equal(await count(), expected[0], overlap)
+    const [first] = await driver.list('default', 'waiting', 0, 0)
+    t.equal(first?.data.serial, overlap === 'queue' ? 'schedule stats.nightly' : undefined)
+    await driver.cancel(first?.id ?? '')
+    await clock.advance(HOUR)
+    await clock.advance(HOUR)
+    t.equal(await count(), expected[1], overlap)
+    t.equal(log.lines.length, overlap === 'skip' ? 3 : 0)
+  }
+})
+
+t.test('a schedule that is put back to what it was runs none of the time between', async (t) => {
+  const { clock, driver, start, log } = world({ cron: '0 3 * * *', missed: 'once' })
+  const before = start(t)
+  await clock.resting()
+  await before.stop()
+  const changed = parseSchedule('stats.nightly', { cron: '0 4 * * *', missed: 'once' })
+  const other = start(t, { schedules: [changed] })
+  await clock.resting()
+  await clock.advance(2 * DAY)
+  await other.stop()
+  t.equal(driver.tasks.size, 2)
+  start(t)
+  await clock.resting()
+  t.equal(driver.tasks.size, 2, 'at once')
+  await clock.advance(DAY)
+  t.equal(driver.tasks.size, 3)
+  t.strictSame(log.lines, [])
 })
