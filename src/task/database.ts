@@ -124,7 +124,8 @@ class DatabaseDriver implements TaskDriver {
   }
 
   async work(options: WorkOptions): Promise<Working> {
-    const store = await this.#open()
+    this.#closing.signal.throwIfAborted()
+    const store = this.#store
     const { log, lease = 30_000, maxCrashes = 5 } = this.#options
     const settings = { store, log, lease, maxCrashes, running: this.#running }
     const worker = this.#outside(() => new DatabaseWorker(options, settings))

@@ -141,6 +141,8 @@ export class DatabaseWorker {
     // Whoever leaves wakes it.
     if (free.length === 0) return { started: false, wait: Math.min(...rests) }
     const { store } = this.#settings
+    // Here, where a database that is away is waited for.
+    await store.prepare()
     const found = await store.look(free.map(({ queue }) => queue))
     const began = await Promise.all(free.map((crew, i) => this.#claim(crew, found[i] as Waiting)))
     const due = found.flatMap(({ due }) => (due > 0 ? [due] : []))
@@ -287,6 +289,7 @@ export class DatabaseWorker {
 
   async #lookAfter(pause: number): Promise<void> {
     const { store, lease, maxCrashes, running, log } = this.#settings
+    await store.prepare()
     const now = performance.now()
     const runs = this.#runs.filter(({ since }) => now - since >= pause)
     const renews = now - this.#renewed > lease / 3
