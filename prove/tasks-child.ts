@@ -2,6 +2,7 @@ import { Worker } from 'bullmq'
 import { createPerform } from '../src/resource/perform-task.ts'
 import { createApp } from '../src/service.ts'
 import { openBullmq } from '../src/task/bullmq.ts'
+import { openDatabase } from '../src/task/database.ts'
 import { StuckTries } from '../src/task/stuck.ts'
 import { answer } from './answer.ts'
 import service, { work, worked } from './tasks-service.ts'
@@ -20,7 +21,9 @@ async function workAsManage(): Promise<void> {
   const app = await createApp(service, { logger: false })
   await app.ready()
   const log = { info() {}, warn() {}, error() {} }
-  const driver = openBullmq({ redis: url, prefix: '{prove}:tasks', log, ...LOCKS })
+  const driver = url
+    ? openBullmq({ redis: url, prefix: '{prove}:tasks', log, ...LOCKS })
+    : openDatabase(app.db, { log, lease: LOCKS.lockDuration })
   const bounds = { grace: 10_000, resultLimit: 1_048_576, unknownAge: 86_400_000 }
   const stuck = new StuckTries()
   const perform = createPerform(app as never, { ...bounds, stuck, running: async () => [] })

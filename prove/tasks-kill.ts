@@ -1,9 +1,11 @@
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { ownMysql } from '../test/helpers/own-mysql.ts'
 import { ownRedis } from '../test/helpers/own-redis.ts'
 import type { OwnServer } from '../test/helpers/own-server.ts'
 import { seeded } from '../test/helpers/random-schema.ts'
+import { execute } from '../test/servers/mysql.ts'
 import { type Child, startChild } from './children.ts'
 import type { Proof, ProofOptions } from './proof.ts'
 import { Runs } from './runs.ts'
@@ -14,7 +16,7 @@ const WORKERS = 3
 const KILL = 300
 /** How many tasks wait at most. */
 const AHEAD = 1000
-/** Milliseconds after which every worker has found a Redis that is back: BullMQ alone looks once a second. */
+/** Milliseconds after which every worker has found a server that is back: BullMQ alone looks once a second. */
 const FOUND = 2000
 /** Milliseconds without progress after which what has not run counts as lost. */
 const PATIENCE = 30_000
@@ -23,15 +25,15 @@ const LARGE = 1000
 
 export const proof: Proof = {
   summary:
-    'Tasks whose workers are killed all the time, and whose Redis is killed twice, all run; few twice, as with BullMQ alone',
-  drivers: ['redis'],
+    'Tasks whose workers are killed all the time, and whose Redis or MySQL is killed twice, all run; few twice, on Redis as with BullMQ alone',
+  drivers: ['redis', 'sqlite', 'mysql'],
   size: { full: 10_000, short: 150 },
   prove,
 }
 
 async function prove(options: ProofOptions): Promise<Record<string, number>> {
   const ours = await runSide(options, 'plinth')
-  if (options.size < LARGE) return ours
+  if (options.size < LARGE || options.driver !== 'redis') return ours
   const theirs = await runSide(options, 'bullmq')
   assertFew(ours, theirs)
   const bare = Object.entries(theirs).map(([name, value]) => [`BullMQ: ${name}`, value])
@@ -40,11 +42,11 @@ async function prove(options: ProofOptions): Promise<Record<string, number>> {
 
 interface Figures extends Record<string, number> {
   kills: number
-  /** How many of them while Redis was away. */
+  /** How many of them while the server was away. */
   away: number
   /** How many runs were one too many. */
   twice: number
-  /** How many of them of workers that were killed while Redis was away: all that they had done by then. */
+  /** How many of them of workers that were killed while it was away: all that they had done by then. */
   'twice, away': number
 }
 
@@ -69,18 +71,19 @@ async function runSide(options: ProofOptions, name: Side['name']): Promise<Figur
   const record = join(folder, `${name}.txt`)
   const runs = new Runs(record)
   teardown(() => runs.close())
-  // This one has written to its file what it has said yes to: killing it loses nothing.
-  const redis = await ownRedis(options)
-  const side = await (name === 'plinth' ? openPlinth(redis.url, folder) : openBare(redis.url))
+  const place = await openPlace(options)
+  const side = await (name === 'plinth'
+    ? openPlinth(place.env, folder)
+    : openBare(place.env.REDIS_URL ?? ''))
   teardown(() => side.close())
-  const env = { REDIS_URL: redis.url, RECORD: record, ...(name === 'bullmq' && { BARE: '1' }) }
+  const env = { ...place.env, RECORD: record, ...(name === 'bullmq' && { BARE: '1' }) }
   // The others start faster with what it has compiled.
   await (await startChild(options, 'tasks', env)).ask('end')
   const killer = new Killer(() => startChild(options, 'tasks', env), options.seed)
   try {
     const [again, restarts] = await Promise.all([
       enqueueAll(side, size, runs),
-      restartTwice(redis, size, runs, killer),
+      restartTwice(place, size, runs, killer),
       untilAll(size, runs, tell),
     ])
     await killer.stop()
@@ -103,10 +106,32 @@ async function runSide(options: ProofOptions, name: Side['name']): Promise<Figur
   }
 }
 
+/** Where tasks are kept, and the server to kill, where there is one. */
+interface Place {
+  env: Record<string, string>
+  server?: OwnServer
+  /** Makes it write down what it says yes to, so that killing it loses nothing. */
+  keep?: () => Promise<void>
+}
+
+async function openPlace(options: ProofOptions): Promise<Place> {
+  const { driver } = options
+  if (driver === 'sqlite') return { env: { DATABASE_URL: await options.createDatabase() } }
+  if (driver === 'redis') {
+    const server = await ownRedis(options)
+    return { env: { REDIS_URL: server.url }, server }
+  }
+  const server = await ownMysql(options)
+  const keep = () => execute(server.url, 'set global innodb_flush_log_at_trx_commit = 2')
+  await keep()
+  await execute(server.url, 'create database prove')
+  return { env: { DATABASE_URL: `${server.url}/prove` }, server, keep }
+}
+
 /** Keeps workers at work, and kills one of those that are, again and again. */
 class Killer {
   kills = 0
-  redisIsAway = false
+  serverIsAway = false
   /** The processes that were killed meanwhile. */
   readonly killedAway = new Set<number>()
   readonly #start: () => Promise<Child>
@@ -141,7 +166,14 @@ class Killer {
 
   async #keep(): Promise<void> {
     while (!this.#closed.signal.aborted) {
-      const child = await this.#start()
+      const child = await this.#start().catch((error) => {
+        // Without its database a service does not start; whoever has started it tries it again.
+        if (!this.serverIsAway) throw error
+      })
+      if (!child) {
+        await sleep(KILL)
+        continue
+      }
       await Promise.race([child.ask('worked'), this.#closing])
       this.#working.add(child)
       await Promise.race([child.ended, this.#closing])
@@ -158,13 +190,13 @@ class Killer {
       if (!chosen) continue
       this.#working.delete(chosen)
       this.kills += 1
-      if (this.redisIsAway) this.killedAway.add(chosen.pid)
+      if (this.serverIsAway) this.killedAway.add(chosen.pid)
       await chosen.kill()
     }
   }
 }
 
-/** Returns how often a task had to be enqueued again, as Redis was away. */
+/** Returns how often a task had to be enqueued again, as the server was away. */
 async function enqueueAll(side: Side, size: number, runs: Runs): Promise<number> {
   let failures = 0
   for (let n = 1; n <= size; n++) {
@@ -181,20 +213,22 @@ async function enqueueAll(side: Side, size: number, runs: Runs): Promise<number>
   return failures
 }
 
-/** Kills Redis and starts it again, when a third and when two thirds have run. */
+/** Kills the server and starts it again, when a third and when two thirds have run. */
 async function restartTwice(
-  redis: OwnServer,
+  { server, keep }: Place,
   size: number,
   runs: Runs,
   killer: Killer,
 ): Promise<number> {
+  if (!server) return 0
   for (const part of [1, 2]) {
     while (runs.tasks < (size * part) / 3) await sleep(20)
-    killer.redisIsAway = true
-    await redis.kill()
-    await redis.restart()
+    killer.serverIsAway = true
+    await server.kill()
+    await server.restart()
+    await keep?.()
     await sleep(FOUND)
-    killer.redisIsAway = false
+    killer.serverIsAway = false
   }
   return 2
 }

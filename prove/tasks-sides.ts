@@ -13,8 +13,8 @@ export interface Side {
   close(): Promise<void>
 }
 
-export async function openPlinth(url: string, root: string): Promise<Side> {
-  const env = { NODE_ENV: 'production', REDIS_URL: url, REDIS_PREFIX: 'prove' }
+export async function openPlinth(place: Record<string, string>, root: string): Promise<Side> {
+  const env = { NODE_ENV: 'production', ...place, REDIS_PREFIX: 'prove' }
   const app = await createApp(service, { root, env, logger: false })
   await app.ready()
   const driver = await app.tasks.driver()
