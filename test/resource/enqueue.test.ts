@@ -324,7 +324,7 @@ t.test('in memory, what can run does when the app closes, what is left is told',
     logs.filter(({ level }) => level === 40),
     [
       { msg: /^tasks are kept in memory/ },
-      { msg: 'tasks are lost: without Redis none are kept', tasks: 1 },
+      { msg: 'tasks are lost: without Redis or a database none are kept', tasks: 1 },
     ],
   )
 })
