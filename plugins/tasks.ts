@@ -28,7 +28,7 @@ import { queueProblem } from '../src/task/new-task.ts'
 import type { OutboxFigures } from '../src/task/outbox.ts'
 import type { ScheduleControl, ScheduleInfo } from '../src/task/schedule-control.ts'
 import { StuckTries } from '../src/task/stuck.ts'
-import type { Tasks, TaskStore } from '../src/task/tasks.ts'
+import type { TaskStore, Tasks } from '../src/task/tasks.ts'
 import type { ServicePlace, TaskThreads } from '../src/task/threads.ts'
 import type { TaskDriver, WorkOptions } from '../src/task/types.ts'
 
