@@ -338,7 +338,7 @@ redis null session
 caches undefined page
 tasks 200 404
 queues 200 text/html; charset=utf-8
-readyz database archive redis sessions
+readyz database archive redis sessions outbox mails-outbox
 `
 
 /** What has no optional package has all types but those of what these attach. */
