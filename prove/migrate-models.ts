@@ -1,40 +1,62 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { readSchema } from '../src/database/inspect/read-schema.ts'
+import { emptyTables } from '../src/database/maintenance.ts'
 import { diff } from '../src/database/migration/autodetector.ts'
+import { type Fills, findUnfilled, withFills } from '../src/database/migration/fills.ts'
 import { createMigrator } from '../src/database/migration/migrator.ts'
 import { render } from '../src/database/migration/writer.ts'
 import type { SchemaState } from '../src/database/schema/state.ts'
+import { PlinthError } from '../src/errors.ts'
 import { mutateSchema, type Random, randomSchema, seeded } from '../test/helpers/random-schema.ts'
+import { fillTables, fillValue, valuesIn } from './migrate-rows.ts'
 import { type AnyDatabase, withDatabase } from './migrations.ts'
 import { assertSame, type Proof, type ProofOptions } from './proof.ts'
 
 export const proof: Proof = {
   summary:
-    'From the models A, makemigrations and migrate lead to what the models B make from nothing, and rollback leads back',
+    'From the models A, makemigrations and migrate lead to what the models B make from nothing, and rollback leads back; rows in every table keep their values, alike on both databases',
   drivers: ['sqlite', 'mysql'],
   size: { full: 1000, short: 4 },
   prove,
 }
 
 async function prove(options: ProofOptions): Promise<Record<string, number>> {
-  const [one, other] = [await options.createDatabase(), await options.createDatabase()]
-  const counts = { pairs: 0, unchanged: 0, operations: 0 }
+  const one = await options.createDatabase()
+  const other = await options.createDatabase()
+  // Beside whatever the others are.
+  const twin = `sqlite:${join(options.folder, 'twin.db')}`
+  const counts = {
+    pairs: 0,
+    unchanged: 0,
+    operations: 0,
+    rows: 0,
+    'refused for rows': 0,
+    'rollbacks refused for rows': 0,
+    'ended by hand': 0,
+  }
   await withDatabase(one, (db) =>
-    withDatabase(other, async (fresh) => {
-      for (let pair = 1; pair <= options.size; pair++) {
-        // Of the pair alone, so that one that fails can be looked at by itself.
-        const seed = options.seed + pair - 1
-        const place = { db, fresh, folder: join(options.folder, `${pair}`) }
-        const operations = await provePair(seeded(seed), place).catch((cause) => {
-          throw new Error(`the pair of --seed ${seed} --size 1: ${cause.message}`, { cause })
-        })
-        counts.pairs += 1
-        counts.operations += operations
-        counts.unchanged += operations === 0 ? 1 : 0
-        options.tell(pair)
-      }
-    }),
+    withDatabase(other, (fresh) =>
+      withDatabase(twin, async (sqlite) => {
+        for (let pair = 1; pair <= options.size; pair++) {
+          // Of the pair alone, so that one that fails can be looked at by itself.
+          const seed = options.seed + pair - 1
+          const place = { db, fresh, twin: sqlite, folder: join(options.folder, `${pair}`) }
+          const found = await provePair(seeded(seed), place).catch((cause) => {
+            throw new Error(`the pair of --seed ${seed} --size 1: ${cause.message}`, { cause })
+          })
+          counts.pairs += 1
+          counts.operations += found.operations
+          counts.unchanged += found.operations === 0 ? 1 : 0
+          counts.rows += found.rows
+          counts['refused for rows'] += found.refused
+          counts['rollbacks refused for rows'] += found.kept
+          counts['ended by hand'] += found.byHand
+          options.tell(pair)
+        }
+      }),
+    ),
   )
   return counts
 }
@@ -42,14 +64,26 @@ async function prove(options: ProofOptions): Promise<Record<string, number>> {
 interface Place {
   db: AnyDatabase
   fresh: AnyDatabase
+  /** SQLite, on which the same is done to the same rows. */
+  twin: AnyDatabase
   folder: string
 }
 
-/** @returns how many operations lead from A to B */
-async function provePair(random: Random, { db, fresh, folder }: Place): Promise<number> {
+/** What has come of a pair. */
+interface Found {
+  /** How many operations lead from A to B. */
+  operations: number
+  rows: number
+  refused: number
+  kept: number
+  byHand: number
+}
+
+async function provePair(random: Random, place: Place): Promise<Found> {
+  const { db, fresh, twin, folder } = place
   const a = randomSchema(random)
   const b = random() < 0.5 ? randomSchema(random) : mutateSchema(random, a)
-  const change = diff(a, b)
+  const change = withFills(diff(a, b), fillsFor(diff(a, b)))
   const direct = join(folder, 'b')
   const directory = join(folder, 'ab')
   write(directory, '0001_a', diff({}, a))
@@ -65,12 +99,138 @@ async function provePair(random: Random, { db, fresh, folder }: Place): Promise<
   assertSame(await comparable(db), await comparable(fresh), `${where}after the migration`)
   if (change.length > 0) await migrator.rollback({ steps: 1 })
   assertSame(await comparable(db), before, `${where}after the rollback`)
-
-  await migrator.rollback({ steps: 2 })
   await createMigrator({ db: fresh, directory: direct }).rollback({ steps: 1 })
+
+  const found = await proveRows({ a, b, directory, where }, { db, twin })
+  await migrator.rollback({ steps: 2 })
+  await createMigrator({ db: twin, directory }).rollback({ steps: 2 })
   assertSame(await comparable(db), [], `${where}after taking everything back`)
   rmSync(folder, { recursive: true })
-  return change.length
+  return { operations: change.length, ...found }
+}
+
+/** The same with rows in all tables: what is not changed is kept, on both databases alike, whether the migration is done or refused. */
+async function proveRows(
+  { a, b, directory, where }: { a: SchemaState; b: SchemaState; directory: string; where: string },
+  { db, twin }: Pick<Place, 'db' | 'twin'>,
+): Promise<Omit<Found, 'operations'>> {
+  const isKept = (table: string, column: string) =>
+    isDeepStrictEqual(a[table]?.columns[column], b[table]?.columns[column])
+  const kept = (values: Awaited<ReturnType<typeof valuesIn>>) =>
+    Object.fromEntries(Object.entries(values).filter(([table]) => a[table] && b[table]))
+  const outcomes: Outcome[] = []
+  for (const one of [db, twin]) {
+    const migrator = createMigrator({ db: one, directory })
+    await migrator.migrate({ to: '0001' })
+    const count = await fillTables(one, a)
+    const all = await valuesIn(one, a)
+    const same = kept(await valuesIn(one, a, isKept))
+    // Where what had happened is taken back, what was dropped is gone, and what was filled in where it was null stays so.
+    const isSafe = (table: string, column: string) =>
+      isKept(table, column) && !a[table]?.columns[column]?.nullable
+    const safe = kept(await valuesIn(one, a, isSafe))
+    const refused = await refusalOf(one, migrator.migrate(), () => migrator.rollback({ steps: 1 }))
+    if (refused?.endsWith(NOTHING))
+      assertSame(await valuesIn(one, a), all, `${where}${refused}: all rows are as before`)
+    else if (refused && refused !== BY_HAND)
+      assertSame(
+        kept(await valuesIn(one, a, isSafe)),
+        safe,
+        `${where}${refused}: rows are as before`,
+      )
+    else if (!refused)
+      assertSame(kept(await valuesIn(one, b, isKept)), same, `${where}what stays is kept`)
+    const now = refused ? all : await valuesIn(one, b)
+    const back =
+      refused ||
+      (await refusalOf(
+        one,
+        migrator.rollback({ steps: (await migrator.status()).length - 1 }),
+        () => migrator.migrate(),
+      ))
+    if (!back) assertSame(kept(await valuesIn(one, a, isKept)), same, `${where}and back`)
+    outcomes.push({ count, refused, back, all, now })
+  }
+  const [one, other] = outcomes as [Outcome, Outcome]
+  assertSame(one.all, other.all, `${where}the rows on both databases`)
+  if (!one.refused && !other.refused)
+    assertSame(
+      keptOnly(one.now, a, b),
+      keptOnly(other.now, a, b),
+      `${where}the values on both databases`,
+    )
+  for (const database of [db, twin]) await emptyTables(database)
+  return {
+    rows: one.count * Object.keys(a).length,
+    refused: one.refused ? 1 : 0,
+    kept: one.back && !one.refused ? 1 : 0,
+    byHand: [one.refused, one.back].includes(BY_HAND) ? 1 : 0,
+  }
+}
+
+interface Outcome {
+  count: number
+  /** What was said, where rows did not let it happen. */
+  refused: string | undefined
+  back: string | undefined
+  all: Awaited<ReturnType<typeof valuesIn>>
+  now: Awaited<ReturnType<typeof valuesIn>>
+}
+
+/** Why it was refused; what had happened of it is undone then, by hand where the rows do not even let that happen. */
+async function refusalOf(
+  db: AnyDatabase,
+  work: Promise<unknown>,
+  undo: () => Promise<unknown>,
+): Promise<string | undefined> {
+  const message = await failureOf(() => work)
+  if (message === undefined || message.endsWith(NOTHING)) return message
+  if ((await failureOf(undo)) === undefined) return message
+  await emptyTables(db)
+  await undo()
+  return BY_HAND
+}
+
+const NOTHING = 'Nothing of it stays; mend it and run this again'
+const BY_HAND = 'the rows let it go neither way'
+
+async function failureOf(work: () => Promise<unknown>): Promise<string | undefined> {
+  try {
+    await work()
+    return undefined
+  } catch (error) {
+    if (!PlinthError.is(error) || error.code !== 'MIGRATION_FAILED') throw error
+    return error.message
+  }
+}
+
+/** What both databases have of columns that were there before, as they were. */
+function keptOnly(values: Outcome['now'], a: SchemaState, b: SchemaState): Outcome['now'] {
+  const tables = Object.entries(values).filter(([table]) => b[table])
+  const isRetyped = (table: string, column: string) =>
+    a[table] !== undefined &&
+    a[table].columns[column] !== undefined &&
+    !isDeepStrictEqual(a[table].columns[column], b[table]?.columns[column])
+  return Object.fromEntries(
+    tables.map(([table, rows]) => [
+      table,
+      rows.map((row) =>
+        JSON.stringify(
+          (JSON.parse(row) as [string, unknown][]).filter(([column]) => !isRetyped(table, column)),
+        ),
+      ),
+    ]),
+  )
+}
+
+/** What somebody says for rows that need a value; now and then nobody does. */
+function fillsFor(operations: ReturnType<typeof diff>): Fills {
+  const all = findUnfilled(operations).map(
+    ({ place, column }) => [place, fillValue(column)] as const,
+  )
+  return Object.fromEntries(
+    all.filter(([place, fill]) => fill !== undefined && place.length % 5 > 0),
+  ) as Fills
 }
 
 function write(directory: string, name: string, operations: ReturnType<typeof diff>): void {

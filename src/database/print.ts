@@ -123,10 +123,11 @@ function printPart({ key, one }: Part, language: Language, indent: number): stri
 
 /** The last argument stays in the first line with its bracket, where the ones before it leave room. */
 function brokenCall({ name, args }: Call, language: Language, place: Place): string {
-  const others = args.slice(0, -1).map((one) => `${inLine(one, language)}, `)
+  const lines = args.slice(0, -1).map((one) => inLine(one, language))
+  const others = lines.map((line) => `${line}, `)
   const head = `${name}(${others.join('')}`
   const last = args.at(-1)
-  const canHug = Array.isArray(last) || isObject(last)
+  const canHug = !lines.includes(undefined) && (Array.isArray(last) || isObject(last))
   if (canHug && place.column + head.length + 1 <= WIDTH) {
     return `${head}${print(last, language, { ...place, column: WIDTH })})`
   }

@@ -12,4 +12,6 @@ export interface Statement {
   complete?: <DB>(db: Kysely<DB>) => Promise<string>
   /** It does no harm to run it twice: what it says is the same afterwards. */
   repeatable?: true
+  /** It gives rows a value that have none: whoever does not go on leaves them so. */
+  fills?: true
 }

@@ -2,7 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import { quoteText } from '../dialect/ddl.ts'
 import { name } from '../dialect/mysql/ddl.ts'
 import type { ColumnState, SchemaState } from '../schema/state.ts'
-import { largest } from '../schema/types.ts'
+import { isText, largest } from '../schema/types.ts'
 import { definitionOf, type Operation } from './operations/index.ts'
 
 /** What the rows that are there would make fail. */
@@ -139,7 +139,7 @@ function misfits({ table, column, from, to, fill }: Extract<Operation, { type: '
   const conditions = [
     ...(from.nullable && !to.nullable && !isFilled ? [`${own} is null`] : []),
     ...(to.values ? [`${own} not in (${to.values.map(quoted).join(', ')})`] : []),
-    ...outside(own, to),
+    ...outside(own, from, to),
   ]
   if (conditions.length === 0) return undefined
   return {
@@ -150,11 +150,25 @@ function misfits({ table, column, from, to, fill }: Extract<Operation, { type: '
 
 const quoted = (value: string) => quoteText(value, 'mysql')
 
-/** What is too long, or too large. */
-function outside(own: string, { type }: ColumnState): string[] {
-  if (typeof type !== 'string') return []
-  const characters = /^(?:var)?char\((\d+)\)$/.exec(type)?.[1]
-  if (characters) return [`char_length(${own}) > ${characters}`]
+const NUMBER = "'^ *[-+]?([0-9]+([.][0-9]*)?|[.][0-9]+)(e[-+]?[0-9]+)? *$'"
+
+/** What the strict mode of the server would not take for another type. */
+function outside(own: string, { type: from }: ColumnState, { type }: ColumnState): string[] {
+  if (typeof type !== 'string' || typeof from !== 'string' || from === type) return []
+  const isWritten = from === 'uuid' || isText(from)
+  const characters =
+    /^(?:var)?char\((\d+)\)$/.exec(type)?.[1] ?? (type === 'uuid' ? '36' : undefined)
+  if (characters) {
+    const plain = type === 'uuid' ? [`${own} regexp '[^ -~]'`] : []
+    return [`char_length(${own}) > ${characters}`, ...plain]
+  }
+  if (type === 'json') return isWritten ? [`not json_valid(${own})`] : []
+  if (/^date/.test(type)) return [`cast(${own} as datetime(3)) is null and ${own} is not null`]
+  if (type === 'time') return isWritten ? [`${own} not regexp '^[0-9]{1,3}:[0-9]{2}'`] : []
   const top = largest(type)
-  return top === undefined ? [] : [`${own} not between ${-top - 1n} and ${top}`]
+  const isNumber = top !== undefined || /^(double|decimal)/.test(type)
+  return [
+    ...(isNumber && isWritten ? [`${own} not regexp ${NUMBER}`] : []),
+    ...(top === undefined ? [] : [`${own} not between ${-top - 1n} and ${top}`]),
+  ]
 }

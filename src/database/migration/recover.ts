@@ -98,6 +98,9 @@ async function countOperations(
   // Several may have one step together.
   const more = countTo(task.ends[whole] ?? position)
   if (position === begun && !isInDoubt) return whole
+  // The rest of it may be what failed, and has not to be finished for the values that it has filled in.
+  const done = task.steps.slice(begun, isInDoubt ? position + 1 : position)
+  if (done.every((one) => 'sql' in one && one.fills)) return whole
   // The other way it may be run twice as well.
   if (isRepeatable(step) && isInDoubt) return more
   if (isByHand(task.steps[position])) {

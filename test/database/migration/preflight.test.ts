@@ -1,7 +1,9 @@
 import t from 'tap'
 import { readSchema } from '../../../src/database/inspect/read-schema.ts'
+import { listMigrations, loadMigrations } from '../../../src/database/migration/loader.ts'
 import { createMigrator } from '../../../src/database/migration/migrator.ts'
-import { folder, migration, onEveryDatabase } from '../fixture.ts'
+import { render } from '../../../src/database/migration/writer.ts'
+import { folder, migration, onEveryDatabase, onMysql } from '../fixture.ts'
 
 const country = `{ columns: { code: { type: 'char(2)' } }, primaryKey: ['code'] }`
 const city = `{ columns: { id: { type: 'integer' }, name: { type: 'varchar(40)', nullable: true },
@@ -38,6 +40,10 @@ const FAILING: Readonly<Record<string, readonly [operation: string, problem: Reg
   'numbers that are too large': [
     alter('size', `{ type: 'integer' }`, `{ type: 'smallint' }`),
     /1 rows of city have a size that does not fit/,
+  ],
+  'texts that are no numbers': [
+    alter('kind', `{ type: 'varchar(8)' }`, `{ type: 'integer' }`),
+    /3 rows of city have a kind that does not fit/,
   ],
   'values that are not in the list': [
     alter('kind', `{ type: 'varchar(8)' }`, `{ type: 'varchar(8)', values: ['town', 'city'] }`),
@@ -105,4 +111,38 @@ onEveryDatabase(t, 'a rollback is tried, too', async (t, { db, driver }) => {
   const message = driver.name === 'mysql' ? /1 rows of city would have no size/ : /size/
   await t.rejects(migrator.rollback({ steps: 1 }), { code: 'MIGRATION_FAILED', message })
   t.strictSame(await readSchema(db), before, 'the index is there')
+})
+
+onMysql(t, 'one that fails behind what it has filled in is taken back', async (t, { db }) => {
+  const files = {
+    '0001_tables.ts': TABLES,
+    '0002_change.ts': migration(
+      FIRST,
+      // Nothing behind it is tried.
+      `m.runSql({ up: [], down: [] })`,
+      `m.alterColumn('city', 'name', { from: { type: 'varchar(40)', nullable: true }, to: { type: 'integer' }, fill: 7 })`,
+    ),
+  }
+  const migrator = createMigrator({ db, directory: folder(t, files, `preflight-${number++}`) })
+  await migrator.migrate({ to: '0001' })
+  await db.insertInto('city').values(ROWS).execute()
+  const before = await readSchema(db)
+  await t.rejects(migrator.migrate(), { code: 'MIGRATION_FAILED', message: /migrate rollback/ })
+  t.match(await migrator.rollback({ steps: 1 }), [{ name: '0002_change', direction: 'down' }])
+  t.strictSame(await readSchema(db), before)
+  t.strictSame(await migrator.pending(), ['0002_change'])
+})
+
+t.test('a column of a type of each database with a fill is written as it is', async (t) => {
+  const type = { mysql: 'mediumint', sqlite: 'integer' }
+  const operation = {
+    type: 'addColumn',
+    table: 'city',
+    column: 'n',
+    definition: { type },
+    fill: 7,
+  } as const
+  const directory = folder(t, { '0001_column.ts': render([operation]) }, `preflight-${number++}`)
+  const [loaded] = await loadMigrations(await listMigrations(directory))
+  t.strictSame(loaded?.operations, [operation])
 })

@@ -83,7 +83,7 @@ function fillNulls(table: string, all: readonly ColumnChange[]): Statement[] {
   const set = filled.map(([column, fill]) => `${column} = coalesce(${column}, ${fill})`)
   const where = filled.map(([column]) => `${column} is null`)
   const sql = `update ${name(table)} set ${set.join(', ')} where ${where.join(' or ')}`
-  return [{ sql, repeatable: true }]
+  return [{ sql, repeatable: true, fills: true }]
 }
 
 // ---- what the recorded schema does not know of

@@ -12,7 +12,7 @@ import {
   type SchemaState,
   type TableState,
 } from '../../schema/state.ts'
-import { type DialectName, fits, isInPlace, type PerDialect } from '../../schema/types.ts'
+import { type DialectName, fits, isInPlace, isText, type PerDialect } from '../../schema/types.ts'
 import type { Code } from '../lint-rules.ts'
 import type { CompiledStep, Definition, Definitions, Fill, Of, Operation } from './operation.ts'
 import {
@@ -307,7 +307,8 @@ function alteredColumn(operation: Of<'alterColumn'>, from: ColumnState): ColumnC
     ],
     facts: isSame || (from.values && to.values) ? [] : [to.values ? check : mysql.not(check)],
     known: typeof from.type === 'object' ? from.type.mysql : '',
-    keepsCollation: from.comparison === to.comparison,
+    // That of JSON is none of a text's.
+    keepsCollation: from.comparison === to.comparison && holdsText(from) && holdsText(to),
     fill: filledWith(operation, 'mysql'),
   }
 }
@@ -408,3 +409,5 @@ function sqlOf(value: PerDialect | string | number | boolean): string {
 function quoted(text: string): string {
   return `'${text.replaceAll("'", "''")}'`
 }
+
+const holdsText = ({ type }: ColumnState) => typeof type === 'object' || isText(type)
