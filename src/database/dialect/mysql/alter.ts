@@ -240,8 +240,16 @@ async function collationsOf<DB>(
   return collations
 }
 
-/** That of the database; none where it is of another character set than our tables. */
-async function ownCollation<DB>(db: Kysely<DB>): Promise<string | undefined> {
+const own = new WeakMap<object, Promise<string | undefined>>()
+
+/** That of the database; none where it is of another character set than our tables. Asked once of a connection that makes many. */
+function ownCollation<DB>(db: Kysely<DB>): Promise<string | undefined> {
+  const known = own.get(db) ?? askCollation(db)
+  own.set(db, known)
+  return known
+}
+
+async function askCollation<DB>(db: Kysely<DB>): Promise<string | undefined> {
   const { rows } = await sql<{ charset: string; collation: string }>`
     select @@character_set_database as charset, @@collation_database as collation`.execute(db)
   return rows[0]?.charset === 'utf8mb4' ? rows[0].collation : undefined
