@@ -5,9 +5,6 @@ import type { AnyDatabase } from './migrations.ts'
 
 // Rows for tables that nobody has thought of, the same on every database.
 
-/** Rows by the table that they are in. */
-export type Rows = Readonly<Record<string, readonly Readonly<Record<string, unknown>>[]>>
-
 /** A value for a row, from 1: what refers to another has the value of the other's row of this number. */
 function rowValue(
   { type, values, nullable }: ColumnState,
