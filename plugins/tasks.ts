@@ -363,7 +363,7 @@ interface Told {
   value: number
 }
 
-const COUNTED = ['waiting', 'delayed', 'running', 'failed'] as const
+const COUNTED = ['waiting', 'delayed', 'running', 'failed', 'crashed'] as const
 
 /** Seconds since an instant, ISO 8601; of none 0. */
 const ageOf = (instant: string | undefined) =>

@@ -3,12 +3,21 @@ import type { TaskRecord, TaskState } from '../../src/task/types.ts'
 import { BaseCommand } from '../_base.ts'
 import { sharedTasks, taskRow } from '../_tasks.ts'
 
-const STATES = ['waiting', 'delayed', 'running', 'succeeded', 'failed', 'cancelled'] as const
+const STATES = [
+  'waiting',
+  'delayed',
+  'running',
+  'succeeded',
+  'failed',
+  'crashed',
+  'cancelled',
+] as const
+const DEAD: readonly TaskState[] = ['failed', 'crashed']
 
 export default class TasksList extends BaseCommand {
   static override summary = 'List tasks by where they are'
   static override description =
-    'The newest first. Those that have failed stay for two weeks: what is left to look into (the dead letters).'
+    'The newest first. Those that have failed, or were given up as their processes died (crashed), stay for two weeks: what is left to look into (the dead letters).'
   static override examples = [
     '<%= config.bin %> tasks list',
     '<%= config.bin %> tasks list --state waiting --queue mail',
@@ -16,8 +25,8 @@ export default class TasksList extends BaseCommand {
   ]
   static override enableJsonFlag = true
   static override flags = {
-    state: Flags.option({ options: STATES, default: 'failed' as TaskState })({
-      description: 'where they are',
+    state: Flags.option({ options: STATES })({
+      description: 'where they are; default: failed and crashed',
     }),
     queue: Flags.string({ description: 'default: every queue' }),
     limit: Flags.integer({ min: 1, max: 1000, default: 20, description: 'of each queue at most' }),
@@ -29,10 +38,13 @@ export default class TasksList extends BaseCommand {
       const { formatTable } = await import('../_print.ts')
       const driver = await sharedTasks(app)
       const queues = flags.queue === undefined ? await driver.queues() : [flags.queue]
-      const lists = queues.map((queue) => driver.list(queue, flags.state, 0, flags.limit - 1))
+      const states = flags.state === undefined ? DEAD : [flags.state]
+      const lists = queues.flatMap((queue) =>
+        states.map((state) => driver.list(queue, state, 0, flags.limit - 1)),
+      )
       const records = (await Promise.all(lists)).flat()
       if (records.length > 0) this.log(formatTable(records.map(taskRow)))
-      else this.logToStderr(`no task is ${flags.state}`)
+      else this.logToStderr(`no task is ${states.join(' or ')}`)
       return records
     })
   }

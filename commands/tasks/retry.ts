@@ -20,6 +20,10 @@ export default class TasksRetry extends BaseCommand {
   static override args = { id: Args.string({ description: 'a task_id, or several' }) }
   static override flags = {
     all: Flags.boolean({ description: 'every task that has failed' }),
+    crashed: Flags.boolean({
+      dependsOn: ['all'],
+      description: 'those instead that were given up as their processes died',
+    }),
     queue: Flags.string({ dependsOn: ['all'], description: 'only those of this queue' }),
   }
 
@@ -29,7 +33,8 @@ export default class TasksRetry extends BaseCommand {
       throw new CLIError('name tasks, or say --all', { exit: 2 })
     return await this.withApp(async (app) => {
       const driver = await sharedTasks(app)
-      const ids = flags.all ? await failed(driver, flags.queue) : (argv as string[])
+      const dead = flags.crashed ? 'crashed' : 'failed'
+      const ids = flags.all ? await allOf(driver, dead, flags.queue) : (argv as string[])
       const retry = (id: string) => driver.retry(id)
       const retried = await changeEach(app, ids, retry, ({ id, state }) =>
         this.logToStderr(`${id} is ${state}: only what has failed is run again`),
@@ -40,11 +45,15 @@ export default class TasksRetry extends BaseCommand {
   }
 }
 
-async function failed(driver: TaskDriver, queue: string | undefined): Promise<string[]> {
+async function allOf(
+  driver: TaskDriver,
+  state: 'failed' | 'crashed',
+  queue: string | undefined,
+): Promise<string[]> {
   const ids: string[] = []
   for (const name of queue === undefined ? await driver.queues() : [queue]) {
     for (let start = 0; ; start += PAGE) {
-      const page = await driver.list(name, 'failed', start, start + PAGE - 1)
+      const page = await driver.list(name, state, start, start + PAGE - 1)
       ids.push(...page.map(({ id }) => id))
       if (page.length < PAGE) break
     }

@@ -27,6 +27,7 @@ export default class TasksStats extends BaseCommand {
         one.running,
         one.succeeded,
         one.failed,
+        one.crashed,
         one.oldest ?? '-',
         one.latency ?? '-',
         one.paused ? 'paused' : '',
@@ -38,6 +39,6 @@ export default class TasksStats extends BaseCommand {
 }
 
 const TITLES = [
-  ...['queue', 'waiting', 'delayed', 'running', 'succeeded', 'failed'],
+  ...['queue', 'waiting', 'delayed', 'running', 'succeeded', 'failed', 'crashed'],
   ...['oldest', 'latency', ''],
 ]

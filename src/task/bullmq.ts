@@ -1,6 +1,7 @@
 import { errors, PlinthError } from '../errors.ts'
 import { cancelJob, STOPPING } from './bullmq/cancel.ts'
 import { connectPatiently, Line, type Place, patientModel } from './bullmq/connection.ts'
+import { countCrashed, crashedIds, crashesOf, DIED } from './bullmq/crashes.ts'
 import { Endings } from './bullmq/finished.ts'
 import { toJob } from './bullmq/jobs.ts'
 import { KEEP, type Keep, keepOptions } from './bullmq/keep.ts'
@@ -118,8 +119,15 @@ class BullmqDriver implements TaskDriver {
       if (state === 'unknown') return undefined
       const ended = state === 'completed' || state === 'failed'
       // It may have ended in between.
-      return toRecord(ended && !job.finishedOn ? ((await queue.getJob(id)) ?? job) : job, state)
+      const settled = ended && !job.finishedOn ? ((await queue.getJob(id)) ?? job) : job
+      return await this.#withCrashes(queue, settled, toRecord(settled, state))
     })
+  }
+
+  /** With the processes that died of it: only few have any. */
+  async #withCrashes(queue: TaskQueue, job: TaskJob, record: TaskRecord): Promise<TaskRecord> {
+    if (job.stalledCounter === 0 && record.state !== 'crashed') return record
+    return { ...record, crashes: await crashesOf(this.#line.client, queue, record.id) }
   }
 
   async cancel(id: string): Promise<boolean> {
@@ -147,7 +155,7 @@ class BullmqDriver implements TaskDriver {
     const job = await this.#on(id, async (job, queue) => {
       if ((await queue.getJobState(id)) !== 'failed') return undefined
       // How often processes have died of it.
-      await this.#line.client.hdel(queue.toKey(id), 'stc', 'begun', STOPPING)
+      await this.#line.client.hdel(queue.toKey(id), 'stc', 'begun', DIED, STOPPING)
       return job
     })
     if (!job) return false
@@ -169,20 +177,40 @@ class BullmqDriver implements TaskDriver {
   }
 
   async list(queue: string, state: TaskState, start: number, end: number): Promise<TaskRecord[]> {
-    const found = await this.#in(queue, (queue) => listTasks(queue, state, start, end))
+    const found = await this.#in(queue, (queue) =>
+      state === 'crashed'
+        ? this.#listCrashed(queue, start, end)
+        : listTasks(queue, state, start, end),
+    )
     return found ?? []
+  }
+
+  async #listCrashed(queue: TaskQueue, start: number, end: number): Promise<TaskRecord[]> {
+    const ids = await crashedIds(this.#line.client, queue, start, end)
+    const found = await Promise.all(
+      ids.map(async (id) => {
+        const job = await queue.getJob(id)
+        return job && (await this.#withCrashes(queue, job, toRecord(job, 'failed')))
+      }),
+    )
+    return found.filter((record) => record !== undefined)
   }
 
   async counts(queue: string): Promise<QueueCounts> {
     const counts = await this.#in(queue, async (queue) => {
-      const [counts, paused] = await Promise.all([queue.getJobCounts(), queue.isPaused()])
+      const [counts, paused, crashed] = await Promise.all([
+        queue.getJobCounts(),
+        queue.isPaused(),
+        countCrashed(this.#line.client, queue),
+      ])
       const of = (...types: string[]) => types.reduce((sum, type) => sum + (counts[type] ?? 0), 0)
       return {
         waiting: of('waiting', 'prioritized', 'waiting-children'),
         delayed: of('delayed'),
         running: of('active'),
         succeeded: of('completed'),
-        failed: of('failed'),
+        failed: of('failed') - crashed,
+        crashed,
         paused,
       }
     })
@@ -342,4 +370,7 @@ function ignoreOutage(error: unknown): undefined {
   if (!PlinthError.is(error) || error.code !== errors.TASKS_UNAVAILABLE.code) throw error
 }
 
-const NONE = { waiting: 0, delayed: 0, running: 0, succeeded: 0, failed: 0, paused: false }
+const NONE = {
+  ...{ waiting: 0, delayed: 0, running: 0, succeeded: 0, failed: 0, crashed: 0 },
+  paused: false,
+}

@@ -1,7 +1,11 @@
 import { createHash, randomFillSync } from 'node:crypto'
+import { hostname } from 'node:os'
 
 // 128 random bits, or a digest where the id follows from something. Redis keeps an id in many places: it is short.
 const ID = /^([a-z0-9-]{1,40})\.(?:[\w-]{22}|[\w-]{43})$/
+
+/** This process, as those that run tasks are called. */
+export const WORKER = `${hostname()}:${process.pid}`
 
 /** `QUEUE.RANDOM`: who has the id finds the task in one step. */
 export function newTaskId(queue: string): string {

@@ -12,6 +12,7 @@ import {
   TaskFinal,
   TaskRetry,
 } from './errors.ts'
+import { WORKER } from './id.ts'
 import { Crew } from './memory/crew.ts'
 import { EndedTasks } from './memory/ended.ts'
 import { MemoryQueue } from './memory/queue.ts'
@@ -136,7 +137,7 @@ class MemoryDriver implements TaskDriver {
   }
 
   async counts(queue: string): Promise<QueueCounts> {
-    const counts = { waiting: 0, delayed: 0, running: 0, succeeded: 0, failed: 0 }
+    const counts = { waiting: 0, delayed: 0, running: 0, succeeded: 0, failed: 0, crashed: 0 }
     for (const { record } of this.#tasks.values()) {
       if (record.queue === queue) counts[record.state === 'cancelled' ? 'failed' : record.state]++
     }
@@ -252,7 +253,10 @@ class MemoryDriver implements TaskDriver {
     const run = new MemoryRun(task)
     task.run = run
     crew.running.add(task)
-    Object.assign(task.record, { state: 'running', started_at: new Date().toISOString() })
+    Object.assign(task.record, {
+      ...{ state: 'running', worker: WORKER },
+      started_at: new Date().toISOString(),
+    })
     try {
       const result = asJson(await crew.options.perform(run))
       if (run.ending === 'cancelled') throw run.ending

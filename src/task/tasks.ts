@@ -245,6 +245,8 @@ const WAITING = {
   result: null,
   failure: null,
   attempts_made: 0,
+  worker: null,
+  crashes: [],
   enqueued_at: '',
   due_at: '',
   started_at: null,

@@ -1,5 +1,12 @@
-/** Where a task is: those from `succeeded` on are ends. */
-export type TaskState = 'waiting' | 'delayed' | 'running' | 'succeeded' | 'failed' | 'cancelled'
+/** Where a task is: those from `succeeded` on are ends. `crashed`: it was given up, as the processes that ran it died. */
+export type TaskState =
+  | 'waiting'
+  | 'delayed'
+  | 'running'
+  | 'succeeded'
+  | 'failed'
+  | 'crashed'
+  | 'cancelled'
 
 /** What a task tells of itself while it runs. */
 export interface Progress {
@@ -110,6 +117,16 @@ export interface TaskData {
   cancelled?: boolean
 }
 
+/** What is known of a process that died while it ran a task. Times are ISO 8601. */
+export interface TaskCrash {
+  /** `HOST:PID`. */
+  worker: string
+  /** When it began with the task. */
+  began_at: string
+  /** When others found that it gave no sign of life any more. */
+  noticed_at: string
+}
+
 /** A task as drivers see it. */
 export interface TaskRecord {
   id: string
@@ -119,10 +136,14 @@ export interface TaskRecord {
   progress: Progress | null
   /** JSON, where it has succeeded. */
   result: unknown
-  /** Where it has failed or was cancelled: code and message of the error, as clients may see it. */
+  /** Where it has failed, crashed or was cancelled: code and message of the error, as clients may see it. */
   failure: { code: string; message: string } | null
   attempts: number
   attempts_made: number
+  /** Who runs it, or ran it, `HOST:PID`; null: nobody has, or it is to run again. */
+  worker: string | null
+  /** The processes that died of it, or beside it, the last one last: the last twenty of them. */
+  crashes: readonly TaskCrash[]
   /** ISO 8601. */
   enqueued_at: string
   /** When it could run first. */
@@ -189,6 +210,7 @@ export interface QueueCounts {
   succeeded: number
   /** With those that were cancelled. */
   failed: number
+  crashed: number
   /** Whether it takes no new tasks to run. */
   paused: boolean
 }

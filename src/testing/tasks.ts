@@ -154,7 +154,7 @@ export class TestTasks implements TaskControl, Followers {
       await this.#each(driver, state, ({ id }) => driver.cancel(id))
     const patience = AbortSignal.timeout(PATIENCE)
     await this.#each(driver, 'running', ({ id }) => driver.finished(id, patience).catch(() => {}))
-    for (const state of ['succeeded', 'failed', 'cancelled'] as const)
+    for (const state of ['succeeded', 'failed', 'crashed', 'cancelled'] as const)
       await this.#each(driver, state, ({ id }) => driver.remove(id))
     if (this.#isFake) await this.#pause(driver, false)
     this.#isFake = false

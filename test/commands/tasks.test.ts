@@ -36,7 +36,8 @@ t.test('lists, shows, runs again, cancels, removes and counts tasks', async (t) 
   t.strictSame(JSON.parse((await jobs.run('tasks', 'show', failed, '--json')).stdout), shown)
 
   const stats = JSON.parse((await jobs.run('tasks', 'stats', '--json')).stdout)
-  const zero = { waiting: 0, delayed: 0, running: 0, succeeded: 0, failed: 0, paused: false }
+  const empty = { waiting: 0, delayed: 0, running: 0, succeeded: 0, failed: 0, crashed: 0 }
+  const zero = { ...empty, paused: false }
   const { latency } = stats.default
   t.ok(latency >= 0 && latency < 600, 'how long it has waited, in seconds')
   t.strictSame(stats, {

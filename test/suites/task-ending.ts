@@ -194,7 +194,7 @@ export async function taskLists(t: Test, { open }: DriverUnderTest) {
   t.strictSame(await inputs('failed', 0, 0), ['b'])
   t.strictSame(await inputs('failed', 1, 9), [])
   t.strictSame(await driver.counts('default'), {
-    ...{ waiting: 0, delayed: 2, running: 0, succeeded: 5, failed: 1 },
+    ...{ waiting: 0, delayed: 2, running: 0, succeeded: 5, failed: 1, crashed: 0 },
     paused: false,
   })
 }

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os'
 import type { Test } from 'tap'
 import { errors } from '../../src/errors.ts'
 import { TaskAgain, TaskFinal, TaskRetry } from '../../src/task/errors.ts'
@@ -25,6 +26,8 @@ export async function taskLife(t: Test, { open }: DriverUnderTest) {
     failure: null,
     attempts: 1,
     attempts_made: 0,
+    worker: null,
+    crashes: [],
     enqueued_at,
     due_at: enqueued_at,
     started_at: null,
@@ -41,6 +44,7 @@ export async function taskLife(t: Test, { open }: DriverUnderTest) {
   const record = await driver.get(one.id)
   t.match(record, {
     state: 'running',
+    worker: `${hostname()}:${process.pid}`,
     progress: { state: 'reading', message: 'half', data: { rows: 5 } },
     finished_at: null,
   })
@@ -160,7 +164,7 @@ export async function taskNowhere(t: Test, { open }: DriverUnderTest) {
   }
   t.strictSame(await driver.list('other', 'waiting', 0, 10), [])
   t.strictSame(await driver.counts('other'), {
-    ...{ waiting: 0, delayed: 0, running: 0, succeeded: 0, failed: 0 },
+    ...{ waiting: 0, delayed: 0, running: 0, succeeded: 0, failed: 0, crashed: 0 },
     paused: false,
   })
   t.strictSame(await driver.queues(), ['default'])

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
+import { hostname } from 'node:os'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
@@ -52,7 +53,7 @@ function startWorker(t: Test, place: Kept['place'], lock = 500) {
     await exited
   }
   t.teardown(kill)
-  return { ran: createInterface(child.stdout), kill }
+  return { ran: createInterface(child.stdout), kill, name: `${hostname()}:${child.pid}` }
 }
 
 /** Kills a worker as soon as it runs `count` tasks; tells which. */
@@ -95,25 +96,33 @@ onEach(
     ended.then(() => {
       failed = true
     })
-    let crashes = 0
-    while (!failed && crashes < 12) {
-      const { ran, kill } = startWorker(t, place)
+    const crashes: { worker: string }[] = []
+    while (!failed && crashes.length < 12) {
+      const { ran, kill, name } = startWorker(t, place)
       let ids: string[] = []
       const died = (async () => {
         for await (const id of ran) ids.push(id)
       })()
       await Promise.race([died, ended])
-      if (ids.includes(poison.id)) crashes++
+      if (ids.includes(poison.id)) crashes.push({ worker: name })
       ids = []
       await kill()
     }
-    t.equal(crashes, 5)
+    t.equal(crashes.length, 5)
     const failure = { code: 'TASK_CRASHED', message: /5 times/ }
-    t.match(await ended, { state: 'failed', failure, attempts_made: 1 })
+    const record = await ended
+    t.match(record, { state: 'crashed', failure, attempts_made: 1, crashes })
+    t.equal(record.crashes.length, 5, 'who has died of it')
+    for (const { began_at, noticed_at } of record.crashes)
+      t.ok(began_at >= record.enqueued_at && noticed_at >= began_at)
+    t.strictSame(await driver.list('default', 'crashed', 0, 9), [record])
+    t.strictSame(await driver.list('default', 'failed', 0, 9), [])
+    t.match(await driver.counts('default'), { failed: 0, crashed: 1 })
     const working = await work(t, driver, async () => 'done')
     for (const { id } of beside) t.match(await driver.finished(id), { state: 'succeeded' })
     t.equal(await driver.retry(poison.id), true)
-    t.match(await driver.finished(poison.id), { state: 'succeeded' }, 'it begins anew')
+    t.match(await driver.finished(poison.id), { state: 'succeeded', crashes: [] }, 'it begins anew')
+    t.match(await driver.counts('default'), { failed: 0, crashed: 0 })
     await working.stop(1000)
   },
 )

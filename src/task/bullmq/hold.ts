@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis'
+import { DIED } from './crashes.ts'
 import type { TaskQueue } from './record.ts'
 
 // Whether it is, or is again, the task of who has run it. Where the lock has run out, others were given it, or will be:
@@ -13,7 +14,7 @@ if redis.call('GET', lock) ~= token then
   if known and read.cancelled then return 0 end
   if redis.call('LREM', wait, 1, id) > 0 then redis.call('LPUSH', active, id)
   elseif not redis.call('LPOS', active, id) then return 0 end
-  redis.call('HDEL', job, 'stc', 'begun')
+  redis.call('HDEL', job, 'stc', 'begun', '${DIED}')
 end
 redis.call('SET', lock, token, 'PX', ttl)
 redis.call('SREM', stalled, id)

@@ -9,6 +9,7 @@ const TYPES: Record<TaskState, JobType[]> = {
   delayed: ['delayed'],
   succeeded: ['completed'],
   failed: ['failed'],
+  crashed: ['failed'],
   cancelled: ['failed'],
 }
 // So many are looked through at once for those that were cancelled.

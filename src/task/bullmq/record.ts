@@ -1,6 +1,7 @@
 import { type Job, type Queue, UnrecoverableError } from 'bullmq'
 import { errors } from '../../errors.ts'
 import { childFailed, type Failure } from '../errors.ts'
+import { endOf } from '../state.ts'
 import type { Progress, TaskData, TaskKeep, TaskRecord, TaskState } from '../types.ts'
 
 /** How a task is kept once it has ended, where that is not as of every other one. */
@@ -34,7 +35,7 @@ const STATES: Record<string, TaskState> = {
   failed: 'failed',
 }
 
-/** @param state BullMQ's */
+/** Without the processes that died of it, which are elsewhere. @param state BullMQ's */
 export function toRecord(job: TaskJob, state: string): TaskRecord {
   const ours = STATES[state] ?? 'waiting'
   const failure = ours === 'failed' ? readFailure(job.failedReason) : null
@@ -42,13 +43,15 @@ export function toRecord(job: TaskJob, state: string): TaskRecord {
     id: job.id as string,
     queue: job.queueName,
     data: readJobData(job),
-    state: failure?.code === errors.TASK_CANCELLED.code ? 'cancelled' : ours,
+    state: failure ? endOf(failure) : ours,
     progress: typeof job.progress === 'object' ? (job.progress as Progress) : null,
     result: ours === 'succeeded' ? (job.returnvalue ?? null) : null,
     failure,
     attempts: job.opts.attempts || 1,
     // BullMQ counts the cancelling of one that has never run.
     attempts_made: job.processedOn ? job.attemptsMade : 0,
+    worker: job.processedBy ?? null,
+    crashes: [],
     enqueued_at: toIso(job.timestamp),
     due_at: toIso(job.timestamp + (job.opts.delay ?? 0)),
     started_at: job.processedOn ? toIso(job.processedOn) : null,

@@ -9,10 +9,13 @@ import {
 import type { Redis } from 'ioredis'
 import { errors } from '../../errors.ts'
 import { type Failure, failureOf, TaskAgain, TaskFinal, TaskRetry } from '../errors.ts'
+import { WORKER } from '../id.ts'
+import { endOf } from '../state.ts'
 import type { TaskLog, WorkOptions } from '../types.ts'
 import { settles } from '../within.ts'
 import { cancelledError, confirmCancel } from './cancel.ts'
 import { disconnectForGood, type Model } from './connection.ts'
+import { crashesOf, listCrashed, noteCrashes } from './crashes.ts'
 import { holdJob } from './hold.ts'
 import { waitBefore } from './jobs.ts'
 import type { keepOptions } from './keep.ts'
@@ -75,6 +78,7 @@ export class QueueWorker {
     const work = (job: TaskJob, token?: string) => this.#start(job, token as string)
     const all = {
       ...bullmq,
+      name: WORKER,
       concurrency: options.concurrency,
       maxStalledCount: MAX_STALLED,
       runRetryDelay: 1000,
@@ -84,6 +88,7 @@ export class QueueWorker {
     }
     const { made, copy } = bullmq.connection.copyFor(() => new Worker<JobData>(queue, work, all))
     this.#worker = made
+    this.#noteCrashes(made)
     this.#blocking = copy
     this.#worker.on('error', onError)
     // BullMQ lets one fail by itself that waited for another which has failed.
@@ -92,6 +97,16 @@ export class QueueWorker {
       this.#keep(job, 'failed', null, readFailure(job.failedReason)).catch(onError)
     })
     this.#window = limiter && new StartWindow(this.#connection, made.toKey('starts'), limiter)
+  }
+
+  /** BullMQ puts back what its worker has died of: it is noted who that was, as long as that can be known. */
+  #noteCrashes(worker: Worker<JobData>): void {
+    const checked = worker as unknown as { moveStalledJobsToWait(): Promise<void> }
+    const move = checked.moveStalledJobsToWait.bind(worker)
+    checked.moveStalledJobsToWait = async () => {
+      await noteCrashes(this.#connection, worker).catch(this.#own.onError)
+      await move()
+    }
   }
 
   /** Somebody has cancelled a task of this queue: perhaps one that runs here. */
@@ -175,10 +190,11 @@ export class QueueWorker {
     result: unknown,
     failure: Failure | null,
   ): Promise<void> {
-    const record = toRecord(job, 'active')
-    const cancelled = failure?.code === errors.TASK_CANCELLED.code
-    const end = { state: cancelled ? ('cancelled' as const) : kind, result, failure }
-    await this.#own.kept.store(job, { ...record, attempts_made: job.attemptsMade + 1 }, end)
+    const state = failure ? endOf(failure) : kind
+    const id = job.id as string
+    const crashes = state === 'crashed' ? await crashesOf(this.#connection, this.#worker, id) : []
+    const record = { ...toRecord(job, 'active'), attempts_made: job.attemptsMade + 1, crashes }
+    await this.#own.kept.store(job, record, { state, result, failure })
   }
 
   async #run(job: TaskJob, token: string): Promise<unknown> {
@@ -196,7 +212,7 @@ export class QueueWorker {
     }
     const isSuspect = job.stalledCounter >= SUSPECT
     if (!isSuspect && job.stalledCounter >= this.#own.maxCrashes) {
-      throw toThrow(failureOf(this.#crashed(run, job.stalledCounter)), { final: true })
+      throw toThrow(failureOf(await this.#crashed(run, job.stalledCounter)), { final: true })
     }
     // After a retry it may have children to wait for again.
     if (job.data.children && (await job.moveToWaitingChildren(token))) {
@@ -252,7 +268,7 @@ export class QueueWorker {
   async #suspect(run: JobRun): Promise<void> {
     const begun = await this.#connection.hincrby(this.#worker.toKey(run.id), BEGUN, 1)
     const { maxCrashes } = this.#own
-    if (begun + SUSPECT > maxCrashes) throw new TaskFinal(this.#crashed(run, maxCrashes))
+    if (begun + SUSPECT > maxCrashes) throw new TaskFinal(await this.#crashed(run, maxCrashes))
   }
 
   /** @throws {WaitingError} where it is ours no longer, and BullMQ is to be told nothing */
@@ -271,10 +287,14 @@ export class QueueWorker {
     }
   }
 
-  #crashed({ id, data }: JobRun, times: number): Error {
+  /** Gives it up, and tells who has died of it. */
+  async #crashed({ id, data }: JobRun, times: number): Promise<Error> {
     const error = errors.TASK_CRASHED(id, times)
     const { resource, requestId } = data
-    this.#own.log.error({ task_id: id, resource, request_id: requestId }, error.message)
+    const crashes = await crashesOf(this.#connection, this.#worker, id)
+    const fields = { task_id: id, resource, request_id: requestId, crashes }
+    this.#own.log.error(fields, error.message)
+    await listCrashed(this.#connection, this.#worker, id)
     return error
   }
 

@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import { digest } from '../id.ts'
 import { hasEnded } from '../state.ts'
-import type { NewTask, Retention, TaskData, TaskRecord, TaskState } from '../types.ts'
+import type { NewTask, Retention, TaskCrash, TaskData, TaskRecord, TaskState } from '../types.ts'
 import type { RowState, TaskRow } from './tables.ts'
 
 /** The last instant that a date can be is further away. */
@@ -58,6 +58,8 @@ export function toRecord(row: TaskRow): TaskRecord {
     result: json(result),
     failure: json(failure),
     attempts: readOptions(row).attempts,
+    worker: row.worker?.split('/')[0] ?? null,
+    crashes: json(row.died) ?? [],
     enqueued_at: toIso(row.enqueued),
     due_at: toIso(row.due),
     started_at: row.started === null ? null : toIso(row.started),
@@ -67,6 +69,22 @@ export function toRecord(row: TaskRow): TaskRecord {
 
 function toIso(milliseconds: number): string {
   return new Date(milliseconds).toISOString()
+}
+
+/** So many of them are kept. */
+const DEATHS = 20
+
+/** The processes that have died of a task, with the one that runs it by what is known. */
+export function withDeath({
+  died,
+  worker,
+  started,
+}: Pick<TaskRow, 'died' | 'worker' | 'started'>): readonly TaskCrash[] {
+  const before: TaskCrash[] = JSON.parse(died ?? '[]')
+  const [name = ''] = worker?.split('/') ?? []
+  const now = Date.now()
+  const death = { worker: name, began_at: toIso(started ?? now), noticed_at: toIso(now) }
+  return [...before, death].slice(-DEATHS)
 }
 
 /** What is kept of tasks that have ended, of each queue and end. */
@@ -94,7 +112,7 @@ export interface Kept {
   held: number
 }
 
-export type End = 'succeeded' | 'failed' | 'cancelled'
+export type End = 'succeeded' | 'failed' | 'crashed' | 'cancelled'
 
 export function keptOf(
   { queue, data, options }: Pick<TaskRow, 'queue' | 'data' | 'options'>,

@@ -17,6 +17,9 @@ export type ClaimedRow = Pick<
   | 'crashes'
   | 'cancelled'
   | 'due'
+  | 'died'
+  | 'worker'
+  | 'started'
 >
 
 /** What a run asks its table. */

@@ -27,6 +27,7 @@ import {
   readOptions,
   toRecord,
   toRow,
+  withDeath,
 } from './record.ts'
 import type { ClaimedRow, DatabaseRun, RunTable } from './run.ts'
 import {
@@ -99,9 +100,11 @@ const PAGE = 500
 // How often what is kept no longer is looked for, in ms.
 const SWEEP = 10_000
 
+const RETRIED: readonly RowState[] = ['failed', 'crashed', 'cancelled']
+
 const CLAIMED = [
   ...(['position', 'id', 'queue', 'parent', 'data', 'options'] as const),
-  ...(['attempts_made', 'crashes', 'cancelled', 'due'] as const),
+  ...(['attempts_made', 'crashes', 'cancelled', 'due', 'died', 'worker', 'started'] as const),
 ]
 
 /** The tasks of a database: each of its methods is one step, however many processes take it. */
@@ -223,9 +226,9 @@ export class TaskStore implements RunTable {
   async retry(id: string): Promise<boolean> {
     return await this.#change(async (db, { ready }) => {
       const row = await this.#lock(db, 'id', id)
-      if (row?.state !== 'failed' && row?.state !== 'cancelled') return false
+      if (!row || !RETRIED.includes(row.state)) return false
       await this.#set(db, row.position, {
-        ...{ attempts_made: 0, crashes: 0, cancelled: 0, worker: null, failure: null },
+        ...{ attempts_made: 0, crashes: 0, died: null, cancelled: 0, worker: null, failure: null },
         ...{ finished: null, kept_with: null, expires: null, held: null },
         ...(isComplete(row) ? this.#atOnce(row) : this.#blocked()),
       })
@@ -282,6 +285,7 @@ export class TaskStore implements RunTable {
       running: of.running,
       succeeded: of.succeeded,
       failed: of.failed + of.cancelled,
+      crashed: of.crashed,
       paused: known?.paused === 1,
     }
   }
@@ -294,7 +298,16 @@ export class TaskStore implements RunTable {
       .groupBy('state')
       .execute()
     return {
-      ...{ waiting: 0, blocked: 0, delayed: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0 },
+      ...{
+        waiting: 0,
+        blocked: 0,
+        delayed: 0,
+        running: 0,
+        succeeded: 0,
+        failed: 0,
+        crashed: 0,
+        cancelled: 0,
+      },
       ...Object.fromEntries(rows.map(({ state, count }) => [state, count])),
     }
   }
@@ -473,7 +486,7 @@ export class TaskStore implements RunTable {
    * Takes back the tasks of workers that have given no sign of life for so long.
    *
    * @param own those that run in this process
-   * @returns those that have failed by that: too many processes have died that ran them
+   * @returns those that are given up by that: too many processes have died that ran them
    */
   async recover(
     queue: string,
@@ -487,12 +500,14 @@ export class TaskStore implements RunTable {
       for (const row of rows.filter(({ position }) => !own.has(position))) {
         const { id, position } = row
         const crashes = row.crashes + 1
+        const died = JSON.stringify(withDeath(row))
+        await this.#set(db, position, { died })
         if (row.cancelled) {
           await this.#end(db, effects, row, 'cancelled', { failure: cancelled(id), counts: true })
         } else if (crashes >= maxCrashes) {
           const failure = failureOf(errors.TASK_CRASHED(id, crashes))
-          await this.#end(db, effects, row, 'failed', { failure, counts: true })
-          crashed.push(row)
+          await this.#end(db, effects, row, 'crashed', { failure, counts: true })
+          crashed.push({ ...row, died })
         } else {
           await this.#set(db, position, { ...this.#first(), crashes, worker: null })
           effects.ready.add(queue)

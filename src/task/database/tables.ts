@@ -12,6 +12,7 @@ export type RowState =
   | 'running'
   | 'succeeded'
   | 'failed'
+  | 'crashed'
   | 'cancelled'
   | 'same'
 
@@ -41,9 +42,11 @@ interface TaskColumns {
   attempts_made: number
   /** How often a process has died that ran it. */
   crashes: number
+  /** Which these were. */
+  died: string | null
   /** 1: somebody has cancelled it. */
   cancelled: number
-  /** Whose it is or was: no JSON. */
+  /** Whose it is or was, `HOST:PID/RANDOM`: no JSON. */
   worker: string | null
   enqueued: number
   /** When it could run first. */
@@ -126,8 +129,9 @@ async function createMysql(db: Db): Promise<void> {
       failure longtext,
       attempts_made integer not null,
       crashes integer not null,
+      died longtext,
       cancelled integer not null,
-      worker ${ascii(22)},
+      worker ${ascii(255)},
       enqueued bigint not null,
       due bigint not null,
       started bigint,
@@ -169,6 +173,7 @@ async function createSqlite(db: Db): Promise<void> {
       failure text,
       attempts_made integer not null,
       crashes integer not null,
+      died text,
       cancelled integer not null,
       worker text,
       enqueued integer not null,

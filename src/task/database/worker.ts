@@ -4,6 +4,7 @@ import { isTransactionConflict } from '../../database/violations.ts'
 import { errors, PlinthError } from '../../errors.ts'
 import { backoffOf } from '../backoff.ts'
 import { failureOf, TaskFinal, TaskRetry } from '../errors.ts'
+import { WORKER } from '../id.ts'
 import { Outage } from '../outage.ts'
 import type { StartLimit, TaskLog, WorkOptions } from '../types.ts'
 import { settles } from '../within.ts'
@@ -46,7 +47,7 @@ const BYTES = 4_000_000
 
 /** Runs the tasks of some queues, until it is stopped. */
 export class DatabaseWorker {
-  readonly #id = randomBytes(16).toString('base64url')
+  readonly #id = `${WORKER}/${randomBytes(16).toString('base64url')}`
   readonly #options: WorkOptions
   readonly #settings: WorkerSettings
   readonly #crews: readonly Crew[]
@@ -303,7 +304,10 @@ export class DatabaseWorker {
       for (const { queue } of this.#crews) {
         const crashed = await store.recover(queue, maxCrashes, new Set(running.keys()))
         for (const row of crashed)
-          log.error(fieldsOf(row), errors.TASK_CRASHED(row.id, row.crashes + 1).message)
+          log.error(
+            { ...fieldsOf(row), crashes: JSON.parse(row.died ?? '[]') },
+            errors.TASK_CRASHED(row.id, row.crashes + 1).message,
+          )
       }
     }
     await store.sweep()

@@ -38,6 +38,8 @@ export class MemoryTask {
       failure: null,
       attempts: options.attempts,
       attempts_made: 0,
+      worker: null,
+      crashes: [],
       enqueued_at: new Date(now).toISOString(),
       due_at: new Date(now + options.delay).toISOString(),
       started_at: null,
