@@ -97,3 +97,35 @@ export async function changeEach(
 export function taskRow({ id, state, data, attempts_made, attempts, enqueued_at }: TaskRecord) {
   return [id, state, data.resource, `${attempts_made}/${attempts}`, enqueued_at]
 }
+
+/** A task, and those that it waits for or has waited for. */
+export interface ShownTask extends TaskRecord {
+  /** Not there: it waits for none. Those that are kept no longer are left out. */
+  tree?: readonly ShownTask[]
+}
+
+/** `record` with all that it waits for, down to those that wait for nothing. */
+export async function treeOf(app: FastifyInstance, record: TaskRecord): Promise<ShownTask> {
+  const { children } = record.data
+  if (!children) return record
+  const driver = await app.tasks.driver()
+  const found = await Promise.all(children.map((id) => driver.get(id)))
+  const known = found.filter((child) => child !== undefined)
+  return { ...record, tree: await Promise.all(known.map((child) => treeOf(app, child))) }
+}
+
+/** A line for each task, below the one that waits for it. */
+export function formatTree(flow: ShownTask): string {
+  return linesOf(flow).join('\n')
+}
+
+function linesOf({ id, state, data, failure, tree = [] }: ShownTask): string[] {
+  const why = failure ? `: ${failure.message}` : ''
+  const below = tree.flatMap((child, index) => {
+    const isLast = index === tree.length - 1
+    const [first, ...rest] = linesOf(child)
+    const [branch, stem] = isLast ? ['└─ ', '   '] : ['├─ ', '│  ']
+    return [branch + first, ...rest.map((line) => stem + line)]
+  })
+  return [`${data.resource} ${state} ${id}${why}`, ...below]
+}

@@ -23,7 +23,7 @@ import {
 import { ReadinessProblem, readinessOf } from '../src/process/readiness.ts'
 import type { LoadUser } from '../src/resource/context.ts'
 import type { Clock } from '../src/task/clock.ts'
-import { declaredQueues } from '../src/task/declared.ts'
+import { declaredQueues, limitProblem } from '../src/task/declared.ts'
 import { queueProblem } from '../src/task/new-task.ts'
 import type { OutboxFigures } from '../src/task/outbox.ts'
 import type { ScheduleControl, ScheduleInfo } from '../src/task/schedule-control.ts'
@@ -95,7 +95,9 @@ export interface TasksPluginOptions {
   unknownAge?: number
   /** Queues beside `default`, those of `limits` and those that resources name in `task.queue`. */
   queues?: readonly string[]
-  /** By queue: at most `max` tasks start in any `duration` ms, in all processes together: a sliding window. */
+  /**
+   * By queue, in all processes together: at most `max` tasks start in any `duration` ms (a sliding window), and `concurrency` run at once.
+   */
   limits?: WorkOptions['limits']
   /** In a server: how many tasks of each queue run at once; default 10. */
   concurrency?: number
@@ -125,7 +127,7 @@ export interface TasksPluginOptions {
  *
  * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_ORDER; PLUGIN_MISSING where `store` is not there; REDIS_UNUSABLE where
  * `app.redis` has a keyPrefix, or is of a cluster; PACKAGE_MISSING without `bullmq`, which tasks in Redis need
- * @throws {TypeError} where a queue cannot be called so
+ * @throws {TypeError} where a queue cannot be called, or limited, so
  */
 async function register(
   app: FastifyInstance,
@@ -161,6 +163,10 @@ async function register(
   for (const queue of more) {
     const problem = queueProblem(queue)
     if (problem) throw new TypeError(`Of the tasks a ${problem}`)
+  }
+  for (const [queue, limit] of Object.entries(limits ?? {})) {
+    const problem = limitProblem(limit)
+    if (problem) throw new TypeError(`Of limits.${queue} ${problem}`)
   }
   const store = options.store ?? (await chooseStore(redis, db))
   assertStore(store, redis, db)

@@ -16,6 +16,7 @@ import type { Authorize } from './resource/execute.ts'
 import { assertKnown, type ModuleTable } from './resource/module.ts'
 import type { RateLimit } from './resource/rate-limit.ts'
 import type { SecurityInfo } from './resource/security.ts'
+import type { QueueLimit } from './task/types.ts'
 
 /** Paths of the kit's own routes; `false`: that one is not there. */
 export interface KitRoutes {
@@ -135,8 +136,11 @@ export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> ex
   remotes?: RemoteSettings
   /** Queues beside `default`, those of `limits` and those that resources name in `task.queue`. */
   taskQueues?: readonly string[]
-  /** How many tasks of a queue start at most in any stretch of `duration` ms, in all processes together: a sliding window. */
-  limits?: Readonly<Record<string, { max: number; duration: number }>>
+  /**
+   * Of a queue, in all processes together: at most `max` tasks start in any stretch of `duration` ms, a sliding window, and `concurrency` of them
+   * run at once.
+   */
+  limits?: Readonly<Record<string, QueueLimit>>
   /**
    * What a platform runs of it, which `manage deploy` writes its files from. Default: `web` is `manage serve`, `worker` is
    * `manage worker` where there are tasks or schedules, `release` is `manage migrate` where there are migrations.
@@ -183,6 +187,11 @@ const KEYS = {
   securitySchemes: true,
 } satisfies Record<keyof ServiceDefinition, true>
 
+const LIMIT = { max: true, duration: true, concurrency: true } satisfies Record<
+  keyof QueueLimit,
+  true
+>
+
 const ROUTES = {
   ping: true,
   healthz: true,
@@ -213,7 +222,7 @@ export function assertKeys(service: ServiceDefinition): void {
     default: true,
   })
   for (const [name, limit] of Object.entries(limits))
-    assertKnown(`limits.${name} of defineService`, limit, { max: true, duration: true })
+    assertKnown(`limits.${name} of defineService`, limit, LIMIT)
 }
 
 /** Defines a service: the default export of its `src/service.ts`. */

@@ -51,6 +51,8 @@ export interface TaskContext {
   progress(progress: Progress): Promise<void>
   /** The results of the tasks that this one has waited for, in order. */
   childResults(): Promise<unknown[]>
+  /** Why tasks that it waited for have come to nothing (`ifFails`), in their order; null of the others. */
+  childFailures(): Promise<({ code: string; message: string } | null)[]>
 }
 
 /** When the work has to end. */

@@ -2,7 +2,7 @@ import { canonicalKey } from '../cache/key.ts'
 import { errors } from '../errors.ts'
 import { createTask } from '../task/new-task.ts'
 import type { Tasks } from '../task/tasks.ts'
-import type { EnqueueOptions, NewTask, TaskResult } from '../task/types.ts'
+import type { ChildPolicy, EnqueueOptions, NewTask, TaskResult } from '../task/types.ts'
 import type { CacheMode } from './cache-policy.ts'
 import { type Context, currentContext } from './context.ts'
 import type { AnyDefined } from './contract.ts'
@@ -89,7 +89,10 @@ export function tasksOf({ app }: Context): Tasks {
 }
 
 /** @throws {PlinthError} TASK_INVALID, PAYLOAD_TOO_LARGE */
-export function toTask({ resource, name, input, context }: Call, options: EnqueueOptions): NewTask {
+export function toTask(
+  { resource, name, input, context }: Call,
+  options: EnqueueOptions & { ifFails?: ChildPolicy },
+): NewTask {
   const { requestId, traceparent, app } = context
   const { payloadLimit, loadsUsers, queues } = tasksOf(context)
   if (hasFiles(resource.request))
@@ -105,7 +108,9 @@ export function toTask({ resource, name, input, context }: Call, options: Enqueu
     requestId,
     ...(traceparent && { traceparent }),
   }
-  const key = options.unique || options.key !== undefined ? canonicalKey(input) : ''
+  const { unique, throttle, debounce } = options
+  const isCompared = unique || (options.key ?? throttle ?? debounce) !== undefined
+  const key = isCompared ? canonicalKey(input) : ''
   const task = createTask(
     data,
     { ...app.registry.of(resource).task, ...options },

@@ -187,6 +187,7 @@ function contextOf(
       if (!end.isOver) await run.progress(bounded('progress', progress, resultLimit))
     },
     childResults: () => run.childResults(),
+    childFailures: () => run.childFailures(),
   }
   return Context.ofTask(app, task, new Enqueuer(app, run), end)
 }

@@ -6,7 +6,7 @@ import type { CacheMode } from './cache-policy.ts'
 import { type CallOptions, callResource, enqueue, enqueueMany, invalidate } from './call.ts'
 import type { AnyDefined, Defined, ResourceDefinition } from './contract.ts'
 import type { EnqueueManyOptions, Task } from './enqueue.ts'
-import type { TaskPlan } from './task-plan.ts'
+import type { PlanOptions, TaskPlan } from './task-plan.ts'
 
 /** The argument list of a call: the request may be left out where it has no required property. */
 export type CallArguments<Req extends TSchema, Last extends unknown[]> =
@@ -57,7 +57,7 @@ export interface Resource<Req extends TSchema = TSchema, Res extends TSchema = T
     options?: EnqueueManyOptions<Static<Req>>,
   ): Promise<Task<Static<Res>>[]>
   /** A task for `chain` and `group`. */
-  task(...args: CallArguments<Req, [options?: EnqueueOptions]>): TaskPlan
+  task(...args: CallArguments<Req, [options?: PlanOptions]>): TaskPlan
   /**
    * Runs many calls, a bounded number at once; results keep the order of `requests`.
    * All finish before the first failure by position is thrown. Within a transaction they run one after the other.
@@ -147,7 +147,7 @@ export function createResource<Req extends TSchema, Res extends TSchema>(
       invoker.enqueue(called ?? made, request, options),
     enqueueMany: (requests: readonly unknown[], options?: EnqueueManyOptions) =>
       invoker.enqueueMany(called ?? made, requests, options),
-    task: (request?: unknown, options: EnqueueOptions = {}) => ({
+    task: (request?: unknown, options: PlanOptions = {}) => ({
       resource: called ?? made,
       request,
       options,

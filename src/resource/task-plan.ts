@@ -1,5 +1,5 @@
 import { errors } from '../errors.ts'
-import type { EnqueueOptions, TaskTree } from '../task/types.ts'
+import type { ChildPolicy, EnqueueOptions, TaskTree } from '../task/types.ts'
 import { toCall } from './call.ts'
 import { currentContext } from './context.ts'
 import type { AnyDefined } from './contract.ts'
@@ -10,7 +10,17 @@ import { authorize } from './execute.ts'
 export interface TaskPlan {
   readonly resource: AnyDefined
   readonly request: unknown
-  readonly options: EnqueueOptions
+  readonly options: PlanOptions
+}
+
+/** How a task is enqueued with others. */
+export interface PlanOptions extends EnqueueOptions {
+  /**
+   * What becomes of the task that waits for it where it fails, crashes or is cancelled. `fail` (default): that fails, too. `ignore`: that runs when
+   * the others have ended. `continue`: that runs at once, whatever the others do. What it has for a result is null then, and why is in
+   * `context.task.childFailures()`.
+   */
+  ifFails?: ChildPolicy
 }
 
 /**

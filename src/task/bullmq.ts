@@ -9,7 +9,7 @@ import { KeptTasks } from './bullmq/kept.ts'
 import { listTasks } from './bullmq/list.ts'
 import { Outages } from './bullmq/outages.ts'
 import { Queues } from './bullmq/queues.ts'
-import { type TaskJob, type TaskQueue, toRecord } from './bullmq/record.ts'
+import { type JobData, type TaskJob, type TaskQueue, toRecord } from './bullmq/record.ts'
 import { Trees } from './bullmq/trees.ts'
 import { Workers } from './bullmq/workers.ts'
 import { cancelled as cancelledFailure, processEnds } from './errors.ts'
@@ -294,6 +294,7 @@ class BullmqDriver implements TaskDriver {
     const queue = await this.#queues.ensure(task.queue)
     const { name, data, opts } = toJob(task)
     const id = (await queue.add(name, data, opts)).id as string
+    if (id !== task.id && task.options.debounce !== undefined) await this.#replace(queue, id, data)
     // Somebody may have been quicker by so little, with another input.
     if (isKeyed) await this.#kept.isThere(task)
     return id
@@ -308,10 +309,20 @@ class BullmqDriver implements TaskDriver {
     for (const [name, ofQueue] of Map.groupBy(fresh, ({ queue }) => queue)) {
       const queue = await this.#queues.ensure(name)
       const added = await queue.addBulk(ofQueue.map((task) => toJob(task)))
-      for (const [index, task] of ofQueue.entries()) ids.set(task, added[index]?.id ?? task.id)
+      for (const [index, task] of ofQueue.entries()) {
+        const id = added[index]?.id ?? task.id
+        ids.set(task, id)
+        if (id !== task.id && task.options.debounce !== undefined)
+          await this.#replace(queue, id, toJob(task).data)
+      }
     }
     await Promise.all(keyed.map((task) => this.#kept.isThere(task)))
     return tasks.map((task) => ids.get(task) ?? task.id)
+  }
+
+  /** The one that waits runs with what the last one brings that it stands for. */
+  async #replace(queue: TaskQueue, id: string, data: JobData): Promise<void> {
+    await (await queue.getJob(id))?.updateData(data)
   }
 
   /** Does something in a queue; `undefined` when there is none of this name. */

@@ -1,7 +1,7 @@
 import { LONGEST_TIMER } from '../deadlines.ts'
 import { errors } from '../errors.ts'
 import { DEFAULT_QUEUE, keepProblem, queueProblem } from './new-task.ts'
-import type { TaskKeep } from './types.ts'
+import type { QueueLimit, StartLimit, TaskKeep } from './types.ts'
 
 /** What a resource says of the tasks that run it. */
 export interface Declared {
@@ -15,6 +15,21 @@ const TIMEOUT = 15 * 60_000
 /** Milliseconds that a try may take; 0: as long as it takes. */
 export function taskTimeoutOf({ task, timeout = TIMEOUT }: Declared): number {
   return task?.timeout ?? timeout
+}
+
+/** How many of a queue may start in a time, where that is bounded. */
+export function startLimitOf({ max, duration }: QueueLimit = {}): StartLimit | undefined {
+  return max === undefined || duration === undefined ? undefined : { max, duration }
+}
+
+/** Why a queue cannot be limited so. */
+export function limitProblem({ max, duration, concurrency }: QueueLimit): string | undefined {
+  if ((max === undefined) !== (duration === undefined)) return 'max and duration are given together'
+  const numbers = Object.entries({ max, duration, concurrency })
+  const bad = numbers.find(
+    ([, one]) => one !== undefined && !(Number.isSafeInteger(one) && one > 0),
+  )
+  return bad && `${bad[0]} is ${bad[1]}; expected a whole number of at least 1`
 }
 
 /** What is declared of the tasks of one resource, and whether this process runs them. */

@@ -76,7 +76,7 @@ class MemoryDriver implements TaskDriver {
     for (const task of tasks) this.#assertSame(task)
     return tasks.map((task) => {
       this.#assertSame(task)
-      const same = this.#tasks.get(task.id) ?? this.#unique.get(uniqueKey(task))
+      const same = this.#tasks.get(task.id) ?? this.#same(task)
       return same?.record.id ?? this.#add(task, []).record.id
     })
   }
@@ -191,6 +191,7 @@ class MemoryDriver implements TaskDriver {
 
   #add(added: NewTask, children: readonly string[], parent?: MemoryTask): MemoryTask {
     const task = new MemoryTask(added, children, parent)
+    task.addedAt = this.#clock.now()
     this.#tasks.set(added.id, task)
     if (!this.#used.has(added.queue)) {
       this.#used.add(added.queue)
@@ -205,6 +206,21 @@ class MemoryDriver implements TaskDriver {
   #assertSame({ id, data, options }: NewTask): void {
     const print = this.#tasks.get(id)?.options.print
     if (print && print !== options.print) throw errors.TASK_KEY_REUSED(data.resource, id)
+  }
+
+  /** The one that is meant where `added` is not to be a second one. */
+  #same(added: NewTask): MemoryTask | undefined {
+    const { throttle, debounce } = added.options
+    const same = this.#unique.get(uniqueKey(added))
+    if (!same) return undefined
+    const age = this.#clock.now() - same.addedAt
+    if (throttle !== undefined && age >= throttle) return undefined
+    if (debounce === undefined) return same
+    if (same.record.state !== 'delayed') return undefined
+    same.callOff()
+    same.record.data = asJson(added.data)
+    this.#delay(same, debounce)
+    return same
   }
 
   #find(id: string): MemoryTask | undefined {
@@ -312,9 +328,17 @@ class MemoryDriver implements TaskDriver {
     if (!parent.hasEnded && this.#has(parent)) this.#enter(parent)
   }
 
-  #failParent({ parent, record }: MemoryTask): void {
+  #failParent({ parent, record, options }: MemoryTask): void {
     if (!parent || parent.hasEnded || !this.#has(parent)) return
-    this.#end(parent, 'failed', null, childFailed(record.id))
+    const { ifFails = 'fail' } = options
+    if (ifFails === 'fail') {
+      this.#end(parent, 'failed', null, childFailed(record.id))
+      return
+    }
+    if (!parent.missing.delete(record.id)) return
+    parent.failures.set(record.id, record.failure as Failure)
+    if (ifFails === 'continue') parent.missing.clear()
+    this.#enter(parent)
   }
 
   #forget(task: MemoryTask): void {
@@ -325,7 +349,11 @@ class MemoryDriver implements TaskDriver {
   }
 
   /** Lets another one with its `unique` in. */
-  #release({ record, options }: MemoryTask): void {
+  #release({ record, options, addedAt }: MemoryTask): void {
+    const { throttle = 0 } = options
+    const left = addedAt + throttle - this.#clock.now()
+    // Until then it keeps others out, whatever has become of it.
+    if (left > 0 && this.#tasks.has(record.id)) return
     const key = uniqueKey({ queue: record.queue, options })
     if (this.#unique.get(key)?.record.id === record.id) this.#unique.delete(key)
   }

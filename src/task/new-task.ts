@@ -1,7 +1,14 @@
 import { errors } from '../errors.ts'
 import type { Backoff } from './backoff.ts'
 import { derivedTaskId, digest, newTaskId } from './id.ts'
-import type { EnqueueOptions, NewTask, Retention, TaskData, TaskKeep } from './types.ts'
+import type {
+  ChildPolicy,
+  EnqueueOptions,
+  NewTask,
+  Retention,
+  TaskData,
+  TaskKeep,
+} from './types.ts'
 
 /** Where tasks are that say nothing else. */
 export const DEFAULT_QUEUE = 'default'
@@ -20,13 +27,15 @@ const KEY_FOR = 86_400_000
  */
 export function createTask(
   data: TaskData,
-  options: EnqueueOptions & { keep?: TaskKeep },
+  options: EnqueueOptions & { keep?: TaskKeep; ifFails?: ChildPolicy },
   limit: number,
   inputKey: string,
 ): NewTask {
   const problem = optionsProblem(options)
   if (problem) throw errors.TASK_INVALID(data.resource, problem)
-  const { queue = DEFAULT_QUEUE, key, keyFor = KEY_FOR, keep, unique } = options
+  const { queue = DEFAULT_QUEUE, key, keyFor = KEY_FOR, keep, throttle, debounce } = options
+  const { ifFails, same = inputKey } = options
+  const isUnique = options.unique || throttle !== undefined || debounce !== undefined
   const text = toJson(data)
   // At most three bytes for each unit of UTF-16.
   if (text.length * 3 > limit && Buffer.byteLength(text) > limit)
@@ -41,13 +50,26 @@ export function createTask(
     options: {
       attempts: options.attempts ?? 1,
       backoff: options.backoff ?? BACKOFF,
-      delay: options.delay ?? 0,
+      delay: options.delay ?? debounce ?? 0,
       ...(options.priority !== undefined && { priority: options.priority }),
-      ...(unique && { unique: digest(data.resource, data.user ?? '', inputKey) }),
+      ...(isUnique && { unique: uniqueOf(data, options, same) }),
+      ...(throttle !== undefined && { throttle }),
+      ...(debounce !== undefined && { debounce }),
+      ...(ifFails !== undefined && ifFails !== 'fail' && { ifFails }),
       ...(key !== undefined && { print: digest(inputKey).slice(0, PRINT), keyFor }),
       ...(keep && { keep }),
     },
   }
+}
+
+/** Apart by what is wanted of it: one that is throttled is not kept away by one that is unique. */
+function uniqueOf(
+  { resource, user }: TaskData,
+  { throttle, debounce }: EnqueueOptions,
+  same: string,
+): string {
+  const kind = debounce !== undefined ? ['debounce'] : throttle !== undefined ? ['throttle'] : []
+  return digest(resource, user ?? '', same, ...kind)
 }
 
 // 128 bits.
@@ -72,10 +94,20 @@ export function optionsProblem(options: EnqueueOptions): string | undefined {
     outOf('backoff.max', backoff.max ?? 0, 0, Number.MAX_SAFE_INTEGER) ??
     outOf('keyFor', options.keyFor ?? 1, 1, Number.MAX_SAFE_INTEGER) ??
     outOf('priority', priority, 1, MAX_PRIORITY) ??
+    outOf('throttle', options.throttle ?? 1, 1, Number.MAX_SAFE_INTEGER) ??
+    outOf('debounce', options.debounce ?? 1, 1, Number.MAX_SAFE_INTEGER) ??
+    exclusionProblem(options) ??
     (options.user === '' ? 'user is empty; expected the id of one, or null' : undefined) ??
     queueProblem(queue) ??
     (key.length < 1 || key.length > 200 ? 'key has to have 1 to 200 characters' : undefined)
   )
+}
+
+function exclusionProblem({ unique, throttle, debounce, delay }: EnqueueOptions) {
+  const all = Object.entries({ unique: unique || undefined, throttle, debounce })
+  const given = all.flatMap(([name, value]) => (value === undefined ? [] : [name]))
+  if (given.length > 1) return `${given.join(' and ')} exclude one another`
+  return debounce !== undefined && delay !== undefined ? 'debounce is its delay' : undefined
 }
 
 /** Why no task can be kept so. */

@@ -50,11 +50,26 @@ export interface EnqueueOptions {
   keyFor?: number
   /** While a task of this resource and user with an equal input has not ended, that one is meant and none is added. */
   unique?: boolean
+  /** Of equal ones of this user none is added for so many ms after one was, whatever has become of that: that one is meant. */
+  throttle?: number
+  /**
+   * It runs so many ms after the last of equal ones of this user was enqueued, once for all of them, with the request of the last:
+   * that they come puts off the one that waits. One that runs by then is no longer put off: another is added.
+   */
+  debounce?: number
+  /** What makes them equal, for `unique`, `throttle` and `debounce`, of one resource and user: `city:7`. Default: the request. */
+  same?: string
   /** Default `default`. */
   queue?: string
   /** The id of the user it runs for, null: for the service itself; default: the caller's. */
   user?: string | null
 }
+
+/**
+ * What becomes of a task that waits for one which has failed, crashed or was cancelled. `fail`: it fails, too. `ignore`: it runs when the others
+ * have ended. `continue`: it runs at once, whatever the others do.
+ */
+export type ChildPolicy = 'fail' | 'ignore' | 'continue'
 
 /** How long something is kept that has ended, and how many of its kind. */
 export interface Retention {
@@ -162,6 +177,12 @@ export interface NewTask {
     priority?: number
     /** While a task of this queue with the same text has not ended, none is added. Not for trees. */
     unique?: string
+    /** With `unique`: for so many ms, instead of until it ends. */
+    throttle?: number
+    /** With `unique`: while it is delayed it is delayed anew, by so many ms, and gets the data of the one that is not added. */
+    debounce?: number
+    /** What becomes of the one that waits for it where it comes to nothing; default `fail`. */
+    ifFails?: ChildPolicy
     /** Of its input, where its id follows from a key: with another one it is another task, and refused. */
     print?: string
     /** How long it is found by its id once it has ended, in ms, however many others end. */
@@ -172,7 +193,7 @@ export interface NewTask {
 
 /**
  * A task and those that have to succeed before it runs; their results are handed to it in order.
- * When one of them fails or is cancelled, it fails too, and its failure names that one.
+ * When one of them fails or is cancelled, it fails too, and its failure names that one, unless that one says otherwise (`ifFails`).
  */
 export interface TaskTree extends NewTask {
   children: TaskTree[]
@@ -191,8 +212,10 @@ export interface Run {
   /** Aborted when the task is cancelled or the worker has to end. */
   readonly signal: AbortSignal
   progress(progress: Progress): Promise<void>
-  /** The results of its children, in order. */
+  /** The results of its children, in order; null of those that have none. */
   childResults(): Promise<unknown[]>
+  /** Why children have come to nothing, in their order; null of the others. */
+  childFailures(): Promise<TaskRecord['failure'][]>
 }
 
 /**
@@ -221,13 +244,19 @@ export interface WorkOptions {
   concurrency: number
   perform: Perform
   /** By queue. */
-  limits?: Readonly<Record<string, StartLimit>>
+  limits?: Readonly<Record<string, QueueLimit>>
 }
 
 /** At most `max` tasks start in any `duration` ms, in all processes together: a sliding window. */
 export interface StartLimit {
   max: number
   duration: number
+}
+
+/** What holds for a queue in all processes together. */
+export interface QueueLimit extends Partial<StartLimit> {
+  /** So many of its tasks run at once, at most. */
+  concurrency?: number
 }
 
 /** Tasks that are being worked on; `stop` takes no more of them. */

@@ -1,8 +1,9 @@
 import t from 'tap'
 import { newTaskId } from '../../src/task/id.ts'
+import type { TaskTree } from '../../src/task/types.ts'
 import { manage } from '../helpers/manage.ts'
 import { BARE, writeService } from '../helpers/service.ts'
-import { until } from '../suites/task-fixture.ts'
+import { task, tree, until } from '../suites/task-fixture.ts'
 import { createJobs } from './task-service.ts'
 
 t.test('lists, shows, runs again, cancels, removes and counts tasks', async (t) => {
@@ -61,6 +62,33 @@ t.test('lists, shows, runs again, cancels, removes and counts tasks', async (t) 
   const removed = await jobs.run('tasks', 'remove', later, printed, '--yes', '--json')
   t.strictSame([removed.code, JSON.parse(removed.stdout)], [0, { removed: 2 }])
   await t.rejects(tasks.find(later), { code: 'TASK_NOT_FOUND' })
+})
+
+t.test('shows the tree of a flow', async (t) => {
+  const jobs = await createJobs(t)
+  const driver = await jobs.app.tasks.driver()
+  const of = (resource: string, children: TaskTree[] = []) => tree(task({ resource }), children)
+  const flow = of('jobs.sum', [of('jobs.inner', [of('jobs.leaf')]), of('jobs.last')])
+  await driver.addTree(flow)
+  const [inner, last] = flow.children.map(({ id }) => id)
+  await driver.cancel(last as string)
+  const { stdout } = await jobs.run('tasks', 'show', flow.id)
+  const told = `jobs.sum waiting ${flow.id}`
+  const lines = stdout.slice(stdout.indexOf(told)).trimEnd().split('\n')
+  t.match(lines, [
+    told,
+    `├─ jobs.inner waiting ${inner}`,
+    `│  └─ jobs.leaf waiting ${flow.children[0]?.children[0]?.id}`,
+    `└─ jobs.last cancelled ${last}: `,
+  ])
+  const json = JSON.parse((await jobs.run('tasks', 'show', flow.id, '--json')).stdout)
+  t.match(json, {
+    id: flow.id,
+    tree: [
+      { id: inner, tree: [{}] },
+      { id: last, state: 'cancelled' },
+    ],
+  })
 })
 
 t.test('pauses queues and resumes them', async (t) => {

@@ -3,6 +3,7 @@ import { Type } from 'typebox'
 import { errors } from '../../src/errors.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { chain, group, type TaskPlan } from '../../src/resource/task-plan.ts'
+import type { EnqueueOptions } from '../../src/task/types.ts'
 import { failure } from '../helpers/app.ts'
 import { until } from '../suites/task-fixture.ts'
 import { onEach, serve } from './attached.ts'
@@ -71,6 +72,48 @@ onEach(t, 'what waits for one that fails does not run', async (t, attached) => {
   const last = await app.run(() => chain(...long))
   await t.rejects(last.result(), { code: 'TASK_FAILED' })
   t.notOk(ran.some((one) => /^[89]/.test(one)))
+})
+
+onEach(t, 'what waits for one that may fail runs without it', async (t, attached) => {
+  const { add } = create()
+  const told = defineResource({
+    summary: 'Told',
+    path: '/told',
+    response: Type.Array(Type.Union([Type.String(), Type.Null()])),
+    async perform(_, { task }) {
+      const failures = (await task?.childFailures()) ?? []
+      const results = (await task?.childResults()) ?? []
+      return failures.map((failure, index) => failure?.code ?? `${results[index]}`)
+    },
+  })
+  const app = await serve(t, attached, { add, told })
+  const parts = [add.task({ n: 1 }), add.task({ n: -1 }, { ifFails: 'ignore' })]
+  const task = await app.run(() => group(parts, told.task()))
+  t.strictSame(await task.result(), ['1', 'CONFLICT'])
+})
+
+onEach(t, 'equal ones are throttled and debounced', async (t, attached) => {
+  const { add, ran } = create()
+  const app = await serve(t, attached, { add })
+  const enqueue = (n: number, options: EnqueueOptions) =>
+    app.run(async () => (await add.enqueue({ n }, options)).task_id)
+  const first = await enqueue(1, { throttle: 60_000 })
+  t.equal(await enqueue(1, { throttle: 60_000 }), first)
+  t.not(await enqueue(2, { throttle: 60_000 }), first, 'with another request')
+  t.not(await enqueue(1, { unique: true }), first, 'what is unique is something else')
+  const late = { debounce: 300, same: 'sums' }
+  const meant = await enqueue(3, late)
+  t.equal(await enqueue(4, late), meant)
+  t.equal(await app.tasks.result(meant), 4, 'the last request')
+  t.strictSame(ran.toSorted(), ['1 -', '1 -', '2 -', '4 -'])
+  for (const options of [
+    { throttle: 0 },
+    { debounce: -1 },
+    { throttle: 5, debounce: 5 },
+    { debounce: 5, delay: 5 },
+    { unique: true, throttle: 5 },
+  ])
+    await t.rejects(enqueue(5, options), { code: 'TASK_INVALID' }, JSON.stringify(options))
 })
 
 onEach(t, 'each part is checked before any is added', async (t, attached) => {

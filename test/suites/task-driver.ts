@@ -19,6 +19,7 @@ import {
   taskAlias,
   taskBackoff,
   taskConcurrency,
+  taskDebounced,
   taskFailures,
   taskLife,
   taskLimitSlides,
@@ -26,7 +27,9 @@ import {
   taskNowhere,
   taskOnce,
   taskOrder,
+  taskQueueConcurrency,
   taskResults,
+  taskThrottled,
   taskUnique,
 } from './task-running.ts'
 import {
@@ -34,6 +37,7 @@ import {
   taskTreeCancelled,
   taskTreeExisting,
   taskTreeFailing,
+  taskTreePolicies,
   taskTreeRace,
 } from './task-trees.ts'
 
@@ -42,6 +46,8 @@ const BEHAVIOURS = {
   'gives results back as JSON does': taskResults,
   'adds an id once': taskOnce,
   'adds no second one that is unique': taskUnique,
+  'adds none for a while after an equal one': taskThrottled,
+  'puts off one that waits when an equal one comes': taskDebounced,
   'finds a task by another id': taskAlias,
   'knows nothing of what is not there': taskNowhere,
   'keeps failures as clients may see them, and tries again': taskFailures,
@@ -49,6 +55,7 @@ const BEHAVIOURS = {
   'runs those first that are more urgent, and delayed ones when it is time': taskOrder,
   'runs as many at once as it may': taskConcurrency,
   'waits no longer than the cap of a backoff, or as long as the failure says': taskAgain,
+  'runs as many of a queue at once as all workers together may': taskQueueConcurrency,
   'starts as many in a time as it may': taskLimits,
   'starts no more in any stretch of time, wherever that begins': taskLimitSlides,
   'keeps one with a key as long as that holds, and refuses another input': taskKeys,
@@ -59,6 +66,7 @@ const BEHAVIOURS = {
   'adds all of a tree or nothing': taskTreeExisting,
   'adds a child to one tree, whoever else adds it': taskTreeRace,
   'fails a parent with its child, and tries both again': taskTreeFailing,
+  'goes on without a child where that says so': taskTreePolicies,
   'cancels parents and children': taskTreeCancelled,
   'cancels what does not run yet': taskCancelWaiting,
   'cancels what runs': taskCancelRunning,

@@ -1,4 +1,5 @@
 import { hostname } from 'node:os'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { errors } from '../../src/errors.ts'
 import { TaskAgain, TaskFinal, TaskRetry } from '../../src/task/errors.ts'
@@ -323,4 +324,66 @@ export async function taskLimitSlides(t: Test, { open }: DriverUnderTest) {
   // The second begins after 500 ms, the third after 600, when the first one no longer counts.
   const fourth = (starts[3] ?? 0) - began
   t.ok(fourth >= 500 + duration - 50, `${fourth}`)
+}
+
+export async function taskThrottled(t: Test, { open }: DriverUnderTest) {
+  const { driver, again } = await open(t)
+  const [first, second, other, third] = [
+    task({ unique: 'a', throttle: 600 }),
+    task({ unique: 'a', throttle: 600 }),
+    task({ unique: 'b', throttle: 600 }),
+    task({ unique: 'a', throttle: 600 }),
+  ]
+  t.strictSame(await driver.add([first, other]), [first.id, other.id])
+  t.strictSame(await again().add([second]), [first.id])
+  const runs: unknown[] = []
+  await work(t, driver, async ({ id }) => runs.push(id))
+  await Promise.all([driver.finished(first.id), driver.finished(other.id)])
+  t.strictSame(await driver.add([second]), [first.id], 'also when it has ended')
+  await until(async () => (await driver.add([third]))[0] === third.id)
+  await driver.finished(third.id)
+  t.strictSame(runs.toSorted(), [first.id, other.id, third.id].toSorted())
+}
+
+export async function taskDebounced(t: Test, { open }: DriverUnderTest) {
+  const { driver, again } = await open(t)
+  const next = (input: number) => task({ input, unique: 'a', debounce: 400, delay: 400 })
+  const runs: unknown[] = []
+  const running = gate()
+  await work(t, driver, async (run) => {
+    runs.push(run.data.input)
+    await running.perform(run)
+  })
+  const [first] = await driver.add([next(1)])
+  const { due_at } = (await driver.get(first as string)) ?? { due_at: '' }
+  t.strictSame(await again().add([next(2)]), [first])
+  t.strictSame(await driver.add([next(3)]), [first], 'all of them are the first')
+  t.match(await driver.get(first as string), { state: 'delayed', data: { input: 3 } })
+  await until(() => running.begun.length)
+  const begun = Date.now()
+  t.ok(begun >= Date.parse(due_at))
+  t.strictSame(runs, [3], 'once, with the last one')
+  const [second] = await driver.add([next(4)])
+  t.not(second, first, 'what runs is put off no more')
+  running.release()
+  await driver.finished(second as string)
+  t.strictSame(runs, [3, 4])
+}
+
+export async function taskQueueConcurrency(t: Test, { open }: DriverUnderTest) {
+  const { driver, again } = await open(t)
+  let [now, most] = [0, 0]
+  const perform = async () => {
+    most = Math.max(most, ++now)
+    await delay(20)
+    now--
+  }
+  const limits = { default: { concurrency: 2 } }
+  const options = { queues: ['default', 'other'], limits }
+  await work(t, driver, perform, options)
+  if (again() !== driver) await work(t, again(), perform, options)
+  const tasks = Array.from({ length: 12 }, () => task())
+  await driver.add(tasks)
+  for (const { id } of tasks) t.match(await driver.finished(id), { state: 'succeeded' })
+  t.equal(most, 2)
 }

@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 import { errors } from '../../src/errors.ts'
-import type { Run, TaskTree } from '../../src/task/types.ts'
+import type { ChildPolicy, Run, TaskTree } from '../../src/task/types.ts'
 import { type DriverUnderTest, gate, stateOf, task, tree, until, work } from './task-fixture.ts'
 
 export async function taskTree(t: Test, { open }: DriverUnderTest) {
@@ -142,4 +142,56 @@ export async function taskTreeCancelled(t: Test, { open }: DriverUnderTest) {
   t.equal(await driver.retry(parent.id), true)
   t.match(await driver.finished(parent.id), { state: 'succeeded' }, 'all of it runs again')
   t.equal(runs.length, 4)
+}
+
+export async function taskTreePolicies(t: Test, { open }: DriverUnderTest) {
+  const { driver } = await open(t)
+  const slow = gate()
+  await work(t, driver, async (run) => {
+    if (run.data.input === 'bad') throw errors.FORBIDDEN()
+    if (run.data.input === 'slow') return await slow.perform(run)
+    return [await run.childResults(), await run.childFailures()]
+  })
+  const leaf = (input: string, ifFails: ChildPolicy = 'fail') => tree(task({ input, ifFails }))
+  const failure = { code: 'FORBIDDEN' }
+
+  const ignoring = tree(task(), [leaf('bad', 'ignore'), leaf('good'), leaf('slow')])
+  await driver.addTree(ignoring)
+  const { id: bad = '' } = ignoring.children[0] ?? {}
+  t.match(await driver.finished(bad), { state: 'failed', failure })
+  await until(() => slow.begun.length)
+  t.match(await driver.get(ignoring.id), { state: 'waiting' }, 'it waits for the others')
+  slow.release()
+  const ignored = await driver.finished(ignoring.id)
+  t.match(ignored, {
+    state: 'succeeded',
+    result: [
+      [null, [[], []], 'slow'],
+      [failure, null, null],
+    ],
+  })
+
+  const late = tree(task({ input: 'late', delay: 60_000 }))
+  const hasty = tree(task(), [leaf('bad', 'continue'), late])
+  await driver.addTree(hasty)
+  const { result } = await driver.finished(hasty.id)
+  t.match(
+    result,
+    [
+      [null, null],
+      [failure, null],
+    ],
+    'it does not wait for the others',
+  )
+  t.match(await driver.get(late.id), { state: 'delayed' }, 'which go on')
+
+  const cancelled = tree(task(), [tree(task({ delay: 60_000, ifFails: 'ignore' }))])
+  await driver.addTree(cancelled)
+  t.equal(await driver.cancel(cancelled.children[0]?.id ?? ''), true)
+  const told = { code: 'TASK_CANCELLED' }
+  t.match(await driver.finished(cancelled.id), { state: 'succeeded', result: [[null], [told]] })
+
+  const strict = tree(task(), [leaf('bad', 'ignore'), leaf('bad')])
+  await driver.addTree(strict)
+  t.match(await driver.finished(strict.id), { state: 'failed', failure: { code: 'TASK_FAILED' } })
 }

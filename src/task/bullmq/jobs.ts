@@ -1,6 +1,6 @@
-import type { FlowJob, JobsOptions } from 'bullmq'
+import type { DeduplicationOptions, FlowJob, JobsOptions } from 'bullmq'
 import { type Backoff, backoffOf } from '../backoff.ts'
-import type { NewTask, TaskTree } from '../types.ts'
+import type { ChildPolicy, NewTask, TaskTree } from '../types.ts'
 import { wishesOf } from './kept.ts'
 import { type JobData, toJobData } from './record.ts'
 
@@ -20,14 +20,24 @@ export function waitBefore(
 
 /** How BullMQ is to treat a task. Each has its options in Redis, so what goes without saying is left out. */
 function jobOptions({ id, options }: NewTask): JobsOptions {
-  const { attempts, backoff, delay, priority, unique } = options
+  const { attempts, backoff, delay, priority } = options
   return {
     jobId: id,
     ...(attempts > 1 && { attempts, backoff: { ...backoff, type: OURS + backoff.type } }),
     ...(delay > 0 && { delay }),
     ...(priority && { priority }),
-    ...(unique && { deduplication: { id: unique } }),
+    ...(options.unique && { deduplication: deduplicationOf(options, options.unique) }),
   }
+}
+
+function deduplicationOf(
+  { throttle, debounce }: NewTask['options'],
+  id: string,
+): DeduplicationOptions {
+  if (throttle !== undefined) return { id, ttl: throttle }
+  // When it is due nothing is put off any more.
+  if (debounce !== undefined) return { id, ttl: debounce, extend: true, reschedule: true }
+  return { id }
 }
 
 /** A task in BullMQ's form. */
@@ -40,7 +50,13 @@ function dataOf({ data, options }: NewTask): JobData {
   return { ...toJobData(data), ...(wishes && { wishes }) }
 }
 
-/** A tree in BullMQ's form; a child that fails lets its parent fail. */
+const POLICIES = {
+  fail: { failParentOnFailure: true },
+  ignore: { ignoreDependencyOnFailure: true },
+  continue: { continueParentOnFailure: true },
+} as const satisfies Record<ChildPolicy, JobsOptions>
+
+/** A tree in BullMQ's form; a child that fails lets its parent fail, unless it says otherwise. */
 export function toFlow(tree: TaskTree, isChild = false): FlowJob {
   const { children, data, queue } = tree
   const kept = dataOf(tree)
@@ -48,9 +64,17 @@ export function toFlow(tree: TaskTree, isChild = false): FlowJob {
   return {
     name: data.resource,
     queueName: queue,
-    data: children.length > 0 ? { ...kept, children: children.map(({ id }) => id) } : kept,
-    opts: { ...options, ...(isChild && { failParentOnFailure: true }) },
+    data: children.length > 0 ? { ...kept, ...childrenOf(tree) } : kept,
+    opts: { ...options, ...(isChild && POLICIES[tree.options.ifFails ?? 'fail']) },
     children: children.map((child) => toFlow(child, true)),
+  }
+}
+
+function childrenOf({ children }: TaskTree): Pick<JobData, 'children' | 'hasty'> {
+  const hasty = children.filter(({ options }) => options.ifFails === 'continue')
+  return {
+    children: children.map(({ id }) => id),
+    ...(hasty.length > 0 && { hasty: hasty.map(({ id }) => id) }),
   }
 }
 

@@ -11,7 +11,12 @@ export interface KeepWishes extends TaskKeep {
 }
 
 /** The data of a task as a job has it: its name is the job's, and what is not there takes no place. */
-export type JobData = Omit<TaskData, 'resource' | 'user'> & { user?: string; wishes?: KeepWishes }
+export type JobData = Omit<TaskData, 'resource' | 'user'> & {
+  user?: string
+  wishes?: KeepWishes
+  /** Those of its children with whose failure it goes on at once. */
+  hasty?: readonly string[]
+}
 export type TaskJob = Job<JobData>
 export type TaskQueue = Queue<JobData>
 
@@ -20,7 +25,7 @@ export function toJobData({ resource: _, user, ...data }: TaskData): JobData {
 }
 
 export function readJobData({ name, data }: TaskJob): TaskData {
-  const { wishes: _, ...rest } = data
+  const { wishes: _, hasty: __, ...rest } = data
   return { ...rest, user: data.user ?? null, resource: name }
 }
 

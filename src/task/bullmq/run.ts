@@ -1,7 +1,7 @@
 import { errors } from '../../errors.ts'
-import { WorkerEnding } from '../errors.ts'
+import { type Failure, WorkerEnding } from '../errors.ts'
 import type { Progress, Run, TaskData } from '../types.ts'
-import { readJobData, type TaskJob } from './record.ts'
+import { readFailure, readJobData, type TaskJob } from './record.ts'
 
 /** A task that this process runs. */
 export class JobRun implements Run {
@@ -80,6 +80,13 @@ export class JobRun implements Run {
     return children.map((id) => byId.get(id) ?? null)
   }
 
+  async childFailures(): Promise<(Failure | null)[]> {
+    const { children = [] } = this.#job.data
+    if (children.length === 0) return []
+    const failures = await failuresOf(this.#job)
+    return children.map((id) => failures.get(id) ?? null)
+  }
+
   get isGivenBack(): boolean {
     return this.#given !== undefined
   }
@@ -106,6 +113,12 @@ export class JobRun implements Run {
       cancelled ? errors.TASK_CANCELLED(this.#job.id as string) : new WorkerEnding(),
     )
   }
+}
+
+/** Why children have failed with which it goes on, by their ids. */
+export async function failuresOf(job: TaskJob): Promise<Map<string, Failure>> {
+  const found = Object.entries((await job.getIgnoredChildrenFailures()) ?? {})
+  return new Map(found.map(([key, text]) => [idOf(key), readFailure(text)]))
 }
 
 function idOf(key: string): string {

@@ -8,6 +8,7 @@ import {
 } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { errors } from '../../errors.ts'
+import { startLimitOf } from '../declared.ts'
 import { type Failure, failureOf, TaskAgain, TaskFinal, TaskRetry } from '../errors.ts'
 import { WORKER } from '../id.ts'
 import { endOf } from '../state.ts'
@@ -21,7 +22,7 @@ import { waitBefore } from './jobs.ts'
 import type { keepOptions } from './keep.ts'
 import type { KeptTasks } from './kept.ts'
 import { type JobData, readFailure, type TaskJob, toRecord, toThrow } from './record.ts'
-import { JobRun } from './run.ts'
+import { failuresOf, JobRun } from './run.ts'
 import { StartWindow } from './start-window.ts'
 
 export interface WorkerSettings extends ReturnType<typeof keepOptions> {
@@ -69,7 +70,8 @@ export class QueueWorker {
   #idle: PromiseWithResolvers<void> | undefined
 
   constructor(queue: string, options: WorkOptions, settings: WorkerSettings) {
-    const limiter = options.limits?.[queue]
+    const limits = options.limits?.[queue]
+    const limiter = startLimitOf(limits)
     const { maxCrashes, suspects, kept, log, onError, ...bullmq } = settings
     this.#perform = options.perform
     this.#own = { maxCrashes, suspects, kept, log, onError }
@@ -89,6 +91,7 @@ export class QueueWorker {
     const { made, copy } = bullmq.connection.copyFor(() => new Worker<JobData>(queue, work, all))
     this.#worker = made
     this.#noteCrashes(made)
+    this.#bound(made.toKey('meta'), limits?.concurrency).catch(onError)
     this.#blocking = copy
     this.#worker.on('error', onError)
     // BullMQ lets one fail by itself that waited for another which has failed.
@@ -97,6 +100,12 @@ export class QueueWorker {
       this.#keep(job, 'failed', null, readFailure(job.failedReason)).catch(onError)
     })
     this.#window = limiter && new StartWindow(this.#connection, made.toKey('starts'), limiter)
+  }
+
+  /** How many run at once, in all processes: BullMQ keeps it with the queue. */
+  async #bound(meta: string, concurrency: number | undefined): Promise<void> {
+    if (concurrency === undefined) await this.#connection.hdel(meta, 'concurrency')
+    else await this.#connection.hset(meta, 'concurrency', concurrency)
   }
 
   /** BullMQ puts back what its worker has died of: it is noted who that was, as long as that can be known. */
@@ -215,7 +224,7 @@ export class QueueWorker {
       throw toThrow(failureOf(await this.#crashed(run, job.stalledCounter)), { final: true })
     }
     // After a retry it may have children to wait for again.
-    if (job.data.children && (await job.moveToWaitingChildren(token))) {
+    if (job.data.children && (await this.#waits(job, token))) {
       throw new WaitingChildrenError()
     }
     const { suspects } = this.#own
@@ -243,6 +252,16 @@ export class QueueWorker {
         throw error
       },
     )
+  }
+
+  /** Puts it back until others have ended, unless one has failed with which it goes on at once. Whether it does. */
+  async #waits(job: TaskJob, token: string): Promise<boolean> {
+    const { hasty = [] } = job.data
+    const failed = hasty.length > 0 ? await failuresOf(job) : undefined
+    if (!hasty.some((id) => failed?.has(id))) return await job.moveToWaitingChildren(token)
+    // BullMQ would not let it succeed as long as it waits for others.
+    await this.#connection.del(`${this.#worker.toKey(job.id as string)}:dependencies`)
+    return false
   }
 
   async #settle(run: JobRun): Promise<unknown> {

@@ -43,6 +43,11 @@ export function readData({ data, cancelled }: Pick<TaskRow, 'data' | 'cancelled'
   return cancelled ? { ...read, cancelled: true } : read
 }
 
+/** Among the results that a task is handed: why a child has come to nothing. No id is so. */
+export function failureKey(id: string): string {
+  return `!${id}`
+}
+
 /** Whether a row is of a task that runs no more. */
 export function isOver(state: RowState): boolean {
   return state === 'same' || (state !== 'blocked' && hasEnded(state))

@@ -1,7 +1,7 @@
 import { errors } from '../../errors.ts'
-import { WorkerEnding } from '../errors.ts'
+import { type Failure, WorkerEnding } from '../errors.ts'
 import type { NewTask, Progress, Run, TaskData } from '../types.ts'
-import { readData, readOptions } from './record.ts'
+import { failureKey, readData, readOptions } from './record.ts'
 import type { TaskRow } from './tables.ts'
 
 /** What is read of a task to run it. */
@@ -83,6 +83,13 @@ export class DatabaseRun implements Run {
     if (children.length === 0) return []
     const results = await this.#table.results(this.row.position)
     return children.map((id) => results[id] ?? null)
+  }
+
+  async childFailures(): Promise<(Failure | null)[]> {
+    const { children = [] } = this.data
+    if (children.length === 0) return []
+    const results = await this.#table.results(this.row.position)
+    return children.map((id) => (results[failureKey(id)] as Failure | undefined) ?? null)
   }
 
   end(ending: 'cancelled' | 'handed back'): void {

@@ -6,6 +6,7 @@ import { inTransaction } from '../../database/transaction.ts'
 import { isTransactionConflict, isUniqueViolation } from '../../database/violations.ts'
 import { errors } from '../../errors.ts'
 import { cancelled, childFailed, type Failure, failureOf } from '../errors.ts'
+import { digest } from '../id.ts'
 import type { MadeTables } from '../made-tables.ts'
 import type {
   NewTask,
@@ -19,6 +20,7 @@ import type {
 import {
   type Added,
   type End,
+  failureKey,
   isOver,
   type Keep,
   type Kept,
@@ -76,6 +78,8 @@ export interface ClaimOptions {
   lease: number
   count: number
   limit: StartLimit | undefined
+  /** How many run at once, in all processes. */
+  concurrency: number | undefined
   /** Whether one may begin by which processes may have died. */
   allowsSuspect: boolean
 }
@@ -147,15 +151,44 @@ export class TaskStore implements RunTable {
     return await this.#change(async (db, { ready }) => {
       const ids: string[] = []
       for (const chunk of chunksOf(tasks)) {
+        for (const task of chunk) await this.#letIn(db, task)
         await this.#insert(
           db,
           chunk.map((task) => ({ task })),
         )
-        ids.push(...(chunk.some(isChecked) ? await this.#idsOf(db, chunk) : chunk.map(idOf)))
+        const meant = chunk.some(isChecked) ? await this.#idsOf(db, chunk) : chunk.map(idOf)
+        ids.push(...meant)
+        for (const [index, task] of chunk.entries())
+          if (meant[index] !== task.id) await this.#putOff(db, task, meant[index] as string)
       }
       for (const { queue } of tasks) ready.add(queue)
       return ids
     })
+  }
+
+  /** What keeps one out that is throttled or debounced no longer does so when its time is over, or it runs. */
+  async #letIn(db: Db, { queue, options }: NewTask): Promise<void> {
+    const { unique, throttle, debounce } = options
+    if (unique === undefined || (throttle ?? debounce) === undefined) return
+    const over =
+      throttle === undefined
+        ? sql<boolean>`state <> 'delayed'`
+        : sql<boolean>`enqueued <= ${this.#now} - ${sql.lit(throttle)}`
+    await sql`update ${this.#tasksBy('uniq')} set uniq = null
+      where uniq = ${digest(queue, unique)} and ${over}`.execute(db)
+  }
+
+  /** The one that waits is delayed anew, and runs with what the last one brings that it stands for. */
+  async #putOff(db: Db, { data, options }: NewTask, id: string): Promise<void> {
+    const { debounce } = options
+    if (debounce === undefined) return
+    const turn = this.#in(debounce)
+    await db
+      .updateTable('plinth_task')
+      .set({ data: JSON.stringify(data), turn, due: turn } as never)
+      .where('id', '=', id)
+      .where('state', '=', 'delayed')
+      .execute()
   }
 
   /** @throws {PlinthError} TASK_EXISTS, TASK_KEY_REUSED */
@@ -243,7 +276,7 @@ export class TaskStore implements RunTable {
       if (!row || row.state === 'running' || row.state === 'same') return false
       await db.deleteFrom('plinth_task').where('position', '=', row.position).execute()
       effects.over.push({ id })
-      if (row.parent !== null) await this.#fulfil(db, effects, row, null)
+      if (row.parent !== null) await this.#fulfil(db, effects, row, { [id]: null })
       return true
     })
   }
@@ -372,11 +405,12 @@ export class TaskStore implements RunTable {
 
   /** Makes tasks of a queue a worker's: those that are next, and may start now. */
   async claim(queue: string, options: ClaimOptions): Promise<Claimed> {
-    const { worker, lease, limit } = options
-    if (limit) await this.#knowQueue(queue)
+    const { worker, lease, limit, concurrency } = options
+    if (limit || concurrency !== undefined) await this.#knowQueue(queue)
     return await this.#alone(async (db) => {
+      const places = concurrency && (await this.#placesIn(db, queue, concurrency))
       const window = limit && (await this.#openWindow(db, queue, limit))
-      const free = Math.min(options.count, window?.free ?? options.count)
+      const free = Math.min(options.count, window?.free ?? options.count, places ?? options.count)
       const wait = window?.wait ?? 0
       if (free === 0) return { rows: [], wait }
       await this.#promote(db, queue)
@@ -440,6 +474,21 @@ export class TaskStore implements RunTable {
       select ${list} from ${this.#tasksBy('primary')} where position in (${chosen}) and ${is}
       order by position for update`.execute(db)
     return locked.rows
+  }
+
+  /** How many more of a queue may run now. Who asks at the same time waits for this one. */
+  async #placesIn(db: Db, queue: string, concurrency: number): Promise<number> {
+    const lock = this.#isMysql ? sql`for update` : sql``
+    await sql`select name from ${sql.table('plinth_task_queue')} where name = ${queue} ${lock}`.execute(
+      db,
+    )
+    const { running } = await db
+      .selectFrom('plinth_task')
+      .select(({ fn }) => fn.countAll<number>().as('running'))
+      .where('queue', '=', queue)
+      .where('state', '=', 'running')
+      .executeTakeFirstOrThrow()
+    return Math.max(0, concurrency - running)
   }
 
   /** How many of a queue may start now, by when the last ones started. */
@@ -800,7 +849,9 @@ export class TaskStore implements RunTable {
   ): Promise<void> {
     const kept = keptOf(row, state, this.#keep)
     await this.#set(db, row.position, {
-      ...{ state, urgency: 0, turn: this.#now, finished: this.#now, uniq: null },
+      ...{ state, urgency: 0, turn: this.#now, finished: this.#now },
+      // One that is throttled keeps others out as long as that says.
+      ...(readOptions(row).throttle === undefined && { uniq: null }),
       ...{ result, failure: failure ? JSON.stringify(failure) : null },
       attempts_made: row.attempts_made + (counts ? 1 : 0),
       ...{ kept_with: kept.with, expires: this.#in(kept.age) },
@@ -808,23 +859,21 @@ export class TaskStore implements RunTable {
     })
     effects.over.push({ id: row.id, state, kept })
     if (row.parent === null) return
-    if (state === 'succeeded') await this.#fulfil(db, effects, row, result)
-    else await this.#failParent(db, effects, row)
+    if (state === 'succeeded')
+      await this.#fulfil(db, effects, row, { [row.id]: JSON.parse(result ?? 'null') })
+    else await this.#failParent(db, effects, row, failure)
   }
 
   /** The one that waits for it has one less to wait for. */
   async #fulfil(
     db: Db,
     { ready }: Effects,
-    { id, parent }: Pick<TaskRow, 'id' | 'parent'>,
-    result: string | null,
+    { parent }: Pick<TaskRow, 'parent'>,
+    known: Readonly<Record<string, unknown>>,
   ): Promise<void> {
     const row = await this.#lock(db, 'id', parent as string)
     if (!row) return
-    const results = JSON.stringify({
-      ...JSON.parse(row.results ?? '{}'),
-      [id]: JSON.parse(result ?? 'null'),
-    })
+    const results = JSON.stringify({ ...JSON.parse(row.results ?? '{}'), ...known })
     const goesOn = row.state === 'blocked' && isComplete({ ...row, results })
     const { delay } = readOptions(row)
     const next = delay > 0 ? this.#delayed(delay) : this.#atOnce(row)
@@ -835,8 +884,19 @@ export class TaskStore implements RunTable {
   async #failParent(
     db: Db,
     effects: Effects,
-    { id, parent }: Pick<TaskRow, 'id' | 'parent'>,
+    child: Pick<TaskRow, 'id' | 'parent' | 'options'>,
+    failure: Failure | undefined,
   ): Promise<void> {
+    const { id, parent } = child
+    const { ifFails = 'fail' } = readOptions(child)
+    if (ifFails !== 'fail') {
+      const known = {
+        [failureKey(id)]: failure ?? null,
+        ...(ifFails === 'continue' && { [ANY]: 1 }),
+      }
+      await this.#fulfil(db, effects, child, known)
+      return
+    }
     const row = await this.#lock(db, 'id', parent as string)
     if (row?.state !== 'blocked') return
     await this.#end(db, effects, row, 'failed', { failure: childFailed(id) })
@@ -896,11 +956,14 @@ function assertSame({ id, data, options }: NewTask, row: Pick<TaskRow, 'options'
   if (print && print !== options.print) throw errors.TASK_KEY_REUSED(data.resource, id)
 }
 
-/** Whether all have succeeded that it waits for. */
+/** Among the results that a task is handed: that it waits for no more of them. */
+const ANY = '!'
+
+/** Whether it waits for no other any more. */
 function isComplete(row: Pick<TaskRow, 'data' | 'cancelled' | 'results'>): boolean {
   const { children = [] } = readData(row)
   const results = JSON.parse(row.results ?? '{}')
-  return children.every((id) => id in results)
+  return ANY in results || children.every((id) => id in results || failureKey(id) in results)
 }
 
 /** All tasks of a tree, the root first. */

@@ -3,6 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { isTransactionConflict } from '../../database/violations.ts'
 import { errors, PlinthError } from '../../errors.ts'
 import { backoffOf } from '../backoff.ts'
+import { startLimitOf } from '../declared.ts'
 import { failureOf, TaskFinal, TaskRetry } from '../errors.ts'
 import { WORKER } from '../id.ts'
 import { Outage } from '../outage.ts'
@@ -26,6 +27,7 @@ export interface WorkerSettings {
 interface Crew {
   readonly queue: string
   readonly limit: StartLimit | undefined
+  readonly concurrency: number | undefined
   readonly running: Set<DatabaseRun>
   /** Until when none may start, by `performance.now()`. */
   rests: number
@@ -68,7 +70,10 @@ export class DatabaseWorker {
     this.#options = options
     this.#settings = settings
     this.#crews = Array.from(new Set(options.queues), (queue) => {
-      return { queue, limit: options.limits?.[queue], running: new Set(), rests: 0 }
+      const { [queue]: limits } = options.limits ?? {}
+      const { concurrency } = limits ?? {}
+      const limit = startLimitOf(limits)
+      return { queue, limit, concurrency, running: new Set(), rests: 0 }
     })
     this.#outage = new Outage(settings.log, 'The tasks of the database cannot be worked on')
     this.#work = this.#run()
@@ -154,7 +159,7 @@ export class DatabaseWorker {
     if (!waits && due > 0) return false
     const { store, lease, running } = this.#settings
     const { rows, wait } = await store.claim(crew.queue, {
-      ...{ worker: this.#id, lease, limit: crew.limit },
+      ...{ worker: this.#id, lease, limit: crew.limit, concurrency: crew.concurrency },
       count: this.#options.concurrency - crew.running.size,
       allowsSuspect: ![...running.values()].some(isSuspect),
     })
@@ -192,7 +197,8 @@ export class DatabaseWorker {
     }
     if (run.isGivenBack) return
     run.isGivenBack = outcome.state === 'back'
-    const isPlain = run.row.parent === null && run.ending !== 'cancelled'
+    const isAlone = run.row.parent === null && run.options.throttle === undefined
+    const isPlain = isAlone && run.ending !== 'cancelled'
     if (outcome.state === 'succeeded' && isPlain) await this.#tell(run, outcome.result)
     else await this.#settle(run, outcome)
   }

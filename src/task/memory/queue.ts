@@ -1,3 +1,4 @@
+import { startLimitOf } from '../declared.ts'
 import type { Crew } from './crew.ts'
 import type { MemoryTask } from './task.ts'
 
@@ -74,7 +75,13 @@ export class MemoryQueue {
   }
 
   #mayStart({ record }: MemoryTask, { options }: Crew): boolean {
-    const limit = options.limits?.[record.queue]
+    const { [record.queue]: limits } = options.limits ?? {}
+    const { concurrency = Number.POSITIVE_INFINITY } = limits ?? {}
+    let running = 0
+    for (const crew of this.crews) running += crew.running.size
+    // Whoever leaves has it looked again.
+    if (running >= concurrency) return false
+    const limit = startLimitOf(limits)
     if (!limit) return true
     const now = performance.now()
     while (this.#starts.length >= limit.max) {

@@ -15,7 +15,11 @@ export class MemoryTask {
   /** The tasks that it waits for, and what those that have succeeded gave. */
   readonly missing: Set<string>
   readonly results = new Map<string, unknown>()
+  /** Why others of these have come to nothing. */
+  readonly failures = new Map<string, Failure>()
   run: MemoryRun | undefined
+  /** By the clock of the driver. */
+  addedAt = 0
   /** When it is to run again or for the first time, if that is not now: for the order of lists. */
   due = 0
   /** Ends its waiting. */
@@ -121,6 +125,11 @@ export class MemoryRun implements Run {
   async childResults(): Promise<unknown[]> {
     const { children = [] } = this.data
     return children.map((id) => structuredClone(this.#task.results.get(id) ?? null))
+  }
+
+  async childFailures(): Promise<(Failure | null)[]> {
+    const { children = [] } = this.data
+    return children.map((id) => this.#task.failures.get(id) ?? null)
   }
 
   end(ending: 'cancelled' | 'handed back'): void {
