@@ -54,6 +54,10 @@ class ThreadedRun implements Run {
     return (await this.#ask('childResults')) as unknown[]
   }
 
+  async childFailures(): ReturnType<Run['childFailures']> {
+    return (await this.#ask('childFailures')) as Awaited<ReturnType<Run['childFailures']>>
+  }
+
   abort(reason: Error): void {
     this.#controller.abort(reason)
   }

@@ -21,7 +21,7 @@ export interface ThreadRun {
 }
 
 /** What a thread asks of the run, which is in the process. */
-export type Question = 'progress' | 'childResults'
+export type Question = 'progress' | 'childResults' | 'childFailures'
 
 /** An error on its way between threads. */
 export interface SentError {
