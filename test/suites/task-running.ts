@@ -328,26 +328,25 @@ export async function taskLimitSlides(t: Test, { open }: DriverUnderTest) {
 
 export async function taskThrottled(t: Test, { open }: DriverUnderTest) {
   const { driver, again } = await open(t)
-  const [first, second, other, third] = [
-    task({ unique: 'a', throttle: 600 }),
-    task({ unique: 'a', throttle: 600 }),
-    task({ unique: 'b', throttle: 600 }),
-    task({ unique: 'a', throttle: 600 }),
-  ]
+  const long = { unique: 'a', throttle: 60_000 }
+  const [first, second, other] = [task(long), task(long), task({ ...long, unique: 'b' })]
   t.strictSame(await driver.add([first, other]), [first.id, other.id])
   t.strictSame(await again().add([second]), [first.id])
   const runs: unknown[] = []
   await work(t, driver, async ({ id }) => runs.push(id))
   await Promise.all([driver.finished(first.id), driver.finished(other.id)])
   t.strictSame(await driver.add([second]), [first.id], 'also when it has ended')
-  await until(async () => (await driver.add([third]))[0] === third.id)
-  await driver.finished(third.id)
-  t.strictSame(runs.toSorted(), [first.id, other.id, third.id].toSorted())
+  t.strictSame(runs.toSorted(), [first.id, other.id].toSorted())
+  const short = { unique: 'c', throttle: 50 }
+  await driver.add([task(short)])
+  const late = task(short)
+  await until(async () => (await driver.add([late]))[0] === late.id)
+  t.match(await driver.finished(late.id), { state: 'succeeded' }, 'after its time')
 }
 
 export async function taskDebounced(t: Test, { open }: DriverUnderTest) {
   const { driver, again } = await open(t)
-  const next = (input: number) => task({ input, unique: 'a', debounce: 400, delay: 400 })
+  const next = (input: number) => task({ input, unique: 'a', debounce: 1500, delay: 1500 })
   const runs: unknown[] = []
   const running = gate()
   await work(t, driver, async (run) => {
