@@ -144,9 +144,14 @@ export class TaskStore implements RunTable {
   async add(tasks: readonly NewTask[]): Promise<string[]> {
     const [task] = tasks
     if (task && tasks.length === 1 && !isChecked(task)) {
-      await this.#insert(this.#here, [{ task }])
-      this.#changed({ over: [], ready: new Set([task.queue]) })
-      return [task.id]
+      try {
+        await this.#insert(this.#here, [{ task }])
+        this.#changed({ over: [], ready: new Set([task.queue]) })
+        return [task.id]
+      } catch (error) {
+        // Others were in the way: as for more of them, it is tried again, unless it is a part of something.
+        if (!isTransactionConflict(error) || currentTransaction(this.#db)) throw error
+      }
     }
     return await this.#change(async (db, { ready }) => {
       const ids: string[] = []
