@@ -17,6 +17,7 @@ export function assertTold({ isBehind }: Cache): void {
  * @throws {PlinthError} REDIS_MISSING
  */
 export function sharedCache(app: FastifyInstance): Cache {
-  if (!app.hasDecorator('redis')) throw errors.REDIS_MISSING('Cached results', 'REDIS_URL')
+  if (!app.cache.isShared)
+    throw errors.REDIS_MISSING('Cached results', 'REDIS_URL or CACHE_REDIS_URL')
   return app.cache
 }

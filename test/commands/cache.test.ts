@@ -32,6 +32,16 @@ t.test('counts, shows, invalidates and clears what is cached', async (t) => {
   t.equal(await cache.get('motd'), undefined)
 })
 
+t.test('finds what is cached in a Redis of its own', async (t) => {
+  const jobs = await createJobs(t)
+  await jobs.app.cache.set('motd', 'Hello', { ttl: 3_600_000 })
+  const own = { REDIS_URL: '', CACHE_REDIS_URL: jobs.env.REDIS_URL as string }
+  t.match(await jobs.runIn(own, 'cache', 'get', 'motd'), { code: 0, stdout: '"Hello"\n' })
+  const none = await jobs.runIn({ REDIS_URL: '' }, 'cache', 'get', 'motd')
+  t.equal(none.code, 1)
+  t.match(none.stderr, /REDIS_MISSING.*CACHE_REDIS_URL/)
+})
+
 t.test('says that nothing was changed where Redis is away', async (t) => {
   const jobs = await createJobs(t)
   const away = { REDIS_URL: `redis://127.0.0.1:${await freePort()}` }
