@@ -132,6 +132,8 @@ async function openPlace(options: ProofOptions): Promise<Place> {
 class Killer {
   kills = 0
   serverIsAway = false
+  /** How often it has gone. */
+  absences = 0
   /** The processes that were killed meanwhile. */
   readonly killedAway = new Set<number>()
   readonly #start: () => Promise<Child>
@@ -166,9 +168,10 @@ class Killer {
 
   async #keep(): Promise<void> {
     while (!this.#closed.signal.aborted) {
+      const { absences, serverIsAway } = this
       const child = await this.#start().catch((error) => {
-        // Without its database a service does not start; whoever has started it tries it again.
-        if (!this.serverIsAway) throw error
+        // Without its database a service does not start; whoever has started it tries it again. It may be back when that is told.
+        if (!serverIsAway && absences === this.absences) throw error
       })
       if (!child) {
         await sleep(KILL)
@@ -224,6 +227,7 @@ async function restartTwice(
   for (const part of [1, 2]) {
     while (runs.tasks < (size * part) / 3) await sleep(20)
     killer.serverIsAway = true
+    killer.absences += 1
     await server.kill()
     await server.restart()
     await keep?.()
