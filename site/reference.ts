@@ -4,6 +4,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { Command } from '@oclif/core/command'
 import { commands } from '../commands/_table.ts'
 import { errors } from '../src/errors.ts'
+import { kitOwners } from '../src/kit.ts'
 import { instanceOf } from '../src/plugin.ts'
 import {
   additionsOf,
@@ -163,7 +164,13 @@ async function pluginSections({ name, file }: Entry): Promise<Section[]> {
   const doc = (made && 'doc' in made && made.doc) || registerDoc(readFileSync(source, 'utf8'))
   const facts = {
     Decorators: decorators.map(quote),
-    Variables: Object.keys(env?.properties ?? {}).map((variable) => `\`${variable}\``),
+    Variables: [
+      ...Object.keys(env?.properties ?? {}),
+      // Of another use of it, which every service has, too.
+      ...kitOwners.flatMap(({ owner, schema }) =>
+        owner.endsWith(`-${basename(file, '.d.ts')}`) ? Object.keys(schema.properties) : [],
+      ),
+    ].map(quote),
     Needs: needs.map(quote),
     'Comes after': after.map(quote),
   }

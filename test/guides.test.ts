@@ -109,6 +109,7 @@ onEveryDatabase(
     const env = { NODE_ENV: 'test', DATABASE_URL: url }
     const app = await createApp(service, { root: folder, env, logger: false })
     t.teardown(() => app.close())
+    await app.tasks.work({ queues: ['default'], concurrency: 1, schedules: false })
     const sell = (customer: string, ...items: number[]) =>
       app.inject({
         method: 'POST',

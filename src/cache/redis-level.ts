@@ -170,7 +170,6 @@ export class RedisLevel {
       onUnknown()
       return undefined
     }
-    this.connection.accept()
     const [got, stored, ...generations] = answer as [number, Buffer | null, ...Buffer[]]
     const item =
       stored && mode !== 'force' ? await this.#valid(key, stored, tags, generations) : undefined
@@ -342,7 +341,7 @@ export class RedisLevel {
     const [epoch, { channel }] = [this.#epoch ?? '', this.names]
     const args = [token, tags.length, epoch, record, lifeOf(item), channel, message]
     const stored = await this.connection.tryRun('store', STORE, keys, args)
-    if (stored !== UNAVAILABLE) this.connection.accept()
+    if (stored === 1) this.connection.accept()
     return stored
   }
 
@@ -453,8 +452,6 @@ export class RedisLevel {
       for (const change of changes) this.#untold.add(change)
       throw error
     }
-    // After an outage nothing is known of what it takes.
-    if (purpose === 'change') this.connection.accept()
   }
 
   // Before Redis is used again: leases whose fate is unknown, and what was changed meanwhile.

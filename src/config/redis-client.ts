@@ -46,6 +46,16 @@ export class RedisClient extends Redis {
     if (!connect) return
     // Of one that is away while others are there nothing need be said: ioredis would, on stderr.
     connector.connectToSentinel = (...place) => connect(...place).on('error', () => {})
+    // What tells of a new master breaks off what leads to the old one. A connection that is being made asks for the master anyway, and broken off it
+    // would end for good.
+    const leave = connector.disconnect.bind(connector)
+    connector.disconnect = () => {
+      const { status, manuallyClosing } = this as unknown as {
+        status: string
+        manuallyClosing?: boolean
+      }
+      if (status !== 'connecting' || manuallyClosing) leave()
+    }
     // It would go on to listen to the Sentinels.
     this.on('end', () => connector.disconnect())
   }

@@ -35,16 +35,21 @@ t.test('a service that is fit: exit code 0', async (t) => {
     'ok      app: 4 resources can be served',
   ])
   t.match(lines[2], /^ok {6}attached: database answers in [\d.]+ ms$/)
-  t.strictSame(lines.slice(3), ['ok      migrations: every migration is applied', ''])
+  t.strictSame(lines.slice(3), [
+    'ok      tasks: queues: default',
+    'ok      migrations: every migration is applied',
+    '',
+  ])
 
   const json = await manage(t, ['check', '--json'], { service })
   t.same({ code: json.code, stderr: json.stderr }, { code: 0, stderr: '' })
   const findings = JSON.parse(json.stdout)
-  t.equal(findings.length, 4)
+  t.equal(findings.length, 5)
   t.match(findings, [
     OK.configuration,
     OK.app,
     OK.database,
+    { check: 'tasks', level: 'ok', message: 'queues: default' },
     { check: 'migrations', level: 'ok', message: 'every migration is applied' },
   ])
 })
@@ -54,7 +59,7 @@ t.test('migrations that are not applied: exit code 1, and nothing is changed', a
   for (const _ of ['once', 'twice']) {
     const { code, stdout, stderr } = await manage(t, ['check', '--json'], { service })
     t.same({ code, stderr }, { code: 1, stderr: '' })
-    t.match(JSON.parse(stdout)[3], {
+    t.match(JSON.parse(stdout)[4], {
       check: 'migrations',
       level: 'error',
       message: 'not applied: 0001_one, 0002_two',
@@ -221,27 +226,30 @@ t.test('production: what is unwise is a warning, exit code 0', async (t) => {
   ])
 })
 
-t.test('production: without a Redis that keeps what is enqueued there is a warning', async (t) => {
-  const cached = THINGS.replace(
-    "summary: 'Every thing',",
-    "summary: 'Every thing', cache: { ttl: 1000 },",
-  )
-  const service = writeService(t, { 'src/things.ts': cached })
-  const check = async (url: string | undefined) => {
-    const env = { NODE_ENV: 'production', REDIS_URL: url }
-    const { code, stdout } = await manage(t, ['check'], { service, env })
-    t.equal(code, 0)
-    return stdout.split('\n').filter((line) => /redis/i.test(line))
-  }
-  t.match(await check(undefined), [
-    /^warning +tasks: REDIS_URL is not set: tasks and cached results are in the memory of each process$/,
-  ])
-  t.match(await check(process.env.TEST_REDIS_URL), [
-    /^ok +attached: redis answers in [\d.]+ ms$/,
-    /^warning +tasks: Redis keeps no append-only file \(appendonly yes\): a restart may lose tasks$/,
-  ])
-  t.match(await check('redis://127.0.0.1:1'), [/^warning +attached: redis: /])
-})
+t.test(
+  'production: without a Redis for what is cached, and with one that may lose tasks, there is a warning',
+  async (t) => {
+    const cached = THINGS.replace(
+      "summary: 'Every thing',",
+      "summary: 'Every thing', cache: { ttl: 1000 },",
+    )
+    const service = writeService(t, { 'src/things.ts': cached })
+    const check = async (url: string | undefined) => {
+      const env = { NODE_ENV: 'production', REDIS_URL: url }
+      const { code, stdout } = await manage(t, ['check'], { service, env })
+      t.equal(code, 0)
+      return stdout.split('\n').filter((line) => /redis/i.test(line))
+    }
+    t.match(await check(undefined), [
+      /^warning +tasks: REDIS_URL is not set: cached results are in the memory of each process$/,
+    ])
+    t.match(await check(process.env.TEST_REDIS_URL), [
+      /^ok +attached: redis answers in [\d.]+ ms$/,
+      /^warning +tasks: Redis keeps no append-only file \(appendonly yes\): a restart may lose tasks$/,
+    ])
+    t.match(await check('redis://127.0.0.1:1'), [/^warning +attached: redis: /])
+  },
+)
 
 t.test('tasks in a queue that nobody works on are a warning', async (t) => {
   const jobs = await createJobs(t)

@@ -48,6 +48,9 @@ function edit(path: string, change: (text: string) => string): void {
 
 const replaced = (from: string, to: string) => (text: string) => text.replace(from, () => to)
 
+// What is changed of a kit are its sources.
+const SOURCES = ['--conditions=plinth-source']
+
 /** The kit as another version of it, whose template is another one. */
 function kitOf(version: string, lines: Record<number, string>, change: (kit: string) => void) {
   const kit = join(home, version)
@@ -105,7 +108,7 @@ class Team {
   async by(kit: string, ...args: string[]) {
     const began = performance.now()
     const ended = await manage(this.#t, args, {
-      program: [process.execPath, join(kit, 'bin/manage')],
+      program: [process.execPath, ...SOURCES, join(kit, 'bin/manage')],
       cwd: this.folder,
       env: { ...GIT, PLINTH_SERVICE: this.folder },
     })
@@ -158,7 +161,7 @@ const lost = (team: Team) => OURS.filter(([path, line]) => !team.lines(path).inc
 
 t.test('over two versions nothing of the team is lost, and the result works', async (t) => {
   const made = await manage(t, ['new', 'shop', '--yes', '--database', 'sqlite'], {
-    program: [process.execPath, join(first, 'bin/manage')],
+    program: [process.execPath, ...SOURCES, join(first, 'bin/manage')],
     cwd: home,
     env: GIT,
   })

@@ -105,7 +105,8 @@ t.test('what is said of one way to write is said of the other', (t) => {
   for (const access of [{ permissions: { delete: isAdmin } }, { auth: { delete: 'required' } }])
     t.throws(() => said(access), {
       code: 'RESOURCE_INVALID',
-      message: /of page.*who may delete, and there is none of that name; there are list, retrieve/,
+      message:
+        /of page.*who may delete, and there is none of that name; there are list, export, retrieve/,
     })
   t.end()
 })

@@ -34,7 +34,7 @@ const AT_ONCE = ['--repl-diskless-sync-delay', '0']
 export async function ownSentinel(
   t: { teardown(work: () => unknown): void },
   sentinels = 1,
-  downAfter = 3000,
+  downAfter = 500,
 ): Promise<OwnSentinel> {
   const first = await ownRedis(t, { args: AT_ONCE })
   const port = Number(new URL(first.url).port)

@@ -101,7 +101,12 @@ t.test('a key that nothing reads is told, with those that there are', async (t) 
       /of ping, healthz, .*queues$/,
     ],
     [{ queues: { protec: noop } }, 'queues of defineService', 'protec', /of protect$/],
-    [{ limits: { mail: { maximum: 1 } } }, 'limits.mail of defineService', 'maximum', /duration$/],
+    [
+      { limits: { mail: { maximum: 1 } } },
+      'limits.mail of defineService',
+      'maximum',
+      /of max, duration, concurrency$/,
+    ],
     [{ desription: 'x' }, 'defineService', 'desription', /of name, version, description, /],
     [{ modules: { a: { prefx: '/a', resources: {} } } }, 'The module a', 'prefx', /of prefix, /],
     [

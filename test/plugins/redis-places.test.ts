@@ -205,7 +205,7 @@ t.test('Sentinel: the master dies, and its replica takes over', async (t) => {
   await Promise.all(clients)
   t.strictSame(new Set(answers), new Set([200]), `of ${answers.length} requests`)
   t.equal(app.redis.stream.remotePort, port)
-  t.equal(logs.filter(({ msg }) => msg === 'Redis cannot be used').length, 1)
+  t.ok(logs.some(({ msg }) => msg === 'Redis cannot be used'))
 })
 
 t.test('Sentinel: the master becomes a replica, and goes on', async (t) => {

@@ -6,11 +6,13 @@ t.test('reads a schedule', async (t) => {
   t.match(short.version, /^[\w-]{8}$/)
   t.strictSame(short, {
     name: 'stats.nightly',
+    resource: 'stats.nightly',
     version: short.version,
     cron: '0 3 * * *',
     timezone: 'UTC',
     jitter: 0,
     missed: 'skip',
+    overlap: 'skip',
     input: {},
   })
   t.equal(typeof next, 'function')
