@@ -36,7 +36,7 @@ async function ask({ key, times }: { key: string; times: number }): Promise<Aske
 
 /** Enqueues a task, as soon as that can be done, and waits until it has run. */
 async function run(): Promise<void> {
-  const signal = AbortSignal.timeout(110_000)
+  const signal = AbortSignal.timeout(60_000)
   for (;;) {
     try {
       const task = await app.resources.items.note.enqueue({})

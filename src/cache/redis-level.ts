@@ -171,6 +171,7 @@ export class RedisLevel {
       return undefined
     }
     const [got, stored, ...generations] = answer as [number, Buffer | null, ...Buffer[]]
+    if (got) this.connection.accept()
     const item =
       stored && mode !== 'force' ? await this.#valid(key, stored, tags, generations) : undefined
     const fresh = item !== undefined && steady.now() < item.fresh
@@ -340,9 +341,7 @@ export class RedisLevel {
     const message = announce ? this.#bus.message(['key', key]) : ''
     const [epoch, { channel }] = [this.#epoch ?? '', this.names]
     const args = [token, tags.length, epoch, record, lifeOf(item), channel, message]
-    const stored = await this.connection.tryRun('store', STORE, keys, args)
-    if (stored === 1) this.connection.accept()
-    return stored
+    return await this.connection.tryRun('store', STORE, keys, args)
   }
 
   async #put(key: string, item: Item, compress?: boolean): Promise<boolean> {

@@ -13,7 +13,8 @@ export function script(source: string): Script {
 // Each tag has a generation, and an entry those that its tags had when it began to be loaded: it counts as long as they are the
 // same. `0:token` begins with the first entry, `time:token` with an invalidation. One that Redis has evicted, or that has ended, is
 // none: what was stored under it is loaded again. So nothing that is forgotten makes anything old live on.
-// `life` is milliseconds.
+// `life` is milliseconds. What a script writes first is something that a full Redis refuses: behind another write it would let it through, and take
+// now this and now that.
 const GENERATIONS = `
 local time = redis.call('TIME')
 local micros = time[1] * 1000000 + time[2]
@@ -25,7 +26,7 @@ local function generation(key)
 end
 local function begin(key, found, token, life)
   if found then
-    if redis.call('PTTL', key) < life then redis.call('PEXPIRE', key, life) end
+    if redis.call('PTTL', key) < life then redis.call('SET', key, found, 'PX', life) end
     return found
   end
   redis.call('SET', key, '0:' .. token, 'PX', life)

@@ -22,19 +22,16 @@ export interface OwnSentinel {
   master(): Promise<number>
 }
 
+/** Milliseconds without an answer after which a master is taken for dead. */
+export const DOWN_AFTER = 500
+
 // A replica gets the data at once, not after the five seconds in which more of them could come.
 const AT_ONCE = ['--repl-diskless-sync-delay', '0']
 
-/**
- * Starts all of it, which is gone when the test or the proof ends.
- *
- * @param downAfter milliseconds without an answer after which a master is taken for dead: on a busy machine a short time is over for one that lives,
- *   and what the next one has not got yet is lost
- */
+/** Starts all of it, which is gone when the test or the proof ends. */
 export async function ownSentinel(
   t: { teardown(work: () => unknown): void },
   sentinels = 1,
-  downAfter = 500,
 ): Promise<OwnSentinel> {
   const first = await ownRedis(t, { args: AT_ONCE })
   const port = Number(new URL(first.url).port)
@@ -49,7 +46,7 @@ export async function ownSentinel(
     const lines = [
       ...[`port ${own}`, 'bind 127.0.0.1', `dir ${sandbox.folder}`],
       `sentinel monitor main 127.0.0.1 ${port} ${Math.floor(sentinels / 2) + 1}`,
-      `sentinel down-after-milliseconds main ${downAfter}`,
+      `sentinel down-after-milliseconds main ${DOWN_AFTER}`,
       'sentinel failover-timeout main 5000',
     ]
     writeFileSync(file, lines.join('\n'))
