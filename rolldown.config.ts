@@ -56,7 +56,7 @@ const serving = closure(
     'src/process/shutdown.ts',
     'src/process/slow-readers.ts',
     'src/http/serve-resources.ts',
-    'src/http/head.ts',
+    'src/http/request-head.ts',
     'src/http/languages.ts',
     'src/http/task-routes.ts',
     'src/cache/open.ts',

@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { kit } from '../src/process/kit.ts'
-import { pluginCommands, serviceCommands, serviceRoot } from './_find.ts'
+import { pluginCommands, serviceCommands, serviceRoot } from './_find-commands.ts'
+import { findOnce } from './_find-once.ts'
 import type { Loadable } from './_folder.ts'
-import { findOnce } from './_kept.ts'
 import { commands } from './_table.ts'
 
 type Row = readonly [id: string, summary: string]

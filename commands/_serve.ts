@@ -38,8 +38,8 @@ async function preload(): Promise<void> {
   const [{ default: Fastify }, { compileExact }, { compileSerializer }, { validator }] =
     await Promise.all([
       import('fastify'),
-      import('../src/resource/validate.ts'),
-      import('../src/resource/serialize.ts'),
+      import('../src/schema/validate.ts'),
+      import('../src/schema/serialize.ts'),
       import('../src/config/ajv.ts'),
       import('../src/index.ts'),
       import('../src/service.ts'),

@@ -141,7 +141,7 @@ async function replay(app: FastifyInstance, recorded: Recorded): Promise<Replaye
   const problem = problemOf(recorded)
   if (problem) return { resource: name, outcome: 'left out', problem }
   const { callResource } = await import('../src/resource/call.ts')
-  const { toJson } = await import('../src/resource/json.ts')
+  const { toJson } = await import('../src/schema/json.ts')
   const { resource } = app.registry.find(name)
   const now = await app
     .run(() => callResource(resource, input, {}, 'cacheless'))

@@ -46,7 +46,7 @@ async function register(app: FastifyInstance, options: EnvelopeOptions): Promise
     throw invalidOption('envelope', 'envelope', options.envelope, 'none beside compat')
   assertFree(app, 'envelope', 'envelope')
   const { createErrorHandler } = await import('../src/http/error-handler.ts')
-  const { problemOfHead } = await import('../src/http/head.ts')
+  const { problemOfHead } = await import('../src/http/request-head.ts')
   const { default: createFinder } = await import('find-my-way')
   const envelope = chooseEnvelope(options)
   app.decorate('envelope', envelope)

@@ -12,8 +12,8 @@ import {
   readinessOf,
   readinessSchema,
 } from '../src/process/readiness.ts'
-import type { JsonSchema } from '../src/resource/schema.ts'
-import { compileSerializerLater } from '../src/resource/serialize.ts'
+import type { JsonSchema } from '../src/schema/json-schema.ts'
+import { compileSerializerLater } from '../src/schema/serialize.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

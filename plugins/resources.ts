@@ -11,7 +11,7 @@ import {
   isObject,
 } from '../src/plugin-guards.ts'
 import type { RemoteOptions } from '../src/remote/remote-modules.ts'
-import type { BoundTable } from '../src/resource/bound.ts'
+import type { BoundTable } from '../src/resource/bound-table.ts'
 import type { CompiledResources } from '../src/resource/compiled.ts'
 import {
   assertModuleKeys,

@@ -33,12 +33,12 @@ import type { ServiceDefinition } from './define-service.ts'
 import { errors } from './errors.ts'
 import {
   defaultsOf,
-  inOrder,
   instanceOf,
   modulesOfPlugin,
   type PluginInstance,
   variablesOf,
 } from './plugin.ts'
+import { inOrder } from './plugin-order.ts'
 import { type ModuleTable, moduleNames } from './resource/module.ts'
 
 /**

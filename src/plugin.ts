@@ -9,6 +9,7 @@ import type { Model } from './database/model/model.ts'
 import type { ServiceDefinition } from './define-service.ts'
 import { errors, type PlinthError } from './errors.ts'
 import type { PluginFinding } from './findings.ts'
+import { addMetric, type MetricValue } from './plugin-metrics.ts'
 import { assertNameFree, type ReadinessCheck, readinessOf } from './process/readiness.ts'
 import type { Module, ModuleTable } from './resource/module.ts'
 
@@ -51,10 +52,6 @@ export interface PluginMetric<Context = PluginContext> {
   /** Its value now, or one for each set of labels. */
   readonly collect: (app: FastifyInstance, context: Context) => MetricValue | Promise<MetricValue>
 }
-
-type MetricValue =
-  | number
-  | readonly { readonly labels: Readonly<Record<string, string>>; readonly value: number }[]
 
 /** What the options of a plugin follow from in a service. */
 export interface PluginGiven<Env = unknown> extends Omit<PluginContext<Env>, 'options'> {
@@ -282,21 +279,10 @@ function prefixOf(definition: PluginDefinition, name: string): string {
   return `${own.toUpperCase().replaceAll('-', '_')}_`
 }
 
-/** What all plugins of an app bring that is asked later: the same in all of its contexts. */
-interface Brought {
-  readonly checks: { readonly name: string; readonly run: RunCheck }[]
-  readonly metrics: ((limit: number) => Promise<Measured>)[]
-}
+/** What the plugins of an app check, which is the same in all of its contexts. */
+const checksOf = new WeakMap<object, { readonly name: string; readonly run: RunCheck }[]>()
 
 type RunCheck = (production: boolean) => ReturnType<PluginCheck>
-
-const apps = new WeakMap<object, Brought>()
-
-function broughtTo({ server }: FastifyInstance): Brought {
-  const brought = apps.get(server) ?? { checks: [], metrics: [] }
-  apps.set(server, brought)
-  return brought
-}
 
 /** What `manage check` finds by the plugins of an app, which is ready. */
 export async function runChecks(
@@ -305,7 +291,7 @@ export async function runChecks(
 ): Promise<(PluginFinding & { readonly check: string })[]> {
   const found: (PluginFinding & { readonly check: string })[] = []
   // One after the other: what one of them loads must not make the others late.
-  for (const { name, run } of broughtTo(app).checks)
+  for (const { name, run } of checksOf.get(app.server) ?? [])
     for (const finding of await run(production)) found.push({ check: name, ...finding })
   return found
 }
@@ -348,12 +334,15 @@ export async function attachPlugin(
     readinessOf(app).set(named(key), optional ? Object.assign(run, { optional }) : run)
   }
   const { checks = [], metrics = [] } = definition
-  for (const check of checks)
-    broughtTo(app).checks.push({
-      name,
-      run: (production) => check(app, { ...context, production }),
-    })
-  for (const metric of metrics) broughtTo(app).metrics.push(measureOf(app, metric, context))
+  const added = checks.map((check) => ({
+    name,
+    run: (production: boolean) => check(app, { ...context, production }),
+  }))
+  checksOf.set(app.server, [...(checksOf.get(app.server) ?? []), ...added])
+  for (const metric of metrics)
+    addMetric(app, { ...metric, name: `${name.replaceAll('-', '_')}_${metric.name}` }, () =>
+      metric.collect(app, context),
+    )
 }
 
 /**
@@ -373,62 +362,6 @@ function nameWithin({ definition, name }: PluginInstance, key: string): string {
   return key === definition.name ? name : `${name}.${key}`
 }
 
-/** A metric of one use of a plugin, and what it is now. */
-export interface Measured extends Pick<PluginMetric, 'help' | 'type' | 'shared'> {
-  /** `sms_sent_total` */
-  readonly name: string
-  readonly values: readonly {
-    readonly labels: Readonly<Record<string, string>>
-    readonly value: number
-  }[]
-  /** Why it is not known; it has no values then. */
-  readonly problem?: unknown
-}
-
-/**
- * The metrics of all plugins of an app, asked at once.
- *
- * @param limit milliseconds that one of them may take
- */
-export function measurePlugins(app: FastifyInstance, limit: number): Promise<Measured[]> {
-  return Promise.all(broughtTo(app).metrics.map((measure) => measure(limit)))
-}
-
-/** What asks for a metric; not while it is still waited for since the last time: nothing piles up. */
-function measureOf(
-  app: FastifyInstance,
-  { name, help, type, shared, collect }: PluginMetric,
-  context: PluginContext,
-): (limit: number) => Promise<Measured> {
-  const about = { name: `${context.name.replaceAll('-', '_')}_${name}`, help, type }
-  const metric = { ...about, ...(shared && { shared }) }
-  let isAsked = false
-  const ask = async () => {
-    isAsked = true
-    try {
-      return await collect(app, context)
-    } finally {
-      isAsked = false
-    }
-  }
-  return async (limit) => {
-    if (isAsked) return { ...metric, values: [], problem: new Error('it is still waited for') }
-    const late = Promise.withResolvers<never>()
-    const timer = setTimeout(() => late.reject(new Error(`it took over ${limit} ms`)), limit)
-    const asked = ask()
-    try {
-      const value = await Promise.race([asked, late.promise])
-      return { ...metric, values: typeof value === 'number' ? [{ labels: {}, value }] : value }
-    } catch (problem) {
-      // What it comes to later is of no interest.
-      asked.catch(() => {})
-      return { ...metric, values: [], problem }
-    } finally {
-      clearTimeout(timer)
-    }
-  }
-}
-
 /** The modules that one use of a plugin adds to a service. */
 export function modulesOfPlugin(instance: PluginInstance): ModuleTable {
   const { definition, name, options, modules: moved = {} } = instance
@@ -442,38 +375,4 @@ export function modulesOfPlugin(instance: PluginInstance): ModuleTable {
   if (placed.length === 0) return {}
   if (name === definition.name) return Object.fromEntries(placed)
   return { [name]: { prefix: `/${name}`, modules: Object.fromEntries(placed) } }
-}
-
-/** Something that comes before or behind others. */
-export interface Placed {
-  readonly name: string
-  readonly needs?: readonly string[]
-  readonly after?: readonly string[]
-}
-
-/**
- * Sorts by what each needs and comes after; as they are given where that leaves a choice.
- *
- * @param howTo what to do where one is missing, by its name
- * @throws {PlinthError} PLUGIN_MISSING, PLUGIN_CIRCLE
- */
-export function inOrder<T extends Placed>(
-  given: readonly T[],
-  howTo: (need: string) => string = () => 'add it to plugins',
-): T[] {
-  const names = new Set(given.map(({ name }) => name))
-  for (const { name, needs = [] } of given) {
-    const missing = needs.find((need) => !names.has(need))
-    if (missing) throw errors.PLUGIN_MISSING(name, missing, howTo(missing))
-  }
-  const rest = [...given]
-  const placed: T[] = []
-  while (rest.length > 0) {
-    const free = rest.findIndex(({ needs = [], after = [] }) =>
-      rest.every(({ name }) => !needs.includes(name) && !after.includes(name)),
-    )
-    if (free === -1) throw errors.PLUGIN_CIRCLE(rest.map(({ name }) => name).join(', '))
-    placed.push(...rest.splice(free, 1))
-  }
-  return placed
 }

@@ -11,16 +11,9 @@ import { chooseEnvelope } from './http/compat.ts'
 import { giveContext } from './http/request-context.ts'
 import { VersionedPaths } from './http/versions.ts'
 import { configOwners, defaultsOfAll, kitPlugins, modelsOf, modulesOf, pluginsOf } from './kit.ts'
-import {
-  attachPlugin,
-  envOf,
-  inOrder,
-  instanceOf,
-  type Placed,
-  type PluginInstance,
-  variableOf,
-} from './plugin.ts'
-import type { BoundTable } from './resource/bound.ts'
+import { attachPlugin, envOf, instanceOf, type PluginInstance, variableOf } from './plugin.ts'
+import { inOrder, type Placed } from './plugin-order.ts'
+import type { BoundTable } from './resource/bound-table.ts'
 import { type ModuleTable, parseModules, type Resources } from './resource/module.ts'
 
 // With the types of a service come those of what its app has.

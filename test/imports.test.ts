@@ -12,16 +12,17 @@ const LAYERS: readonly RegExp[] = [
   /^src\/(check\/|deploy\/|testing\/|index\.ts$)/,
   /^src\/(service|service-database|kit)\.ts$/,
   /^plugins\//,
-  /^src\/((plugin|plugin-guards|define-service|own-page)\.ts|process\/|telemetry\/|developer\/|admin\/)/,
+  /^src\/((plugin(-\w+)?|define-service|own-page)\.ts|process\/|telemetry\/|developer\/|admin\/)/,
   /^src\/openapi\//,
   /^src\/(http|crud|auth|remote)\//,
   /^src\/resource\//,
+  /^src\/schema\//,
   /^src\/task\//,
   /^src\/(cache|database|upstream)\//,
   /^src\/config\//,
   /^src\/(abort|deadlines|duration|errors|files|findings|packages|steady|trace)\.ts$/,
 ]
-const ATTACHED = LAYERS[10] as RegExp
+const ATTACHED = LAYERS[11] as RegExp
 
 const IMPORT = /(?:^(?:import|export|\}) ?.*?from |^import |import\()'([^']+)'/gm
 

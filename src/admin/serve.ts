@@ -17,9 +17,9 @@ import { type Access, PUBLIC } from '../resource/access.ts'
 import { CompiledResources } from '../resource/compiled.ts'
 import { Context, runInContext } from '../resource/context.ts'
 import { type Answer, authorize, execute } from '../resource/execute.ts'
-import { fromJson } from '../resource/json.ts'
-import { boundNumbers, closeSchema, type JsonSchema } from '../resource/schema.ts'
-import { compileExact, toDetails } from '../resource/validate.ts'
+import { fromJson } from '../schema/json.ts'
+import { boundNumbers, closeSchema, type JsonSchema } from '../schema/json-schema.ts'
+import { compileExact, toDetails } from '../schema/validate.ts'
 import {
   type AdminAction,
   type AdminModel,

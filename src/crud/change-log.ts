@@ -2,8 +2,8 @@ import { inBatches } from '../database/insert.ts'
 import { AuditLog } from '../database/model/audit-log.ts'
 import type { Model } from '../database/model/model.ts'
 import type { Context } from '../resource/context.ts'
-import { toJson } from '../resource/json.ts'
-import { hasSecrets } from '../resource/schema.ts'
+import { toJson } from '../schema/json.ts'
+import { hasSecrets } from '../schema/json-schema.ts'
 import { type AnyTables, pick, type Values } from './model-write.ts'
 
 /** What has become of a row: without `before` it is new, without `after` it is gone. */

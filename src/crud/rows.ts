@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream'
 import { setImmediate as othersTurn } from 'node:timers/promises'
 import { type RawBuilder, type SelectQueryBuilder, sql } from 'kysely'
-import { exactly, toJson } from '../resource/json.ts'
 import { type ByteAnswer, sentAs } from '../resource/stream.ts'
+import { exactly, toJson } from '../schema/json.ts'
 import { enclosed } from './enclosed.ts'
 import { type AnyQuery, built } from './page.ts'
 

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import type { FastifyInstance, FastifyRequest, preValidationHookHandler } from 'fastify'
 import { errors, type PlinthError } from '../errors.ts'
 import { MISSING_BODY } from '../resource/failure.ts'
-import type { JsonSchema } from '../resource/schema.ts'
+import type { JsonSchema } from '../schema/json-schema.ts'
 import { parseJson } from './parse-json.ts'
 
 // By its name a parser could not be added again, in a scope of its own, by who reads webhooks as they come.

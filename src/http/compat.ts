@@ -1,5 +1,5 @@
 import { type errors, originalOf, type PlinthError } from '../errors.ts'
-import { REQUIRED } from '../resource/validate.ts'
+import { REQUIRED } from '../schema/validate.ts'
 import { type Envelope, type EnvelopeName, envelopes, standardEnvelope } from './envelope.ts'
 
 /** As which other kit a service answers. */

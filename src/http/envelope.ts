@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ErrorDetail, PlinthError } from '../errors.ts'
-import type { JsonSchema } from '../resource/schema.ts'
+import type { JsonSchema } from '../schema/json-schema.ts'
 import { parseTraceparent, type Trace } from '../trace.ts'
 
 /** What an answer tells of the request that it answers. */

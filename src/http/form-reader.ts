@@ -2,7 +2,7 @@ import type { Readable, Writable } from 'node:stream'
 import type { FastifyRequest } from 'fastify'
 import { errors } from '../errors.ts'
 import { requirePackages } from '../packages.ts'
-import { problemOfContent, problemOfType, SIGNATURE_BYTES } from '../resource/file-type.ts'
+import { problemOfContent, problemOfType, SIGNATURE_BYTES } from '../schema/file-type.ts'
 import { ReceivedFiles } from './received-files.ts'
 import { contextOf } from './request-context.ts'
 

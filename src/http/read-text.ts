@@ -1,7 +1,7 @@
 import type { ValidateFunction } from 'ajv/dist/2019.js'
-import { unfold } from '../resource/references.ts'
-import type { JsonSchema } from '../resource/schema.ts'
-import { compileExact } from '../resource/validate.ts'
+import type { JsonSchema } from '../schema/json-schema.ts'
+import { unfold } from '../schema/references.ts'
+import { compileExact } from '../schema/validate.ts'
 
 /** Makes what a text says of it; a text that says nothing stays as it is, and validation tells that it does not fit. */
 type Read = (given: unknown) => unknown

@@ -1,8 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors } from '../errors.ts'
 import type { AnyDefined } from '../resource/contract.ts'
-import { unfold } from '../resource/references.ts'
-import { type JsonSchema, pickProperties } from '../resource/schema.ts'
+import { type JsonSchema, pickProperties } from '../schema/json-schema.ts'
+import { unfold } from '../schema/references.ts'
 
 /** Where each part of a resource's request comes from, as Fastify names the schemas. */
 export interface RequestParts {

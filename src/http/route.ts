@@ -7,17 +7,13 @@ import { type CacheMode, policyFor } from '../resource/cache-policy.ts'
 import type { Context } from '../resource/context.ts'
 import type { AnyDefined, Idempotency } from '../resource/contract.ts'
 import { type Answer, execute } from '../resource/execute.ts'
-import { fromJson } from '../resource/json.ts'
 import type { PlacedLimit } from '../resource/rate-limit.ts'
-import { boundNumbers, type JsonSchema } from '../resource/schema.ts'
 import type { Security } from '../resource/security.ts'
-import {
-  compileSerializer,
-  compileSerializerLater,
-  liftDefinitions,
-} from '../resource/serialize.ts'
 import { isAsyncIterable, isEventSchema, isStream } from '../resource/stream.ts'
-import { compileExact, compileLater } from '../resource/validate.ts'
+import { fromJson } from '../schema/json.ts'
+import { boundNumbers, type JsonSchema } from '../schema/json-schema.ts'
+import { compileSerializer, compileSerializerLater, liftDefinitions } from '../schema/serialize.ts'
+import { compileExact, compileLater } from '../schema/validate.ts'
 import { ASYNC, allowsTasks, problemOfTask, taskOptionsOf } from './as-task.ts'
 import { assertReadableUrl, createBodyCheck } from './body.ts'
 import { tellCaching } from './cache-headers.ts'

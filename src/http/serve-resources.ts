@@ -1,7 +1,7 @@
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import { authorizeCall } from '../auth/authorize.ts'
 import { errors } from '../errors.ts'
-import { bindResources } from '../resource/bound.ts'
+import { bindResources } from '../resource/bound-table.ts'
 import { CompiledResources } from '../resource/compiled.ts'
 import { Context, currentContext, type Identify, runInContext } from '../resource/context.ts'
 import type { Idempotency } from '../resource/contract.ts'

@@ -1,6 +1,12 @@
 import type { FastifySchema } from 'fastify'
-import { EVERY_PART, type JsonSchema, mapSchema, nameOf, referenceTo } from '../resource/schema.ts'
 import type { SecurityInfo } from '../resource/security.ts'
+import {
+  EVERY_PART,
+  type JsonSchema,
+  mapSchema,
+  nameOf,
+  referenceTo,
+} from '../schema/json-schema.ts'
 import type { ServedOperation } from './served.ts'
 import type { Document, DocumentInfo, Operation } from './types.ts'
 

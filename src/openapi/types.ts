@@ -1,4 +1,4 @@
-import type { JsonSchema } from '../resource/schema.ts'
+import type { JsonSchema } from '../schema/json-schema.ts'
 
 /** The parts of an OpenAPI 3.1 document that are made or changed here. */
 export interface Document {

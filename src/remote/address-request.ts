@@ -1,6 +1,6 @@
 import { type ErrorDetail, errors } from '../errors.ts'
 import type { Method } from '../resource/contract.ts'
-import type { JsonSchema } from '../resource/schema.ts'
+import type { JsonSchema } from '../schema/json-schema.ts'
 import type { EncodedBody } from '../upstream/body.ts'
 
 /** Where the parts of a request go. */

@@ -6,8 +6,8 @@ import { splitRequest } from '../http/request.ts'
 import type { Auth } from '../resource/access.ts'
 import type { Method } from '../resource/contract.ts'
 import type { Listing } from '../resource/registry.ts'
-import { type JsonSchema, pickProperties } from '../resource/schema.ts'
-import { compileExact, compileLater, toDetails } from '../resource/validate.ts'
+import { type JsonSchema, pickProperties } from '../schema/json-schema.ts'
+import { compileExact, compileLater, toDetails } from '../schema/validate.ts'
 
 /** The version of the form below: another one is not read. */
 export const CONTRACT_FORMAT = 1

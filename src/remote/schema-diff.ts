@@ -1,4 +1,4 @@
-import type { JsonSchema } from '../resource/schema.ts'
+import type { JsonSchema } from '../schema/json-schema.ts'
 import { fits, formsOf, type Placed, resolved } from './schema-forms.ts'
 import {
   type Bound,

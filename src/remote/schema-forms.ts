@@ -1,5 +1,5 @@
-import { type JsonSchema, nameOf } from '../resource/schema.ts'
-import { compileExact } from '../resource/validate.ts'
+import { type JsonSchema, nameOf } from '../schema/json-schema.ts'
+import { compileExact } from '../schema/validate.ts'
 import {
   all,
   areApart,

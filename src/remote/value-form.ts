@@ -1,4 +1,4 @@
-import type { JsonSchema } from '../resource/schema.ts'
+import type { JsonSchema } from '../schema/json-schema.ts'
 
 /** A schema, or what JSON Schema says shortly: everything, nothing. */
 export type Schema = JsonSchema | boolean

@@ -1,8 +1,8 @@
 import { errors, PlinthError } from '../errors.ts'
+import { toJson } from '../schema/json.ts'
+import { type JsonSchema, nameOf } from '../schema/json-schema.ts'
 import type { Context } from './context.ts'
 import type { AnyDefined, CallLog } from './contract.ts'
-import { toJson } from './json.ts'
-import { type JsonSchema, nameOf } from './schema.ts'
 import { isAsyncIterable, isStream } from './stream.ts'
 
 /** A call that has been performed. */

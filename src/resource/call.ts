@@ -1,6 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import { aborted, follow } from '../abort.ts'
 import { errors } from '../errors.ts'
+import { fromJson } from '../schema/json.ts'
+import { toDetails } from '../schema/validate.ts'
 import { assertTimeout } from '../task/declared.ts'
 import type { EnqueueOptions } from '../task/types.ts'
 import type { CacheMode } from './cache-policy.ts'
@@ -9,10 +11,8 @@ import { type Context, currentContext } from './context.ts'
 import type { AnyDefined } from './contract.ts'
 import { type EnqueueManyOptions, enqueueCalls, type Task } from './enqueue.ts'
 import { type Answer, authorize, execute } from './execute.ts'
-import { fromJson } from './json.ts'
 import type { Call } from './steps.ts'
 import { isAsyncIterable, isStream, isStreamSchema } from './stream.ts'
-import { toDetails } from './validate.ts'
 
 /** Of one call in process. */
 export interface CallOptions {

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto'
 import type { ValidateFunction } from 'ajv/dist/2019.js'
 import type { FastifyInstance } from 'fastify'
+import { type DocumentSchema, ofDocument } from '../schema/document.ts'
+import { boundNumbers, closeSchema, hasDefaults, type JsonSchema } from '../schema/json-schema.ts'
+import { compilePick, type Pick } from '../schema/pick-listed.ts'
+import { completeSchema, type SharedSchemas } from '../schema/references.ts'
+import { compileSerializer } from '../schema/serialize.ts'
+import { compileExact } from '../schema/validate.ts'
 import type { AnyDefined } from './contract.ts'
-import { compilePick, type Pick } from './listed.ts'
-import { completeSchema, type SharedSchemas } from './references.ts'
-import { boundNumbers, closeSchema, hasDefaults, type JsonSchema } from './schema.ts'
-import { type DocumentSchema, ofDocument } from './schema-document.ts'
-import { compileSerializer } from './serialize.ts'
-import { compileExact } from './validate.ts'
 
 /** The schemas of a resource as they are in one app, complete in themselves, and what each is compiled to when it is first needed. */
 export class CompiledResource {

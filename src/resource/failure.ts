@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { explainStatement } from '../database/violations.ts'
 import { errors, PlinthError } from '../errors.ts'
-import { toDetails } from './validate.ts'
+import { toDetails } from '../schema/validate.ts'
 
 /**
  * What a client is told of `error`. Its own words only where they are meant for clients: those of the kit, of

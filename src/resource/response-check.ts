@@ -1,10 +1,10 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { type ErrorDetail, errors } from '../errors.ts'
+import { exactly, toJson } from '../schema/json.ts'
+import { toDetails } from '../schema/validate.ts'
 import type { CompiledResources } from './compiled.ts'
 import type { AnyDefined } from './contract.ts'
-import { exactly, toJson } from './json.ts'
 import { discard, isAsyncIterable, isStream } from './stream.ts'
-import { toDetails } from './validate.ts'
 
 /** A response as its caller may have it. */
 export interface Accepted {

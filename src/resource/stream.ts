@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 import { type Static, type TSchema, type TUnsafe, Type } from 'typebox'
+import { hasPart, type JsonSchema } from '../schema/json-schema.ts'
 import type { FileValue } from '../upstream/body.ts'
-import { hasPart, type JsonSchema } from './schema.ts'
 
 /** Bytes as they come. Of what an API answers, `headers` has those that tell what they are, by names in lower case. */
 export interface ByteAnswer extends Readable {

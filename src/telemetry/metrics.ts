@@ -3,7 +3,7 @@ import { constants, monitorEventLoopDelay, PerformanceObserver } from 'node:perf
 import type { FastifyInstance, FastifyReply } from 'fastify'
 /** @ts-ignore: there where it is installed */
 import { Registry } from 'prom-client'
-import { measurePlugins } from '../plugin.ts'
+import { measurePlugins } from '../plugin-metrics.ts'
 import { toPlinthError } from '../resource/failure.ts'
 import type { Observer, TaskOutcome } from '../resource/observer.ts'
 import type { UpstreamMessage } from '../upstream/client.ts'

@@ -7,7 +7,7 @@ import type {
 } from 'fastify'
 import type { TSchema } from 'typebox'
 import type { ServiceDefinition } from '../define-service.ts'
-import { bindResources } from '../resource/bound.ts'
+import { bindResources } from '../resource/bound-table.ts'
 import {
   Context,
   defaultIdentify,

@@ -3,7 +3,7 @@ import type { Model } from '../database/model/model.ts'
 import type { TableOf } from '../database/model/tables.ts'
 import type { ColumnState } from '../database/schema/state.ts'
 import { isUniqueViolation } from '../database/violations.ts'
-import type { JsonSchema } from '../resource/schema.ts'
+import type { JsonSchema } from '../schema/json-schema.ts'
 import { Random } from './random.ts'
 
 export interface FactoryOptions {

@@ -1,4 +1,4 @@
-import type { JsonSchema } from '../resource/schema.ts'
+import type { JsonSchema } from '../schema/json-schema.ts'
 
 /** What is random. */
 export interface Source {

@@ -1,4 +1,4 @@
-import type { JsonSchema } from '../resource/schema.ts'
+import type { JsonSchema } from '../schema/json-schema.ts'
 import { type Source, textOf } from './random-text.ts'
 
 /** Random values that are the same for the same seed. */

@@ -5,9 +5,9 @@ import { envelopeOf, type ParsedAnswer } from '../http/envelope.ts'
 import { hasBody } from '../http/request.ts'
 import { createAddress } from '../remote/address-request.ts'
 import type { AnyDefined } from '../resource/contract.ts'
-import { fromJson } from '../resource/json.ts'
 import type { Listing, Registered } from '../resource/registry.ts'
-import type { JsonSchema } from '../resource/schema.ts'
+import { fromJson } from '../schema/json.ts'
+import type { JsonSchema } from '../schema/json-schema.ts'
 
 /** What a client gets. */
 export interface Answer<Res extends TSchema = TSchema> {

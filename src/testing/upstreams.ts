@@ -13,7 +13,6 @@ import type { ServiceContract } from '../remote/contract.ts'
 import type { Performer } from '../remote/performer.ts'
 import { TASK, TASK_ID } from '../remote/remote-resource.ts'
 import type { AnyDefined } from '../resource/contract.ts'
-import { fromJson, toJson } from '../resource/json.ts'
 import type { AnyResource, Resource } from '../resource/resource.ts'
 import {
   type ByteAnswer,
@@ -21,7 +20,8 @@ import {
   isStreamSchema,
   type ServerEvent,
 } from '../resource/stream.ts'
-import { toDetails } from '../resource/validate.ts'
+import { fromJson, toJson } from '../schema/json.ts'
+import { toDetails } from '../schema/validate.ts'
 import type { UpstreamMessage } from '../upstream/client.ts'
 import { Random } from './random.ts'
 import { listed } from './send.ts'

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { type TSchema, Type } from 'typebox'
-import { boundNumbers, closeSchema } from '../../src/resource/schema.ts'
-import { compileExact, toDetails } from '../../src/resource/validate.ts'
+import { boundNumbers, closeSchema } from '../../src/schema/json-schema.ts'
+import { compileExact, toDetails } from '../../src/schema/validate.ts'
 
 /** The paths that `schema`, closed, does not know in `value`, or what else it refuses. */
 function refused(schema: TSchema, value: unknown): string[] {

@@ -2,7 +2,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import type { Document, MediaType, Operation, ResponseObject } from '../../src/openapi/types.ts'
-import { closeSchema, type JsonSchema } from '../../src/resource/schema.ts'
+import { closeSchema, type JsonSchema } from '../../src/schema/json-schema.ts'
 
 /** One operation of a document, and where it is. */
 export interface Listed {

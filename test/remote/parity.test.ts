@@ -7,9 +7,9 @@ import { createAddress } from '../../src/remote/address-request.ts'
 import { createClient } from '../../src/remote/client.ts'
 import { contractOf } from '../../src/remote/contract.ts'
 import { toPlinthError } from '../../src/resource/failure.ts'
-import { fromJson } from '../../src/resource/json.ts'
 import { defineModule } from '../../src/resource/module.ts'
 import { type AnyResource, defineResource } from '../../src/resource/resource.ts'
+import { fromJson } from '../../src/schema/json.ts'
 import { createBareApp } from '../helpers/app.ts'
 
 const SHUT = defineError<[name: string]>('SHOP_SHUT', 503, 'The shop %s is shut')

@@ -1,4 +1,4 @@
-import type { JsonSchema } from '../../src/resource/schema.ts'
+import type { JsonSchema } from '../../src/schema/json-schema.ts'
 import type { Random } from '../helpers/random-schema.ts'
 
 /** Random JSON schemas as services have them, changes of them, and values that may fit them. */

@@ -4,7 +4,7 @@ import { secret } from '../../src/config/secret.ts'
 import { errors } from '../../src/errors.ts'
 import { redact } from '../../src/resource/call-log.ts'
 import { defineResource } from '../../src/resource/resource.ts'
-import type { JsonSchema } from '../../src/resource/schema.ts'
+import type { JsonSchema } from '../../src/schema/json-schema.ts'
 import { createService, failure } from '../helpers/app.ts'
 
 const Login = Type.Object({

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { JsonSchema } from '../../resource/schema.ts'
+import type { JsonSchema } from '../../schema/json-schema.ts'
 import type { Wire } from './define-operations.ts'
 import { isJson, type Json, LeftOut } from './document.ts'
 import { type Schemas, TOLD } from './schemas.ts'

@@ -6,9 +6,9 @@ import type { Api, ApiResourceDefinition } from '../../remote/api.ts'
 import type { ApiHooks } from '../../remote/api-settings.ts'
 import type { Method } from '../../resource/contract.ts'
 import type { AnyResource, Resource } from '../../resource/resource.ts'
-import type { JsonSchema } from '../../resource/schema.ts'
-import { SchemaDocument } from '../../resource/schema-document.ts'
 import { stream } from '../../resource/stream.ts'
+import { SchemaDocument } from '../../schema/document.ts'
+import type { JsonSchema } from '../../schema/json-schema.ts'
 import {
   type EncodedBody,
   encodeFile,

@@ -1,5 +1,5 @@
 import { errors } from '../../errors.ts'
-import { type JsonSchema, mapSchema } from '../../resource/schema.ts'
+import { type JsonSchema, mapSchema } from '../../schema/json-schema.ts'
 import { type ApiNames, authHints, namesOf, renderSettings, Servers } from './api-settings.ts'
 import { isJson, LeftOut, type OpenApiDocument } from './document.ts'
 import { compare, type Found } from './find-operations.ts'

@@ -1,5 +1,5 @@
 import type { Method } from '../../resource/contract.ts'
-import type { JsonSchema } from '../../resource/schema.ts'
+import type { JsonSchema } from '../../schema/json-schema.ts'
 import { type Body, BodyReader } from './bodies.ts'
 import type { Style, Wire } from './define-operations.ts'
 import { LeftOut } from './document.ts'

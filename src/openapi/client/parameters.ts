@@ -1,4 +1,4 @@
-import type { JsonSchema } from '../../resource/schema.ts'
+import type { JsonSchema } from '../../schema/json-schema.ts'
 import type { Style } from './define-operations.ts'
 import { type Json, LeftOut } from './document.ts'
 import type { Found } from './find-operations.ts'

@@ -1,4 +1,4 @@
-import { costOf } from '../../resource/backtracking.ts'
+import { costOf } from '../../schema/backtracking.ts'
 import {
   EVERY_PART,
   type JsonSchema,
@@ -7,7 +7,7 @@ import {
   type Parts,
   partsOf,
   referenceTo,
-} from '../../resource/schema.ts'
+} from '../../schema/json-schema.ts'
 import {
   follow,
   isJson,

@@ -1,4 +1,4 @@
-import { type JsonSchema, nameOf } from '../../resource/schema.ts'
+import { type JsonSchema, nameOf } from '../../schema/json-schema.ts'
 import { propertyName } from './names.ts'
 
 /** A schema as a type: `{ id: string; name?: string | null }`. What a type cannot say it does not say. */

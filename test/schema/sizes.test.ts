@@ -2,10 +2,10 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { type TSchema, Type } from 'typebox'
 import { defineResource } from '../../src/resource/resource.ts'
-import { closeSchema } from '../../src/resource/schema.ts'
-import { compileExact, toDetails } from '../../src/resource/validate.ts'
+import { closeSchema } from '../../src/schema/json-schema.ts'
+import { compileExact, toDetails } from '../../src/schema/validate.ts'
 import { createService, failure } from '../helpers/app.ts'
-import { onEach, serve } from './attached.ts'
+import { onEach, serve } from '../resource/attached.ts'
 
 // Tried on 60 characters it takes longer than any test waits.
 const words = Type.String({ maxLength: 10, pattern: '^(\\w+ ?)+$' })

@@ -1,5 +1,5 @@
 import { costOf } from './backtracking.ts'
-import { type JsonSchema, nameOf } from './schema.ts'
+import { type JsonSchema, nameOf } from './json-schema.ts'
 
 /** A place of a request schema where a client may make the service work for long. */
 export interface Costly {

@@ -1,4 +1,4 @@
-import { type JsonSchema, nameOf } from './schema.ts'
+import { type JsonSchema, nameOf } from './json-schema.ts'
 
 /** What schemas of one value list of it, all of them together. */
 interface Listing {

@@ -3,7 +3,7 @@ import type { Ajv2019 } from 'ajv/dist/2019.js'
 import type ucs2length from 'ajv/dist/runtime/ucs2length.js'
 import { canonicalKey } from '../cache/key.ts'
 import { loadNow } from '../packages.ts'
-import { type JsonSchema, mapSchema } from './schema.ts'
+import { type JsonSchema, mapSchema } from './json-schema.ts'
 
 /** The keywords that say how large a value may be, and those that may take long where it is larger. */
 const COSTLY: Readonly<Record<string, readonly string[]>> = {

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { ValidateFunction } from 'ajv/dist/2019.js'
 import type { TUnsafe } from 'typebox'
-import { Listed } from './listed.ts'
-import { boundNumbers, type JsonSchema } from './schema.ts'
+import { boundNumbers, type JsonSchema } from './json-schema.ts'
+import { Listed } from './pick-listed.ts'
 import { compileByReference } from './validate.ts'
 
 /**

@@ -11,7 +11,7 @@ import type { ErrorDetail } from '../errors.ts'
 import { loadNow } from '../packages.ts'
 import { isFileValue, typeOfFile } from '../upstream/body.ts'
 import { problemOfType } from './file-type.ts'
-import { type JsonSchema, nameOf } from './schema.ts'
+import { type JsonSchema, nameOf } from './json-schema.ts'
 import { checkSizesFirst, shareSizes } from './sizes.ts'
 
 // Past this many the rest says nothing new, and a body of a million bad items would answer with as many.

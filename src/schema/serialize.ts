@@ -2,7 +2,7 @@ import type fastJson from 'fast-json-stringify'
 import type { Schema } from 'fast-json-stringify'
 import { loadNow } from '../packages.ts'
 import { exactly, toJson } from './json.ts'
-import { closeSchema, hasPart, type JsonSchema, mapSchema, referenceTo } from './schema.ts'
+import { closeSchema, hasPart, type JsonSchema, mapSchema, referenceTo } from './json-schema.ts'
 
 /** Compiles the function that writes an answer as JSON and leaves out what `schema`, which is complete, does not list. */
 export function compileSerializer(schema: JsonSchema): (data: unknown) => string {

@@ -8,8 +8,8 @@ import type { Document } from '../../src/openapi/types.ts'
 import { defineModule } from '../../src/resource/module.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { createBareApp, failure, serveThings } from '../helpers/app.ts'
-import { onEach, serve } from './attached.ts'
-import { everyWay } from './ways.ts'
+import { onEach, serve } from '../resource/attached.ts'
+import { everyWay } from '../resource/ways.ts'
 
 const SHARED = [
   { $id: 'code', type: 'string', minLength: 2, maxLength: 2 },

@@ -1,5 +1,12 @@
 import { errors } from '../errors.ts'
-import { EVERY_PART, type JsonSchema, mapParts, nameOf, partsOf, referenceTo } from './schema.ts'
+import {
+  EVERY_PART,
+  type JsonSchema,
+  mapParts,
+  nameOf,
+  partsOf,
+  referenceTo,
+} from './json-schema.ts'
 
 /** Schemas that others may refer to, by their `$id`: those of `app.addSchema`. */
 export type SharedSchemas = Readonly<Record<string, JsonSchema>>

@@ -1,8 +1,8 @@
 import t from 'tap'
 import { type TSchema, Type } from 'typebox'
-import { costOf } from '../../src/resource/backtracking.ts'
-import { findCostly } from '../../src/resource/costly.ts'
-import type { JsonSchema } from '../../src/resource/schema.ts'
+import { costOf } from '../../src/schema/backtracking.ts'
+import { findCostly } from '../../src/schema/costly.ts'
+import type { JsonSchema } from '../../src/schema/json-schema.ts'
 
 const costly = (request: TSchema) => findCostly(request as JsonSchema)
 
