@@ -34,7 +34,7 @@ export interface Answer<T> {
  * Every call of a resource: *authorize → precondition → cache → perform → check*. Whichever way it has come, a route, a
  * call in process, a task, it is what `answer` makes of the outcome. The channels let others observe it.
  *
- * @returns at once where level 1 of the cache has the result, else a promise
+ * @returns at once where level 1 of the cache has the result, or `perform` and the permissions waited for nothing; else a promise
  */
 export function execute<T>(call: Call, answer: Answer<T>): T | Promise<T> {
   const { observer } = call.context.app
@@ -116,16 +116,29 @@ function decide(call: Call): Promise<void> | void {
   return runInContext(context, context.app.authorize as Authorize, call, undefined)
 }
 
-async function work<T>(call: Call, answer: Answer<T>, slot: CacheSlot | undefined): Promise<T> {
-  if (call.task) return answer.data(await enqueueCall(call, call.task), call)
-  if (slot) {
-    const look = (call: Call) => cachedResult(slot, call, call.mode === 'refresh')
-    return answer.text(await step('cache', look, call), call)
-  }
-  const value = await performed(call)
-  if (!isSeen('check')) return answer.data(answer.check(value, call), call)
+function work<T>(call: Call, answer: Answer<T>, slot: CacheSlot | undefined): T | Promise<T> {
+  if (call.task) return enqueueCall(call, call.task).then((task) => answer.data(task, call))
+  if (slot) return look(call, answer, slot)
+  const value = performed(call)
+  return isThenable(value) || isSeen('check')
+    ? finish(call, answer, value)
+    : answer.data(answer.check(value, call), call)
+}
+
+async function look<T>(call: Call, answer: Answer<T>, slot: CacheSlot): Promise<T> {
+  const look = (call: Call) => cachedResult(slot, call, call.mode === 'refresh')
+  return answer.text(await step('cache', look, call), call)
+}
+
+async function finish<T>(call: Call, answer: Answer<T>, outcome: unknown): Promise<T> {
+  const value = await outcome
   const check = (call: Call) => answer.check(value, call)
-  return answer.data(await step('check', check, call), call)
+  return answer.data(isSeen('check') ? await step('check', check, call) : check(call), call)
+}
+
+/** Also a reply: to wait for it is to wait until it has been sent. */
+function isThenable(value: unknown): boolean {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
 }
 
 function slotOf({ resource, name, input, context, mode, task }: Call): CacheSlot | undefined {

@@ -2,7 +2,10 @@ import { tracingChannel } from 'node:diagnostics_channel'
 import t from 'tap'
 import { Type } from 'typebox'
 import { errors } from '../../src/errors.ts'
-import { currentContext } from '../../src/resource/context.ts'
+import { type Context, currentContext } from '../../src/resource/context.ts'
+import type { AnyDefined } from '../../src/resource/contract.ts'
+import { type Answer, execute } from '../../src/resource/execute.ts'
+import { defineModule } from '../../src/resource/module.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import type { Call, StepMessage } from '../../src/resource/steps.ts'
 import { createService, failure } from '../helpers/app.ts'
@@ -138,6 +141,39 @@ t.test('without authorize, and with nobody who listens, a hit is there at once',
   await app.run(() => thing({ id: 'a' }))
   t.strictSame(await app.run(() => thing({ id: 'a' })), { id: 'a' })
   t.strictSame(performed, ['a'])
+})
+
+t.test('what is performed at once is answered at once, and a promise is waited for', async (t) => {
+  const response = Type.Object({ n: Type.Integer() })
+  const now = defineResource({ summary: 'Now', response, perform: () => ({ n: 1 }) })
+  const soon = defineResource({ summary: 'Soon', response, perform: async () => ({ n: 2 }) })
+  const never = defineResource({
+    summary: 'Never',
+    perform() {
+      throw errors.CONFLICT('It is taken')
+    },
+  })
+  const { app } = await createService(
+    t,
+    {},
+    { modules: { at: defineModule({ resources: { now, soon, never }, expose: false }) } },
+  )
+  const answer: Answer<unknown> = {
+    text: ({ text }) => text,
+    data: (value) => value,
+    check: (value) => value,
+  }
+  const call = (resource: AnyDefined) =>
+    app.run(() => {
+      const context = currentContext() as Context
+      return execute({ resource, name: 'at.x', input: {}, context, mode: 'cached' }, answer)
+    })
+  t.strictSame(call(now), { n: 1 })
+  t.type(call(soon), Promise)
+  t.strictSame(await call(soon), { n: 2 })
+  t.throws(() => call(never), { code: 'CONFLICT' })
+  listen(t)
+  t.type(call(now), Promise, 'who listens is told of an end')
 })
 
 t.test('a step that fails is told with its error', async (t) => {
