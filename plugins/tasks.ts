@@ -29,7 +29,7 @@ import type { OutboxFigures } from '../src/task/outbox.ts'
 import type { ScheduleControl, ScheduleInfo } from '../src/task/schedule-control.ts'
 import { StuckTries } from '../src/task/stuck.ts'
 import type { TaskStore, Tasks } from '../src/task/tasks.ts'
-import type { ServicePlace, TaskThreads } from '../src/task/threads.ts'
+import { type ServicePlace, TaskThreads } from '../src/task/threads.ts'
 import type { TaskDriver, WorkOptions } from '../src/task/types.ts'
 
 declare module 'fastify' {
@@ -179,7 +179,7 @@ async function register(
   const tables = db && (await inTablesOf(db, options))
   const outbox = tables ? new DatabaseOutbox<DatabaseTables>(tables, () => own.poke()) : undefined
   const stuck = new StuckTries()
-  const threads = options.service && (await openThreads(options.service, abortGrace))
+  const threads = options.service && threadsOf(options.service, abortGrace)
   const source = taskSource(app, {
     ...{ grace: abortGrace, loadUser, limit: payloadLimit },
     ...{ resultLimit, unknownAge, stuck, threads },
@@ -210,8 +210,8 @@ async function register(
     const key = name === 'tasks' ? 'outbox' : `${name}-outbox`
     readinessOf(app).set(key, Object.assign(check, { optional: true }))
   }
-  app.addHook('onReady', () => own.check())
-  app.addHook('onListen', () => own.serve())
+  app.addHook('onReady', async () => own.check())
+  app.addHook('onListen', async () => own.serve())
   app.addHook('onClose', async () => {
     await own.close()
     await threads?.close()
@@ -219,8 +219,7 @@ async function register(
 }
 
 /** Threads for what says so, started when the first of it runs. */
-async function openThreads(service: ServicePlace, abortGrace: number): Promise<TaskThreads> {
-  const { TaskThreads } = await import('../src/task/threads.ts')
+function threadsOf(service: ServicePlace, abortGrace: number): TaskThreads {
   // Before the try is given up, for which nobody waits any more then.
   return new TaskThreads({
     entry: import.meta.resolve('#task-thread'),

@@ -52,6 +52,8 @@ export interface DeveloperRecord {
 /** How much is kept. */
 const RECORDS = 200
 const SPANS = 300
+/** Of those that begin within one second so many are recorded: no more are kept, and under load the rest cost next to nothing. */
+const PER_SECOND = RECORDS
 const BYTES = 8_000_000
 const TEXT = 1000
 /** About so many of that each takes, beside its texts. */
@@ -160,6 +162,9 @@ export class Recorder implements Watcher {
   #lastId = 0
   #until = 0
   #listens = false
+  #second = -1
+  #inSecond = 0
+  #left = 0
 
   constructor(app: FastifyInstance) {
     this.#app = app
@@ -187,8 +192,13 @@ export class Recorder implements Watcher {
     for (const listener of this.#listeners) listener.subscribe()
   }
 
-  /** What has changed since, the oldest first, and what is known no more. */
-  since(change: number): { changes: number; oldest: number; records: DeveloperRecord[] } {
+  /** What has changed since, the oldest first, what is known no more, and how many were too many in their second to be recorded. */
+  since(change: number): {
+    changes: number
+    oldest: number
+    left: number
+    records: DeveloperRecord[]
+  } {
     for (const record of this.#records) this.#endIfGone(record)
     const records = this.#records
       .filter(({ changed }) => changed > change)
@@ -199,7 +209,8 @@ export class Recorder implements Watcher {
         record.bytes = sizeOf(told)
         return told
       })
-    return { changes: this.#changes, oldest: this.#records[0]?.id ?? this.#lastId + 1, records }
+    const oldest = this.#records[0]?.id ?? this.#lastId + 1
+    return { changes: this.#changes, oldest, left: this.#left, records }
   }
 
   close(): void {
@@ -215,10 +226,10 @@ export class Recorder implements Watcher {
     return this.#listens
   }
 
-  /** The record of a request that begins. */
-  begin(request: FastifyRequest, reply: FastifyReply): Kept {
+  /** The record of a request that begins; `undefined`: of its second there are enough. */
+  begin(request: FastifyRequest, reply: FastifyReply): Kept | undefined {
     const record = this.#add(() => describeRequest(request), sizeOfBody(request))
-    record.reply = reply
+    if (record) record.reply = reply
     return record
   }
 
@@ -268,7 +279,14 @@ export class Recorder implements Watcher {
     if (raw?.closed) this.end(record, raw.writableFinished ? raw.statusCode : 'aborted')
   }
 
-  #add(about: (() => About) | About, bytes: number): Kept {
+  #add(about: (() => About) | About, bytes: number): Kept | undefined {
+    const second = Math.floor(performance.now() / 1000)
+    if (second !== this.#second) [this.#second, this.#inSecond] = [second, 0]
+    if (this.#inSecond === PER_SECOND) {
+      this.#left += 1
+      return undefined
+    }
+    this.#inSecond += 1
     this.#lastId += 1
     const record = new Kept(this.#lastId, about)
     this.#records.push(record)
@@ -328,8 +346,8 @@ export class Recorder implements Watcher {
       if (app.server !== this.#app.server) return undefined as never
       const { resource: name, requestId } = run.data
       const record = this.#add({ kind: 'task', name, path: run.id, requestId }, 0)
-      begun.set(message, record)
-      return record
+      if (record) begun.set(message, record)
+      return record as never
     }
     const end = (message: TaskMessage, status: string) => {
       const record = begun.get(message)

@@ -34,6 +34,7 @@ export function serveDeveloper(app: FastifyInstance, { hosts, ...about }: ServeO
     const { kit } = request.routeOptions.config ?? {}
     if (kit === 'developer' || kit === 'health' || kit === 'metrics') return done()
     const record = recorder.begin(request, reply)
+    if (!record) return done()
     ;(request as Recorded)[RECORD] = record
     recorder.resume(record, done)
   })

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely'
 import { afterCommit, currentTransaction } from '../database/current-transaction.ts'
-import { ownName } from '../database/own-tables.ts'
+import { existingTables } from '../database/existing-tables.ts'
 import { dialectOf } from '../database/portable.ts'
 import type { ErrorFactory } from '../errors.ts'
 
@@ -39,8 +39,7 @@ export class MadeTables<DB> {
     const within = dialectOf(this.#db) === 'sqlite' ? currentTransaction(this.#db) : undefined
     const db: Kysely<DB> = within ?? this.#db
     const { names, make, missing } = this.#tables
-    const known = new Set((await db.introspection.getTables()).map(({ name }) => name))
-    if (!names.every((name) => known.has(ownName(db, name)))) {
+    if ((await existingTables(db, names)).size < names.length) {
       try {
         await make(db)
       } catch (cause) {

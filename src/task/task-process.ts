@@ -67,8 +67,11 @@ export class TaskProcess {
   readonly #working: Working[] = []
   readonly #schedulers: Scheduler[] = []
   #driver: Promise<TaskDriver> | undefined
+  #declared: ReturnType<TaskSource['readSchedules']> | undefined
   #schedules: Promise<Scheduled> | undefined
   #relay: Promise<Relay> | undefined
+  /** Until a server begins with its tasks. */
+  #settling: NodeJS.Timeout | undefined
   #closing = false
   #isClosed = false
 
@@ -79,6 +82,7 @@ export class TaskProcess {
   /** What keeps the tasks. @throws {PlinthError} TASKS_UNAVAILABLE when the app is closed */
   driver = async (): Promise<TaskDriver> => {
     if (this.#isClosed) throw processEnds()
+    this.#begin()
     this.#driver ??= this.#outside(() => this.#open())
     return await this.#driver
   }
@@ -108,17 +112,32 @@ export class TaskProcess {
   }
 
   /** @throws {PlinthError} RESOURCE_INVALID, SCHEDULE_INVALID */
-  async check(): Promise<void> {
+  check(): void {
     const { source } = this.#options
     source.check()
-    if (source.hasSchedules()) await this.#scheduled()
+    if (source.hasSchedules()) this.#read()
   }
 
   /**
    * A server that keeps its own tasks runs its own schedules, and works on those of a database as a worker does; any takes what an
-   * earlier process has left behind.
+   * earlier process has left behind. It begins a moment after it is called, or with the first task that is added in this process: the first
+   * answers of a server do not wait until the code of it is loaded.
    */
-  async serve(): Promise<void> {
+  serve(): void {
+    this.#settling = setTimeout(() => this.#begin(), SETTLING)
+  }
+
+  #begin(): void {
+    if (!this.#settling) return
+    clearTimeout(this.#settling)
+    this.#settling = undefined
+    if (this.#closing) return
+    this.#outside(() => this.#serve()).catch((err) => {
+      if (!this.#closing) this.#options.log.error({ err }, 'No tasks are worked on by this server')
+    })
+  }
+
+  async #serve(): Promise<void> {
     this.poke()
     const { store, worksInServer, concurrency, queues } = this.#options
     if (store === 'memory') await this.#startSchedules()
@@ -130,6 +149,7 @@ export class TaskProcess {
     const { stopTimeout, log, store } = this.#options
     // What begins at this moment goes no further.
     this.#closing = true
+    clearTimeout(this.#settling)
     await Promise.all(this.#schedulers.map((scheduler) => scheduler.stop()))
     const stopped = await Promise.all(this.#working.map((working) => working.stop(stopTimeout)))
     const left = stopped.reduce((sum, { handedBack }) => sum + handedBack, 0)
@@ -198,10 +218,14 @@ export class TaskProcess {
     return this.#schedules
   }
 
+  #read(): ReturnType<TaskSource['readSchedules']> {
+    this.#declared ??= this.#options.source.readSchedules()
+    return this.#declared
+  }
+
   async #readSchedules(): Promise<Scheduled> {
-    const { schedules, toTask } = this.#options.source.readSchedules()
     const store = await this.#openStore()
-    return { schedules, toTask, store, made: await this.#openMade(store) }
+    return { ...this.#read(), store, made: await this.#openMade(store) }
   }
 
   async #openMade(store: ScheduleStore): Promise<MadeSchedules | undefined> {
@@ -231,3 +255,4 @@ export class TaskProcess {
 
 // Milliseconds.
 const LEFT_BEHIND = 60_000
+const SETTLING = 200

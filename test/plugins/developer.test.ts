@@ -273,6 +273,35 @@ t.test('nothing of it is secret', async (t) => {
   t.match(secrets[0], { name: 'BKPAAS_APP_SECRET', value: '***', origin: 'environment' })
 })
 
+t.test('of those that come faster than they are recorded the rest are counted', async (t) => {
+  const app = await create(t)
+  const pass = standStill(t)
+  await recent(app)
+  for (let i = 0; i < 250; i += 1) await app.inject(`/things/${i + 1}`)
+  const { records, left } = await recent(app)
+  t.equal(records.length, 200)
+  t.equal(records.at(-1).path, '/things/200')
+  t.equal(left, 50)
+  pass(1000)
+  await app.inject('/things/251')
+  const later = await recent(app)
+  t.match(later.records.at(-1), { path: '/things/251', status: 200 })
+  t.equal(later.left, 50)
+})
+
+/** Time stands still for the recorder until it is told how many milliseconds pass. */
+function standStill(t: Test): (ms: number) => void {
+  const { now } = performance
+  let time = now.call(performance)
+  performance.now = () => time
+  t.teardown(() => {
+    performance.now = now
+  })
+  return (ms) => {
+    time += ms
+  }
+}
+
 t.test('what is kept is bounded', async (t) => {
   const app = await create(t)
   await recent(app)
@@ -280,7 +309,12 @@ t.test('what is kept is bounded', async (t) => {
   const [record] = (await recent(app)).records
   t.equal(record.spans.length, 300)
   t.ok(record.lost >= 100)
-  for (let i = 0; i < 205; i += 1) await app.inject('/things/none/x/y')
+  const pass = standStill(t)
+  for (let i = 0; i < 205; i += 1) {
+    if (i % 100 === 0) pass(1000)
+    await app.inject('/things/none/x/y')
+  }
+  pass(1000)
   const { records, oldest } = await recent(app)
   t.equal(records.length, 200)
   t.equal(oldest, records[0].id)

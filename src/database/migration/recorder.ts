@@ -1,8 +1,8 @@
-import { type ColumnType, type Kysely, type RawBuilder, sql } from 'kysely'
+import type { ColumnType, Kysely } from 'kysely'
 import { errors, PlinthError } from '../../errors.ts'
+import { existingTables } from '../existing-tables.ts'
 import { sourceOf } from '../numbered.ts'
-import { ownName } from '../own-tables.ts'
-import { dialectOf, portable, supportsTransactionalDdl } from '../portable.ts'
+import { portable, supportsTransactionalDdl } from '../portable.ts'
 import { forgetSeeds, type SeedTables } from '../seed/record.ts'
 import { inTransaction } from '../transaction.ts'
 import type { Timestamp } from '../types.ts'
@@ -43,17 +43,6 @@ export interface MigrationTables {
 
 const TABLE = 'plinth_migration'
 const LOCK = 'plinth_migration_lock'
-type Names = RawBuilder<unknown>
-const TABLES = {
-  mysql: (names: Names) => sql<{
-    name: string
-  }>`select table_name as name from information_schema.tables
-    where table_schema = database() and table_name in ${names}`,
-  sqlite: (names: Names) =>
-    sql<{
-      name: string
-    }>`select name from sqlite_master where type = 'table' and name in ${names}`,
-} as const
 
 /**
  * Creates the tables that are missing, also that of the lock where the database needs one.
@@ -101,11 +90,7 @@ async function createLock(db: Kysely<MigrationTables>): Promise<void> {
 export async function recordTables(
   db: Kysely<MigrationTables>,
 ): Promise<ReadonlySet<keyof MigrationTables>> {
-  const own = ownName(db, TABLE)
-  const names = sql`(${sql.lit(own)}, ${sql.lit(LOCK)})`
-  // Kysely's introspection reads every column of every table, which takes longer than all else of a run with nothing to do.
-  const { rows } = await TABLES[dialectOf(db)](names).execute(db)
-  return new Set(rows.map(({ name }) => (name === own ? TABLE : LOCK)))
+  return await existingTables(db, [TABLE, LOCK])
 }
 
 /** What is applied, by name, where it may be that nothing ever was; changes nothing. */

@@ -1,6 +1,6 @@
 import type { Kysely, Selectable } from 'kysely'
+import { existingTables } from '../existing-tables.ts'
 import { insertMissing } from '../insert.ts'
-import { ownName } from '../own-tables.ts'
 import { portable } from '../portable.ts'
 import type { Timestamp } from '../types.ts'
 
@@ -32,9 +32,7 @@ export async function createRecords(db: Kysely<SeedTables>): Promise<void> {
 
 /** Forgets all seeds: they begin anew, and leave alone what is there. No DDL: MySQL would end a transaction. */
 export async function forgetSeeds(db: Kysely<SeedTables>): Promise<void> {
-  const tables = await db.introspection.getTables()
-  const own = ownName(db, TABLE)
-  if (tables.some(({ name }) => name === own)) await db.deleteFrom(TABLE).execute()
+  if ((await existingTables(db, [TABLE])).has(TABLE)) await db.deleteFrom(TABLE).execute()
 }
 
 /** Records a seed as begun, where it was not. */
