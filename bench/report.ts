@@ -58,7 +58,7 @@ export function report({
     ...(help ? ['Commands', timedTable(help)] : []),
     ...(migrations ? ['200 small migrations', timedTable(migrations)] : []),
     ...(pages ? ['Pages of a table of 1,000 rows and of a long one', pagesTable(pages)] : []),
-    ...(tasks ? ['Empty tasks, enqueued and run', cachedTable(tasks)] : []),
+    ...(tasks ? ['Empty tasks, enqueued and run, in a second', cachedTable(tasks)] : []),
     ...(upstream ? ['Calls of another system', cachedTable(upstream)] : []),
     ...(remote ? ['Calls of another process, both ends', cachedTable(remote)] : []),
     ...(testing ? ['Tests of a service', testingTable(testing)] : []),

@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline/promises'
 import { Writable } from 'node:stream'
+import * as Flags from '@oclif/core/flags'
 import { errors } from '../src/errors.ts'
 
 /** Whether somebody is there to answer: both the question and the answer go through a terminal. */
@@ -14,6 +15,12 @@ export async function ask(question: string): Promise<string> {
   } finally {
     terminal.close()
   }
+}
+
+/** Of commands that ask with {@link confirmLoss}, and refuse in production. */
+export const lossFlags = {
+  yes: Flags.boolean({ char: 'y', description: 'do not ask' }),
+  force: Flags.boolean({ description: 'also in production' }),
 }
 
 /**

@@ -123,7 +123,8 @@ export interface TasksPluginOptions {
 /**
  * Tasks: in Redis where `app.redis` is there already, else in the database of `app.db`, else in this process, which runs them then.
  * Within transactions of `app.db` those of Redis go through an outbox. Serves `GET` and `DELETE /tasks/:id`. Those
- * of another name, `mails`, are `app.mails`; resources are enqueued in `app.tasks`.
+ * of another name, `mails`, are `app.mails`, and have tables of their own, `plinth_task__mails`; resources are enqueued in `app.tasks`, which alone
+ * has schedules.
  *
  * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_ORDER; PLUGIN_MISSING where `store` is not there; REDIS_UNUSABLE where
  * `app.redis` has a keyPrefix, or is of a cluster; PACKAGE_MISSING without `bullmq`, which tasks in Redis need
@@ -176,7 +177,8 @@ async function register(
   const { resourcesOf, taskSource } = await import('../src/resource/task-source.ts')
   const { TaskProcess } = await import('../src/task/task-process.ts')
   const { Tasks } = await import('../src/task/tasks.ts')
-  const tables = db && (await inTablesOf(db, options))
+  const isMain = name === 'tasks'
+  const tables = db && (await inTablesOf(db, options, isMain ? undefined : name))
   const outbox = tables ? new DatabaseOutbox<DatabaseTables>(tables, () => own.poke()) : undefined
   const stuck = new StuckTries()
   const threads = options.service && threadsOf(options.service, abortGrace)
@@ -190,6 +192,7 @@ async function register(
   const own = new TaskProcess({
     ...{ source, log: app.log, store, redis, db: tables, outbox, prefix, ...bounds },
     worksInServer: options.inServer ?? true,
+    schedules: isMain,
     queues: () => queues().own,
   })
   const { driver, work, schedules } = own
@@ -197,7 +200,7 @@ async function register(
   const parts = { store, driver, work, schedules, outbox, stuck }
   const tasks = new Tasks({ ...parts, payloadLimit, loadsUsers, queues })
   app.decorate(name, tasks)
-  if (name === 'tasks') app.decorate('schedules', schedulesOf(tasks))
+  if (isMain) app.decorate('schedules', schedulesOf(tasks))
   const { path = `/${name}` } = options
   if (path) {
     const envelope =
@@ -207,7 +210,7 @@ async function register(
   }
   if (outbox && store === 'redis') {
     const check = async () => assertFlows(await outbox.figures())
-    const key = name === 'tasks' ? 'outbox' : `${name}-outbox`
+    const key = isMain ? 'outbox' : `${name}-outbox`
     readinessOf(app).set(key, Object.assign(check, { optional: true }))
   }
   app.addHook('onReady', async () => own.check())
@@ -269,11 +272,15 @@ function assertStore(store: string, redis: unknown, db: unknown): void {
     throw errors.PLUGIN_MISSING('tasks', 'database', 'set DATABASE_URL, or another TASK_STORE')
 }
 
-/** The database with the tables of whom the options name. */
-async function inTablesOf(db: Database, { tablesOf }: TasksPluginOptions): Promise<Database> {
-  if (tablesOf === undefined) return db
+/** The database with the tables of whom the options name, and of the plugin where it is a second one. */
+async function inTablesOf(
+  db: Database,
+  { tablesOf }: TasksPluginOptions,
+  plugin: string | undefined,
+): Promise<Database> {
+  if ((tablesOf ?? plugin) === undefined) return db
   const { withTablesOf } = await import('../src/database/own-tables.ts')
-  return withTablesOf(db, { name: tablesOf, sharesDatabase: true })
+  return withTablesOf(db, { name: tablesOf ?? '', sharesDatabase: tablesOf !== undefined }, plugin)
 }
 
 /** Whether all that waits in Redis is in queues that the workers of this service work on. */

@@ -4,8 +4,8 @@ export interface Proof {
   summary: string
   /** What it is about: databases, Redis, or HTTP to others. */
   drivers: readonly Driver[]
-  /** How large it is for real, and in `npm test`. */
-  size: { full: number; short: number }
+  /** How large it is for real, and in `npm test`; where that is not said it takes minutes however small it is, and is not in there. */
+  size: { full: number; short?: number }
   /** A program that not every machine has or may install: it is not in `npm test` then. */
   needs?: string
   /**

@@ -7,6 +7,7 @@ export class Runs {
   readonly #ran = new Map<string, number>()
   /** The processes whose tasks have run again, once for each. */
   readonly #repeated: number[] = []
+  readonly #processes = new Set<number>()
   #rest = ''
 
   /** @param path a file of lines that others append to */
@@ -24,6 +25,18 @@ export class Runs {
   repeated(processes?: ReadonlySet<number>): number {
     this.#read()
     return this.#repeated.filter((pid) => processes?.has(pid) ?? true).length
+  }
+
+  /** How often tasks have run. */
+  get times(): number {
+    this.#read()
+    return this.#ran.size + this.#repeated.length
+  }
+
+  /** Whether a process has run one. */
+  hasRunIn(pid: number): boolean {
+    this.#read()
+    return this.#processes.has(pid)
   }
 
   close(): void {
@@ -45,5 +58,6 @@ export class Runs {
     const before = this.#ran.get(task)
     if (before !== undefined) this.#repeated.push(before)
     this.#ran.set(task, Number(pid))
+    this.#processes.add(Number(pid))
   }
 }

@@ -9,19 +9,20 @@ import service, { ticks } from './schedule-service.ts'
 const PROCESSES = 5
 /** In `npm test`. */
 const FEW = 3
+const SHORT = 4
 const KILLED = 2
 
 export const proof: Proof = {
   summary: `${PROCESSES} processes with a schedule of every second, of which ${KILLED} are killed, run each time once`,
   drivers: ['redis'],
-  size: { full: 120, short: 4 },
+  size: { full: 120, short: SHORT },
   prove,
 }
 
 async function prove(options: ProofOptions): Promise<Record<string, number>> {
   const { size, seed, folder, teardown, tell } = options
   const { url } = await ownRedis(options)
-  const processes = size > proof.size.short ? PROCESSES : FEW
+  const processes = size > SHORT ? PROCESSES : FEW
   // The tasks run here, in a process that is not killed: a task whose worker is may run twice, a time must not.
   const env = { NODE_ENV: 'production', REDIS_URL: url }
   const app = await createApp(service, { root: folder, env, logger: false })

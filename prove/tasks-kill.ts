@@ -1,33 +1,43 @@
 import { once } from 'node:events'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Managed } from '../src/process/managed.ts'
+import { KIT_OPTIONS, MANAGE } from '../test/helpers/manage.ts'
 import { ownMysql } from '../test/helpers/own-mysql.ts'
 import { ownRedis } from '../test/helpers/own-redis.ts'
 import type { OwnServer } from '../test/helpers/own-server.ts'
 import { seeded } from '../test/helpers/random-schema.ts'
 import { execute } from '../test/servers/mysql.ts'
-import { type Child, startChild } from './children.ts'
+import { startChild } from './children.ts'
 import type { Proof, ProofOptions } from './proof.ts'
 import { Runs } from './runs.ts'
+import { poisonRecord } from './tasks-service.ts'
 import { openBare, openPlinth, type Side } from './tasks-sides.ts'
 
 const WORKERS = 3
 /** Milliseconds between two kills of a worker that has run a task. */
 const KILL = 300
-/** How many tasks wait at most. */
-const AHEAD = 1000
+/** So many tasks are enqueued in a second: it is kills that are wanted for each, not speed. */
+const RATE = 100
+/** How many tasks end their process whenever they run, and how often each does (TASK_MAX_CRASHES). */
+const POISON = 5
+const DEATHS = 5
 /** Milliseconds after which every worker has found a server that is back: BullMQ alone looks once a second. */
 const FOUND = 2000
-/** Milliseconds without progress after which what has not run counts as lost. */
-const PATIENCE = 30_000
+/**
+ * Milliseconds without progress after which what has not run counts as lost. Those of a worker that was killed run again after 30 to
+ * 60 s on Redis, which is a lock and a look for those that have run out; in a database after 30 to 40.
+ */
+const PATIENCE = 120_000
 /** From this size on BullMQ alone does the same, to compare. */
 const LARGE = 1000
 
 export const proof: Proof = {
   summary:
-    'Tasks whose workers are killed all the time, and whose Redis or MySQL is killed twice, all run; few twice, on Redis as with BullMQ alone',
+    'Tasks of workers (manage worker, as it is by default) that are killed all the time, and whose Redis or MySQL is killed twice, all run, few of them twice, on Redis as with BullMQ alone; those that end their process are given up',
   drivers: ['redis', 'sqlite', 'mysql'],
-  size: { full: 10_000, short: 150 },
+  size: { full: 10_000 },
   prove,
 }
 
@@ -41,6 +51,7 @@ async function prove(options: ProofOptions): Promise<Record<string, number>> {
 }
 
 interface Figures extends Record<string, number> {
+  /** With those by poison. */
   kills: number
   /** How many of them while the server was away. */
   away: number
@@ -70,40 +81,95 @@ async function runSide(options: ProofOptions, name: Side['name']): Promise<Figur
   const began = performance.now()
   const record = join(folder, `${name}.txt`)
   const runs = new Runs(record)
+  const poisoned = new Runs(poisonRecord(record))
   teardown(() => runs.close())
+  teardown(() => poisoned.close())
   const place = await openPlace(options)
   const side = await (name === 'plinth'
     ? openPlinth(place.env, folder)
     : openBare(place.env.REDIS_URL ?? ''))
   teardown(() => side.close())
-  const env = { ...place.env, RECORD: record, ...(name === 'bullmq' && { BARE: '1' }) }
-  // The others start faster with what it has compiled.
-  await (await startChild(options, 'tasks', env)).ask('end')
-  const killer = new Killer(() => startChild(options, 'tasks', env), options.seed)
+  const poison = name === 'plinth' ? POISON : 0
+  const start = await startOf(name, options, { ...place.env, RECORD: record })
+  const killer = new Killer(start, options.seed, runs)
   try {
     const [again, restarts] = await Promise.all([
-      enqueueAll(side, size, runs),
+      enqueueAll(side, size, poison),
       restartTwice(place, size, runs, killer),
-      untilAll(size, runs, tell),
+      untilAll(size, [runs, poisoned], tell),
     ])
     await killer.stop()
-    await untilIdle(side)
+    const { failed, crashed } = await untilIdle(side, poisoned)
+    if (failed > 0) throw new Error(`${failed} tasks have failed`)
+    if (crashed !== poison)
+      throw new Error(`${crashed} tasks were given up, and ${poison} are poison`)
+    const deaths = poisoned.times
+    if (deaths > poison * DEATHS) throw new Error(`poison has ended ${deaths} processes`)
     const seconds = Math.round((performance.now() - began) / 1000)
     const { kills, killedAway } = killer
-    const twice = { twice: runs.repeated(), 'twice, away': runs.repeated(killedAway) }
     return {
       tasks: size,
       lost: 0,
-      ...twice,
-      kills,
+      ...{ twice: runs.repeated(), 'twice, away': runs.repeated(killedAway) },
+      kills: kills + deaths,
       away: killedAway.size,
-      restarts,
-      again,
-      seconds,
+      ...(poison > 0 && { poison, 'ended by poison': deaths }),
+      ...{ restarts, again, seconds },
     }
   } finally {
     await killer.close()
   }
+}
+
+/** A process that works on tasks. */
+interface Worker {
+  readonly pid: number
+  /** Resolves when it has ended. */
+  readonly ended: Promise<unknown>
+  kill(): Promise<void>
+}
+
+/** How workers are started. One was already, and has ended: the others start faster with what it has compiled. */
+async function startOf(
+  name: Side['name'],
+  options: ProofOptions,
+  env: Record<string, string>,
+): Promise<() => Promise<Worker>> {
+  if (name === 'bullmq') {
+    await (await startChild(options, 'tasks', env)).ask('end')
+    return () => startChild(options, 'tasks', env)
+  }
+  const { folder, teardown } = options
+  mkdirSync(join(folder, 'src'), { recursive: true })
+  const manifest = { name: 'prove', type: 'module', dependencies: { plinth: '*' } }
+  writeFileSync(join(folder, 'package.json'), JSON.stringify(manifest))
+  const service = join(import.meta.dirname, 'tasks-service.ts')
+  writeFileSync(join(folder, 'src/service.ts'), `export { default } from '${service}'\n`)
+  const { PATH, HOME } = process.env
+  const own = { PATH, HOME, NODE_ENV: 'production', REDIS_PREFIX: 'prove', PLINTH_SERVICE: folder }
+  const start = async () => {
+    const managed = new Managed({
+      program: [process.execPath, ...KIT_OPTIONS, MANAGE],
+      args: ['worker'],
+      cwd: folder,
+      env: { ...own, NODE_COMPILE_CACHE: join(folder, 'cache'), ...env },
+    })
+    const ended = managed.ended()
+    const kill = async () => {
+      managed.kill()
+      await ended
+    }
+    teardown(kill)
+    // Poison may have ended it by then.
+    await managed.says('working on tasks').catch(async (error) => {
+      if (!managed.hasEnded || (await ended) !== null) throw error
+    })
+    return { managed, pid: managed.pid as number, ended, kill }
+  }
+  const { managed, ended } = await start()
+  managed.signal('SIGTERM')
+  await ended
+  return start
 }
 
 /** Where tasks are kept, and the server to kill, where there is one. */
@@ -136,18 +202,21 @@ class Killer {
   absences = 0
   /** The processes that were killed meanwhile. */
   readonly killedAway = new Set<number>()
-  readonly #start: () => Promise<Child>
+  readonly #start: () => Promise<Worker>
   readonly #random: () => number
-  readonly #working = new Set<Child>()
+  readonly #runs: Runs
+  readonly #workers = new Set<Worker>()
   readonly #slots: Promise<void>[]
   readonly #killing: Promise<void>
   readonly #closed = new AbortController()
   readonly #closing = once(this.#closed.signal, 'abort')
   #stopped = false
 
-  constructor(start: () => Promise<Child>, seed: number) {
+  /** @param runs tells who has run a task: no other is killed */
+  constructor(start: () => Promise<Worker>, seed: number, runs: Runs) {
     this.#start = start
     this.#random = seeded(seed)
+    this.#runs = runs
     this.#slots = Array.from({ length: WORKERS }, () => this.#keep())
     // One that fails makes no progress: that is seen, and `close` tells why.
     for (const slot of this.#slots) slot.catch(() => {})
@@ -169,29 +238,28 @@ class Killer {
   async #keep(): Promise<void> {
     while (!this.#closed.signal.aborted) {
       const { absences, serverIsAway } = this
-      const child = await this.#start().catch((error) => {
+      const worker = await this.#start().catch((error) => {
         // Without its database a service does not start; whoever has started it tries it again. It may be back when that is told.
         if (!serverIsAway && absences === this.absences) throw error
       })
-      if (!child) {
+      if (!worker) {
         await sleep(KILL)
         continue
       }
-      await Promise.race([child.ask('worked'), this.#closing])
-      this.#working.add(child)
-      await Promise.race([child.ended, this.#closing])
-      this.#working.delete(child)
-      if (this.#closed.signal.aborted) await child.kill()
+      this.#workers.add(worker)
+      await Promise.race([worker.ended, this.#closing])
+      this.#workers.delete(worker)
+      if (this.#closed.signal.aborted) await worker.kill()
     }
   }
 
   async #kill(): Promise<void> {
     while (!this.#stopped) {
       await sleep(KILL)
-      const working = [...this.#working]
+      const working = [...this.#workers].filter(({ pid }) => this.#runs.hasRunIn(pid))
       const chosen = working[Math.floor(this.#random() * working.length)]
       if (!chosen) continue
-      this.#working.delete(chosen)
+      this.#workers.delete(chosen)
       this.kills += 1
       if (this.serverIsAway) this.killedAway.add(chosen.pid)
       await chosen.kill()
@@ -200,18 +268,23 @@ class Killer {
 }
 
 /** Returns how often a task had to be enqueued again, as the server was away. */
-async function enqueueAll(side: Side, size: number, runs: Runs): Promise<number> {
+async function enqueueAll(side: Side, size: number, poison: number): Promise<number> {
   let failures = 0
-  for (let n = 1; n <= size; n++) {
-    if (n % 100 === 0) while (n - runs.tasks > AHEAD) await sleep(20)
+  const enqueue = async (add: () => Promise<unknown>) => {
     for (let again = true; again; ) {
-      again = await side.enqueue(n).then(
+      again = await add().then(
         () => false,
         () => true,
       )
       if (again && ++failures > size + 1000) throw new Error('nothing can be enqueued')
       if (again) await sleep(20)
     }
+  }
+  const began = performance.now()
+  for (let n = 1; n <= size; n++) {
+    await sleep(Math.max(0, began + (n * 1000) / RATE - performance.now()))
+    await enqueue(() => side.enqueue(n))
+    if (n <= poison) await enqueue(() => side.enqueuePoison(n))
   }
   return failures
 }
@@ -238,24 +311,42 @@ async function restartTwice(
 }
 
 /** @throws {Error} where there is no progress any more */
-async function untilAll(size: number, runs: Runs, tell: (done: number) => void) {
-  let last = 0
-  for (let since = performance.now(); last < size; ) {
+async function untilAll(
+  size: number,
+  [runs, poisoned]: readonly [Runs, Runs],
+  tell: (done: number) => void,
+): Promise<void> {
+  let told = 0
+  const patience = new Patience()
+  while (told < size) {
     await sleep(50)
-    const now = runs.tasks
-    if (now > last) since = performance.now()
-    while (last < now) tell(++last)
-    if (performance.now() - since > PATIENCE)
-      throw new Error(`${size - now} of ${size} tasks are lost`)
+    const { tasks } = runs
+    while (told < tasks) tell(++told)
+    if (patience.ends(runs.times + poisoned.times))
+      throw new Error(`${size - tasks} of ${size} tasks are lost`)
   }
 }
 
-async function untilIdle(side: Side): Promise<void> {
-  for (const began = performance.now(); performance.now() - began < PATIENCE; ) {
-    const { open, failed } = await side.left()
-    if (failed > 0) throw new Error(`${failed} tasks have failed`)
-    if (open === 0) return
-    await sleep(50)
+/** Until poison has ended, too. @throws {Error} where there is no progress any more */
+async function untilIdle(side: Side, poisoned: Runs): Promise<Awaited<ReturnType<Side['left']>>> {
+  const patience = new Patience()
+  for (;;) {
+    const left = await side.left()
+    if (left.open === 0) return left
+    if (patience.ends(poisoned.times)) throw new Error(`${left.open} tasks do not end`)
+    await sleep(200)
   }
-  throw new Error('some tasks do not end')
+}
+
+/** Of whoever waits for progress. */
+class Patience {
+  #progress = -1
+  #since = 0
+
+  /** Whether there has been none for too long. @param progress a number that grows by it */
+  ends(progress: number): boolean {
+    if (progress !== this.#progress) this.#since = performance.now()
+    this.#progress = progress
+    return performance.now() - this.#since > PATIENCE
+  }
 }

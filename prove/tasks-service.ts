@@ -4,22 +4,28 @@ import { defineModule, defineResource, defineService, Type } from '../src/index.
 
 const { RECORD = '' } = process.env
 
-const file = RECORD ? openSync(RECORD, 'a') : 0
+// Outside of where tasks are kept: processes append whole lines.
+const open = (path: string) => (RECORD ? openSync(path, 'a') : 0)
+const [ran, begun] = [open(RECORD), open(poisonRecord(RECORD))]
 
-/** Resolves when this process has run a task. */
-export const worked = Promise.withResolvers<void>()
-
-/** Works a little, not all of them equally long, and writes down, outside of Redis, who has: processes append whole lines. */
-export async function work(n: number): Promise<void> {
-  await sleep(1 + (n % 9))
-  writeSync(file, `${n} ${process.pid}\n`)
-  worked.resolve()
+/** Where it is written down which poison has begun, beside those that have run. */
+export function poisonRecord(record: string): string {
+  return `${record}.poison`
 }
+
+/** Works a little, not all of them equally long, and writes down who has. */
+export async function work(n: number): Promise<void> {
+  await sleep(1 + 5 * (n % 9))
+  writeSync(ran, `${n} ${process.pid}\n`)
+}
+
+const Numbered = Type.Object({ n: Type.Integer() })
 
 const run = defineResource({
   summary: 'Work',
   method: 'POST',
-  request: Type.Object({ n: Type.Integer() }),
+  path: '/run',
+  request: Numbered,
   response: Type.Null(),
   async perform({ n }) {
     await work(n)
@@ -27,7 +33,21 @@ const run = defineResource({
   },
 })
 
+const poison = defineResource({
+  summary: 'End the process, as what takes all memory does, while others run beside it',
+  method: 'POST',
+  path: '/poison',
+  request: Numbered,
+  response: Type.Null(),
+  async perform({ n }) {
+    writeSync(begun, `${n} ${process.pid}\n`)
+    await sleep(20)
+    process.kill(process.pid, 'SIGKILL')
+    return await new Promise<never>(() => {})
+  },
+})
+
 export default defineService({
   name: 'prove',
-  modules: { works: defineModule({ prefix: '/works', resources: { run } }) },
+  modules: { works: defineModule({ prefix: '/works', resources: { run, poison } }) },
 })

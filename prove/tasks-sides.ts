@@ -8,8 +8,10 @@ export interface Side {
   name: 'plinth' | 'bullmq'
   /** Adds a task; trying it again adds it once. */
   enqueue(n: number): Promise<unknown>
-  /** How many have not ended, and how many have failed. */
-  left(): Promise<{ open: number; failed: number }>
+  /** Adds one that ends its process whenever it runs. */
+  enqueuePoison(n: number): Promise<unknown>
+  /** How many have not ended, have failed, and were given up as their processes died. */
+  left(): Promise<{ open: number; failed: number; crashed: number }>
   close(): Promise<void>
 }
 
@@ -21,9 +23,10 @@ export async function openPlinth(place: Record<string, string>, root: string): P
   return {
     name: 'plinth',
     enqueue: (n) => app.resources.works.run.enqueue({ n }, { key: `${n}` }),
+    enqueuePoison: (n) => app.resources.works.poison.enqueue({ n }, { key: `${n}` }),
     left: async () => {
-      const { waiting, delayed, running, failed } = await driver.counts('default')
-      return { open: waiting + delayed + running, failed }
+      const { waiting, delayed, running, ...ended } = await driver.counts('default')
+      return { open: waiting + delayed + running, ...ended }
     },
     close: () => app.close(),
   }
@@ -38,9 +41,11 @@ export async function openBare(url: string): Promise<Side> {
   return {
     name: 'bullmq',
     enqueue: (n) => queue.add('run', { n }, { jobId: `n${n}`, ...kept }),
+    // It would end processes for ever.
+    enqueuePoison: async () => {},
     left: async () => {
       const { failed = 0, completed: _, ...open } = await queue.getJobCounts()
-      return { open: Object.values(open).reduce((sum, one) => sum + one, 0), failed }
+      return { open: Object.values(open).reduce((sum, one) => sum + one, 0), failed, crashed: 0 }
     },
     close: () => queue.close(),
   }

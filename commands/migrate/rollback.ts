@@ -1,7 +1,7 @@
 import * as Flags from '@oclif/core/flags'
 import type { MigrationResult } from '../../src/database/migration/migrator.ts'
 import { migratorOf } from '../_app.ts'
-import { confirmLoss } from '../_ask.ts'
+import { confirmLoss, lossFlags } from '../_ask.ts'
 import { BaseCommand } from '../_base.ts'
 import { lockFlags, runOptions, settlementFlags, tellMigration } from '../_database.ts'
 
@@ -22,8 +22,7 @@ export default class MigrateRollback extends BaseCommand {
     fake: Flags.boolean({
       description: 'forget them without running anything: what they made is gone already',
     }),
-    yes: Flags.boolean({ char: 'y', description: 'do not ask' }),
-    force: Flags.boolean({ description: 'also in production' }),
+    ...lossFlags,
     ...settlementFlags,
     ...lockFlags,
   }

@@ -1,6 +1,5 @@
 import * as Args from '@oclif/core/args'
-import * as Flags from '@oclif/core/flags'
-import { confirmLoss } from '../_ask.ts'
+import { confirmLoss, lossFlags } from '../_ask.ts'
 import { BaseCommand } from '../_base.ts'
 import { outboxOf } from '../_outbox.ts'
 
@@ -14,10 +13,7 @@ export default class OutboxRemove extends BaseCommand {
   static override args = {
     id: Args.string({ required: true, description: 'a task_id, or several' }),
   }
-  static override flags = {
-    yes: Flags.boolean({ char: 'y', description: 'do not ask' }),
-    force: Flags.boolean({ description: 'also in production' }),
-  }
+  static override flags = lossFlags
 
   async run(): Promise<{ removed: number }> {
     const { argv, flags } = await this.parse(OutboxRemove)

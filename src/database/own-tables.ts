@@ -17,13 +17,13 @@ const RECORDS: ReadonlySet<string> = new Set([
   'plinth_schedule_made',
 ])
 
-/** Gives the tables of records the name of a service. */
+/** Gives the tables of records an ending. */
 class OwnTables extends OperationNodeTransformer implements KyselyPlugin {
   readonly #ending: string
 
-  constructor(service: string) {
+  constructor(ending: string) {
     super()
-    this.#ending = `_${service.replaceAll(/[^a-z0-9]/g, '_')}`
+    this.#ending = ending
   }
 
   nameOf(table: string): string {
@@ -49,13 +49,20 @@ class OwnTables extends OperationNodeTransformer implements KyselyPlugin {
 /**
  * The same database, in which the migrations, seeds and messages of a service are recorded in tables of its own where it shares the
  * database with others: `plinth_migration_billing`. To be asked for before `withoutModels`, which marks statements as a whole.
+ *
+ * @param plugin of tasks, where there are several: those of another name than `tasks` have `plinth_task__mails`
  */
 export function withTablesOf<DB>(
   db: Kysely<DB>,
   { name, sharesDatabase }: { readonly name: string; readonly sharesDatabase?: boolean },
+  plugin?: string,
 ): Kysely<DB> {
-  return sharesDatabase ? db.withPlugin(new OwnTables(name)) : db
+  // No name has two of them in a row: no service has what a plugin of another has.
+  const ending = (sharesDatabase ? endingOf(name) : '') + (plugin ? `_${endingOf(plugin)}` : '')
+  return ending ? db.withPlugin(new OwnTables(ending)) : db
 }
+
+const endingOf = (name: string) => `_${name.replaceAll(/[^a-z0-9]/g, '_')}`
 
 /** What a table of the kit is called in a database, for SQL that is written by hand. */
 export function ownName<DB>(db: Kysely<DB>, table: string): string {

@@ -90,6 +90,10 @@ export class Managed {
     return JSON.parse(await this.says('state')).workers
   }
 
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
   /** Its last lines. */
   tail(): string {
     return this.#last.join('\n')

@@ -14,6 +14,7 @@ import { type Context, currentContext } from '../resource/context.ts'
 import type { AnyDefined } from '../resource/contract.ts'
 import type { Task } from '../resource/enqueue.ts'
 import { hasFiles, type ServerEvent, type StreamSchema } from '../resource/stream.ts'
+import { crashed } from '../task/errors.ts'
 import { optionsProblem } from '../task/new-task.ts'
 import type { EnqueueOptions, TaskResult } from '../task/types.ts'
 import { createAddress } from './address-request.ts'
@@ -253,6 +254,7 @@ export class RemoteResource {
             signal.throwIfAborted()
           } else if (state === 'succeeded') return data
           else if (state === 'cancelled') throw errors.TASK_CANCELLED(id)
+          else if (state === 'crashed' && message) throw crashed(message)
           else throw errors.TASK_FAILED(id, message ?? 'it does not say why')
         }
       },

@@ -30,7 +30,7 @@ export interface Task<T = unknown> {
   /**
    * Waits for its end, as long as the call that waits is wanted: its context's signal ends it, too.
    *
-   * @throws {PlinthError} TASK_FAILED, TASK_CANCELLED, and the reason of `signal`, or of the context's
+   * @throws {PlinthError} TASK_FAILED, TASK_CRASHED, TASK_CANCELLED, and the reason of `signal`, or of the context's
    */
   result(options?: { signal?: AbortSignal }): Promise<T>
   /**

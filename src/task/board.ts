@@ -4,6 +4,8 @@ import { FastifyAdapter } from '@bull-board/fastify'
 import { type Job, Queue } from 'bullmq'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { Redis } from 'ioredis'
+import { readFailure } from './bullmq/record.ts'
+import { endOf } from './state.ts'
 
 export interface BoardOptions {
   /** Where the page is. */
@@ -26,6 +28,10 @@ class BoardQueue extends BullMQAdapter {
   constructor(queue: Queue, retry: BoardOptions['retry']) {
     super(queue)
     this.#retry = retry
+    // BullMQ has it among those that have failed.
+    this.setFormatter('name', ({ name, failedReason }) =>
+      failedReason && endOf(readFailure(failedReason)) === 'crashed' ? `${name} (crashed)` : name,
+    )
   }
 
   override async getJob(id: string): Promise<Job | undefined> {

@@ -1,6 +1,6 @@
 import { errors, PlinthError } from '../errors.ts'
 import { cancelJob, STOPPING } from './bullmq/cancel.ts'
-import { connectPatiently, Line, type Place, patientModel } from './bullmq/connection.ts'
+import { connectPatiently, type Place, patientModel, TaskConnection } from './bullmq/connection.ts'
 import { countCrashed, crashedIds, crashesOf, DIED } from './bullmq/crashes.ts'
 import { Endings } from './bullmq/finished.ts'
 import { toJob } from './bullmq/jobs.ts'
@@ -58,13 +58,13 @@ class BullmqDriver implements TaskDriver {
   readonly #options: BullmqOptions
   readonly #keep: Keep
   readonly #outages: Outages
-  readonly #line: Line
+  readonly #connection: TaskConnection
   readonly #queues: Queues
   readonly #kept: KeptTasks
   readonly #endings: Endings
   #workers: Workers | undefined
   #trees: Trees | undefined
-  #treeLine: Line | undefined
+  #treeConnection: TaskConnection | undefined
   #closed: Promise<void> | undefined
   readonly #closing = new AbortController()
 
@@ -73,26 +73,26 @@ class BullmqDriver implements TaskDriver {
     this.#options = options
     this.#keep = keep
     this.#outages = new Outages(log)
-    this.#line = new Line(redis, this.#outages)
-    this.#queues = new Queues(this.#line, prefix, this.#onError)
-    this.#kept = new KeptTasks(this.#line.client, prefix, keep)
+    this.#connection = new TaskConnection(redis, this.#outages)
+    this.#queues = new Queues(this.#connection, prefix, this.#onError)
+    this.#kept = new KeptTasks(this.#connection.client, prefix, keep)
     this.#endings = new Endings(patientModel(redis), prefix, this.#onError)
   }
 
   async add(tasks: readonly NewTask[]): Promise<string[]> {
     const [task] = tasks
-    if (task && tasks.length === 1) return [await this.#line.use(() => this.#addOne(task))]
+    if (task && tasks.length === 1) return [await this.#connection.use(() => this.#addOne(task))]
     const ids: string[] = []
     for (let start = 0; start < tasks.length; start += CHUNK) {
       const chunk = tasks.slice(start, start + CHUNK)
-      ids.push(...(await this.#line.use(() => this.#add(chunk))))
+      ids.push(...(await this.#connection.use(() => this.#add(chunk))))
     }
     return ids
   }
 
   async addTree(tree: TaskTree): Promise<void> {
     // Where this connection is lost the other one need not be waited for.
-    await this.#line.use(async () => {
+    await this.#connection.use(async () => {
       this.#trees ??= this.#openTrees()
       await this.#trees.add(tree)
     })
@@ -100,17 +100,17 @@ class BullmqDriver implements TaskDriver {
 
   async alias(id: string, of: string): Promise<void> {
     const { age } = this.#keep.failed
-    await this.#line.use(() => this.#line.client.set(this.#aliasKey(id), of, 'EX', age))
+    await this.#connection.use(() => this.#connection.client.set(this.#aliasKey(id), of, 'EX', age))
   }
 
   async get(id: string): Promise<TaskRecord | undefined> {
     const found = await this.#read(id)
     if (found || queueOf(id) === undefined) return found
-    const [other, kept] = await this.#line.use(() =>
-      Promise.all([this.#line.client.get(this.#aliasKey(id)), this.#kept.find(id)]),
+    const [other, kept] = await this.#connection.use(() =>
+      Promise.all([this.#connection.client.get(this.#aliasKey(id)), this.#kept.find(id)]),
     )
     if (kept || other === null) return kept
-    return (await this.#read(other)) ?? (await this.#line.use(() => this.#kept.find(other)))
+    return (await this.#read(other)) ?? (await this.#connection.use(() => this.#kept.find(other)))
   }
 
   async #read(id: string): Promise<TaskRecord | undefined> {
@@ -127,11 +127,11 @@ class BullmqDriver implements TaskDriver {
   /** With the processes that died of it: only few have any. */
   async #withCrashes(queue: TaskQueue, job: TaskJob, record: TaskRecord): Promise<TaskRecord> {
     if (job.stalledCounter === 0 && record.state !== 'crashed') return record
-    return { ...record, crashes: await crashesOf(this.#line.client, queue, record.id) }
+    return { ...record, crashes: await crashesOf(this.#connection.client, queue, record.id) }
   }
 
   async cancel(id: string): Promise<boolean> {
-    const { client } = this.#line
+    const { client } = this.#connection
     const { prefix, lockDuration = LOCK } = this.#options
     let children: readonly string[] = []
     const cancelled = await this.#on(id, async (job, queue) => {
@@ -155,13 +155,13 @@ class BullmqDriver implements TaskDriver {
     const job = await this.#on(id, async (job, queue) => {
       if ((await queue.getJobState(id)) !== 'failed') return undefined
       // How often processes have died of it.
-      await this.#line.client.hdel(queue.toKey(id), 'stc', 'begun', DIED, STOPPING)
+      await this.#connection.client.hdel(queue.toKey(id), 'stc', 'begun', DIED, STOPPING)
       return job
     })
     if (!job) return false
     for (const child of job.data.children ?? []) await this.retry(child)
     const { cancelled: _, ...data } = job.data
-    return await this.#line.use(async () => {
+    return await this.#connection.use(async () => {
       const retried = job
         .updateData(data)
         .then(() => job.retry('failed', { resetAttemptsMade: true }))
@@ -172,7 +172,7 @@ class BullmqDriver implements TaskDriver {
   async remove(id: string): Promise<boolean> {
     const removed = await this.#on(id, (_job, queue) => queue.remove(id, { removeChildren: false }))
     if (removed === 0 || queueOf(id) === undefined) return false
-    const wasKept = await this.#line.use(() => this.#kept.remove(id))
+    const wasKept = await this.#connection.use(() => this.#kept.remove(id))
     return wasKept || removed === 1
   }
 
@@ -186,7 +186,7 @@ class BullmqDriver implements TaskDriver {
   }
 
   async #listCrashed(queue: TaskQueue, start: number, end: number): Promise<TaskRecord[]> {
-    const ids = await crashedIds(this.#line.client, queue, start, end)
+    const ids = await crashedIds(this.#connection.client, queue, start, end)
     const found = await Promise.all(
       ids.map(async (id) => {
         const job = await queue.getJob(id)
@@ -201,7 +201,7 @@ class BullmqDriver implements TaskDriver {
       const [counts, paused, crashed] = await Promise.all([
         queue.getJobCounts(),
         queue.isPaused(),
-        countCrashed(this.#line.client, queue),
+        countCrashed(this.#connection.client, queue),
       ])
       const of = (...types: string[]) => types.reduce((sum, type) => sum + (counts[type] ?? 0), 0)
       return {
@@ -218,11 +218,11 @@ class BullmqDriver implements TaskDriver {
   }
 
   async queues(): Promise<string[]> {
-    return await this.#line.use(() => this.#queues.names())
+    return await this.#connection.use(() => this.#queues.names())
   }
 
   async pause(name: string, paused: boolean): Promise<void> {
-    await this.#line.use(async () => {
+    await this.#connection.use(async () => {
       const queue = await this.#queues.ensure(name)
       await (paused ? queue.pause() : queue.resume())
     })
@@ -279,7 +279,7 @@ class BullmqDriver implements TaskDriver {
     this.#outages.over()
     this.#closing.abort(processEnds())
     await Promise.all([this.#workers?.close(), this.#endings.close()])
-    await Promise.all([this.#line.close(), this.#treeLine?.close()])
+    await Promise.all([this.#connection.close(), this.#treeConnection?.close()])
   }
 
   async #get(id: string): Promise<TaskRecord> {
@@ -327,7 +327,7 @@ class BullmqDriver implements TaskDriver {
 
   /** Does something in a queue; `undefined` when there is none of this name. */
   async #in<T>(name: string, work: (queue: TaskQueue) => Promise<T>): Promise<T | undefined> {
-    return await this.#line.use(async () => {
+    return await this.#connection.use(async () => {
       const queue = await this.#queues.find(name)
       return queue && (await work(queue))
     })
@@ -348,10 +348,10 @@ class BullmqDriver implements TaskDriver {
 
   #openTrees(): Trees {
     const { redis, prefix } = this.#options
-    const line = new Line(redis, this.#outages)
-    this.#treeLine = line
-    const kept = new KeptTasks(line.client, prefix, this.#keep)
-    return new Trees(line, new Queues(line, prefix, this.#onError), kept, prefix)
+    const connection = new TaskConnection(redis, this.#outages)
+    this.#treeConnection = connection
+    const kept = new KeptTasks(connection.client, prefix, this.#keep)
+    return new Trees(connection, new Queues(connection, prefix, this.#onError), kept, prefix)
   }
 
   // No queue is called so.

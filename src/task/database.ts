@@ -2,9 +2,14 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Kysely } from 'kysely'
 import { unlessAborted } from '../abort.ts'
 import { errors, PlinthError } from '../errors.ts'
+import { TaskEnqueuer } from './database/enqueue.ts'
+import { TaskFinisher } from './database/finish.ts'
+import { TaskReader } from './database/reading.ts'
 import { KEEP, type Keep } from './database/record.ts'
+import { TaskRetention } from './database/retention.ts'
 import type { DatabaseRun } from './database/run.ts'
-import { TaskStore } from './database/store.ts'
+import { TaskSteps } from './database/steps.ts'
+import { TaskTaker } from './database/take.ts'
 import { DatabaseWorker } from './database/worker.ts'
 import { processEnds } from './errors.ts'
 import { queueOf } from './id.ts'
@@ -45,7 +50,12 @@ export function openDatabase<DB>(db: Kysely<DB>, options: DatabaseTasksOptions):
 class DatabaseDriver implements TaskDriver {
   readonly kind = 'database'
   readonly #options: DatabaseTasksOptions
-  readonly #store: TaskStore
+  readonly #steps: TaskSteps
+  readonly #enqueue: TaskEnqueuer
+  readonly #take: TaskTaker
+  readonly #finish: TaskFinisher
+  readonly #retention: TaskRetention
+  readonly #read: TaskReader
   readonly #workers = new Set<DatabaseWorker>()
   readonly #running = new Map<number, DatabaseRun>()
   /** Called when a task has ended in this process, by its id. */
@@ -55,38 +65,50 @@ class DatabaseDriver implements TaskDriver {
   readonly #outside = AsyncLocalStorage.snapshot()
 
   constructor(db: Kysely<never>, options: DatabaseTasksOptions) {
+    const { keep = KEEP, log } = options
     this.#options = options
-    this.#store = new TaskStore(db, options.keep ?? KEEP, {
-      onOver: (id) => {
-        for (const look of this.#waiting.get(id) ?? []) look()
+    this.#steps = new TaskSteps(db, {
+      onOver: (over) => {
+        this.#retention.count(over)
+        for (const look of this.#waiting.get(over.id) ?? []) look()
       },
       onReady: (queue) => {
         for (const worker of this.#workers) worker.look(queue)
       },
-      onError: (err) => options.log.error({ err }, 'what has become of tasks was not told'),
+      onError: (err) => log.error({ err }, 'what has become of tasks was not told'),
     })
+    this.#enqueue = new TaskEnqueuer(this.#steps, keep)
+    this.#finish = new TaskFinisher(this.#steps, keep)
+    this.#take = new TaskTaker(this.#steps, this.#finish)
+    this.#retention = new TaskRetention(this.#steps)
+    this.#read = new TaskReader(this.#steps)
   }
 
   async add(tasks: readonly NewTask[]): Promise<string[]> {
-    return await (await this.#open()).add(tasks)
+    await this.#open()
+    return await this.#enqueue.add(tasks)
   }
 
   async addTree(tree: TaskTree): Promise<void> {
-    await (await this.#open()).addTree(tree)
+    await this.#open()
+    await this.#enqueue.addTree(tree)
   }
 
   async alias(id: string, of: string): Promise<void> {
-    await (await this.#open()).alias(id, of)
+    await this.#open()
+    await this.#enqueue.alias(id, of)
   }
 
   async get(id: string): Promise<TaskRecord | undefined> {
     if (queueOf(id) === undefined) return undefined
-    return await (await this.#prepared()).get(id)
+    await this.#steps.prepare()
+    return await this.#read.get(id)
   }
 
   async cancel(id: string): Promise<boolean> {
     if (queueOf(id) === undefined) return false
-    const done = await (await this.#prepared()).cancel(id)
+    await this.#steps.prepare()
+    const done = await this.#finish.cancel(id)
     if (!done) return false
     const { row, runs } = done
     if (runs) this.#running.get(row.position)?.end('cancelled')
@@ -96,38 +118,46 @@ class DatabaseDriver implements TaskDriver {
   }
 
   async retry(id: string): Promise<boolean> {
-    const store = await this.#open()
+    await this.#open()
     const found = await this.get(id)
     if (found?.id !== id || !found.failure) return false
     for (const child of found.data.children ?? []) await this.retry(child)
-    return await store.retry(id)
+    return await this.#finish.retry(id)
   }
 
   async remove(id: string): Promise<boolean> {
-    return queueOf(id) !== undefined && (await (await this.#prepared()).remove(id))
+    if (queueOf(id) === undefined) return false
+    await this.#steps.prepare()
+    return await this.#finish.remove(id)
   }
 
   async list(queue: string, state: TaskState, start: number, end: number): Promise<TaskRecord[]> {
-    return await (await this.#prepared()).list(queue, state, start, end)
+    await this.#steps.prepare()
+    return await this.#read.list(queue, state, start, end)
   }
 
   async counts(queue: string): Promise<QueueCounts> {
-    return await (await this.#prepared()).counts(queue)
+    await this.#steps.prepare()
+    return await this.#read.counts(queue)
   }
 
   async queues(): Promise<string[]> {
-    return await (await this.#prepared()).queues()
+    await this.#steps.prepare()
+    return await this.#read.queues()
   }
 
   async pause(queue: string, paused: boolean): Promise<void> {
-    await (await this.#prepared()).pause(queue, paused)
+    await this.#steps.prepare()
+    await this.#take.pause(queue, paused)
   }
 
   async work(options: WorkOptions): Promise<Working> {
     this.#closing.signal.throwIfAborted()
-    const store = this.#store
     const { log, lease = 30_000, maxCrashes = 5 } = this.#options
-    const settings = { store, log, lease, maxCrashes, running: this.#running }
+    const settings = {
+      ...{ steps: this.#steps, take: this.#take, finish: this.#finish, retention: this.#retention },
+      ...{ log, lease, maxCrashes, running: this.#running },
+    }
     const worker = this.#outside(() => new DatabaseWorker(options, settings))
     this.#workers.add(worker)
     let stopped: Promise<number> | undefined
@@ -151,7 +181,7 @@ class DatabaseDriver implements TaskDriver {
 
   async #stateOf(id: string): Promise<'over' | 'open' | 'gone'> {
     try {
-      const state = await this.#store.stateOf(id)
+      const state = await this.#read.stateOf(id)
       if (state === undefined) return 'gone'
       return state !== 'blocked' && state !== 'same' && hasEnded(state) ? 'over' : 'open'
     } catch (error) {
@@ -187,13 +217,9 @@ class DatabaseDriver implements TaskDriver {
     return found
   }
 
-  async #open(): Promise<TaskStore> {
+  /** @throws {PlinthError} TASKS_UNAVAILABLE where it is closed, TASK_TABLES_MISSING */
+  async #open(): Promise<void> {
     this.#closing.signal.throwIfAborted()
-    return await this.#prepared()
-  }
-
-  async #prepared(): Promise<TaskStore> {
-    await this.#store.prepare()
-    return this.#store
+    await this.#steps.prepare()
   }
 }

@@ -71,6 +71,12 @@ export function cancelled(id: string): Failure {
   return { code, message }
 }
 
+/** What whoever waits for one is told that was given up. @param message of its failure: it says how often processes have died of it */
+export function crashed(message: string): PlinthError {
+  const { code, statusCode } = errors.TASK_CRASHED
+  return new PlinthError(code, statusCode, message)
+}
+
 /** Why a task fails that waited for another one. */
 export function childFailed(id: string): Failure {
   const { code, message } = errors.TASK_FAILED(id, 'a task that needs its result cannot run')

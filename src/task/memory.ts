@@ -13,10 +13,10 @@ import {
   TaskRetry,
 } from './errors.ts'
 import { WORKER } from './id.ts'
-import { Crew } from './memory/crew.ts'
 import { EndedTasks } from './memory/ended.ts'
 import { MemoryQueue } from './memory/queue.ts'
 import { asJson, MemoryRun, MemoryTask } from './memory/task.ts'
+import { WorkerSlots } from './memory/worker-slots.ts'
 import type {
   NewTask,
   QueueCounts,
@@ -156,17 +156,17 @@ class MemoryDriver implements TaskDriver {
 
   async work(options: WorkOptions): Promise<Working> {
     this.#closing.signal.throwIfAborted()
-    const crews = new Map<MemoryQueue, Crew>()
+    const allSlots = new Map<MemoryQueue, WorkerSlots>()
     for (const name of new Set(options.queues)) {
       const queue = this.#queue(name)
-      crews.set(queue, new Crew(options))
-      queue.crews.add(crews.get(queue) as Crew)
+      allSlots.set(queue, new WorkerSlots(options))
+      queue.allSlots.add(allSlots.get(queue) as WorkerSlots)
       queue.look()
     }
     let stopped: Promise<number> | undefined
     return {
       stop: async (timeout) => {
-        stopped ??= this.#stop(crews, timeout)
+        stopped ??= this.#stop(allSlots, timeout)
         return { handedBack: await stopped }
       },
     }
@@ -265,22 +265,22 @@ class MemoryDriver implements TaskDriver {
     wait(milliseconds)
   }
 
-  async #run(task: MemoryTask, crew: Crew): Promise<void> {
+  async #run(task: MemoryTask, slots: WorkerSlots): Promise<void> {
     const run = new MemoryRun(task)
     task.run = run
-    crew.running.add(task)
+    slots.running.add(task)
     Object.assign(task.record, {
       ...{ state: 'running', worker: WORKER },
       started_at: new Date().toISOString(),
     })
     try {
-      const result = asJson(await crew.options.perform(run))
+      const result = asJson(await slots.options.perform(run))
       if (run.ending === 'cancelled') throw run.ending
       if (task.run === run) this.#succeed(task, result)
     } catch (error) {
       if (task.run === run) this.#settle(task, run, error)
     }
-    crew.leave(task)
+    slots.leave(task)
     this.#queue(task.record.queue).look()
   }
 
@@ -359,20 +359,23 @@ class MemoryDriver implements TaskDriver {
   }
 
   /** How many are left. */
-  async #stop(crews: Map<MemoryQueue, Crew>, timeout: number): Promise<number> {
-    const idle = Array.from(crews, ([queue, crew]) => crew.idle(() => queue.hasMore))
+  async #stop(allSlots: Map<MemoryQueue, WorkerSlots>, timeout: number): Promise<number> {
+    const idle = Array.from(allSlots, ([queue, slots]) => slots.idle(() => queue.hasMore))
     await settles(Promise.all(idle), timeout)
-    for (const [queue, crew] of crews) {
-      crew.isStopped = true
-      queue.crews.delete(crew)
-      for (const { run } of crew.running) run?.end('handed back')
+    for (const [queue, slots] of allSlots) {
+      slots.isStopped = true
+      queue.allSlots.delete(slots)
+      for (const { run } of slots.running) run?.end('handed back')
     }
-    await settles(Promise.all([...crews.values()].map((crew) => crew.idle(() => false))), GRACE)
-    for (const task of [...crews.values()].flatMap(({ running }) => [...running])) {
+    await settles(
+      Promise.all([...allSlots.values()].map((slots) => slots.idle(() => false))),
+      GRACE,
+    )
+    for (const task of [...allSlots.values()].flatMap(({ running }) => [...running])) {
       this.#handBack(task)
     }
     const open = [...this.#tasks.values()].filter(({ hasEnded }) => !hasEnded)
-    return open.filter(({ record }) => crews.has(this.#queue(record.queue))).length
+    return open.filter(({ record }) => allSlots.has(this.#queue(record.queue))).length
   }
 
   #inOrder(state: TaskState): MemoryTask[] {
@@ -393,7 +396,7 @@ class MemoryDriver implements TaskDriver {
   #queue(name: string): MemoryQueue {
     const found = this.#queues.get(name)
     if (found) return found
-    const made = new MemoryQueue((task, crew) => void this.#run(task, crew))
+    const made = new MemoryQueue((task, slots) => void this.#run(task, slots))
     this.#queues.set(name, made)
     return made
   }

@@ -44,6 +44,8 @@ export interface TaskProcessOptions {
   concurrency: number
   /** In a database: whether a server works on them. */
   worksInServer: boolean
+  /** Whether schedules are of these tasks: of one plugin of an app. */
+  schedules: boolean
   /** The queues that this process works on: asked for when the service is complete. */
   queues: () => Iterable<string>
   /** In Redis or a database: how often the process that runs a task may die. */
@@ -113,9 +115,9 @@ export class TaskProcess {
 
   /** @throws {PlinthError} RESOURCE_INVALID, SCHEDULE_INVALID */
   check(): void {
-    const { source } = this.#options
+    const { source, schedules } = this.#options
     source.check()
-    if (source.hasSchedules()) this.#read()
+    if (schedules && source.hasSchedules()) this.#read()
   }
 
   /**
@@ -199,8 +201,8 @@ export class TaskProcess {
   }
 
   async #startSchedules(): Promise<void> {
-    const { source, db } = this.#options
-    if (!source.hasSchedules() && !db) return
+    const { source, db, schedules } = this.#options
+    if (!schedules || (!source.hasSchedules() && !db)) return
     const { startScheduler } = await import('./scheduler.ts')
     // Opened when the first is due.
     const driver: Pick<TaskDriver, 'add'> = {
@@ -225,7 +227,9 @@ export class TaskProcess {
 
   async #readSchedules(): Promise<Scheduled> {
     const store = await this.#openStore()
-    return { ...this.#read(), store, made: await this.#openMade(store) }
+    const declared = this.#read()
+    if (!this.#options.schedules) return { ...declared, schedules: [], store, made: undefined }
+    return { ...declared, store, made: await this.#openMade(store) }
   }
 
   async #openMade(store: ScheduleStore): Promise<MadeSchedules | undefined> {

@@ -3,7 +3,7 @@ import { unlessAborted } from '../abort.ts'
 import type { DatabaseTables } from '../database/types.ts'
 import { errors } from '../errors.ts'
 import type { DeclaredQueues } from './declared.ts'
-import { isUnavailable } from './errors.ts'
+import { crashed, isUnavailable } from './errors.ts'
 import type { DatabaseOutbox } from './outbox.ts'
 import type { ScheduleControl } from './schedule-control.ts'
 import { hasEnded } from './state.ts'
@@ -173,14 +173,15 @@ export class Tasks {
   /**
    * Waits for its end.
    *
-   * @throws {PlinthError} TASK_NOT_FOUND, TASK_FAILED, TASK_CANCELLED, TASK_UNDELIVERED, TASKS_UNAVAILABLE, and the reason of `signal`
+   * @throws {PlinthError} TASK_NOT_FOUND, TASK_FAILED, TASK_CRASHED, TASK_CANCELLED, TASK_UNDELIVERED, TASKS_UNAVAILABLE, and the reason of `signal`
    */
   async result<T>(id: string, signal?: AbortSignal): Promise<T> {
     await this.#moved(id, signal)
     const record = await (await this.driver()).finished(id, signal)
     if (record.state === 'cancelled') throw errors.TASK_CANCELLED(id)
-    if (record.state === 'failed')
-      throw errors.TASK_FAILED(id, record.failure?.message ?? 'it does not say why')
+    const why = record.failure?.message ?? 'it does not say why'
+    if (record.state === 'crashed') throw crashed(why)
+    if (record.state === 'failed') throw errors.TASK_FAILED(id, why)
     return record.result as T
   }
 

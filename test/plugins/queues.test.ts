@@ -10,6 +10,7 @@ import tasks from '../../plugins/tasks.ts'
 import { errors } from '../../src/errors.ts'
 import { defineModule } from '../../src/resource/module.ts'
 import { defineResource } from '../../src/resource/resource.ts'
+import { TaskFinal } from '../../src/task/errors.ts'
 import { createService, failure } from '../helpers/app.ts'
 import { PATIENT, redisUrl } from '../helpers/drivers.ts'
 import { until } from '../suites/task-fixture.ts'
@@ -81,6 +82,30 @@ t.test('one that was cancelled is tried again as one that has failed', async (t)
   await app.tasks.work({ queues: ['mail'], concurrency: 1, schedules: false })
   t.equal(await one?.result(), 'printed')
   t.equal(await other?.result(), 'printed')
+})
+
+t.test('one whose processes have died is told from one that has failed', async (t) => {
+  const { app, work } = await create(t)
+  const driver = await app.tasks.driver()
+  const added = await app.run(() => work.enqueueMany([{}, {}], { queue: 'mail' }))
+  const [crashed = '', failed = ''] = added.map(({ task_id }) => task_id)
+  await driver.work({
+    queues: ['mail'],
+    concurrency: 1,
+    async perform({ id }) {
+      const isCrashed = id === crashed
+      throw new TaskFinal(isCrashed ? errors.TASK_CRASHED(id, 5) : errors.CONFLICT('out of paper'))
+    },
+  })
+  await t.rejects(app.tasks.result(crashed), { code: 'TASK_CRASHED' })
+  await t.rejects(app.tasks.result(failed), { code: 'TASK_FAILED' })
+  const url = '/_/queues/api/queues?activeQueue=mail&status=failed&page=1&jobsPerPage=10'
+  const { queues } = (await app.inject(url)).json()
+  const names = queues[0].jobs.map(({ id, name }: Record<string, string>) => [id, name])
+  t.strictSame(Object.fromEntries(names), {
+    [crashed]: 'printer.work (crashed)',
+    [failed]: 'printer.work',
+  })
 })
 
 t.test('the page itself is there also when the queues cannot be asked for', async (t) => {

@@ -1,16 +1,24 @@
+import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import Fastify from 'fastify'
+import { type Kysely, sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
 import database from '../../plugins/database.ts'
+import redis from '../../plugins/redis.ts'
+import resources from '../../plugins/resources.ts'
 import tasks from '../../plugins/tasks.ts'
+import { defineModule, type ResourceTable } from '../../src/resource/module.ts'
 import { defineResource } from '../../src/resource/resource.ts'
+import { newTaskId } from '../../src/task/id.ts'
+import { addToOutbox, sendFromOutbox } from '../../src/task/outbox.ts'
+import type { Tasks } from '../../src/task/tasks.ts'
 import { folder } from '../database/fixture.ts'
 import { createService, failure } from '../helpers/app.ts'
-import { type DatabaseDriver, databaseDrivers } from '../helpers/drivers.ts'
+import { type DatabaseDriver, databaseDrivers, PATIENT, redisUrl } from '../helpers/drivers.ts'
 import { manage, startManage } from '../helpers/manage.ts'
 import { writeService } from '../helpers/service.ts'
-import { until } from '../suites/task-fixture.ts'
+import { task, tree, until } from '../suites/task-fixture.ts'
 
 const add = defineResource({
   summary: 'Add',
@@ -176,5 +184,142 @@ for (const driver of databaseDrivers) {
 
     const later = (await createService(t, {}, { variables: { DATABASE_URL } })).app
     t.strictSame(await later.schedules.list(), [], 'one whose resource is gone is left out')
+  })
+}
+
+/** An app with two plugins of tasks, `tasks` and `mails`, ready. */
+async function twoPlugins(
+  t: Test,
+  things: ResourceTable,
+  { url, redisUrl: redisAt }: { url?: string; redisUrl?: string },
+) {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  if (url) await app.register(database, { url })
+  if (redisAt) await app.register(redis, { url: redisAt, ...PATIENT })
+  await app.register(tasks, { prefix: `{${randomUUID()}}` })
+  await app.register(tasks, { prefix: `{${randomUUID()}}`, name: 'mails', inServer: false })
+  const modules = { things: defineModule({ prefix: '/things', resources: things }) }
+  await app.register(resources, { modules })
+  await app.ready()
+  return { app, own: app.tasks, mails: app.getDecorator<Tasks>('mails') }
+}
+
+const addition = (n: number) => tree(task({ resource: 'things.add', input: { n } }))
+
+async function idsIn<DB>(db: Kysely<DB>, table: string): Promise<string[]> {
+  const { rows } = await sql<{
+    id: string
+  }>`select id from ${sql.table(table)} order by id`.execute(db)
+  return rows.map(({ id }) => id)
+}
+
+for (const driver of databaseDrivers) {
+  t.test(
+    `two plugins of tasks on a database have rows of their own (${driver.name})`,
+    async (t) => {
+      const { app, own, mails } = await twoPlugins(t, { add }, { url: await urlOf(t, driver) })
+      const [one, other, both] = [addition(1), addition(2), addition(3)]
+      for (const added of [one, both]) await own.submit(added)
+      for (const added of [other, both]) await mails.submit(added)
+      const ids = (...trees: { id: string }[]) => trees.map(({ id }) => id).toSorted()
+      t.strictSame(await idsIn(app.db, 'plinth_task'), ids(one, both))
+      t.strictSame(await idsIn(app.db, 'plinth_task__mails'), ids(other, both))
+      t.equal((await failure(own.find(other.id))).code, 'TASK_NOT_FOUND')
+      await app.listen({ host: '127.0.0.1', port: 0 })
+      t.strictSame([await own.result(one.id), await own.result(both.id)], [2, 4])
+      t.match(await mails.find(other.id), { state: 'waiting' }, 'it is none of what the others run')
+      t.match(await mails.find(both.id), { state: 'waiting' })
+      await mails.work({ queues: ['default'], concurrency: 1, schedules: true })
+      t.strictSame([await mails.result(other.id), await mails.result(both.id)], [3, 4])
+    },
+  )
+
+  t.test(`and each has its own way to Redis (${driver.name})`, async (t) => {
+    const at = { url: await urlOf(t, driver), redisUrl: redisUrl() }
+    const { app, own, mails } = await twoPlugins(t, { add }, at)
+    const [one, other] = [addition(1), addition(2)]
+    await app.db.transaction().execute(async (db) => {
+      await own.submit(one)
+      await mails.submit(other)
+      t.strictSame(await idsIn(db, 'plinth_outbox'), [one.id])
+      t.strictSame(await idsIn(db, 'plinth_outbox__mails'), [other.id])
+    })
+    const [ownDriver, mailsDriver] = [await own.driver(), await mails.driver()]
+    await until(() => ownDriver.get(one.id))
+    await until(() => mailsDriver.get(other.id))
+    t.equal(await ownDriver.get(other.id), undefined)
+    t.equal(await mailsDriver.get(one.id), undefined)
+    for (const { outbox } of [own, mails])
+      await until(async () => (await outbox?.figures())?.waiting === 0)
+  })
+}
+
+for (const driver of databaseDrivers) {
+  t.test(
+    `readiness tells of tasks that were refused for good, and stays (${driver.name})`,
+    async (t) => {
+      const variables = { DATABASE_URL: await urlOf(t, driver), REDIS_URL: redisUrl() }
+      const name = `refused-${randomUUID()}`
+      const { app } = await createService(t, { add }, { name, variables })
+      const outbox = async () => {
+        const answer = await app.inject('/readyz')
+        return [answer.statusCode, answer.json().data.checks.outbox]
+      }
+      t.match(await outbox(), [200, { ok: true, optional: true }])
+      await addToOutbox(app.db, [{ id: newTaskId('default'), kind: 'task', payload: 'no task' }])
+      await sendFromOutbox(app.db, 'task', 1, async ([one]) => {
+        return { delivered: [], refused: [{ id: one?.id ?? '', problem: 'none', final: true }] }
+      })
+      t.match(await until(async () => (await outbox())[1].ok === false && (await outbox())), [
+        200,
+        { ok: false, optional: true },
+      ])
+    },
+  )
+}
+
+for (const kept of ['memory', 'sqlite'] as const) {
+  t.test(`of two plugins of tasks one has the schedules (${kept})`, async (t) => {
+    const ran: string[] = []
+    const tick = defineResource({
+      summary: 'Tick',
+      method: 'POST',
+      schedule: { cron: '* * * * * *', overlap: 'allow' },
+      perform(_, { requestId }) {
+        ran.push(requestId)
+        return null
+      },
+    })
+    const [sqlite] = databaseDrivers
+    const at = kept === 'sqlite' && sqlite ? { url: await urlOf(t, sqlite) } : {}
+    const { app, mails } = await twoPlugins(t, { tick }, at)
+    await app.listen({ host: '127.0.0.1', port: 0 })
+    await mails.work({ queues: ['default'], concurrency: 1, schedules: true })
+    await until(() => new Set(ran).size >= 3)
+    t.equal(ran.length, new Set(ran).size, 'each of its times once')
+    t.strictSame(await (await mails.schedules()).list(), [])
+  })
+}
+
+for (const driver of databaseDrivers) {
+  t.test(`who waits for a task that was given up is told (${driver.name})`, async (t) => {
+    const variables = { DATABASE_URL: await urlOf(t, driver), TASK_MAX_CRASHES: '1' }
+    const { app } = await createService(t, { add }, { variables })
+    const dead = await app.run(() => add.enqueue({ n: 1 }))
+    // As a process leaves it that has died.
+    await sql`update plinth_task set state = 'running', worker = 'gone:7/x', turn = 1, started = 1`.execute(
+      app.db,
+    )
+    await app.tasks.work({ queues: ['default'], concurrency: 1, schedules: false })
+    t.match(await failure(dead.result()), {
+      code: 'TASK_CRASHED',
+      message: `The task ${dead.task_id} is given up: the process that ran it has died 1 times`,
+    })
+    t.match((await app.inject(`/tasks/${dead.task_id}`)).json().data, {
+      is_completed: true,
+      state: 'crashed',
+      message: /given up/,
+    })
   })
 }

@@ -57,7 +57,13 @@ const CASES: Record<string, () => Promise<void>> = {
         isDeclared: () => false,
         readSchedules: () => ({ schedules, toTask: plainTask }),
       },
-      ...{ store: 'memory' as const, db: undefined, worksInServer: true, queues: () => [] },
+      ...{
+        store: 'memory' as const,
+        db: undefined,
+        worksInServer: true,
+        schedules: true,
+        queues: () => [],
+      },
       ...{ redis: undefined, outbox: undefined, limits: undefined, log: SILENT },
       ...{ prefix: 'x', concurrency: 1, maxCrashes: 1, stopTimeout: 1000 },
     })

@@ -60,7 +60,7 @@ export class Model extends RedisClient {
 }
 
 /** For adding and looking up: what cannot be had soon fails. */
-export class Line {
+export class TaskConnection {
   readonly client: RedisClient
   #isClosed = false
   #open = Promise.withResolvers<void>()

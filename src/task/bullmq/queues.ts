@@ -1,35 +1,35 @@
 import type { EventEmitter } from 'node:events'
 import { FlowProducer, Queue } from 'bullmq'
-import type { Line } from './connection.ts'
+import type { TaskConnection } from './connection.ts'
 import type { JobData, TaskQueue } from './record.ts'
 
 /** The queues that there are, each opened when it is needed. */
 export class Queues {
-  readonly #line: Line
+  readonly #connection: TaskConnection
   readonly #prefix: string
   readonly #onError: (error: unknown) => void
   readonly #open = new Map<string, Promise<TaskQueue | FlowProducer>>()
   // Written down since the connection was made: Redis may have lost it with the one before.
   #announced = new Set<string>()
 
-  constructor(line: Line, prefix: string, onError: (error: unknown) => void) {
-    this.#line = line
+  constructor(connection: TaskConnection, prefix: string, onError: (error: unknown) => void) {
+    this.#connection = connection
     this.#prefix = prefix
     this.#onError = onError
-    line.client.on('close', () => {
+    connection.client.on('close', () => {
       this.#announced = new Set()
     })
   }
 
   /** Those that have or had a task. */
   async names(): Promise<string[]> {
-    return (await this.#line.client.smembers(this.#key)).sort()
+    return (await this.#connection.client.smembers(this.#key)).sort()
   }
 
   /** A queue to look something up in; `undefined` where there is none: names come from outside. */
   async find(name: string): Promise<TaskQueue | undefined> {
     if (this.#announced.has(name)) return await this.open(name)
-    if (!(await this.#line.client.sismember(this.#key, name))) return undefined
+    if (!(await this.#connection.client.sismember(this.#key, name))) return undefined
     this.#announced.add(name)
     return await this.open(name)
   }
@@ -40,7 +40,7 @@ export class Queues {
   }
 
   async #announce(name: string): Promise<TaskQueue> {
-    await this.#line.client.sadd(this.#key, name)
+    await this.#connection.client.sadd(this.#key, name)
     this.#announced.add(name)
     return await this.open(name)
   }
@@ -58,7 +58,7 @@ export class Queues {
     if (open) return open
     const made = make()
     ;(made as EventEmitter).on('error', this.#onError)
-    const ready = this.#line.whileOpen(() => made.waitUntilReady()).then(() => made)
+    const ready = this.#connection.whileOpen(() => made.waitUntilReady()).then(() => made)
     this.#open.set(key, ready)
     // One whose connection was lost while it was made would stay useless.
     ready.catch(() => this.#open.delete(key))
@@ -70,6 +70,6 @@ export class Queues {
   }
 
   get #options() {
-    return { connection: this.#line.client, prefix: this.#prefix }
+    return { connection: this.#connection.client, prefix: this.#prefix }
   }
 }

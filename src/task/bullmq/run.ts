@@ -1,26 +1,23 @@
-import { errors } from '../../errors.ts'
-import { type Failure, WorkerEnding } from '../errors.ts'
+import { AbortableRun } from '../abortable-run.ts'
+import type { Failure } from '../errors.ts'
 import type { Progress, Run, TaskData } from '../types.ts'
 import { readFailure, readJobData, type TaskJob } from './record.ts'
 
 /** A task that this process runs. */
-export class JobRun implements Run {
+export class JobRun extends AbortableRun implements Run {
   readonly attempt: number
   readonly data: TaskData
   /** What it comes to, as BullMQ is told. */
   outcome: Promise<unknown> | undefined
-  /** Why it is aborted. */
-  ending?: 'cancelled' | 'handed back'
   /** What it comes to is settled, and on its way to Redis: nothing changes it any more. */
   isDecided = false
   #job: TaskJob
   #token: string
   #since = performance.now()
-  // Made when asked for: most tasks never look.
-  #controller: AbortController | undefined
   #given: Promise<unknown> | undefined
 
   constructor(job: TaskJob, token: string) {
+    super()
     this.#job = job
     this.#token = token
     this.attempt = job.attemptsMade + 1
@@ -59,14 +56,6 @@ export class JobRun implements Run {
     return this.#job.opts.attempts || 1
   }
 
-  get signal(): AbortSignal {
-    if (!this.#controller) {
-      this.#controller = new AbortController()
-      this.#abort()
-    }
-    return this.#controller.signal
-  }
-
   async progress(progress: Progress): Promise<void> {
     await this.#job.updateProgress(progress)
   }
@@ -99,19 +88,6 @@ export class JobRun implements Run {
         ? this.#job.moveToDelayed(Date.now() + delay, this.#token)
         : this.#job.moveToWait(this.#token)
     return this.#given
-  }
-
-  end(ending: 'cancelled' | 'handed back'): void {
-    this.ending ??= ending
-    this.#abort()
-  }
-
-  #abort(): void {
-    if (!this.ending) return
-    const cancelled = this.ending === 'cancelled'
-    this.#controller?.abort(
-      cancelled ? errors.TASK_CANCELLED(this.#job.id as string) : new WorkerEnding(),
-    )
   }
 }
 

@@ -1,6 +1,6 @@
 import { errors } from '../../errors.ts'
 import type { TaskTree } from '../types.ts'
-import type { Line } from './connection.ts'
+import type { TaskConnection } from './connection.ts'
 import { queuesOf, toFlow } from './jobs.ts'
 import type { KeptTasks } from './kept.ts'
 import type { Queues } from './queues.ts'
@@ -13,14 +13,14 @@ const TRIES = 10
  * other, over a connection of its own: Redis watches for the whole connection.
  */
 export class Trees {
-  readonly #line: Line
+  readonly #connection: TaskConnection
   readonly #queues: Queues
   readonly #kept: KeptTasks
   readonly #prefix: string
   #last: Promise<unknown> = Promise.resolve()
 
-  constructor(line: Line, queues: Queues, kept: KeptTasks, prefix: string) {
-    this.#line = line
+  constructor(connection: TaskConnection, queues: Queues, kept: KeptTasks, prefix: string) {
+    this.#connection = connection
     this.#queues = queues
     this.#kept = kept
     this.#prefix = prefix
@@ -28,7 +28,7 @@ export class Trees {
 
   /** @throws {PlinthError} TASK_EXISTS, TASK_KEY_REUSED, TASKS_UNAVAILABLE */
   async add(tree: TaskTree): Promise<void> {
-    const added = this.#last.then(() => this.#line.use(() => this.#add(tree)))
+    const added = this.#last.then(() => this.#connection.use(() => this.#add(tree)))
     this.#last = added.catch(() => {})
     await added
   }
@@ -49,7 +49,7 @@ export class Trees {
 
   /** Whether it is to be added; until then no task of it can be added by others. */
   async #isNew(tree: TaskTree): Promise<boolean> {
-    const { client } = this.#line
+    const { client } = this.#connection
     const tasks = tasksOf(tree)
     const keys = tasks.map(({ queue, id }) => `${this.#prefix}:${queue}:${id}`)
     await client.watch(...keys)

@@ -1,5 +1,5 @@
-import { errors } from '../../errors.ts'
-import { type Failure, WorkerEnding } from '../errors.ts'
+import { AbortableRun } from '../abortable-run.ts'
+import type { Failure } from '../errors.ts'
 import type { NewTask, Progress, Run, TaskData } from '../types.ts'
 import { failureKey, readData, readOptions } from './record.ts'
 import type { TaskRow } from './tables.ts'
@@ -29,21 +29,18 @@ export interface RunTable {
 }
 
 /** A task that this process runs. */
-export class DatabaseRun implements Run {
+export class DatabaseRun extends AbortableRun implements Run {
   readonly row: ClaimedRow
   readonly options: NewTask['options']
   readonly data: TaskData
   /** When it was begun, by `performance.now()`. */
   readonly since = performance.now()
-  /** Why it is aborted. */
-  ending: 'cancelled' | 'handed back' | undefined
   /** It is others' by now: what it still comes to is of no interest. */
   isGivenBack = false
   readonly #table: RunTable
-  // Made when asked for: most tasks never look.
-  #controller: AbortController | undefined
 
   constructor(row: ClaimedRow, table: RunTable) {
+    super()
     this.row = row
     this.#table = table
     this.options = readOptions(row)
@@ -66,14 +63,6 @@ export class DatabaseRun implements Run {
     return this.row.attempts_made + 1
   }
 
-  get signal(): AbortSignal {
-    if (!this.#controller) {
-      this.#controller = new AbortController()
-      this.#abort()
-    }
-    return this.#controller.signal
-  }
-
   async progress(progress: Progress): Promise<void> {
     await this.#table.progress(this.row.position, progress)
   }
@@ -90,16 +79,5 @@ export class DatabaseRun implements Run {
     if (children.length === 0) return []
     const results = await this.#table.results(this.row.position)
     return children.map((id) => (results[failureKey(id)] as Failure | undefined) ?? null)
-  }
-
-  end(ending: 'cancelled' | 'handed back'): void {
-    this.ending ??= ending
-    this.#abort()
-  }
-
-  #abort(): void {
-    if (!this.ending) return
-    const isCancelled = this.ending === 'cancelled'
-    this.#controller?.abort(isCancelled ? errors.TASK_CANCELLED(this.id) : new WorkerEnding())
   }
 }

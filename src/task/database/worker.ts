@@ -9,11 +9,17 @@ import { WORKER } from '../id.ts'
 import { Outage } from '../outage.ts'
 import type { StartLimit, TaskLog, WorkOptions } from '../types.ts'
 import { settles } from '../within.ts'
+import type { Outcome, TaskFinisher } from './finish.ts'
+import type { TaskRetention } from './retention.ts'
 import { type ClaimedRow, DatabaseRun } from './run.ts'
-import { type Outcome, SUSPECT, type TaskStore, type Waiting } from './store.ts'
+import type { TaskSteps } from './steps.ts'
+import { SUSPECT, type TaskTaker, type Waiting } from './take.ts'
 
 export interface WorkerSettings {
-  store: TaskStore
+  steps: TaskSteps
+  take: TaskTaker
+  finish: TaskFinisher
+  retention: TaskRetention
   log: TaskLog
   /** How long a task is ours without a sign of life, in ms. */
   lease: number
@@ -23,8 +29,8 @@ export interface WorkerSettings {
   running: Map<number, DatabaseRun>
 }
 
-/** Who runs the tasks of one queue. */
-interface Crew {
+/** How many tasks of one queue a worker runs at once, and which. */
+interface WorkerSlots {
   readonly queue: string
   readonly limit: StartLimit | undefined
   readonly concurrency: number | undefined
@@ -52,7 +58,7 @@ export class DatabaseWorker {
   readonly #id = `${WORKER}/${randomBytes(16).toString('base64url')}`
   readonly #options: WorkOptions
   readonly #settings: WorkerSettings
-  readonly #crews: readonly Crew[]
+  readonly #allSlots: readonly WorkerSlots[]
   readonly #outage: Outage
   readonly #work: Promise<void>
   readonly #ended: Ended[] = []
@@ -69,7 +75,7 @@ export class DatabaseWorker {
   constructor(options: WorkOptions, settings: WorkerSettings) {
     this.#options = options
     this.#settings = settings
-    this.#crews = Array.from(new Set(options.queues), (queue) => {
+    this.#allSlots = Array.from(new Set(options.queues), (queue) => {
       const { [queue]: limits } = options.limits ?? {}
       const { concurrency } = limits ?? {}
       const limit = startLimitOf(limits)
@@ -82,7 +88,7 @@ export class DatabaseWorker {
 
   /** There may be something to do in a queue. */
   look(queue: string): void {
-    if (this.#crews.some((crew) => crew.queue === queue)) this.#look()
+    if (this.#allSlots.some((slots) => slots.queue === queue)) this.#look()
   }
 
   /** See {@link Working}. */
@@ -101,7 +107,7 @@ export class DatabaseWorker {
   }
 
   get #runs(): DatabaseRun[] {
-    return this.#crews.flatMap(({ running }) => [...running])
+    return this.#allSlots.flatMap(({ running }) => [...running])
   }
 
   #look(): void {
@@ -140,46 +146,46 @@ export class DatabaseWorker {
   /** Starts what may run. `wait`: how long there will be nothing more, in ms. */
   async #startAll(): Promise<{ started: boolean; wait: number }> {
     const now = performance.now()
-    const free = this.#crews.filter(
+    const free = this.#allSlots.filter(
       ({ running, rests }) => running.size < this.#options.concurrency && rests <= now,
     )
-    const rests = this.#crews.flatMap(({ rests }) => (rests > now ? [rests - now] : []))
+    const rests = this.#allSlots.flatMap(({ rests }) => (rests > now ? [rests - now] : []))
     // Whoever leaves wakes it.
     if (free.length === 0) return { started: false, wait: Math.min(...rests) }
-    const { store } = this.#settings
+    const { steps, take } = this.#settings
     // Here, where a database that is away is waited for.
-    await store.prepare()
-    const found = await store.look(free.map(({ queue }) => queue))
-    const began = await Promise.all(free.map((crew, i) => this.#claim(crew, found[i] as Waiting)))
+    await steps.prepare()
+    const found = await take.look(free.map(({ queue }) => queue))
+    const began = await Promise.all(free.map((slots, i) => this.#claim(slots, found[i] as Waiting)))
     const due = found.flatMap(({ due }) => (due > 0 ? [due] : []))
     return { started: began.includes(true), wait: Math.min(...due, ...rests) }
   }
 
-  async #claim(crew: Crew, { waits, due }: Waiting): Promise<boolean> {
+  async #claim(slots: WorkerSlots, { waits, due }: Waiting): Promise<boolean> {
     if (!waits && due > 0) return false
-    const { store, lease, running } = this.#settings
-    const { rows, wait } = await store.claim(crew.queue, {
-      ...{ worker: this.#id, lease, limit: crew.limit, concurrency: crew.concurrency },
-      count: this.#options.concurrency - crew.running.size,
+    const { take, lease, running } = this.#settings
+    const { rows, wait } = await take.claim(slots.queue, {
+      ...{ worker: this.#id, lease, limit: slots.limit, concurrency: slots.concurrency },
+      count: this.#options.concurrency - slots.running.size,
       allowsSuspect: ![...running.values()].some(isSuspect),
     })
     if (wait > 0) {
-      crew.rests = performance.now() + wait
+      slots.rests = performance.now() + wait
       setTimeout(() => this.#look(), wait).unref()
     }
-    for (const row of rows) this.#start(row, crew)
+    for (const row of rows) this.#start(row, slots)
     return rows.length > 0
   }
 
-  #start(row: ClaimedRow, crew: Crew): void {
-    const { running, store } = this.#settings
+  #start(row: ClaimedRow, slots: WorkerSlots): void {
+    const { running, take } = this.#settings
     // Its lease had run out while this process was held up: what runs already counts.
     if (running.has(row.position)) return
-    const run = new DatabaseRun(row, store)
+    const run = new DatabaseRun(row, take)
     running.set(row.position, run)
-    crew.running.add(run)
+    slots.running.add(run)
     const left = () => {
-      crew.running.delete(run)
+      slots.running.delete(run)
       if (running.get(row.position) === run) running.delete(row.position)
       if (this.#runs.length === 0) this.#idle?.resolve()
       this.#look()
@@ -209,8 +215,8 @@ export class DatabaseWorker {
   }
 
   async #settle(run: DatabaseRun, outcome: Outcome): Promise<void> {
-    const { store, log } = this.#settings
-    const taken = await this.#patiently(() => store.settle(run, this.#id, outcome), run)
+    const { finish, log } = this.#settings
+    const taken = await this.#patiently(() => finish.settle(run, this.#id, outcome), run)
     await this.#trim()
     if (taken !== false || outcome.state === 'back') return
     log.warn(fieldsOf(run.row), 'the result of a task is ignored: it has ended elsewhere')
@@ -236,7 +242,7 @@ export class DatabaseWorker {
         return bytes > BYTES
       })
       const some = this.#ended.splice(0, over < 0 ? this.#ended.length : Math.max(1, over))
-      const left = await this.#patiently(() => this.#settings.store.succeed(some, this.#id))
+      const left = await this.#patiently(() => this.#settings.finish.succeed(some, this.#id))
       // Where one of them is not taken the others are.
       const again = left ? some.filter(({ run }) => left.includes(run)) : some
       await Promise.all(
@@ -249,7 +255,7 @@ export class DatabaseWorker {
 
   async #trim(): Promise<void> {
     // It is done again later.
-    await this.#settings.store.trim().catch(() => {})
+    await this.#settings.retention.trim().catch(() => {})
   }
 
   /**
@@ -295,20 +301,20 @@ export class DatabaseWorker {
   }
 
   async #lookAfter(pause: number): Promise<void> {
-    const { store, lease, maxCrashes, running, log } = this.#settings
-    await store.prepare()
+    const { steps, take, retention, lease, maxCrashes, running, log } = this.#settings
+    await steps.prepare()
     const now = performance.now()
     const runs = this.#runs.filter(({ since }) => now - since >= pause)
     const renews = now - this.#renewed > lease / 3
     if (renews) this.#renewed = now
     if (runs.length > 0) {
-      const cancelled = await store.beat(runs, this.#id, renews ? lease : undefined)
+      const cancelled = await take.beat(runs, this.#id, renews ? lease : undefined)
       for (const run of runs) if (cancelled.has(run.row.position)) run.end('cancelled')
     }
     if (now - this.#recovered > lease / 3) {
       this.#recovered = now
-      for (const { queue } of this.#crews) {
-        const crashed = await store.recover(queue, maxCrashes, new Set(running.keys()))
+      for (const { queue } of this.#allSlots) {
+        const crashed = await take.recover(queue, maxCrashes, new Set(running.keys()))
         for (const row of crashed)
           log.error(
             { ...fieldsOf(row), crashes: JSON.parse(row.died ?? '[]') },
@@ -316,7 +322,7 @@ export class DatabaseWorker {
           )
       }
     }
-    await store.sweep()
+    await retention.sweep()
   }
 }
 

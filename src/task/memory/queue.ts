@@ -1,20 +1,20 @@
 import { startLimitOf } from '../declared.ts'
-import type { Crew } from './crew.ts'
 import type { MemoryTask } from './task.ts'
+import type { WorkerSlots } from './worker-slots.ts'
 
 /** One queue: which of its tasks is next, and whether it may run now. */
 export class MemoryQueue {
   isPaused = false
-  readonly crews = new Set<Crew>()
+  readonly allSlots = new Set<WorkerSlots>()
   /** By priority, 0 for those without, which are first; in the order in which they came. */
   readonly #waiting = new Map<number, Set<MemoryTask>>()
-  readonly #start: (task: MemoryTask, crew: Crew) => void
+  readonly #start: (task: MemoryTask, slots: WorkerSlots) => void
   /** When the last ones started, where there is a limit: the first one first. */
   readonly #starts: number[] = []
   #timer: NodeJS.Timeout | undefined
   #looking: NodeJS.Immediate | undefined
 
-  constructor(start: (task: MemoryTask, crew: Crew) => void) {
+  constructor(start: (task: MemoryTask, slots: WorkerSlots) => void) {
     this.#start = start
   }
 
@@ -60,12 +60,12 @@ export class MemoryQueue {
 
   #startAll(): void {
     while (this.hasMore) {
-      const crew = [...this.crews].find(({ isFree }) => isFree)
-      if (!crew) return
+      const slots = [...this.allSlots].find(({ isFree }) => isFree)
+      if (!slots) return
       const task = this.#first()
-      if (!this.#mayStart(task, crew)) return
+      if (!this.#mayStart(task, slots)) return
       this.delete(task)
-      this.#start(task, crew)
+      this.#start(task, slots)
     }
   }
 
@@ -74,11 +74,11 @@ export class MemoryQueue {
     return task as MemoryTask
   }
 
-  #mayStart({ record }: MemoryTask, { options }: Crew): boolean {
+  #mayStart({ record }: MemoryTask, { options }: WorkerSlots): boolean {
     const { [record.queue]: limits } = options.limits ?? {}
     const { concurrency = Number.POSITIVE_INFINITY } = limits ?? {}
     let running = 0
-    for (const crew of this.crews) running += crew.running.size
+    for (const slots of this.allSlots) running += slots.running.size
     // Whoever leaves has it looked again.
     if (running >= concurrency) return false
     const limit = startLimitOf(limits)

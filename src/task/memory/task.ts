@@ -1,5 +1,5 @@
-import { errors } from '../../errors.ts'
-import { type Failure, WorkerEnding } from '../errors.ts'
+import { AbortableRun } from '../abortable-run.ts'
+import type { Failure } from '../errors.ts'
 import type { NewTask, Progress, Run, TaskData, TaskRecord, TaskState } from '../types.ts'
 
 /** What becomes of `value` on its way through Redis. */
@@ -86,14 +86,12 @@ export class MemoryTask {
 }
 
 /** A try of a task. */
-export class MemoryRun implements Run {
+export class MemoryRun extends AbortableRun implements Run {
   readonly attempt: number
   readonly #task: MemoryTask
-  readonly #controller = new AbortController()
-  /** Why it is aborted. */
-  ending: 'cancelled' | 'handed back' | undefined
 
   constructor(task: MemoryTask) {
+    super()
     this.#task = task
     this.attempt = task.record.attempts_made + 1
   }
@@ -114,10 +112,6 @@ export class MemoryRun implements Run {
     return this.#task.record.attempts
   }
 
-  get signal(): AbortSignal {
-    return this.#controller.signal
-  }
-
   async progress(progress: Progress): Promise<void> {
     this.#task.record.progress = asJson(progress)
   }
@@ -130,12 +124,5 @@ export class MemoryRun implements Run {
   async childFailures(): Promise<(Failure | null)[]> {
     const { children = [] } = this.data
     return children.map((id) => this.#task.failures.get(id) ?? null)
-  }
-
-  end(ending: 'cancelled' | 'handed back'): void {
-    if (this.ending) return
-    this.ending = ending
-    const cancelled = ending === 'cancelled'
-    this.#controller.abort(cancelled ? errors.TASK_CANCELLED(this.id) : new WorkerEnding())
   }
 }

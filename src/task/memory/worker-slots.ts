@@ -1,8 +1,8 @@
 import type { WorkOptions } from '../types.ts'
 import type { MemoryTask } from './task.ts'
 
-/** Who runs the tasks of one queue. */
-export class Crew {
+/** How many tasks of one queue a worker runs at once, and which. */
+export class WorkerSlots {
   readonly options: WorkOptions
   readonly running = new Set<MemoryTask>()
   isStopped = false

@@ -1,0 +1,307 @@
+import { type RawBuilder, sql } from 'kysely'
+import { errors } from '../../errors.ts'
+import { cancelled, failureOf } from '../errors.ts'
+import type { Progress, StartLimit } from '../types.ts'
+import type { TaskFinisher } from './finish.ts'
+import { withDeath } from './record.ts'
+import type { ClaimedRow, DatabaseRun, RunTable } from './run.ts'
+import type { TaskSteps } from './steps.ts'
+import type { Db, RowState, TaskRow } from './tables.ts'
+
+/** What may be done in a queue. */
+export interface Waiting {
+  queue: string
+  /** Whether something waits. */
+  waits: boolean
+  /** Milliseconds until the first one is due that is delayed. */
+  due: number
+}
+
+export interface ClaimOptions {
+  worker: string
+  /** How long it is the worker's without a sign of life, in ms. */
+  lease: number
+  count: number
+  limit: StartLimit | undefined
+  /** How many run at once, in all processes. */
+  concurrency: number | undefined
+  /** Whether one may begin by which processes may have died. */
+  allowsSuspect: boolean
+}
+
+export interface Claimed {
+  rows: ClaimedRow[]
+  /** Milliseconds until another one may start, where there is a limit. */
+  wait: number
+}
+
+/** After so many deaths a task may be what ends processes. It runs beside no other such one then: of two it would be unknown which. */
+export const SUSPECT = 2
+// When it is looked at again, in ms, at most.
+const SUSPECT_DELAY = 1000
+// How many are looked through at once.
+const PAGE = 500
+
+const CLAIMED = [
+  ...(['position', 'id', 'queue', 'parent', 'data', 'options'] as const),
+  ...(['attempts_made', 'crashes', 'cancelled', 'due', 'died', 'worker', 'started'] as const),
+]
+
+/** How workers come by tasks, and keep them while they run. */
+export class TaskTaker implements RunTable {
+  readonly #steps: TaskSteps
+  readonly #finish: TaskFinisher
+  // MariaDB knows these words from 10.6 on, MySQL from 8.0 on.
+  #skips = true
+
+  constructor(steps: TaskSteps, finish: TaskFinisher) {
+    this.#steps = steps
+    this.#finish = finish
+  }
+
+  /** What there may be to do in queues: a look that locks nothing. */
+  async look(queues: readonly string[]): Promise<Waiting[]> {
+    const parts = queues.flatMap((queue) => {
+      const first = (state: RowState) => sql`
+        select * from (
+          select ${sql.lit(state)} as state, queue, turn - ${this.#steps.now} as due from ${this.#steps.by('turn')}
+          where queue = ${queue} and state = ${sql.lit(state)} order by urgency, turn limit 1
+        ) as ${sql.ref(`${state}_${queue}`)}`
+      return [first('waiting'), first('delayed')]
+    })
+    const { rows } = await sql<{ state: RowState; queue: string; due: number }>`
+      ${sql.join(parts, sql` union all `)}`.execute(this.#steps.db)
+    return queues.map((queue) => {
+      const own = rows.filter((row) => row.queue === queue)
+      const due = own.find(({ state }) => state === 'delayed')?.due ?? Number.POSITIVE_INFINITY
+      return { queue, waits: own.some(({ state }) => state === 'waiting'), due }
+    })
+  }
+
+  /** Makes tasks of a queue a worker's: those that are next, and may start now. */
+  async claim(queue: string, options: ClaimOptions): Promise<Claimed> {
+    const { worker, lease, limit, concurrency } = options
+    if (limit || concurrency !== undefined) await this.#knowQueue(queue)
+    return await this.#steps.alone(async (db) => {
+      const places = concurrency && (await this.#placesIn(db, queue, concurrency))
+      const window = limit && (await this.#openWindow(db, queue, limit))
+      const free = Math.min(options.count, window?.free ?? options.count, places ?? options.count)
+      const wait = window?.wait ?? 0
+      if (free === 0) return { rows: [], wait }
+      await this.#promote(db, queue)
+      const next = await this.#next(db, queue, free)
+      const { begin, later } = part(next, options.allowsSuspect)
+      if (later.length > 0)
+        await this.#setAll(db, later, {
+          ...this.#steps.delayed(Math.ceil(Math.random() * SUSPECT_DELAY)),
+        })
+      if (begin.length > 0)
+        await this.#setAll(db, begin, {
+          ...{
+            state: 'running',
+            urgency: 0,
+            turn: this.#steps.in(lease),
+            worker,
+            started: this.#steps.now,
+          },
+        })
+      if (window && begin.length > 0) await window.start(begin.length)
+      return { rows: begin, wait: begin.length > 0 ? 0 : wait }
+    })
+  }
+
+  /** Lets those wait that were delayed until now. */
+  async #promote(db: Db, queue: string): Promise<void> {
+    const due = sql<boolean>`state = 'delayed' and urgency = 0 and turn <= ${this.#steps.now}`
+    const rows = await this.#pick(db, ['position'], queue, due, PAGE)
+    if (rows.length > 0) await this.#setAll(db, rows, { state: 'waiting', urgency: sql`priority` })
+  }
+
+  async #next(db: Db, queue: string, count: number): Promise<ClaimedRow[]> {
+    const runs = sql<boolean>`state = 'waiting' and not exists (
+      select 1 from ${sql.table('plinth_task_queue')} as q where q.name = ${queue} and q.paused = 1)`
+    return await this.#pick(db, CLAIMED, queue, runs, count)
+  }
+
+  /**
+   * Locks the first rows of a queue of which something is true: of those that others have locked it takes none, and waits for
+   * none. Where the words for that are not known, rows are chosen first, and locked in the order of their key.
+   */
+  async #pick<C extends keyof TaskRow>(
+    db: Db,
+    columns: readonly C[],
+    queue: string,
+    is: RawBuilder<boolean>,
+    count: number,
+  ): Promise<Pick<TaskRow, C | 'position'>[]> {
+    const list = sql.join(columns.map((column) => sql.ref(column)))
+    const first = (what: RawBuilder<unknown>, lock: RawBuilder<unknown>) =>
+      sql<Pick<TaskRow, C | 'position'>>`
+        select ${what} from ${this.#steps.by('turn')} where queue = ${queue} and ${is}
+        order by urgency, turn, position limit ${sql.lit(count)} ${lock}`.execute(db)
+    if (!this.#steps.isMysql) return (await first(list, sql``)).rows
+    if (this.#skips) {
+      try {
+        return (await first(list, sql`for update skip locked`)).rows
+      } catch (error) {
+        if ((error as { code?: unknown }).code !== 'ER_PARSE_ERROR') throw error
+        this.#skips = false
+      }
+    }
+    const { rows } = await first(sql`position`, sql``)
+    if (rows.length === 0) return []
+    const chosen = sql.join(rows.map(({ position }) => position).toSorted((a, b) => a - b))
+    const locked = await sql<Pick<TaskRow, C | 'position'>>`
+      select ${list} from ${this.#steps.by('primary')} where position in (${chosen}) and ${is}
+      order by position for update`.execute(db)
+    return locked.rows
+  }
+
+  /** How many more of a queue may run now. Who asks at the same time waits for this one. */
+  async #placesIn(db: Db, queue: string, concurrency: number): Promise<number> {
+    const lock = this.#steps.isMysql ? sql`for update` : sql``
+    await sql`select name from ${sql.table('plinth_task_queue')} where name = ${queue} ${lock}`.execute(
+      db,
+    )
+    const { running } = await db
+      .selectFrom('plinth_task')
+      .select(({ fn }) => fn.countAll<number>().as('running'))
+      .where('queue', '=', queue)
+      .where('state', '=', 'running')
+      .executeTakeFirstOrThrow()
+    return Math.max(0, concurrency - running)
+  }
+
+  /** How many of a queue may start now, by when the last ones started. */
+  async #openWindow(db: Db, queue: string, { max, duration }: StartLimit) {
+    const lock = this.#steps.isMysql ? sql`for update` : sql``
+    const { rows } = await sql<{ starts: string | null; now: number }>`
+      select starts, ${this.#steps.now} as now from ${sql.table('plinth_task_queue')}
+      where name = ${queue} ${lock}`.execute(db)
+    const { starts, now } = rows[0] ?? { starts: null, now: 0 }
+    const all: [at: number, count: number][] = JSON.parse(starts ?? '[]')
+    const recent = all.filter(([at]) => at > now - duration)
+    const free = Math.max(0, max - recent.reduce((sum, [, count]) => sum + count, 0))
+    return {
+      free,
+      wait: free > 0 ? 0 : Math.max(1, (recent[0]?.[0] ?? now) + duration - now),
+      start: async (count: number) => {
+        const starts = JSON.stringify([...recent, [now, count]])
+        await db
+          .updateTable('plinth_task_queue')
+          .set({ starts })
+          .where('name', '=', queue)
+          .execute()
+      },
+    }
+  }
+
+  /** Tells that a worker lives, and which of its tasks were cancelled. */
+  async beat(runs: readonly DatabaseRun[], worker: string, lease?: number): Promise<Set<number>> {
+    const positions = sql.join(runs.map(({ row }) => row.position))
+    const which = sql`${this.#steps.by('primary')}`
+    if (lease !== undefined)
+      await sql`update ${which} set turn = ${this.#steps.in(lease)}
+        where position in (${positions}) and worker = ${worker} and state = 'running'`.execute(
+        this.#steps.db,
+      )
+    const { rows } = await sql<{ position: number }>`
+      select position from ${which} where position in (${positions}) and cancelled = 1`.execute(
+      this.#steps.db,
+    )
+    return new Set(rows.map(({ position }) => position))
+  }
+
+  /**
+   * Takes back the tasks of workers that have given no sign of life for so long.
+   *
+   * @param own those that run in this process
+   * @returns those that are given up by that: too many processes have died that ran them
+   */
+  async recover(
+    queue: string,
+    maxCrashes: number,
+    own: ReadonlySet<number>,
+  ): Promise<ClaimedRow[]> {
+    const dead = sql<boolean>`state = 'running' and urgency = 0 and turn < ${this.#steps.now}`
+    return await this.#steps.change(async (db, effects) => {
+      const rows = await this.#pick(db, CLAIMED, queue, dead, PAGE)
+      const crashed: ClaimedRow[] = []
+      for (const row of rows.filter(({ position }) => !own.has(position))) {
+        const { id, position } = row
+        const crashes = row.crashes + 1
+        const died = JSON.stringify(withDeath(row))
+        await this.#steps.set(db, position, { died })
+        if (row.cancelled) {
+          await this.#finish.end(db, effects, row, 'cancelled', {
+            failure: cancelled(id),
+            counts: true,
+          })
+        } else if (crashes >= maxCrashes) {
+          const failure = failureOf(errors.TASK_CRASHED(id, crashes))
+          await this.#finish.end(db, effects, row, 'crashed', { failure, counts: true })
+          crashed.push({ ...row, died })
+        } else {
+          await this.#steps.set(db, position, { ...this.#steps.first(), crashes, worker: null })
+          effects.ready.add(queue)
+        }
+      }
+      return crashed
+    })
+  }
+
+  /** Lets nothing more of a queue be taken, or again. */
+  async pause(queue: string, paused: boolean): Promise<void> {
+    await this.#knowQueue(queue)
+    await this.#steps.here
+      .updateTable('plinth_task_queue')
+      .set({ paused: paused ? 1 : 0 })
+      .where('name', '=', queue)
+      .execute()
+    if (!paused) this.#steps.changed({ over: [], ready: new Set([queue]) })
+  }
+
+  async #knowQueue(name: string): Promise<void> {
+    const row = { name, paused: 0 }
+    const insert = this.#steps.here.insertInto('plinth_task_queue').values(row)
+    const ignoring = this.#steps.isMysql
+      ? insert.onDuplicateKeyUpdate({ name: sql`name` })
+      : insert.onConflict((conflict) => conflict.doNothing())
+    await ignoring.execute()
+  }
+
+  async progress(position: number, progress: Progress): Promise<void> {
+    await this.#steps.set(this.#steps.here, position, { progress: JSON.stringify(progress) })
+  }
+
+  async results(position: number): Promise<Record<string, unknown>> {
+    const row = await this.#steps.here
+      .selectFrom('plinth_task')
+      .select('results')
+      .where('position', '=', position)
+      .executeTakeFirst()
+    return JSON.parse(row?.results ?? '{}')
+  }
+
+  async #setAll(
+    db: Db,
+    rows: readonly { position: number }[],
+    values: { [K in keyof TaskRow]?: unknown },
+  ): Promise<void> {
+    const set = Object.entries(values).map(([name, value]) => sql`${sql.ref(name)} = ${value}`)
+    const positions = sql.join(rows.map(({ position }) => position))
+    await sql`update ${this.#steps.by('primary')} set ${sql.join(set)} where position in (${positions})`.execute(
+      db,
+    )
+  }
+}
+
+/** Those that begin, and those that wait a little: of those that may end processes one runs at a time. */
+function part(
+  rows: readonly ClaimedRow[],
+  allowsSuspect: boolean,
+): { begin: ClaimedRow[]; later: ClaimedRow[] } {
+  const suspects = rows.filter(({ crashes }) => crashes >= SUSPECT)
+  const later = new Set(allowsSuspect ? suspects.slice(1) : suspects)
+  return { begin: rows.filter((row) => !later.has(row)), later: [...later] }
+}
