@@ -62,6 +62,26 @@ export function addImport(source: string, name: string, from: string): string | 
   return source.slice(0, end) + line + source.slice(end)
 }
 
+/**
+ * Writes what is asked of a variable under another name: `app.lock` as `app.cache.lock`.
+ *
+ * @returns the same source where it has none, or is no TypeScript
+ */
+export function renameMember(source: string, object: string, from: string, to: string): string {
+  // To parse takes long, and most files have nothing of it.
+  if (!source.includes(from)) return source
+  const program = parseSource(source)
+  const places: Node[] = []
+  if (program)
+    visit(program, ({ type, object: owner, property, computed }) => {
+      const isMeant = type === 'MemberExpression' && !computed && owner.name === object
+      if (isMeant && property.name === from) places.push(property)
+    })
+  return places
+    .sort((a, b) => b.start - a.start)
+    .reduce((text, { start, end }) => text.slice(0, start) + to + text.slice(end), source)
+}
+
 /** Packages come first, then what is above, then what is beside. */
 function rank(from: string): string {
   const group = from.startsWith('../') ? 1 : from.startsWith('./') ? 2 : 0
@@ -85,16 +105,19 @@ function parseSource(source: string): Node | undefined {
 
 const newlineOf = (source: string): string => (source.includes('\r\n') ? '\r\n' : '\n')
 
-function findCall(node: Node, callee: string): Node | undefined {
-  if (node.type === 'CallExpression' && node.callee.name === callee) return node
-  for (const value of Object.values(node)) {
-    const parts = Array.isArray(value) ? value : [value]
-    for (const part of parts) {
-      const found = typeof part?.type === 'string' ? findCall(part, callee) : undefined
-      if (found) return found
-    }
-  }
-  return undefined
+function findCall(program: Node, callee: string): Node | undefined {
+  let found: Node | undefined
+  visit(program, (node) => {
+    if (node.type === 'CallExpression' && node.callee.name === callee) found ??= node
+  })
+  return found
+}
+
+/** Looks at a node and all within it, in the order of the source. */
+function visit(node: Node, look: (node: Node) => void): void {
+  look(node)
+  for (const part of Object.values(node).flat())
+    if (typeof part?.type === 'string') visit(part, look)
 }
 
 /** What a constant of the module is. */

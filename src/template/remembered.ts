@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { errors } from '../errors.ts'
 import { type Answers, settle } from './answers.ts'
+import { CODEMODS } from './codemods.ts'
 import type { TemplateFile } from './template-files.ts'
 
 /** Where a service keeps what it was made from. */
@@ -12,6 +13,8 @@ export interface Remembered {
   /** Of the kit whose template it was. */
   readonly version: string
   readonly answers: Answers
+  /** The changes of the kit that its code has followed, by name. */
+  readonly codemods: readonly string[]
   /** What the template wrote, by path: what is changed since then is the team's. */
   readonly files: Readonly<Record<string, string>>
 }
@@ -22,7 +25,8 @@ export function remember(
   files: readonly TemplateFile[],
 ): TemplateFile {
   const known = Object.fromEntries(files.map(({ path, text }) => [path, text]))
-  const remembered: Remembered = { version, answers, files: known }
+  const codemods = CODEMODS.map(({ name }) => name)
+  const remembered: Remembered = { version, answers, codemods, files: known }
   const text = `${JSON.stringify(remembered, null, 2)}\n`
   return { path: REMEMBERED, text, executable: false }
 }
@@ -40,13 +44,13 @@ export function readRemembered(root: string): Remembered {
       code === 'ENOENT' ? 'it is not there' : message,
     )
   }
-  const { version, answers, files } = read
+  const { version, answers, codemods = [], files } = read
   if (typeof version !== 'string' || typeof answers?.name !== 'string' || !files)
     throw errors.TEMPLATE_UNKNOWN(root, 'it has no version, answers and files')
   // An older kit has not asked all of them.
   const settled = settle(answers.name, answers)
   if (typeof settled === 'string') throw errors.TEMPLATE_UNKNOWN(root, settled)
-  return { version, answers: settled, files }
+  return { version, answers: settled, codemods, files }
 }
 
 /** Whether a service knows what it was made from. */

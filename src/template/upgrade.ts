@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readIfThere } from '../files.ts'
+import { CODEMODS, type Codemod, follow, followAll } from './codemods.ts'
 import { mergeManifests } from './merge-manifests.ts'
 import type { Remembered } from './remembered.ts'
 import type { TemplateFile } from './template-files.ts'
@@ -28,7 +29,7 @@ const RENAMES: Renames = {}
 
 /**
  * What has to change for a service to be as if it had been made from the template of today, and changed by its team since
- * then. Writes nothing.
+ * then; and its code, for it to be as the kit of today wants it. Writes nothing.
  *
  * @param theirs what the template writes today for the answers of the service
  */
@@ -36,10 +37,38 @@ export function planUpgrade(
   root: string,
   remembered: Remembered,
   theirs: readonly TemplateFile[],
-  renames: Renames = RENAMES,
+  { renames = RENAMES, codemods = CODEMODS }: UpgradeRules = {},
 ): Change[] {
-  const base = new Map(Object.entries(remembered.files))
-  const ours = (path: string) => readIfThere(join(root, path))
+  const due = codemods.filter(({ name }) => !remembered.codemods.includes(name))
+  const planned = planMerge(root, remembered, theirs, renames, due)
+  const merged = new Set(
+    planned.filter(({ state }) => state !== 'left').map((change) => change.path),
+  )
+  const others = followAll(root, due).filter(({ path }) => !merged.has(path))
+  return [...planned, ...others.map((one): Change => ({ ...one, state: 'changed' }))]
+}
+
+/** What the kit has done since a service was made. */
+export interface UpgradeRules {
+  renames?: Renames
+  codemods?: readonly Codemod[]
+}
+
+/** What was written and what is there are compared as they are once their code has followed the kit: what the template writes today has. */
+function planMerge(
+  root: string,
+  remembered: Remembered,
+  theirs: readonly TemplateFile[],
+  renames: Renames,
+  due: readonly Codemod[],
+): Change[] {
+  const base = new Map(
+    Object.entries(remembered.files).map(([path, text]) => [path, follow(path, text, due)]),
+  )
+  const ours = (path: string) => {
+    const text = readIfThere(join(root, path))
+    return text === undefined ? undefined : follow(path, text, due)
+  }
   const origin = Object.fromEntries(Object.entries(renames).map(([from, to]) => [to, from]))
   const changes = theirs.flatMap((file): Change[] => {
     const from = base.has(file.path) ? file.path : (origin[file.path] ?? file.path)

@@ -83,6 +83,14 @@ const third = kitOf('0.0.3', THIRD, (kit) => {
       `const RENAMES: Renames = { '${tool(1)}': 'scripts/part-1.js' }`,
     ),
   )
+  // A change of the kit that breaks what services have written.
+  edit(
+    join(kit, 'src/template/codemods.ts'),
+    replaced(
+      'CODEMODS: readonly Codemod[] = [',
+      "CODEMODS: readonly Codemod[] = [{ name: 'new-words', summary: 'tools.old is tools.fresh', change: (source) => renameMember(source, 'tools', 'old', 'fresh') },",
+    ),
+  )
   rmSync(join(template, tool(2)))
   // Where the team has written, too.
   writeFileSync(join(template, tool(3)), part(3, { ...THIRD, 0: '// theirs' }))
@@ -141,6 +149,7 @@ function work(team: Team): void {
   rmSync(team.at(tool(5)))
   renameSync(team.at(tool(6)), team.at('tools/renamed.js'))
   rmSync(team.at('commands/notes.ts'))
+  writeFileSync(team.at('tools/own.js'), 'export const own = (tools) => tools.old(1)\n')
 }
 
 /** Files of the team's, and one of its lines in each. */
@@ -195,6 +204,8 @@ t.test('over two versions nothing of the team is lost, and the result works', as
   t.match(two.stdout, /^conflict tools\/part-3\.js: 1 place/m)
   t.match(two.stdout, /^left {5}tools\/part-2\.js: the template has it no more/m)
   t.match(two.stdout, /^deleted {2}tools\/part-1\.js: it is scripts\/part-1\.js now$/m)
+  t.match(two.stdout, /^changed {2}tools\/own\.js: tools\.old is tools\.fresh$/m)
+  t.equal(shop.read('tools/own.js'), 'export const own = (tools) => tools.fresh(1)\n')
   t.strictSame(lost(shop), [])
   t.strictSame(
     NUMBERS.slice(10).filter(
@@ -224,6 +235,7 @@ t.test('over two versions nothing of the team is lost, and the result works', as
 
   const both = await direct.by(third, 'upgrade')
   t.match(both, { code: 1, stderr: /1 file has <<<<<<</ })
+  t.match(both.stdout, /^changed {2}tools\/own\.js: /m)
   t.strictSame(lost(direct), [])
   t.comment(`${COUNT} edited files over two versions at once: ${both.seconds.toFixed(2)} s`)
 

@@ -101,6 +101,26 @@ t.test('what the template has changed comes, what the team has changed stays', a
   )
 })
 
+t.test('what a team has written follows the kit, once', async (t) => {
+  const shop = await newService(t)
+  const known = JSON.parse(shop.read('.plinth/template.json'))
+  t.not(known.codemods.length, 0)
+  // As a kit before the first codemod has written it.
+  shop.write('.plinth/template.json', () => JSON.stringify({ ...known, codemods: undefined }))
+  const path = 'src/notes/nightly.ts'
+  const code = (lock: string) =>
+    `import type { FastifyInstance } from 'fastify'\n\nexport const nightly = (app: FastifyInstance) =>\n  app.${lock}('nightly', async () => {})\n`
+  writeFileSync(join(shop.folder, path), code('lock'))
+  await shop.commit()
+  const told = `changed  ${path}: app.lock is app.cache.lock\n`
+  t.match(await shop.manage('upgrade', '--check'), { code: 1, stdout: told })
+  t.match(await shop.manage('upgrade'), { code: 0, stdout: told })
+  t.equal(shop.read(path), code('cache.lock'))
+  t.strictSame(JSON.parse(shop.read('.plinth/template.json')), known)
+  shop.write(path, () => code('lock'))
+  t.match(await shop.manage('upgrade', '--check'), { code: 0, stdout: '' }, 'it is not asked again')
+})
+
 t.test('where both have changed the same lines the exit code is 1', async (t) => {
   const shop = await newService(t)
   shop.wasMadeWith('tsconfig.json', (text) => text.replace('"strict": true', '"strict": false'))

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { addImport, addItem } from '../../src/template/edit-source.ts'
+import { addImport, addItem, renameMember } from '../../src/template/edit-source.ts'
 
 const service = (options: string, before = '') =>
   `import { defineService } from 'plinth'\n${before}\nexport default defineService({\n  name: 'shop',\n${options}})\n`
@@ -73,5 +73,25 @@ t.test('an import comes in its place; lines end as the others do', (t) => {
     added(service('  modules: {\n    a,\n  },\n').replaceAll('\n', '\r\n')),
     service('  modules: {\n    a,\n    orders,\n  },\n').replaceAll('\n', '\r\n'),
   )
+  t.end()
+})
+
+t.test('what is asked of a variable gets another name, and nothing else does', (t) => {
+  const source = [
+    'const app: App = await createApp<Kit>(service)',
+    "await app.lock('a', async () => app?.lock('b', work))",
+    'app.lock.lock; other.app.lock; app.locks; app[lock]; // app.lock',
+    `const text = \`app.lock \${app.lock}\``,
+  ].join('\r\n')
+  t.equal(
+    renameMember(source, 'app', 'lock', 'cache.lock'),
+    [
+      'const app: App = await createApp<Kit>(service)',
+      "await app.cache.lock('a', async () => app?.cache.lock('b', work))",
+      'app.cache.lock.lock; other.app.lock; app.locks; app[lock]; // app.lock',
+      `const text = \`app.lock \${app.cache.lock}\``,
+    ].join('\r\n'),
+  )
+  t.equal(renameMember('app.lock(', 'app', 'lock', 'cache.lock'), 'app.lock(')
   t.end()
 })

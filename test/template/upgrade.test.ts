@@ -2,22 +2,24 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { DEFAULTS } from '../../src/template/answers.ts'
-import { planUpgrade, type Renames } from '../../src/template/upgrade.ts'
+import { renameMember } from '../../src/template/edit-source.ts'
+import { planUpgrade, type UpgradeRules } from '../../src/template/upgrade.ts'
 import { isOlder } from '../../src/template/versions.ts'
 
 type Files = Record<string, string>
 
 /** What an upgrade does to a service whose files are `ours`, by path; null where it deletes one. */
-function upgrade(t: Test, base: Files, ours: Files, theirs: Files, renames: Renames = {}) {
+function upgrade(t: Test, base: Files, ours: Files, theirs: Files, rules: UpgradeRules = {}) {
   const root = t.testdir()
   for (const [path, text] of Object.entries(ours)) {
     mkdirSync(dirname(join(root, path)), { recursive: true })
     writeFileSync(join(root, path), text)
   }
-  const remembered = { version: '0.1.0', answers: { name: 'shop', ...DEFAULTS }, files: base }
+  const answers = { name: 'shop', ...DEFAULTS }
+  const remembered = { version: '0.1.0', answers, codemods: ['first'], files: base }
   const files = Object.entries(theirs).map(([path, text]) => ({ path, text, executable: false }))
   const before = Object.entries(ours).map(([path]) => readFileSync(join(root, path), 'utf8'))
-  const changes = planUpgrade(root, remembered, files, renames)
+  const changes = planUpgrade(root, remembered, files, { renames: {}, codemods: [], ...rules })
   t.strictSame(
     Object.entries(ours).map(([path]) => readFileSync(join(root, path), 'utf8')),
     before,
@@ -93,7 +95,7 @@ t.test('files come, go and move; what the team has done stays', (t) => {
         'old.json': lines('ours', ...ten),
       },
       { 'lost.json': 'b', 'new.json': 'b', 'own.json': 'b', 'moved.json': lines(...ten, 'theirs') },
-      { 'old.json': 'moved.json' },
+      { renames: { 'old.json': 'moved.json' } },
     ).sort((a, b) => (a.path < b.path ? -1 : 1)),
     [
       { path: 'gone.json', state: 'deleted' },
@@ -149,6 +151,62 @@ t.test('code of the first module is of the team', (t) => {
       { 'src/service.ts': 'b\n' },
     ),
     [{ path: 'src/service.ts', state: 'changed', text: 'b\n' }],
+  )
+  t.end()
+})
+
+t.test('code follows the kit, whoever has written it', (t) => {
+  const rename = (name: string, from: string, to: string) => ({
+    name,
+    summary: `app.${from} is app.${to}`,
+    change: (source: string) => renameMember(source, 'app', from, to),
+  })
+  // The service remembers the first one.
+  const codemods = [
+    rename('first', 'kept', 'wrong'),
+    rename('second', 'a', 'b'),
+    rename('third', 'c', 'd'),
+  ]
+  const service = (call: string, first = 'export', last = 'end') =>
+    lines(`// ${first}`, ...ten, `app.${call}()`, ...ten, `// ${last}`)
+  const strange = 'this is no TypeScript: app.a('
+  t.strictSame(
+    upgrade(
+      t,
+      { 'src/service.ts': service('a'), 'src/notes/model.ts': 'app.a()\n', 'bin/manage': 'app.a' },
+      {
+        'src/service.ts': service('a', 'ours'),
+        'src/notes/model.ts': 'app.a()\n',
+        'src/orders/close.ts': 'app.a(app.c, app.kept)\r\n// app.a is the text\r\n',
+        'src/none.ts': 'other.a(app.ab, app["a"])\n',
+        'src/strange.ts': strange,
+        'bin/manage': 'app.a',
+        'node_modules/other/index.js': 'app.a()\n',
+        '.cache/old.js': 'app.a()\n',
+      },
+      {
+        'src/service.ts': service('b', 'export', 'theirs'),
+        'src/notes/model.ts': 'app.b()\n',
+        'bin/manage': 'app.a',
+      },
+      { codemods },
+    ).sort((a, b) => (a.path < b.path ? -1 : 1)),
+    [
+      {
+        path: 'src/notes/model.ts',
+        state: 'changed',
+        text: 'app.b()\n',
+        note: 'app.a is app.b',
+      },
+      {
+        path: 'src/orders/close.ts',
+        state: 'changed',
+        text: 'app.b(app.d, app.kept)\r\n// app.a is the text\r\n',
+        note: 'app.a is app.b; app.c is app.d',
+      },
+      // No conflict: what all three have to change is no difference between them.
+      { path: 'src/service.ts', state: 'changed', text: service('b', 'ours', 'theirs') },
+    ],
   )
   t.end()
 })
