@@ -21,6 +21,8 @@ export interface Conditions {
   filters: readonly ColumnFilter[]
   /** The columns that `search` looks into. */
   search: readonly Pick<ColumnFilter, 'column' | 'rule'>[]
+  /** Where it goes by their words: the index of these, and the key of the rows. */
+  fullText?: { readonly index: string; readonly key: string } | undefined
 }
 
 /** What one filter, the search or a cursor says of the rows. */
@@ -35,7 +37,7 @@ type Input = Readonly<Record<string, unknown>>
 
 /** What a request says of the rows. @throws {PlinthError} INVALID_REQUEST for a time that no column takes */
 export function termsOf(
-  { filters, search }: Conditions,
+  { filters, search, fullText }: Conditions,
   input: Input,
   isMysql: () => boolean,
 ): Term[] {
@@ -44,7 +46,11 @@ export function termsOf(
     return value === undefined ? [] : (filterTerm(filter, value, isMysql) ?? [])
   })
   if (typeof input.search === 'string' && search.length > 0)
-    terms.push(searchTerm(search, input.search))
+    terms.push(
+      fullText
+        ? wordsTerm(search, fullText, input.search, isMysql())
+        : searchTerm(search, input.search),
+    )
   return terms
 }
 
@@ -173,6 +179,38 @@ function searchTerm(columns: Conditions['search'], text: string): Term {
   const parts = columns.map((column) => containsTerm(column, text))
   return joinByOr(`any of ${parts.map(({ shape }) => shape).join(' or ')}`, parts)
 }
+
+/** Rows that have all the words of a text, or longer ones that begin so; none where it has no word. */
+function wordsTerm(
+  columns: Conditions['search'],
+  { index, key }: NonNullable<Conditions['fullText']>,
+  text: string,
+  isMysql: boolean,
+): Term {
+  const words = text.match(/[\p{L}\p{M}\p{N}]+/gu)
+  if (!words) return NO_ROW
+  const shape = 'words'
+  if (!isMysql)
+    return {
+      shape,
+      values: [words.map((word) => `"${word}"*`).join(' ')],
+      write: ([query]) =>
+        sql<boolean>`${sql.ref(key)} in (select rowid from ${sql.table(index)} where ${sql.ref(index)} match ${query})`,
+    }
+  // It would demand what its index does not have.
+  const known = words.filter((word) => word.length > 2 && !UNINDEXED.has(word.toLowerCase()))
+  const names = sql.join(columns.map(({ column }) => sql.ref(column)))
+  return {
+    shape,
+    values: [(known.length > 0 ? known : words).map((word) => `+${word}*`).join(' ')],
+    write: ([query]) => sql<boolean>`match (${names}) against (${query} in boolean mode)`,
+  }
+}
+
+/** The longer ones of the words that InnoDB leaves out of an index, beside all of one or two letters. */
+const UNINDEXED: ReadonlySet<string> = new Set(
+  'about are com for from how that the this und was what when where who will with www'.split(' '),
+)
 
 function joinByOr(shape: string, parts: readonly Term[]): Term {
   return {

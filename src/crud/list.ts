@@ -14,7 +14,7 @@ import {
   type TUnion,
   Type,
 } from 'typebox'
-import { type Core, partsOf } from '../database/model/column.ts'
+import { type Core, columnState, partsOf } from '../database/model/column.ts'
 import { PreparedQueries } from '../database/prepared.ts'
 import type { Database } from '../database/types.ts'
 import { errors } from '../errors.ts'
@@ -76,6 +76,11 @@ export interface ListOptions<
   key: Column | readonly Column[]
   /** The columns of text that the parameter `search` looks into: a row is found by a part of any of them. */
   search?: Search
+  /**
+   * The name of the full-text index that a migration has made of the columns of `search` (`addFullText`): a row is found then where all words of a text, or longer ones
+   * that begin so, are in any of them. Of a query of one table, whose columns of `search` have `comparison: 'ignoreCase'`, and whose key is one integer.
+   */
+  fullText?: string
   /** The columns that the parameter `fields` may name, several joined by commas: a row then has only those. */
   fields?: Fields
   /** How many rows a page has where the request does not say; default 100, at most `maxPageSize`. */
@@ -200,7 +205,7 @@ export interface List<
  * Declares how rows of the schema `row` are listed: which filters and orders there are, how long a page is.
  *
  * @throws {PlinthError} RESOURCE_INVALID where a filter has the name of a parameter of every list or asks for null where there is none, a column
- *   is none of the rows, or one of JSON or bytes, and pages are found by cursor
+ *   is none of the rows, or one of JSON or bytes, and pages are found by cursor; where no full-text index can be of these columns
  */
 export function defineList<
   Row extends TProperties,
@@ -234,6 +239,9 @@ export function defineList<
     return { name, column, operator, rule: ruleOf(column) }
   })
   const searched = search.map((column) => ({ column, rule: ruleOf(column) }))
+  const fullText = options.fullText
+    ? { index: options.fullText, key: fullTextKey(row, search, key) }
+    : undefined
   const parameters = [
     ...PARAMETERS,
     byCursor ? 'cursor' : 'page',
@@ -257,12 +265,12 @@ export function defineList<
       Type.String({ pattern: orderPattern(order), description: orderHelp(order) }),
     ),
     ...(count === 'optional' && { count: countParameter(!byCursor) }),
-    ...(search.length > 0 && { search: searchParameter(search) }),
+    ...(search.length > 0 && { search: searchParameter(search, fullText !== undefined) }),
     ...(fields.length > 0 && { fields: fieldsParameter(fields) }),
   }
 
   const rules: PageRules = {
-    ...{ filters, search: searched, key, pageSize, maxDepth, count },
+    ...{ filters, search: searched, fullText, key, pageSize, maxDepth, count },
     numbers: new Set([...order, ...key].filter((column) => isLongDecimal(ruleOf(column)))),
     cursor: byCursor ? sortColumns(row, [...order, ...key]) : undefined,
   }
@@ -327,6 +335,28 @@ function assertNullable(row: TObject, filter: string, column: string): void {
   throw errors.RESOURCE_INVALID('list', problem)
 }
 
+/**
+ * By which column the rows of a full-text index are known.
+ *
+ * @throws {PlinthError} RESOURCE_INVALID where no index could find the same on every database
+ */
+function fullTextKey(row: TObject, search: readonly string[], key: readonly string[]): string {
+  const [only = '', ...others] = key
+  const type = columnState(assertColumn(row, only))?.type
+  const refuse = (problem: string) =>
+    errors.RESOURCE_INVALID('list', `fullText finds rows by words, and ${problem}`)
+  if (search.length === 0) throw refuse('`search` names no columns')
+  if (others.length > 0 || !/int/.test(String(type))) throw refuse('`key` is not one integer')
+  const exact = search.find(
+    (column) => columnState(assertColumn(row, column))?.comparison !== 'ignoreCase',
+  )
+  if (exact !== undefined)
+    throw refuse(
+      `MySQL would tell upper from lower case in ${exact}; define it by column(schema, { comparison: 'ignoreCase' })`,
+    )
+  return only
+}
+
 /** @throws {PlinthError} RESOURCE_INVALID where there is no telling what comes behind a value */
 function sortColumns(row: TObject, names: readonly string[]): Map<string, SortColumn> {
   const columns = names.map((name) => {
@@ -389,8 +419,9 @@ function countParameter(initial: boolean): TSchema {
   return Type.Optional(Type.Boolean({ default: initial, description }))
 }
 
-function searchParameter(columns: readonly string[]): TSchema {
-  const description = `A part of ${columns.join(' or ')}.`
+function searchParameter(columns: readonly string[], byWords: boolean): TSchema {
+  const what = byWords ? 'Words, or how they begin, all of which are in' : 'A part of'
+  const description = `${what} ${columns.join(' or ')}.`
   return Type.Optional(Type.String({ minLength: 1, maxLength: MAX_SEARCH, description }))
 }
 

@@ -308,7 +308,8 @@ function sorted(
   }, rows)
 }
 
-function isMysql(source: PageSource): boolean {
+/** Of which of the two databases it is. */
+export function isMysql(source: PageSource): boolean {
   if ('from' in source) return dialectOf(source.db) === 'mysql'
   // A query does not tell its database, but quotes its names as it does.
   return /^[^"`]*`/.test(source.compile().sql)

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
 import { text } from 'node:stream/consumers'
-import { type Kysely, sql } from 'kysely'
+import { type Kysely, type KyselyPlugin, sql } from 'kysely'
 import t from 'tap'
 import database from '../../plugins/database.ts'
 import { rows } from '../../src/crud/rows.ts'
@@ -55,6 +55,35 @@ onEveryDatabase(t, 'rows of a query in each form, page by page', async (t, { db:
       ['0k0', '0k1', '0k2', '1k0', '1k1', '1k2', '2k0'],
     )
   }
+})
+
+onEveryDatabase(t, 'others have their turn between pages', async (t, { db: anyDb, driver }) => {
+  const db = anyDb as unknown as Db
+  await sql`create table big (id bigint primary key, n bigint)`.execute(db)
+  const values = Array.from({ length: 250 }, (_, id) => ({ id, n: 0 }))
+  await db.insertInto('big').values(values).execute()
+  let turns = 0
+  let done = false
+  const count = () => {
+    turns++
+    if (!done) setImmediate(count)
+  }
+  const pages: { size: number; turn: number }[] = []
+  const watch: KyselyPlugin = {
+    transformQuery: ({ node }) => node,
+    async transformResult({ result }) {
+      pages.push({ size: result.rows.length, turn: turns })
+      return result
+    },
+  }
+  setImmediate(count)
+  await text(rows(db.withPlugin(watch).selectFrom('big').selectAll(), { as: 'ndjson' }))
+  done = true
+  t.strictSame(
+    pages.map(({ size }) => size),
+    driver.name === 'mysql' ? [250] : [100, 100, 50],
+  )
+  t.equal(new Set(pages.map(({ turn }) => turn)).size, pages.length, 'no two pages in one turn')
 })
 
 onEveryDatabase(t, 'whatever the query is', async (t, { db: anyDb }) => {

@@ -1,6 +1,7 @@
 export {
   addColumn,
   addForeignKey,
+  addFullText,
   addIndex,
   addUnique,
   alterColumn,
@@ -12,6 +13,7 @@ export {
   dropIndex,
   dropTable,
   dropUnique,
+  type FullTextOptions,
   type Migration,
   type MigrationDatabase,
   type MigrationSettings,

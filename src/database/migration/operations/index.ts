@@ -6,6 +6,7 @@ import { stepOperations } from './step.ts'
 import { tableOperations } from './table.ts'
 
 export { addColumn, alterColumn, dropColumn, renameColumn } from './column.ts'
+export { addFullText, type FullTextOptions } from './full-text.ts'
 export {
   addForeignKey,
   addIndex,
