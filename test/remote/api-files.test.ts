@@ -1,4 +1,4 @@
-import { openAsBlob } from 'node:fs'
+import { openAsBlob, readdirSync } from 'node:fs'
 import { truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -6,6 +6,7 @@ import t from 'tap'
 import { Type } from 'typebox'
 import { defineApi, defineResource, errors, file, stream } from '../../src/index.ts'
 import { createService, failure } from '../helpers/app.ts'
+import { poll } from '../helpers/network.ts'
 import { answerJson, type Got, serveUpstream } from '../helpers/upstream.ts'
 
 const Id = Type.Object({ id: Type.Integer() })
@@ -95,6 +96,61 @@ t.test('a form, a multipart body with files, and a file alone', async (t) => {
     [alone?.headers['content-type'], alone?.headers['content-length'], `${alone?.body}`],
     ['text/css', '3', 'abc'],
   )
+})
+
+t.test('what a client uploads goes on to a storage as it comes', async (t) => {
+  const { url, got } = await serveUpstream(t, (response) => void response.writeHead(200).end())
+  const storage = defineApi({ name: 'storage', baseUrl: url })
+  const put = storage.resource({
+    summary: 'Keep an object',
+    method: 'PUT',
+    path: '/photos/{name}',
+    body: 'file',
+    request: Type.Object({ name: Type.String(), content: file() }),
+  })
+  const photo = defineResource({
+    summary: 'Upload a photo',
+    method: 'PUT',
+    path: '/:name',
+    request: Type.Object({
+      name: Type.String(),
+      content: file({ maxBytes: 2e6, types: ['image/*'] }),
+    }),
+    perform: (input) => put(input),
+  })
+  const form = defineResource({
+    summary: 'Upload photos',
+    method: 'POST',
+    path: '/form',
+    upload: { folder: t.testdir() },
+    request: Type.Object({ note: Type.String(), content: file({ maxBytes: 2e6 }) }),
+    perform: ({ note, content }) => put({ name: note, content }),
+  })
+  const { app } = await createService(t, { put, photo, form })
+  const address = await app.listen({ host: '127.0.0.1', port: 0 })
+  const bytes = Buffer.alloc(1_500_000, 7)
+  const headers = { 'content-type': 'image/webm' }
+  const alone = await fetch(`${address}/things/a`, { method: 'PUT', headers, body: bytes })
+  t.equal(alone.status, 200)
+  const body = new FormData()
+  body.append('note', 'b')
+  body.append('content', new File([bytes], 'b.bin', { type: 'image/webm' }))
+  t.equal((await fetch(`${address}/things/form`, { method: 'POST', body })).status, 200)
+  t.strictSame(
+    got.map(({ method, url, headers, body }) => [
+      method,
+      url,
+      headers['content-type'],
+      headers['content-length'],
+      body.equals(bytes),
+    ]),
+    ['a', 'b'].map((name) => ['PUT', `/photos/${name}`, 'image/webm', `${bytes.length}`, true]),
+  )
+  await poll(async () => readdirSync(t.testdirName).length === 0)
+
+  const more = Buffer.alloc(2_100_000)
+  const long = await fetch(`${address}/things/c`, { method: 'PUT', headers, body: more })
+  t.equal(long.status, 413)
 })
 
 t.test('what may be anything may be a file', async (t) => {
