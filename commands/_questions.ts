@@ -4,6 +4,7 @@ import {
   DEFAULTS,
   isKnownToBlueking,
   problemOfAppCode,
+  problemOfName,
 } from '../src/template/answers.ts'
 
 const QUESTIONS = {
@@ -17,7 +18,7 @@ const QUESTIONS = {
   redis: {
     message: 'Cached results and tasks in Redis?',
     options: [
-      { value: false, label: 'No', hint: 'in the memory of each process' },
+      { value: false, label: 'No', hint: 'in the memory of each process, and in the database' },
       { value: true, label: 'Yes' },
     ],
   },
@@ -68,6 +69,24 @@ const QUESTIONS = {
 } as const
 
 /**
+ * Asks on the terminal how the service is called.
+ *
+ * @returns undefined: it was broken off
+ * @throws {PlinthError} PACKAGE_MISSING
+ */
+export async function askName(): Promise<string | undefined> {
+  requirePackages('manage new', ['@clack/prompts'])
+  const { isCancel, text } = await import('@clack/prompts')
+  const name = await text({
+    message: 'What is the service called?',
+    placeholder: 'billing',
+    validate: (value) => problemOfName(value ?? ''),
+    output: process.stderr,
+  })
+  return isCancel(name) ? undefined : name
+}
+
+/**
  * Asks on the terminal what is not told.
  *
  * @returns what is told and what is answered; undefined: it was broken off
@@ -81,7 +100,7 @@ export async function askAnswers(
   const { isCancel, select, text } = await import('@clack/prompts')
   const answers: Record<string, unknown> = { ...told }
   for (const key of Object.keys(QUESTIONS) as (keyof typeof QUESTIONS)[]) {
-    if (key in told || (key === 'tasks' && !answers.redis)) continue
+    if (key in told) continue
     const { message, options } = QUESTIONS[key]
     const answer = await select({
       message,

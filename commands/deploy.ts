@@ -60,7 +60,9 @@ export default class Deploy extends BaseCommand {
     const { assertUnchanged, compareFiles, filesOf } = await import('../src/deploy/targets.ts')
     const { image, directory } = flags
     const spec = flags.spec === '2' ? 2 : 3
-    const plan = planDeployment(service, root, { image, directory, spec })
+    const { missingPackages } = await import('../src/packages.ts')
+    const redis = missingPackages('deploy', ['ioredis']) === undefined
+    const plan = planDeployment(service, root, { image, directory, spec, redis })
     const files = compareFiles(await filesOf(target, plan), root)
     if (flags['dry-run']) {
       this.print(files)

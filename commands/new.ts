@@ -29,6 +29,7 @@ export default class New extends BaseCommand {
   static override description =
     'Makes a folder with a service that runs: a first module with model, migration, seed, resources and tests, in a git repository. On a terminal it asks what no flag has told; with --yes the defaults count.'
   static override examples = [
+    '<%= config.bin %> new',
     '<%= config.bin %> new billing',
     '<%= config.bin %> new billing --database mysql --redis --auth jwt --ci github --yes',
     '<%= config.bin %> new billing --yes --dry-run',
@@ -36,8 +37,8 @@ export default class New extends BaseCommand {
   static override enableJsonFlag = true
   static override args = {
     name: Args.string({
-      required: true,
-      description: 'of the service and its folder: lower case letters, digits and -',
+      description:
+        'of the service and its folder: lower case letters, digits and -; asked for on a terminal',
     }),
   }
   static override flags = {
@@ -87,15 +88,16 @@ export default class New extends BaseCommand {
 
   async run(): Promise<NewResult> {
     const { args, flags } = await this.parse(New)
-    const problem = problemOfName(args.name)
+    const name = args.name ?? (await this.askName(flags.yes))
+    const problem = problemOfName(name)
     if (problem) return this.error(problem, { exit: 2 })
-    const folder = resolve(flags.in ?? args.name)
+    const folder = resolve(flags.in ?? name)
     const { errors } = await import('../src/errors.ts')
     if (isTaken(folder)) throw errors.FILE_EXISTS(folder, 'say another folder with --in')
     const { database, redis, tasks, auth, ci, docker, kubernetes, blueking } = flags
     const appCode = flags['app-code']
     const told = { database, redis, tasks, auth, ci, docker, kubernetes, blueking, appCode }
-    const answers = await this.complete(args.name, told as Told, flags.yes)
+    const answers = await this.complete(name, told as Told, flags.yes)
     const { serviceFiles, settingsOf } = await import('../src/template/service-files.ts')
     const { remember } = await import('../src/template/remembered.ts')
     const { kit } = await import('../src/process/kit.ts')
@@ -116,6 +118,12 @@ export default class New extends BaseCommand {
     }
     this.tell(result, flags['dry-run'])
     return result
+  }
+
+  private async askName(yes: boolean): Promise<string> {
+    if (yes || !canAsk()) return this.error('Say the name of the service', { exit: 2 })
+    const { askName } = await import('./_questions.ts')
+    return (await askName()) ?? this.error('Nothing has been made', { exit: 1 })
   }
 
   /** Asks on a terminal what is not told. */

@@ -66,17 +66,17 @@ compose*.yaml
 
 /** `compose.yaml`: all processes on one machine, with a database and a Redis where the service uses them. */
 export async function writeCompose(plan: Plan): Promise<DeployFile[]> {
-  const { name, image, port, stop, long, release, hasDatabase, hasTasks } = plan
+  const { name, image, port, stop, long, release, hasDatabase, hasRedis } = plan
   const environment = {
     ...(hasDatabase && {
       DATABASE_URL: `mysql://${name}:$\{DATABASE_PASSWORD}@database:3306/${name}`,
     }),
-    ...(hasTasks && { REDIS_URL: 'redis://redis:6379' }),
+    ...(hasRedis && { REDIS_URL: 'redis://redis:6379' }),
   }
   const healthy = { condition: 'service_healthy' }
   const backing = {
     ...(hasDatabase && { database: healthy }),
-    ...(hasTasks && { redis: healthy }),
+    ...(hasRedis && { redis: healthy }),
   }
   const common = {
     image,
@@ -116,9 +116,9 @@ export async function writeCompose(plan: Plan): Promise<DeployFile[]> {
       },
     }),
     ...(hasDatabase && { database: database(name) }),
-    ...(hasTasks && { redis }),
+    ...(hasRedis && { redis }),
   }
-  const volumes = { ...(hasDatabase && { database: {} }), ...(hasTasks && { redis: {} }) }
+  const volumes = { ...(hasDatabase && { database: {} }), ...(hasRedis && { redis: {} }) }
   const document = {
     services,
     ...(Object.keys(volumes).length > 0 && { volumes }),

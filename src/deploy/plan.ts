@@ -13,6 +13,8 @@ export interface DeployOptions {
   readonly directory?: string | undefined
   /** The version of BlueKing's app_desc.yaml; default 3. */
   readonly spec?: 2 | 3 | undefined
+  /** Whether the service has what it takes to have its tasks in Redis, and not in its database; default true. */
+  readonly redis?: boolean | undefined
 }
 
 /** All that files of a deployment are written from: no variable of whoever writes them is among it. */
@@ -30,7 +32,8 @@ export interface Plan extends Processes {
   /** Where it tells its metrics, on a port of their own or that of everything else; undefined: nowhere. */
   readonly metrics: { readonly path: string; readonly port: number | undefined } | undefined
   readonly hasDatabase: boolean
-  readonly hasTasks: boolean
+  /** Whether tasks are in Redis. */
+  readonly hasRedis: boolean
 }
 
 /** One file of a deployment, by its path in the folder of the service. */
@@ -54,7 +57,7 @@ const MARGIN = 5
 export function planDeployment(
   service: ServiceDefinition,
   root: string,
-  { image, directory, spec = 3 }: DeployOptions = {},
+  { image, directory, spec = 3, redis = true }: DeployOptions = {},
 ): Plan {
   const { name, version = '0.0.0', routes = {} } = service
   if (!NAME.test(name))
@@ -78,7 +81,7 @@ export function planDeployment(
     ready: readyz || healthz || ping || undefined,
     metrics: readMetrics(service),
     hasDatabase: processes.release !== undefined || modelsOf(service).length > 0,
-    hasTasks: hasTasks(service),
+    hasRedis: redis && hasTasks(service),
   }
 }
 

@@ -3,9 +3,9 @@ export interface Answers {
   /** Of the folder, the package and the service: lower case letters, digits and -. */
   readonly name: string
   readonly database: Database
-  /** Results and tasks of all processes in one Redis. */
+  /** Results and tasks of all processes in one Redis; without one tasks are in the database. */
   readonly redis: boolean
-  /** A first task, which runs each night, and a process that runs tasks: in Redis. */
+  /** A first task, which runs each night, and a process that runs tasks. */
   readonly tasks: boolean
   readonly auth: Auth
   readonly ci: Ci
@@ -85,14 +85,12 @@ const KNOWN = {
  * @returns the answers, or what is wrong with them, in words
  */
 export function settle(name: string, told: Partial<Answers>): Answers | string {
-  const answers = { ...DEFAULTS, redis: told.tasks ?? DEFAULTS.redis, ...told, name }
+  const answers = { ...DEFAULTS, ...told, name }
   for (const key of Object.keys(KNOWN) as (keyof typeof KNOWN)[]) {
     const values: readonly string[] | undefined = KNOWN[key]
     if (values?.includes(String(answers[key])) === false)
       return `${key} is one of ${values.join(', ')}`
   }
-  if (answers.tasks && !answers.redis)
-    return 'tasks are in Redis, where the process that runs them finds them: say redis, too'
   if (!isKnownToBlueking(answers))
     return answers.appCode === ''
       ? answers

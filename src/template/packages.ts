@@ -23,7 +23,8 @@ const TOOLS = ['@biomejs/biome', '@types/node', 'typescript']
 export function packagesOf(answers: Answers, kit: Kit, plinth = `^${kit.version}`): object {
   const names = [
     ...ALWAYS,
-    ...(answers.database === 'mysql' ? BY_ANSWER.mysql : []),
+    // The database of compose.yaml is a server.
+    ...(answers.database === 'mysql' || answers.docker ? BY_ANSWER.mysql : []),
     ...(answers.redis ? BY_ANSWER.redis : []),
     ...(answers.auth === 'jwt' ? BY_ANSWER.jwt : []),
   ]

@@ -20,10 +20,18 @@ const ONLY: Readonly<Record<string, (answers: Answers) => boolean>> = {
   'pnpm-workspace.yaml': ({ redis }) => redis,
 }
 
+/** What `plugins/version.ts` reads: the template gets it from here, as `.env.example` does. */
+const REVISION = { default: 'unknown', description: 'The commit that was built.' } as const
+
 /** What the template writes for these answers, the `.env` and what is remembered excepted. @param plinth as in `packagesOf` */
 export async function serviceFiles(answers: Answers, plinth?: string): Promise<TemplateFile[]> {
   const { name, appCode } = answers
-  const names = { NAME: name, SNAKE: name.replaceAll('-', '_'), APP_CODE: appCode }
+  const names = {
+    NAME: name,
+    SNAKE: name.replaceAll('-', '_'),
+    APP_CODE: appCode,
+    REVISION: `{ default: '${REVISION.default}', description: '${REVISION.description}' }`,
+  }
   const files = templateFiles('service', { ...answers }, names)
     .filter(({ path }) => ONLY[path]?.(answers) ?? true)
     .map((file) =>
@@ -40,14 +48,17 @@ export async function serviceFiles(answers: Answers, plinth?: string): Promise<T
 }
 
 /** What `manage deploy` would write. @throws {PlinthError} PACKAGE_MISSING */
-async function deployFiles(service: ServiceDefinition, { docker, kubernetes, blueking }: Answers) {
+async function deployFiles(
+  service: ServiceDefinition,
+  { docker, kubernetes, blueking, redis }: Answers,
+) {
   const targets: Target[] = [
     ...(docker ? (['docker', 'compose'] as const) : []),
     ...(kubernetes ? (['kubernetes'] as const) : []),
     ...(blueking ? (['blueking'] as const) : []),
   ]
   if (targets.length === 0) return []
-  const plan = planDeployment(service, '.')
+  const plan = planDeployment(service, '.', { redis })
   return (await Promise.all(targets.map((target) => filesOf(target, plan)))).flat()
 }
 
@@ -76,9 +87,7 @@ export function settingsOf({ name, database, auth, appCode }: Answers): Template
 async function serviceOf({ name, auth, tasks }: Answers): Promise<ServiceDefinition> {
   const version = definePlugin({
     name: 'version',
-    env: Type.Object({
-      REVISION: Type.String({ default: 'unknown', description: 'The commit that was built.' }),
-    }),
+    env: Type.Object({ REVISION: Type.String(REVISION) }),
     register() {},
   })
   const plugins = [version, ...(await PLUGINS[auth]())]

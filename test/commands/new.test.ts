@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { AUTHS, DATABASES } from '../../src/template/answers.ts'
+import { AUTHS } from '../../src/template/answers.ts'
 import { redisUrl } from '../helpers/drivers.ts'
 import { MANAGE, manage, manageAlone, startManage } from '../helpers/manage.ts'
 import { npmEnv, PNPM, pack, run } from '../helpers/pack.ts'
@@ -84,8 +84,9 @@ t.test('what it cannot do it says, and writes nothing', async (t) => {
       /no terminal.*--yes.*--database, --redis, --tasks, --ci, --docker, --kubernetes, --blueking/s,
   })
   t.match(await manage(t, ['new', 'billing', '--auth', 'ldap', '--yes'], { cwd }), { code: 2 })
+  for (const flags of [[], ['--yes']])
+    t.match(await manage(t, ['new', ...flags], { cwd }), { code: 2, stdout: '', stderr: /name/ })
   for (const [flags, problem] of [
-    ['--tasks --no-redis', /tasks are in Redis/],
     ['--app-code billing', /for BlueKing/],
     ['--blueking --app-code 1', /"1" is no code/],
     [`--auth bk --app-code ${'x'.repeat(21)}`, /3 to 20/],
@@ -142,13 +143,15 @@ t.test('on a terminal it asks what is not told', async (t) => {
   const program = ['sh', '-c', sized, 'sh', process.execPath, MANAGE]
   const terminal = startOnTerminal(
     t,
-    ['new', 'asked', '--no-git', '--ci', 'none', '--docker', '--no-kubernetes', '--blueking'],
+    ['new', '--no-git', '--ci', 'none', '--docker', '--no-kubernetes', '--blueking'],
     {
       cwd,
       program,
     },
   )
   for (const [question, answer] of [
+    [/service called/, 'As\r'],
+    [/no name of a package/, '\x7f\x7fasked\r'],
     [/Which database/, '\r'],
     [/in Redis/, '\x1b[B\r'],
     [/A first task/, '\x1b[B\r'],
@@ -178,6 +181,52 @@ t.test('on a terminal it asks what is not told', async (t) => {
   left.type('\x03')
   t.equal((await left.ended).code, 1)
   t.notOk(existsSync(join(cwd, 'left')))
+})
+
+/** What is answered by yes or no, or with one of two. */
+const YES_NO = {
+  database: ['sqlite', 'mysql'],
+  redis: [false, true],
+  tasks: [false, true],
+  ci: ['none', 'github'],
+  docker: [false, true],
+  kubernetes: [false, true],
+  blueking: [false, true],
+} as const
+
+/** Eight sets of answers in which any two answers to two questions are together. */
+const SETS = AUTHS.flatMap((auth, row) =>
+  [0, 1].map((half) => {
+    const rest = Object.entries(YES_NO).map(([key, both], k) => [
+      key,
+      both[half ^ ((k >> row) & 1)],
+    ])
+    return { auth, ...Object.fromEntries(rest) } as Record<string, string | boolean>
+  }),
+)
+
+const flagsOf = (set: Record<string, string | boolean>) =>
+  Object.entries(set).flatMap(([key, answer]) =>
+    typeof answer === 'string' ? [`--${key}`, answer] : answer ? [`--${key}`] : [],
+  )
+
+t.test('the sets of answers cover every two of them', async (t) => {
+  const pairs = (set: Record<string, unknown>) =>
+    Object.entries(set).flatMap(([a, one], i, all) =>
+      all.slice(i + 1).map(([b, other]) => `${a} ${one}, ${b} ${other}`),
+    )
+  const [first = {}] = SETS
+  const options: Record<string, readonly unknown[]> = { auth: AUTHS, ...YES_NO }
+  const wanted = Object.keys(first).flatMap((a, i, all) =>
+    all
+      .slice(i + 1)
+      .flatMap((b) =>
+        options[a]?.flatMap((one) =>
+          options[b]?.map((other) => pairs({ [a]: one, [b]: other })[0]),
+        ),
+      ),
+  )
+  t.strictSame([...new Set(SETS.flatMap(pairs))].sort(), [...new Set(wanted)].sort())
 })
 
 t.test(
@@ -217,18 +266,10 @@ t.test(
     }
     await install(all)
 
-    for (const [index, [database, auth]] of DATABASES.flatMap((one) =>
-      AUTHS.map((auth) => [one, auth] as const),
-    ).entries()) {
-      const name = `${database}-${auth}`
-      await t.test(name, async (t) => {
-        const folder = await make(
-          name,
-          ...['--database', database, '--auth', auth],
-          ...(index % 2 ? ['--redis'] : []),
-          ...(index % 4 === 2 ? ['--tasks'] : []),
-          ...['--ci', index % 3 ? 'github' : 'none'],
-        )
+    for (const [index, set] of SETS.entries()) {
+      const flags = flagsOf(set)
+      await t.test(flags.join(' '), async (t) => {
+        const folder = await make(`set-${index}`, ...flags)
         symlinkSync(join(all, 'node_modules'), join(folder, 'node_modules'))
         const env = {
           ...npmEnv(),
@@ -238,10 +279,24 @@ t.test(
         const own = (script: string, ...args: string[]) =>
           run('npm', ['run', script, ...args], { cwd: folder, env, timeout: 300_000 })
         await t.resolves(own('check'), 'types and style')
-        // Tests of half of them are enough: none knows of both.
-        if (index % 2 === Number(database === 'mysql')) await t.resolves(own('test'), 'its tests')
+        await t.resolves(own('test'), 'it starts, and its tests pass')
         const example = await run('bin/manage', ['config', '--example'], { cwd: folder, env })
         t.equal(readFileSync(join(folder, '.env.example'), 'utf8'), example.stdout, '.env.example')
+        for (const target of ['docker', 'compose', 'kubernetes', 'blueking']) {
+          const isThere = set[target === 'compose' ? 'docker' : target]
+          if (!isThere || (target === 'compose' && !set.redis)) continue
+          const deploy = await run('bin/manage', ['deploy', target], { cwd: folder, env })
+          t.equal(deploy.stdout, 'no changes\n', `as manage deploy ${target}`)
+        }
+        if (!set.docker) return
+        const compose = readFileSync(join(folder, 'compose.yaml'), 'utf8')
+        const { dependencies } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+        for (const [scheme, client] of [
+          ['mysql:', 'mysql2'],
+          ['redis:', 'ioredis'],
+        ] as const)
+          if (compose.includes(`${scheme}//`))
+            t.ok(client in dependencies, `it has ${client}, which compose.yaml wants`)
       })
     }
 

@@ -4,7 +4,7 @@ import { definePlugin, Type } from 'plinth'
 export const version = definePlugin({
   name: 'version',
   env: Type.Object({
-    REVISION: Type.String({ default: 'unknown', description: 'The commit that was built.' }),
+    REVISION: Type.String(__REVISION__),
   }),
   register(app, _options, { env }) {
     const revision = { revision: env.REVISION }
