@@ -55,6 +55,15 @@ t.test('Dockerfile: the port and the health route are those of the service', asy
   t.notOk(bare?.has('HEALTHCHECK'))
 })
 
+t.test('compose.yaml: tasks may be in the database', async (t) => {
+  const service = shop(TABLE, { taskQueues: ['mail'] })
+  const text = await writeOne(t, 'compose', service, { redis: false })
+  const { services, volumes } = parse(text)
+  t.strictSame(Object.keys(services), ['web', 'worker', 'mails', 'release', 'database'])
+  t.strictSame(Object.keys(volumes), ['database'])
+  t.notMatch(text, /redis/i)
+})
+
 t.test('compose.yaml: by the schema of Compose', async (t) => {
   for (const service of [shop(TABLE), shop({ web: 'manage serve' })]) {
     const document = parse(await writeOne(t, 'compose', service))
