@@ -13,8 +13,8 @@ export interface Remembered {
   /** Of the kit whose template it was. */
   readonly version: string
   readonly answers: Answers
-  /** The changes of the kit that its code has followed, by name. */
-  readonly codemods: readonly string[]
+  /** The changes of the kit that its code has followed, by name: what each was. */
+  readonly codemods: Readonly<Record<string, string>>
   /** What the template wrote, by path: what is changed since then is the team's. */
   readonly files: Readonly<Record<string, string>>
 }
@@ -25,7 +25,7 @@ export function remember(
   files: readonly TemplateFile[],
 ): TemplateFile {
   const known = Object.fromEntries(files.map(({ path, text }) => [path, text]))
-  const codemods = CODEMODS.map(({ name }) => name)
+  const codemods = Object.fromEntries(CODEMODS.map(({ name, summary }) => [name, summary]))
   const remembered: Remembered = { version, answers, codemods, files: known }
   const text = `${JSON.stringify(remembered, null, 2)}\n`
   return { path: REMEMBERED, text, executable: false }
@@ -44,7 +44,7 @@ export function readRemembered(root: string): Remembered {
       code === 'ENOENT' ? 'it is not there' : message,
     )
   }
-  const { version, answers, codemods = [], files } = read
+  const { version, answers, codemods = {}, files } = read
   if (typeof version !== 'string' || typeof answers?.name !== 'string' || !files)
     throw errors.TEMPLATE_UNKNOWN(root, 'it has no version, answers and files')
   // An older kit has not asked all of them.

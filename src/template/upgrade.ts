@@ -39,7 +39,7 @@ export function planUpgrade(
   theirs: readonly TemplateFile[],
   { renames = RENAMES, codemods = CODEMODS }: UpgradeRules = {},
 ): Change[] {
-  const due = codemods.filter(({ name }) => !remembered.codemods.includes(name))
+  const due = codemods.filter(({ name }) => !Object.hasOwn(remembered.codemods, name))
   const planned = planMerge(root, remembered, theirs, renames, due)
   const merged = new Set(
     planned.filter(({ state }) => state !== 'left').map((change) => change.path),

@@ -16,7 +16,7 @@ function upgrade(t: Test, base: Files, ours: Files, theirs: Files, rules: Upgrad
     writeFileSync(join(root, path), text)
   }
   const answers = { name: 'shop', ...DEFAULTS }
-  const remembered = { version: '0.1.0', answers, codemods: ['first'], files: base }
+  const remembered = { version: '0.1.0', answers, codemods: { first: '' }, files: base }
   const files = Object.entries(theirs).map(([path, text]) => ({ path, text, executable: false }))
   const before = Object.entries(ours).map(([path]) => readFileSync(join(root, path), 'utf8'))
   const changes = planUpgrade(root, remembered, files, { renames: {}, codemods: [], ...rules })
