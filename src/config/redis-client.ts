@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import { Redis, type RedisOptions } from 'ioredis'
 import { errors, type PlinthError } from '../errors.ts'
 
@@ -27,6 +28,7 @@ export class RedisClient extends Redis {
     const again = options.enableOfflineQueue === false ? 1 : 2
     super({ ...options, reconnectOnError: ({ message }) => DEMOTED.test(message) && again })
     Object.assign(this, { info: infoOf(this) })
+    hearAllErrors(this)
     this.#watch()
   }
 
@@ -45,7 +47,8 @@ export class RedisClient extends Redis {
     const connect = connector.connectToSentinel?.bind(connector)
     if (!connect) return
     // Of one that is away while others are there nothing need be said: ioredis would, on stderr.
-    connector.connectToSentinel = (...place) => connect(...place).on('error', () => {})
+    connector.connectToSentinel = (...place) =>
+      hearAllErrors(connect(...place).on('error', () => {}))
     // What tells of a new master breaks off what leads to the old one. A connection that is being made asks for the master anyway, and broken off it
     // would end for good.
     const leave = connector.disconnect.bind(connector)
@@ -68,6 +71,20 @@ export class RedisClient extends Redis {
     if (problem && this.listenerCount('error') > 0) this.emit('error', problem)
     return !problem
   }
+}
+
+/**
+ * A socket by TLS tells of more than one error where a server refuses a client that has begun to write. ioredis listens to the first one: the
+ * next would end the process.
+ */
+function hearAllErrors<Client extends Redis>(client: Client): Client {
+  let current: Socket | undefined
+  return Object.defineProperty(client, 'stream', {
+    get: () => current,
+    set(stream: Socket | undefined) {
+      current = stream?.on('error', () => {})
+    },
+  })
 }
 
 const CLUSTER =

@@ -96,7 +96,12 @@ t.test(
     const mine = `cert=${file('client.pem')}&key=${file('client.key')}`
     const url = `rediss://127.0.0.1:${port}?ca=${file('ca.pem')}&${mine}`
     await ownRedis(t, { args })
-    await works(t, url)
+    const { redis } = (await works(t, url)).app
+    // As where a server refuses who has begun to write.
+    const { stream } = redis as unknown as { stream: Socket }
+    for (const problem of ['one', 'another']) stream.emit('error', new Error(problem))
+    stream.destroy()
+    await until(async () => (await redis.ping().catch(() => undefined)) === 'PONG')
     for (const [what, other, problem] of [
       ['a stranger', `rediss://127.0.0.1:${port}?${mine}`, /self.signed|unable to verify/],
       [
