@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import Type, { type Static } from 'typebox'
+import { errors } from '../src/errors.ts'
 import { found } from '../src/findings.ts'
 import { definePlugin, type PluginGiven } from '../src/plugin.ts'
 import { checkOptions, invalidOption, requirePackages } from '../src/plugin-guards.ts'
@@ -47,7 +48,7 @@ const EXPOSED = [
  * Lets pages of other origins call, by `@fastify/cors`. What a browser asks before that (`OPTIONS`) is answered before anything
  * refuses it: register it before what authenticates.
  *
- * @throws {PlinthError} PLUGIN_OPTION_INVALID, PACKAGE_MISSING
+ * @throws {PlinthError} PLUGIN_OPTION_INVALID, PACKAGE_MISSING; PLUGIN_TWICE, where a context around it has one, too
  */
 async function register(app: FastifyInstance, options: CorsOptions): Promise<void> {
   checkOptions<CorsOptions>('cors', options, { origins: 'texts', credentials: 'flag?' })
@@ -62,6 +63,8 @@ async function register(app: FastifyInstance, options: CorsOptions): Promise<voi
       'of https://app.example.com without a path, or * without credentials (CORS_ORIGINS)',
     )
   requirePackages('cors', ['@fastify/cors'])
+  // It would say so where nobody can catch it, and end the process.
+  if (app.hasRequestDecorator('corsPreflightEnabled')) throw errors.PLUGIN_TWICE('cors')
   const { default: cors } = await import('@fastify/cors')
   await app.register(cors, {
     origin: isAll ? '*' : [...origins],

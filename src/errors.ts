@@ -415,7 +415,7 @@ export const errors = {
   PLUGIN_TWICE: defineError<[plugin: string]>(
     'PLUGIN_TWICE',
     500,
-    "The plugin %s cannot be registered here, because it, or what it adds, is there already; give a second one another name: { name: '…' }, or register it in a context of its own: app.register(async (scope) => …)",
+    "The plugin %s cannot be registered here, because it, or what it adds, is there already; register a second one in a context of its own: app.register(async (scope) => …), or, where what it adds has its name, under another: { name: '…' }",
   ),
   PLUGIN_NAME_TAKEN: defineError<[plugin: string, name: string]>(
     'PLUGIN_NAME_TAKEN',

@@ -1,4 +1,12 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -65,24 +73,91 @@ export default class Greet extends BaseCommand {
   }
 }
 `,
-  // In a context of its own, which keeps it, and in two beside each other under two names.
-  'contexts.cjs': `
-const Fastify = require('fastify')
+  // Every plugin: its options, what has to be there before it, and what of the options of a second one is another.
+  'uses.cjs': `
+const { generateKeyPairSync } = require('node:crypto')
+
+const secret = 'a secret of more than 32 bytes, for tests'
+const publicKeyEncoding = { type: 'spki', format: 'pem' }
+const privateKeyEncoding = { type: 'pkcs8', format: 'pem' }
+const keys = () =>
+  generateKeyPairSync('rsa', { modulusLength: 2048, publicKeyEncoding, privateKeyEncoding }).publicKey
+
+exports.uses = {
+  admin: [{ models: [] }],
+  auth: [{}],
+  bearer: [{ key: secret, audience: false }],
+  'bk-gateway': [{ keys: keys() }],
+  'bk-login': [{ url: 'https://paas.example.com/login' }],
+  cache: [{}],
+  config: [{ env: {}, dotenv: false }],
+  contract: [{ service: 'ships' }, [], { path: '/other.json' }],
+  cors: [{ origins: ['https://ui.example.com'] }],
+  database: [{ url: 'sqlite::memory:' }],
+  deadline: [{ timeout: 1000 }],
+  decompress: [{}],
+  developer: [{}],
+  docs: [{ title: 'ships', version: '1.0.0' }, [], { document: '/other.json', page: '/other' }],
+  envelope: [{}],
+  health: [{}],
+  idempotency: [{}],
+  languages: [{}],
+  'load-shedding': [{}],
+  oidc: [{ issuer: 'https://login.example.com', clientId: 'ships' }, ['session'], { prefix: '/other' }],
+  queues: [{ protected: false }, ['redis', 'tasks'], { path: '/other' }],
+  'rate-limit': [{}],
+  redis: [{ url: 'redis://127.0.0.1:1' }],
+  'request-log': [{}],
+  resources: [{ modules: {} }],
+  'security-headers': [{}],
+  session: [{ secret }],
+  signature: [{ secrets: { billing: secret } }],
+  tasks: [{}],
+  telemetry: [{}],
+  upstream: [{}],
+  users: [{}, ['database']],
+}
 
 const load = (name) => (process.argv[2] === 'import' ? import(name) : require(name))
 const plugin = async (name) => (await load(\`plinth/plugins/\${name}\`)).default
+const withNeeds = (name) => [...(exports.uses[name][1] ?? []), name]
+
+/** Registers it, and before it what it needs. */
+async function register(app, name) {
+  for (const one of withNeeds(name)) await app.register(await plugin(one), exports.uses[one][0])
+}
+
+/** Whether an app with it gets ready. */
+async function outcome(prepare) {
+  const app = require('fastify')()
+  app.register(prepare)
+  const told = await app.ready().then(() => 'ready', ({ code, message }) => \`\${code} \${message}\`)
+  await app.close()
+  return told
+}
+
+Object.assign(exports, { load, plugin, withNeeds, register, outcome })
+`,
+  // In a context of its own, which keeps it, and in two beside each other under two names.
+  'contexts.cjs': `
+const Fastify = require('fastify')
+const { load, plugin, register, uses } = require('./uses.cjs')
+
 const at = async (app, url) => (await app.inject(url)).json()
 
-async function inContext(name, options, decorator) {
+async function inContext(name) {
   const app = Fastify()
+  const { decorators = [] } = (await plugin(name)).definition
   let inside
-  const own = await plugin(name)
+  app.get('/outside', async () => 'answered')
   app.register(async (scope) => {
-    await scope.register(own, options)
-    inside = scope.hasDecorator(decorator)
-  })
+    await register(scope, name)
+    inside = decorators.every((one) => scope.hasDecorator(one))
+  }, { prefix: '/scope' })
   await app.ready()
-  console.log(name, inside, app.hasDecorator(decorator))
+  const { statusCode, headers } = await app.inject('/outside')
+  const isAnother = decorators.some((one) => app.hasDecorator(one)) || statusCode !== 200
+  console.log(name, inside, isAnother || Object.keys(headers).join() !== 'content-type,content-length,date,connection')
   await app.close()
 }
 
@@ -115,17 +190,7 @@ async function twice() {
 }
 
 async function main() {
-  const plugins = {
-    cache: [{}, 'cache'],
-    config: [{ env: {}, dotenv: false }, 'config'],
-    database: [{ url: 'sqlite::memory:' }, 'db'],
-    envelope: [{}, 'answerNotFound'],
-    health: [{}, 'readiness'],
-    redis: [{ url: 'redis://127.0.0.1:1' }, 'redis'],
-    resources: [{ modules: {} }, 'resources'],
-    tasks: [{}, 'tasks'],
-  }
-  for (const [name, [options, decorator]] of Object.entries(plugins)) await inContext(name, options, decorator)
+  for (const name of Object.keys(uses)) await inContext(name)
   await twice()
   await effects()
 }
@@ -160,11 +225,27 @@ async function effects() {
 
 main()
 `,
-  // Two of each in one context, under two names.
+  // Two of each in one context, under two names, or else in two beside each other.
   'names.cjs': `
 const Fastify = require('fastify')
+const { load, outcome, plugin, register, uses, withNeeds } = require('./uses.cjs')
 
-const load = (name) => (process.argv[2] === 'import' ? import(name) : require(name))
+async function two(name) {
+  const [options, , more] = uses[name]
+  const second = { ...options, ...more, name: 'other' }
+  const named = await outcome(async (app) => {
+    await register(app, name)
+    await app.register(await plugin(name), second)
+  })
+  if (named === 'ready') return 'two names'
+  const apart = await outcome(async (app) => {
+    for (const one of withNeeds(name).slice(0, -1)) await app.register(await plugin(one), uses[one][0])
+    for (const prefix of ['/one', '/other'])
+      app.register(async (scope) => scope.register(await plugin(name), options), { prefix })
+  })
+  return \`\${named.split(' ')[0]}, two contexts \${apart}\`
+}
+
 const redisAt = (database) => ({ url: process.env.REDIS_URL + '/' + database, commandTimeout: 5000 })
 
 async function main() {
@@ -204,51 +285,24 @@ async function main() {
   const found = async (path) => (await app.inject(path + '/' + id)).statusCode
   console.log('tasks', await found('/tasks'), await found('/mails'))
   const page = await app.inject('/_/queues')
-  console.log('queues', page.statusCode, page.headers['content-type'])
+  console.log('page', page.statusCode, page.headers['content-type'])
   console.log('readyz', Object.keys((await app.inject('/readyz')).json().data.checks).join(' '))
   await app.tasks.cancel(id)
   await app.close()
+  for (const name of Object.keys(uses)) console.log(name, await two(name))
 }
 
 main()
 `,
   // Each plugin alone, with what it needs and without.
   'plugins.cjs': `
-const Fastify = require('fastify')
-
-const load = (name) => (process.argv[2] === 'import' ? import(name) : require(name))
-const plugins = {
-  admin: { models: [] },
-  bearer: { key: 'a secret of more than 32 bytes, for tests', audience: false },
-  'bk-login': { url: 'https://paas.example.com/login' },
-  cache: {},
-  config: { env: {}, dotenv: false },
-  database: { url: 'sqlite::memory:' },
-  deadline: { timeout: 1000 },
-  decompress: {},
-  developer: {},
-  docs: { title: 'ships', version: '1.0.0' },
-  envelope: {},
-  health: {},
-  redis: { url: 'redis://127.0.0.1:1' },
-  'request-log': {},
-  resources: { modules: {} },
-  session: {},
-  tasks: {},
-  telemetry: {},
-}
-
-async function use(name, options) {
-  const app = Fastify()
-  app.register(load(\`plinth/plugins/\${name}\`), options)
-  const told = await app.ready().then(() => 'ready', ({ code, message }) => \`\${code} \${message}\`)
-  await app.close()
-  return \`\${name}: \${told}\`
-}
+const { load, outcome, register, uses } = require('./uses.cjs')
 
 async function main() {
-  for (const [name, options] of Object.entries(plugins)) console.log(await use(name, options))
-  for (const name of ['database', 'deadline', 'docs', 'queues', 'redis', 'resources']) console.log(await use(name))
+  for (const name of Object.keys(uses))
+    console.log(\`\${name}: \${await outcome((app) => register(app, name))}\`)
+  for (const name of ['database', 'deadline', 'docs', 'queues', 'redis', 'resources'])
+    console.log(\`\${name}: \${await outcome(async (app) => app.register(load(\`plinth/plugins/\${name}\`)))}\`)
 }
 
 main()
@@ -289,11 +343,15 @@ function createProject(name: string, files: Record<string, string>): string {
   return project
 }
 
-const names =
-  'admin bearer bk-login cache config database deadline decompress developer docs envelope health redis request-log resources session tasks telemetry'.split(
-    ' ',
-  )
-const READY = names.map((name) => `${name}: ready\n`).join('')
+/** Of which each has to say in `uses` how it is used. */
+const names = readdirSync(join(ROOT, 'plugins'))
+  .map((file) => file.slice(0, -'.ts'.length))
+  .sort()
+const missing = (plugin: string, packages: string) =>
+  `PACKAGE_MISSING plinth/plugins/${plugin} needs what is not installed here: npm install ${packages}`
+const READY = names
+  .map((name) => `${name}: ${name === 'queues' ? missing('tasks', 'bullmq') : 'ready'}\n`)
+  .join('')
 const needed = {
   database: 'url',
   deadline: 'timeout',
@@ -309,24 +367,24 @@ const expected = {
 }
 const lacking: Record<string, string> = {
   bearer: 'fast-jwt',
+  'bk-gateway': 'fast-jwt',
+  cors: '@fastify/cors',
   docs: '@fastify/swagger @scalar/fastify-api-reference',
+  oidc: 'openid-client',
   redis: '@fastify/redis ioredis',
+  'security-headers': '@fastify/helmet',
+  signature: 'http-message-signatures',
 }
 const LACKING = names
   .map((name) => {
-    const problem = `PACKAGE_MISSING plinth/plugins/${name} needs what is not installed here: npm install ${lacking[name]}`
-    return `${name}: ${lacking[name] ? problem : 'ready'}\n`
+    // It needs that.
+    const first = name === 'queues' ? 'redis' : name
+    return `${name}: ${lacking[first] ? missing(first, lacking[first]) : 'ready'}\n`
   })
   .join('')
-const CONTEXTS = `cache true false
-config true false
-database true false
-envelope true false
-health true false
-redis true false
-resources true false
-tasks true false
-shop {"rows":["shop"],"cached":"shop"}
+// Without metrics and traces `telemetry` adds nothing.
+const KEPT = names.map((name) => `${name} ${name !== 'telemetry'} false\n`).join('')
+const CONTEXTS = `${KEPT}shop {"rows":["shop"],"cached":"shop"}
 archive {"rows":["archive"],"cached":"archive"}
 deadline 504 200
 decompress {"a":1} 400
@@ -337,9 +395,20 @@ const NAMES = `databases  old
 redis null session
 caches undefined page
 tasks 200 404
-queues 200 text/html; charset=utf-8
+page 200 text/html; charset=utf-8
 readyz database archive redis sessions outbox mails-outbox
 `
+/** Of what these add there is one in a context, whatever they are called. */
+const ONCE =
+  'admin config cors developer envelope health idempotency languages load-shedding rate-limit request-log resources session upstream users'.split(
+    ' ',
+  )
+const TWO = names
+  .map((name) => {
+    const told = name === 'users' ? 'PLUGIN_INVALID' : 'PLUGIN_TWICE'
+    return `${name} ${ONCE.includes(name) ? `${told}, two contexts ready` : 'two names'}\n`
+  })
+  .join('')
 
 /** What has no optional package has all types but those of what these attach. */
 const ALONE = `
@@ -440,12 +509,6 @@ t.test('a project that installs the packed package', async (t) => {
         t.strictSame(told, { stdout: `${READY}${MISSING}`, stderr: '', code: 0 })
       })
     }
-    for (const way of ['import', 'require']) {
-      await t.test(`a context keeps its plugins, by ${way}`, async (t) => {
-        const told = await outcome(process.execPath, ['contexts.cjs', way], project)
-        t.strictSame(told, { stdout: CONTEXTS, stderr: '', code: 0 })
-      })
-    }
     await t.test('without BullMQ it asks for it where there is a Redis', async (t) => {
       const inRedis = { REDIS_URL: 'redis://127.0.0.1:1' }
       const manage = (more?: object) =>
@@ -521,9 +584,13 @@ t.test('a project that installs the packed package', async (t) => {
     t.strictSame(await manage('greet', 'you', '--loud'), greeted)
     t.match(await manage('tasks', 'stats', '--json'), { stderr: '', code: 0 })
     for (const way of ['import', 'require']) {
-      await t.test(`two of each under two names, by ${way}`, async (t) => {
+      await t.test(`a context keeps its plugins, by ${way}`, async (t) => {
+        const told = await outcome(process.execPath, ['contexts.cjs', way], project)
+        t.strictSame(told, { stdout: CONTEXTS, stderr: '', code: 0 })
+      })
+      await t.test(`two of each under two names, or beside each other, by ${way}`, async (t) => {
         const told = await outcome(process.execPath, ['names.cjs', way], project, inRedis)
-        t.strictSame(told, { stdout: NAMES, stderr: '', code: 0 })
+        t.strictSame(told, { stdout: NAMES + TWO, stderr: '', code: 0 })
       })
     }
   })

@@ -47,6 +47,7 @@ const DATA = `${PAGE}/tables`
 /** Serves the page, and what it asks for. */
 export function serveAdmin(app: FastifyInstance, settings: ServeAdmin): void {
   const { title, access, hosts } = settings
+  if (app.hasRoute({ method: 'GET', url: app.prefix + PAGE })) throw errors.PLUGIN_TWICE('admin')
   giveContext(app)
   // What is misspelt is told when the service starts.
   app.addHook('onReady', async () => {

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { errors } from '../errors.ts'
 import { assertOwnMachine, PAGE_HEADERS, refusalOf, sendPage } from '../own-page.ts'
 import { PUBLIC } from '../resource/access.ts'
 import { type Described, type DeveloperRoute, describeService, requestSchema } from './data.ts'
@@ -17,6 +18,7 @@ const DATA = '/_/developer'
 
 /** Serves the page, and what it asks for; it is where `/` leads, too, where nothing else is. */
 export function serveDeveloper(app: FastifyInstance, { hosts, ...about }: ServeOptions): void {
+  if (app.hasDecorator('watcher')) throw errors.PLUGIN_TWICE('developer')
   const machine = { plugin: 'developer', hosts }
   const recorder = new Recorder(app)
   app.decorate('watcher', recorder)

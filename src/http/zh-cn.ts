@@ -78,7 +78,7 @@ const messages: Record<keyof typeof errors, string> = {
   REDIS_MISSING: '%s 保存在各进程自己的内存中，其他进程无法看到；请设置 %s',
   PLUGIN_OPTION_INVALID: '无法注册 plinth/plugins/%s：选项 %s 为 %s，应为 %s',
   PLUGIN_TWICE:
-    "无法在此注册插件 %s，因为它或它添加的内容已存在；请为第二个指定其他名称：{ name: '…' }，或在独立的上下文中注册：app.register(async (scope) => …)",
+    "无法在此注册插件 %s，因为它或它添加的内容已存在；请在独立的上下文中注册第二个：app.register(async (scope) => …)，或者，若它添加的内容以其名称命名，请指定其他名称：{ name: '…' }",
   PLUGIN_NAME_TAKEN:
     '无法将插件 %s 注册为 %s，因为应用已有同名的就绪检查；请用选项 name 指定其他名称',
   PLUGIN_ORDER: 'plinth/plugins/%s 的注册先于 plinth/plugins/%s，因而不会使用它；请先注册 %s',

@@ -4,6 +4,7 @@ import { Type } from 'typebox'
 import admin from '../../plugins/admin.ts'
 import cache from '../../plugins/cache.ts'
 import config from '../../plugins/config.ts'
+import cors from '../../plugins/cors.ts'
 import database from '../../plugins/database.ts'
 import deadline from '../../plugins/deadline.ts'
 import developer from '../../plugins/developer.ts'
@@ -110,6 +111,7 @@ const twice = {
   admin: [admin, { models: [] }],
   cache: [cache, {}],
   config: [config, { env: {}, dotenv: false }],
+  cors: [cors, { origins: ['https://ui.example'] }],
   database: [database, MEMORY],
   deadline: [deadline, { timeout: 10 }],
   developer: [developer, {}],
@@ -130,10 +132,31 @@ for (const [name, [plugin, options]] of Object.entries(twice)) {
     await app.register(plugin as never, options as never)
     await t.rejects(Promise.resolve(app.register(plugin as never, options as never)), {
       code: 'PLUGIN_TWICE',
-      message: `The plugin ${name} cannot be registered here, because it, or what it adds, is there already; give a second one another name: { name: '…' }, or register it in a context of its own: app.register(async (scope) => …)`,
+      message: `The plugin ${name} cannot be registered here, because it, or what it adds, is there already; register a second one in a context of its own: app.register(async (scope) => …), or, where what it adds has its name, under another: { name: '…' }`,
     })
   })
 }
+
+t.test('nor under another name, where what it adds has none', async (t) => {
+  for (const name of ['admin', 'cors', 'developer', 'request-log'] as const) {
+    const [plugin, options] = twice[name]
+    const app = create(t)
+    await app.register(plugin as never, options as never)
+    const second = { ...options, name: 'other' }
+    await t.rejects(Promise.resolve(app.register(plugin as never, second as never)), {
+      code: 'PLUGIN_TWICE',
+      message: `The plugin ${name} cannot be registered here`,
+    })
+    if (name !== 'admin')
+      await t.rejects(
+        Promise.resolve(
+          app.register(async (scope) => scope.register(plugin as never, second as never)),
+        ),
+        { code: 'PLUGIN_TWICE' },
+        `${name} goes for the contexts within its own`,
+      )
+  }
+})
 
 t.test('what another has added in the place of a plugin is named, too', async (t) => {
   const app = create(t)
