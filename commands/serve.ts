@@ -1,5 +1,4 @@
 import { statSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
 import { basename } from 'node:path'
 import { CLIError } from '@oclif/core/errors'
 import * as Flags from '@oclif/core/flags'
@@ -31,13 +30,13 @@ export default class Serve extends BaseCommand {
       description: 'serve on this unix socket instead',
     }),
     watch: Flags.boolean({ description: 'start again when a file of the service or .env changes' }),
-    workers: Flags.custom<number>({
+    workers: Flags.custom<number | 'auto'>({
       char: 'w',
       parse: async (text) => readWorkers(text),
       exclusive: ['watch'],
       helpValue: 'N|auto',
       description:
-        'serve with so many processes on one port; auto: one for each CPU that there is for them. SIGHUP replaces them one by one with the code and .env of then, SIGUSR2 logs what there is',
+        'serve with so many processes on one port; auto: one for each CPU that there is for them, and each 192 MB. SIGHUP replaces them one by one with the code and .env of then, SIGUSR2 logs what there is',
     })(),
     'max-age': Flags.integer({
       min: 1,
@@ -64,7 +63,7 @@ export default class Serve extends BaseCommand {
     const { watch, workers = 1 } = flags
     if (!watch && flags.workers === undefined) return await serve(this.script, flags)
     const { root } = this.locate()
-    const { supervise } = await import('../src/process/supervisor.ts')
+    const { processesFor, supervise } = await import('../src/process/supervisor.ts')
     const { watchFiles } = await import('../src/process/watch.ts')
     const { createLogger } = await import('../src/process/log.ts')
     const { GroupMetrics } = await import('../src/telemetry/group-metrics.ts')
@@ -79,7 +78,7 @@ export default class Serve extends BaseCommand {
       args: ['serve'],
       // A socket that was passed is closed with the last process that has it, and that ends at every change.
       place: watch ? saidBy(flags) : await placeOf(flags),
-      count: workers,
+      count: workers === 'auto' ? processesFor() : workers,
       maxAge: flags['max-age'],
       maxMemory: flags['max-memory'],
       maxSilence: flags['max-silence'],
@@ -91,8 +90,9 @@ export default class Serve extends BaseCommand {
 }
 
 /** @throws {CLIError} wrong usage */
-function readWorkers(text: string): number {
-  const count = text === 'auto' ? availableParallelism() : Number(text)
+function readWorkers(text: string): number | 'auto' {
+  if (text === 'auto') return text
+  const count = Number(text)
   if (Number.isInteger(count) && count >= 1 && count <= 1000) return count
   throw new CLIError(`--workers is ${text}; expected auto, or an integer from 1 to 1000`, {
     exit: 2,

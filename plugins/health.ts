@@ -7,6 +7,7 @@ import { definePlugin } from '../src/plugin.ts'
 import { assertFree, checkOptions, fromEarlier } from '../src/plugin-guards.ts'
 import {
   checkReadiness,
+  Draining,
   type Readiness,
   type ReadinessCheck,
   readinessOf,
@@ -19,8 +20,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** What has to work before this process can serve, by name; a plugin adds its attached resource. */
     readiness: Map<string, ReadinessCheck>
-    /** Set when the process is about to end: readiness fails from then on. */
-    draining: { since: Date | null }
+    /** Set when the process is about to end: readiness fails from then on, and its `signal` aborts. */
+    draining: Draining
   }
 }
 
@@ -49,7 +50,7 @@ async function register(app: FastifyInstance, options: HealthOptions): Promise<v
     fromEarlier<Envelope>(app, 'health', { plugin: 'envelope', decorator: 'envelope' }) ??
     standardEnvelope
   const checks = readinessOf(app)
-  const draining: { since: Date | null } = { since: null }
+  const draining = new Draining()
   app.decorate('readiness', checks)
   app.decorate('draining', draining)
 

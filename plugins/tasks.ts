@@ -30,7 +30,7 @@ import type { ScheduleControl, ScheduleInfo } from '../src/task/schedule-control
 import { StuckTries } from '../src/task/stuck.ts'
 import type { TaskStore, Tasks } from '../src/task/tasks.ts'
 import { type ServicePlace, TaskThreads } from '../src/task/threads.ts'
-import type { TaskDriver, WorkOptions } from '../src/task/types.ts'
+import type { Run, TaskDriver, WorkOptions } from '../src/task/types.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -181,10 +181,11 @@ async function register(
   const tables = db && (await inTablesOf(db, options, isMain ? undefined : name))
   const outbox = tables ? new DatabaseOutbox<DatabaseTables>(tables, () => own.poke()) : undefined
   const stuck = new StuckTries()
+  const underWay = new Set<Run>()
   const threads = options.service && threadsOf(options.service, abortGrace)
   const source = taskSource(app, {
     ...{ grace: abortGrace, loadUser, limit: payloadLimit },
-    ...{ resultLimit, unknownAge, stuck, threads },
+    ...{ resultLimit, unknownAge, stuck, underWay, threads },
     running: async (queue) => await (await own.driver()).list(queue, 'running', 0, MOST_RUNNING),
   })
   const queues = () => declaredQueues(resourcesOf(app), more)
@@ -197,7 +198,7 @@ async function register(
   })
   const { driver, work, schedules } = own
   const loadsUsers = loadUser !== undefined
-  const parts = { store, driver, work, schedules, outbox, stuck }
+  const parts = { store, driver, work, schedules, outbox, stuck, underWay }
   const tasks = new Tasks({ ...parts, payloadLimit, loadsUsers, queues })
   app.decorate(name, tasks)
   if (isMain) app.decorate('schedules', schedulesOf(tasks))

@@ -30,6 +30,8 @@ export interface Connections {
   hangUp(): void
   /** How many there are. */
   count(): number
+  /** The requests that have not been answered completely, without their queries, which may hold secrets: `GET /things`. */
+  underWay(): string[]
   /** Closes those on which no request is under way, and ends event streams: by themselves they do not. */
   closeIdle(): void
 }
@@ -56,6 +58,10 @@ export function watchConnections(server: Server): Connections {
   }
   return {
     count: () => sockets.size,
+    underWay: () =>
+      Array.from(sockets, (socket) => socket._httpMessage?.req).flatMap((request) =>
+        request ? [`${request.method} ${request.url?.split('?', 1)[0]}`] : [],
+      ),
     hangUp() {
       endStreams()
       for (const { _httpMessage } of sockets) if (_httpMessage) makeLast(_httpMessage)

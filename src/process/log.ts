@@ -71,8 +71,7 @@ function bluekingFormat(logger: string, config: LogConfig, tell: (error: Error) 
       bk_run_mode: config.BKPAAS_ENVIRONMENT,
     },
     messageKey: 'message',
-    timestamp: () =>
-      `,"asctime":"${new Date().toISOString().slice(0, -1).replace('T', ' ').replace('.', ',')}"`,
+    timestamp: () => `,"asctime":"${now().slice(0, -1).replace('T', ' ').replace('.', ',')}"`,
     formatters: {
       level: (level: string) => ({ levelname: LEVELS[level] ?? level }),
       log({ user, err, ...line }: Record<string, unknown>): Record<string, unknown> {
@@ -115,8 +114,21 @@ export async function logWritten(log: FastifyBaseLogger): Promise<void> {
   await drained.catch(() => {})
 }
 
+let lastMs = 0
+let lastTime = ''
+
+/** As ISO 8601. Under load many lines are of one millisecond, and to write a time is a fifth of what a line costs. */
+function now(): string {
+  const ms = Date.now()
+  if (ms !== lastMs) {
+    lastMs = ms
+    lastTime = new Date(ms).toISOString()
+  }
+  return lastTime
+}
+
 function isoTime(): string {
-  return `,"time":"${new Date().toISOString()}"`
+  return `,"time":"${now()}"`
 }
 
 function levelName(level: string): { level: string } {

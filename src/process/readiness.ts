@@ -12,6 +12,22 @@ export interface ReadinessCheck {
 /** What a check throws whose words may be shown to anybody. */
 export class ReadinessProblem extends Error {}
 
+/** Whether the process is about to end. */
+export class Draining {
+  since: Date | null = null
+  readonly #stop = new AbortController()
+
+  /** Aborted when that begins. What waits for something that may never come, as a long poll does, ends with it. */
+  get signal(): AbortSignal {
+    return this.#stop.signal
+  }
+
+  begin(): void {
+    this.since = new Date()
+    this.#stop.abort(new DOMException('The process ends', 'AbortError'))
+  }
+}
+
 // By server, which is the same in every context of an app.
 const apps = new WeakMap<object, Map<string, ReadinessCheck>>()
 

@@ -59,8 +59,9 @@ const TASK_PATIENCE = 90_000
 export async function testRollout(test: RolloutTest): Promise<RolloutReport> {
   const { start, workers, pause, isOver, signal } = test
   const args = ['serve', '--workers', `${workers}`, '--host', '127.0.0.1', '--port', '0']
-  const group = new Managed({ ...start, args })
   const tasks = test.enqueue && new TaskTest(start, test.enqueue)
+  // It may run some of them itself.
+  const group = new Managed({ ...start, args, onLine: (line) => tasks?.hear(line) })
   let load: Load | undefined
   const stop = () => group.kill()
   signal?.addEventListener('abort', stop)
@@ -164,12 +165,14 @@ class TaskTest {
   readonly #done = new Map<string, number>()
   /** What the log says of those that were not done. */
   readonly #trouble = new Map<string, string>()
+  /** Those that have failed for good. */
+  readonly #failed = new Set<string>()
   #worker: Managed | undefined
   #enqueuing: Promise<void> | undefined
   #stopped = false
 
   constructor(start: Omit<Start, 'args'>, enqueue: () => Promise<string | undefined>) {
-    this.#start = { ...start, onLine: (line) => this.#hear(line) }
+    this.#start = { ...start, onLine: (line) => this.hear(line) }
     this.#enqueue = enqueue
   }
 
@@ -192,8 +195,9 @@ class TaskTest {
     this.#stopped = true
     await this.#enqueuing
     const open = () => this.#ids.filter((id) => !this.#done.has(id))
+    const mayCome = () => open().some((id) => !this.#failed.has(id))
     const late = performance.now() + TASK_PATIENCE
-    while (open().length > 0 && performance.now() < late) await sleep(50)
+    while (mayCome() && performance.now() < late) await sleep(50)
     this.#worker?.signal('SIGTERM')
     await this.#worker?.ended()
     const lost = open().map(async (id) => {
@@ -223,10 +227,12 @@ class TaskTest {
     }
   }
 
-  #hear(line: string): void {
+  /** @param line of the log of what may run them */
+  hear(line: string): void {
     if (!line.includes('"task_id":')) return
     const { task_id, msg, level, err } = JSON.parse(line)
     if (msg === 'task done') this.#done.set(task_id, (this.#done.get(task_id) ?? 0) + 1)
     else if (level !== 'info') this.#trouble.set(task_id, err?.message ?? msg)
+    if (msg === 'task failed' && level === 'error') this.#failed.add(task_id)
   }
 }

@@ -20,7 +20,7 @@ export interface Ending {
 /**
  * Ends the process in order on SIGTERM, SIGINT or an error that nobody caught: readiness fails, each answer asks its
  * client to close the connection, the drain delay passes while requests are still served, requests in flight finish,
- * connections close, the log is written, exit 0 (1 after an error, a second signal or SHUTDOWN_TIMEOUT).
+ * connections close, the log is written, exit 0 (1 after an error, a second signal or SHUTDOWN_TIMEOUT: the log says what was left).
  *
  * @param onEnd is called when that begins
  */
@@ -32,7 +32,14 @@ export function endGracefully(app: FastifyInstance, onEnd = () => {}): Ending {
   let linger = cluster.isWorker ? LINGER : 0
   const connections = watchConnections(app.server)
   const unmerge = comeTwice() ? onInterrupt(() => process.emit('SIGTERM', 'SIGINT')) : undefined
-  const options = { delay, logger: app.log, ...(unmerge && { skip: ['SIGINT' as const] }) }
+  const giveUp = (why: string) => app.log.error({ left: leftOf(app, connections) }, why)
+  const options = {
+    delay,
+    logger: app.log,
+    onTimeout: () => giveUp(`killed by timeout (${delay}ms)`),
+    onSecondSignal: (signal?: NodeJS.Signals) => giveUp(`second ${signal}, exiting`),
+    ...(unmerge && { skip: ['SIGINT' as const] }),
+  }
   const { close, uninstall } = closeWithGrace(options, async ({ err, signal }) => {
     onEnd()
     if (err) app.log.fatal({ err }, 'the process ends because of an error that nobody caught')
@@ -58,6 +65,23 @@ export function endGracefully(app: FastifyInstance, onEnd = () => {}): Ending {
   }
 }
 
+/** So many of what is left are named. */
+const NAMED = 20
+
+/** What a process that cannot wait any longer leaves undone: counts, and some by name. */
+function leftOf(app: FastifyInstance, connections: Connections): object {
+  const requests = connections.underWay()
+  const tasks = app.hasDecorator('tasks')
+    ? Array.from(app.tasks.underWay, ({ id, data }) => `${data.resource} ${id}`)
+    : []
+  return {
+    connections: connections.count(),
+    requests: requests.length,
+    tasks: tasks.length,
+    names: [...requests, ...tasks].slice(0, NAMED),
+  }
+}
+
 /** Milliseconds in which clients may still send a request on a connection that they have kept open. */
 const LINGER = 1500
 
@@ -73,8 +97,9 @@ export async function closeGracefully(
   drainDelay: number,
   linger = 0,
 ): Promise<void> {
-  app.draining.since = new Date()
+  // Before those answer that wait for the signal.
   connections.hangUp()
+  app.draining.begin()
   // Without a server nobody sends anything to it.
   if (app.server.listening) {
     if (drainDelay > 0) await sleep(drainDelay)

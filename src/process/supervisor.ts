@@ -1,4 +1,5 @@
 import cluster from 'node:cluster'
+import { availableParallelism } from 'node:os'
 import type { FastifyBaseLogger } from 'fastify'
 import { reachesAll } from '#child'
 import type { Membership } from './group.ts'
@@ -38,6 +39,22 @@ const SILENCE = 30
 
 /** ms in which one has to end, in order or not, whose files have changed. */
 const HURRY = 200
+
+/** Bytes that a process takes under load, and some more for what a service keeps itself. */
+const PROCESS = 192 * 1024 * 1024
+
+/**
+ * How many processes there is room for: one for each CPU, as far as the memory goes. Both are those of the container (cgroup), where
+ * it has limits.
+ *
+ * @param memory bytes; 0: nobody knows
+ */
+export function processesFor(
+  cpus: number = availableParallelism(),
+  memory: number = process.constrainedMemory(),
+): number {
+  return memory > 0 ? Math.max(1, Math.min(cpus, Math.floor(memory / PROCESS))) : cpus
+}
 
 /**
  * Runs a group of processes on one port, which takes turns in accepting connections (`node:cluster`): one that dies is replaced, so

@@ -41,6 +41,8 @@ export interface PerformOptions {
   unknownAge: number
   /** Is told of tries that go on after their end. */
   stuck: StuckTries
+  /** Has those that are under way. */
+  underWay: Set<Run>
   /** Where resources run that say `thread`; without it they run in this one. */
   threads?: TaskThreads | undefined
   /** The tasks of a queue that run. */
@@ -96,6 +98,8 @@ export function createPerform(app: FastifyInstance, options: PerformOptions): Pe
     )
     const context = contextOf(app, run, end, options)
     const { onSuccess, onFailure } = entry.task
+    const { underWay } = options
+    underWay.add(run)
     try {
       const result = await perform(entry, run, { end, context, options })
       const duration_ms = Math.round(tell('succeeded'))
@@ -107,6 +111,8 @@ export function createPerform(app: FastifyInstance, options: PerformOptions): Pe
       tell(outcome)
       if (onFailure && told) await callHook(context, 'onFailure', onFailure, told)
       throw failure
+    } finally {
+      underWay.delete(run)
     }
   }
 }

@@ -8,7 +8,15 @@ import type { DatabaseOutbox } from './outbox.ts'
 import type { ScheduleControl } from './schedule-control.ts'
 import { hasEnded } from './state.ts'
 import type { StuckTries } from './stuck.ts'
-import type { NewTask, TaskDriver, TaskRecord, TaskResult, TaskTree, Working } from './types.ts'
+import type {
+  NewTask,
+  Run,
+  TaskDriver,
+  TaskRecord,
+  TaskResult,
+  TaskTree,
+  Working,
+} from './types.ts'
 
 /** What a transaction adds is kept here until it has committed, and what Redis cannot take until it can. */
 export type TaskOutbox = Pick<
@@ -36,6 +44,8 @@ export interface TasksOptions {
   queues: () => DeclaredQueues
   /** Tries of this process that go on after their end. */
   stuck: StuckTries
+  /** Its tries that have not ended. */
+  underWay: ReadonlySet<Run>
 }
 
 /** What a process does of the tasks of its service. */
@@ -60,6 +70,8 @@ export class Tasks {
   readonly schedules: () => Promise<ScheduleControl>
   /** Tries of this process that go on though their time is over. */
   readonly stuck: StuckTries
+  /** Tries of this process that have not ended. */
+  readonly underWay: ReadonlySet<Run>
   /** Tasks on their way to Redis, where there is a database: also what was left there by earlier releases. */
   readonly outbox: TaskOutbox | undefined
   /** The same, where tasks go through it. */
@@ -75,6 +87,7 @@ export class Tasks {
     this.payloadLimit = payloadLimit
     this.loadsUsers = more.loadsUsers
     this.stuck = more.stuck
+    this.underWay = more.underWay
     this.outbox = outbox
     // What is kept in the database is part of its transactions without one.
     this.#outbox = this.store === 'database' ? undefined : outbox

@@ -17,6 +17,7 @@ import {
   type Sampler,
   TraceIdRatioBasedSampler,
 } from '@opentelemetry/sdk-trace'
+import type { FastifyBaseLogger } from 'fastify'
 import type { TracingOptions } from './tracing-options.ts'
 
 /** Which traces are kept. */
@@ -34,14 +35,51 @@ export function createSampler({
   return isParentBased ? new ParentBasedSampler({ root }) : root
 }
 
+/** Tells the log when spans cannot be sent, and when they can again: not for each batch. */
+class Exporter extends OTLPExporterBase<ReadableSpan[]> {
+  readonly #log: FastifyBaseLogger
+  readonly #endpoint: string
+  #isFailing = false
+
+  constructor(
+    delegate: ConstructorParameters<typeof OTLPExporterBase<ReadableSpan[]>>[0],
+    url: string,
+    log: FastifyBaseLogger,
+  ) {
+    super(delegate)
+    const { origin, pathname } = new URL(url)
+    this.#endpoint = origin + pathname
+    this.#log = log
+  }
+
+  override export(
+    spans: ReadableSpan[],
+    done: Parameters<OTLPExporterBase<ReadableSpan[]>['export']>[1],
+  ): void {
+    super.export(spans, (result) => {
+      this.#tell(result.error)
+      done(result)
+    })
+  }
+
+  #tell(error: (Error & { code?: string | number }) | undefined): void {
+    if (this.#isFailing === (error !== undefined)) return
+    this.#isFailing = !this.#isFailing
+    const endpoint = this.#endpoint
+    if (error) {
+      const problem = [error.code, error.message].filter(Boolean).join(' ')
+      this.#log.warn({ endpoint, problem }, 'spans are lost: what is to take them does not')
+    } else {
+      this.#log.info({ endpoint }, 'spans are sent again')
+    }
+  }
+}
+
 /** Sends spans, in batches. */
-export function createProcessor({
-  endpoint: url,
-  protocol,
-  headers,
-  timeout = 10_000,
-  queue = {},
-}: TracingOptions): BatchSpanProcessor {
+export function createProcessor(
+  { endpoint: url, protocol, headers, timeout = 10_000, queue = {} }: TracingOptions,
+  log: FastifyBaseLogger,
+): BatchSpanProcessor {
   const isJson = protocol === 'http/json'
   const type = isJson ? 'application/json' : 'application/x-protobuf'
   const delegate = createOtlpHttpExportDelegate<ReadableSpan[], unknown>(
@@ -60,7 +98,7 @@ export function createProcessor({
   )
   const { size = 2048, batch = 512, delay = 5000 } = queue
   return new BatchSpanProcessor({
-    exporter: new OTLPExporterBase(delegate),
+    exporter: new Exporter(delegate, url, log),
     maxQueueSize: size,
     maxExportBatchSize: Math.min(batch, size),
     scheduledDelayMillis: delay,

@@ -52,7 +52,7 @@ class AppTracing {
         generateSpanId: () => newId(8),
       },
       resource: defaultResource().merge(resourceFromAttributes({ ...options.attributes })),
-      spanProcessors: [createProcessor(options)],
+      spanProcessors: [createProcessor(options, app.log)],
     })
     this.tracer = this.#provider.getTracer('plinth')
     this.#isGlobal = trace.setGlobalTracerProvider(this.#provider)

@@ -227,6 +227,48 @@ for (const driver of databaseDrivers) {
   })
 }
 
+t.test('a migration that harms the release before it is told until it is applied', async (t) => {
+  const service = writeService(t, {
+    'migrations/0001_one.ts': MIGRATION.replace(
+      "'integer' }",
+      "'integer' }, size: { type: 'integer' }",
+    ),
+  })
+  const env = { DATABASE_URL: `sqlite:${join(service, 'shop.db')}` }
+  t.match(await manage(t, ['migrate'], { service, env }), { code: 0 })
+  writeFileSync(
+    join(service, 'migrations/0002_two.ts'),
+    `import { defineMigration, dropColumn } from 'plinth/migration'
+    export default defineMigration([dropColumn('thing', 'size', { type: 'integer' })])`,
+  )
+  const dangers = async () =>
+    (await check(t, { service, env })).bad.filter(({ code }) => code === 'migration-dangerous')
+  t.match(await dangers(), [
+    { level: 'warning', subject: '0002_two', message: /^0002_two: drop-column thing\.size/ },
+  ])
+  t.match(await manage(t, ['migrate'], { service, env }), { code: 0 })
+  t.strictSame(await dangers(), [])
+})
+
+t.test('what each process would have for itself, and each machine', async (t) => {
+  const things = THINGS.replace(
+    "summary: 'Every thing',",
+    "summary: 'Every thing', cache: { ttl: 60_000 }, schedule: '0 3 * * *',",
+  )
+  const service = writeService(t, {
+    'src/things.ts': things,
+    'src/service.ts': serviceOf(
+      "authorize: () => {}, rateLimits: { by: 'address', max: 1000, duration: 60_000 },",
+    ),
+  })
+  const told = async (DATABASE_URL: string) =>
+    (await check(t, { service, env: { REDIS_URL: '', DATABASE_URL } })).codes.toSorted()
+  const always = ['cache-in-memory', 'rate-limits-local', 'trust-proxy-none']
+  t.strictSame(await told(''), [...always, 'tasks-in-memory'].toSorted())
+  const file = `sqlite:${join(service, 'shop.db')}`
+  t.strictSame(await told(file), [...always, 'database-file'].toSorted())
+})
+
 t.test('a Redis that evicts what waits in it is an error', async (t) => {
   const { url } = await ownRedis(t, { args: ['--maxmemory-policy', 'allkeys-lru'] })
   const { code, bad } = await check(t, { env: { REDIS_URL: url } })

@@ -50,7 +50,8 @@ t.test('Atlas is replaced by a release with a migration more, and loses nothing'
 function release(t: Test, perform: string): string {
   return writeService(t, {
     'src/things.ts': `
-      import { defineModule, defineResource, Type } from 'plinth'
+      import { defineModule, defineResource, fail, Type } from 'plinth'
+      let times = 0
       const tell = defineResource({ summary: 'x', response: Type.Integer(), perform: ${perform} })
       const id = Type.Object({ id: Type.Integer() })
       const later = defineResource({ summary: 'y', path: '/:id', request: id, perform: () => null })
@@ -70,6 +71,26 @@ t.test('what fails in the new release is named: exit code 1', async (t) => {
     t.match(failures[0], { request: 'GET /things', problem: /^500 / })
     const failed = failures.reduce((sum: number, { times }: { times: number }) => sum + times, 0)
     t.ok(failed < requests, 'the old one has answered')
+  })
+  await t.test('tasks of the new release that are lost, or done twice', async (t) => {
+    // What is done once more says so once more.
+    const bad = release(
+      t,
+      `(_, { task, log }) => {
+        if (!task) return 1
+        if (times++ % 2 === 0) fail(new Error('not any more'))
+        log.info('task done')
+        return 1
+      }`,
+    )
+    const DATABASE_URL = `sqlite:${join(bad, 'tasks.db')}`
+    const { code, stdout } = await test(t, bad, { ...env, DATABASE_URL }, '--from', from)
+    t.equal(code, 1)
+    const { failures, problems, tasks } = JSON.parse(stdout)
+    t.strictSame([failures, problems], [[], []], 'requests are answered by both')
+    t.ok(tasks.lost.length > 0 && tasks.doubled.length > 0, stdout)
+    t.match(tasks.lost[0], /^[\w.-]+: not any more$/)
+    t.ok(tasks.enqueued > tasks.lost.length + tasks.doubled.length, 'the old one has done its own')
   })
   await t.test('a release that does not start', async (t) => {
     const broken = writeService(t, {

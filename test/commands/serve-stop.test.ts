@@ -4,7 +4,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { logLines, startServe } from '../helpers/manage.ts'
-import { BARE, writeService } from '../helpers/service.ts'
+import { BARE, THINGS, writeService } from '../helpers/service.ts'
 
 t.test('SIGTERM during a request: it is answered, then exit code 0', async (t) => {
   const service = writeService(t)
@@ -52,8 +52,14 @@ t.test('connections that are kept alive do not hold it up', async (t) => {
   socket.destroy()
 })
 
+/** What the log says of a request that was not answered; its query may hold what is secret. */
+const LEFT = { connections: 1, requests: 1, tasks: 0, names: ['GET /things/wait'] }
+
 t.test('requests that are not answered within SHUTDOWN_TIMEOUT: exit code 1', async (t) => {
-  const service = writeService(t)
+  const taking = "path: '/wait', request: Type.Object({ token: Type.String() }),"
+  const service = writeService(t, {
+    'src/things.ts': THINGS.replace("path: '/wait',", taking),
+  })
   const {
     url,
     process: child,
@@ -63,10 +69,12 @@ t.test('requests that are not answered within SHUTDOWN_TIMEOUT: exit code 1', as
     service,
     env: { ...BARE, GATE: join(service, 'never'), SHUTDOWN_TIMEOUT: '300' },
   })
-  const answer = fetch(`${url}/things/wait`).catch((error) => error.cause.code)
+  const answer = fetch(`${url}/things/wait?token=s3cret`).catch((error) => error.cause.code)
   await until('stdout', /"msg":"waiting"/)
   child.kill('SIGTERM')
-  t.match(await ended, { code: 1, signal: null, stdout: 'killed by timeout (300ms)' })
+  const { code, stdout } = await ended
+  t.equal(code, 1)
+  t.match(logLines(stdout).at(-1), { level: 'error', msg: 'killed by timeout (300ms)', left: LEFT })
   t.equal(await answer, 'UND_ERR_SOCKET')
 })
 
@@ -86,7 +94,9 @@ t.test('a second signal ends it at once: exit code 1', async (t) => {
   child.kill('SIGINT')
   await until('stdout', /"msg":"the process ends"/)
   child.kill('SIGINT')
-  t.match(await ended, { code: 1, signal: null, stdout: 'second SIGINT, exiting' })
+  const { code, stdout } = await ended
+  t.equal(code, 1)
+  t.match(logLines(stdout).at(-1), { level: 'error', msg: 'second SIGINT, exiting', left: LEFT })
   t.equal(await answer, 'cut off')
 })
 
@@ -125,6 +135,44 @@ t.test('during DRAIN_DELAY /readyz fails while others are served', async (t) => 
   const other = await fetch(`${url}/things`)
   t.equal(other.status, 200)
   t.match(await ended, { code: 0 })
+})
+
+const POLL = `
+import { once } from 'node:events'
+import { defineModule, defineResource, Type } from 'plinth'
+
+const news = defineResource({
+  summary: 'What is new, as soon as there is something',
+  path: '/news',
+  response: Type.Array(Type.String()),
+  async perform(_, { app, log }) {
+    log.info('waiting')
+    await once(app.draining.signal, 'abort')
+    return []
+  },
+})
+
+export const things = defineModule({ prefix: '/things', resources: { news } })`
+
+t.test('a long poll is told at once, and answers', async (t) => {
+  const {
+    url,
+    process: child,
+    until,
+    ended,
+  } = await startServe(t, {
+    service: writeService(t, { 'src/things.ts': POLL }),
+    // Nothing else would end it by then.
+    env: { ...BARE, DRAIN_DELAY: '600000', REQUEST_TIMEOUT: '600000' },
+  })
+  const answer = fetch(`${url}/things/news`)
+  await until('stdout', /"msg":"waiting"/)
+  child.kill('SIGTERM')
+  const told = await answer
+  t.strictSame([told.status, told.headers.get('connection')], [200, 'close'])
+  t.match(await told.json(), { data: [] })
+  child.kill('SIGKILL')
+  await ended
 })
 
 const EVENTS = `

@@ -120,6 +120,8 @@ t.test('several processes share a port, and one that dies is replaced', async (t
   const before = await answering(group.url)
   t.equal(before.size, 2)
   t.notOk(before.has(group.process.pid as number), 'the supervisor itself serves nobody')
+  const alone = group.said.stdout.match(/each of the 2 processes has a cache, tasks and counts/g)
+  t.equal(alone?.length, 1, 'without Redis one of them says what none shares')
   const [victim = 0, survivor = 0] = before
   process.kill(victim, 'SIGKILL')
   await group.until('stdout', /"signal":"SIGKILL","msg":"a process has died/)
@@ -230,15 +232,18 @@ t.test('a process that is frozen is killed and replaced', async (t) => {
   t.match(await end(group), { code: 0, stderr: '' })
 })
 
-t.test('a process that is over its limit is replaced', async (t) => {
-  const group = await startGroup(t, ['--max-age', '1'])
-  const before = await answering(group.url)
-  const clients = load(group.url)
-  await group.until('stdout', /"msg":"a process is over its limit, and is replaced"/)
-  await poll(async () => [...(await answering(group.url))].every((pid) => !before.has(pid)))
-  t.strictSame((await clients.stop()).failures, [])
-  t.match(await end(group), { code: 0 })
-})
+for (const limit of ['--max-age', '--max-memory']) {
+  t.test(`a process that is over its limit is replaced: ${limit}`, async (t) => {
+    // Every one is older soon, and takes more.
+    const group = await startGroup(t, [limit, '1'])
+    const before = await answering(group.url)
+    const clients = load(group.url)
+    await group.until('stdout', /"msg":"a process is over its limit, and is replaced"/)
+    await poll(async () => [...(await answering(group.url))].every((pid) => !before.has(pid)))
+    t.strictSame((await clients.stop()).failures, [])
+    t.match(await end(group), { code: 0 })
+  })
+}
 
 t.test('what cannot start is told, and is no group', async (t) => {
   const service = writeService(t, { 'src/things.ts': BROKEN })

@@ -48,6 +48,21 @@ t.test('what is not done in time is handed back, and another worker does it', as
   t.equal((await second.ended).code, 0)
 })
 
+t.test('a second signal ends it at once: the log says which tasks are left', async (t) => {
+  const jobs = await createJobs(t)
+  const GATE = join(jobs.service, 'gate')
+  const first = jobs.start({ GATE }, 'worker')
+  const id = await jobs.enqueue('wait')
+  await first.until('stdout', /"begun"/)
+  first.process.kill('SIGTERM')
+  await first.until('stdout', /the process ends/)
+  first.process.kill('SIGTERM')
+  const { code, stdout } = await first.ended
+  t.equal(code, 1)
+  const left = { requests: 0, tasks: 1, names: [`jobs.wait ${id}`] }
+  t.match(logLines(stdout).at(-1), { msg: 'second SIGTERM, exiting', left })
+})
+
 t.test('works on the queues that are named', async (t) => {
   const jobs = await createJobs(t)
   const worker = jobs.start({}, 'worker', '--queues', 'mail, news', '--concurrency', '2')

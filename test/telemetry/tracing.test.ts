@@ -271,6 +271,28 @@ t.test(
   },
 )
 
+t.test('what does not take spans is told once, and once that it does again', async (t) => {
+  const { url, got } = await serveUpstream(t, (response, _, count) =>
+    response.writeHead(count > 3 ? 200 : 404).end(),
+  )
+  const variables = {
+    OTEL_EXPORTER_OTLP_ENDPOINT: url.replace('//', '//ann:s3cret@'),
+    OTEL_BSP_SCHEDULE_DELAY: '1',
+  }
+  const { app, logs } = await createService(t, { talk }, { variables })
+  const told = () => logs.filter(({ msg }) => msg.startsWith('spans '))
+  await poll(async () => {
+    await app.inject('/things')
+    return got.length > 6 && told().length === 2
+  })
+  const endpoint = `${url}/v1/traces`
+  t.match(told(), [
+    { msg: /^spans are lost/, endpoint, problem: '404 Not Found' },
+    { msg: 'spans are sent again', endpoint },
+  ])
+  t.notMatch(JSON.stringify(logs), 's3cret')
+})
+
 t.test('whoever looks after the process leaves no traces', async (t) => {
   const collected = await collector(t)
   const variables = { ...collected.variables, METRICS: 'true' }
