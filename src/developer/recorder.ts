@@ -157,6 +157,8 @@ export class Recorder implements Watcher {
   readonly #places = new AsyncLocalStorage<Span | Kept>()
   readonly #listeners: readonly Listener[]
   #records: Kept[] = []
+  /** Those of them that have not ended. */
+  readonly #underWay = new Set<Kept>()
   #bytes = 0
   #changes = 0
   #lastId = 0
@@ -226,6 +228,19 @@ export class Recorder implements Watcher {
     return this.#listens
   }
 
+  /** Whether what begins now is one too many in its second: it is counted, and costs a look at the clock. */
+  get isFull(): boolean {
+    const second = Math.floor(performance.now() / 1000)
+    if (second !== this.#second) {
+      this.#second = second
+      this.#inSecond = 0
+      watchers.add(this)
+    }
+    if (this.#inSecond < PER_SECOND) return false
+    this.#left += 1
+    return true
+  }
+
   /** The record of a request that begins; `undefined`: of its second there are enough. */
   begin(request: FastifyRequest, reply: FastifyReply): Kept | undefined {
     const record = this.#add(() => describeRequest(request), sizeOfBody(request))
@@ -245,6 +260,7 @@ export class Recorder implements Watcher {
     record.status = status
     record.reply = undefined
     this.#touch(record)
+    this.#forget(record)
   }
 
   within<T>(step: StepName, work: (call: Call) => T | Promise<T>, call: Call): T | Promise<T> {
@@ -280,18 +296,20 @@ export class Recorder implements Watcher {
   }
 
   #add(about: (() => About) | About, bytes: number): Kept | undefined {
-    const second = Math.floor(performance.now() / 1000)
-    if (second !== this.#second) [this.#second, this.#inSecond] = [second, 0]
-    if (this.#inSecond === PER_SECOND) {
-      this.#left += 1
-      return undefined
-    }
+    if (this.isFull) return undefined
     this.#inSecond += 1
     this.#lastId += 1
     const record = new Kept(this.#lastId, about)
     this.#records.push(record)
+    this.#underWay.add(record)
     this.#grow(record, RECORD_BYTES + bytes)
     return record
+  }
+
+  /** Nothing is added to it any more. Where that is so of all, and no more are recorded, nobody looks on until the second is over. */
+  #forget(record: Kept): void {
+    this.#underWay.delete(record)
+    if (this.#underWay.size === 0 && this.#inSecond === PER_SECOND) watchers.delete(this)
   }
 
   #touch(record: Kept): void {
@@ -309,6 +327,7 @@ export class Recorder implements Watcher {
       this.#bytes -= gone.bytes
       // What is done for it still is not added any more.
       gone.bytes = Number.NaN
+      this.#forget(gone)
     }
   }
 

@@ -25,6 +25,7 @@ export function serveDeveloper(app: FastifyInstance, { hosts, ...about }: ServeO
   app.decorateRequest(RECORD, null)
   const routes = collectRoutes(app)
   const root = `${app.prefix}/`
+  const own = app.prefix + PAGE
   app.addHook('onClose', async () => recorder.close())
   app.addHook('onRequest', function recordRequest(request, reply, done) {
     if (request.is404 && request.url === root && isGet(request) && !refusalOf(request, machine)) {
@@ -32,7 +33,7 @@ export function serveDeveloper(app: FastifyInstance, { hosts, ...about }: ServeO
       return
     }
     // Before the options of the route, which are made with each look at them.
-    if (!recorder.isOn) return done()
+    if (!recorder.isOn || (!request.url.startsWith(own) && recorder.isFull)) return done()
     const { kit } = request.routeOptions.config ?? {}
     if (kit === 'developer' || kit === 'health' || kit === 'metrics') return done()
     const record = recorder.begin(request, reply)

@@ -11,6 +11,8 @@ import { secret } from '../../src/config/secret.ts'
 import { sql } from '../../src/database/sql.ts'
 import { defineModule } from '../../src/resource/module.ts'
 import { defineResource } from '../../src/resource/resource.ts'
+import type { Watcher } from '../../src/resource/steps.ts'
+import { watchers } from '../../src/trace.ts'
 import { createService, failure, type ServiceOptions } from '../helpers/app.ts'
 import { visit } from '../helpers/browser.ts'
 
@@ -282,10 +284,13 @@ t.test('of those that come faster than they are recorded the rest are counted', 
   t.equal(records.length, 200)
   t.equal(records.at(-1).path, '/things/200')
   t.equal(left, 50)
+  t.notOk(watchers.has(app.watcher as Watcher), 'and nobody looks on as the rest is done')
   pass(1000)
   await app.inject('/things/251')
   const later = await recent(app)
+  const [call] = later.records.at(-1).spans
   t.match(later.records.at(-1), { path: '/things/251', status: 200 })
+  t.match(call, { name: 'things.retrieve', detail: '{"id":251}' })
   t.equal(later.left, 50)
 })
 
