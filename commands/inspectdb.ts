@@ -71,7 +71,11 @@ export default class Inspectdb extends BaseCommand {
 
   private async write(files: ModelFile[], folder: string, force: boolean): Promise<string[]> {
     const { writeFiles } = await import('../src/files.ts')
-    const placed = files.map(({ path, text }) => ({ path: join(folder, path), text }))
+    const { formatted } = await import('./_format.ts')
+    const placed = files.map(({ path: own, text }) => {
+      const path = join(folder, own)
+      return { path, text: formatted(path, text) }
+    })
     writeFiles(placed, force)
     return placed.map(({ path }) => path)
   }
@@ -92,9 +96,11 @@ export default class Inspectdb extends BaseCommand {
     { tables, unmanaged }: Pick<Inspected, 'tables' | 'unmanaged'>,
   ): Promise<string> {
     const { draftMigration, writeMigration } = await import('../src/database/migration/writer.ts')
+    const { formatted } = await import('./_format.ts')
     const draft = draftMigration(recorded, tables, {}, { name: 'initial', unmanaged })
     if (!draft) throw errors.TABLE_UNKNOWN('at all', 'none')
-    await writeMigration(recorded, draft)
+    const text = formatted(join(recorded.directory, `${draft.name}.ts`), draft.text)
+    await writeMigration(recorded, { ...draft, text })
     this.logToStderr(
       `the database has these tables already: there, run manage migrate --fake --to ${draft.name}`,
     )

@@ -92,13 +92,23 @@ export default class MakeMigrations extends BaseCommand {
       return { migration: null, written: true, changes: [], findings: [], statements: [] }
     }
     await assertSnapshot(recorded)
-    const draft = flags.empty
+    const plain = flags.empty
       ? make.emptyMigration(recorded, flags.name)
       : await this.draft(recorded, { models, known: modelsOf(service) }, file, flags)
+    const draft = plain && !flags.check ? await this.formatted(recorded, plain) : plain
     const written = draft !== undefined && !flags.check && !flags['dry-run']
     if (written && !flags['allow-drop']) make.refuseDrops(draft)
     if (written) await make.writeMigration(recorded, draft)
     return await this.report(recorded, draft, { ...flags, written })
+  }
+
+  private async formatted(recorded: Recorded, draft: Draft): Promise<Draft> {
+    const { fileOf } = await import('../src/database/migration/writer.ts')
+    const { formatted } = await import('./_format.ts')
+    return {
+      ...draft,
+      text: formatted(join(recorded.directory, fileOf(recorded, draft)), draft.text),
+    }
   }
 
   /** Where a plugin's migrations are written, and by which models. */

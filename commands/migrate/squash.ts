@@ -44,7 +44,8 @@ export default class MigrateSquash extends BaseCommand {
       join(root, 'migrations'),
       foldersOf(service, 'migrations'),
     )
-    const draft = draftSquash(recorded, args.from, args.to)
+    const { formatted } = await import('../_format.ts')
+    const draft = draftSquash(recorded, args.from, args.to, formatted)
     if (flags['dry-run']) this.log('%s', draft.text.trimEnd())
     else await writeSquash(recorded, draft)
     return this.report(draft, !flags['dry-run'])

@@ -20,35 +20,32 @@ export class Name {
 
 export type Language = 'typescript' | 'json'
 
-const WIDTH = 100
+// A comma has room behind it.
+const WIDTH = 99
 const STEP = 2
 
-/** Where a value is written. */
-interface Place {
-  /** Of the line that it begins in, in spaces. */
-  readonly indent: number
-  /** How many characters are before it in that line. */
-  readonly column: number
-  /** How many must have room behind it. */
-  readonly after: number
-}
-
 /**
- * Writes data and calls as Biome formats them: in one line where they fit, else each part on its own. An
- * object that holds objects never is in one line.
+ * Writes data and calls: in one line where they fit, else each part on its own. An object that holds objects never is in one line. What else
+ * is beautiful the formatter of the project says, where it has one.
+ *
+ * @param indent of the line that it begins in, in spaces
+ * @param column how many characters are before it in that line
  */
-export function print(
-  value: unknown,
-  language: Language,
-  place: Place = { indent: 0, column: 0, after: 0 },
-): string {
+export function print(value: unknown, language: Language, indent = 0, column = indent): string {
   const line = inLine(value, language)
-  if (line !== undefined && place.column + line.length + place.after <= WIDTH) return line
-  if (value instanceof Call) return brokenCall(value, language, place)
-  if (Array.isArray(value)) return block('[', ']', value.map(toPart), language, place.indent)
-  if (!isObject(value)) return literal(value, language)
-  const parts = Object.entries(value).map(([key, one]) => ({ key: printKey(key, language), one }))
-  return block('{', '}', parts, language, place.indent)
+  if (line !== undefined && column + line.length <= WIDTH) return line
+  if (value instanceof Call) return brokenCall(value, language, indent)
+  if (!isObject(value) && !Array.isArray(value)) return literal(value, language)
+  const parts = Array.isArray(value)
+    ? value.map((one) => ['', one] as const)
+    : Object.entries(value).map(([key, one]) => [`${printKey(key, language)}: `, one] as const)
+  const inner = indent + STEP
+  const lines = parts.map(
+    ([key, one]) => `${' '.repeat(inner)}${key}${print(one, language, inner, inner + key.length)}`,
+  )
+  const [open, close] = Array.isArray(value) ? '[]' : '{}'
+  const comma = language === 'json' ? '' : ','
+  return `${open}\n${lines.join(',\n')}${comma}\n${' '.repeat(indent)}${close}`
 }
 
 /** `undefined` where it cannot be in one line. */
@@ -59,7 +56,6 @@ function inLine(value: unknown, language: Language): string | undefined {
     return join(args, (all) => `${value.name}(${all})`)
   }
   if (Array.isArray(value)) {
-    if (isListOfObjects(value, language)) return undefined
     return join(
       value.map((one) => inLine(one, language)),
       (all) => `[${all}]`,
@@ -83,55 +79,13 @@ function join(
   return parts.includes(undefined) ? undefined : around(parts.join(', '))
 }
 
-/** Of TypeScript Biome never writes two objects of several keys behind one another. */
-function isListOfObjects(values: readonly unknown[], language: Language): boolean {
-  const isLarge = (one: unknown) => isObject(one) && Object.keys(one).length > 1
-  return language === 'typescript' && values.length > 1 && values.every(isLarge)
-}
-
-interface Part {
-  readonly key?: string
-  readonly one: unknown
-}
-
-function toPart(one: unknown): Part {
-  return { one }
-}
-
-function block(
-  open: string,
-  close: string,
-  parts: readonly Part[],
-  language: Language,
-  indent: number,
-): string {
-  const inner = indent + STEP
-  const lines = parts.map((part) => ' '.repeat(inner) + printPart(part, language, inner))
-  const comma = language === 'json' ? '' : ','
-  return `${open}\n${lines.join(',\n')}${comma}\n${' '.repeat(indent)}${close}`
-}
-
-function printPart({ key, one }: Part, language: Language, indent: number): string {
-  if (key === undefined) return print(one, language, { indent, column: indent, after: 1 })
-  const column = indent + key.length + 2
-  const text = print(one, language, { indent, column, after: 1 })
-  const isLong = typeof one === 'string' && column + text.length + 1 > WIDTH
-  // A text that is too long stands in a line of its own.
-  if (isLong && language === 'typescript') return `${key}:\n${' '.repeat(indent + STEP)}${text}`
-  return `${key}: ${text}`
-}
-
-/** The last argument stays in the first line with its bracket, where the ones before it leave room. */
-function brokenCall({ name, args }: Call, language: Language, place: Place): string {
-  const lines = args.slice(0, -1).map((one) => inLine(one, language))
-  const others = lines.map((line) => `${line}, `)
-  const head = `${name}(${others.join('')}`
-  const last = args.at(-1)
-  const canHug = !lines.includes(undefined) && (Array.isArray(last) || isObject(last))
-  if (canHug && place.column + head.length + 1 <= WIDTH) {
-    return `${head}${print(last, language, { ...place, column: WIDTH })})`
-  }
-  return `${name}${block('(', ')', args.map(toPart), language, place.indent)}`
+/** The last argument begins in the first line; those before it are short. */
+function brokenCall({ name, args }: Call, language: Language, indent: number): string {
+  if (args.length === 0) return `${name}()`
+  const others = args
+    .slice(0, -1)
+    .map((one) => `${inLine(one, language) ?? print(one, language, indent)}, `)
+  return `${name}(${others.join('')}${print(args.at(-1), language, indent, WIDTH)})`
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

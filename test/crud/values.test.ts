@@ -262,6 +262,36 @@ onEveryDatabase('ids beyond 2^53 are found by their digits', Item, item, async (
   t.equal((await send('GET', `/all/${id + 1n}`)).status, 200, 'and no other')
 })
 
+const computed = (expression: string) => `varchar(21) generated always as (${expression}) stored`
+const Word = defineModel('word', {
+  columns: {
+    id: Type.Integer(),
+    name: Type.String({ maxLength: 20 }),
+    shout: column(Type.String({ maxLength: 21 }), {
+      type: { mysql: computed("concat(name, '!')"), sqlite: computed("name || '!'") },
+    }),
+  },
+  generated: ['id', 'shout'],
+  unique: [['shout']],
+})
+
+onEveryDatabase(
+  'what the database computes no client says',
+  Word,
+  modelResources(Word),
+  async (t, send) => {
+    const made = await send('POST', '/all', { name: 'ah' })
+    t.match(made, { status: 201, data: { id: 1, name: 'ah', shout: 'ah!' } })
+    t.equal((await send('POST', '/all', { name: 'oh', shout: 'oh!' })).status, 400)
+    t.match(await send('POST', '/all', { name: 'ah' }), {
+      status: 409,
+      errors: [{ path: '/shout' }],
+    })
+    t.match(await send('PUT', '/all/1', { name: 'oh' }), { status: 200, data: { shout: 'oh!' } })
+    t.match(await send('GET', '/all/1'), { data: { name: 'oh', shout: 'oh!' } })
+  },
+)
+
 const Member = defineModel('member', {
   columns: {
     id: Type.Integer(),

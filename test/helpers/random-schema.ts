@@ -1,3 +1,6 @@
+import { quoteName } from '../../src/database/dialect/ddl.ts'
+import { isComputedFrom } from '../../src/database/dialect/expressions.ts'
+import type { Renames } from '../../src/database/migration/renames.ts'
 import { foreignKeyName, indexName, uniqueName } from '../../src/database/schema/names.ts'
 import type {
   ColumnState,
@@ -7,6 +10,7 @@ import type {
   SchemaState,
   TableState,
 } from '../../src/database/schema/state.ts'
+import type { PerDialect } from '../../src/database/schema/types.ts'
 
 /** A number from 0 to below 1, as `Math.random` gives. */
 export type Random = () => number
@@ -43,6 +47,8 @@ const KEYS: Readonly<Record<string, readonly string[]>> = {
   town: ['id'],
 }
 const COLUMNS = ['name', 'size', 'kind', 'note', 'group', 'since', 'total', 'data']
+/** Beside those; such a column may also become one of the others, or one of the others such a column. */
+const COMPUTED = ['sum', 'label']
 const LENGTHS = [1, 8, 40, 191, 255, 700]
 const ACTIONS: readonly ReferenceAction[] = ['cascade', 'restrict', 'no action']
 const VALUES = ['town', 'city', "o'er", 'a b']
@@ -70,6 +76,25 @@ export function mutateSchema(random: Random, schema: SchemaState): SchemaState {
   return finished(draft)
 }
 
+/** What of a schema gets another name, which may differ from the old one in case alone, among what two schemas have alike. */
+export function randomRenames(random: Random, a: SchemaState, b: SchemaState): Renames {
+  if (chance(random, 0.5)) return {}
+  const name = (old: string) =>
+    chance(random, 0.5) ? old.toUpperCase() : `${old.slice(0, 1).toUpperCase()}${old.slice(1)}_two`
+  const tables = Object.keys(a).filter((table) => b[table])
+  const columns = tables.flatMap((table) =>
+    Object.keys(a[table]?.columns ?? {})
+      .filter((column) => b[table]?.columns[column])
+      .map((column) => [`${table}.${column}`, name(column)] as const),
+  )
+  return {
+    tables: Object.fromEntries(
+      tables.filter(() => chance(random, 0.2)).map((table) => [table, name(table)]),
+    ),
+    columns: Object.fromEntries(columns.filter(() => chance(random, 0.15))),
+  }
+}
+
 type Mutation = (random: Random, schema: Draft) => void
 
 const MUTATIONS: readonly Mutation[] = [
@@ -91,6 +116,10 @@ const MUTATIONS: readonly Mutation[] = [
   addForeignKey,
   dropForeignKey,
   changeActions,
+  computeColumn,
+  computeColumn,
+  growValues,
+  addAudit,
 ]
 
 function randomTable(random: Random, name: string): DraftTable {
@@ -104,6 +133,10 @@ function randomTable(random: Random, name: string): DraftTable {
   }
   for (const column of shuffled(random, COLUMNS).slice(0, below(random, 6))) {
     table.columns[column] = randomColumn(random)
+  }
+  for (const column of COMPUTED) {
+    const computed = chance(random, 0.3) && computedColumn(random, table)
+    if (computed) table.columns[column] = computed
   }
   for (let i = below(random, 3); i > 0; i--) addIndex(random, name, table, 'indexes')
   for (let i = below(random, 3); i > 0; i--) addIndex(random, name, table, 'unique')
@@ -149,7 +182,7 @@ const DEFINITIONS: readonly ((random: Random) => ColumnState)[] = [
     default: pick(random, ['', "'", '"']),
   }),
   (random) => ({ type: 'varchar(8)', values: randomValues(random), default: VALUES[0] as string }),
-  () => ({ type: 'text' }),
+  () => ({ type: 'text', default: "it's \\ long" }),
   () => ({ type: 'date', default: '2026-11-22' }),
   () => ({ type: 'time', default: '10:20:30' }),
   () => ({
@@ -157,13 +190,87 @@ const DEFINITIONS: readonly ((random: Random) => ColumnState)[] = [
     default: { mysql: 'current_timestamp(3)', sqlite: 'current_timestamp' },
   }),
   () => ({ type: 'uuid', default: '01936f3e-0000-7000-8000-000000000000' }),
-  () => ({ type: 'json' }),
-  () => ({ type: 'blob' }),
+  () => ({ type: 'json', default: '{"a": "b"}' }),
+  () => ({ type: 'blob', default: 'bytes' }),
   () => ({ type: { mysql: 'mediumint', sqlite: 'integer' } }),
 ]
 
 function randomValues(random: Random): string[] {
   return VALUES.slice(0, 1 + below(random, VALUES.length))
+}
+
+/** A column that the databases compute from another of the table; `undefined` where there is none for it. */
+function computedColumn(random: Random, { columns }: DraftTable): ColumnState | undefined {
+  const bases = Object.keys(columns).filter((name) => mayBeBase(name, columns[name]))
+  if (bases.length === 0) return undefined
+  const base = pick(random, bases)
+  const kind = pick(random, ['virtual', 'stored'])
+  const more = pick(random, [1, 2])
+  const length = charactersOf(columns[base] as ColumnState)
+  const [mysql, sqlite] = [quoteName(base, 'mysql'), quoteName(base, 'sqlite')]
+  const sql = (expression: string) =>
+    `${length ? `varchar(${length + more})` : 'bigint'} generated always as (${expression}) ${kind}`
+  const marks = `'${'!'.repeat(more)}'`
+  const type = length
+    ? { mysql: sql(`concat(${mysql}, ${marks})`), sqlite: sql(`${sqlite} || ${marks}`) }
+    : { mysql: sql(`${mysql} + ${more}`), sqlite: sql(`${sqlite} + ${more}`) }
+  return { type, nullable: true }
+}
+
+/** A foreign key may change the columns that it is on, which MySQL lets no stored column be computed from. */
+function mayBeBase(name: string, column: ColumnState | undefined): boolean {
+  if (!column || typeof column.type === 'object' || column.generated) return false
+  if (!COLUMNS.includes(name) && !Object.values(KEYS).flat().includes(name)) return false
+  // Not of `char`: whether MariaDB fills it with blanks the mode of the session says.
+  return /^(boolean|.*int|integer|varchar\(\d+\))$/.test(column.type)
+}
+
+function charactersOf({ type }: ColumnState): number | undefined {
+  const [, length] = /char\((\d+)\)/.exec(typeof type === 'object' ? type.mysql : type) ?? []
+  return length === undefined ? undefined : Number(length)
+}
+
+const isComputed = ({ type }: ColumnState) => typeof type === 'object' && / as \(/.test(type.sqlite)
+
+/** Whether each column that is computed has what it is computed from, and of the type that it is written for. */
+function isComputable(table: DraftTable): boolean {
+  return Object.values(table.columns)
+    .filter(isComputed)
+    .every((column) => {
+      const [, name = ''] = /"(\w+)"/.exec((column.type as PerDialect).sqlite) ?? []
+      const base = table.columns[name]
+      if (!base || !mayBeBase(name, base)) return false
+      const [length = 0, from] = [charactersOf(column), charactersOf(base)]
+      return from === undefined ? length === 0 : length > from
+    })
+}
+
+/** A column is computed that was not there, or that was another, computed or not. */
+function computeColumn(random: Random, schema: Draft): void {
+  const [name, table] = anyTable(random, schema)
+  const own = anyColumn(random, table)
+  const column = own === undefined || chance(random, 0.4) ? pick(random, COMPUTED) : own
+  if (linkedTo(schema, `${name}.${column}`).size > 1) return
+  const { [column]: _, ...columns } = table.columns
+  const computed = computedColumn(random, { ...table, columns })
+  if (computed) table.columns[column] = computed
+}
+
+/** A list of values gets one more. */
+function growValues(random: Random, schema: Draft): void {
+  const [, { columns }] = anyTable(random, schema)
+  for (const [name, column] of Object.entries(columns)) {
+    const { length } = column.values ?? VALUES
+    if (length < VALUES.length) columns[name] = { ...column, values: VALUES.slice(0, length + 1) }
+  }
+}
+
+/** What `audit: true` and a version add to a table. */
+function addAudit(random: Random, schema: Draft): void {
+  const [, { columns }] = anyTable(random, schema)
+  columns.created_at ??= { type: 'datetime' }
+  columns.updated_by ??= { type: 'varchar(255)', nullable: true }
+  columns.version ??= { type: 'integer', default: 1 }
 }
 
 function addTable(random: Random, schema: Draft): void {
@@ -186,8 +293,14 @@ function addColumn(random: Random, schema: Draft): void {
 function dropColumn(random: Random, schema: Draft): void {
   const [name, table] = anyTable(random, schema)
   const column = anyColumn(random, table)
-  if (column === undefined) return
+  if (column !== undefined) dropWithUses(schema, name, column)
+}
+
+function dropWithUses(schema: Draft, name: string, column: string): void {
+  const table = schema[name] as DraftTable
   delete table.columns[column]
+  for (const [other, one] of Object.entries(table.columns))
+    if (isComputedFrom(one, column)) dropWithUses(schema, name, other)
   for (const kind of ['indexes', 'unique'] as const) {
     table[kind] = table[kind].filter(({ columns }) => !columns.includes(column))
   }
@@ -292,6 +405,7 @@ function addForeignKey(random: Random, schema: Draft): void {
   const columns = references.map((column) => `${target}_${column}`)
   if (columns.some((column) => table.columns[column])) return
   const referred = references.map((column) => other.columns[column] as ColumnState)
+  if (referred.some(isComputed)) return
   // What is null there would be null here by `on update cascade`.
   const nullable = chance(random, 0.5) || referred.some((one) => one.nullable)
   for (const [i, column] of columns.entries()) {
@@ -354,7 +468,10 @@ function isValid(schema: Draft): boolean {
         keyBytes(table, columns) <= MAX_KEY,
     ),
   )
-  return keysFit && foreignKeysOf(schema).every((owned) => isPossible(schema, ...owned))
+  const isComplete = Object.values(schema).every(isComputable)
+  return (
+    keysFit && isComplete && foreignKeysOf(schema).every((owned) => isPossible(schema, ...owned))
+  )
 }
 
 function isPossible(schema: Draft, owner: string, key: ForeignKeyState): boolean {
@@ -365,7 +482,10 @@ function isPossible(schema: Draft, owner: string, key: ForeignKeyState): boolean
     const { nullable, values, type } = columns[column] as ColumnState
     const mayBecomeNull =
       setsNull || (key.onUpdate === 'cascade' && referred[key.references[i] as string]?.nullable)
-    return bytesOf({ type }) > 0 && !values && (nullable || !mayBecomeNull)
+    const isPlain = ![columns[column], referred[key.references[i] as string]].some((one) =>
+      isComputed(one as ColumnState),
+    )
+    return isPlain && bytesOf({ type }) > 0 && !values && (nullable || !mayBecomeNull)
   })
 }
 
@@ -374,7 +494,9 @@ function keyBytes({ columns }: DraftTable, names: readonly string[]): number {
   return names.map((name) => bytesOf(columns[name] as ColumnState)).reduce((a, b) => a + b, 0)
 }
 
-function bytesOf({ type }: ColumnState): number {
+function bytesOf(column: ColumnState): number {
+  if (isComputed(column)) return (charactersOf(column) ?? 2) * 4 + 2
+  const { type } = column
   if (typeof type !== 'string' || ['text', 'json', 'blob'].includes(type)) return Number.NaN
   const length = /char\((\d+)\)/.exec(type)?.[1]
   if (length) return Number(length) * 4 + 2

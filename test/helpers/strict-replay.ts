@@ -1,3 +1,4 @@
+import { isComputed } from '../../src/database/dialect/ddl.ts'
 import { type Operation, replay } from '../../src/database/migration/operations/index.ts'
 import type {
   ColumnState,
@@ -69,8 +70,9 @@ function served(table: TableState, serves: (columns: readonly string[]) => boole
 }
 
 function isKey(table: TableState, column: string): boolean {
-  const type = table.columns[column]?.type
-  return typeof type === 'string' && !['text', 'json', 'blob'].includes(type)
+  const definition = table.columns[column]
+  if (!definition) return false
+  return isComputed(definition) || !/^(text|json|blob|\[object.*)$/.test(String(definition.type))
 }
 
 /** SQLite's indexes and MySQL's foreign keys share their names across tables. */

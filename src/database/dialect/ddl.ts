@@ -19,9 +19,10 @@ export function quoteText(text: string, dialect: DialectName): string {
   return `'${escaped.replaceAll("'", "''")}'`
 }
 
-/** Whether the database computes it, so that no row can be given a value. */
-export function isComputed({ type }: ColumnState, dialect: DialectName): boolean {
-  return typeof type === 'object' && / as \(/i.test(type[dialect])
+/** Whether the database computes it, so that no row can be given a value; default: any database. */
+export function isComputed({ type }: ColumnState, dialect?: DialectName): boolean {
+  if (typeof type === 'string') return false
+  return (dialect ? [type[dialect]] : Object.values(type)).some((one) => / as \(/i.test(one))
 }
 
 /** The default of a column as SQL says it; it has to have one. */

@@ -1,7 +1,8 @@
 import type { ColumnState } from '../schema/state.ts'
 import type { DialectName, PerDialect } from '../schema/types.ts'
 import { canonicalDefault, numeric } from '../schema/types.ts'
-import { isSymbol, isWord, type Token, tokenize, unwrap } from './sql-text.ts'
+import { quoteName } from './ddl.ts'
+import { closing, isSymbol, isWord, type Token, tokenize, unwrap } from './sql-text.ts'
 
 type Default = NonNullable<ColumnState['default']>
 
@@ -108,4 +109,40 @@ export function readValues(
   if (!fits || list.length % 2 === 0) return undefined
   const values = list.filter(({ kind }) => kind === 'string').map(({ text }) => text)
   return { column: column.text, values }
+}
+
+// ---- what computed columns are computed from
+
+/** The names in the expression of a computed column that may be those of columns; of any other type none. */
+function namesIn(type: string, dialect: DialectName): Token[] {
+  const tokens = tokenize(type, { backslashes: dialect === 'mysql' })
+  const open = tokens.findIndex((one, i) => isSymbol(one, '(') && isWord(tokens[i - 1], 'as'))
+  if (open < 0) return []
+  return tokens.slice(open + 1, closing(tokens, open)).filter(({ kind, start }, i, all) => {
+    // In double quotes it is a text to MySQL; what has parentheses behind it is a function.
+    if (kind === 'name') return dialect === 'sqlite' || type[start] === '`'
+    return kind === 'word' && !isSymbol(all[i + 1], '(')
+  })
+}
+
+const isNamed = (name: string) => (token: Token) => token.text.toLowerCase() === name.toLowerCase()
+
+/** Whether a column is computed from another of its table. */
+export function isComputedFrom({ type }: ColumnState, column: string): boolean {
+  if (typeof type !== 'object') return false
+  return (['mysql', 'sqlite'] as const).some((one) => namesIn(type[one], one).some(isNamed(column)))
+}
+
+/** A column as it is when another of its table has got another name. */
+export function withRenamed(column: ColumnState, from: string, to: string): ColumnState {
+  if (!isComputedFrom(column, from)) return column
+  const type = column.type as PerDialect
+  const renamed = (dialect: DialectName) =>
+    namesIn(type[dialect], dialect)
+      .filter(isNamed(from))
+      .reduceRight(
+        (sql, { start, end }) => sql.slice(0, start) + quoteName(to, dialect) + sql.slice(end),
+        type[dialect],
+      )
+  return { ...column, type: { mysql: renamed('mysql'), sqlite: renamed('sqlite') } }
 }

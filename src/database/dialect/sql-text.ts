@@ -63,10 +63,15 @@ export function isWord(token: Token | undefined, ...texts: readonly string[]): b
 export function spelled(sql: string, options: { backslashes?: boolean } = {}): string {
   const quoted = (text: string) =>
     `'${(options.backslashes ? text.replaceAll('\\', '\\\\') : text).replaceAll("'", "''")}'`
-  return unwrap(tokenize(sql, options))
-    .map(({ kind, text }) => (kind === 'string' ? quoted(text) : text.toLowerCase()))
-    .join(' ')
-    .replace(/\b(current_timestamp|now) \( \)/g, 'current_timestamp')
+  return (
+    unwrap(tokenize(sql, options))
+      .map(({ kind, text }) => (kind === 'string' ? quoted(text) : text.toLowerCase()))
+      .join(' ')
+      .replace(/\b(current_timestamp|now) \( \)/g, 'current_timestamp')
+      // As MariaDB calls them, whatever they were called.
+      .replace(/\blcase \(/g, 'lower (')
+      .replace(/\bucase \(/g, 'upper (')
+  )
 }
 
 function next(sql: string, start: number, backslashes: boolean): Token {

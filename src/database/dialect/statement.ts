@@ -10,6 +10,8 @@ export interface Statement {
   happened?: string
   /** The statement with what only the database knows; default: as it is. */
   complete?: <DB>(db: Kysely<DB>) => Promise<string>
+  /** `complete` looks at tables that statements before it may make. */
+  looks?: true
   /** It does no harm to run it twice: what it says is the same afterwards. */
   repeatable?: true
   /** It gives rows a value that have none: whoever does not go on leaves them so. */

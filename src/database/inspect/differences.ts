@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { indexNameIn } from '../dialect/ddl.ts'
+import { indexNameIn, isComputed } from '../dialect/ddl.ts'
 import { readDefault } from '../dialect/expressions.ts'
 import { mysqlType } from '../dialect/mysql/introspect.ts'
 import { spelled } from '../dialect/sql-text.ts'
@@ -142,11 +142,13 @@ function canonicalIndex(index: IndexState, dialect: DialectName): IndexState {
 }
 
 function canonicalColumn(column: ColumnState, dialect: DialectName): ColumnState {
-  const { default: said, ...rest } = column
+  const { default: said, nullable, ...rest } = column
   const type = canonicalType(column, dialect)
   const value = said === undefined ? undefined : settled(said, type, dialect)
   return {
     ...rest,
+    // Whether it may be null its expression says.
+    ...(nullable && !isComputed(column, dialect) && { nullable }),
     type: typeof type === 'string' ? type : both(type[dialect], dialect),
     ...(value !== undefined && { default: value }),
   }

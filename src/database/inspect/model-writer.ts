@@ -1,5 +1,6 @@
 import type { TSchema } from 'typebox'
 import { PlinthError } from '../../errors.ts'
+import { isComputed } from '../dialect/ddl.ts'
 import type { ReadSchema } from '../dialect/table-draft.ts'
 import { assertModels } from '../model/check-models.ts'
 import { defineModel } from '../model/define.ts'
@@ -218,7 +219,9 @@ function fitForKey(column: ColumnState): ColumnState {
 /** What a model says beside its columns, as far as it has to be said. */
 function restOf(table: string, state: TableState): Record<string, unknown> {
   const { columns, primaryKey, indexes = [], unique = [], foreignKeys = [] } = state
-  const generated = Object.keys(columns).filter((name) => columns[name]?.generated)
+  const generated = Object.entries(columns)
+    .filter(([, column]) => column.generated || isComputed(column))
+    .map(([name]) => name)
   const implied = new Set(foreignKeys.map((key) => indexName(table, key.columns)))
   const own = indexes.filter(
     ({ name, columns }) => !(implied.has(name) && name === indexName(table, columns)),

@@ -70,9 +70,11 @@ function changeTables(before: SchemaState, after: SchemaState): Changes {
       ...changes.flatMap(({ name, added }) => columns('addColumn', name, added)),
       ...indexes('add', steps, 'early'),
       ...indexes('drop', steps, 'dropped'),
-      ...changes.flatMap(({ name: table, altered }) =>
-        altered.map((one) => ({ type: 'alterColumn' as const, table, ...one })),
-      ),
+      ...changes.flatMap(({ name: table, altered, computed }) => [
+        ...columns('dropColumn', table, computed.dropped),
+        ...altered.map((one) => ({ type: 'alterColumn' as const, table, ...one })),
+        ...columns('addColumn', table, computed.added),
+      ]),
       ...indexes('add', steps, 'late'),
       ...changes.flatMap(({ name, dropped }) => columns('dropColumn', name, dropped)),
     ],

@@ -1,6 +1,6 @@
 import type { ForeignKeyState, SchemaState } from '../schema/state.ts'
 import type { DialectName } from '../schema/types.ts'
-import { type ColumnOperation, together } from './operations/column.ts'
+import { type ColumnOperation, isOfColumn, together } from './operations/column.ts'
 import { type CompiledStep, definitionOf, type Operation, replay } from './operations/index.ts'
 
 /**
@@ -106,19 +106,12 @@ function refuseCascades(
 
 const acts = (action: ForeignKeyState['onDelete']) => action === 'cascade' || action === 'set null'
 
-const OF_COLUMNS: ReadonlySet<string> = new Set<ColumnOperation['type']>([
-  'addColumn',
-  'dropColumn',
-  'alterColumn',
-])
-
 /**
  * Where operations on columns of one table stand in a row: from the first to behind the last. Backwards they are the same rows, which
  * whoever turns round within a migration relies on; so one with a column twice is none.
  */
 function runsOf(operations: readonly Operation[]): (readonly [first: number, end: number])[] {
-  const tableOf = (one: Operation | undefined) =>
-    one && OF_COLUMNS.has(one.type) ? (one as ColumnOperation).table : undefined
+  const tableOf = (one: Operation | undefined) => (isOfColumn(one) ? one.table : undefined)
   const runs: [number, number][] = []
   for (let first = 0, end = 1; first < operations.length; first = end++) {
     const table = tableOf(operations[first])

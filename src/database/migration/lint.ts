@@ -1,5 +1,4 @@
 import type { SchemaState } from '../schema/state.ts'
-import { type Algorithms, algorithmsOf } from './algorithms.ts'
 import { type Code, rules } from './lint-rules.ts'
 import {
   definitionOf,
@@ -9,6 +8,7 @@ import {
   replay,
   reverse,
 } from './operations/index.ts'
+import type { Algorithms } from './operations/operation.ts'
 
 /** What does harm in a rolling deployment, while the release before still runs. */
 export interface LintFinding {
@@ -84,6 +84,12 @@ function finding(code: Code, place: string, algorithms: Algorithms | undefined):
   const { mysql, mariadb } = algorithms
   const how = `It is ${mysql} on MySQL 8, and ${mariadb} on MariaDB.`
   return { code, place, problem: `${problem} ${how}`, remedy, algorithms }
+}
+
+/** How MySQL and MariaDB do an operation, from the schema before it. */
+export function algorithmsOf(operation: Operation, before: SchemaState): Algorithms | undefined {
+  const { algorithms, tables } = definitionOf(operation)
+  return algorithms(operation, before[tables(operation).before ?? ''])
 }
 
 /** What does not fit is told where it is applied. */

@@ -124,7 +124,7 @@ export function createMigrator<DB>({
     { to, fake = false }: MigrateOptions = {},
   ): Promise<MigrationFile | undefined> {
     if (applied > 0 || to !== undefined || fake) return undefined
-    const { readStart } = await import('./start.ts')
+    const { readStart } = await import('./snapshot.ts')
     return await readStart(directory, plugins, filesFor(files, []))
   }
 

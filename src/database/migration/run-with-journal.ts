@@ -1,4 +1,5 @@
 import { type Kysely, sql } from 'kysely'
+import { mysqlCode } from '../dialect/mysql/errors.ts'
 import type { Statement } from '../dialect/statement.ts'
 import { failureOf, hasHappened, refuseOther, resumeAt, type Settlement } from './interrupted.ts'
 import { type Entry, type Finished, readJournal, writeFinished, writeJournal } from './journal.ts'
@@ -14,8 +15,6 @@ export interface JournaledRunOptions {
   settlement?: Settlement | undefined
   on: OnMigration
 }
-
-type RunStatement = (position: number, statement: Statement) => Promise<void>
 
 /**
  * Runs tasks on a database that commits each statement of DDL at once. Before a statement the journal says that it is
@@ -49,10 +48,8 @@ export class JournaledRun {
     const isAhead = !this.#entry && task.isStart === true && task.direction === 'up'
     const first = await this.#firstPosition(task)
     if (isAhead) await this.#enter(task, 0, 'ahead')
-    const finished = await this.#run(task, first, (position, statement) =>
-      isAhead
-        ? this.#runAhead(task, position, statement)
-        : this.#runStatement(task, position, statement),
+    const finished = await this.#run(task, first, () =>
+      isAhead ? this.#runAhead(task) : this.runSteps(task, first, task.steps.length),
     )
     await this.end()
     this.#finished = finished
@@ -73,11 +70,13 @@ export class JournaledRun {
    * @throws {PlinthError} MIGRATION_FAILED
    */
   async runSteps(task: Task, first: number, end: number): Promise<void> {
-    const run: RunStatement = (position, statement) => this.#runStatement(task, position, statement)
-    await this.#runSteps(task, first, end, run)
+    for (let position = first; position < end; position++) {
+      this.#options.guard()
+      await this.#runStep(task, position)
+    }
   }
 
-  async #run(task: Task, first: number, runStatement: RunStatement): Promise<Finished> {
+  async #run(task: Task, first: number, runSteps: () => Promise<void>): Promise<Finished> {
     const began = performance.now()
     const { name, direction } = task
     this.#options.on(
@@ -86,7 +85,7 @@ export class JournaledRun {
         : { type: 'start', name, direction },
     )
     if (first === 0) await this.#try(task)
-    await this.#runSteps(task, first, task.steps.length, runStatement)
+    await runSteps()
     return { task, duration: Math.round(performance.now() - began) }
   }
 
@@ -96,18 +95,6 @@ export class JournaledRun {
     if (!found) return
     const position = task.ends[found.operation - 1] ?? 0
     throw failureOf(task, position, false, new Error(`${found.count} ${found.problem}`))
-  }
-
-  async #runSteps(
-    task: Task,
-    first: number,
-    end: number,
-    runStatement: RunStatement,
-  ): Promise<void> {
-    for (let position = first; position < end; position++) {
-      this.#options.guard()
-      await this.#runStep(task, position, runStatement)
-    }
   }
 
   async #firstPosition(task: Task): Promise<number> {
@@ -120,14 +107,14 @@ export class JournaledRun {
     return position
   }
 
-  async #runStep(task: Task, position: number, runStatement: RunStatement): Promise<void> {
+  async #runStep(task: Task, position: number): Promise<void> {
     const step = task.steps[position]
     if (!step || 'rebuild' in step)
       throw new Error('A rebuild needs a database with DDL in transactions')
     if ('noWayBack' in step) throw new Error('An operation without a way back is never reached')
     try {
       if ('data' in step) await this.#runData(task, position, step.data)
-      else await runStatement(position, step)
+      else await this.#runStatement(task, position, step)
     } catch (cause) {
       throw failureOf(task, position, true, cause)
     }
@@ -136,7 +123,7 @@ export class JournaledRun {
   async #runStatement(task: Task, position: number, statement: Statement): Promise<void> {
     await this.#enter(task, position, 'begun')
     try {
-      await this.#execute(statement)
+      await sql.raw(await textOf(this.#db, statement)).execute(this.#db)
     } catch (error) {
       // Under a lease the server may still have been at it for a process that was killed.
       if (position === this.#inDoubt && (await hasHappened(this.#db, statement))) return
@@ -145,16 +132,19 @@ export class JournaledRun {
     }
   }
 
-  async #execute({ sql: text, complete }: Statement): Promise<void> {
-    await sql.raw(complete ? await complete(this.#db) : text).execute(this.#db)
-  }
-
-  async #runAhead(task: Task, position: number, statement: Statement): Promise<void> {
-    try {
-      await this.#execute(statement)
-    } catch (error) {
-      await this.#afterFailure(() => writeJournal(this.#db, task, position, 'idle'))
-      throw error
+  /** Many statements at once: to wait for the answer to each takes as long as to create a table. */
+  async #runAhead(task: Task): Promise<void> {
+    for (let position = 0; position < task.steps.length; ) {
+      this.#options.guard()
+      const block = await blockOf(this.#db, task, position)
+      try {
+        await runBlock(this.#db, block)
+      } catch (cause) {
+        const done = position + (await doneOf(this.#db))
+        await this.#afterFailure(() => writeJournal(this.#db, task, done, 'idle'))
+        throw failureOf(task, done, true, cause)
+      }
+      position += block.length
     }
   }
 
@@ -187,6 +177,61 @@ export class JournaledRun {
     const finished = this.#finished
     this.#finished = undefined
     if (finished) this.#options.on({ type: 'done', ...resultOf(finished) })
+  }
+}
+
+/** With what only the database knows. */
+async function textOf(
+  db: Kysely<MigrationTables>,
+  { sql: text, complete }: Statement,
+): Promise<string> {
+  return complete ? await complete(db) : text
+}
+
+const BLOCK = 100
+
+/** Statements that need not wait for one another. */
+async function blockOf(
+  db: Kysely<MigrationTables>,
+  { steps }: Task,
+  first: number,
+): Promise<string[]> {
+  const texts: string[] = []
+  for (const step of steps.slice(first, first + BLOCK)) {
+    if (!('sql' in step)) throw new Error('A start makes tables, and does nothing else')
+    if (step.looks && texts.length > 0) break
+    texts.push(await textOf(db, step))
+  }
+  return texts
+}
+
+// How many of them have happened the session knows, also where one fails.
+const count = (done: number) => `set @plinth_done = ${done}`
+const ER_PARSE_ERROR = 1064
+
+/** In one statement, as MariaDB takes it; MySQL takes them one by one. */
+async function runBlock(db: Kysely<MigrationTables>, texts: readonly string[]): Promise<void> {
+  const run = (text: string) => sql.raw(text).execute(db)
+  const counted = texts.map((text, i) => `${text};\n${count(i + 1)};\n`)
+  await run(count(0))
+  try {
+    await run(`begin not atomic\n${counted.join('')}end`)
+  } catch (error) {
+    if (mysqlCode(error) !== ER_PARSE_ERROR || (await doneOf(db)) > 0) throw error
+    for (const [i, text] of texts.entries()) {
+      await run(text)
+      await run(count(i + 1))
+    }
+  }
+}
+
+/** How many of a block have happened. Where the connection is lost, nobody says so: the journal has all of them ahead. */
+async function doneOf(db: Kysely<MigrationTables>): Promise<number> {
+  try {
+    const { rows } = await sql<{ done: number }>`select @plinth_done as done`.execute(db)
+    return Number(rows[0]?.done ?? 0)
+  } catch {
+    return 0
   }
 }
 

@@ -49,9 +49,15 @@ export interface SquashDraft {
  *
  * @param from by name or number
  * @param to by name or number
+ * @param format how its text is to be written; default: plainly
  * @throws {PlinthError} MIGRATION_UNKNOWN; MIGRATION_INVALID where they cannot be one
  */
-export function draftSquash(recorded: Recorded, from: string, to: string): SquashDraft {
+export function draftSquash(
+  recorded: Recorded,
+  from: string,
+  to: string,
+  format: (path: string, text: string) => string = (_, text) => text,
+): SquashDraft {
   const { migrations, directory } = recorded
   const [first, last] = [placeOf(migrations, from), placeOf(migrations, to)]
   const all = migrations.slice(first, last + 1)
@@ -64,8 +70,8 @@ export function draftSquash(recorded: Recorded, from: string, to: string): Squas
   const replaces = all.map(({ name, checksum }) => ({ name, checksum }))
   const accept = [...new Set(all.flatMap((migration) => migration.accept))]
   const unmanaged = Object.assign({}, ...all.map((migration) => migration.unmanaged))
-  const text = renderSquash(steps, { accept, replaces, unmanaged })
   const path = join(directory, fileOf(recorded, { name }))
+  const text = format(path, renderSquash(steps, { accept, replaces, unmanaged }))
   const operations = steps.map(({ operation }) => operation)
   const squash = { name, path, checksum: checksumOf(text), operations, accept }
   return {

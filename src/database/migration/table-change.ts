@@ -1,5 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { errors } from '../../errors.ts'
+import { isComputed } from '../dialect/ddl.ts'
+import { spelled } from '../dialect/sql-text.ts'
 import { foreignKeyName, indexName, uniqueName } from '../schema/names.ts'
 import type { ColumnState, ForeignKeyState, IndexState, TableState } from '../schema/state.ts'
 import { lengthOf } from '../schema/types.ts'
@@ -10,12 +12,16 @@ export interface Altered {
   readonly to: ColumnState
 }
 
+type Columns = readonly (readonly [column: string, definition: ColumnState])[]
+
 /** How a table differs from what is wanted; in which order that is done is the autodetector's. */
 export interface TableChange {
   readonly name: string
   readonly primaryKey: readonly string[]
-  readonly added: readonly (readonly [column: string, definition: ColumnState])[]
-  readonly dropped: readonly (readonly [column: string, definition: ColumnState])[]
+  readonly added: Columns
+  readonly dropped: Columns
+  /** What is computed goes before what it is computed from changes, and comes behind that. */
+  readonly computed: { readonly added: Columns; readonly dropped: Columns }
   /** Those that get shorter first, so that the columns of an index are never too long together. */
   readonly altered: readonly Altered[]
   readonly indexes: Matched<IndexState>
@@ -54,8 +60,13 @@ export function changeOf(
   return {
     name,
     primaryKey: after.primaryKey,
-    added: missingFrom(after, before),
-    dropped: missingFrom(before, after),
+    added: missingFrom(after, before, false),
+    dropped: missingFrom(before, after, false),
+    computed: {
+      added: missingFrom(after, before, true),
+      // One may be computed from the one before it.
+      dropped: missingFrom(before, after, true).toReversed(),
+    },
     altered: alteredColumns(before, after),
     indexes: match(before.indexes ?? [], after.indexes ?? [], isSame, ofIndex),
     unique: match(before.unique ?? [], after.unique ?? [], isSame, ofUnique),
@@ -67,14 +78,31 @@ function isSame<T extends IndexState>({ name: _, ...one }: T, { name: __, ...oth
   return isDeepStrictEqual(one, other)
 }
 
-function missingFrom(table: TableState, other: TableState): [string, ColumnState][] {
-  return Object.entries(table.columns).filter(([column]) => !other.columns[column])
+function missingFrom(
+  table: TableState,
+  other: TableState,
+  computed: boolean,
+): [string, ColumnState][] {
+  return Object.entries(table.columns).filter(
+    ([column, definition]) => !other.columns[column] && isComputed(definition) === computed,
+  )
+}
+
+/** However its expression is spelled. */
+function isSameColumn(one: ColumnState, other: ColumnState): boolean {
+  return isDeepStrictEqual(inOneForm(one), inOneForm(other))
+}
+
+function inOneForm({ type, ...column }: ColumnState) {
+  if (typeof type === 'string') return { ...column, type }
+  const mysql = spelled(type.mysql, { backslashes: true })
+  return { ...column, mysql, sqlite: spelled(type.sqlite) }
 }
 
 function alteredColumns(before: TableState, after: TableState): Altered[] {
   const altered = Object.entries(after.columns).flatMap(([column, to]) => {
     const from = before.columns[column]
-    return from && !isDeepStrictEqual(from, to) ? [{ column, from, to }] : []
+    return from && !isSameColumn(from, to) ? [{ column, from, to }] : []
   })
   return altered.sort((a, b) => growth(a) - growth(b))
 }
@@ -148,9 +176,12 @@ export interface IndexSteps {
 /** @param taken the names of all indexes that there are before, in lower case */
 export function indexSteps(change: TableChange, taken: ReadonlySet<string>): IndexSteps {
   const added = typed(change.unique.added, change.indexes.added)
-  const altered = new Set(change.altered.map(({ column }) => column))
+  const late = new Set([
+    ...change.altered.map(({ column }) => column),
+    ...change.computed.added.map(([column]) => column),
+  ])
   const isLate = ({ index }: TypedIndex) =>
-    taken.has(index.name.toLowerCase()) || index.columns.some((column) => altered.has(column))
+    taken.has(index.name.toLowerCase()) || index.columns.some((column) => late.has(column))
   const kept = (pairs: TableChange['indexes']['kept']) => pairs.map(([before]) => before)
   return {
     kept: typed(kept(change.unique.kept), kept(change.indexes.kept)),

@@ -6,7 +6,7 @@ import { compileAll } from './compile.ts'
 import type { MigrationFile, Recordable } from './file.ts'
 import { type LoadedMigration, loadMigrations, schemaAfter } from './loader.ts'
 import { type CompiledStep, type Operation, reverse, reverseAll } from './operations/index.ts'
-import { type Trial, trialsOf } from './preflight.ts'
+import { type PlacedTrial, trialsOf } from './preflight.ts'
 import { recordsOf } from './squashed.ts'
 
 export type Direction = 'up' | 'down'
@@ -24,7 +24,7 @@ export interface Task {
   direction: Direction
   steps: readonly CompiledStep[]
   /** Of MySQL: what is tried on the rows before anything of it happens. */
-  trials?: readonly Trial[]
+  trials?: readonly PlacedTrial[]
   /** For each of its operations how many steps there are up to and with it. */
   ends: readonly number[]
 }

@@ -17,7 +17,7 @@ import {
 import type { Renames } from './renames.ts'
 import { formatSnapshot, ownTables, type Recorded, snapshotOf, snapshotPath } from './snapshot.ts'
 
-/** A migration that can be written. */
+/** A migration that can be written. Of one that is to be written by hand there are no operations. */
 export interface Draft {
   /** `0004_add_city_kind` */
   readonly name: string
@@ -109,7 +109,7 @@ export async function writeMigration(recorded: Recorded, draft: Draft): Promise<
 function withDraft(recorded: Recorded, { name, text, operations, schema }: Draft): Recorded {
   const file = { name, path: fileOf(recorded, { name }), checksum: checksumOf(text) }
   // What is written into an empty one by hand nobody knows yet.
-  const all = text === EMPTY_MIGRATION ? [runSql({ up: [] })] : operations
+  const all = operations.length === 0 ? [runSql({ up: [] })] : operations
   const migration = { ...file, operations: all, accept: [] }
   return { ...recorded, migrations: [...recorded.migrations, migration], schema }
 }
@@ -152,7 +152,7 @@ export function definition(calls: readonly Call[], settings: object): string {
   const name = 'export default defineMigration'
   if (said.length === 0) return `${print(new Call(name, [calls]), 'typescript')}\n`
   const parts = [calls, Object.fromEntries(said)].map((one) => {
-    return `  ${print(one, 'typescript', { indent: 2, column: 2, after: 1 })},\n`
+    return `  ${print(one, 'typescript', 2)},\n`
   })
   return `${name}(\n${parts.join('')})\n`
 }
@@ -176,9 +176,7 @@ export default defineMigration([
 
 /** The import of what makes operations, by name. */
 export function importOf(names: readonly string[]): string {
-  const line = `import { ${names.join(', ')} } from 'plinth/migration'`
-  if (line.length <= 100) return line
-  return `import {\n${names.map((name) => `  ${name},\n`).join('')}} from 'plinth/migration'`
+  return `import { ${names.join(', ')} } from 'plinth/migration'`
 }
 
 /** An operation as a migration's file says it. */

@@ -1,4 +1,5 @@
 import { errors } from '../../errors.ts'
+import { isComputed } from '../dialect/ddl.ts'
 import { MAX_NAME } from '../schema/names.ts'
 import type { ColumnState, IndexState, TableState } from '../schema/state.ts'
 import { bytesOf, describeType, isInteger, isLong, isText, lengthOf } from '../schema/types.ts'
@@ -59,6 +60,7 @@ function checkCase(names: readonly string[]): Problem {
 function checkGenerated(name: string, { columns, primaryKey }: TableState): Problem {
   const column = columns[name]
   if (!column) return `generated names ${name}, which is no column; add it to columns`
+  if (isComputed(column)) return undefined
   if (column.nullable) return `the column ${name} is generated and cannot be null; make it required`
   if (column.type === 'uuid') return undefined
   // What SQL calls an integer is the author's to know.

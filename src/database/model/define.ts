@@ -1,5 +1,6 @@
 import type { TProperties } from 'typebox'
 import { errors } from '../../errors.ts'
+import { isComputed } from '../dialect/ddl.ts'
 import { foreignKeyName, indexName, uniqueName } from '../schema/names.ts'
 import type { ColumnState, ForeignKeyState, IndexState, TableState } from '../schema/state.ts'
 import { assertTable } from './check.ts'
@@ -86,9 +87,10 @@ function auditColumns({ audit = [] }: AnyDefinition): readonly AuditColumn[] {
   return audit.filter((name) => name !== 'log')
 }
 
-// A UUID is not the database's to make.
+// A UUID is not the database's to make, and what it computes says so itself.
 function markGenerated(state: ColumnState, generated: boolean): ColumnState {
-  return generated && state.type !== 'uuid' ? { ...state, generated } : state
+  const isNumbered = generated && state.type !== 'uuid' && !isComputed(state)
+  return isNumbered ? { ...state, generated } : state
 }
 
 function addedState(name: string): ColumnState {

@@ -123,7 +123,7 @@ export interface ModelDefinition<
 > {
   /** TypeBox schemas by name. `Type.Optional(X)` and `Type.Union([X, Type.Null()])` may be null. */
   readonly columns: Columns
-  /** An integer that the database numbers, or UUIDs that are filled in on insert. */
+  /** An integer that the database numbers, UUIDs that are filled in on insert, and what the database computes: nothing that a client says. */
   readonly generated?: readonly Generated[]
   /** Default: `['id']`. */
   readonly primaryKey?: readonly Key[]

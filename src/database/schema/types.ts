@@ -60,7 +60,16 @@ interface TypeDefinition {
   readonly read?: (value: Literal, scale: number) => Literal
   /** What is so of a value of SQLite that has no place in it, in SQL; default: MySQL would take any. */
   readonly misfit?: (name: string, size: number, scale: number) => string
+  /** What is so of a value of MySQL that its strict mode refuses, in SQL; default: it takes any. */
+  readonly refused?: (name: string, isWritten: boolean, size: number) => readonly string[]
 }
+
+// As MySQL reads a number from a text.
+const NUMBER = "'^ *[-+]?([0-9]+([.][0-9]*)?|[.][0-9]+)(e[-+]?[0-9]+)? *$'"
+const noNumber = (name: string, isWritten: boolean) =>
+  isWritten ? [`${name} not regexp ${NUMBER}`] : []
+const noDay = (name: string) => [`cast(${name} as datetime(3)) is null and ${name} is not null`]
+const tooLong = (name: string, size: number) => `char_length(${name}) > ${size}`
 
 const integer = (bits: number, names: Partial<TypeDefinition> = {}): TypeDefinition => {
   const top = 2n ** BigInt(bits - 1)
@@ -72,6 +81,10 @@ const integer = (bits: number, names: Partial<TypeDefinition> = {}): TypeDefinit
     read: numeric,
     misfit: (name) =>
       `not (${isNumber(name)} and cast(${name} as numeric) between ${-top} and ${top - 1n})`,
+    refused: (name, isWritten) => [
+      ...noNumber(name, isWritten),
+      `${name} not between ${-top} and ${top - 1n}`,
+    ],
   }
 }
 
@@ -83,6 +96,7 @@ const text = (isFixed: boolean): TypeDefinition => ({
   ...(isFixed && {
     bytes: (size: number) => size * 4,
     misfit: (name: string, size: number) => `length(cast(${name} as text)) > ${size}`,
+    refused: (name: string, _: boolean, size: number) => [tooLong(name, size)],
   }),
 })
 
@@ -112,6 +126,7 @@ const TYPES: Readonly<Record<string, TypeDefinition>> = {
     characters: () => 24,
     read: numeric,
     misfit: (name) => `not ${isNumber(name)}`,
+    refused: noNumber,
   },
   decimal: {
     literal: 'string',
@@ -120,6 +135,7 @@ const TYPES: Readonly<Record<string, TypeDefinition>> = {
     read: (value, scale) => padded(String(value), scale),
     misfit: (name, size, scale) =>
       `not (${isNumber(name)} and abs(cast(${name} as numeric)) < 1e${size - scale})`,
+    refused: noNumber,
   },
   char: text(true),
   varchar: text(true),
@@ -130,6 +146,7 @@ const TYPES: Readonly<Record<string, TypeDefinition>> = {
     format: 'date',
     characters: () => 10,
     misfit: (name) => isNoTime(name, 'date', DATE),
+    refused: noDay,
   },
   time: {
     mysql: 'time(3)',
@@ -139,6 +156,7 @@ const TYPES: Readonly<Record<string, TypeDefinition>> = {
     characters: () => 12,
     read: (value) => milliseconds(String(value)),
     misfit: (name) => isNoTime(name, 'time', '[0-9][0-9]:[0-9][0-9]*'),
+    refused: (name, isWritten) => (isWritten ? [`${name} not regexp '^[0-9]{1,3}:[0-9]{2}'`] : []),
   },
   datetime: {
     mysql: 'datetime(3)',
@@ -151,6 +169,7 @@ const TYPES: Readonly<Record<string, TypeDefinition>> = {
     written: instant,
     read: (value) => milliseconds(String(value).replace('T', ' ').replace(/Z$/, '')),
     misfit: (name) => isNoTime(name, 'datetime', DATE),
+    refused: noDay,
   },
   uuid: {
     mysql: 'char(36) character set ascii collate ascii_bin',
@@ -159,6 +178,7 @@ const TYPES: Readonly<Record<string, TypeDefinition>> = {
     format: 'uuid',
     bytes: () => 36,
     characters: () => 36,
+    refused: (name) => [tooLong(name, 36), `${name} regexp '[^ -~]'`],
   },
   json: {
     literal: 'string',
@@ -166,6 +186,7 @@ const TYPES: Readonly<Record<string, TypeDefinition>> = {
     characters: () => Number.POSITIVE_INFINITY,
     written: (value) => value,
     misfit: (name) => `not json_valid(cast(${name} as text))`,
+    refused: (name, isWritten) => (isWritten ? [`not json_valid(${name})`] : []),
   },
   blob: {
     mysql: 'longblob',
@@ -376,12 +397,6 @@ function extent(type: PortableType) {
   return { digits, decimals, characters: definition.characters?.(size) ?? digits + 1 }
 }
 
-/** The largest number that a type of whole numbers has; `undefined` of others. */
-export function largest(type: PortableType): bigint | undefined {
-  const { bits } = parse(type)?.definition ?? {}
-  return bits === undefined ? undefined : 2n ** BigInt(bits - 1) - 1n
-}
-
 /** Up to here MySQL stores a text's length in one byte. */
 const SHORT = 63
 
@@ -400,6 +415,19 @@ export function isInPlace(from: PortableType, to: PortableType): boolean {
 export function misfitOf(type: PortableType, name: string): string | undefined {
   const parsed = parse(type)
   return parsed?.definition.misfit?.(name, parsed.size, parsed.scale)
+}
+
+/**
+ * What is so of a row of MySQL, one of these at least, whose value its strict mode would not take for a column of another type, in SQL.
+ *
+ * @param name of the column, in quotes
+ * @param from its type
+ */
+export function refusedBy(type: ColumnType, name: string, from: ColumnType): readonly string[] {
+  const parsed = parse(type)
+  if (!parsed || typeof from !== 'string' || from === type) return []
+  const isWritten = from === 'uuid' || isText(from)
+  return parsed.definition.refused?.(name, isWritten, parsed.size) ?? []
 }
 
 /** Whether a value of SQLite is a number. `0 + text` would take what begins like one. */

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import t from 'tap'
+import { readSchema } from '../../../src/database/inspect/read-schema.ts'
 import { createMigrator } from '../../../src/database/migration/migrator.ts'
 import { dialectOf } from '../../../src/database/portable.ts'
 import { type AnyDatabase, folder, migration, onEveryDatabase, onMysql } from '../fixture.ts'
@@ -111,4 +112,20 @@ onEveryDatabase(t, 'no check is lost by a change', async (t, { db }) => {
         /would drop what the recorded schema does not know of \(thing: the check positive \(n > 0\) is left out\); make this change with runSql/,
     })
   await t.rejects(sql.raw('insert into thing values (1, 0)').execute(db))
+})
+
+onEveryDatabase(t, 'JSON stays what it is under another name', async (t, { db }) => {
+  const table = `m.createTable('thing', { columns: { id: { type: 'integer' }, a: { type: 'json' } }, primaryKey: ['id'] })`
+  const directory = folder(t, {
+    '0001_thing.ts': migration(table),
+    '0002_renamed.ts': migration(`m.renameColumn('thing', 'a', 'b')`),
+  })
+  const migrator = createMigrator({ db, directory })
+  await migrator.migrate({ to: '0001' })
+  await db.insertInto('thing').values({ id: 1, a: '{"x":1}' }).execute()
+  await migrator.migrate()
+  const { schema, notes } = await readSchema(db)
+  t.strictSame(notes, [])
+  t.strictSame(schema.thing?.columns.b, { type: 'json' })
+  t.strictSame(await db.selectFrom('thing').selectAll().execute(), [{ id: 1, b: { x: 1 } }])
 })

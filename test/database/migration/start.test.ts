@@ -1,14 +1,13 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Kysely, sql } from 'kysely'
+import { type Kysely, type KyselyPlugin, RawNode, sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { readSchema } from '../../../src/database/inspect/read-schema.ts'
 import { writeJournal } from '../../../src/database/migration/journal.ts'
 import { listMigrations } from '../../../src/database/migration/loader.ts'
 import { createMigrator } from '../../../src/database/migration/migrator.ts'
 import { type MigrationTables, prepareRecords } from '../../../src/database/migration/recorder.ts'
-import { readMigrations } from '../../../src/database/migration/snapshot.ts'
-import { readStart } from '../../../src/database/migration/start.ts'
+import { readMigrations, readStart } from '../../../src/database/migration/snapshot.ts'
 import { tasksUp } from '../../../src/database/migration/task.ts'
 import { writeSnapshot } from '../../../src/database/migration/writer.ts'
 import {
@@ -251,3 +250,41 @@ onEveryDatabase(t, 'a table that is there already', async (t, { db, driver }) =>
     NAMES,
   )
 })
+
+onMysql(
+  t,
+  'MariaDB makes all tables in one statement, and tells which failed',
+  async (t, { db }) => {
+    const directory = await place(t, {
+      '0004_more.ts': migration(
+        `m.createTable('more', ${country})`,
+        `m.createTable('much', ${country})`,
+      ),
+    })
+    const sent: string[] = []
+    const listener: KyselyPlugin = {
+      transformQuery({ node }) {
+        if (RawNode.is(node)) sent.push(node.sqlFragments.join('?'))
+        return node
+      },
+      transformResult: async ({ result }) => result,
+    }
+    const migrator = createMigrator({ db: db.withPlugin(listener), directory })
+    await sql`create table more (n int)`.execute(db)
+    await t.rejects(migrator.migrate(), {
+      code: 'MIGRATION_FAILED',
+      message: /step 3 of 4, .*more/,
+    })
+    t.match((await migrator.status()).at(-1), { state: 'interrupted', position: 2 })
+    t.strictSame(await tablesOf(db), ['city', 'country', 'more'])
+    const { rows } = await sql<{ version: string }>`select version() as version`.execute(db)
+    const isMariadb = /mariadb/i.test(rows[0]?.version ?? '')
+    t.equal(
+      sent.some((text) => /^create table `/.test(text)),
+      !isMariadb,
+    )
+    await sql`drop table more`.execute(db)
+    t.equal((await migrator.migrate()).length, 4)
+    t.strictSame(await tablesOf(db), ['city', 'country', 'more', 'much'])
+  },
+)

@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { formatted } from '../../../commands/_format.ts'
 import { diff } from '../../../src/database/migration/autodetector.ts'
 import {
   describe,
@@ -180,27 +181,45 @@ const HARD: SchemaOperation[] = [
   },
 ]
 
-t.test('Biome finds nothing to format', { timeout: 60_000 }, async (t) => {
-  const folder = t.testdir({ files: {} })
+t.test('the formatter of the project has nothing left to do', { timeout: 60_000 }, async (t) => {
+  const folder = t.testdir({ files: {}, node_modules: { '.bin': {} } })
   const { vcs: _, ...config } = JSON.parse(readFileSync(join(root, 'biome.json'), 'utf8'))
-  writeFileSync(join(folder, 'biome.json'), `${JSON.stringify({ ...config, root: true })}\n`)
-  const write = (name: string, text: string) => writeFileSync(join(folder, 'files', name), text)
-  for (let seed = 1; seed <= 100; seed++) {
+  const quotes = { formatter: { quoteStyle: 'double' } }
+  const text = JSON.stringify({ ...config, javascript: quotes, root: true })
+  writeFileSync(join(folder, 'biome.json'), `${text}\n`)
+  const biome = join(root, 'node_modules/@biomejs/biome/bin/biome')
+  symlinkSync(biome, join(folder, 'node_modules/.bin/biome'))
+  const write = (name: string, plain: string) => {
+    const path = join(folder, 'files', name)
+    writeFileSync(path, formatted(path, plain))
+  }
+  for (let seed = 1; seed <= 4; seed++) {
     const random = seeded(seed)
     const a = randomSchema(random)
     write(`${seed}-create.ts`, render(diff({}, a)))
     write(`${seed}-change.ts`, render(diff(a, mutateSchema(random, a))))
-    write(`${seed}-snapshot.json`, formatSnapshot({ migration: null, tables: a }))
   }
   write('hard.ts', render(HARD))
-  for (const [i, operation] of HARD.entries()) write(`hard-${i}.ts`, render([operation]))
   write('empty.ts', EMPTY_MIGRATION)
-  const biome = join(root, 'node_modules/@biomejs/biome/bin/biome')
   const args = [nodeOptions(), process.execPath, biome, 'check', '--max-diagnostics=5', 'files']
   const result = await promisify(execFile)(ENV, args, { cwd: folder }).catch(
     (error: { stdout: string; stderr: string }) => error,
   )
-  t.match(result.stderr, /^Checked 309 files in \S+ No fixes applied/)
+  t.match(result.stderr, /^Checked 10 files in \S+ No fixes applied/)
+  t.match(readFileSync(join(folder, 'files/empty.ts'), 'utf8'), 'from "plinth/migration"')
+})
+
+t.test('without one, or where that fails, it is written plainly', async (t) => {
+  const folder = t.testdir({ node_modules: { '.bin': {} } })
+  const path = join(folder, 'migrations/0001_a.ts')
+  const plain = render(HARD)
+  const bin = join(folder, 'node_modules/.bin/prettier')
+  const scripts = { fails: 'cat; exit 1', silent: 'cat >/dev/null', works: 'echo "// $2"; cat' }
+  writeFileSync(join(folder, '.prettierrc'), '{}')
+  for (const [what, script] of Object.entries(scripts)) {
+    writeFileSync(bin, `#!/bin/sh\n${script}\n`, { mode: 0o755 })
+    t.equal(formatted(path, plain), what === 'works' ? `// ${path}\n${plain}` : plain, what)
+  }
 })
 
 t.test('what is written is what is read', async (t) => {

@@ -37,6 +37,10 @@ export interface ColumnChange {
   readonly isOfEmpty?: boolean
   /** What the rows without a value get before, in SQL. */
   readonly fill?: string | undefined
+  /** What becomes of indexes with it; two columns may say the same. */
+  readonly keys?: readonly string[]
+  /** What is altered before it, and may be so for good: a column that is computed whenever it is read has to be kept to become another. */
+  readonly ahead?: readonly string[]
   /** What is altered behind it: the default that it had for the rows that are there goes. */
   readonly behind?: string
 }
@@ -48,6 +52,7 @@ export function changeColumns(table: string, all: readonly ColumnChange[]): Stat
     alter(
       table,
       ...all.flatMap(({ changes }, i) => changes(kept[i] ?? NOTHING)),
+      ...new Set(all.flatMap(({ keys = [] }) => keys)),
       ...(isOfEmpty ? [`add constraint ${NO_ROWS} check (1 < 1)`] : []),
     )
   const facts = all.flatMap((one) => one.facts)
@@ -59,8 +64,12 @@ export function changeColumns(table: string, all: readonly ColumnChange[]): Stat
       : { sql: text([]), repeatable: true as const }),
     ...(all.some(({ known }) => known !== undefined) && { complete }),
   }
+  const ahead = all.flatMap((one) => one.ahead ?? [])
   const behind = all.flatMap((one) => one.behind ?? [])
   return [
+    ...(ahead.length > 0
+      ? [{ sql: alter(table, ...ahead), repeatable: true, fills: true } as const]
+      : []),
     ...fillNulls(table, all),
     changed,
     ...(behind.length > 0 ? [{ sql: alter(table, ...behind), repeatable: true } as const] : []),
@@ -186,6 +195,7 @@ export function createTableFitting(table: string, definition: TableState): State
   const keys = (definition.foreignKeys ?? []).filter((key) => isOfText(key, definition.columns))
   return {
     ...statement(text(), tableExists(table)),
+    ...(keys.length > 0 && { looks: true }),
     complete: async (db) =>
       text({ own: await ownCollation(db), columns: await collationsOf(db, keys) }),
   }
@@ -206,7 +216,8 @@ export function addForeignKeyFitting(
   }
   const added = statement(text(), constraintExists(table, key.name, 'FOREIGN KEY'))
   if (!isOfText(key, definitions)) return added
-  return { ...added, complete: async (db) => text(await collationsOf(db, [key], table)) }
+  const complete: Statement['complete'] = async (db) => text(await collationsOf(db, [key], table))
+  return { ...added, looks: true, complete }
 }
 
 function isOfText(

@@ -51,6 +51,14 @@ export function columnSql(plain: string, column: ColumnState, collation?: string
   return words.join(' ')
 }
 
+/** Whether it is computed when its row is written, and kept with it. */
+export const isStored = ({ type }: ColumnState): boolean =>
+  typeof type === 'object' && / as \([\s\S]*\) *(stored|persistent)/i.test(type.mysql)
+
+/** Whether it is computed whenever it is read. */
+export const isVirtual = (column: ColumnState): boolean =>
+  common.isComputed(column, 'mysql') && !isStored(column)
+
 /** How texts are compared: those of a table where nothing else is said, and those of some columns. */
 export interface Collations {
   own?: string | undefined

@@ -161,10 +161,16 @@ export class MysqlTable {
       const column = found && this.draft.columns[found.column]
       if (column && name === checkName(this.#table.name, found.column)) {
         this.draft.columns[found.column] = { ...column, values: found.values }
-      } else if (!isJsonCheck(sql, name)) {
+      } else if (!this.#isOfJson(sql)) {
         this.#note(`the check ${name} (${sql}) is left out`)
       }
     }
+  }
+
+  /** Whether a check is what MariaDB makes of JSON: it has the name that the column had first. */
+  #isOfJson(clause: string): boolean {
+    const columns = Object.entries(this.draft.columns)
+    return columns.some(([name, { type }]) => type === 'json' && isJsonCheck(clause, name))
   }
 
   #own<T extends { table: string }>(rows: readonly T[]): T[] {

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
-import { checkSql, defaultSql, isComputed, quoteName } from '../../dialect/ddl.ts'
+import { checkSql, defaultSql, isComputed, quoteName, quoteNames } from '../../dialect/ddl.ts'
+import { isComputedFrom, withRenamed } from '../../dialect/expressions.ts'
 import { type ColumnChange, changeColumns } from '../../dialect/mysql/alter.ts'
 import * as mysql from '../../dialect/mysql/ddl.ts'
 import { rebuildTable } from '../../dialect/sqlite/alter.ts'
@@ -12,9 +13,28 @@ import {
   type SchemaState,
   type TableState,
 } from '../../schema/state.ts'
-import { type DialectName, fits, isInPlace, isText, type PerDialect } from '../../schema/types.ts'
+import {
+  type DialectName,
+  fits,
+  isInPlace,
+  isText,
+  lengthOf,
+  type PerDialect,
+  type PortableType,
+} from '../../schema/types.ts'
 import type { Code } from '../lint-rules.ts'
-import type { CompiledStep, Definition, Definitions, Fill, Of, Operation } from './operation.ts'
+import {
+  type Algorithms,
+  COPY,
+  type CompiledStep,
+  type Definition,
+  type Definitions,
+  type Fill,
+  INPLACE,
+  INSTANT,
+  type Of,
+  type Operation,
+} from './operation.ts'
 import {
   assertColumn,
   assertNoColumn,
@@ -26,6 +46,7 @@ import {
   tableOf,
   without,
 } from './state.ts'
+import { misfits, noValue } from './trials.ts'
 
 interface Filling {
   readonly fill?: Fill | undefined
@@ -70,6 +91,16 @@ export const renameColumn = (table: string, from: string, to: string): Operation
 /** One that is about a column of its own: what is done to several of a table can be done at once. */
 export type ColumnOperation = Of<'addColumn' | 'dropColumn' | 'alterColumn'>
 
+const OF_COLUMNS: ReadonlySet<string> = new Set<ColumnOperation['type']>([
+  'addColumn',
+  'dropColumn',
+  'alterColumn',
+])
+
+export function isOfColumn(operation: Operation | undefined): operation is ColumnOperation {
+  return operation !== undefined && OF_COLUMNS.has(operation.type)
+}
+
 const ofColumn: Pick<Definition<ColumnOperation>, 'tables' | 'place' | 'mysql'> = {
   tables: ({ table }) => ({ before: table, after: table }),
   place: ({ table, column }) => `${table}.${column}`,
@@ -100,6 +131,10 @@ export const columnOperations: Definitions<(ColumnOperation | Of<'renameColumn'>
       ...(needsValue(definition) ? (['not-null-without-default'] as const) : []),
       ...(definition.values ? (['add-check'] as const) : []),
     ],
+    algorithms: ({ definition }) =>
+      definition.values || mysql.isStored(definition) ? COPY : INSTANT,
+    trial: ({ table, column, definition, fill }) =>
+      fill === undefined && needsValue(definition) ? noValue(table, column) : undefined,
     refuse({ table, column, definition }) {
       if (!definition.generated) return
       throw new Error(
@@ -129,6 +164,8 @@ export const columnOperations: Definitions<(ColumnOperation | Of<'renameColumn'>
       columnOperations.addColumn.render?.({ ...operation, type: 'addColumn' }, call) ?? [],
     fileName: ({ table, column }) => `drop_${table}_${column}`,
     lint: () => ['drop-column'],
+    algorithms: ({ definition }) =>
+      mysql.isStored(definition) ? { mysql: 'INPLACE', mariadb: 'INSTANT' } : INSTANT,
     refuse({ table, column }, before) {
       refuseUse(column, tableOf(before, table))
       refuseReferences(table, before, column)
@@ -163,6 +200,8 @@ export const columnOperations: Definitions<(ColumnOperation | Of<'renameColumn'>
         ? { column, definition: to }
         : undefined,
     lint: ({ from, to }) => lintChange(from, to),
+    algorithms: ({ column, from, to }, table) => altered(from, to, isIndexed(column, table)),
+    trial: misfits,
     sqlite: (operation, before, after) => togetherOnSqlite([operation], before, after),
   },
 
@@ -174,13 +213,19 @@ export const columnOperations: Definitions<(ColumnOperation | Of<'renameColumn'>
     render: ({ table, from, to }) => [table, from, to],
     fileName: ({ table, from, to }) => `rename_${table}_${from}_to_${to}`,
     lint: () => ['rename-column'],
+    algorithms: ({ from }, table) => (table?.columns[from]?.values ? COPY : INSTANT),
     place: ({ table, from }) => `${table}.${from}`,
-    mysql({ table, from, to }, before) {
+    mysql({ table, from, to }, before, after) {
       const definition = before[table]?.columns[from] as ColumnState
+      // MariaDB lets follow what is computed from it; MySQL wants to be told.
+      const computed = Object.entries(after[table]?.columns ?? {})
+        .filter(([, column]) => isComputedFrom(column, to))
+        .map(([column, one]) => `, modify column ${mysql.columnSql(column, one)}`)
+      const told = computed.length > 0 ? ` /*!80000 ${computed.join('')} */` : ''
       const sql = mysql.alter(
         table,
         ...mysql.dropCheck(table, from, definition),
-        `rename column ${mysql.name(from)} to ${mysql.name(to)}`,
+        `rename column ${mysql.name(from)} to ${mysql.name(to)}${told}`,
         ...mysql.addCheck(table, to, definition),
       )
       const exists = (column: string) => mysql.exactColumnExists(table, column)
@@ -201,7 +246,11 @@ function renameIn(schema: SchemaState, { table, from, to }: Of<'renameColumn'>):
   assertNoColumn(renamed, table, to)
   const named = (name: string) => (name === from ? to : name)
   const inIndex = (index: IndexState) => ({ ...index, columns: index.columns.map(named) })
-  const columns = Object.entries(renamed.columns).map(([name, one]) => [named(name), one])
+  // What is computed from it follows by itself.
+  const columns = Object.entries(renamed.columns).map(([name, one]) => [
+    named(name),
+    withRenamed(one, from, to),
+  ])
   const own: TableState = {
     ...renamed,
     columns: Object.fromEntries(columns),
@@ -224,6 +273,11 @@ function refuseUse(column: string, state: TableState): void {
   const all = [...indexesOf(state), ...(state.foreignKeys ?? [])]
   const user = all.find(({ columns }) => columns.includes(column))
   if (user) throw new Error(`${user.name} is on ${column}: drop it first`)
+  const computed = Object.keys(state.columns).find((name) =>
+    isComputedFrom(state.columns[name] as ColumnState, column),
+  )
+  if (computed)
+    throw new Error(`${computed} is computed from ${column}: drop it first, or change it`)
 }
 
 // ---- what several of one table are at once
@@ -244,10 +298,10 @@ export function together(
 
 function togetherOnMysql(operations: readonly ColumnOperation[], before: SchemaState) {
   const { table } = operations[0] as ColumnOperation
-  const columns = before[table]?.columns ?? {}
+  const state = before[table]
   return changeColumns(
     table,
-    operations.map((one) => changeOf(one, columns[one.column] as ColumnState)),
+    operations.map((one) => changeOf(one, state)),
   )
 }
 
@@ -262,10 +316,11 @@ function togetherOnSqlite(
 }
 
 /** What becomes of a column of MySQL, which was `before`. */
-function changeOf(operation: ColumnOperation, before: ColumnState): ColumnChange {
+function changeOf(operation: ColumnOperation, state: TableState | undefined): ColumnChange {
   const { table, column } = operation
+  const before = state?.columns[column] as ColumnState
   if (operation.type === 'addColumn') return addedColumn(operation)
-  if (operation.type === 'alterColumn') return alteredColumn(operation, before)
+  if (operation.type === 'alterColumn') return alteredColumn(operation, before, state)
   return {
     column,
     changes: () => [...mysql.dropCheck(table, column, before), `drop column ${mysql.name(column)}`],
@@ -294,23 +349,52 @@ function addedColumn(operation: Of<'addColumn'>): ColumnChange {
   }
 }
 
-function alteredColumn(operation: Of<'alterColumn'>, from: ColumnState): ColumnChange {
+function alteredColumn(
+  operation: Of<'alterColumn'>,
+  from: ColumnState,
+  state: TableState | undefined,
+): ColumnChange {
   const { table, column, to } = operation
   const isSame = isDeepStrictEqual(from.values, to.values)
   const check = mysql.checkExists(table, column)
+  // The servers make no column that they keep of one that they do not, nor the other way.
+  const isOther = mysql.isVirtual(from) !== mysql.isVirtual(to)
+  const isReplaced = isOther && isComputed(to, 'mysql')
   return {
     column,
     changes: ({ words, collation }) => [
       ...(isSame ? [] : mysql.dropCheck(table, column, from)),
-      `modify column ${mysql.columnSql(column, to, collation)}${words}`,
+      ...(isReplaced ? [`drop column ${mysql.name(column)}`] : []),
+      `${isReplaced ? 'add' : 'modify'} column ${mysql.columnSql(column, to, collation)}${words}`,
       ...(isSame ? [] : mysql.addCheck(table, column, to)),
     ],
+    ...(isReplaced && { keys: keysAnew(column, state) }),
+    ...(isOther && !isReplaced && { ahead: stored(column, from) }),
     facts: isSame || (from.values && to.values) ? [] : [to.values ? check : mysql.not(check)],
     known: typeof from.type === 'object' ? from.type.mysql : '',
     // That of JSON is none of a text's.
     keepsCollation: from.comparison === to.comparison && holdsText(from) && holdsText(to),
     fill: filledWith(operation, 'mysql'),
   }
+}
+
+/** The indexes on a column that is dropped and added at once: the server would keep how long it was in them. */
+function keysAnew(column: string, { unique = [], indexes = [] }: Partial<TableState> = {}) {
+  const anew = (word: string) => (index: IndexState) =>
+    index.columns.includes(column)
+      ? [
+          `drop index ${mysql.name(index.name)}`,
+          `add ${word} ${mysql.name(index.name)} ${quoteNames(index.columns, 'mysql')}`,
+        ]
+      : []
+  return [...unique.flatMap(anew('unique index')), ...indexes.flatMap(anew('index'))]
+}
+
+/** What makes of a virtual column one that keeps the same values. */
+function stored(column: string, { type, ...rest }: ColumnState): string[] {
+  const { mysql: sql, sqlite } = type as PerDialect
+  const kept = { ...rest, type: { mysql: sql.replace(/\)( *virtual)? *$/i, ') stored'), sqlite } }
+  return [`drop column ${mysql.name(column)}`, `add column ${mysql.columnSql(column, kept)}`]
 }
 
 /** The default that a new column has while it is added, for the rows that are there; `undefined`: its own, or none. */
@@ -386,6 +470,30 @@ function isRewritten(before: ColumnState, after: ColumnState): boolean {
   if (before.comparison !== after.comparison) return true
   if (isDeepStrictEqual(from, to)) return false
   return typeof from !== 'string' || typeof to !== 'string' || !isInPlace(from, to)
+}
+
+function isIndexed(column: string, table: TableState | undefined): boolean {
+  return [{ columns: table?.primaryKey ?? [] }, ...indexesOf(table)].some(({ columns }) =>
+    columns.includes(column),
+  )
+}
+
+function altered(from: ColumnState, to: ColumnState, indexed: boolean): Algorithms {
+  const isSameType = isDeepStrictEqual(from.type, to.type)
+  if (!isDeepStrictEqual(from.values, to.values) && to.values) return COPY
+  if (!isSameType && !isLonger(from, to)) return COPY
+  if (from.comparison !== to.comparison)
+    return { mysql: 'COPY', mariadb: indexed ? 'INPLACE' : 'INSTANT' }
+  if (from.nullable && !to.nullable) return { mysql: 'INPLACE', mariadb: 'COPY' }
+  if (!from.nullable && to.nullable) return INPLACE
+  if (isSameType) return INSTANT
+  const inPlace = isInPlace(from.type as PortableType, to.type as PortableType)
+  return { mysql: inPlace ? 'INPLACE' : 'COPY', mariadb: 'INSTANT' }
+}
+
+function isLonger({ type: from }: ColumnState, { type: to }: ColumnState): boolean {
+  const areVarying = [from, to].every((type) => /^varchar\(/.test(String(type)))
+  return areVarying && (lengthOf(from) ?? 0) < (lengthOf(to) ?? 0)
 }
 
 function describeColumn(column: ColumnState): string {

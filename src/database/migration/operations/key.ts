@@ -11,8 +11,17 @@ import {
   type TableState,
 } from '../../schema/state.ts'
 import type { Code } from '../lint-rules.ts'
-import type { CompiledStep, Definition, Definitions, Of, Operation } from './operation.ts'
+import {
+  COPY,
+  type CompiledStep,
+  type Definition,
+  type Definitions,
+  INPLACE,
+  type Of,
+  type Operation,
+} from './operation.ts'
 import { added, assertColumns, changeTable, dropped, indexesOf, tableOf } from './state.ts'
+import { doubles, orphans } from './trials.ts'
 
 /** Adds an index, which lets rows be equal; {@link addUnique} does not. */
 export const addIndex = (table: string, index: IndexState): Operation => ({
@@ -64,8 +73,9 @@ type List = keyof typeof WORDS
 
 type Common = 'tables' | 'render' | 'place'
 
-const ofIndex: Pick<Definition<IndexOperation>, Common> = {
+const ofIndex: Pick<Definition<IndexOperation>, Common | 'algorithms'> = {
   tables: ({ table }) => ({ before: table, after: table }),
+  algorithms: () => INPLACE,
   render: ({ table, index }) => [table, normalIndex(index)],
   place: ({ index }) => index.name,
 }
@@ -81,6 +91,9 @@ const adds = (list: List, back: Operation['type'], code: Code): Definition<Index
   describe: ({ table, index }) => `+ ${WORDS[list]} ${table}(${index.columns.join(', ')})`,
   fileName: ({ index }) => `add_${index.name}`,
   lint: () => [code],
+  ...(list === 'unique' && {
+    trial: ({ table, index }: IndexOperation) => doubles(table, index.columns),
+  }),
   mysql: ({ table, index }) => [
     mysql.statement(
       createIndexSql(table, index, 'mysql', list === 'unique'),
@@ -149,6 +162,9 @@ export const keyOperations: Definitions<(IndexOperation | KeyOperation)['type']>
     describe: ({ table, foreignKey }) => `+ foreign key ${reference(table, foreignKey)}`,
     fileName: ({ foreignKey }) => `add_${foreignKey.name}`,
     lint: () => ['add-foreign-key'],
+    // While the server checks foreign keys, it copies.
+    algorithms: () => COPY,
+    trial: ({ table, foreignKey }) => orphans(table, foreignKey),
     mysql: ({ table, foreignKey }, before) => [
       addForeignKeyFitting(table, foreignKey, before[table]?.columns ?? {}),
     ],
@@ -165,6 +181,7 @@ export const keyOperations: Definitions<(IndexOperation | KeyOperation)['type']>
     describe: ({ table, foreignKey }) => `- foreign key ${reference(table, foreignKey)}`,
     fileName: ({ foreignKey }) => `drop_${foreignKey.name}`,
     lint: () => [],
+    algorithms: () => ({ mysql: 'INPLACE', mariadb: 'INSTANT' }),
     mysql: ({ table, foreignKey: { name } }) => [
       mysql.statement(
         mysql.alter(table, `drop foreign key ${mysql.name(name)}`),

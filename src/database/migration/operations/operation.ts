@@ -84,6 +84,33 @@ export type Of<Type extends Operation['type']> = Extract<Operation, { type: Type
 /** What makemigrations writes: everything but steps by hand. */
 export type SchemaOperation = Exclude<Operation, RunSql | RunData>
 
+/**
+ * How a server does a statement. `INSTANT`: only what it knows of the table changes. `INPLACE`: the table is read or written anew while
+ * others read and write it. `COPY`: it is written anew, and nobody can write to it meanwhile.
+ */
+export type Algorithm = 'INSTANT' | 'INPLACE' | 'COPY'
+
+export interface Algorithms {
+  /** Of MySQL 8.0.29 or later, as its manual says ("Online DDL Operations"). */
+  readonly mysql: Algorithm
+  /** Of MariaDB 10.11, as measured. */
+  readonly mariadb: Algorithm
+}
+
+export const INSTANT: Algorithms = { mysql: 'INSTANT', mariadb: 'INSTANT' }
+export const INPLACE: Algorithms = { mysql: 'INPLACE', mariadb: 'INPLACE' }
+export const COPY: Algorithms = { mysql: 'COPY', mariadb: 'COPY' }
+
+/** What the rows that are there would make fail. */
+export interface Trial {
+  /** Counts the rows that stand in the way. */
+  readonly query: string
+  /** `of city have no name` */
+  readonly problem: string
+  /** The tables and columns that have to be as they were before the migration. */
+  readonly about: readonly (readonly [table: string, columns: readonly string[]])[]
+}
+
 /** What the kit does with an operation, all of it: one that is new is defined so, and listed in `index.ts`. */
 export interface Definition<Own extends Operation> {
   /** The table that it is done to, and what that is called then; of a step by hand neither. */
@@ -122,6 +149,14 @@ export interface Definition<Own extends Operation> {
   readonly unfilled?: (operation: Own) => { column: string; definition: ColumnState } | undefined
   /** What harm it does while the release before still runs, where that uses the table. */
   readonly lint: (operation: Own) => readonly Code[]
+  /**
+   * How MySQL and MariaDB do it; of several statements the most expensive counts. `undefined` of a step by hand.
+   *
+   * @param table that it is done to, before it
+   */
+  readonly algorithms: (operation: Own, table: TableState | undefined) => Algorithms | undefined
+  /** What the rows of MySQL may make fail of it. */
+  readonly trial?: (operation: Own) => Trial | undefined
   /** What the lint calls the place of that; `undefined` of a step, which has none but its own. */
   readonly place: (operation: Own) => string | undefined
   /**

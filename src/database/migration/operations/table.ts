@@ -4,7 +4,7 @@ import * as mysql from '../../dialect/mysql/ddl.ts'
 import { rebuildTable, temporaryName } from '../../dialect/sqlite/alter.ts'
 import * as sqlite from '../../dialect/sqlite/ddl.ts'
 import { normalTable, type TableState } from '../../schema/state.ts'
-import type { Definitions, Operation } from './operation.ts'
+import { COPY, type Definitions, INSTANT, type Operation } from './operation.ts'
 import { assertSame, distinct, mapTables, refuseReferences, tableOf, without } from './state.ts'
 
 /** Creates a table with its columns, keys and indexes; taken back it is dropped, with its rows. */
@@ -40,6 +40,7 @@ export const tableOperations: Definitions<'createTable' | 'dropTable' | 'renameT
     render: ({ table, definition }) => [table, normalTable(definition)],
     fileName: ({ table }) => `create_${table}`,
     lint: () => [],
+    algorithms: () => INSTANT,
     place: ({ table }) => table,
     mysql: ({ table, definition }) => [createTableFitting(table, definition)],
     sqlite: ({ table, definition }, _, after) =>
@@ -60,6 +61,7 @@ export const tableOperations: Definitions<'createTable' | 'dropTable' | 'renameT
     render: ({ table, definition }) => [table, normalTable(definition)],
     fileName: ({ table }) => `drop_${table}`,
     lint: () => ['drop-table'],
+    algorithms: () => INSTANT,
     place: ({ table }) => table,
     refuse: ({ table }, before) => refuseReferences(table, before),
     mysql: ({ table }) => [
@@ -81,6 +83,9 @@ export const tableOperations: Definitions<'createTable' | 'dropTable' | 'renameT
     render: ({ from, to }) => [from, to],
     fileName: ({ from, to }) => `rename_${from}_to_${to}`,
     lint: () => ['rename-table'],
+    // Checks get another name: a new one is tried on all rows.
+    algorithms: (_, table) =>
+      Object.values(table?.columns ?? {}).some(({ values }) => values) ? COPY : INSTANT,
     place: ({ from }) => from,
     // In two statements, because the other tables' foreign keys follow a plain rename for sure.
     mysql({ from, to }, before) {
