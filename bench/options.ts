@@ -19,6 +19,8 @@ export interface Options {
   tasks: number
   /** How many rows the long table of pages has. */
   rows: number
+  /** How many rows the table has whose columns a migration changes. */
+  altered: number
   /** Seconds for the load; where the machine is slow, there are fewer starts. */
   budget: number
   /** What is measured: routes by name, `bare`, `tokens`, `telemetry`, `cached`, `startup`, `help`, `migrations`, `tasks`, `pages`, `upstream`, `remote`, `testing`. */
@@ -37,6 +39,7 @@ const USAGE = `npm run bench -- [flags]
   --workers N  processes of each server that is loaded (1)
   --tasks N    tasks that each side enqueues and runs (100000)
   --rows N     rows of the long table that pages are read from (1000000)
+  --altered N  rows of the table whose columns a migration changes (30000)
   --budget N   seconds for the load: on a slow machine there are fewer starts (600)
   --only NAME  only this: ${[...routes.keys()].join(', ')}, bare, tokens, telemetry, cached, startup,
                help, migrations, tasks, pages, upstream, remote or testing; may be given again
@@ -57,6 +60,7 @@ export function readOptions(args: readonly string[]): Options {
         workers: 1,
         tasks: 9000,
         rows: 100_000,
+        altered: 10_000,
         budget: 50,
       }
     : {
@@ -68,6 +72,7 @@ export function readOptions(args: readonly string[]): Options {
         workers: 1,
         tasks: 100_000,
         rows: 1_000_000,
+        altered: 30_000,
         budget: 600,
       }
   const count = (name: keyof typeof initial) => {
@@ -102,6 +107,7 @@ export function readOptions(args: readonly string[]): Options {
     workers: count('workers'),
     tasks: count('tasks'),
     rows: count('rows'),
+    altered: count('altered'),
     budget: count('budget'),
     only: new Set(only),
     build: !values['no-build'],
@@ -124,6 +130,7 @@ function parse(args: readonly string[]) {
         workers: text,
         tasks: text,
         rows: text,
+        altered: text,
         budget: text,
         only: { type: 'string', multiple: true },
         'no-build': flag,

@@ -15,6 +15,7 @@ export interface Results {
   startup?: Timed[]
   help?: Timed[]
   migrations?: Timed[]
+  altering?: Timed[]
   pages?: PageTime[]
   tasks?: CachedRatio[]
   upstream?: CachedRatio[]
@@ -32,6 +33,7 @@ export function report({
   startup,
   help,
   migrations,
+  altering,
   pages,
   tasks,
   upstream,
@@ -57,6 +59,7 @@ export function report({
     ...(startup ? ['Start-up until the first answer', timedTable(startup)] : []),
     ...(help ? ['Commands', timedTable(help)] : []),
     ...(migrations ? ['200 small migrations', timedTable(migrations)] : []),
+    ...(altering ? ['Six columns of a table that change', timedTable(altering)] : []),
     ...(pages ? ['Pages of a table of 1,000 rows and of a long one', pagesTable(pages)] : []),
     ...(tasks ? ['Empty tasks, enqueued and run, in a second', cachedTable(tasks)] : []),
     ...(upstream ? ['Calls of another system', cachedTable(upstream)] : []),

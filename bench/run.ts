@@ -54,7 +54,7 @@ async function measure(options: Options): Promise<Results> {
       ...(only.has('cached') && { cached: await measureCached(place, options) }),
       ...(only.has('startup') && { startup: await measureStartup(place, pairs) }),
       ...(only.has('help') && { help: await measureCommands(pairs + 5) }),
-      ...(only.has('migrations') && { migrations: await measureMigrations(sandbox, pairs) }),
+      ...(only.has('migrations') && (await measureMigrations(sandbox, options))),
       ...(only.has('pages') && { pages: await measurePages(sandbox, options.rows) }),
       ...(only.has('remote') && { remote: await measureRemote(options) }),
       ...(only.has('tasks') && { tasks: await measureTasks(sandbox, options) }),
