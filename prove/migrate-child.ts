@@ -2,11 +2,13 @@ import { createMigrator, type MigrationEvent } from '../src/database/migration/m
 import { PlinthError } from '../src/errors.ts'
 import { withDatabase } from './migrations.ts'
 
-// A process that migrates each database that its parent names, and says what it has applied.
+// A process that migrates each database that its parent names, and says what it has applied or taken back.
 
 export interface Order {
   url: string
   directory: string
+  /** How many to take back; default: all that are pending are applied. */
+  back?: number | undefined
 }
 
 /** That it has opened the database, and that the first migration starts. */
@@ -14,13 +16,13 @@ export type Notice = 'begun' | 'started'
 
 export type Answer = { applied: string[] } | { failed: string }
 
-process.on('message', async ({ url, directory }: Order) => {
-  process.send?.(await migrate(url, directory))
+process.on('message', async (order: Order) => {
+  process.send?.(await migrate(order))
 })
 process.on('disconnect', () => process.exit())
 process.send?.('ready')
 
-async function migrate(url: string, directory: string): Promise<Answer> {
+async function migrate({ url, directory, back }: Order): Promise<Answer> {
   try {
     return await withDatabase(url, async (db) => {
       tell('begun')
@@ -29,7 +31,12 @@ async function migrate(url: string, directory: string): Promise<Answer> {
         if (type === 'start' && !started) tell('started')
         started ||= type === 'start'
       }
-      const results = await createMigrator({ db, directory }).migrate({ lockTimeout: 120, on })
+      const migrator = createMigrator({ db, directory })
+      const options = { lockTimeout: 120, on }
+      const results =
+        back === undefined
+          ? await migrator.migrate(options)
+          : await migrator.rollback({ ...options, steps: back })
       return { applied: results.map(({ name }) => name) }
     })
   } catch (error) {

@@ -1,22 +1,31 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
+import { isComputed } from '../src/database/dialect/ddl.ts'
 import { readSchema } from '../src/database/inspect/read-schema.ts'
 import { emptyTables } from '../src/database/maintenance.ts'
 import { diff } from '../src/database/migration/autodetector.ts'
 import { type Fills, findUnfilled, withFills } from '../src/database/migration/fills.ts'
 import { createMigrator } from '../src/database/migration/migrator.ts'
+import { replayAll } from '../src/database/migration/operations/index.ts'
+import { type Renames, renameOperations } from '../src/database/migration/renames.ts'
 import { render } from '../src/database/migration/writer.ts'
-import type { SchemaState } from '../src/database/schema/state.ts'
+import type { SchemaState, TableState } from '../src/database/schema/state.ts'
 import { PlinthError } from '../src/errors.ts'
-import { mutateSchema, type Random, randomSchema, seeded } from '../test/helpers/random-schema.ts'
-import { fillTables, fillValue, valuesIn } from './migrate-rows.ts'
+import {
+  mutateSchema,
+  type Random,
+  randomRenames,
+  randomSchema,
+  seeded,
+} from '../test/helpers/random-schema.ts'
+import { fillTables, fillValue, sourcesOf, valuesIn } from './migrate-rows.ts'
 import { type AnyDatabase, withDatabase } from './migrations.ts'
 import { assertSame, type Proof, type ProofOptions } from './proof.ts'
 
 export const proof: Proof = {
   summary:
-    'From the models A, makemigrations and migrate lead to what the models B make from nothing, and rollback leads back; rows in every table keep their values, alike on both databases',
+    'From the models A, makemigrations and migrate lead to what the models B make from nothing, and rollback leads back; rows in every table keep their values, and what is computed is right, alike on both databases',
   drivers: ['sqlite', 'mysql'],
   size: { full: 1000, short: 4 },
   prove,
@@ -31,6 +40,8 @@ async function prove(options: ProofOptions): Promise<Record<string, number>> {
     pairs: 0,
     unchanged: 0,
     operations: 0,
+    renames: 0,
+    computed: 0,
     rows: 0,
     'refused for rows': 0,
     'rollbacks refused for rows': 0,
@@ -48,6 +59,8 @@ async function prove(options: ProofOptions): Promise<Record<string, number>> {
           })
           counts.pairs += 1
           counts.operations += found.operations
+          counts.renames += found.renames
+          counts.computed += found.computed
           counts.unchanged += found.operations === 0 ? 1 : 0
           counts.rows += found.rows
           counts['refused for rows'] += found.refused
@@ -73,6 +86,9 @@ interface Place {
 interface Found {
   /** How many operations lead from A to B. */
   operations: number
+  renames: number
+  /** How many columns of B are computed. */
+  computed: number
   rows: number
   refused: number
   kept: number
@@ -82,8 +98,12 @@ interface Found {
 async function provePair(random: Random, place: Place): Promise<Found> {
   const { db, fresh, twin, folder } = place
   const a = randomSchema(random)
-  const b = random() < 0.5 ? randomSchema(random) : mutateSchema(random, a)
-  const change = withFills(diff(a, b), fillsFor(diff(a, b)))
+  const changed = random() < 0.5 ? randomSchema(random) : mutateSchema(random, a)
+  const renames = randomRenames(random, a, changed)
+  const renaming = renameOperations(renames)
+  const b = replayAll(renaming, changed)
+  const found = diff(a, b, renames)
+  const change = withFills(found, fillsFor(found))
   const direct = join(folder, 'b')
   const directory = join(folder, 'ab')
   write(directory, '0001_a', diff({}, a))
@@ -101,43 +121,57 @@ async function provePair(random: Random, place: Place): Promise<Found> {
   assertSame(await comparable(db), before, `${where}after the rollback`)
   await createMigrator({ db: fresh, directory: direct }).rollback({ steps: 1 })
 
-  const found = await proveRows({ a, b, directory, where }, { db, twin })
+  const told = await proveRows({ a, b, renames, directory, where }, { db, twin })
   await migrator.rollback({ steps: 2 })
   await createMigrator({ db: twin, directory }).rollback({ steps: 2 })
   assertSame(await comparable(db), [], `${where}after taking everything back`)
   rmSync(folder, { recursive: true })
-  return { operations: change.length, ...found }
+  const computed = Object.values(b).flatMap(({ columns }) =>
+    Object.values(columns).filter((column) => isComputed(column)),
+  )
+  return {
+    operations: change.length,
+    renames: renaming.length,
+    computed: computed.length,
+    ...told,
+  }
+}
+
+interface Change {
+  a: SchemaState
+  b: SchemaState
+  renames: Renames
+  directory: string
+  where: string
 }
 
 /** The same with rows in all tables: what is not changed is kept, on both databases alike, whether the migration is done or refused. */
 async function proveRows(
-  { a, b, directory, where }: { a: SchemaState; b: SchemaState; directory: string; where: string },
+  { a, b, renames, directory, where }: Change,
   { db, twin }: Pick<Place, 'db' | 'twin'>,
-): Promise<Omit<Found, 'operations'>> {
-  const isKept = (table: string, column: string) =>
-    isDeepStrictEqual(a[table]?.columns[column], b[table]?.columns[column])
+): Promise<Omit<Found, 'operations' | 'renames' | 'computed'>> {
+  // As A is under the names of B.
+  const from = replayAll(renameOperations(renames), a)
+  const isKept = (table: string, column: string) => isAsBefore(from, b, table, column)
+  // Where what had happened is taken back, what was dropped is gone, and what was filled in where it was null stays so.
+  const isSafe = (table: string, column: string) =>
+    isKept(table, column) && !from[table]?.columns[column]?.nullable
+  const read = (one: AnyDatabase, isWanted?: typeof isKept) => valuesIn(one, a, isWanted, renames)
   const kept = (values: Awaited<ReturnType<typeof valuesIn>>) =>
-    Object.fromEntries(Object.entries(values).filter(([table]) => a[table] && b[table]))
+    Object.fromEntries(Object.entries(values).filter(([table]) => from[table] && b[table]))
   const outcomes: Outcome[] = []
   for (const one of [db, twin]) {
     const migrator = createMigrator({ db: one, directory })
     await migrator.migrate({ to: '0001' })
     const count = await fillTables(one, a)
-    const all = await valuesIn(one, a)
-    const same = kept(await valuesIn(one, a, isKept))
-    // Where what had happened is taken back, what was dropped is gone, and what was filled in where it was null stays so.
-    const isSafe = (table: string, column: string) =>
-      isKept(table, column) && !a[table]?.columns[column]?.nullable
-    const safe = kept(await valuesIn(one, a, isSafe))
+    const all = await read(one)
+    const same = kept(await read(one, isKept))
+    const safe = kept(await read(one, isSafe))
     const refused = await refusalOf(one, migrator.migrate(), () => migrator.rollback({ steps: 1 }))
     if (refused?.endsWith(NOTHING))
-      assertSame(await valuesIn(one, a), all, `${where}${refused}: all rows are as before`)
+      assertSame(await read(one), all, `${where}${refused}: all rows are as before`)
     else if (refused && refused !== BY_HAND)
-      assertSame(
-        kept(await valuesIn(one, a, isSafe)),
-        safe,
-        `${where}${refused}: rows are as before`,
-      )
+      assertSame(kept(await read(one, isSafe)), safe, `${where}${refused}: rows are as before`)
     else if (!refused)
       assertSame(kept(await valuesIn(one, b, isKept)), same, `${where}what stays is kept`)
     const now = refused ? all : await valuesIn(one, b)
@@ -148,15 +182,15 @@ async function proveRows(
         migrator.rollback({ steps: (await migrator.status()).length - 1 }),
         () => migrator.migrate(),
       ))
-    if (!back) assertSame(kept(await valuesIn(one, a, isKept)), same, `${where}and back`)
+    if (!back) assertSame(kept(await read(one, isKept)), same, `${where}and back`)
     outcomes.push({ count, refused, back, all, now })
   }
   const [one, other] = outcomes as [Outcome, Outcome]
   assertSame(one.all, other.all, `${where}the rows on both databases`)
   if (!one.refused && !other.refused)
     assertSame(
-      keptOnly(one.now, a, b),
-      keptOnly(other.now, a, b),
+      keptOnly(one.now, from, b),
+      keptOnly(other.now, from, b),
       `${where}the values on both databases`,
     )
   for (const database of [db, twin]) await emptyTables(database)
@@ -204,13 +238,22 @@ async function failureOf(work: () => Promise<unknown>): Promise<string | undefin
   }
 }
 
-/** What both databases have of columns that were there before, as they were. */
+/** Whether a column is in both, and so are its values: of one that is computed what it is computed from has to be the same, too. */
+function isAsBefore(a: SchemaState, b: SchemaState, table: string, column: string): boolean {
+  const [before, after] = [a[table], b[table]]
+  if (!before?.columns[column] || !after?.columns[column]) return false
+  return sourcesOf(after, column).every((one) =>
+    isDeepStrictEqual(before.columns[one], after.columns[one]),
+  )
+}
+
+/** What both databases have of columns that are new, or as they were: how a value becomes one of another type each has its own way. */
 function keptOnly(values: Outcome['now'], a: SchemaState, b: SchemaState): Outcome['now'] {
   const tables = Object.entries(values).filter(([table]) => b[table])
   const isRetyped = (table: string, column: string) =>
-    a[table] !== undefined &&
-    a[table].columns[column] !== undefined &&
-    !isDeepStrictEqual(a[table].columns[column], b[table]?.columns[column])
+    sourcesOf(b[table] as TableState, column).some(
+      (one) => a[table]?.columns[one] && !isAsBefore(a, b, table, one),
+    )
   return Object.fromEntries(
     tables.map(([table, rows]) => [
       table,

@@ -1,4 +1,6 @@
 import { sql } from 'kysely'
+import { isComputed } from '../src/database/dialect/ddl.ts'
+import { isComputedFrom } from '../src/database/dialect/expressions.ts'
 import { dialectOf } from '../src/database/portable.ts'
 import type { ColumnState, SchemaState, TableState } from '../src/database/schema/state.ts'
 import type { AnyDatabase } from './migrations.ts'
@@ -50,14 +52,20 @@ export function fillValue(column: ColumnState): string | number | boolean | unde
 }
 
 function rowsOf({ columns, primaryKey }: TableState, count: number) {
+  const given = Object.entries(columns).filter(([, column]) => !isComputed(column))
   return Array.from({ length: count }, (_, i) =>
     Object.fromEntries(
-      Object.entries(columns).map(([name, column]) => [
-        name,
-        rowValue(column, i + 1, !primaryKey.includes(name)),
-      ]),
+      given.map(([name, column]) => [name, rowValue(column, i + 1, !primaryKey.includes(name))]),
     ),
   )
+}
+
+/** The columns of which the values of one are made: itself, and what it is computed from. */
+export function sourcesOf({ columns }: TableState, column: string): string[] {
+  const others = Object.keys(columns).filter((other) =>
+    isComputedFrom(columns[column] as ColumnState, other),
+  )
+  return [column, ...others]
 }
 
 /**
@@ -88,28 +96,46 @@ function isUniqueIn(table: TableState): boolean {
   const keys = [{ columns: table.primaryKey }, ...(table.unique ?? [])]
   return keys.every(
     ({ columns }) =>
-      new Set(rows.map((row) => JSON.stringify(columns.map((name) => row[name])))).size === 3,
+      new Set(
+        rows.map((row) =>
+          JSON.stringify(columns.flatMap((one) => sourcesOf(table, one)).map((one) => row[one])),
+        ),
+      ).size === 3,
   )
 }
 
-/** What some columns of tables hold, in one form for every database, in an order of its own. */
+/** What tables and columns are called later. */
+export interface Names {
+  readonly tables?: Readonly<Record<string, string>>
+  /** By `table.column`. */
+  readonly columns?: Readonly<Record<string, string>>
+}
+
+/**
+ * What some columns of tables hold, in one form for every database, in an order of its own.
+ *
+ * @param names under which they are told, and asked for by `isWanted`
+ */
 export async function valuesIn(
   db: AnyDatabase,
   schema: SchemaState,
   isWanted: (table: string, column: string) => boolean = () => true,
+  names: Names = {},
 ): Promise<Record<string, string[]>> {
-  const found: Record<string, string[]> = {}
-  const tables = Object.entries(schema).sort(([a], [b]) => (a < b ? -1 : 1))
-  for (const [name, { columns }] of tables) {
+  const found: [string, string[]][] = []
+  for (const [name, { columns }] of Object.entries(schema)) {
+    const table = names.tables?.[name] ?? name
     const rows = await db.selectFrom(name).selectAll().execute()
     const wanted = Object.entries(columns)
-      .filter(([column]) => isWanted(name, column))
+      .map(([column, of]) => [names.columns?.[`${name}.${column}`] ?? column, column, of] as const)
+      .filter(([column]) => isWanted(table, column))
       .sort(([a], [b]) => (a < b ? -1 : 1))
-    found[name] = rows
-      .map((row) => JSON.stringify(wanted.map(([column, of]) => [column, plain(row[column], of)])))
-      .sort()
+    const told = rows.map((row) =>
+      JSON.stringify(wanted.map(([column, own, of]) => [column, plain(row[own], of)])),
+    )
+    found.push([table, told.sort()])
   }
-  return found
+  return Object.fromEntries(found.sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
 function plain(value: unknown, { type, default: said }: ColumnState): unknown {
@@ -122,6 +148,7 @@ function plain(value: unknown, { type, default: said }: ColumnState): unknown {
   if (value instanceof Date) return value.toISOString()
   if (typeof value === 'boolean') return Number(value)
   const isNumber =
-    typeof type === 'object' || /^(decimal|double|boolean|(tiny|small|big)?int)/.test(type)
+    (typeof type === 'object' && !/char/.test(type.mysql)) ||
+    /^(decimal|double|boolean|(tiny|small|big)?int)/.test(String(type))
   return isNumber ? Number(value) : value
 }

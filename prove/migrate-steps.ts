@@ -2,13 +2,15 @@
 
 const ROWS = Array.from({ length: 500 }, (_, i) => ({ n: i, note: `row ${i}` }))
 const CITY = `m.createTable('city', { columns: { n: { type: 'integer' }, note: { type: 'varchar(40)' } }, primaryKey: ['n'] })`
-const INSERT = `m.runData({ up: (db) => db.insertInto('city').values(${JSON.stringify(ROWS)}).execute() })`
+const INSERT = `m.runData({ up: (db) => db.insertInto('city').values(${JSON.stringify(ROWS)}).execute(), down: (db) => db.deleteFrom('city').execute() })`
+const raise = (sign: string) =>
+  `(db) => db.updateTable('city').set(({ eb }) => ({ n: eb('n', '${sign}', 1000) })).execute()`
 const STEPS = [
   CITY,
   INSERT,
   `m.addColumn('city', 'kind', { type: 'varchar(8)', values: ['town', 'city'], default: 'city' })`,
   `m.addIndex('city', { name: 'city_note_idx', columns: ['note'] })`,
-  `m.runData({ up: (db) => db.updateTable('city').set(({ eb }) => ({ n: eb('n', '+', 1000) })).execute() })`,
+  `m.runData({ up: ${raise('+')}, down: ${raise('-')} })`,
   `m.renameColumn('city', 'note', 'name')`,
   `m.createTable('visit', { columns: { n: { type: 'integer' } }, primaryKey: ['n'] })`,
   `m.addForeignKey('visit', { name: 'visit_n_fkey', columns: ['n'], table: 'city', references: ['n'] })`,
@@ -21,7 +23,7 @@ export const TEN = [STEPS.join(', ')]
 
 const VISIT = `{ columns: { n: { type: 'integer' } }, primaryKey: ['n'] }`
 const visits = Array.from({ length: 30 }, (_, i) => `visit${i}`)
-/** Many migrations of one step each: on MySQL the journal has one entry for many of them. */
+/** Many migrations of one step each. */
 export const MANY = [
   CITY,
   INSERT,
