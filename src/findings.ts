@@ -83,6 +83,10 @@ export const findings = {
     level: 'warning',
     remedy: 'List the plugin that looks at routes before the one that adds the route.',
   },
+  'user-unloaded': {
+    level: 'error',
+    remedy: 'Give the service loadUser, which finds a user by its id, or leave out async: true.',
+  },
   'host-local': {
     level: 'warning',
     remedy: 'Set HOST=0.0.0.0, or leave it unset: in production that is its default.',

@@ -20,7 +20,7 @@ import { createApp } from '../service.ts'
 import { checkDeployment, type Platform } from './deployment.ts'
 import { type ModelSource, missingOperations, modelSources, tableDrift } from './drift.ts'
 import { acceptFindings, type Finding } from './finding.ts'
-import { checkOpenRoutes, RouteWatch } from './routes.ts'
+import { checkOpenRoutes, checkTaskUsers, RouteWatch } from './routes.ts'
 
 interface Checked {
   root: string
@@ -58,6 +58,7 @@ async function findAll(loaded: Checked, platform: Platform | undefined): Promise
       { check: 'app', level: 'ok', message: describeResources(app) },
       ...checkRequests(app),
       ...(await checkAttached(app)),
+      ...checkTaskUsers(watch, loaded.service),
       ...(isProduction ? checkOpenRoutes(watch, loaded.service) : []),
       ...(await runChecks(app, isProduction)),
       ...(await checkMigrations(app, loaded, platform !== undefined)),

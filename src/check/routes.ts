@@ -75,6 +75,22 @@ function isOpen({ config: { access } = {} }: RouteOptions): boolean {
   return !access || (access.auth !== 'required' && access.permissions.length === 0)
 }
 
+/** Resources that users may have run as tasks, where nothing finds the users of tasks. */
+export function checkTaskUsers({ routes }: RouteWatch, service: ServiceDefinition): Finding[] {
+  const isFound =
+    service.loadUser !== undefined ||
+    pluginsOf(service).some(
+      ({ definition, options }) => definition.name === 'tasks' && 'loadUser' in options,
+    )
+  if (isFound) return []
+  return routes.flatMap(({ name, route: { config } }) => {
+    const isOfUsers = config?.access !== undefined && config.access.auth !== 'public'
+    if (!config?.async || !isOfUsers) return []
+    const problem = `${name} may run as a task of a user, whom nothing finds there`
+    return [{ check: 'routes', ...found('user-unloaded', problem, { subject: name }) }]
+  })
+}
+
 /** What routes lack that are no resource's, nor the kit's own. */
 export function checkRoutes({ routes }: RouteWatch): Finding[] {
   const own = routes.filter(({ route }) => route.config?.kit === undefined)

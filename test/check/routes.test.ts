@@ -1,7 +1,8 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import t, { type Test } from 'tap'
-import { checkOpenRoutes, checkRoutes, RouteWatch } from '../../src/check/routes.ts'
+import tasks from '../../plugins/tasks.ts'
+import { checkOpenRoutes, checkRoutes, checkTaskUsers, RouteWatch } from '../../src/check/routes.ts'
 import type { Access } from '../../src/resource/access.ts'
 
 async function watch(t: Test, register: (app: FastifyInstance) => void): Promise<RouteWatch> {
@@ -96,4 +97,22 @@ t.test('pages of the kit that everybody may see', async (t) => {
   t.strictSame(await of('docs', { auth: 'required', permissions: [] }), [])
   t.strictSame(await of('queues', { auth: 'optional', permissions: [permission] }), [])
   t.strictSame(await of('queues', undefined, { queues: { protect: answer } }), [])
+})
+
+t.test('tasks of users, where nothing finds users', async (t) => {
+  const of = async (access: Access | undefined, more: object, async = true) => {
+    const config = { resource: 'things.add', async, ...(access && { access }) }
+    const seen = await watch(t, (app) => app.post('/things', { config }, answer))
+    const found = checkTaskUsers(seen, { name: 'shop', modules: {}, ...more })
+    return found.map(({ level, code, subject }) => `${level} ${code} ${subject}`)
+  }
+  const required = { auth: 'required', permissions: [] } as const
+  const told = ['error user-unloaded POST /things']
+  t.strictSame(await of(required, {}), told)
+  t.strictSame(await of({ ...required, auth: 'optional' }, {}), told)
+  t.strictSame(await of({ ...required, auth: 'public' }, {}), [], 'it is asked for by nobody')
+  t.strictSame(await of(undefined, {}), [])
+  t.strictSame(await of(required, {}, false), [])
+  t.strictSame(await of(required, { loadUser: () => undefined }), [])
+  t.strictSame(await of(required, { plugins: [tasks({ loadUser: () => undefined })] }), [])
 })
