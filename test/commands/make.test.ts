@@ -61,6 +61,7 @@ t.test('--dry-run tells what would be, and writes nothing', async (t) => {
     const name = ['resource', 'task', 'model'].includes(kind) ? 'orders/approve' : 'orders'
     const told = await make(t, folder, kind, name, '--dry-run')
     t.match(told, { code: 0, stdout: /^would write / }, kind)
+    t.match(told.stdout, /^would write test\/[\w-]+\.test\.ts$/m, `${kind} has a test`)
   }
   t.strictSame(everything(folder), before)
 })
@@ -108,9 +109,13 @@ t.test('wrong usage', async (t) => {
 
 t.test('seeds are numbered on', async (t) => {
   const folder = writeService(t, { 'src/service.ts': SERVICE })
-  t.match(await make(t, folder, 'seed', 'first-rows'), { stdout: 'wrote seeds/01_first_rows.ts\n' })
+  t.match(await make(t, folder, 'seed', 'first-rows'), {
+    stdout: /^wrote seeds\/01_first_rows\.ts$/m,
+  })
   writeFileSync(join(folder, 'seeds/09_more.ts'), '')
-  t.match(await make(t, folder, 'seed', 'customers'), { stdout: 'wrote seeds/10_customers.ts\n' })
+  t.match(await make(t, folder, 'seed', 'customers'), {
+    stdout: /^wrote seeds\/10_customers\.ts$/m,
+  })
 })
 
 t.test(

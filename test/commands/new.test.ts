@@ -259,12 +259,14 @@ t.test(
       '--app-code',
       'all_of_it',
     )
-    const install = async (folder: string) => {
-      const args = ['install', '--no-audit', '--no-fund', '--prefer-offline']
+    const install = async (folder: string, ...packages: string[]) => {
+      const args = ['install', '--no-audit', '--no-fund', '--prefer-offline', ...packages]
       const { stderr } = await run('npm', args, { cwd: folder, env: npmEnv() })
       t.equal(stderr, '', 'npm warns of nothing')
     }
     await install(all)
+    // Of what `manage make api` makes.
+    await install(all, 'undici', 'cockatiel')
 
     for (const [index, set] of SETS.entries()) {
       const flags = flagsOf(set)

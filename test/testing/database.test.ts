@@ -3,9 +3,11 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import fp from 'fastify-plugin'
+import { Redis } from 'ioredis'
 import { createConnection } from 'mysql2/promise'
 import t, { type Test } from 'tap'
 import { testApp } from '../../src/testing/index.ts'
+import { redisUrl } from '../helpers/drivers.ts'
 import { addOrder, databases, root, type Shop, shop } from './shop/service.ts'
 
 const open = (t: Test, database: string): Promise<Shop> =>
@@ -115,6 +117,31 @@ t.test('a schema of MySQL is used by one test after the other', async (t) => {
   await t.rejects(second.reset(), /no tables that were dropped: shop_order/)
   await second.close()
   t.not((await open(t, database)).config.DATABASE_URL, DATABASE_URL)
+})
+
+t.test('two apps share a Redis, and no key of it; theirs go with them', async (t) => {
+  // A database of its own: others have keys, too.
+  const redis = `${redisUrl()}/12`
+  const client = new Redis(redis)
+  t.teardown(() => client.disconnect())
+  const start = () => testApp(shop, { root, redis, setUp: addOrder })
+  const apps = await Promise.all([start(), start()])
+  const [one, other] = apps
+  const { retrieve, ship } = one.resources.orders
+  await retrieve({ id: 1 })
+  await one.db.updateTable('shop_order').set({ total: 11 }).execute()
+  await other.db.updateTable('shop_order').set({ total: 12 }).execute()
+  t.match(await retrieve({ id: 1 }), { total: 10 }, 'from its cache')
+  t.match(await other.resources.orders.retrieve({ id: 1 }), { total: 12 }, 'that has none of it')
+  await Promise.all(apps.map((app) => app.tasks.fake()))
+  await ship.enqueue({ id: 1 }, { key: 'same' })
+  t.strictSame(await other.tasks.enqueued(), [])
+  await other.resources.orders.ship.enqueue({ id: 1 }, { key: 'same' })
+  t.match(await other.tasks.drain(), [{ state: 'succeeded' }])
+  t.match(await one.tasks.enqueued(), { length: 1 })
+  t.not(await client.dbsize(), 0)
+  await Promise.all(apps.map((app) => app.close()))
+  t.strictSame(await client.keys('*'), [])
 })
 
 t.test('neither the environment nor .env is read', async (t) => {
