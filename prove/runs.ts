@@ -33,10 +33,10 @@ export class Runs {
     return this.#ran.size + this.#repeated.length
   }
 
-  /** Whether a process has run one. */
-  hasRunIn(pid: number): boolean {
+  /** Those that have run one. */
+  get processes(): ReadonlySet<number> {
     this.#read()
-    return this.#processes.has(pid)
+    return this.#processes
   }
 
   close(): void {

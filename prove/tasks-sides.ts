@@ -1,6 +1,8 @@
 import { Queue } from 'bullmq'
 import { createApp } from '../src/service.ts'
 import { KEEP } from '../src/task/bullmq/keep.ts'
+import { derivedTaskId } from '../src/task/id.ts'
+import type { NewTask } from '../src/task/types.ts'
 import service from './tasks-service.ts'
 
 /** Who enqueues, and whose workers run: the kit, or BullMQ alone. */
@@ -22,13 +24,23 @@ export async function openPlinth(place: Record<string, string>, root: string): P
   const driver = await app.tasks.driver()
   return {
     name: 'plinth',
-    enqueue: (n) => app.resources.works.run.enqueue({ n }, { key: `${n}` }),
-    enqueuePoison: (n) => app.resources.works.poison.enqueue({ n }, { key: `${n}` }),
+    enqueue: (n) => driver.add([taskOf('works.run', n)]),
+    enqueuePoison: (n) => driver.add([taskOf('works.poison', n)]),
     left: async () => {
       const { waiting, delayed, running, ...ended } = await driver.counts('default')
       return { open: waiting + delayed + running, ...ended }
     },
     close: () => app.close(),
+  }
+}
+
+/** With an id of its own, as BullMQ's: a key would be more, as its end is kept beside the task. */
+function taskOf(resource: string, n: number): NewTask {
+  return {
+    id: derivedTaskId('default', resource, `${n}`),
+    queue: 'default',
+    data: { resource, input: { n }, user: null, requestId: `${n}` },
+    options: { attempts: 1, delay: 0, backoff: { type: 'fixed', delay: 0 } },
   }
 }
 

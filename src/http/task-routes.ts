@@ -20,7 +20,8 @@ export const TaskAnswer = Type.Object({
   task_id: Type.String(),
   is_completed: Type.Boolean(),
   state: Type.String({
-    description: 'As last reported, else waiting, delayed, running, succeeded, failed or cancelled',
+    description:
+      'As last reported, else waiting, delayed, running, succeeded, failed, crashed or cancelled',
   }),
   message: Type.Union([Type.String(), Type.Null()], {
     description: 'While it runs as last reported, why it has failed, else null',

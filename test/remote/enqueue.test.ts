@@ -112,3 +112,16 @@ t.test('with a key it may be asked for again', async (t) => {
   t.equal(upstream.got.length, 3)
   t.equal(upstream.got[2]?.headers['x-task-options'], undefined)
 })
+
+t.test('who waits for one that was given up there is told so', async (t) => {
+  const message = 'The task x is given up: the process that ran it has died 5 times'
+  const end = { task_id: 'x', is_completed: true, state: 'crashed', message, data: null }
+  const upstream = await serveUpstream(t, (response, _, count) => {
+    const data = count === 1 ? { task_id: 'x' } : end
+    answerJson(response, { result: true, code: 0, data, message: null })
+  })
+  const { app, enqueue } = await serve(t, { url: upstream.url })
+  const task = await enqueue()
+  const told = await failure(app.run(() => task.result()))
+  t.strictSame(told, { code: 'TASK_CRASHED', message, errors: null })
+})
