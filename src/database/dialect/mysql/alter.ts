@@ -5,7 +5,6 @@ import { foreignKeySql, quoteText } from '../ddl.ts'
 import type { Statement } from '../statement.ts'
 import {
   alter,
-  type Collations,
   columnSql,
   constraintExists,
   createTableSql,
@@ -191,13 +190,17 @@ async function ownChecks<DB>(
  * with those of the columns that its foreign keys refer to: MySQL wants them to be the same.
  */
 export function createTableFitting(table: string, definition: TableState): Statement {
-  const text = (collations?: Collations) => createTableSql(table, definition, collations)
+  const plain = createTableSql(table, definition)
   const keys = (definition.foreignKeys ?? []).filter((key) => isOfText(key, definition.columns))
   return {
-    ...statement(text(), tableExists(table)),
+    ...statement(plain, tableExists(table)),
     ...(keys.length > 0 && { looks: true }),
-    complete: async (db) =>
-      text({ own: await ownCollation(db), columns: await collationsOf(db, keys) }),
+    async complete(db) {
+      const own = await ownCollation(db)
+      // Of a table that refers to no texts it is all that is to be added.
+      if (keys.length === 0) return own ? `${plain} collate=${own}` : plain
+      return createTableSql(table, definition, { own, columns: await collationsOf(db, keys) })
+    },
   }
 }
 

@@ -67,9 +67,9 @@ export function changeTable(
 
 /** Gives an index that is new a name of its own in SQLite, where an index of another table has its name. */
 export function distinct(schema: SchemaState, name: string, table: TableState): TableState {
-  const { [name]: before, ...others } = schema
-  const known = new Set(indexesOf(before))
+  const known = new Set(indexesOf(schema[name]))
   if (indexesOf(table).every((index) => known.has(index))) return table
+  const others = without(schema, name)
   const taken = new Set(
     Object.values(others)
       .flatMap(indexesOf)
