@@ -129,3 +129,31 @@ onEveryDatabase(t, 'JSON stays what it is under another name', async (t, { db })
   t.strictSame(schema.thing?.columns.b, { type: 'json' })
   t.strictSame(await db.selectFrom('thing').selectAll().execute(), [{ id: 1, b: { x: 1 } }])
 })
+
+onEveryDatabase(
+  t,
+  'a list that others refer to keeps its values under another name',
+  async (t, { db }) => {
+    const kind = `{ type: 'varchar(4)', values: ['town', 'city'] }`
+    const directory = folder(t, {
+      '0001_tables.ts': migration(
+        `m.createTable('kind', { columns: { name: ${kind} }, primaryKey: ['name'] })`,
+        `m.createTable('place', { columns: { id: { type: 'integer' }, kind: { type: 'varchar(4)' } }, primaryKey: ['id'],
+        indexes: [{ name: 'place_kind_idx', columns: ['kind'] }],
+        foreignKeys: [{ name: 'place_kind_fkey', columns: ['kind'], table: 'kind', references: ['name'] }] })`,
+      ),
+      '0002_renamed.ts': migration(`m.renameColumn('kind', 'name', 'word')`),
+    })
+    const migrator = createMigrator({ db, directory })
+    await migrator.migrate({ to: '0001' })
+    await db.insertInto('kind').values({ name: 'town' }).execute()
+    await db.insertInto('place').values({ id: 1, kind: 'town' }).execute()
+    await migrator.migrate()
+    t.strictSame(await db.selectFrom('kind').selectAll().execute(), [{ word: 'town' }])
+    await t.rejects(db.insertInto('kind').values({ word: 'lake' }).execute())
+    await t.rejects(db.deleteFrom('kind').execute())
+    await migrator.rollback({ steps: 1 })
+    t.strictSame(await db.selectFrom('kind').selectAll().execute(), [{ name: 'town' }])
+    await t.rejects(db.insertInto('kind').values({ name: 'lake' }).execute())
+  },
+)

@@ -226,10 +226,14 @@ export const columnOperations: Definitions<(ColumnOperation | Of<'renameColumn'>
         table,
         ...mysql.dropCheck(table, from, definition),
         `rename column ${mysql.name(from)} to ${mysql.name(to)}${told}`,
-        ...mysql.addCheck(table, to, definition),
       )
       const exists = (column: string) => mysql.exactColumnExists(table, column)
-      return [mysql.statement(sql, exists(to), mysql.not(exists(from)))]
+      const renamed = mysql.statement(sql, exists(to), mysql.not(exists(from)))
+      // By itself: a check copies the table, which MariaDB does not where a foreign key has to follow.
+      const checks = mysql.addCheck(table, to, definition).map((check) => {
+        return mysql.statement(mysql.alter(table, check), mysql.checkExists(table, to))
+      })
+      return [renamed, ...checks]
     },
     sqlite({ table, from, to }, _, after) {
       const names = [from, to].map((name) => quoteName(name, 'sqlite'))
