@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import type { ExpiringRows } from '../database/expiring-rows.ts'
 
 /** What sessions have in common that end together: somebody, a login at a provider. */
 export interface SessionGroups {
@@ -68,6 +69,33 @@ export function createRedisStore(redis: RedisCommands, prefix: string): SessionS
       if (keys.length > 0) await redis.zrem(group, ...keys)
     },
   }
+}
+
+/** In a table; groups are in rows of it, too. */
+export function createDatabaseStore(rows: ExpiringRows): SessionStore {
+  return {
+    async add(key, value, ttl, groups) {
+      const members = (groups?.names ?? []).map((name) => ({
+        ...{ id: memberOf(name, key), value: key },
+        ttl: groups?.ttl ?? 0,
+      }))
+      await rows.add([{ id: key, value, ttl }, ...members])
+    },
+    read: (key, ttl) => rows.read(key, ttl),
+    delete: (key) => rows.remove([key]),
+    async deleteGroup(name) {
+      const members = await rows.between(memberOf(name, ''), memberOf(name, '~'))
+      await rows.remove(members.flatMap(({ id, value }) => [id, value]))
+    },
+  }
+}
+
+/**
+ * The id of a row that says of a session that it is in a group: with half of the name, which is a digest and as good as all of it, for
+ * both to fit. The members of a group are beside each other.
+ */
+function memberOf(name: string, session: string): string {
+  return `${name.slice(0, 20)}.${session}`
 }
 
 /** In this process alone; the ten thousand that were used last. */

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import type { ExpiringRows } from '../database/expiring-rows.ts'
 
 /** An answer that is given again. */
 export interface KeptAnswer {
@@ -86,5 +87,20 @@ export function redisIdempotency(redis: Scripts, prefix: string): IdempotencySto
     },
     finish: (id, request, ttl) => end(id, request.token, JSON.stringify(request), ttl),
     release: (id, token) => end(id, token, '', 0),
+  }
+}
+
+/** For all processes that share a database. @param rows which have tokens */
+export function databaseIdempotency(rows: ExpiringRows): IdempotencyStore {
+  const toRow = (id: string, request: KeptRequest, ttl: number) => {
+    return { id, token: request.token, value: JSON.stringify(request), ttl }
+  }
+  return {
+    async begin(id, request, lease) {
+      const there = await rows.addMissing(toRow(id, request, lease))
+      return there === undefined ? undefined : JSON.parse(there)
+    },
+    finish: (id, request, ttl) => rows.replace(toRow(id, request, ttl)),
+    release: (id, token) => rows.removeOwned(id, token),
   }
 }

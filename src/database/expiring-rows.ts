@@ -1,0 +1,175 @@
+import { type Kysely, sql } from 'kysely'
+import { currentTransaction } from './current-transaction.ts'
+import { inBatches, insertMissing } from './insert.ts'
+import { dialectOf, instant, portable } from './portable.ts'
+import type { Timestamp } from './types.ts'
+
+interface Row {
+  id: string
+  /** Whose it is, where a table has that. */
+  token: string
+  value: string
+  expires_at: Timestamp
+}
+
+/** Whatever the table is called. */
+interface Tables {
+  rows: Row
+}
+
+/** A text that lives for `ttl` ms. */
+export interface Expiring {
+  /** 1 to 64 characters of ASCII. */
+  readonly id: string
+  readonly value: string
+  readonly ttl: number
+}
+
+/** One that only who made it changes. */
+export interface Owned extends Expiring {
+  /** As an id. */
+  readonly token: string
+}
+
+/** Which part of its time has to be over before a row is written again that was read, so that not every read writes. */
+const WORTH_WRITING = 0.1
+/** How often one is looked for that was gone when it was to be read. */
+const TRIES = 5
+
+/**
+ * Texts that live for a time, for all processes that share a database: in a table of their own, which is made where it is missing, at the
+ * latest with the first of them. Each that is added puts away those that are over, as nobody reads them.
+ */
+export class ExpiringRows {
+  readonly #db: Kysely<Tables>
+  readonly #table: 'rows'
+  readonly #isOwned: boolean
+  #prepared: Promise<void> | undefined
+
+  /** @param table its name; `owned`: whether its rows have tokens */
+  constructor(db: Kysely<never>, table: string, { owned = false }: { owned?: boolean } = {}) {
+    this.#db = db as unknown as Kysely<Tables>
+    this.#table = table as 'rows'
+    this.#isOwned = owned
+  }
+
+  /** Makes the table where it is missing; many processes may do so at once. */
+  prepare(): Promise<void> {
+    this.#prepared ??= this.#create().catch((error) => {
+      this.#prepared = undefined
+      throw error
+    })
+    return this.#prepared
+  }
+
+  async add(rows: readonly Expiring[]): Promise<void> {
+    const db = await this.#sweep()
+    await db
+      .insertInto(this.#table)
+      .values(rows.map((row) => toRow(row) as never))
+      .execute()
+  }
+
+  /** Adds it where none of its id lives, in one step, for all who do so at once; else it is what is there. */
+  async addMissing(row: Owned): Promise<string | undefined> {
+    for (let tries = 1; ; tries++) {
+      const db = await this.#sweep()
+      if ((await insertMissing(db, this.#table, [toRow(row) as never], 'id')) === 1)
+        return undefined
+      const there = await db
+        .selectFrom(this.#table)
+        .select('value')
+        .where('id', '=', row.id)
+        .executeTakeFirst()
+      if (there) return there.value
+      if (tries === TRIES) throw new Error('a row that was there is gone again and again')
+    }
+  }
+
+  /** The value that lives, which goes on to live for `ttl` ms; what is removed meanwhile stays away. */
+  async read(id: string, ttl: number): Promise<string | undefined> {
+    const db = await this.#open()
+    const now = Date.now()
+    const row = await db
+      .selectFrom(this.#table)
+      .select(['value', 'expires_at'])
+      .where('id', '=', id)
+      .where('expires_at', '>', instant(new Date(now)))
+      .executeTakeFirst()
+    if (row && now + ttl - Date.parse(row.expires_at) > ttl * WORTH_WRITING)
+      await db
+        .updateTable(this.#table)
+        .set({ expires_at: new Date(now + ttl) })
+        .where('id', '=', id)
+        .execute()
+    return row?.value
+  }
+
+  /** Those whose ids are between two others. */
+  async between(after: string, before: string): Promise<{ id: string; value: string }[]> {
+    const db = await this.#open()
+    return await db
+      .selectFrom(this.#table)
+      .select(['id', 'value'])
+      .where('id', '>', after)
+      .where('id', '<', before)
+      .execute()
+  }
+
+  /** Another value, and another life, for the one that has this token. */
+  async replace(row: Owned): Promise<void> {
+    const db = await this.#open()
+    const { value, expires_at } = toRow(row)
+    await db
+      .updateTable(this.#table)
+      .set({ value, expires_at })
+      .where('id', '=', row.id)
+      .where('token', '=', row.token)
+      .execute()
+  }
+
+  async remove(ids: readonly string[]): Promise<void> {
+    const db = await this.#open()
+    for (const batch of inBatches(ids, 1000))
+      await db.deleteFrom(this.#table).where('id', 'in', batch).execute()
+  }
+
+  /** The one that has this token. */
+  async removeOwned(id: string, token: string): Promise<void> {
+    const db = await this.#open()
+    await db.deleteFrom(this.#table).where('id', '=', id).where('token', '=', token).execute()
+  }
+
+  async #sweep(): Promise<Kysely<Tables>> {
+    const db = await this.#open()
+    await db.deleteFrom(this.#table).where('expires_at', '<=', instant(new Date(Date.now()))).execute()
+    return db
+  }
+
+  /** Within the transaction of the code under way, as SQLite has one connection. */
+  async #open(): Promise<Kysely<Tables>> {
+    await this.prepare()
+    return currentTransaction(this.#db) ?? this.#db
+  }
+
+  async #create(): Promise<void> {
+    const tables = await this.#db.introspection.getTables()
+    if (tables.some(({ name }) => name === this.#table)) return
+    const { createTable, types } = portable(this.#db)
+    const isMysql = dialectOf(this.#db) === 'mysql'
+    // Differing by case.
+    const id = isMysql ? sql`varchar(64) character set ascii collate ascii_bin` : 'varchar(64)'
+    const made = createTable(this.#table)
+      .ifNotExists()
+      .addColumn('id', id, (id) => id.primaryKey())
+      .addColumn('value', isMysql ? sql`mediumtext` : 'text', (value) => value.notNull())
+      .addColumn('expires_at', types.timestamp, (expires) => expires.notNull())
+      // An index that both databases make with the table.
+      .addUniqueConstraint(`${this.#table}_expires`, ['expires_at', 'id'])
+    await (this.#isOwned ? made.addColumn('token', id, (token) => token.notNull()) : made).execute()
+  }
+}
+
+function toRow({ ttl, ...row }: Expiring) {
+  return { ...row, expires_at: new Date(Date.now() + ttl) }
+}
