@@ -2,11 +2,23 @@ import type { Socket } from 'node:net'
 import { Redis, type RedisOptions } from 'ioredis'
 import { errors, type PlinthError } from '../errors.ts'
 
+interface Address {
+  readonly host: string
+  readonly port: number
+}
+
 /** What ioredis connects by. */
 interface Connector {
   check(told: Told): boolean
+}
+
+/** The same where there are Sentinels. */
+interface SentinelConnector extends Connector {
   disconnect(): void
-  connectToSentinel?: (...place: unknown[]) => Redis
+  connectToSentinel(...place: unknown[]): Redis
+  /** Asks a Sentinel which one is the master. */
+  resolve(place: unknown): Promise<Address | null>
+  sentinelNatResolve(told: Address): Address
 }
 
 /** What INFO tells of a Redis when a connection to it is made. */
@@ -24,12 +36,17 @@ export class RedisClient extends Redis {
   refused: PlinthError | undefined
 
   constructor(options: Omit<RedisOptions, 'replyMapping'>) {
+    const { enableOfflineQueue = true, lazyConnect = false } = options
     // What waits for Redis is sent again, to the one that is the master then.
-    const again = options.enableOfflineQueue === false ? 1 : 2
-    super({ ...options, reconnectOnError: ({ message }) => DEMOTED.test(message) && again })
+    const again = enableOfflineQueue ? 2 : 1
+    const reconnectOnError = ({ message }: Error) => DEMOTED.test(message) && again
+    super({ ...options, reconnectOnError, lazyConnect: true })
+    Object.assign(this.options, { lazyConnect })
     Object.assign(this, { info: infoOf(this) })
     hearAllErrors(this)
     this.#watch()
+    // Not before: its way is watched from the first connection on.
+    if (!lazyConnect) this.connect().catch(() => {})
   }
 
   override duplicate(override?: Partial<RedisOptions>): Redis {
@@ -44,20 +61,33 @@ export class RedisClient extends Redis {
       const isWanted = check(told)
       return this.#suits(told) && isWanted
     }
-    const connect = connector.connectToSentinel?.bind(connector)
-    if (!connect) return
-    // Of one that is away while others are there nothing need be said: ioredis would, on stderr.
-    connector.connectToSentinel = (...place) =>
-      hearAllErrors(connect(...place).on('error', () => {}))
-    // What tells of a new master breaks off what leads to the old one. A connection that is being made asks for the master anyway, and broken off it
-    // would end for good.
-    const leave = connector.disconnect.bind(connector)
-    connector.disconnect = () => {
-      const { status, manuallyClosing } = this as unknown as {
-        status: string
-        manuallyClosing?: boolean
-      }
-      if (status !== 'connecting' || manuallyClosing) leave()
+    if ('connectToSentinel' in connector) this.#watchSentinels(connector as SentinelConnector)
+  }
+
+  #watchSentinels(connector: SentinelConnector): void {
+    const connect = connector.connectToSentinel.bind(connector)
+    const resolve = connector.resolve.bind(connector)
+    let master: Address | null = null
+    connector.resolve = async (place) => {
+      master = await resolve(place)
+      return master
+    }
+    // What leads to the old master is broken off; what is being made asks for the master anyway, and broken off it would end for good. They name the
+    // new one to who asks before they tell of it: a connection that leads there is of use.
+    const isLost = (told: unknown) => {
+      const [name, , , host = '', port] = String(told).split(' ')
+      if (name !== this.options.name || this.status === 'connecting') return false
+      const named = connector.sentinelNatResolve({ host, port: Number(port) })
+      return named.host !== master?.host || named.port !== master.port
+    }
+    connector.connectToSentinel = (...place) => {
+      const sentinel = hearAllErrors(connect(...place))
+      // Of one that is away while others are there nothing need be said: ioredis would, on stderr.
+      sentinel.on('error', () => {})
+      const emit = sentinel.emit.bind(sentinel) as (...event: unknown[]) => boolean
+      const emitNews = (event: unknown, ...told: unknown[]) =>
+        (event !== 'message' || isLost(told[1])) && emit(event, ...told)
+      return Object.assign(sentinel, { emit: emitNews })
     }
     // It would go on to listen to the Sentinels.
     this.on('end', () => connector.disconnect())
