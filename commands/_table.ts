@@ -92,6 +92,14 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
   'schedule:run': { summary: 'Run a schedule now', load: () => import('./schedule/run.ts') },
   'schedule:pause': { summary: 'Pause a schedule', load: () => import('./schedule/pause.ts') },
   'schedule:resume': { summary: 'Resume a schedule', load: () => import('./schedule/resume.ts') },
+  'schedule:set': {
+    summary: 'Make a schedule at run time, or change it',
+    load: () => import('./schedule/set.ts'),
+  },
+  'schedule:remove': {
+    summary: 'Remove a schedule that was made at run time',
+    load: () => import('./schedule/remove.ts'),
+  },
   'cache:stats': {
     summary: 'Tell how much is cached, and how often that has helped',
     load: () => import('./cache/stats.ts'),

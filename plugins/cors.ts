@@ -37,6 +37,7 @@ export interface CorsOptions {
 const EXPOSED = [
   'content-disposition',
   'etag',
+  'idempotent-replayed',
   'ratelimit',
   'ratelimit-policy',
   'retry-after',

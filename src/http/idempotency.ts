@@ -41,7 +41,8 @@ interface Begun {
 
 type Marked = FastifyRequest & { [KEPT]?: Begun | undefined }
 
-const HEADER = 'idempotency-key'
+/** By which a request is known that comes again. */
+export const IDEMPOTENCY_KEY = 'idempotency-key'
 const SAFE: readonly unknown[] = ['GET', 'HEAD', 'OPTIONS', 'TRACE']
 /** What of an answer is given again: not what is of one connection, or of one client's session. */
 const HEADERS = [
@@ -174,7 +175,7 @@ const BARE = /^[\x21\x23-\x7e]{1,255}$/
 
 /** @throws {PlinthError} IDEMPOTENCY_KEY_INVALID */
 function keyOf({ headers }: FastifyRequest): string | undefined {
-  const text = headers[HEADER]
+  const text = headers[IDEMPOTENCY_KEY]
   if (text === undefined) return undefined
   const key = QUOTED.exec(String(text))?.[1] ?? BARE.exec(String(text))?.[0]
   if (key === undefined) throw errors.IDEMPOTENCY_KEY_INVALID()

@@ -92,6 +92,11 @@ function ofRoute(before: ResourceContract, after: ResourceContract): Found[] {
     found.push(
       changed(before.async ? 'breaking' : 'compatible', 'async', before.async, after.async),
     )
+  const [kept = false, keeps = false] = [before.idempotency, after.idempotency]
+  // Who relies on it may have things done twice, and who knows nothing of it sends no key.
+  const isBreach = keeps === false || keeps === 'required'
+  if (kept !== keeps)
+    found.push(changed(isBreach ? 'breaking' : 'compatible', 'idempotency', kept, keeps))
   const [from = 'undecided', to = 'undecided'] = [before.auth, after.auth]
   if (from !== to) found.push(changed(to === 'required' ? 'breaking' : 'note', 'auth', from, to))
   for (const type of before.consumes ?? [])

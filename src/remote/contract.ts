@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { type TSchema, Type } from 'typebox'
 import { allowsTasks } from '../http/as-task.ts'
 import { envelopeOf, failureStatusOf, successStatusOf } from '../http/envelope.ts'
+import { idempotencyOf } from '../http/idempotency.ts'
 import { splitRequest } from '../http/request.ts'
 import type { Auth } from '../resource/access.ts'
 import type { Method } from '../resource/contract.ts'
@@ -42,6 +43,8 @@ export interface ResourceContract {
   readonly errors: readonly { readonly code: string; readonly status: number }[]
   /** Whether the header `X-Async-Task` makes a call of it a task. */
   readonly async: boolean
+  /** Whether a request that comes again with the same header `Idempotency-Key` gets the answer of the first, or has to have it. */
+  readonly idempotency?: true | 'required'
   /** Who may call it, where that is decided. */
   readonly auth?: Auth
   /** The media types of bodies that it reads itself. */
@@ -80,6 +83,7 @@ export function resourceContract(app: FastifyInstance, listing: Listing): Resour
   const { entry, name, access, module, path: place } = listing
   const { resource } = entry
   const { definition } = resource
+  const idempotency = idempotencyOf(name, resource, module.idempotency ?? false)
   const compiled = app.compiled.of(resource)
   const envelope = envelopeOf(app)
   const path = app.prefix + place
@@ -97,6 +101,7 @@ export function resourceContract(app: FastifyInstance, listing: Listing): Resour
     status: successStatusOf(envelope, definition),
     errors,
     async: allowsTasks(name, definition, compiled, module.async ?? false),
+    ...(idempotency && { idempotency }),
     ...(access && { auth: access.auth }),
     ...(definition.consumes && { consumes: Object.keys(definition.consumes) }),
   }
@@ -133,6 +138,7 @@ const Contract = Type.Object({
       response: Schema,
       errors: Type.Array(Type.Object({ code: Type.String() })),
       async: Type.Boolean(),
+      idempotency: Type.Optional(Type.Union([Type.Literal(true), Type.Literal('required')])),
       consumes: Type.Optional(Type.Array(Type.String())),
     }),
   ),

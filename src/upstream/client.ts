@@ -5,6 +5,7 @@ import type { CircuitBreakerPolicy } from 'cockatiel'
 /** @ts-ignore: there where it is installed */
 import type { Dispatcher } from 'undici'
 import { DeadlineQueue } from '../deadlines.ts'
+import type { InMilliseconds } from '../duration.ts'
 import { errors } from '../errors.ts'
 import { connectPublic, lookupPublic } from './addresses.ts'
 import { type BreakerOptions, createBreaker } from './breaker.ts'
@@ -28,7 +29,7 @@ export interface UpstreamClientOptions {
   /** How many retries there may be for each call, over all calls: 0.1 is one for ten of them. Ten more are free. */
   retryBudget: number
   /** False: it is asked however often it fails. */
-  breaker: BreakerOptions | false
+  breaker: InMilliseconds<BreakerOptions> | false
   /** How many calls are under way at most, and how many wait for one of them to end. */
   limit: { connections: number; waiting: number }
   /** Milliseconds that a connection may take to be made. */
@@ -69,7 +70,7 @@ export interface SendOptions {
   /** What errors call it. */
   operation: string
   /** How it is repeated; false: not at all. */
-  retry: RetryOptions | false
+  retry: InMilliseconds<RetryOptions> | false
   /** Who sends it, and for what: for subscribers of the channel. */
   performer?: object
   resource?: object
@@ -200,10 +201,11 @@ export class UpstreamClient {
     { idempotent, retry, expires = Number.POSITIVE_INFINITY }: SendOptions,
     attempts: number,
   ): number | undefined {
-    const isWorth = answer ? isTransient(answer.status) : failure?.transient === true
+    const retryAfter = retryAfterOf(answer)
+    const isWorth = answer ? isTransient(answer.status, retryAfter) : failure?.transient === true
     if (!isWorth || !retry || !idempotent || attempts >= retry.attempts) return undefined
     if (body instanceof Readable) return undefined
-    const wait = delayBefore(retry, attempts, retryAfterOf(answer))
+    const wait = delayBefore(retry, attempts, retryAfter)
     const left = Math.min(call.at, expires) - performance.now()
     return wait < left && this.#budget.spend() ? wait : undefined
   }

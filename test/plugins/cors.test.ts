@@ -1,5 +1,6 @@
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
+import { Type } from 'typebox'
 import cors, { type CorsOptions } from '../../plugins/cors.ts'
 import securityHeaders from '../../plugins/security-headers.ts'
 import { defineResource } from '../../src/resource/resource.ts'
@@ -40,6 +41,52 @@ t.test('a browser is answered before it authenticates, for pages that may call',
   const other = { ...PREFLIGHT, origin: 'https://app.example.com.evil.example' }
   t.notOk('access-control-allow-origin' in (await ask(port, 'OPTIONS /things', other)).headers)
 })
+
+t.test(
+  'a page of another origin sends a key with what it changes, and reads what is told of it',
+  async (t) => {
+    let paid = 0
+    const pay = defineResource({
+      summary: 'Pay',
+      method: 'POST',
+      path: '/pay',
+      auth: 'public',
+      idempotency: true,
+      request: Type.Object({ cents: Type.Integer() }),
+      response: Type.Object({ receipt: Type.Integer() }),
+      perform: () => ({ receipt: ++paid }),
+    })
+    const { app } = await createService(
+      t,
+      { pay },
+      { auth: true, variables: { CORS_ORIGINS: APP } },
+    )
+    const port = await listen(app)
+    const asked = { 'access-control-request-method': 'POST' }
+    const names = 'content-type,idempotency-key'
+    const preflight = { origin: APP, ...asked, 'access-control-request-headers': names }
+    const may = await ask(port, 'OPTIONS /things/pay', preflight)
+    t.equal(may.status, 204)
+    const list = (header: unknown) => String(header).toLowerCase().split(/, */)
+    t.ok(list(may.headers['access-control-allow-methods']).includes('post'))
+    for (const name of names.split(','))
+      t.ok(list(may.headers['access-control-allow-headers']).includes(name), name)
+
+    const send = () =>
+      app.inject({
+        ...{ method: 'POST', url: '/things/pay', payload: { cents: 5 } },
+        headers: { origin: APP, 'idempotency-key': '"one"' },
+      })
+    const first = await send()
+    t.equal(first.statusCode, 200)
+    const again = await send()
+    t.equal(again.body, first.body)
+    t.equal(paid, 1)
+    t.equal(again.headers['idempotent-replayed'], 'true')
+    const exposed = list(again.headers['access-control-expose-headers'])
+    for (const name of ['idempotent-replayed', 'retry-after']) t.ok(exposed.includes(name), name)
+  },
+)
 
 t.test('without the variable no page of another origin may', async (t) => {
   const port = await serve(t, {})

@@ -247,6 +247,10 @@ t.test('what is no schema', async (t) => {
   t.strictSame(say({ path: '/v2/:id' }), one('breaking path: /things/:id → /v2/:id'))
   t.strictSame(say({ status: 201 }), one('breaking status: 200 → 201'))
   t.strictSame(say({ async: false }), one('breaking async: true → false'))
+  t.strictSame(say({ idempotency: true }), one('compatible idempotency: false → true'))
+  t.strictSame(say({ idempotency: 'required' }), one('breaking idempotency: false → required'))
+  const keeps = contract({ idempotency: true })
+  t.strictSame(told(keeps, contract({})), one('breaking idempotency: true → false'))
   t.strictSame(say({ auth: 'required' }), one('breaking auth: undecided → required'))
   t.strictSame(say({ errors: [] }), one('note it does not fail with CITY_CLOSED any more'))
   t.strictSame(
