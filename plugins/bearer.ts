@@ -5,6 +5,7 @@ import { createBearer, type UserOfClaims, userOfClaims } from '../src/auth/beare
 import { JWKS_LIMITS, Jwks, type JwksLimits } from '../src/auth/jwks.ts'
 import { type JwtClaims, type JwtRules, JwtVerifier } from '../src/auth/jwt.ts'
 import { configuredKeys, type JwtAlgorithm, type JwtKeys } from '../src/auth/jwt-keys.ts'
+import type { Duration, InMilliseconds } from '../src/duration.ts'
 import { found } from '../src/findings.ts'
 import { definePlugin, type PluginContext } from '../src/plugin.ts'
 import { checkOptions, invalidOption, requirePackages } from '../src/plugin-guards.ts'
@@ -25,8 +26,8 @@ export interface BearerOptions {
   algorithms?: readonly JwtAlgorithm[]
   /** Claims that a token needs beside `exp`, `sub` where there is no `toUser`, and `aud` and `iss` where they are told. */
   requiredClaims?: readonly string[]
-  /** Milliseconds by which the clock of the issuer may differ; default 5000. */
-  skew?: number
+  /** By how much the clock of the issuer may differ: milliseconds, or a text like `'10s'`; default 5000. */
+  skew?: Duration
   /** Whose the token is; undefined or null: nobody's, which is 401. Default: `sub` as id, and `name`. */
   toUser?: UserOfClaims
 }
@@ -84,7 +85,7 @@ export default definePlugin({
     },
   ],
   async register(app, options: BearerOptions, context) {
-    checkOptions<BearerOptions>('bearer', options, {
+    const read = checkOptions<BearerOptions>('bearer', options, {
       jwks: 'text?',
       jwksLimits: 'object?',
       key: 'some?',
@@ -92,12 +93,12 @@ export default definePlugin({
       issuer: 'some?',
       algorithms: 'texts?',
       requiredClaims: 'texts?',
-      skew: 'number?',
+      skew: 'time?',
       toUser: 'function?',
     })
     requirePackages('bearer', ['fast-jwt'])
     const keys = readKeys(app, options, context)
-    const jwt = new JwtVerifier(keys, readRules(keys, options, context.env))
+    const jwt = new JwtVerifier(keys, readRules(keys, read, context.env))
     addStrategy(app, createBearer(context.name, jwt, options.toUser ?? userOfClaims))
   },
 })
@@ -119,13 +120,13 @@ function readKeys(
       jwks,
       'a URL with http or https, or a key in its place (JWT_JWKS_URL or JWT_KEY), not both',
     )
-  const limits = { ...JWKS_LIMITS, ...options.jwksLimits }
-  checkOptions<JwksLimits>('bearer', limits, {
-    timeout: 'number',
-    cooldown: 'number',
-    retry: 'number',
-    maxAge: 'number',
-    maxStale: 'number',
+  const given: JwksLimits = { ...JWKS_LIMITS, ...options.jwksLimits }
+  const limits = checkOptions<JwksLimits>('bearer', given, {
+    timeout: 'timer',
+    cooldown: 'time',
+    retry: 'time',
+    maxAge: 'time',
+    maxStale: 'time',
   })
   const keys = new Jwks(jwks, limits, app.log)
   remote.set(context, keys)
@@ -133,7 +134,11 @@ function readKeys(
   return keys
 }
 
-function readRules(keys: JwtKeys, options: BearerOptions, env: Variables): JwtRules {
+function readRules(
+  keys: JwtKeys,
+  options: InMilliseconds<BearerOptions>,
+  env: Variables,
+): JwtRules {
   const { algorithms = keys.algorithms, requiredClaims = [], skew = 5000, toUser } = options
   const { audience = split(env.JWT_AUDIENCE), issuer = split(env.JWT_ISSUER) } = options
   const refuse = (option: 'audience' | 'algorithms', expected: string) =>

@@ -9,6 +9,7 @@ import {
 } from '../src/auth/bk-gateway.ts'
 import { type JwtClaims, JwtVerifier } from '../src/auth/jwt.ts'
 import { configuredKeys } from '../src/auth/jwt-keys.ts'
+import type { Duration } from '../src/duration.ts'
 import { definePlugin } from '../src/plugin.ts'
 import { checkOptions, invalidOption, isObject, requirePackages } from '../src/plugin-guards.ts'
 
@@ -22,8 +23,8 @@ export interface BkGatewayOptions {
   keys?: string | readonly string[] | Readonly<Record<string, string | readonly string[]>>
   /** Whether an app without a user is one, too: `app:CODE`. Default false. */
   apps?: boolean
-  /** Milliseconds by which the clock of the gateway may differ; default 5000. */
-  skew?: number
+  /** By how much the clock of the gateway may differ: milliseconds, or a text like `'10s'`; default 5000. */
+  skew?: Duration
   /** Whose the call is, in place of `apps`; undefined or null: nobody's, and the next strategy is asked. */
   toUser?: UserOfCall
 }
@@ -46,13 +47,13 @@ export default definePlugin({
     ),
   }),
   async register(app, options: BkGatewayOptions, { name, env }) {
-    const { keys = env.APIGW_PUBLIC_KEY, apps = false, skew = 5000, toUser } = options
-    checkOptions<BkGatewayOptions>('bk-gateway', options, {
+    const read = checkOptions<BkGatewayOptions>('bk-gateway', options, {
       keys: 'any?',
       apps: 'flag?',
-      skew: 'number?',
+      skew: 'time?',
       toUser: 'function?',
     })
+    const { keys = env.APIGW_PUBLIC_KEY, apps = false, skew = 5000, toUser } = read
     requirePackages('bk-gateway', ['fast-jwt'])
     const found = configuredKeys('bk-gateway', 'keys', isObject(keys) ? keys : [keys ?? []].flat())
     if (!found.algorithms.includes('RS512'))

@@ -95,11 +95,11 @@ export default definePlugin({
       '',
     )
     if (!path.startsWith('/')) throw invalidOption('bk-login', 'path', path, 'a path')
-    const limits = { ...LOGIN_LIMITS, ...options.limits }
-    checkOptions<LoginLimits>('bk-login', limits, {
-      timeout: 'number',
-      keep: 'number',
-      keepRefused: 'number',
+    const given: LoginLimits = { ...LOGIN_LIMITS, ...options.limits }
+    const limits = checkOptions<LoginLimits>('bk-login', given, {
+      timeout: 'timer',
+      keep: 'time',
+      keepRefused: 'time',
     })
     const service = new LoginService({ ...question, url: api + path }, limits, app.log)
     app.addHook('onClose', async () => service.close())

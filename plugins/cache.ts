@@ -49,9 +49,9 @@ async function register(
   options: CacheOptions,
   { name }: { name: string },
 ): Promise<void> {
-  checkOptions<CacheOptions>('cache', options, {
+  const read = checkOptions<CacheOptions>('cache', options, {
     prefix: 'text?',
-    commandTimeout: 'number?',
+    commandTimeout: 'timer?',
     maxEntries: 'number?',
     maxBytes: 'number?',
   })
@@ -64,7 +64,7 @@ async function register(
     active: isInTransaction,
     afterCommit: (work: () => Promise<unknown>) => afterEveryCommit(work, onError),
   }
-  const cache = await openCache({ ...options, client, transactions, log: app.log })
+  const cache = await openCache({ ...read, client, transactions, log: app.log })
   app.decorate(name, cache)
   app.addHook('onClose', () => cache.close())
 }

@@ -5,7 +5,6 @@ import type { EnvironmentDefaults } from '../src/config/defaults.ts'
 import type { Config, ConfigOwner } from '../src/config/read.ts'
 import { HOST, type KitConfig, milliseconds, type ServiceConfig } from '../src/config/schema.ts'
 import { protect } from '../src/config/secret.ts'
-import { LONGEST_TIMER } from '../src/deadlines.ts'
 import { definePlugin } from '../src/plugin.ts'
 import { assertFree, checkOptions } from '../src/plugin-guards.ts'
 
@@ -56,12 +55,11 @@ const env = Type.Object({
     default: 1_048_576,
     minimum: 1,
   }),
-  DRAIN_DELAY: Type.Integer({
-    description: 'How long readiness fails before the server closes when it stops, in ms.',
-    derived: '5000 in production, otherwise 0',
-    minimum: 0,
-    maximum: LONGEST_TIMER,
-  }),
+  DRAIN_DELAY: milliseconds(
+    'How long readiness fails before the server closes when it stops, in ms.',
+    { derived: '5000 in production, otherwise 0' },
+    0,
+  ),
   SHUTDOWN_TIMEOUT: milliseconds(
     'How long requests in flight may take to finish when the server stops, in ms.',
     20_000,

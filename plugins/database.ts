@@ -8,7 +8,7 @@ import { attachedUrl, count, HOST, isLoopback, milliseconds, PORT } from '../src
 import { secret } from '../src/config/secret.ts'
 import type { Model } from '../src/database/model/model.ts'
 import type { Opening } from '../src/database/open.ts'
-import type { Database, DatabaseLimits, OpenDatabase } from '../src/database/types.ts'
+import type { Database, DatabaseLimits, OpenDatabase, ReadLimits } from '../src/database/types.ts'
 import type { DatabaseTarget } from '../src/database/url.ts'
 import { found, type PluginFinding } from '../src/findings.ts'
 import { giveContext } from '../src/http/request-context.ts'
@@ -96,27 +96,22 @@ async function register(
   options: DatabaseOptions,
   context: PluginContext,
 ): Promise<void> {
-  checkOptions<DatabaseOptions>('database', options, {
+  const { DEFAULT_LIMITS, LIMIT_KINDS } = await import('../src/database/types.ts')
+  const read = checkOptions<DatabaseOptions>('database', options, {
     url: 'text',
     decorator: 'text?',
     root: 'text?',
     models: 'models?',
     actor: 'function?',
-    poolSize: 'count?',
-    queueLimit: 'count?',
-    connectTimeout: 'number?',
-    acquireTimeout: 'number?',
-    queryTimeout: 'number?',
-    slowQuery: 'number?',
+    ...LIMIT_KINDS,
   })
   const { name } = context
-  const { url, decorator: _, root, models = [], actor, ...given } = options
+  const { url, decorator: _, root, models = [], actor, ...given } = read
   const decorator = decoratorOf(context)
   assertFree(app, name, decorator)
   const { openDatabase } = await import('../src/database/open.ts')
-  const { DEFAULT_LIMITS } = await import('../src/database/types.ts')
   const { parseDatabaseUrl } = await import('../src/database/url.ts')
-  const limits: DatabaseLimits = { ...DEFAULT_LIMITS, ...given }
+  const limits: ReadLimits = { ...DEFAULT_LIMITS, ...given }
   const opening = {
     limits,
     models,

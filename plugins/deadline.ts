@@ -1,15 +1,16 @@
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import Type, { type Static } from 'typebox'
 import { milliseconds } from '../src/config/schema.ts'
+import type { Duration } from '../src/duration.ts'
 import { giveContext, setDeadline } from '../src/http/request-context.ts'
 import { definePlugin } from '../src/plugin.ts'
 import { checkOptions } from '../src/plugin-guards.ts'
-import { assertTimeout } from '../src/task/declared.ts'
+import { readTimeout } from '../src/task/declared.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Milliseconds after which the route answers 504; 0: it may take as long as it takes. */
-    deadline?: number
+    /** After how long the route answers 504, milliseconds or a text like `'30s'`; 0: it may take as long as it takes. */
+    deadline?: Duration
   }
 }
 
@@ -22,8 +23,8 @@ const env = Type.Object({
 })
 
 export interface DeadlineOptions {
-  /** Milliseconds, for the routes that do not say `config: { deadline }`; 0: none. */
-  timeout: number
+  /** For the routes that do not say `config: { deadline }`: milliseconds, or a text like `'20s'`; 0: none. */
+  timeout: Duration
 }
 
 /**
@@ -34,19 +35,18 @@ export interface DeadlineOptions {
  * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE
  */
 async function register(app: FastifyInstance, options: DeadlineOptions): Promise<void> {
-  checkOptions<DeadlineOptions>('deadline', options, { timeout: 'number' })
-  const { timeout } = options
+  const { timeout } = checkOptions<DeadlineOptions>('deadline', options, { timeout: 'timer' })
   giveContext(app)
   app.addHook('onRequest', setDeadline(timeout))
   app.addHook('onRoute', (route) => {
-    const { deadline = timeout } = route.config ?? {}
+    const given = route.config?.deadline ?? timeout
+    const deadline = readTimeout(`${route.method} ${route.url}`, 'its deadline', given)
     if (takesBody(route)) waitFor(app.server, route.handlerTimeout ?? deadline)
     // Fastify counts it.
     const own = route.handlerTimeout === undefined ? deadline : 0
     if (route.config?.resource !== undefined) return
     // Whoever has given it may give it to another app, too.
     route.config = { ...route.config, deadline: own }
-    assertTimeout(`${route.method} ${route.url}`, 'its deadline', own)
     if (own !== timeout) route.onRequest = [setDeadline(own), ...[route.onRequest ?? []].flat()]
   })
 }

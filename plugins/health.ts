@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifySchema, RouteHandlerMethod } from 'fastify'
 import { type TSchema, Type } from 'typebox'
+import type { Duration } from '../src/duration.ts'
 import { errors } from '../src/errors.ts'
 import { asJson, type Envelope, failureStatusOf, standardEnvelope } from '../src/http/envelope.ts'
 import { RETRY_AFTER } from '../src/http/error-handler.ts'
@@ -26,8 +27,8 @@ declare module 'fastify' {
 }
 
 export interface HealthOptions {
-  /** Milliseconds that one check may take; default 2000. */
-  timeout?: number
+  /** How long one check may take: milliseconds, or a text like `'5s'`; default 2000. */
+  timeout?: Duration
   /** Where it answers `pong`; `false`: nowhere. Default `/ping`. */
   ping?: string | false
   /** Where it says that the process is alive; `false`: nowhere. Default `/healthz`. */
@@ -38,14 +39,14 @@ export interface HealthOptions {
 
 /** `/ping` answers, `/healthz` says that the process is alive, `/readyz` whether it can serve. */
 async function register(app: FastifyInstance, options: HealthOptions): Promise<void> {
-  checkOptions<HealthOptions>('health', options, {
-    timeout: 'number?',
+  const read = checkOptions<HealthOptions>('health', options, {
+    timeout: 'timer?',
     ping: 'route?',
     healthz: 'route?',
     readyz: 'route?',
   })
   assertFree(app, 'health', 'readiness')
-  const { timeout = 2000, ping = '/ping', healthz = '/healthz', readyz = '/readyz' } = options
+  const { timeout = 2000, ping = '/ping', healthz = '/healthz', readyz = '/readyz' } = read
   const envelope =
     fromEarlier<Envelope>(app, 'health', { plugin: 'envelope', decorator: 'envelope' }) ??
     standardEnvelope

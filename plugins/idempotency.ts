@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Redis } from 'ioredis'
 import type { Kysely } from 'kysely'
 import { redisPrefix } from '../src/config/redis-prefix.ts'
+import type { Duration } from '../src/duration.ts'
 import { IdempotentAnswers } from '../src/http/idempotency.ts'
 import type { IdempotencyStore } from '../src/http/idempotency-store.ts'
 import { definePlugin } from '../src/plugin.ts'
@@ -17,8 +18,8 @@ declare module 'fastify' {
 export type { IdempotencyStore }
 
 export interface IdempotencyOptions {
-  /** Milliseconds that an answer is kept; default a day. */
-  keepFor?: number
+  /** How long an answer is kept: milliseconds, or a text like `'2d'`; default a day. */
+  keepFor?: Duration
   /** What names in Redis begin with, in braces, and what tells its requests in a database from those of others; default `plinth`. */
   prefix?: string
   /** Default: Redis as `app.redis`, else the database as `app.db`, else the memory of the process. */
@@ -32,26 +33,28 @@ export interface IdempotencyOptions {
  * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, PLUGIN_ORDER
  */
 async function register(app: FastifyInstance, options: IdempotencyOptions): Promise<void> {
-  checkOptions<IdempotencyOptions>('idempotency', options, {
-    keepFor: 'count?',
+  const read = checkOptions<IdempotencyOptions>('idempotency', options, {
+    keepFor: 'span?',
     prefix: 'text?',
     store: 'object?',
   })
   assertFree(app, 'idempotency', 'idempotency')
-  const { keepFor = 86_400_000, prefix = 'plinth' } = options
+  const { keepFor = 86_400_000, prefix = 'plinth' } = read
   const store = options.store ?? (await chooseStore(app, prefix))
   app.decorate('idempotency', new IdempotentAnswers({ store, keepFor, prefix, log: app.log }))
 }
 
 async function chooseStore(app: FastifyInstance, prefix: string): Promise<IdempotencyStore> {
-  const { memoryIdempotency, redisIdempotency } = await import('../src/http/idempotency-store.ts')
+  const { databaseIdempotency, memoryIdempotency, redisIdempotency } = await import(
+    '../src/http/idempotency-store.ts'
+  )
   const redis = fromEarlier<Redis>(app, 'idempotency', { plugin: 'redis', decorator: 'redis' })
   if (redis) return redisIdempotency(redis, prefix)
   const database = { plugin: 'database', decorator: 'db' }
   const db = fromEarlier<Kysely<never>>(app, 'idempotency', database)
   if (!db) return memoryIdempotency()
-  const { DatabaseIdempotency } = await import('../src/http/idempotency-database.ts')
-  return new DatabaseIdempotency(db)
+  const { ExpiringRows } = await import('../src/database/expiring-rows.ts')
+  return databaseIdempotency(new ExpiringRows(db, 'plinth_idempotency', { owned: true }))
 }
 
 export default definePlugin({

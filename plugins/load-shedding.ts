@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import Type, { type Static } from 'typebox'
 import { milliseconds } from '../src/config/schema.ts'
+import type { Duration } from '../src/duration.ts'
 import { errors } from '../src/errors.ts'
 import { RETRY_AFTER } from '../src/http/error-handler.ts'
 import { definePlugin, type PluginGiven } from '../src/plugin.ts'
@@ -33,8 +34,8 @@ const env = Type.Object({
 type Env = Static<typeof env>
 
 export interface LoadSheddingOptions {
-  /** Milliseconds that the event loop may be late; default 1000. */
-  maxEventLoopDelay?: number
+  /** How late the event loop may be: milliseconds, or a text like `'2s'`; default 1000. */
+  maxEventLoopDelay?: Duration
 }
 
 /** Milliseconds between two looks at the clock. */
@@ -57,9 +58,11 @@ const ENOUGH = 0.5
  * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE
  */
 function register(app: FastifyInstance, options: LoadSheddingOptions): void {
-  checkOptions<LoadSheddingOptions>('load-shedding', options, { maxEventLoopDelay: 'number?' })
+  const read = checkOptions<LoadSheddingOptions>('load-shedding', options, {
+    maxEventLoopDelay: 'time?',
+  })
   assertFree(app, 'load-shedding', 'pressures')
-  const { maxEventLoopDelay: limit = 1000 } = options
+  const { maxEventLoopDelay: limit = 1000 } = read
   const pressures = new Map<string, () => number>()
   app.decorate('pressures', pressures)
   // One for all: its stack tells nobody anything.

@@ -6,6 +6,7 @@ import { createNonces } from '../src/auth/nonces.ts'
 import { OidcLogin } from '../src/auth/oidc-login.ts'
 import { OidcProvider } from '../src/auth/oidc-provider.ts'
 import type { Sessions } from '../src/auth/session.ts'
+import type { Duration } from '../src/duration.ts'
 import { found } from '../src/findings.ts'
 import { definePlugin } from '../src/plugin.ts'
 import { checkOptions, invalidOption, requirePackages } from '../src/plugin-guards.ts'
@@ -42,8 +43,8 @@ export interface OidcOptions {
   idTokenHint?: boolean
   /** Whether the userinfo endpoint is asked, too: some providers tell names and addresses only there. Default false. */
   userinfo?: boolean
-  /** Milliseconds for each answer of the provider; default 3000. */
-  timeout?: number
+  /** How long each answer of the provider may take: milliseconds, or a text like `'5s'`; default 3000. */
+  timeout?: Duration
   /** Whether the issuer may be one of http that is not on this machine; default false. */
   insecure?: boolean
   /** Who has logged in; undefined or null: nobody, which is 401. Default: `sub` as id, and `name`. */
@@ -102,7 +103,7 @@ export default definePlugin({
     },
   ],
   async register(app, options: OidcOptions, { name, env }) {
-    checkOptions<OidcOptions>('oidc', options, {
+    const read = checkOptions<OidcOptions>('oidc', options, {
       issuer: 'text?',
       clientId: 'text?',
       clientSecret: 'text?',
@@ -114,13 +115,13 @@ export default definePlugin({
       frontchannelLogout: 'flag?',
       idTokenHint: 'flag?',
       userinfo: 'flag?',
-      timeout: 'count?',
+      timeout: 'timer?',
       insecure: 'flag?',
       toUser: 'function?',
     })
     const { backchannelLogout = false } = options
     requirePackages('oidc', ['openid-client', ...(backchannelLogout ? ['fast-jwt'] : [])])
-    const { issuer = env.OIDC_ISSUER, insecure = false, userinfo = false, timeout = 3000 } = options
+    const { issuer = env.OIDC_ISSUER, insecure = false, userinfo = false, timeout = 3000 } = read
     const { clientId = env.OIDC_CLIENT_ID, clientSecret = env.OIDC_CLIENT_SECRET } = options
     const { prefix = '/oidc', loggedOut = '/', callback = env.OIDC_CALLBACK_URL } = options
     const { scopes = (env.OIDC_SCOPES ?? 'openid profile').split(' '), toUser } = options

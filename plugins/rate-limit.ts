@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Redis } from 'ioredis'
 import { redisPrefix } from '../src/config/redis-prefix.ts'
+import type { Duration } from '../src/duration.ts'
 import { found } from '../src/findings.ts'
 import type { MemoryCounter } from '../src/http/rate-counter.ts'
 import { definePlugin } from '../src/plugin.ts'
@@ -23,8 +24,8 @@ export interface RateLimitOptions {
   rateLimits?: RateLimit | readonly RateLimit[]
   /** What names in Redis begin with, in braces; default `plinth`. */
   prefix?: string
-  /** Milliseconds after which it counts in memory, where Redis does not answer; default 250. */
-  commandTimeout?: number
+  /** After how long it counts in memory, where Redis does not answer: milliseconds, or a text like `'1s'`; default 250. */
+  commandTimeout?: Duration
   /** How many are counted in memory, the latest of them; default 10,000. */
   maxKeys?: number
 }
@@ -37,14 +38,14 @@ export interface RateLimitOptions {
  * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE, RESOURCE_INVALID
  */
 async function register(app: FastifyInstance, options: RateLimitOptions): Promise<void> {
-  checkOptions<RateLimitOptions>('rate-limit', options, {
+  const read = checkOptions<RateLimitOptions>('rate-limit', options, {
     rateLimits: 'objects?',
     prefix: 'text?',
-    commandTimeout: 'number?',
+    commandTimeout: 'timer?',
     maxKeys: 'count?',
   })
   assertFree(app, 'rate-limit', 'rateLimits')
-  const { rateLimits = [], prefix = 'plinth', commandTimeout = 250, maxKeys = 10_000 } = options
+  const { rateLimits = [], prefix = 'plinth', commandTimeout = 250, maxKeys = 10_000 } = read
   const { MemoryCounter, RedisCounter } = await import('../src/http/rate-counter.ts')
   const { RateLimiter } = await import('../src/http/rate-limiter.ts')
   const limits = limitsWithin([], { rateLimits }, '')

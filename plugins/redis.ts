@@ -86,14 +86,14 @@ async function register(
   options: RedisPluginOptions,
   context: PluginContext,
 ): Promise<void> {
-  checkOptions<RedisPluginOptions>('redis', options, {
+  const read = checkOptions<RedisPluginOptions>('redis', options, {
     url: 'text',
     decorator: 'text?',
-    commandTimeout: 'number?',
-    connectTimeout: 'number?',
+    commandTimeout: 'timer?',
+    connectTimeout: 'timer?',
   })
   const { name } = context
-  const { url, decorator: _, ...given } = options
+  const { url, decorator: _, ...given } = read
   const decorator = decoratorOf(context)
   assertFree(app, name, decorator)
   const target = requestConnection(url, { ...REDIS_LIMITS, ...given })

@@ -82,7 +82,7 @@ async function register(app: FastifyInstance, options: ResourcesOptions): Promis
     modules: 'object',
     only: 'texts?',
     strict: 'flag?',
-    timeout: 'number?',
+    timeout: 'timer?',
     identify: 'function?',
     async: 'flag?',
     idempotency: 'any?',

@@ -11,6 +11,7 @@ import {
   type UserOfSession,
 } from '../src/auth/session.ts'
 import {
+  createDatabaseStore,
   createMemoryStore,
   createRedisStore,
   type RedisCommands,
@@ -18,6 +19,7 @@ import {
 } from '../src/auth/session-store.ts'
 import type { UserTable } from '../src/auth/users.ts'
 import { redisPrefix } from '../src/config/redis-prefix.ts'
+import type { Duration } from '../src/duration.ts'
 import { errors } from '../src/errors.ts'
 import { definePlugin } from '../src/plugin.ts'
 import { checkOptions, fromEarlier, invalidOption } from '../src/plugin-guards.ts'
@@ -46,10 +48,10 @@ export type { SessionStore }
 export interface SessionOptions {
   /** What cookies are signed with, at least 32 characters; several while one takes the place of another. Default: SESSION_SECRET. */
   secret?: string | readonly string[]
-  /** Milliseconds without a request after which a session ends; default 7,200,000, two hours. */
-  idle?: number
-  /** Milliseconds after which it ends in any case; default 43,200,000, twelve hours. */
-  lifetime?: number
+  /** How long without a request a session goes on: milliseconds, or a text like `'30m'`; default two hours. */
+  idle?: Duration
+  /** After how long it ends in any case, likewise; default twelve hours. */
+  lifetime?: Duration
   /** The name of the cookie; default `session`, `__Host-session` where it is secure. */
   cookie?: string
   /** Whether the cookie is for HTTPS alone; default: in production. */
@@ -102,10 +104,10 @@ export default definePlugin({
     prefix: redisPrefix(service.name, read.values),
   }),
   async register(app, options: SessionOptions, { name, env }) {
-    checkOptions<SessionOptions>('session', options, {
+    const read = checkOptions<SessionOptions>('session', options, {
       secret: 'some?',
-      idle: 'count?',
-      lifetime: 'count?',
+      idle: 'span?',
+      lifetime: 'span?',
       cookie: 'text?',
       secure: 'flag?',
       login: 'text?',
@@ -116,7 +118,7 @@ export default definePlugin({
       toUser: 'function?',
     })
     const production = isProduction(app)
-    const { secure = production, idle = 7_200_000, lifetime = 43_200_000, login } = options
+    const { secure = production, idle = 7_200_000, lifetime = 43_200_000, login } = read
     const { cookie = secure ? '__Host-session' : 'session' } = options
     if (!/^[\w-]+$/.test(cookie)) throw invalidOption('session', 'cookie', cookie, 'a plain name')
     if (options.users && !app.hasDecorator('users'))
@@ -182,11 +184,11 @@ async function chooseStore(
   if (redis) return createRedisStore(redis, prefix)
   const db = fromEarlier<Kysely<never>>(app, 'session', { plugin: 'database', decorator: 'db' })
   if (db) {
-    const { DatabaseStore } = await import('../src/auth/session-database.ts')
-    const store = new DatabaseStore(db)
+    const { ExpiringRows } = await import('../src/database/expiring-rows.ts')
+    const rows = new ExpiringRows(db, 'plinth_session')
     // Where the database is away it is made with the first session.
-    app.addHook('onReady', () => store.prepare().catch(() => {}))
-    return store
+    app.addHook('onReady', () => rows.prepare().catch(() => {}))
+    return createDatabaseStore(rows)
   }
   if (production) throw errors.REDIS_MISSING('Sessions', 'REDIS_URL')
   app.log.warn('sessions are in memory: they end with this process, and no other has them')

@@ -3,6 +3,7 @@ import { addStrategy } from '../src/auth/authenticator.ts'
 import { createNonces } from '../src/auth/nonces.ts'
 import { checkDigest, createSignature } from '../src/auth/signature.ts'
 import { secret } from '../src/config/secret.ts'
+import type { Duration } from '../src/duration.ts'
 import { giveContext } from '../src/http/request-context.ts'
 import { definePlugin } from '../src/plugin.ts'
 import { checkOptions, invalidOption, requirePackages } from '../src/plugin-guards.ts'
@@ -13,10 +14,10 @@ export interface SignatureOptions {
   secrets?: Readonly<Record<string, string | readonly string[]>>
   /** Where they are looked up in place of that; none of an app that is not known. */
   secretsOf?: (app: string) => readonly string[] | Promise<readonly string[]>
-  /** Milliseconds that a signature is good for; default 60,000. */
-  maxAge?: number
-  /** Milliseconds by which the clocks of two machines may differ; default 5000. */
-  skew?: number
+  /** How long a signature is good for: milliseconds, or a text like `'1m'`, which is the default. */
+  maxAge?: Duration
+  /** By how much the clocks of two machines may differ, likewise; default 5000. */
+  skew?: Duration
   /**
    * The codes of the apps that may act for users, whose ids they sign with their requests (`x-act-for`): whoever has such a secret can be
    * anybody here. Default: none.
@@ -50,16 +51,16 @@ export default definePlugin({
     ),
   }),
   async register(app, options: SignatureOptions, { name, env }) {
-    checkOptions<SignatureOptions>('signature', options, {
+    const read = checkOptions<SignatureOptions>('signature', options, {
       secrets: 'object?',
       secretsOf: 'function?',
-      maxAge: 'count?',
-      skew: 'number?',
+      maxAge: 'span?',
+      skew: 'time?',
       actFor: 'texts?',
       loadUser: 'function?',
     })
     requirePackages('signature', ['http-message-signatures'])
-    const { secrets, secretsOf, maxAge = 60_000, skew = 5000, actFor = [], loadUser } = options
+    const { secrets, secretsOf, maxAge = 60_000, skew = 5000, actFor = [], loadUser } = read
     const known = secrets ? Object.entries(secrets) : parseSecrets(env.APP_SECRETS)
     if (!secretsOf && (known.length === 0 || known.some(([, one]) => [one].flat().some(isShort))))
       throw invalidOption(

@@ -4,6 +4,7 @@ import Type, { type Static } from 'typebox'
 import { redisPrefix } from '../src/config/redis-prefix.ts'
 import { count } from '../src/config/schema.ts'
 import type { Database, DatabaseTables } from '../src/database/types.ts'
+import type { Duration } from '../src/duration.ts'
 import { errors } from '../src/errors.ts'
 import { found, type PluginFinding } from '../src/findings.ts'
 import { type Envelope, standardEnvelope } from '../src/http/envelope.ts'
@@ -23,14 +24,14 @@ import {
 import { ReadinessProblem, readinessOf } from '../src/process/readiness.ts'
 import type { LoadUser } from '../src/resource/context.ts'
 import type { Clock } from '../src/task/clock.ts'
-import { declaredQueues, limitProblem } from '../src/task/declared.ts'
+import { declaredQueues, readLimit } from '../src/task/declared.ts'
 import { queueProblem } from '../src/task/new-task.ts'
 import type { OutboxFigures } from '../src/task/outbox.ts'
 import type { ScheduleControl, ScheduleInfo } from '../src/task/schedule-control.ts'
 import { StuckTries } from '../src/task/stuck.ts'
 import type { TaskStore, Tasks } from '../src/task/tasks.ts'
 import { type ServicePlace, TaskThreads } from '../src/task/threads.ts'
-import type { Run, TaskDriver, WorkOptions } from '../src/task/types.ts'
+import type { QueueLimit, Run, TaskDriver, WorkOptions } from '../src/task/types.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -91,25 +92,28 @@ export interface TasksPluginOptions {
   payloadLimit?: number
   /** The largest result of a task, and the most that it tells of its progress, in bytes; default 1 MiB. */
   resultLimit?: number
-  /** Milliseconds after which a task of a resource that no release has had by then has failed (TASK_UNKNOWN); default a day. */
-  unknownAge?: number
+  /**
+   * After how long a task of a resource that no release has had by then has failed (TASK_UNKNOWN): milliseconds, or a text like
+   * `'2d'`; default a day.
+   */
+  unknownAge?: Duration
   /** Queues beside `default`, those of `limits` and those that resources name in `task.queue`. */
   queues?: readonly string[]
   /**
-   * By queue, in all processes together: at most `max` tasks start in any `duration` ms (a sliding window), and `concurrency` run at once.
+   * By queue, in all processes together: at most `max` tasks start in any `duration` (a sliding window), and `concurrency` run at once.
    */
-  limits?: WorkOptions['limits']
+  limits?: Readonly<Record<string, QueueLimit>>
   /** In a server: how many tasks of each queue run at once; default 10. */
   concurrency?: number
   /** In Redis or a database: how often the process that runs a task may die before the task has failed; default 5. */
   maxCrashes?: number
-  /** Milliseconds that running tasks may take to finish when the app closes; default 8000. */
-  stopTimeout?: number
+  /** How long running tasks may take to finish when the app closes: milliseconds, or a text like `'20s'`; default 8000. */
+  stopTimeout?: Duration
   /**
-   * Milliseconds that a task whose time is over may take to end once its signal was aborted; then the try has failed,
+   * How long a task whose time is over may take to end once its signal was aborted, likewise; then the try has failed,
    * whatever it still does. Default 10,000.
    */
-  abortGrace?: number
+  abortGrace?: Duration
   /** Makes the user of a task where it runs; without it none can be enqueued for a user. */
   loadUser?: LoadUser
   /** In memory: what delays pass by, for tests; default: the system's clock. */
@@ -135,18 +139,18 @@ async function register(
   options: TasksPluginOptions,
   { name }: PluginContext,
 ): Promise<void> {
-  checkOptions<TasksPluginOptions>('tasks', options, {
+  const read = checkOptions<TasksPluginOptions>('tasks', options, {
     path: 'route?',
     store: 'text?',
     inServer: 'flag?',
     prefix: 'text?',
     payloadLimit: 'count?',
     resultLimit: 'count?',
-    unknownAge: 'number?',
+    unknownAge: 'time?',
     limits: 'object?',
     concurrency: 'count?',
-    stopTimeout: 'number?',
-    abortGrace: 'number?',
+    stopTimeout: 'timer?',
+    abortGrace: 'timer?',
     loadUser: 'function?',
     queues: 'texts?',
     maxCrashes: 'number?',
@@ -157,17 +161,14 @@ async function register(
   assertFree(app, name, name)
   const redis = earlierRedis<Redis>(app, 'tasks')
   const db = fromEarlier<Database>(app, 'tasks', { plugin: 'database', decorator: 'db' })
-  const { prefix = `{plinth}:${name}`, payloadLimit = 1_048_576, concurrency = 10 } = options
-  const { stopTimeout = 8000, abortGrace = 10_000, maxCrashes = 5, limits, loadUser } = options
-  const { resultLimit = 1_048_576, unknownAge = 86_400_000, clock } = options
-  const more = [...(options.queues ?? []), ...Object.keys(limits ?? {})]
+  const { prefix = `{plinth}:${name}`, payloadLimit = 1_048_576, concurrency = 10 } = read
+  const { stopTimeout = 8000, abortGrace = 10_000, maxCrashes = 5, loadUser } = read
+  const { resultLimit = 1_048_576, unknownAge = 86_400_000, clock } = read
+  const limits = readLimits(read.limits)
+  const more = [...(read.queues ?? []), ...Object.keys(limits)]
   for (const queue of more) {
     const problem = queueProblem(queue)
     if (problem) throw new TypeError(`Of the tasks a ${problem}`)
-  }
-  for (const [queue, limit] of Object.entries(limits ?? {})) {
-    const problem = limitProblem(limit)
-    if (problem) throw new TypeError(`Of limits.${queue} ${problem}`)
   }
   const store = options.store ?? (await chooseStore(redis, db))
   assertStore(store, redis, db)
@@ -220,6 +221,15 @@ async function register(
     await own.close()
     await threads?.close()
   })
+}
+
+/** @throws {TypeError} where a queue cannot be limited so */
+function readLimits(limits: TasksPluginOptions['limits'] = {}): NonNullable<WorkOptions['limits']> {
+  const read = Object.entries(limits).map(([queue, limit]) => {
+    const refuse = (problem: string) => new TypeError(`Of limits.${queue} ${problem}`)
+    return [queue, readLimit(limit, refuse)] as const
+  })
+  return Object.fromEntries(read)
 }
 
 /** Threads for what says so, started when the first of it runs. */

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import Type, { type Static } from 'typebox'
 import { count as countOf, milliseconds, PORT } from '../src/config/schema.ts'
 import { secret } from '../src/config/secret.ts'
+import { type Duration, TIMER, timeInWords, toMilliseconds } from '../src/duration.ts'
 import { found } from '../src/findings.ts'
 import { giveContext } from '../src/http/request-context.ts'
 import { definePlugin, type PluginContext, type PluginGiven } from '../src/plugin.ts'
@@ -123,8 +124,8 @@ export interface TelemetryOptions {
   access?: AccessSettings
   /** Where the commands of `manage` serve it instead. */
   place?: Place
-  /** Milliseconds from which on a call of a resource leaves a warning in the log; 0: none does. Default 0. */
-  slowCall?: number
+  /** From how long on a call of a resource leaves a warning in the log: milliseconds, or a text like `'1s'`; 0: none does. Default 0. */
+  slowCall?: Duration
   /** Where the spans of what the app does are sent; default: nothing is traced. */
   tracing?: TracingOptions
   /** Told of each request that was answered with 5xx, but for OVERLOADED, and each task that has failed for good. */
@@ -138,24 +139,25 @@ export interface TelemetryOptions {
  * @throws {PlinthError} PLUGIN_OPTION_INVALID, PLUGIN_TWICE; PACKAGE_MISSING
  */
 async function register(app: FastifyInstance, options: TelemetryOptions): Promise<void> {
-  checkOptions<TelemetryOptions>('telemetry', options, {
+  const read = checkOptions<TelemetryOptions>('telemetry', options, {
     metrics: 'flag?',
     path: 'route?',
     access: 'object?',
     place: 'object?',
-    slowCall: 'number?',
+    slowCall: 'time?',
     tracing: 'object?',
     onError: 'function?',
   })
   assertFree(app, 'telemetry', 'observer')
-  const { slowCall = 0, tracing, onError } = options
+  const { slowCall = 0, tracing, onError } = read
   const observer: Observer = {}
   if (tracing) {
     assertTracing(tracing)
+    const times = readTracingTimes(tracing)
     requirePackages('telemetry', TRACING)
     const { traceApp, tracedCall } = await import('../src/telemetry/tracing.ts')
     giveContext(app)
-    traceApp(app, tracing)
+    traceApp(app, { ...tracing, ...times })
     observer.traced = tracedCall
   }
   const counted = options.metrics ? await count(app, options) : {}
@@ -173,6 +175,19 @@ function assertTracing({ endpoint, sampler, ratio = 1 }: TracingOptions): void {
   if (sampler !== undefined && !SAMPLERS.includes(sampler))
     throw refuse('sampler', sampler, `one of ${SAMPLERS.join(', ')}`)
   if (!(ratio >= 0 && ratio <= 1)) throw refuse('ratio', ratio, 'a number from 0 to 1')
+}
+
+/** @throws {PlinthError} PLUGIN_OPTION_INVALID */
+function readTracingTimes({ timeout = 10_000, queue = {} }: TracingOptions) {
+  const read = (name: string, value: Duration) =>
+    toMilliseconds(value, name, TIMER, () =>
+      invalidOption('telemetry', `tracing.${name}`, value, timeInWords(TIMER)),
+    )
+  const { size = 2048, batch = 512, delay = 5000 } = queue
+  return {
+    timeout: read('timeout', timeout),
+    queue: { size, batch, delay: read('queue.delay', delay) },
+  }
 }
 
 const TRACING = [

@@ -137,7 +137,7 @@ export interface ServiceDefinition<Modules extends ModuleTable = ModuleTable> ex
   /** Queues beside `default`, those of `limits` and those that resources name in `task.queue`. */
   taskQueues?: readonly string[]
   /**
-   * Of a queue, in all processes together: at most `max` tasks start in any stretch of `duration` ms, a sliding window, and `concurrency` of them
+   * Of a queue, in all processes together: at most `max` tasks start in any stretch of `duration`, a sliding window, and `concurrency` of them
    * run at once.
    */
   limits?: Readonly<Record<string, QueueLimit>>

@@ -36,6 +36,7 @@ export {
   type ProcessTable,
   type ServiceDefinition,
 } from './define-service.ts'
+export type { Duration } from './duration.ts'
 export { defineError, errors, notFound, PlinthError } from './errors.ts'
 export type { PluginFinding } from './findings.ts'
 export type { Compat } from './http/compat.ts'

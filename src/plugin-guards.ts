@@ -1,4 +1,13 @@
 import type { FastifyInstance } from 'fastify'
+import {
+  type Duration,
+  type DurationLimits,
+  type InMilliseconds,
+  readTime,
+  SPAN,
+  TIMER,
+  timeInWords,
+} from './duration.ts'
 import { errors, type PlinthError } from './errors.ts'
 import { envelopes } from './http/envelope.ts'
 
@@ -15,6 +24,12 @@ const KINDS = {
     words: 'an integer of at least 1',
     fits: (value: unknown) => Number.isInteger(value) && (value as number) >= 1,
   },
+  /** A time that passes by a timer; 0 has no end. */
+  timer: timeKind({ ...TIMER, whole: false }),
+  /** Any other time. */
+  time: timeKind({ most: Number.POSITIVE_INFINITY }),
+  /** A time of which there has to be some. */
+  span: timeKind(SPAN),
   path: { words: "a path, '/jobs'", fits: isPath },
   route: {
     words: "a path, '/jobs', or false",
@@ -63,28 +78,46 @@ const KINDS = {
   },
 } as const
 
+function timeKind(limits: DurationLimits) {
+  const read = (value: unknown) => readTime(value, limits)
+  return { words: timeInWords(limits), fits: (value: unknown) => read(value) !== undefined, read }
+}
+
 type Kind = keyof typeof KINDS
+type TimeKind = 'timer' | 'time' | 'span'
+
+/** Whether an option is a time: then nothing but that may be said of it, as it would not be read. */
+type KindOf<Value> = unknown extends Value
+  ? Kind
+  : [Duration] extends [Value]
+    ? TimeKind
+    : Exclude<Kind, TimeKind>
 
 /** What each option of a plugin has to be; with `?` it may be left out. */
 type Expected<Options> = {
-  [Name in keyof Options]-?: Record<never, never> extends Pick<Options, Name> ? `${Kind}?` : Kind
+  [Name in keyof Options]-?: Record<never, never> extends Pick<Options, Name>
+    ? `${KindOf<Options[Name]>}?`
+    : KindOf<Options[Name]>
 }
 
 /**
  * Looks at the options of a plugin before it begins: types are not there for everybody.
  *
+ * @returns them, their times in milliseconds
  * @throws {PlinthError} PLUGIN_OPTION_INVALID, with no value that may be secret
  */
 export function checkOptions<Options extends object>(
   plugin: string,
   options: Options,
   expected: Expected<Options>,
-): void {
+): InMilliseconds<Options> {
+  const read = { ...options } as Record<string, unknown>
   for (const [name, wanted] of Object.entries<string>(expected)) {
-    const value = (options as Record<string, unknown>)[name]
+    const value = read[name]
     if (value === undefined && wanted.endsWith('?')) continue
-    const { words, fits } = KINDS[wanted.replace('?', '') as Kind]
-    if (!fits(value)) throw invalidOption(plugin, name, value, words)
+    const kind = KINDS[wanted.replace('?', '') as Kind]
+    if (!kind.fits(value)) throw invalidOption(plugin, name, value, kind.words)
+    if ('read' in kind) read[name] = kind.read(value)
   }
   // A misspelt one would do nothing, without a word.
   const strange = Object.keys(options).find((name) => !Object.hasOwn(expected, name))
@@ -92,6 +125,7 @@ export function checkOptions<Options extends object>(
     const known = `one of ${Object.keys(expected).join(', ')}`
     throw errors.PLUGIN_OPTION_INVALID(plugin, strange, 'not known', known)
   }
+  return read as InMilliseconds<Options>
 }
 
 /** An error that says of an option what it is, in no more words than its type, and what it has to be. */

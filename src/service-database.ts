@@ -2,11 +2,12 @@ import type { FastifyInstance } from 'fastify'
 import type { DatabaseOptions } from '../plugins/database.ts'
 import type { SlowLog } from './database/dialect/slow.ts'
 import { openDatabase } from './database/open.ts'
-import { DEFAULT_LIMITS } from './database/types.ts'
+import { type DatabaseLimits, DEFAULT_LIMITS, LIMIT_KINDS } from './database/types.ts'
 import { parseDatabaseUrl } from './database/url.ts'
 import { assertKeys, type ServiceDefinition } from './define-service.ts'
 import { errors } from './errors.ts'
 import { pluginsOf } from './kit.ts'
+import { checkOptions } from './plugin-guards.ts'
 import { type AppOptions, planPlugins, readServiceConfig } from './service.ts'
 
 /** What `app` has of the same names. */
@@ -35,10 +36,12 @@ export async function withServiceDatabase<T>(
     models = [],
     actor,
     root: start = root,
+    decorator: _,
     ...given
   } = planned.options as DatabaseOptions
+  const limits = checkOptions<Partial<DatabaseLimits>>('database', given, LIMIT_KINDS)
   const { db, close } = await openDatabase(parseDatabaseUrl(url, start), {
-    limits: { ...DEFAULT_LIMITS, ...given, queryTimeout: 0 },
+    limits: { ...DEFAULT_LIMITS, ...limits, queryTimeout: 0 },
     models,
     user: () => actor?.(),
     ...(log && { log: () => log }),

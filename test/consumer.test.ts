@@ -362,7 +362,7 @@ const needed = {
 const expected = {
   url: 'a text',
   title: 'a text',
-  timeout: 'a number of at least 0',
+  timeout: "milliseconds, or a text like '30s' (ms, s, m, h, d), from 0, 2147483647 ms at most",
   modules: 'an object',
 }
 const lacking: Record<string, string> = {

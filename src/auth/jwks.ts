@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import type { Duration, InMilliseconds } from '../duration.ts'
 import { downloadJson } from './download.ts'
 import {
   type JwtAlgorithm,
@@ -8,26 +9,26 @@ import {
   PUBLIC_KEY_ALGORITHMS,
   UnusableKey,
 } from './jwt-keys.ts'
-import { type RemoteLimits, RemoteValue } from './remote-value.ts'
+import { RemoteValue } from './remote-value.ts'
 
 const MAX_BYTES = 262_144
 const MAX_KEYS = 100
 
-/** Milliseconds each. */
-export interface JwksLimits extends RemoteLimits {
+/** Milliseconds each, or texts like `'10m'`. */
+export interface JwksLimits {
   /** How long the keys may take to come; default 3000. */
-  readonly timeout: number
+  readonly timeout: Duration
   /** How long a key that is not among them is unknown without asking again; default 30,000. */
-  readonly cooldown: number
+  readonly cooldown: Duration
   /** How long nobody asks again after a failure; default 5000. */
-  readonly retry: number
+  readonly retry: Duration
   /** After how long they are asked for anew, while those that there are go on to count; default 600,000. */
-  readonly maxAge: number
+  readonly maxAge: Duration
   /** How long they count while no new ones come; default 86,400,000, a day. */
-  readonly maxStale: number
+  readonly maxStale: Duration
 }
 
-export const JWKS_LIMITS: JwksLimits = {
+export const JWKS_LIMITS: InMilliseconds<JwksLimits> = {
   timeout: 3000,
   cooldown: 30_000,
   retry: 5000,
@@ -48,7 +49,7 @@ export class Jwks implements JwtKeys {
   readonly #log: FastifyBaseLogger
   #last: ReadonlySet<JwtKey> = new Set()
 
-  constructor(url: string, limits: JwksLimits, log: FastifyBaseLogger) {
+  constructor(url: string, limits: InMilliseconds<JwksLimits>, log: FastifyBaseLogger) {
     this.#log = log
     const load = async (signal: AbortSignal) => {
       const { value } = await downloadJson(url, {

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import { LRUCache } from 'lru-cache'
+import type { Duration, InMilliseconds } from '../duration.ts'
 import { errors } from '../errors.ts'
 import { type Answer, downloadJson, withinRequest } from './download.ts'
 
@@ -10,17 +11,21 @@ const KNOWN = 10_000
 /** How many may be under way: cookies that are made up must not become as many connections. */
 const MAX_CHECKS = 100
 
-/** Milliseconds each. */
+/** Milliseconds each, or texts like `'1m'`. */
 export interface LoginLimits {
   /** How long the login service may take to answer; default 3000. */
-  timeout: number
+  timeout: Duration
   /** How long somebody counts as logged in without asking again; default 60,000. */
-  keep: number
+  keep: Duration
   /** How long somebody counts as not logged in without asking again; default 5000. */
-  keepRefused: number
+  keepRefused: Duration
 }
 
-export const LOGIN_LIMITS: LoginLimits = { timeout: 3000, keep: 60_000, keepRefused: 5000 }
+export const LOGIN_LIMITS: InMilliseconds<LoginLimits> = {
+  timeout: 3000,
+  keep: 60_000,
+  keepRefused: 5000,
+}
 
 /** How the login service is asked. */
 export interface LoginQuestion {
@@ -52,7 +57,7 @@ interface Known {
  */
 export class LoginService {
   readonly #question: LoginQuestion
-  readonly #limits: LoginLimits
+  readonly #limits: InMilliseconds<LoginLimits>
   readonly #log: FastifyBaseLogger
   // By their digests: what is kept here is no cookie that somebody could use.
   readonly #known = new LRUCache<string, Known>({ max: KNOWN })
@@ -60,7 +65,11 @@ export class LoginService {
   readonly #closing = new AbortController()
   #isAway = false
 
-  constructor(question: LoginQuestion, limits: LoginLimits, log: FastifyBaseLogger) {
+  constructor(
+    question: LoginQuestion,
+    limits: InMilliseconds<LoginLimits>,
+    log: FastifyBaseLogger,
+  ) {
     this.#question = question
     this.#limits = limits
     this.#log = log

@@ -21,6 +21,7 @@ export function toItem(text: string, { ttl, stale = 0, tags = [] }: EntryOptions
   return { text, stored, fresh, until: fresh + toMilliseconds(stale, 'stale'), tags }
 }
 
+const MINUTE = 60_000
 const LIVES = { least: Number.MIN_VALUE, most: YEAR }
 
 /** How long to wait, in milliseconds. */
@@ -32,7 +33,7 @@ export interface Waits {
 
 /** @throws {RangeError} where the times of `options` cannot be */
 export function readTimes(options: Partial<EntryOptions> & LoadTimes): Waits {
-  const { ttl, stale = 0, loadTimeout = '1m', timeout = 0, softTimeout = 0 } = options
+  const { ttl, stale = 0, loadTimeout = MINUTE, timeout = 0, softTimeout = 0 } = options
   if (ttl !== undefined) toMilliseconds(ttl, 'ttl', LIVES)
   toMilliseconds(stale, 'stale')
   return {

@@ -1,6 +1,7 @@
 /** @ts-ignore: there where it is installed */
 import type { Redis } from 'ioredis'
 import { unlessAborted } from '../abort.ts'
+import { type Duration, TIMER, toMilliseconds } from '../duration.ts'
 import { errors } from '../errors.ts'
 import { steady } from '../steady.ts'
 import { type Item, readTimes, toItem, toJson } from './entry.ts'
@@ -31,8 +32,8 @@ export interface CacheOptions extends Partial<MemoryLimits> {
   client?: Redis | undefined
   /** What every name in Redis begins with, in braces; default `plinth`. Letters, digits and _ . : - */
   prefix?: string
-  /** Milliseconds after which the cache goes on without an answer of Redis; default 250. */
-  commandTimeout?: number
+  /** After how long the cache goes on without an answer of Redis: milliseconds, or a text like `'1s'`; default 250. */
+  commandTimeout?: Duration
   /** Default: there are none. */
   transactions?: Transactions
   log: Log
@@ -44,7 +45,8 @@ export interface CacheOptions extends Partial<MemoryLimits> {
  * @throws {TypeError} where the prefix or a limit is not usable
  */
 export async function openCache(options: CacheOptions): Promise<Cache> {
-  const { client, prefix = 'plinth', commandTimeout: timeout = 250, log, transactions } = options
+  const { client, prefix = 'plinth', commandTimeout = 250, log, transactions } = options
+  const timeout = toMilliseconds(commandTimeout, 'commandTimeout', { ...TIMER, whole: false })
   const { maxEntries = MEMORY_LIMITS.maxEntries, maxBytes = MEMORY_LIMITS.maxBytes } = options
   const memory = new MemoryLevel({ maxEntries, maxBytes })
   const counts: CacheCounts = {

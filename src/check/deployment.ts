@@ -194,10 +194,9 @@ function checkCallers(
 function checkShutdown({ config, registry }: FastifyInstance, platform: Platform): PluginFinding[] {
   const { DRAIN_DELAY, SHUTDOWN_TIMEOUT, REQUEST_TIMEOUT } = config
   const stop = DRAIN_DELAY + SHUTDOWN_TIMEOUT
-  const longest = Array.from(registry, ({ name, resource }) => ({
-    name,
-    timeout: resource.definition.timeout ?? 0,
-  })).filter(({ timeout }) => timeout > SHUTDOWN_TIMEOUT)
+  const longest = Array.from(registry, ({ name, timeout = 0 }) => ({ name, timeout })).filter(
+    ({ timeout }) => timeout > SHUTDOWN_TIMEOUT,
+  )
   const cut = (what: string, timeout: number) =>
     `${what} may take ${timeout} ms, and has ${SHUTDOWN_TIMEOUT} (SHUTDOWN_TIMEOUT) when its process ends: it is cut then`
   return [

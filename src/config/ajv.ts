@@ -31,6 +31,6 @@ function createAjv(): Ajv {
   })
   const { default: addAll } = loadNow('ajv-formats') as typeof addFormats
   addAll(ajv)
-  ajv.addVocabulary(['secret', 'expected', 'derived'])
+  ajv.addVocabulary(['secret', 'expected', 'derived', 'time'])
   return ajv
 }

@@ -43,6 +43,7 @@ const KNOWN: Readonly<Record<string, boolean>> = {
   secret: false,
   expected: false,
   derived: false,
+  time: false,
 }
 
 /** As far as numbers of digits are exact. */

@@ -1,4 +1,5 @@
 import type { TObject } from 'typebox'
+import { readTime } from '../duration.ts'
 import { validator } from './ajv.ts'
 import { assertDefaults, type Environment } from './defaults.ts'
 import type { RawValues } from './derive.ts'
@@ -84,7 +85,7 @@ function check<T>(
   schema: TObject,
   sources: readonly RawValues[],
 ): { values?: T; bad: ReadonlySet<string> } {
-  const values = splitLists(schema, Object.assign({}, ...sources))
+  const values = splitLists(schema, readTimes(schema, Object.assign({}, ...sources)))
   const bad = new Set(infinite(schema, values))
   const judged = values.NODE_ENV === 'production' ? takePlain(schema, values) : schema
   if (judged) {
@@ -100,6 +101,16 @@ function check<T>(
     if (value !== undefined && !Object.hasOwn(values, name)) values[name] = structuredClone(value)
   for (const value of Object.values(values)) if (Array.isArray(value)) Object.freeze(value)
   return { values: values as T, bad }
+}
+
+/** A copy of `values` in which times that have a unit are milliseconds. */
+function readTimes(schema: TObject, values: RawValues): RawValues {
+  const read = { ...values }
+  for (const [name, { time }] of variablesOf(schema)) {
+    const milliseconds = time && readTime(values[name], { most: Number.MAX_SAFE_INTEGER })
+    if (typeof milliseconds === 'number') read[name] = String(milliseconds)
+  }
+  return read
 }
 
 /**

@@ -2,19 +2,23 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 /** @ts-ignore: there where it is installed */
 import type { RedisOptions } from 'ioredis'
+import type { Duration, InMilliseconds } from '../duration.ts'
 import { errors } from '../errors.ts'
 
 /** As ioredis' constructor takes them: its own type has one property that it refuses. */
 export type ConnectionOptions = Omit<RedisOptions, 'replyMapping'>
 
 export interface RedisLimits {
-  /** Milliseconds that one command may take on the path of requests; default 250. */
-  commandTimeout: number
-  /** Milliseconds that making a connection may take; default 2000. */
-  connectTimeout: number
+  /** How long one command may take on the path of requests: milliseconds, or a text like `'1s'`; default 250. */
+  commandTimeout: Duration
+  /** How long making a connection may take, likewise; default 2000. */
+  connectTimeout: Duration
 }
 
-export const REDIS_LIMITS: RedisLimits = { commandTimeout: 250, connectTimeout: 2000 }
+export const REDIS_LIMITS: InMilliseconds<RedisLimits> = {
+  commandTimeout: 250,
+  connectTimeout: 2000,
+}
 
 // Back within a second of Redis' return, without a storm of connections.
 const retryStrategy = (times: number): number => Math.min(50 * 2 ** times, 500)
@@ -25,7 +29,10 @@ const retryStrategy = (times: number): number => Math.min(50 * 2 ** times, 500)
  *
  * @throws {PlinthError} REDIS_URL_INVALID
  */
-export function requestConnection(url: string, limits: RedisLimits): ConnectionOptions {
+export function requestConnection(
+  url: string,
+  limits: InMilliseconds<RedisLimits>,
+): ConnectionOptions {
   const { commandTimeout, connectTimeout } = limits
   return {
     ...parseRedisUrl(url),

@@ -12,9 +12,20 @@ export interface KitConfig {}
 // biome-ignore lint/suspicious/noEmptyInterface: it is there to be extended
 export interface ServiceConfig {}
 
-/** A time in milliseconds; `minimum` 1 unless told. */
-export function milliseconds(description: string, initial: number, minimum = 1) {
-  return Type.Integer({ description, default: initial, minimum, maximum: LONGEST_TIMER })
+/** A variable that is a time of timers: milliseconds, or a text like `30s`; `minimum` 1 unless told. */
+export function milliseconds(
+  description: string,
+  initial: number | { derived: string },
+  minimum = 1,
+) {
+  return Type.Integer({
+    description,
+    ...(typeof initial === 'number' ? { default: initial } : initial),
+    minimum,
+    maximum: LONGEST_TIMER,
+    expected: `milliseconds from ${minimum} to ${LONGEST_TIMER}, or with a unit: 30s (ms, s, m, h, d)`,
+    time: true,
+  })
 }
 
 /** A number of things, or bytes, of which there is at least one. */

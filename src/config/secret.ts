@@ -12,6 +12,8 @@ export interface VariableSchema extends TSchema {
   expected?: string
   /** Where the value comes from when nobody sets it, in words; only for variables of `derive()`. */
   derived?: string
+  /** It is a time in milliseconds, and may be written with its unit: `30s`. */
+  time?: boolean
 }
 
 const HIDDEN = '***'

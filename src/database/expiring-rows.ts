@@ -142,7 +142,10 @@ export class ExpiringRows {
 
   async #sweep(): Promise<Kysely<Tables>> {
     const db = await this.#open()
-    await db.deleteFrom(this.#table).where('expires_at', '<=', instant(new Date(Date.now()))).execute()
+    await db
+      .deleteFrom(this.#table)
+      .where('expires_at', '<=', instant(new Date(Date.now())))
+      .execute()
     return db
   }
 

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ConnectionBuilder, Kysely, sql, Transaction, TransactionBuilder } from 'kysely'
+import { type Duration, TIMER, toMilliseconds } from '../duration.ts'
 import { createScope, innermostOf, runInScope, type Scope } from './current-transaction.ts'
 import { isTransactionConflict } from './violations.ts'
 
@@ -164,10 +165,10 @@ export interface RetryTransactionOptions {
   /** How often it is tried at most; default 5. */
   attempts?: number
   /**
-   * Milliseconds that are waited at most before the second try, and twice as many before each further one; how many, chance says, so that
-   * those who were in each other's way are not again. Default 50.
+   * How long is waited at most before the second try, milliseconds or a text like `'1s'`, and twice as long before each further one; how
+   * long, chance says, so that those who were in each other's way are not again. Default 50.
    */
-  delay?: number
+  delay?: Duration
   /** Ends the waiting: `context.signal` of a resource. */
   signal?: AbortSignal | undefined
 }
@@ -178,13 +179,14 @@ export interface RetryTransactionOptions {
  * several times. Where `db` is a transaction already, `work` is a part of it and is run once: the database has taken back all of that
  * one, which only its beginning can run again.
  *
- * @throws the last error, where each try fails; any other error at once
+ * @throws the last error, where each try fails; any other error at once; a RangeError where `delay` is none
  */
 export async function retryTransaction<DB, T>(
   db: Kysely<DB>,
   work: (db: Kysely<DB>) => Promise<T>,
-  { attempts = 5, delay = 50, signal }: RetryTransactionOptions = {},
+  { attempts = 5, delay: given = 50, signal }: RetryTransactionOptions = {},
 ): Promise<T> {
+  const delay = toMilliseconds(given, 'delay', TIMER)
   for (let attempt = 1; ; attempt++) {
     try {
       return await inTransaction(db, work)

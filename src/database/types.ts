@@ -1,4 +1,5 @@
 import type { ColumnType, Dialect, Kysely } from 'kysely'
+import type { Duration, InMilliseconds } from '../duration.ts'
 import type { SlowLog } from './dialect/slow.ts'
 
 /**
@@ -17,7 +18,7 @@ export type Database = Kysely<DatabaseTables>
  */
 export type Timestamp = ColumnType<string, Date, Date>
 
-/** The bounds of a database connection. Times are milliseconds. */
+/** The bounds of a database connection. Times are milliseconds, or texts like `'5s'`. */
 export interface DatabaseLimits {
   /** How many connections at most, per process; of SQLite how many streams are read at once. Default 10. */
   poolSize: number
@@ -27,19 +28,32 @@ export interface DatabaseLimits {
    */
   queueLimit: number
   /** MySQL: how long a connection may take to be made. Default 5000. */
-  connectTimeout: number
+  connectTimeout: Duration
   /** How long one may wait for a connection (on SQLite: for its turn, and for other processes' locks). Default 5000. */
-  acquireTimeout: number
+  acquireTimeout: Duration
   /**
    * MySQL: how long one statement may take. Default 30,000; 0: as long as it wants. SQLite runs statements
    * within the process, where nothing can interrupt them.
    */
-  queryTimeout: number
+  queryTimeout: Duration
   /** How long a statement takes that is logged, with its plan; 0: none is. Default 500. */
-  slowQuery: number
+  slowQuery: Duration
 }
 
-export const DEFAULT_LIMITS: DatabaseLimits = {
+/** What they have to be, by the kinds of `checkOptions`. */
+export const LIMIT_KINDS = {
+  poolSize: 'count?',
+  queueLimit: 'count?',
+  connectTimeout: 'timer?',
+  acquireTimeout: 'timer?',
+  queryTimeout: 'timer?',
+  slowQuery: 'time?',
+} as const
+
+/** The same, once it was read. */
+export type ReadLimits = InMilliseconds<DatabaseLimits>
+
+export const DEFAULT_LIMITS: ReadLimits = {
   poolSize: 10,
   queueLimit: 10_000,
   connectTimeout: 5000,
@@ -53,7 +67,7 @@ export type Row = Record<string, unknown>
 
 /** What a database is opened with. */
 export interface OpenOptions {
-  limits: DatabaseLimits
+  limits: ReadLimits
   /** May change how statements are compiled. */
   adapt?: (dialect: Dialect) => Dialect
   /** How many milliseconds the work that is under way may still take; default: as many as it wants. */

@@ -1,12 +1,13 @@
 import type { FastifyRequest } from 'fastify'
 import { type Static, type TSchema, Type } from 'typebox'
+import type { Duration } from '../duration.ts'
 import { errors } from '../errors.ts'
 import type { CompiledResource } from '../resource/compiled.ts'
 import type { AnyDefined } from '../resource/contract.ts'
 import { hasFiles, isStreamSchema } from '../resource/stream.ts'
 import { hasSecrets, type JsonSchema } from '../schema/json-schema.ts'
 import { compileExact, compileLater, toDetails } from '../schema/validate.ts'
-import { optionsProblem } from '../task/new-task.ts'
+import { readEnqueueOptions } from '../task/new-task.ts'
 import { sendsBody } from './body.ts'
 
 /** With this header, whatever it says, a request is not answered but becomes a task. */
@@ -15,24 +16,26 @@ export const ASYNC = 'x-async-task'
 /** How such a task is enqueued: JSON, in ASCII. */
 export const TASK_OPTIONS = 'x-task-options'
 
+const Time = Type.Unsafe<Duration>({ type: ['number', 'string'] })
+
 /** What may be said there: all that `enqueue` takes but the user, who is the one that asks. */
 const Options = Type.Object(
   {
-    delay: Type.Optional(Type.Number()),
+    delay: Type.Optional(Time),
     attempts: Type.Optional(Type.Number()),
     backoff: Type.Optional(
       Type.Object({
         type: Type.Union([Type.Literal('exponential'), Type.Literal('fixed')]),
-        delay: Type.Number(),
-        max: Type.Optional(Type.Number()),
+        delay: Time,
+        max: Type.Optional(Time),
       }),
     ),
     priority: Type.Optional(Type.Number()),
     key: Type.Optional(Type.String()),
-    keyFor: Type.Optional(Type.Number()),
+    keyFor: Type.Optional(Time),
     unique: Type.Optional(Type.Boolean()),
-    throttle: Type.Optional(Type.Number()),
-    debounce: Type.Optional(Type.Number()),
+    throttle: Type.Optional(Time),
+    debounce: Type.Optional(Time),
     same: Type.Optional(Type.String()),
     queue: Type.Optional(Type.String()),
   },
@@ -66,8 +69,7 @@ export function taskOptionsOf(name: string, request: FastifyRequest): TaskOption
     throw refuse(`is not as it has to be: ${first?.path} ${first?.message}`)
   }
   const taken = options as TaskOptionsHeader
-  const problem = optionsProblem(taken)
-  if (problem !== undefined) throw refuse(`cannot be: ${problem}`)
+  readEnqueueOptions(taken, (problem) => refuse(`cannot be: ${problem}`))
   const { queue } = taken
   if (queue !== undefined && !request.server.tasks?.queues.has(queue))
     throw refuse(`names the queue ${queue}, which is not there`)

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { LONGEST_TIMER } from '../deadlines.ts'
+import { TIMER, toMilliseconds } from '../duration.ts'
 import { errors } from '../errors.ts'
 import { type Context, userIdOf } from '../resource/context.ts'
 import type { AnyDefined } from '../resource/contract.ts'
@@ -11,6 +11,8 @@ import type { Envelope } from './envelope.ts'
 import { logCut } from './request-line.ts'
 
 type Events = AsyncIterable<ServerEvent>
+
+const BEATS = { ...TIMER, least: 1 }
 
 /** Makes a stream of the events that `perform` has returned. */
 type EventWriter = (events: Events, context: Context) => Readable
@@ -23,12 +25,8 @@ export function createEventWriter(
 ): EventWriter | undefined {
   const { events: settings } = resource.response as StreamSchema
   if (!settings) return undefined
-  const { heartbeat } = settings
-  if (!(heartbeat >= 1 && heartbeat <= LONGEST_TIMER))
-    throw errors.RESOURCE_INVALID(
-      name,
-      `the heartbeat of its events is ${heartbeat}; expected milliseconds from 1`,
-    )
+  const refuse = (problem: string) => errors.RESOURCE_INVALID(name, problem)
+  const heartbeat = toMilliseconds(settings.heartbeat, 'the heartbeat of its events', BEATS, refuse)
   const { response } = app.compiled.of(resource)
   const { $defs } = response
   const schema = { ...response.properties?.data, ...($defs !== undefined && { $defs }) }
@@ -57,7 +55,7 @@ export function createEventWriter(
       if (told.statusCode >= 500) app.observer?.failed?.(error, place)
       return frame({ event: FAILURE }, JSON.stringify(envelope.failure(told, request)))
     }
-    return new EventStream(iterator, { ...settings, signal: context.signal, write, tell })
+    return new EventStream(iterator, { heartbeat, signal: context.signal, write, tell })
   }
 }
 

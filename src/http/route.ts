@@ -82,8 +82,9 @@ export function createRoute(
   const async = allowsTasks(name, definition, compiled, settings.async)
   const { timeout } = settings
   // Where it is registered it has set that of all routes.
-  const own = definition.timeout ?? (app.hasPlugin('deadline') ? undefined : timeout)
-  const deadline = definition.timeout ?? timeout
+  const { timeout: given } = app.registry.of(resource)
+  const own = given ?? (app.hasPlugin('deadline') ? undefined : timeout)
+  const deadline = given ?? timeout
   const upload = uploadOf(name, resource, parts, app.initialConfig.bodyLimit)
   const idempotency = idempotencyOf(name, resource, settings.idempotency)
   if (idempotency && !app.hasDecorator('idempotency'))
@@ -184,7 +185,8 @@ function createHandler(
   merge: (request: FastifyRequest) => unknown,
   { app, envelope, async, access, hooked, ...own }: Handling,
 ): (request: FastifyRequest) => unknown {
-  const { etag, lastModified, cache } = resource.definition
+  const { etag, lastModified } = resource.definition
+  const { cache } = app.registry.of(resource)
   const tellsCaching = [cache, cache?.anonymous].some(
     (policy) => policy && policy.http !== undefined,
   )

@@ -1,5 +1,6 @@
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import { authorizeCall } from '../auth/authorize.ts'
+import type { Duration } from '../duration.ts'
 import { errors } from '../errors.ts'
 import { bindResources } from '../resource/bound-table.ts'
 import { CompiledResources } from '../resource/compiled.ts'
@@ -9,7 +10,7 @@ import type { Authorize } from '../resource/execute.ts'
 import { MODULE_HOOKS, type ModuleTable } from '../resource/module.ts'
 import { type RegisteredModule, ResourceRegistry } from '../resource/registry.ts'
 import { ResponseCheck } from '../resource/response-check.ts'
-import { assertTimeout } from '../task/declared.ts'
+import { readTimeout } from '../task/declared.ts'
 import { useStrictJson } from './body.ts'
 import { envelopeOf } from './envelope.ts'
 import { createErrorHandler } from './error-handler.ts'
@@ -30,10 +31,10 @@ export interface ResourcesOptions {
    */
   strict?: boolean
   /**
-   * Milliseconds that a resource without a `timeout` of its own may take to answer a request; 0: as long as it takes.
-   * Default: the server's `handlerTimeout`, else 0.
+   * How long a resource without a `timeout` of its own may take to answer a request, milliseconds or a text like `'20s'`; 0: as
+   * long as it takes. Default: the server's `handlerTimeout`, else 0.
    */
-  timeout?: number
+  timeout?: Duration
   /**
    * Who makes a request, for the whole app. Default: `request.user`, as a hook has put it there, with its `id`, else its `sub`.
    */
@@ -58,8 +59,7 @@ export function serveResources(app: FastifyInstance, options: ResourcesOptions):
   const { async = false, idempotency = false } = options
   const envelope = envelopeOf(app)
   const { handlerTimeout = 0 } = app.initialConfig as { handlerTimeout?: number }
-  const { timeout = handlerTimeout } = options
-  assertTimeout('(default)', 'its timeout', timeout)
+  const timeout = readTimeout('(default)', 'its timeout', options.timeout ?? handlerTimeout)
   const registry = new ResourceRegistry(
     options.modules,
     { async, idempotency },

@@ -1,6 +1,13 @@
 import type { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import { LONGEST_TIMER } from '../deadlines.ts'
+import {
+  type Duration,
+  type DurationLimits,
+  type InMilliseconds,
+  readTime,
+  timeInWords,
+} from '../duration.ts'
 import { type ErrorDetail, errors } from '../errors.ts'
 import type { Envelope, EnvelopeName, ParsedAnswer } from '../http/envelope.ts'
 import type { Context } from '../resource/context.ts'
@@ -77,8 +84,8 @@ export interface ApiSettings<Input = unknown> {
   /** Default: nobody. */
   auth?: ApiAuth
   headers?: ApiHeaders | ((context: Context) => MaybePromise<ApiHeaders>)
-  /** Milliseconds for a whole call, retries included; 0: as long as the request has. Default 10,000. */
-  timeout?: number
+  /** For a whole call, retries included: milliseconds, or a text like `'10s'`, which is the default; 0: as long as the request has. */
+  timeout?: Duration
   /** False: nothing is repeated. Default: 3 attempts, 100 ms before the second, at most 2 s, a retry for each 10 calls. */
   retry?: false | Partial<RetryOptions & { budget: number }>
   /** False: none. Default: 5 s of pause where half of at least 10 calls in 10 s have failed. */
@@ -106,17 +113,21 @@ export interface ApiSettings<Input = unknown> {
 
 interface Range {
   readonly words: string
-  fits(value: number): boolean
+  /** `undefined`: it does not fit. */
+  read(value: unknown): number | undefined
 }
 
-const TIME: Range = {
-  words: `milliseconds from 0 to ${LONGEST_TIMER}`,
-  fits: (value) => value >= 0 && value <= LONGEST_TIMER,
-}
-const COUNT: Range = {
-  words: 'an integer from 1',
-  fits: (value) => Number.isInteger(value) && value >= 1,
-}
+const timeOf = (limits: DurationLimits): Range => ({
+  words: timeInWords(limits),
+  read: (value) => readTime(value, limits),
+})
+const numberOf = (words: string, fits: (value: number) => boolean): Range => ({
+  words,
+  read: (value) => (typeof value === 'number' && fits(value) ? value : undefined),
+})
+
+const TIME = timeOf({ most: LONGEST_TIMER })
+const COUNT = numberOf('an integer from 1', (value) => Number.isInteger(value) && value >= 1)
 
 /** What numbers of an API may be. */
 const RANGES: Readonly<Record<string, Range>> = {
@@ -125,25 +136,37 @@ const RANGES: Readonly<Record<string, Range>> = {
   'retry.attempts': COUNT,
   'retry.delay': TIME,
   'retry.maxDelay': TIME,
-  'retry.budget': { words: 'a number from 0', fits: (value) => value >= 0 },
-  'breaker.failures': { words: 'above 0 and below 1', fits: (value) => value > 0 && value < 1 },
-  'breaker.window': { words: 'milliseconds from 100', fits: (value) => value >= 100 },
+  'retry.budget': numberOf('a number from 0', (value) => value >= 0),
+  'breaker.failures': numberOf('above 0 and below 1', (value) => value > 0 && value < 1),
+  'breaker.window': timeOf({ least: 100, most: Number.MAX_SAFE_INTEGER }),
   'breaker.minimum': COUNT,
-  'breaker.pause': TIME,
+  'breaker.pause': timeOf({ most: Number.MAX_SAFE_INTEGER }),
   'limit.connections': COUNT,
-  'limit.waiting': {
-    words: 'an integer from 0',
-    fits: (value) => Number.isInteger(value) && value >= 0,
-  },
+  'limit.waiting': numberOf('an integer from 0', (value) => Number.isInteger(value) && value >= 0),
 }
 
-/** @throws {PlinthError} API_INVALID where a number cannot be */
-export function assertSettings(name: string, settings: ApiSettings<never>): void {
-  for (const [place, { words, fits }] of Object.entries(RANGES)) {
+/** Settings that were read: their times are milliseconds. */
+export type CheckedSettings<Settings> = Omit<Settings, 'timeout' | 'retry' | 'breaker'> & {
+  timeout?: number
+  retry?: false | Partial<InMilliseconds<RetryOptions> & { budget: number }>
+  breaker?: false | Partial<InMilliseconds<BreakerOptions>>
+}
+
+/** @throws {PlinthError} API_INVALID where a number, or a time, cannot be */
+export function checkSettings<Settings extends ApiSettings<never>>(
+  name: string,
+  settings: Settings,
+): CheckedSettings<Settings> {
+  const read = { ...settings } as Record<string, unknown>
+  for (const [place, range] of Object.entries(RANGES)) {
     const [group = '', key] = place.split('.')
-    const found = (settings as Record<string, unknown>)[group]
+    const { [group]: found } = read
     const value = key === undefined ? found : (found as Record<string, unknown> | undefined)?.[key]
-    if (value !== undefined && !(typeof value === 'number' && fits(value)))
-      throw errors.API_INVALID(name, `its ${place} is ${value}; expected ${words}`)
+    if (value === undefined) continue
+    const number = range.read(value)
+    if (number === undefined)
+      throw errors.API_INVALID(name, `its ${place} is ${value}; expected ${range.words}`)
+    read[group] = key === undefined ? number : { ...(found as object), [key]: number }
   }
+  return read as CheckedSettings<Settings>
 }

@@ -8,7 +8,7 @@ import { trustResponses } from '../resource/response-check.ts'
 import { hasFiles } from '../resource/stream.ts'
 import type { JsonSchema } from '../schema/json-schema.ts'
 import { type Address, createAddress } from './address-request.ts'
-import { type ApiSettings, assertSettings } from './api-settings.ts'
+import { type ApiSettings, checkSettings } from './api-settings.ts'
 import { type BaseUrl, Connection } from './connection.ts'
 import { type BodyForm, Performer, streamsOf } from './performer.ts'
 
@@ -92,8 +92,8 @@ const performers = new WeakMap<AnyDefined, Performer>()
 
 /** Describes another system, whose resources are called as those of this one. */
 export function defineApi(api: ApiDefinition): Api {
-  const { name, baseUrl, ...settings } = api
-  assertSettings(name, settings)
+  const { name, baseUrl, ...given } = api
+  const settings = checkSettings(name, given)
   const connection = new Connection(name, baseUrl, settings)
   return {
     name,
@@ -108,18 +108,17 @@ export function defineApi(api: ApiDefinition): Api {
           `${method} ${path} has a file or stream, which no cache or task can keep`,
         )
       const { auth: _, ...anew } = definition
-      const own: ApiSettings<never> = {
+      const own = checkSettings<ApiSettings<never>>(name, {
         ...settings,
         ...anew,
         // One of those who are called must not keep the others from being called.
         ...(origin && !definition.breaker && { breaker: false }),
         hooks: { ...settings.hooks, ...definition.hooks },
         errors: { ...settings.errors, ...definition.errors },
-      }
-      assertSettings(name, own)
+      })
       const isOwn = OF_CONNECTIONS.some((key) => key in definition)
       const performer = new Performer(
-        isOwn ? new Connection(name, baseUrl, own as ApiSettings, !!origin) : connection,
+        isOwn ? new Connection(name, baseUrl, own as never, !!origin) : connection,
         {
           ...own,
           ...(origin && { origin }),

@@ -10,7 +10,7 @@ import type { AnyDefined } from '../resource/contract.ts'
 import type { ModuleTable, Resources } from '../resource/module.ts'
 import { type AnyResource, createResource } from '../resource/resource.ts'
 import { createAddress } from './address-request.ts'
-import type { ApiSettings } from './api-settings.ts'
+import type { ApiSettings, CheckedSettings } from './api-settings.ts'
 import { type BaseUrl, Connection, readUrl } from './connection.ts'
 import { asContract, type ServiceContract } from './contract.ts'
 import { Performer, packagesFor } from './performer.ts'
@@ -64,7 +64,7 @@ class Loader {
     const { url, name = nameOf(url), contract } = options
     if (typeof url === 'string') readUrl(name, 'url', url)
     this.#options = options
-    this.#connection = new Connection(name, url, settingsOf(options, 'standard'))
+    this.#connection = new Connection(name, url, settingsOf(name, options, 'standard'))
     if (contract && !(contract instanceof URL)) this.#loaded = this.#make(take(name, contract))
   }
 
@@ -116,7 +116,9 @@ class Loader {
 
   async #ask(context: Context): Promise<unknown> {
     const performer = new Performer(this.#connection, {
-      ...(settingsOf(this.#options, 'standard') as ApiSettings<never>),
+      ...(settingsOf(this.#connection.name, this.#options, 'standard') as CheckedSettings<
+        ApiSettings<never>
+      >),
       envelope: 'bare',
       method: 'GET',
       idempotent: true,
@@ -142,7 +144,7 @@ class Loader {
     const service: RemoteService = {
       name: contract.service,
       connection: this.#connection,
-      settings: settingsOf(this.#options, contract.envelope),
+      settings: settingsOf(this.#connection.name, this.#options, contract.envelope),
       tasks: contract.tasks,
     }
     if (contract.envelope === 'own' && !this.#options.envelope)

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { errors } from '../errors.ts'
 import type { UpstreamClient } from '../upstream/client.ts'
 import type { UpstreamClients } from '../upstream/clients.ts'
-import type { ApiSettings } from './api-settings.ts'
+import type { ApiSettings, CheckedSettings } from './api-settings.ts'
 
 /** Where an API is. */
 export interface Target {
@@ -31,10 +31,15 @@ export class Connection {
   readonly baseUrl: BaseUrl | undefined
   /** Whether each call says where it goes. */
   readonly roams: boolean
-  readonly #settings: ApiSettings
+  readonly #settings: CheckedSettings<ApiSettings>
   readonly #known = new WeakMap<UpstreamClients, Connected>()
 
-  constructor(name: string, baseUrl: BaseUrl | undefined, settings: ApiSettings, roams = false) {
+  constructor(
+    name: string,
+    baseUrl: BaseUrl | undefined,
+    settings: CheckedSettings<ApiSettings>,
+    roams = false,
+  ) {
     this.name = name
     this.baseUrl = baseUrl
     this.roams = roams

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import type { TSchema } from 'typebox'
 import { signRequest } from '../auth/signature.ts'
+import type { InMilliseconds } from '../duration.ts'
 import { errors } from '../errors.ts'
 import type { Envelope } from '../http/envelope.ts'
 import type { Context } from '../resource/context.ts'
@@ -11,11 +12,18 @@ import type { SendOptions } from '../upstream/client.ts'
 import type { RetryOptions } from '../upstream/retry.ts'
 import { type Address, type Addressed, writeQuery } from './address-request.ts'
 import { Answered, chooseParser, MAX_BYTES, type ReadSettings } from './answered.ts'
-import type { ApiAuth, ApiCall, ApiHeaders, ApiRequest, ApiSettings } from './api-settings.ts'
+import type {
+  ApiAuth,
+  ApiCall,
+  ApiHeaders,
+  ApiRequest,
+  ApiSettings,
+  CheckedSettings,
+} from './api-settings.ts'
 import { type Connection, readUrl, type Target } from './connection.ts'
 
 const TIMEOUT = 10_000
-const RETRY: RetryOptions = { attempts: 3, delay: 100, maxDelay: 2000 }
+const RETRY: InMilliseconds<RetryOptions> = { attempts: 3, delay: 100, maxDelay: 2000 }
 
 /** How what is left of a request for its body is written. */
 export type BodyForm = 'json' | 'form' | 'multipart' | 'file'
@@ -30,7 +38,9 @@ export interface PerformOptions {
   addHeaders?(headers: Record<string, string>, context: Context): void
 }
 
-export interface PerformerSettings extends ApiSettings<never>, Omit<ReadSettings, 'maxBytes'> {
+export interface PerformerSettings
+  extends CheckedSettings<ApiSettings<never>>,
+    Omit<ReadSettings, 'maxBytes'> {
   method: string
   idempotent: boolean
   address: Address

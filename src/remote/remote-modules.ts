@@ -43,7 +43,7 @@ export function performElsewhere(
   app.decorate('elsewhere', elsewhere)
 
   function serviceAt(url: string, module: string): RemoteService {
-    const own = settingsOf({ envelope: envelopeOf(app), ...settings }, 'own')
+    const own = settingsOf(module, { envelope: envelopeOf(app), ...settings }, 'own')
     const connection = new Connection(module, url, own)
     // It is the same service, in another process.
     const name = app.remotes?.client.replace(/\/[^/]*$/, '') ?? module

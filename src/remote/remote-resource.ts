@@ -1,9 +1,11 @@
+import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type TSchema, Type } from 'typebox'
 import { ACT_FOR } from '../auth/signature.ts'
 import { errors, PlinthError } from '../errors.ts'
 import { ASYNC, TASK_OPTIONS, writeTaskOptions } from '../http/as-task.ts'
 import type { Envelope } from '../http/envelope.ts'
+import { IDEMPOTENCY_KEY } from '../http/idempotency.ts'
 import { TIMEOUT_HEADER } from '../http/request-context.ts'
 import { CLIENT } from '../http/request-line.ts'
 import { CACHE_MODE } from '../http/route.ts'
@@ -15,10 +17,16 @@ import type { AnyDefined } from '../resource/contract.ts'
 import type { Task } from '../resource/enqueue.ts'
 import { hasFiles, type ServerEvent, type StreamSchema } from '../resource/stream.ts'
 import { crashed } from '../task/errors.ts'
-import { optionsProblem } from '../task/new-task.ts'
+import { readEnqueueOptions } from '../task/new-task.ts'
 import type { EnqueueOptions, TaskResult } from '../task/types.ts'
 import { createAddress } from './address-request.ts'
-import type { ApiAuth, ApiFailure, ApiSettings } from './api-settings.ts'
+import {
+  type ApiAuth,
+  type ApiFailure,
+  type ApiSettings,
+  type CheckedSettings,
+  checkSettings,
+} from './api-settings.ts'
 import type { Connection } from './connection.ts'
 import { bodyOf, type ResourceContract } from './contract.ts'
 import { followEvents } from './follow-events.ts'
@@ -50,21 +58,22 @@ export interface RemoteService {
   /** Its name. */
   readonly name: string
   readonly connection: Connection
-  readonly settings: ApiSettings
+  readonly settings: CheckedSettings<ApiSettings>
   /** Where its tasks are; null: nowhere. */
   readonly tasks: string | null
 }
 
-/** What is performed with the settings of a service. */
+/** What is performed with the settings of a service. @throws {PlinthError} API_INVALID where one cannot be */
 export function settingsOf(
+  name: string,
   { auth, envelope, ...settings }: RemoteSettings,
   form: string,
-): ApiSettings {
-  return {
+): CheckedSettings<ApiSettings> {
+  return checkSettings<ApiSettings>(name, {
     ...settings,
     envelope: envelope ?? (form === 'problem' ? 'problem' : 'standard'),
     ...(auth !== undefined && { auth: asApiAuth(auth) }),
-  }
+  })
 }
 
 function asApiAuth(auth: RemoteAuth): ApiAuth {
@@ -104,6 +113,8 @@ export class RemoteResource {
   readonly #performer: Performer
   readonly #calls: PerformOptions
   readonly #follows: boolean
+  /** Whether it answers again what was asked again, by a key. */
+  readonly #keeps: boolean
   readonly #mayRepeat: boolean
   /** Whether it reads a body of which its request tells nothing. */
   readonly #isReadThere: boolean
@@ -118,6 +129,7 @@ export class RemoteResource {
     this.name = name
     this.#service = service
     this.#contract = contract
+    this.#keeps = contract.idempotency !== undefined
     this.#resource = resource
     this.#calls = {
       operation: name,
@@ -128,12 +140,12 @@ export class RemoteResource {
     this.#isReadThere = consumes !== undefined && Object.keys(body.properties ?? {}).length === 0
     const statuses = new Map(own.map(({ code, status }) => [code, status]))
     const { events } = response as StreamSchema
-    const isRepeatable = method === 'GET' || method === 'PUT' || method === 'DELETE'
+    const isRepeatable = method === 'GET' || method === 'PUT' || method === 'DELETE' || this.#keeps
     this.#follows = events !== undefined
     // What is asked with a file is read as it goes there.
     this.#mayRepeat = isRepeatable && !hasFiles(request)
     this.#performer = new Performer(service.connection, {
-      ...(service.settings as ApiSettings<never>),
+      ...(service.settings as CheckedSettings<ApiSettings<never>>),
       method,
       idempotent: isRepeatable,
       exact: true,
@@ -160,7 +172,11 @@ export class RemoteResource {
         this.name,
         'it reads its body itself (consumes), which no request of it has; let it take a file()',
       )
-    const options = mode === 'cached' ? this.#calls : this.#with({ [CACHE_MODE]: mode })
+    const more = {
+      ...(mode !== 'cached' && { [CACHE_MODE]: mode }),
+      ...this.#key(),
+    }
+    const options = mode === 'cached' && !this.#keeps ? this.#calls : this.#with(more)
     return this.#follows
       ? this.#follow(input, context, options)
       : this.#performer.perform(this.#resource, input as never, context, options)
@@ -204,14 +220,22 @@ export class RemoteResource {
       throw errors.REMOTE_INVALID(this.name, 'its service says nowhere async: true of it')
     if (user !== undefined)
       throw errors.REMOTE_INVALID(this.name, 'for whom its task runs is said by auth, not by user')
-    const problem = optionsProblem(told)
-    if (problem !== undefined) throw errors.TASK_INVALID(this.name, problem)
+    const read = readEnqueueOptions(told, (problem) => errors.TASK_INVALID(this.name, problem))
     const isPlain = Object.keys(told).length === 0
-    const headers = { [ASYNC]: '1', ...(!isPlain && { [TASK_OPTIONS]: writeTaskOptions(told) }) }
+    const headers = {
+      [ASYNC]: '1',
+      ...(!isPlain && { [TASK_OPTIONS]: writeTaskOptions(read) }),
+      ...this.#key(),
+    }
     // Once more would be one more task, unless there is a key.
-    const as = { ...this.#with(headers), idempotent: told.key !== undefined }
+    const as = { ...this.#with(headers), idempotent: this.#keeps || told.key !== undefined }
     const made = await this.#performer.perform(TASK_ID, input as never, context, as)
     return this.#handle((made as { task_id: string }).task_id, context)
+  }
+
+  /** What all tries of a call have in common, and no other call. */
+  #key(): Record<string, string> {
+    return this.#keeps ? { [IDEMPOTENCY_KEY]: `"${randomUUID()}"` } : {}
   }
 
   /** The options of a call with more headers. */
@@ -219,7 +243,8 @@ export class RemoteResource {
     return {
       ...this.#calls,
       addHeaders: (headers, context) => {
-        Object.assign(headers, more)
+        const { [IDEMPOTENCY_KEY]: own } = headers
+        Object.assign(headers, more, own !== undefined && { [IDEMPOTENCY_KEY]: own })
         this.#calls.addHeaders?.(headers, context)
       },
     }
@@ -271,7 +296,7 @@ export class RemoteResource {
     if (tasks === null)
       throw errors.REMOTE_INVALID(this.name, 'its service does not tell where its tasks are')
     return new Performer(connection, {
-      ...(settings as ApiSettings<never>),
+      ...(settings as CheckedSettings<ApiSettings<never>>),
       method,
       idempotent: true,
       exact: true,
@@ -301,6 +326,7 @@ function statusInKit(code: string): number | undefined {
 const NOT_OF_RESOURCES: readonly (number | string)[] = [
   ...[401, 405, 407, 408, 415, 417, 421, 425, 426, 429, 431],
   'ROUTE_NOT_FOUND',
+  errors.IDEMPOTENCY_KEY_RUNNING.code,
 ]
 
 /** The error of the other service, as it was thrown there; `undefined`: it is not one for who calls this one. */

@@ -90,50 +90,56 @@ export function isShared({ perUser = true }: CachePolicy): boolean {
 }
 
 /**
+ * How a resource is cached, its times in milliseconds.
+ *
  * @param of what else the resource says: `scope`, whether a result depends on whose rows it is made of
  * @throws {PlinthError} RESOURCE_INVALID where a time is none, or users would be given the rows of others
  */
-export function assertCachePolicy(
+export function readCachePolicy(
   name: string,
   cache: ResourceCache | undefined,
   of: { readonly scope?: unknown; readonly method?: string },
-): void {
-  if (!cache) return
-  assertHttp(name, cache, of.method)
+): ResourceCache | undefined {
+  if (!cache) return undefined
+  const refuse = (problem: string) => invalid(name, problem)
+  assertHttp(cache, of.method, refuse)
   if (of.scope !== undefined && (cache.perUser ?? true) !== true)
-    throw invalid(
-      name,
+    throw refuse(
       `perUser is ${cache.perUser === false ? 'false' : 'a function'}, and its scope gives each user other rows`,
     )
-  const { ttl, anonymous, ...others } = cache
-  const times = ['stale', 'softTimeout', 'negative', 'loadTimeout'] as const
-  try {
-    if (typeof ttl !== 'function') toMilliseconds(ttl, 'ttl', { least: Number.MIN_VALUE })
-    for (const time of times) toMilliseconds(others[time] ?? 0, time)
-  } catch (error) {
-    throw invalid(name, (error as Error).message)
+  const { ttl, anonymous, http, ...others } = cache
+  const read: ResourceCache = {
+    ...others,
+    ttl: typeof ttl === 'function' ? ttl : toMilliseconds(ttl, 'ttl', ABOVE_0, refuse),
   }
+  for (const time of TIMES) {
+    const { [time]: given } = others
+    if (given !== undefined) read[time] = toMilliseconds(given, time, {}, refuse)
+  }
+  if (typeof http === 'object' && http.maxAge !== undefined)
+    read.http = { ...http, maxAge: toMilliseconds(http.maxAge, 'maxAge', {}, refuse) }
+  else if (http !== undefined) read.http = http
+  if (anonymous === undefined) return read
   // Of nobody there is one.
-  if (anonymous) assertCachePolicy(name, anonymous, { ...of, scope: undefined })
+  const ofNobody = anonymous && readCachePolicy(name, anonymous, { ...of, scope: undefined })
+  return { ...read, anonymous: ofNobody || false }
 }
 
-function assertHttp(name: string, { http, perUser = true }: CachePolicy, method = 'GET'): void {
+const TIMES = ['stale', 'softTimeout', 'negative', 'loadTimeout'] as const
+const ABOVE_0 = { least: Number.MIN_VALUE }
+
+function assertHttp(
+  { http, perUser = true }: CachePolicy,
+  method = 'GET',
+  refuse: (problem: string) => Error,
+): void {
   if (http === undefined) return
-  const { scope, maxAge = 0 } = typeof http === 'string' ? { scope: http } : http
+  const { scope } = typeof http === 'string' ? { scope: http } : http
   if (scope !== 'private' && scope !== 'public')
-    throw invalid(name, `http is ${scope}; expected private or public`)
+    throw refuse(`http is ${scope}; expected private or public`)
   if (scope === 'public' && perUser !== false)
-    throw invalid(
-      name,
-      'http is public, and each user has results of its own: perUser is not false',
-    )
-  if (method !== 'GET')
-    throw invalid(name, `http is said of a ${method}: nobody keeps what it answers`)
-  try {
-    toMilliseconds(maxAge, 'maxAge')
-  } catch (error) {
-    throw invalid(name, (error as Error).message)
-  }
+    throw refuse('http is public, and each user has results of its own: perUser is not false')
+  if (method !== 'GET') throw refuse(`http is said of a ${method}: nobody keeps what it answers`)
 }
 
 function invalid(name: string, problem: string): Error {

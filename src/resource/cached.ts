@@ -15,7 +15,7 @@ export function cacheSlot(
   context: Context,
 ): CacheSlot | undefined {
   const { app, user } = context
-  const policy = policyFor(resource.definition.cache, user)
+  const policy = policyFor(app.registry.of(resource).cache, user)
   if (!policy) return undefined
   const cache = policy.store === undefined ? app.cache : app.getDecorator<Cache>(policy.store)
   if (!cache?.keeps) return undefined
@@ -40,7 +40,7 @@ export function cachedResult(
   const { cache, policy, key } = slot
   const { stale, softTimeout, when, compress } = policy
   // That of the resource, whoever asks: others may wait for it longer than this one does.
-  const loadTimeout = policy.loadTimeout ?? load.resource.definition.timeout
+  const loadTimeout = policy.loadTimeout ?? load.context.app.registry.of(load.resource).timeout
   let response: unknown
   let storable = true
   const options: LoadOptions = {

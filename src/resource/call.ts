@@ -1,9 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import { aborted, follow } from '../abort.ts'
+import type { Duration } from '../duration.ts'
 import { errors } from '../errors.ts'
 import { fromJson } from '../schema/json.ts'
 import { toDetails } from '../schema/validate.ts'
-import { assertTimeout } from '../task/declared.ts'
+import { readTimeout } from '../task/declared.ts'
 import type { EnqueueOptions } from '../task/types.ts'
 import type { CacheMode } from './cache-policy.ts'
 import { cacheSlot, forget } from './cached.ts'
@@ -18,8 +19,11 @@ import { isAsyncIterable, isStream, isStreamSchema } from './stream.ts'
 export interface CallOptions {
   /** Gives the call up when it aborts. */
   signal?: AbortSignal
-  /** Milliseconds until the call is given up, 0: never; default: the definition's, else what is left of the request. */
-  timeout?: number
+  /**
+   * After how long the call is given up, milliseconds or a text like `'5s'`; 0: never. Default: the definition's, else what is
+   * left of the request.
+   */
+  timeout?: Duration
 }
 
 /**
@@ -34,12 +38,18 @@ export async function callResource(
   mode: CacheMode = 'cached',
 ): Promise<unknown> {
   const call = toCall(resource, request, mode)
-  const { signal, timeout = resource.definition.timeout ?? 0 } = options
+  const { signal, timeout = ofDefinition(call) } = options
   // Most have none: no promise is made for them.
   if (signal === undefined && timeout === 0) return await execute(call, inProcess)
   return await within(call, { signal, timeout }, (context) =>
     execute({ ...call, context }, inProcess),
   )
+}
+
+/** Most have none, of which nothing need be looked up. */
+function ofDefinition({ resource, context }: Call): number {
+  if (resource.definition.timeout === undefined) return 0
+  return context.app.registry.of(resource).timeout ?? 0
 }
 
 /** Adds a task that runs `resource`: see {@link Resource}. */
@@ -131,10 +141,10 @@ function copyData(value: unknown): unknown {
 /** Gives `work` up (its signal aborts, the promise rejects) when its time is over. */
 export async function within<T>(
   { name, context }: Pick<Call, 'name' | 'context'>,
-  { signal, timeout = 0 }: { signal: AbortSignal | undefined; timeout: number | undefined },
+  { signal, ...options }: { signal: AbortSignal | undefined; timeout: Duration | undefined },
   work: (context: Context) => T | Promise<T>,
 ): Promise<T> {
-  assertTimeout(name, 'the timeout of a call', timeout)
+  const timeout = readTimeout(name, 'the timeout of a call', options.timeout ?? 0)
   const end = new AbortController()
   const leave = follow(end, signal ? [context.signal, signal] : [context.signal])
   const timer = timeout

@@ -1,4 +1,5 @@
 import type { Static, TSchema } from 'typebox'
+import type { Duration } from '../duration.ts'
 import type { PlinthError } from '../errors.ts'
 import type { EnqueueOptions, Schedule, TaskKeep } from '../task/types.ts'
 import type { AccessSettings } from './access.ts'
@@ -13,10 +14,10 @@ export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 export interface TaskOptions<Result = never>
   extends Pick<EnqueueOptions, 'attempts' | 'backoff' | 'priority' | 'queue'> {
   /**
-   * Milliseconds that one try may take: then its signal aborts, and ten seconds later the try has failed, whatever it
-   * still does. 0: as long as it takes. Default: the resource's `timeout`, else 15 minutes.
+   * How long one try may take, milliseconds or a text like `'5m'`: then its signal aborts, and ten seconds later the try has failed,
+   * whatever it still does. 0: as long as it takes. Default: the resource's `timeout`, else 15 minutes.
    */
-  timeout?: number
+  timeout?: Duration
   /**
    * It runs in a thread of the worker, with an app of its own there: it takes the processor without keeping the event loop from others. What does not
    * heed its signal is ended with its thread five seconds later. Where the file of the service is not known it runs beside the others.
@@ -98,8 +99,11 @@ export interface ResourceDefinition<Req extends TSchema, Res extends TSchema>
   extends Contract<Req, Res>,
     AccessSettings,
     RateLimitSettings {
-  /** Milliseconds until the call is given up and its signal aborted; default: the app's deadline. */
-  timeout?: number
+  /**
+   * After how long the call is given up and its signal aborted: milliseconds, or a text like `'5s'`; 0: never. Default: the app's
+   * deadline.
+   */
+  timeout?: Duration
   /** The entity tag of what the request would find, without quotes; `undefined`: it has none (RFC 9110, 8.8.3). */
   etag?(request: Static<Req>, context: Context): Promise<string | undefined> | string | undefined
   /** When what the request would find was last changed (RFC 9110, 8.8.2). */

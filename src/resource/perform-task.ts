@@ -90,12 +90,7 @@ export function createPerform(app: FastifyInstance, options: PerformOptions): Pe
       app.observer?.worked?.({ queue: queueOf(run.id) ?? '', resource, took, waited }, outcome)
       return took
     }
-    const end = new TryEnd(
-      run,
-      taskTimeoutOf(entry.resource.definition),
-      options.grace,
-      options.stuck,
-    )
+    const end = new TryEnd(run, taskTimeoutOf(entry), options.grace, options.stuck)
     const context = contextOf(app, run, end, options)
     const { onSuccess, onFailure } = entry.task
     const { underWay } = options

@@ -1,3 +1,4 @@
+import { type Duration, type InMilliseconds, SPAN, toMilliseconds } from '../duration.ts'
 import { errors } from '../errors.ts'
 
 const BY = ['all', 'address', 'user', 'app', 'token'] as const
@@ -11,8 +12,8 @@ export interface RateLimit {
   readonly by?: (typeof BY)[number]
   /** The most requests. */
   readonly max: number
-  /** Milliseconds, from the first of them on; at least 1000. */
-  readonly duration: number
+  /** From the first of them on: milliseconds, or a text like `'1m'`; at least a second. */
+  readonly duration: Duration
   /** What it is called in the headers of answers, behind where it is said; needed where two count `by` the same. Default: `by`. */
   readonly name?: string
 }
@@ -27,7 +28,7 @@ export interface RateLimitSettings {
 }
 
 /** A limit as it counts. */
-export interface PlacedLimit extends Required<RateLimit> {
+export interface PlacedLimit extends Required<InMilliseconds<RateLimit>> {
   /** `user`, `tickets.close user`: its own in an app. */
   readonly name: string
 }
@@ -60,20 +61,23 @@ export function limitsWithin(
 }
 
 function placeLimit(limit: RateLimit, place: string): PlacedLimit {
-  const { by = 'user', max, duration, name = by } = limit ?? {}
+  const { by = 'user', max, name = by } = limit ?? {}
   if (!BY.includes(by))
     throw invalid(place, `its rateLimits count by ${by}; expected ${BY.join(', ')}`)
   if (!Number.isInteger(max) || max < 1)
     throw invalid(place, `max of its rateLimits is ${max}; expected an integer of at least 1`)
-  if (!Number.isInteger(duration) || duration < 1000)
-    throw invalid(
-      place,
-      `duration of its rateLimits is ${duration}; expected milliseconds, 1000 or more`,
-    )
+  const duration = toMilliseconds(
+    limit.duration,
+    'duration of its rateLimits',
+    LIMITED,
+    (problem) => invalid(place, problem),
+  )
   const whole = place === '' ? name : `${place} ${name}`
   // In a header it is a text in quotes (RFC 9651, 3.3.3).
   return { by, max, duration, name: whole.replaceAll(/[^\x20-\x7e]|["\\]/g, '_') }
 }
+
+const LIMITED = { ...SPAN, least: 1000 }
 
 function invalid(place: string, problem: string): Error {
   return errors.RESOURCE_INVALID(place === '' ? '*' : place, problem)

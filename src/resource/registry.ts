@@ -1,8 +1,8 @@
 import { Type } from 'typebox'
 import { errors } from '../errors.ts'
-import { assertTimeout } from '../task/declared.ts'
+import { type ReadTask, readTaskOptions, readTimeout } from '../task/declared.ts'
 import { type Access, accessWithin } from './access.ts'
-import { assertCachePolicy } from './cache-policy.ts'
+import { type ResourceCache, readCachePolicy } from './cache-policy.ts'
 import { assertCallLog } from './call-log.ts'
 import type { AnyDefined, TaskOptions } from './contract.ts'
 import type { ModuleScope, ModuleSettings, ModuleTable } from './module.ts'
@@ -17,7 +17,11 @@ export interface Registered {
   /** Where it is listed: mostly once, and then under its name. */
   readonly listings: readonly Listing[]
   /** How it runs as a task, where the caller says nothing else. */
-  readonly task: TaskOptions<unknown>
+  readonly task: ReadTask<TaskOptions<unknown>>
+  /** Milliseconds that a call of it may take, where it says so; 0: as long as it takes. */
+  readonly timeout: number | undefined
+  /** How its results are cached, where they are; times are milliseconds. */
+  readonly cache: ResourceCache | undefined
   /** Whether this process runs its tasks and its schedule: one of its modules runs here. */
   readonly runsHere: boolean
   /** Who may call it, but for a route of another module that lists it, too; `undefined`: nobody has decided it. */
@@ -184,16 +188,16 @@ export class ResourceRegistry implements Iterable<Registered> {
 
   #list(name: string, resource: AnyDefined, module: RegisteredModule, prefix: string): Listing {
     const { cache, path = '/', expose = module.expose ?? true } = resource.definition
-    assertCachePolicy(name, cache, resource.definition)
+    const times = readCachePolicy(name, cache, resource.definition)
     assertUnkept(name, resource)
     assertStatus(name, resource)
-    assertTimeout(name, 'its timeout', resource.definition.timeout ?? 0)
     assertCallLog(name, resource.definition.log)
     if (path !== '' && !path.startsWith('/'))
       throw errors.RESOURCE_INVALID(name, `its path ${path} does not begin with /`)
     const access = accessWithin(module.access, resource.definition, name)
     const limits = limitsWithin(module.limits, resource.definition, name)
-    const entry = this.#byResource.get(resource) ?? draft(name, resource, module, access)
+    const entry =
+      this.#byResource.get(resource) ?? draft(name, resource, module, { access, cache: times })
     entry.runsHere ||= module.runsHere
     // As Fastify joins them: a prefix may end with a slash.
     const full = `${prefix}${path === '/' ? '' : path}`.replaceAll('//', '/') || '/'
@@ -209,13 +213,15 @@ function draft(
   name: string,
   resource: AnyDefined,
   { queue }: ModuleSettings,
-  access: Access | undefined,
+  known: Pick<Registered, 'access' | 'cache'>,
 ): Draft {
-  const task: Registered['task'] = {
+  const { task: given, timeout: time } = resource.definition
+  const task: Registered['task'] = readTaskOptions(name, {
     ...(queue !== undefined && { queue }),
-    ...resource.definition.task,
-  }
-  return { name, resource, task, listings: [], runsHere: false, access }
+    ...given,
+  })
+  const timeout = time === undefined ? undefined : readTimeout(name, 'its timeout', time)
+  return { ...known, name, resource, task, timeout, listings: [], runsHere: false }
 }
 
 /** What the names of its own operations begin with. */

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
 import { type Static, type TSchema, type TUnsafe, Type } from 'typebox'
+import { type Duration, readTime, TIMER } from '../duration.ts'
 import { hasPart, type JsonSchema } from '../schema/json-schema.ts'
 import type { FileValue } from '../upstream/body.ts'
 
@@ -65,7 +66,7 @@ export interface ServerEvent<Data = unknown> {
   id?: string
   /** What kind it is of; default `message`. */
   event?: string
-  /** Milliseconds after which a client that has lost its connection shall try again. */
+  /** Milliseconds after which a client that has lost its connection shall try again: as the protocol has it. */
   retry?: number
 }
 
@@ -76,12 +77,16 @@ const ONE_LINE = '^[^\\u0000\\r\\n]*$'
  * when the client leaves or the process ends. Only a route can answer with it.
  *
  * @param data the schema of what each event tells
- * @param options `heartbeat`: after how many milliseconds something is sent again and again for the connection not to be taken for dead; default 15,000
+ * @param options `heartbeat`: after how long something is sent again and again for the connection not to be taken for dead, milliseconds or a text
+ *   like `'15s'`, which is the default
  */
 export function events<Data extends TSchema>(
   data: Data,
-  { heartbeat = 15_000 }: { heartbeat?: number } = {},
+  options: { heartbeat?: Duration } = {},
 ): TUnsafe<AsyncIterable<ServerEvent<Static<Data>>>> {
+  const { heartbeat: given = 15_000 } = options
+  // What is none is told with the name of the resource.
+  const heartbeat = readTime(given, TIMER) ?? (given as number)
   const line = Type.Optional(Type.String({ pattern: ONE_LINE }))
   const retry = Type.Optional(Type.Integer({ minimum: 0 }))
   return Type.Unsafe({

@@ -1,5 +1,4 @@
 import type { FastifyInstance } from 'fastify'
-import { assertTaskOptions } from '../task/declared.ts'
 import { createTask } from '../task/new-task.ts'
 import { parseSchedule, type Schedule, type ToTask } from '../task/schedule.ts'
 import type { TaskSource } from '../task/task-process.ts'
@@ -22,9 +21,6 @@ export function taskSource(
     perform: (run) => {
       perform ??= createPerform(app, options)
       return perform(run)
-    },
-    check() {
-      for (const { name, task } of resourcesOf(app)) assertTaskOptions(name, task)
     },
     hasSchedules: () => scheduledOf(app).length > 0,
     readSchedules: () => readSchedules(app, limit),

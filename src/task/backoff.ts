@@ -1,7 +1,6 @@
+import type { InMilliseconds } from '../duration.ts'
 import { TaskAgain } from './errors.ts'
-import type { EnqueueOptions } from './types.ts'
-
-export type Backoff = NonNullable<EnqueueOptions['backoff']>
+import type { Backoff } from './types.ts'
 
 /** The share of a backoff that is random, so that tasks that failed together are not tried again together. */
 const JITTER = 0.5
@@ -10,7 +9,7 @@ const MAX = 3_600_000
 
 /** How long to wait before a task is tried again, in ms; `failures` is how often it has failed, from 1. */
 export function backoffOf(
-  { type, delay, max }: Backoff,
+  { type, delay, max }: InMilliseconds<Backoff>,
   failures: number,
   error?: unknown,
 ): number {

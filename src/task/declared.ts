@@ -1,35 +1,62 @@
-import { LONGEST_TIMER } from '../deadlines.ts'
+import { type Duration, type InMilliseconds, SPAN, TIMER, toMilliseconds } from '../duration.ts'
 import { errors } from '../errors.ts'
-import { DEFAULT_QUEUE, keepProblem, queueProblem } from './new-task.ts'
-import type { QueueLimit, StartLimit, TaskKeep } from './types.ts'
+import { DEFAULT_QUEUE, queueProblem, readBackoff, readKeep } from './new-task.ts'
+import type {
+  EnqueueOptions,
+  KeepTasks,
+  NewTask,
+  QueueLimit,
+  StartLimit,
+  TaskKeep,
+} from './types.ts'
 
 /** What a resource says of the tasks that run it. */
-export interface Declared {
-  timeout?: number
-  task?: { timeout?: number; queue?: string; keep?: TaskKeep }
+interface Declared extends Pick<EnqueueOptions, 'backoff' | 'queue'> {
+  timeout?: Duration
+  keep?: TaskKeep
 }
 
 /** Milliseconds that a try of a task may take where nothing says how long. */
 const TIMEOUT = 15 * 60_000
 
 /** Milliseconds that a try may take; 0: as long as it takes. */
-export function taskTimeoutOf({ task, timeout = TIMEOUT }: Declared): number {
-  return task?.timeout ?? timeout
+export function taskTimeoutOf({
+  task,
+  timeout = TIMEOUT,
+}: {
+  readonly task: { timeout?: number }
+  readonly timeout?: number | undefined
+}): number {
+  return task.timeout ?? timeout
 }
 
 /** How many of a queue may start in a time, where that is bounded. */
-export function startLimitOf({ max, duration }: QueueLimit = {}): StartLimit | undefined {
+export function startLimitOf({
+  max,
+  duration,
+}: InMilliseconds<QueueLimit> = {}): StartLimit | undefined {
   return max === undefined || duration === undefined ? undefined : { max, duration }
 }
 
-/** Why a queue cannot be limited so. */
-export function limitProblem({ max, duration, concurrency }: QueueLimit): string | undefined {
-  if ((max === undefined) !== (duration === undefined)) return 'max and duration are given together'
-  const numbers = Object.entries({ max, duration, concurrency })
-  const bad = numbers.find(
+/**
+ * How a queue is limited.
+ *
+ * @param refuse makes the error of what is wrong
+ * @throws what `refuse` makes
+ */
+export function readLimit(
+  limit: QueueLimit,
+  refuse: (problem: string) => Error,
+): InMilliseconds<QueueLimit> {
+  const { max, duration, concurrency } = limit
+  if ((max === undefined) !== (duration === undefined))
+    throw refuse('max and duration are given together')
+  const bad = Object.entries({ max, concurrency }).find(
     ([, one]) => one !== undefined && !(Number.isSafeInteger(one) && one > 0),
   )
-  return bad && `${bad[0]} is ${bad[1]}; expected a whole number of at least 1`
+  if (bad) throw refuse(`${bad[0]} is ${bad[1]}; expected a whole number of at least 1`)
+  if (duration === undefined) return limit as InMilliseconds<QueueLimit>
+  return { ...limit, duration: toMilliseconds(duration, 'duration', SPAN, refuse) }
 }
 
 /** What is declared of the tasks of one resource, and whether this process runs them. */
@@ -61,19 +88,33 @@ export function declaredQueues(
   return { all: new Set(all), own: new Set(own) }
 }
 
-/** @throws {PlinthError} RESOURCE_INVALID */
-export function assertTaskOptions(
-  name: string,
-  { timeout = 0, queue = DEFAULT_QUEUE, keep = {} }: NonNullable<Declared['task']>,
-): void {
-  const problem = queueProblem(queue) ?? keepProblem(keep)
-  if (problem) throw errors.RESOURCE_INVALID(name, `of its task ${problem}`)
-  assertTimeout(name, 'timeout of its task', timeout)
+/** What a resource says of its tasks, once it was read. */
+export type ReadTask<Task> = Omit<Task, 'timeout' | 'backoff' | 'keep'> & {
+  timeout?: number
+  backoff?: NewTask['options']['backoff']
+  keep?: KeepTasks
 }
 
-/** @throws {PlinthError} RESOURCE_INVALID where a timer cannot be set for it */
-export function assertTimeout(name: string, what: string, timeout: number): void {
-  if (Number.isSafeInteger(timeout) && timeout >= 0 && timeout <= LONGEST_TIMER) return
-  const expected = `expected whole milliseconds up to ${LONGEST_TIMER}, 0 for no end`
-  throw errors.RESOURCE_INVALID(name, `${what} is ${timeout}; ${expected}`)
+/** @throws {PlinthError} RESOURCE_INVALID */
+export function readTaskOptions<Task extends Declared>(name: string, task: Task): ReadTask<Task> {
+  const refuse = (problem: string) => errors.RESOURCE_INVALID(name, `of its task ${problem}`)
+  const { timeout, backoff, keep, queue = DEFAULT_QUEUE } = task
+  const problem = queueProblem(queue)
+  if (problem) throw refuse(problem)
+  return {
+    ...task,
+    ...(timeout !== undefined && { timeout: toMilliseconds(timeout, 'timeout', TIMER, refuse) }),
+    ...(backoff && { backoff: readBackoff(backoff, refuse) }),
+    ...(keep && { keep: readKeep(keep, refuse) }),
+  } as ReadTask<Task>
+}
+
+/**
+ * The milliseconds of a time that a timer is set for; 0: none is.
+ *
+ * @param what of `name` it is
+ * @throws {PlinthError} RESOURCE_INVALID
+ */
+export function readTimeout(name: string, what: string, timeout: Duration): number {
+  return toMilliseconds(timeout, what, TIMER, (problem) => errors.RESOURCE_INVALID(name, problem))
 }

@@ -1,9 +1,11 @@
+import { type Duration, type InMilliseconds, SPAN, toMilliseconds } from '../duration.ts'
 import { errors } from '../errors.ts'
-import type { Backoff } from './backoff.ts'
 import { derivedTaskId, digest, newTaskId } from './id.ts'
 import type {
+  Backoff,
   ChildPolicy,
   EnqueueOptions,
+  KeepTasks,
   NewTask,
   Retention,
   TaskData,
@@ -14,7 +16,7 @@ import type {
 export const DEFAULT_QUEUE = 'default'
 const QUEUE = /^[a-z0-9-]{1,40}$/
 const MAX_PRIORITY = 2_097_151
-const BACKOFF: Backoff = { type: 'exponential', delay: 1000 }
+const BACKOFF: InMilliseconds<Backoff> = { type: 'exponential', delay: 1000 }
 /** How long a key holds, in ms. */
 const KEY_FOR = 86_400_000
 
@@ -27,14 +29,16 @@ const KEY_FOR = 86_400_000
  */
 export function createTask(
   data: TaskData,
-  options: EnqueueOptions & { keep?: TaskKeep; ifFails?: ChildPolicy },
+  given: EnqueueOptions & { keep?: KeepTasks; ifFails?: ChildPolicy },
   limit: number,
   inputKey: string,
 ): NewTask {
-  const problem = optionsProblem(options)
-  if (problem) throw errors.TASK_INVALID(data.resource, problem)
-  const { queue = DEFAULT_QUEUE, key, keyFor = KEY_FOR, keep, throttle, debounce } = options
-  const { ifFails, same = inputKey } = options
+  const options = readEnqueueOptions(given, (problem) =>
+    errors.TASK_INVALID(data.resource, problem),
+  )
+  const { queue = DEFAULT_QUEUE, key, keyFor = KEY_FOR, throttle, debounce } = options
+  const { same = inputKey } = options
+  const { keep, ifFails } = given
   const isUnique = options.unique || throttle !== undefined || debounce !== undefined
   const text = toJson(data)
   // At most three bytes for each unit of UTF-16.
@@ -65,7 +69,7 @@ export function createTask(
 /** Apart by what is wanted of it: one that is throttled is not kept away by one that is unique. */
 function uniqueOf(
   { resource, user }: TaskData,
-  { throttle, debounce }: EnqueueOptions,
+  { throttle, debounce }: ReadOptions,
   same: string,
 ): string {
   const kind = debounce !== undefined ? ['debounce'] : throttle !== undefined ? ['throttle'] : []
@@ -83,24 +87,47 @@ function toJson(data: TaskData): string {
   }
 }
 
-/** Why a task cannot be enqueued so. */
-export function optionsProblem(options: EnqueueOptions): string | undefined {
-  const { delay = 0, attempts = 1, backoff = BACKOFF, priority = 1 } = options
-  const { queue = DEFAULT_QUEUE, key = '-' } = options
-  return (
-    outOf('delay', delay, 0, Number.MAX_SAFE_INTEGER) ??
+type Refuse = (problem: string) => Error
+
+/** How a task is enqueued, as it was read: times are milliseconds. */
+export type ReadOptions = Omit<InMilliseconds<EnqueueOptions>, 'backoff'> & {
+  backoff?: InMilliseconds<Backoff>
+}
+
+/**
+ * Reads how a task is enqueued.
+ *
+ * @param refuse makes the error of what is wrong
+ * @throws what `refuse` makes
+ */
+export function readEnqueueOptions(options: EnqueueOptions, refuse: Refuse): ReadOptions {
+  const { delay, keyFor, throttle, debounce, backoff } = options
+  const { attempts = 1, priority = 1, queue = DEFAULT_QUEUE, key = '-' } = options
+  const problem =
     outOf('attempts', attempts, 1, 1_000_000) ??
-    outOf('backoff.delay', backoff.delay, 0, Number.MAX_SAFE_INTEGER) ??
-    outOf('backoff.max', backoff.max ?? 0, 0, Number.MAX_SAFE_INTEGER) ??
-    outOf('keyFor', options.keyFor ?? 1, 1, Number.MAX_SAFE_INTEGER) ??
     outOf('priority', priority, 1, MAX_PRIORITY) ??
-    outOf('throttle', options.throttle ?? 1, 1, Number.MAX_SAFE_INTEGER) ??
-    outOf('debounce', options.debounce ?? 1, 1, Number.MAX_SAFE_INTEGER) ??
     exclusionProblem(options) ??
     (options.user === '' ? 'user is empty; expected the id of one, or null' : undefined) ??
     queueProblem(queue) ??
     (key.length < 1 || key.length > 200 ? 'key has to have 1 to 200 characters' : undefined)
-  )
+  if (problem !== undefined) throw refuse(problem)
+  return {
+    ...options,
+    ...(delay !== undefined && { delay: toMilliseconds(delay, 'delay', WAIT, refuse) }),
+    ...(keyFor !== undefined && { keyFor: toMilliseconds(keyFor, 'keyFor', SPAN, refuse) }),
+    ...(throttle !== undefined && { throttle: toMilliseconds(throttle, 'throttle', SPAN, refuse) }),
+    ...(debounce !== undefined && { debounce: toMilliseconds(debounce, 'debounce', SPAN, refuse) }),
+    ...(backoff && { backoff: readBackoff(backoff, refuse) }),
+  } as ReadOptions
+}
+
+const WAIT = { ...SPAN, least: 0 }
+
+/** @throws what `refuse` makes */
+export function readBackoff({ type, delay, max }: Backoff, refuse: Refuse) {
+  const read = (name: string, value: Duration) =>
+    toMilliseconds(value, `backoff.${name}`, WAIT, refuse)
+  return { type, delay: read('delay', delay), ...(max !== undefined && { max: read('max', max) }) }
 }
 
 function exclusionProblem({ unique, throttle, debounce, delay }: EnqueueOptions) {
@@ -110,12 +137,19 @@ function exclusionProblem({ unique, throttle, debounce, delay }: EnqueueOptions)
   return debounce !== undefined && delay !== undefined ? 'debounce is its delay' : undefined
 }
 
-/** Why no task can be kept so. */
-export function keepProblem({ succeeded = {}, failed = {} }: TaskKeep): string | undefined {
-  const problem = (name: string, { age = 1, count = 0 }: Partial<Retention>) =>
-    outOf(`keep.${name}.age`, age, 1, Number.MAX_SAFE_INTEGER) ??
-    outOf(`keep.${name}.count`, count, 0, Number.MAX_SAFE_INTEGER)
-  return problem('succeeded', succeeded) ?? problem('failed', failed)
+/** How tasks are kept. @throws what `refuse` makes */
+export function readKeep({ succeeded, failed }: TaskKeep, refuse: Refuse): KeepTasks {
+  const read = (name: string, given: Partial<Retention>) => {
+    const { age, count = 0 } = given
+    const problem = outOf(`keep.${name}.count`, count, 0, Number.MAX_SAFE_INTEGER)
+    if (problem !== undefined) throw refuse(problem)
+    if (age === undefined) return given as Partial<InMilliseconds<Retention>>
+    return { ...given, age: toMilliseconds(age, `keep.${name}.age`, SPAN, refuse) }
+  }
+  return {
+    ...(succeeded && { succeeded: read('succeeded', succeeded) }),
+    ...(failed && { failed: read('failed', failed) }),
+  }
 }
 
 /** Why a queue cannot be called so. */

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { type InMilliseconds, SPAN, toMilliseconds } from '../duration.ts'
 import { errors } from '../errors.ts'
 import { type Ticks, ticksOf } from './cron.ts'
 import { derivedTaskId, digest } from './id.ts'
@@ -6,7 +7,7 @@ import type { NewTask, Schedule as ScheduleOptions } from './types.ts'
 import { offsetOf } from './zone.ts'
 
 /** When a resource runs by itself. Times are milliseconds, instants milliseconds since 1970. */
-export interface Schedule extends Required<ScheduleOptions>, Ticks {
+export interface Schedule extends Required<InMilliseconds<ScheduleOptions>>, Ticks {
   /** The resource's, where it says itself when it runs. */
   readonly name: string
   /** Full name of what runs then. */
@@ -56,10 +57,11 @@ export function parseSchedule(
   resource = name,
 ): Schedule {
   const options = typeof given === 'string' ? { cron: given } : given
-  const { cron, timezone = 'UTC', jitter = 0, missed = 'skip', input = {} } = options
-  const { overlap = 'skip' } = options
-  const problem = problemOf({ cron, timezone, jitter, missed, overlap, input })
-  if (problem) throw errors.SCHEDULE_INVALID(name, problem)
+  const { cron, timezone = 'UTC', missed = 'skip', overlap = 'skip', input = {} } = options
+  const refuse = (problem: string) => errors.SCHEDULE_INVALID(name, problem)
+  const problem = problemOf({ cron, timezone, missed, overlap, input })
+  if (problem) throw refuse(problem)
+  const jitter = toMilliseconds(options.jitter ?? 0, 'jitter', { ...SPAN, least: 0 }, refuse)
   try {
     const ticks = ticksOf(cron, timezone)
     ticks.next(Date.now())
@@ -75,15 +77,13 @@ export function parseSchedule(
   }
 }
 
-function problemOf(options: Required<ScheduleOptions>): string | undefined {
-  const { cron, timezone, jitter, missed, overlap, input } = options
+function problemOf(options: Omit<Required<ScheduleOptions>, 'jitter'>): string | undefined {
+  const { cron, timezone, missed, overlap, input } = options
   const is = (what: string, value: unknown, expected: string) =>
     `${what} is ${JSON.stringify(value)}; expected ${expected}`
   if (typeof cron !== 'string' || !FIELDS.includes(cron.trim().split(/\s+/).length))
     return is('cron', cron, 'five fields, or six with seconds first')
   if (!isZone(timezone)) return is('timezone', timezone, 'a name such as Europe/Berlin')
-  if (!Number.isSafeInteger(jitter) || jitter < 0)
-    return is('jitter', jitter, 'a whole number of milliseconds, 0 or more')
   if (missed !== 'skip' && missed !== 'once') return is('missed', missed, 'skip or once')
   if (!['skip', 'queue', 'allow'].includes(overlap))
     return is('overlap', overlap, 'skip, queue or allow')

@@ -16,8 +16,6 @@ import type { MadeSchedule, Perform, TaskDriver, TaskLog, Working, WorkOptions }
 export interface TaskSource {
   /** How its tasks are done. */
   perform: Perform
-  /** @throws {PlinthError} RESOURCE_INVALID where one cannot run as it says */
-  check(): void
   hasSchedules(): boolean
   /** @throws {PlinthError} SCHEDULE_INVALID; INVALID_REQUEST where the input of one does not fit its resource */
   readSchedules(): Pick<Scheduled, 'schedules' | 'toTask'>
@@ -113,10 +111,9 @@ export class TaskProcess {
     void this.#relay.then((relay) => relay.poke())
   }
 
-  /** @throws {PlinthError} RESOURCE_INVALID, SCHEDULE_INVALID */
+  /** @throws {PlinthError} SCHEDULE_INVALID, INVALID_REQUEST */
   check(): void {
     const { source, schedules } = this.#options
-    source.check()
     if (schedules && source.hasSchedules()) this.#read()
   }
 

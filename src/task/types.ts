@@ -1,3 +1,5 @@
+import type { Duration, InMilliseconds } from '../duration.ts'
+
 /** Where a task is: those from `succeeded` on are ends. `crashed`: it was given up, as the processes that ran it died. */
 export type TaskState =
   | 'waiting'
@@ -28,17 +30,25 @@ export interface TaskResult {
   data: unknown
 }
 
-/** How a task is enqueued. Times are milliseconds. */
+/** How long a task waits before it is tried again. */
+export interface Backoff {
+  type: 'exponential' | 'fixed'
+  /** The first time; of an exponential one twice as long each further time. */
+  delay: Duration
+  /** At most; default: an hour, or `delay` where that is longer. */
+  max?: Duration
+}
+
+/** How a task is enqueued. Times are milliseconds, or texts like `'30s'`. */
 export interface EnqueueOptions {
   /** How long it waits before it may run; default 0. */
-  delay?: number
+  delay?: Duration
   /** How often it is tried at most; default 1. */
   attempts?: number
   /**
-   * How long it waits before it is tried again, at most `max` (default: an hour, or `delay` where that is longer); half of it
-   * is random. Default: exponential, from 1000.
+   * How long it waits before it is tried again; half of it is random. Default: exponential, from 1000.
    */
-  backoff?: { type: 'exponential' | 'fixed'; delay: number; max?: number }
+  backoff?: Backoff
   /** 1 to 2,097,151, the lower the sooner; default: none, which is before all of them. */
   priority?: number
   /**
@@ -47,16 +57,16 @@ export interface EnqueueOptions {
    */
   key?: string
   /** How long `key` holds once its task has ended, at least; until then it holds anyway. Default: a day. */
-  keyFor?: number
+  keyFor?: Duration
   /** While a task of this resource and user with an equal input has not ended, that one is meant and none is added. */
   unique?: boolean
-  /** Of equal ones of this user none is added for so many ms after one was, whatever has become of that: that one is meant. */
-  throttle?: number
+  /** Of equal ones of this user none is added for so long after one was, whatever has become of that: that one is meant. */
+  throttle?: Duration
   /**
-   * It runs so many ms after the last of equal ones of this user was enqueued, once for all of them, with the request of the last:
+   * It runs so long after the last of equal ones of this user was enqueued, once for all of them, with the request of the last:
    * that they come puts off the one that waits. One that runs by then is no longer put off: another is added.
    */
-  debounce?: number
+  debounce?: Duration
   /** What makes them equal, for `unique`, `throttle` and `debounce`, of one resource and user: `city:7`. Default: the request. */
   same?: string
   /** Default `default`. */
@@ -73,8 +83,8 @@ export type ChildPolicy = 'fail' | 'ignore' | 'continue'
 
 /** How long something is kept that has ended, and how many of its kind. */
 export interface Retention {
-  /** Milliseconds. */
-  age: number
+  /** Milliseconds, or a text like `'7d'`. */
+  age: Duration
   /** The last ones. */
   count: number
 }
@@ -86,14 +96,17 @@ export interface TaskKeep {
   failed?: Partial<Retention>
 }
 
+/** How tasks of a resource are kept, as it was read: times are milliseconds. */
+export type KeepTasks = { [End in keyof TaskKeep]: Partial<InMilliseconds<Retention>> }
+
 /** When a resource runs by itself. */
 export interface Schedule {
   /** Five fields, or six with seconds first: `'0 3 * * *'`. */
   cron: string
   /** IANA, `Europe/Berlin`; default UTC. */
   timezone?: string
-  /** At most how many milliseconds later than its time it runs, another number each time; default 0. */
-  jitter?: number
+  /** At most how much later than its time it runs, another time each: milliseconds, or a text like `'30s'`; default 0. */
+  jitter?: Duration
   /** Of the times at which no process was there: none runs (`skip`, default), or the last one does (`once`). */
   missed?: 'skip' | 'once'
   /**
@@ -173,7 +186,10 @@ export interface NewTask {
   /** That of its id: 1 to 40 of `a-z 0-9 -`. */
   queue: string
   data: TaskData
-  options: Required<Pick<EnqueueOptions, 'attempts' | 'backoff' | 'delay'>> & {
+  options: {
+    attempts: number
+    backoff: InMilliseconds<Backoff>
+    delay: number
     priority?: number
     /** While a task of this queue with the same text has not ended, none is added. Not for trees. */
     unique?: string
@@ -187,7 +203,7 @@ export interface NewTask {
     print?: string
     /** How long it is found by its id once it has ended, in ms, however many others end. */
     keyFor?: number
-    keep?: TaskKeep
+    keep?: KeepTasks
   }
 }
 
@@ -244,7 +260,7 @@ export interface WorkOptions {
   concurrency: number
   perform: Perform
   /** By queue. */
-  limits?: Readonly<Record<string, QueueLimit>>
+  limits?: Readonly<Record<string, InMilliseconds<QueueLimit>>>
 }
 
 /** At most `max` tasks start in any `duration` ms, in all processes together: a sliding window. */
@@ -254,7 +270,11 @@ export interface StartLimit {
 }
 
 /** What holds for a queue in all processes together. */
-export interface QueueLimit extends Partial<StartLimit> {
+export interface QueueLimit {
+  /** So many of its tasks start in any `duration`, at most: a sliding window. */
+  max?: number
+  /** Milliseconds, or a text like `'1m'`; with `max`. */
+  duration?: Duration
   /** So many of its tasks run at once, at most. */
   concurrency?: number
 }

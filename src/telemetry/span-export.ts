@@ -18,13 +18,13 @@ import {
   TraceIdRatioBasedSampler,
 } from '@opentelemetry/sdk-trace'
 import type { FastifyBaseLogger } from 'fastify'
-import type { TracingOptions } from './tracing-options.ts'
+import type { ReadTracing } from './tracing-options.ts'
 
 /** Which traces are kept. */
 export function createSampler({
   sampler = 'parentbased_always_on',
   ratio = 1,
-}: TracingOptions): Sampler {
+}: ReadTracing): Sampler {
   const [, isParentBased, name] = /^(parentbased_)?(.*)$/.exec(sampler) ?? []
   const roots: Record<string, () => Sampler> = {
     always_on: () => new AlwaysOnSampler(),
@@ -77,7 +77,7 @@ class Exporter extends OTLPExporterBase<ReadableSpan[]> {
 
 /** Sends spans, in batches. */
 export function createProcessor(
-  { endpoint: url, protocol, headers, timeout = 10_000, queue = {} }: TracingOptions,
+  { endpoint: url, protocol, headers, timeout, queue: { size, batch, delay } }: ReadTracing,
   log: FastifyBaseLogger,
 ): BatchSpanProcessor {
   const isJson = protocol === 'http/json'
@@ -96,7 +96,6 @@ export function createProcessor(
     TraceExporterMetricsHelper,
     undefined,
   )
-  const { size = 2048, batch = 512, delay = 5000 } = queue
   return new BatchSpanProcessor({
     exporter: new Exporter(delegate, url, log),
     maxQueueSize: size,

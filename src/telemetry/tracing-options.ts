@@ -1,5 +1,7 @@
 // Without OpenTelemetry, whose packages are not everybody's: these are types of the plugin.
 
+import type { Duration } from '../duration.ts'
+
 /** How OpenTelemetry calls them. */
 export type SamplerName =
   | 'always_on'
@@ -16,14 +18,20 @@ export interface TracingOptions {
   protocol?: 'http/protobuf' | 'http/json'
   /** Sent with each batch: who this is. */
   headers?: Readonly<Record<string, string>>
-  /** Milliseconds that sending a batch may take, all tries together; default 10,000. */
-  timeout?: number
+  /** How long sending a batch may take, all tries together: milliseconds, or a text like `'10s'`, which is the default. */
+  timeout?: Duration
   /** Which traces are kept; default `parentbased_always_on`. */
   sampler?: SamplerName
   /** Of those with a ratio: the part of traces that is kept, 0 to 1; default 1. */
   ratio?: number
   /** What the spans are of: `service.name`, `service.version` and others. */
   attributes?: Readonly<Record<string, string>>
-  /** How many spans wait at most, the others are lost; how many are sent at once, and how many ms they wait at most for that. */
-  queue?: { readonly size?: number; readonly batch?: number; readonly delay?: number }
+  /** How many spans wait at most, the others are lost; how many are sent at once, and how long they wait at most for that. */
+  queue?: { readonly size?: number; readonly batch?: number; readonly delay?: Duration }
+}
+
+/** The same, once it was read: times are milliseconds. */
+export type ReadTracing = Omit<TracingOptions, 'timeout' | 'queue'> & {
+  timeout: number
+  queue: { readonly size: number; readonly batch: number; readonly delay: number }
 }

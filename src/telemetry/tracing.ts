@@ -23,7 +23,7 @@ import { activeTrace, parseTraceparent, type Trace, type TraceParent } from '../
 import { type Listener, leafListeners } from './leaf-spans.ts'
 import { contextOf, current, newId, Unkept, Work } from './span.ts'
 import { createProcessor, createSampler } from './span-export.ts'
-import type { TracingOptions } from './tracing-options.ts'
+import type { ReadTracing } from './tracing-options.ts'
 
 const NOTHING: Attributes = {}
 const NONE: [] = []
@@ -41,7 +41,7 @@ class AppTracing {
   readonly #isGlobal: boolean
   #given: string | undefined
 
-  constructor(app: FastifyInstance, options: TracingOptions) {
+  constructor(app: FastifyInstance, options: ReadTracing) {
     this.#app = app
     this.#sampler = createSampler(options)
     this.#provider = new TracerProvider({
@@ -134,7 +134,7 @@ const apps = new Set<AppTracing>()
  * Traces what `app` does: its requests and tasks, and within them calls of resources, statements, commands of Redis and calls of
  * other systems. Of a trace that is not kept nothing but that is remembered.
  */
-export function traceApp(app: FastifyInstance, options: TracingOptions): void {
+export function traceApp(app: FastifyInstance, options: ReadTracing): void {
   const tracing = new AppTracing(app, options)
   if (apps.size === 0) for (const listener of listeners) listener.subscribe()
   apps.add(tracing)

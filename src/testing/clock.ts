@@ -1,3 +1,4 @@
+import { type Duration, toMilliseconds } from '../duration.ts'
 import { steady } from '../steady.ts'
 import type { Clock } from '../task/clock.ts'
 
@@ -73,11 +74,11 @@ export class TestClock implements Clock {
    * Lets time pass: whatever comes due meanwhile is done at its time, one after the other, the tasks of schedules and those that were delayed. It is over
    * when they have ended, unless tasks are held by `tasks.fake()` or in Redis.
    *
-   * @param milliseconds at least 0
+   * @param time milliseconds, or a text like `'2h'`; `set()` goes back in time
+   * @throws {RangeError} where it is none
    */
-  async advance(milliseconds: number): Promise<void> {
-    if (!(milliseconds >= 0))
-      throw new RangeError(`${milliseconds} ms cannot pass: set() goes back in time`)
+  async advance(time: Duration): Promise<void> {
+    const milliseconds = toMilliseconds(time, 'what passes', { most: Number.MAX_SAFE_INTEGER })
     const followers = this.#followers
     const end = now() + milliseconds
     this.#stand(now())

@@ -1,5 +1,6 @@
 /** @ts-ignore: there where it is installed */
 import type { CircuitBreakerPolicy } from 'cockatiel'
+import type { Duration, InMilliseconds } from '../duration.ts'
 import { steady } from '../steady.ts'
 import type { Outcome } from './exchange.ts'
 
@@ -7,17 +8,17 @@ import type { Outcome } from './exchange.ts'
 export interface BreakerOptions {
   /** The part of the calls that may fail, above 0 and below 1. */
   failures: number
-  /** Milliseconds over which they are counted. */
-  window: number
+  /** How long they are counted over: milliseconds, or a text like `'10s'`; at least 100. */
+  window: Duration
   /** How many calls there have to be in that time. */
   minimum: number
-  /** Milliseconds until one call is let through to see. */
-  pause: number
+  /** After how long one call is let through to see, likewise. */
+  pause: Duration
 }
 
 /** Cockatiel's breaker over outcomes: what it runs never fails. */
 export async function createBreaker(
-  { failures, window, minimum, pause }: BreakerOptions,
+  { failures, window, minimum, pause }: InMilliseconds<BreakerOptions>,
   onChange?: (isOpen: boolean) => void,
 ): Promise<CircuitBreakerPolicy> {
   const { circuitBreaker, CircuitState, handleWhenResult, SamplingBreaker } = await import(

@@ -1,18 +1,27 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Duration, InMilliseconds } from '../duration.ts'
 import type { Waiter } from './limiter.ts'
 
 /** How a call that may be repeated is repeated. */
 export interface RetryOptions {
   /** How often it is tried in all. */
   attempts: number
-  /** Milliseconds before the second try at most; twice that before each further one. Each waits for a random part of it. */
-  delay: number
-  /** Milliseconds that no wait is longer than, unless the upstream asks for it (`Retry-After`). */
-  maxDelay: number
+  /**
+   * How long is waited before the second try at most, milliseconds or a text like `'1s'`; twice that before each further one. Each waits
+   * for a random part of it.
+   */
+  delay: Duration
+  /** What no wait is longer than, likewise, unless the upstream asks for it (`Retry-After`). */
+  maxDelay: Duration
 }
 
-/** The statuses that say that another try may do. */
-export function isTransient(status: number): boolean {
+/**
+ * Whether an answer says that another try may do.
+ *
+ * @param retryAfter its header: with it a conflict is one that passes, as with a try of the same call that is under way
+ */
+export function isTransient(status: number, retryAfter: string | undefined): boolean {
+  if (status === 409) return retryAfter !== undefined
   return status === 429 || status === 502 || status === 503 || status === 504
 }
 
@@ -46,7 +55,7 @@ export class RetryBudget {
  * @param retryAfter the header of the answer
  */
 export function delayBefore(
-  { delay, maxDelay }: RetryOptions,
+  { delay, maxDelay }: InMilliseconds<RetryOptions>,
   attempt: number,
   retryAfter: string | undefined,
 ): number {

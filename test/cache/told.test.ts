@@ -18,7 +18,9 @@ async function open(
   options: Partial<CacheOptions> = {},
 ): Promise<{ cache: Cache; client: Redis; lines: string[] }> {
   const { commandTimeout = PATIENT.commandTimeout } = options
-  const client = new Redis(requestConnection(url, { ...REDIS_LIMITS, commandTimeout }))
+  const client = new Redis(
+    requestConnection(url, { ...REDIS_LIMITS, commandTimeout: Number(commandTimeout) }),
+  )
   client.on('error', () => {})
   await client.connect().catch(() => {})
   const lines: string[] = []

@@ -159,8 +159,11 @@ t.test('a key that is none, or not safe, keeps the app from starting', async (t)
       { key: SECRET, audience: [] },
       'audience is a list, expected a text, a list of texts, or false',
     ],
-    [{ key: SECRET, skew: '5s' }, 'skew is another text, expected a number of at least 0'],
-    [{ jwks: 'https://a', jwksLimits: { timeout: '5s' } }, 'timeout is another text'],
+    [
+      { key: SECRET, skew: '5' },
+      "skew is another text, expected milliseconds, or a text like '30s'",
+    ],
+    [{ jwks: 'https://a', jwksLimits: { timeout: '5' } }, 'timeout is another text'],
   ]
   for (const [options, told] of cases) {
     const app = Fastify()

@@ -419,7 +419,10 @@ t.test('what is wrong with its options keeps an app from starting', async (t) =>
       'origins is "https://ui.example/path", expected https://ui.example.com',
     ],
     [{ url, origins: '*' }, 'origins is "*", expected https://ui.example.com'],
-    [{ url, limits: { keep: -1 } }, 'keep is -1, expected a number of at least 0'],
+    [
+      { url, limits: { keep: -1 } },
+      "keep is -1, expected milliseconds, or a text like '30s' (ms, s, m, h, d), from 0",
+    ],
     [{ url, toUser: 'ann' }, 'toUser is another text, expected a function'],
   ]
   for (const [options, told] of cases) {

@@ -226,7 +226,7 @@ t.test('what is wrong with a limit is told when the app starts', async (t) => {
   )
   await refuses(
     { max: 1, duration: 60 },
-    'duration of its rateLimits is 60; expected milliseconds, 1000 or more',
+    "duration of its rateLimits is 60; expected whole milliseconds, or a text like '30s' (ms, s, m, h, d), from 1000",
   )
   await refuses(
     [

@@ -595,12 +595,13 @@ t.test('in development it works without, and says so', async (t) => {
 
 t.test('what is wrong with its options keeps an app from starting', async (t) => {
   const secret = 'one of at least 32 characters (SESSION_SECRET), or several'
+  const span = "whole milliseconds, or a text like '30s' (ms, s, m, h, d), from 1"
   const cases: [options: object, told: string][] = [
     [{ secret: 'short' }, `secret is another text, expected ${secret}`],
     [{ secret: [SECRET, 'short'] }, `secret is a list, expected ${secret}`],
     [{ secret: [] }, 'secret is a list, expected a text, or a list of texts'],
-    [{ secret: SECRET, idle: 0 }, 'idle is 0, expected an integer of at least 1'],
-    [{ secret: SECRET, lifetime: 1.5 }, 'lifetime is 1.5, expected an integer of at least 1'],
+    [{ secret: SECRET, idle: 0 }, `idle is 0, expected ${span}`],
+    [{ secret: SECRET, lifetime: 1.5 }, `lifetime is 1.5, expected ${span}`],
     [{ secret: SECRET, cookie: 'a b' }, 'cookie is another text, expected a plain name'],
     [{ secret: SECRET, origins: '*' }, 'origins is "*", expected https://ui.example.com'],
   ]

@@ -50,7 +50,6 @@ const CASES: Record<string, () => Promise<void>> = {
     const own = new TaskProcess({
       source: {
         perform: async () => null,
-        check() {},
         hasSchedules: () => true,
         readMade: (name, given) => parseSchedule(name, given),
         runsHere: () => true,

@@ -137,7 +137,8 @@ t.test('one path takes several methods', async (t) => {
 t.test('a timeout is one that a timer can be set for, or 0', async (t) => {
   for (const timeout of [Number.POSITIVE_INFINITY, -1, Number.NaN, 2 ** 31, 2 ** 31 + 0.5, 0.5]) {
     const one = defineResource({ summary: 'x', timeout, perform })
-    const problem = `its timeout is ${timeout}; expected whole milliseconds up to 2147483647, 0 for no end`
+    const unit = "whole milliseconds, or a text like '30s' (ms, s, m, h, d)"
+    const problem = `its timeout is ${timeout}; expected ${unit}, from 0, 2147483647 ms at most`
     t.strictSame(await failure(serveThings(t, { one })), refused('things.one', problem))
   }
 })

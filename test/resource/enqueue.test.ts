@@ -91,7 +91,9 @@ onEach(t, 'what cannot be a task is refused', async (t, attached) => {
   t.match(await enqueue('x'.repeat(10_000)), { code: 'PAYLOAD_TOO_LARGE', message: /10000 bytes/ })
   t.match(await enqueue('ü'.repeat(5000)), { code: 'PAYLOAD_TOO_LARGE' }, 'bytes, not characters')
   const bounds: [options: object, problem: RegExp][] = [
-    [{ delay: -1 }, /delay is -1; expected a whole number from 0/],
+    [{ delay: -1 }, /delay is -1; expected whole milliseconds, or a text like '30s' .*, from 0/],
+    [{ delay: '1.5ms' }, /delay is 1.5ms/],
+    [{ keyFor: '0s', key: 'a' }, /keyFor is 0s; expected .*, from 1/],
     [{ delay: 0.5 }, /delay is 0.5/],
     [{ attempts: 0 }, /attempts is 0; expected a whole number from 1/],
     [{ attempts: Number.NaN }, /attempts is NaN/],

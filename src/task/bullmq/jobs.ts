@@ -1,5 +1,5 @@
 import type { DeduplicationOptions, FlowJob, JobsOptions } from 'bullmq'
-import { type Backoff, backoffOf } from '../backoff.ts'
+import { backoffOf } from '../backoff.ts'
 import type { ChildPolicy, NewTask, TaskTree } from '../types.ts'
 import { wishesOf } from './kept.ts'
 import { type JobData, toJobData } from './record.ts'
@@ -14,7 +14,8 @@ export function waitBefore(
   error?: Error,
   job?: { opts: { backoff?: unknown } },
 ): number {
-  const backoff = { ...(job?.opts.backoff as Backoff), type: type.slice(OURS.length) } as Backoff
+  const given = job?.opts.backoff as NewTask['options']['backoff']
+  const backoff = { ...given, type: type.slice(OURS.length) as typeof given.type }
   return backoffOf(backoff, failures, error?.cause)
 }
 

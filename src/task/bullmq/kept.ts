@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis'
+import type { InMilliseconds } from '../../duration.ts'
 import { errors } from '../../errors.ts'
 import type { NewTask, Retention, TaskRecord } from '../types.ts'
 import type { Keep } from './keep.ts'
@@ -79,7 +80,7 @@ export class KeptTasks {
     const { keyFor = 0, print = '', [kind]: wish } = job.data.wishes ?? {}
     if (!wish && keyFor === 0) return
     const usual = { age: this.#keep[kind].age * 1000, count: this.#keep[kind].count }
-    const wanted: Retention = { ...usual, ...wish }
+    const wanted: InMilliseconds<Retention> = { ...usual, ...wish }
     const life = Math.max(wish ? wanted.age : 0, keyFor)
     const isShorter = wanted.age < usual.age || wanted.count < usual.count
     if (isShorter) Object.assign(job.opts, { removeOnComplete: true, removeOnFail: true })

@@ -2,10 +2,10 @@ import { type Job, type Queue, UnrecoverableError } from 'bullmq'
 import { errors } from '../../errors.ts'
 import { childFailed, type Failure } from '../errors.ts'
 import { endOf } from '../state.ts'
-import type { Progress, TaskData, TaskKeep, TaskRecord, TaskState } from '../types.ts'
+import type { KeepTasks, Progress, TaskData, TaskRecord, TaskState } from '../types.ts'
 
 /** How a task is kept once it has ended, where that is not as of every other one. */
-export interface KeepWishes extends TaskKeep {
+export interface KeepWishes extends KeepTasks {
   print?: string
   keyFor?: number
 }

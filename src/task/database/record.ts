@@ -1,4 +1,5 @@
 import { type RawBuilder, sql } from 'kysely'
+import type { InMilliseconds } from '../../duration.ts'
 import { digest } from '../id.ts'
 import { hasEnded } from '../state.ts'
 import type { NewTask, Retention, TaskCrash, TaskData, TaskRecord, TaskState } from '../types.ts'
@@ -94,9 +95,9 @@ export function withDeath({
 
 /** What is kept of tasks that have ended, of each queue and end. */
 export interface Keep {
-  succeeded: Retention
+  succeeded: InMilliseconds<Retention>
   /** And as many of those that were cancelled. */
-  failed: Retention
+  failed: InMilliseconds<Retention>
 }
 
 const DAY = 86_400_000

@@ -1,9 +1,10 @@
+import type { InMilliseconds } from '../../duration.ts'
 import { steady } from '../../steady.ts'
 import type { Retention } from '../types.ts'
 import type { MemoryTask } from './task.ts'
 
 /** Some of which the first that has ended is the first to be forgotten. */
-interface Group extends Retention {
+interface Group extends InMilliseconds<Retention> {
   tasks: Map<MemoryTask, number>
 }
 
@@ -12,7 +13,7 @@ export class EndedTasks {
   /** The last one last. */
   readonly #all = new Set<MemoryTask>()
   readonly #groups = new Map<string, Group>()
-  readonly #usual: Retention
+  readonly #usual: InMilliseconds<Retention>
   readonly #forget: (task: MemoryTask) => void
 
   /**

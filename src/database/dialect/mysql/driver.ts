@@ -3,10 +3,10 @@ import type { Pool, PoolConnection } from 'mysql2'
 import { DeadlineQueue, LONGEST_TIMER } from '../../../deadlines.ts'
 import { errors } from '../../../errors.ts'
 import {
-  type DatabaseLimits,
   type DatabaseUsage,
   FOREVER,
   type OpenDatabase,
+  type ReadLimits,
   type TimeLeft,
 } from '../../types.ts'
 import { LongestWait } from '../longest-wait.ts'
@@ -27,7 +27,7 @@ export interface PoolHooks {
 /** mysql2's pool as Kysely sees it: nobody waits for a connection longer than `acquireTimeout`, or than his work may take. */
 export class BoundedPool implements MysqlPool, Pick<OpenDatabase, 'waited' | 'usage'> {
   readonly #pool: Pool
-  readonly #limits: DatabaseLimits
+  readonly #limits: ReadLimits
   readonly #timeLeft: TimeLeft
   readonly #slow: SlowStatements | undefined
   readonly #known = new WeakMap<PoolConnection, BoundedConnection>()
@@ -38,7 +38,7 @@ export class BoundedPool implements MysqlPool, Pick<OpenDatabase, 'waited' | 'us
   #waiting = 0
   #drained: PromiseWithResolvers<void> | undefined
 
-  constructor(pool: Pool, limits: DatabaseLimits, { timeLeft = FOREVER, slow }: PoolHooks = {}) {
+  constructor(pool: Pool, limits: ReadLimits, { timeLeft = FOREVER, slow }: PoolHooks = {}) {
     this.#pool = pool
     this.#limits = limits
     this.#timeLeft = timeLeft

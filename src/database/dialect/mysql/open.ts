@@ -2,7 +2,7 @@ import { connect, type Socket } from 'node:net'
 import { Kysely, MysqlDialect } from 'kysely'
 import type { Connection, Pool, PoolOptions } from 'mysql2'
 import { trackTransactions } from '../../transaction.ts'
-import type { DatabaseLimits, DatabaseTables, OpenDatabase, OpenOptions } from '../../types.ts'
+import type { DatabaseTables, OpenDatabase, OpenOptions, ReadLimits } from '../../types.ts'
 import type { MysqlTarget } from '../../url.ts'
 import { SlowStatements } from '../slow.ts'
 import { BoundedPool } from './driver.ts'
@@ -63,7 +63,7 @@ function ping(pool: BoundedPool): Promise<void> {
 /** What mysql2's pool is made of. The texts that it hands out become our types in columns.ts. */
 export function poolOptions(
   { host, port, user, password, database, tls }: MysqlTarget,
-  { poolSize, queueLimit, connectTimeout }: DatabaseLimits,
+  { poolSize, queueLimit, connectTimeout }: ReadLimits,
   sockets: Sockets,
 ): PoolOptions {
   return {

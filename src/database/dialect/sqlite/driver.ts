@@ -11,10 +11,10 @@ import {
 import { errors } from '../../../errors.ts'
 import { holdsConnection } from '../../current-transaction.ts'
 import {
-  type DatabaseLimits,
   type DatabaseUsage,
   FOREVER,
   type OpenOptions,
+  type ReadLimits,
   type TimeLeft,
 } from '../../types.ts'
 import { LongestWait } from '../longest-wait.ts'
@@ -252,7 +252,7 @@ const TURN = 10
  * may take.
  */
 class Mutex {
-  readonly #limits: Pick<DatabaseLimits, 'queueLimit' | 'acquireTimeout'>
+  readonly #limits: Pick<ReadLimits, 'queueLimit' | 'acquireTimeout'>
   readonly #waiting: (() => void)[] = []
   readonly #longestWait = new LongestWait()
   readonly #timeLeft: TimeLeft
@@ -261,7 +261,7 @@ class Mutex {
   #turnBegan = 0
 
   constructor(
-    limits: Pick<DatabaseLimits, 'queueLimit' | 'acquireTimeout'>,
+    limits: Pick<ReadLimits, 'queueLimit' | 'acquireTimeout'>,
     timeLeft: TimeLeft = FOREVER,
     places = 1,
   ) {

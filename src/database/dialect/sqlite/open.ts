@@ -4,7 +4,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { type Dialect, Kysely, SqliteIntrospector, SqliteQueryCompiler } from 'kysely'
 import { errors, PlinthError } from '../../../errors.ts'
 import { trackTransactions } from '../../transaction.ts'
-import type { DatabaseLimits, DatabaseTables, OpenDatabase, OpenOptions } from '../../types.ts'
+import type { DatabaseTables, OpenDatabase, OpenOptions, ReadLimits } from '../../types.ts'
 import { SqliteDriver } from './driver.ts'
 import { untilFree } from './errors.ts'
 
@@ -41,7 +41,7 @@ export async function openSqlite(file: string, options: OpenOptions): Promise<Op
   }
 }
 
-async function open(file: string, limits: DatabaseLimits): Promise<DatabaseSync> {
+async function open(file: string, limits: ReadLimits): Promise<DatabaseSync> {
   const { DatabaseSync } = loadSqlite()
   let database: DatabaseSync | undefined
   try {
