@@ -115,7 +115,7 @@ export default definePlugin({
       frontchannelLogout: 'flag?',
       idTokenHint: 'flag?',
       userinfo: 'flag?',
-      timeout: 'timer?',
+      timeout: 'span?',
       insecure: 'flag?',
       toUser: 'function?',
     })
