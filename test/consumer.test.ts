@@ -321,7 +321,7 @@ app.readiness.set('mail', async () => {})
 app.addHook('onRequest', async (request) => {
   const { resource, deadline } = request.routeOptions.config
   const text: string | undefined = resource
-  const milliseconds: number | undefined = deadline
+  const milliseconds: string | number | undefined = deadline
   request.log.info({ port, name, text, milliseconds, since: app.draining.since, mysql: app.mysql?.pool })
 })
 // @ts-expect-error there is no such table
