@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import type { Writable } from 'node:stream'
+import { isMainThread } from 'node:worker_threads'
 import type { FastifyBaseLogger, FastifyServerOptions } from 'fastify'
 import type { destination, Logger, LoggerOptions } from 'pino'
 import { atSources } from './source-lines.ts'
@@ -14,9 +15,75 @@ export async function loggerOptions(
   // Where it is not installed a terminal shows the same lines as a file.
   const pretty = process.stdout.isTTY && (await import('pino-pretty').catch(() => undefined))
   const format = await logFormat(name, config)
-  if (!pretty) return { ...format, level }
+  if (!pretty) {
+    const stream = await lineWriter()
+    return { ...format, level, ...(stream && { stream }) }
+  }
   const { serializers } = format
   return { level, serializers, stream: pretty.default({ sync: true, ignore: 'pid,hostname,name' }) }
+}
+
+type Out = ReturnType<typeof destination>
+
+/** Milliseconds for which lines are gathered. */
+const GATHER = 10
+
+/** Writes a line at once, and those that come soon after it together: under load a write costs more than its line. */
+class LineWriter {
+  readonly #out: Out
+  #rest = ''
+  #isGathering = false
+
+  constructor(out: Out) {
+    this.#out = out
+    // Before `out` writes what it has.
+    process.prependListener('exit', () => this.#passOn())
+  }
+
+  write(line: string): void {
+    if (this.#isGathering) this.#rest += line
+    else {
+      this.#isGathering = true
+      // It keeps the process: what it ends with is written.
+      setTimeout(this.#stop, GATHER)
+      this.#out.write(line)
+    }
+  }
+
+  readonly #stop = () => {
+    this.#isGathering = false
+    this.#passOn()
+  }
+
+  #passOn(): void {
+    const rest = this.#rest
+    this.#rest = ''
+    if (rest !== '') this.#out.write(rest)
+  }
+
+  /** What writes, with all lines until now. */
+  passAll(): Out {
+    this.#passOn()
+    return this.#out
+  }
+
+  flushSync(): void {
+    this.passAll().flushSync()
+  }
+}
+
+let writer: LineWriter | undefined
+
+/**
+ * What writes to stdout, one for the process; `undefined` where somebody has put something else in its place, and in a thread, which may end
+ * without having written what it has gathered.
+ */
+async function lineWriter(): Promise<LineWriter | undefined> {
+  const { stdout } = process
+  if (!isMainThread || stdout.write !== Object.getPrototypeOf(stdout).write) return undefined
+  const { destination } = await import('pino')
+  writer ??= new LineWriter(destination({ dest: stdout.fd ?? 1, sync: false }))
+  return writer
 }
 
 /** A logger like that of a service, for a process that has no app: what is wrong with its variables is told by one that has. */
@@ -25,7 +92,7 @@ export async function createLogger(name: string, env: NodeJS.ProcessEnv): Promis
   const { LOG_LEVEL = 'info' } = env
   const level = LOG_LEVEL === 'silent' || LOG_LEVEL in levels.values ? LOG_LEVEL : 'info'
   const found = (await loggerOptions(name, { ...env, LOG_LEVEL: level })) || { level }
-  const { stream, ...options } = found as LoggerOptions & { stream?: Writable }
+  const { stream, ...options } = found as LoggerOptions & { stream?: Writable | LineWriter }
   return stream ? pino(options, stream) : pino(options)
 }
 
@@ -103,9 +170,10 @@ export async function logWritten(log: FastifyBaseLogger): Promise<void> {
   // There is no logger at all.
   if (!('bindings' in log)) return
   const { symbols } = await import('pino')
-  const { [symbols.streamSym]: stream } = log as {
-    [symbols.streamSym]?: ReturnType<typeof destination> | Writable
+  const { [symbols.streamSym]: given } = log as {
+    [symbols.streamSym]?: LineWriter | Out | Writable
   }
+  const stream = given instanceof LineWriter ? given.passAll() : given
   // On a terminal the main thread writes.
   if (!stream || !('flushSync' in stream)) return
   const drained = once(stream, 'drain', { signal: AbortSignal.timeout(3000) })

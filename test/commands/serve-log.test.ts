@@ -106,6 +106,34 @@ t.test('what was logged last is written, and in its order', async (t) => {
   )
 })
 
+const LEAVE = `
+import { defineModule, defineResource } from 'plinth'
+
+const leave = defineResource({
+  summary: 'End the process',
+  path: '/leave',
+  perform(_, { log }) {
+    for (const text of ['one', 'two', 'three']) log.info(text)
+    process.exit(3)
+  },
+})
+
+export const things = defineModule({ prefix: '/things', resources: { leave } })
+`
+
+t.test('lines that are gathered are written where the process ends at once', async (t) => {
+  const service = writeService(t, { 'src/things.ts': LEAVE })
+  const { url, ended } = await startServe(t, { service, env: BARE })
+  await fetch(`${url}/things/leave`).catch(() => {})
+  const { code, stdout } = await ended
+  t.equal(code, 3)
+  const [start, ...rest] = logLines(stdout).map(({ msg }) => `${msg}`)
+  t.equal(start, `Server listening at ${url}`)
+  // A thread may have the first in hand while the others are written: see `logWritten`.
+  t.strictSame(new Set(rest), new Set(['one', 'two', 'three']))
+  t.equal(rest.length, 3)
+})
+
 t.test('a log that nobody reads any more does not keep the process', async (t) => {
   const {
     url,
