@@ -138,17 +138,19 @@ t.test('during DRAIN_DELAY /readyz fails while others are served', async (t) => 
 })
 
 const POLL = `
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { defineModule, defineResource, Type } from 'plinth'
+
+const feed = new EventEmitter()
 
 const news = defineResource({
   summary: 'What is new, as soon as there is something',
   path: '/news',
   response: Type.Array(Type.String()),
-  async perform(_, { app, log }) {
+  async perform(_, { app, log, signal }) {
     log.info('waiting')
-    await once(app.draining.signal, 'abort')
-    return []
+    return await app.draining.whileServing(signal, (stop) =>
+      once(feed, 'news', { signal: stop }).catch(() => []))
   },
 })
 
