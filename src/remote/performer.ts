@@ -158,8 +158,18 @@ export class Performer {
     addHeaders?.(request.headers, context)
     if (hooks.buildHeaders)
       request.headers = join({}, await hooks.buildHeaders(request.headers, call))
+    if (!auth) return await this.#finish(request, call)
+    const { headers } = request
+    const unsigned = (): ApiRequest => ({ ...request, headers: { ...headers } })
+    const signed = await this.#finish(unsigned(), call)
+    return Object.assign(signed, { again: () => this.#finish(unsigned(), call) })
+  }
+
+  /** The last that is done to a request, each time that it is sent. */
+  async #finish(request: ApiRequest, call: ApiCall<never>): Promise<ApiRequest> {
+    const { auth, hooks } = this.#settings
     if (auth) await authenticate(request, call, auth)
-    if (hooks.beforeRequest) await hooks.beforeRequest(request, call)
+    await hooks?.beforeRequest?.(request, call)
     return request
   }
 

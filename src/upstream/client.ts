@@ -52,6 +52,8 @@ export interface UpstreamRequest {
   readonly headers?: Readonly<Record<string, string>>
   /** A stream is ended with the call. */
   readonly body?: string | Uint8Array | Readable | undefined
+  /** What is sent where it is repeated; default: the same. A signature counts once. */
+  readonly again?: () => Promise<UpstreamRequest>
 }
 
 export interface SendOptions {
@@ -166,9 +168,10 @@ export class UpstreamClient {
   /** Tries until there is an answer that stands. */
   async #sendAgain(
     call: Call,
-    request: UpstreamRequest,
+    first: UpstreamRequest,
     options: SendOptions,
   ): Promise<UpstreamAnswer> {
+    let request = first
     let answered: UpstreamAnswer | undefined
     try {
       const opened = this.#opened ?? (await this.#open())
@@ -184,6 +187,7 @@ export class UpstreamClient {
         await pause(wait, call).catch((reason: unknown) => {
           throw this.#errorOf(ended(reason), call, request, options, attempts)
         })
+        if (first.again) request = await first.again()
       }
     } finally {
       // Its time goes on until its last byte, where there is one.

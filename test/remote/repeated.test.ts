@@ -2,6 +2,7 @@ import { connect } from 'node:net'
 import type { Kysely } from 'kysely'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
+import signature from '../../plugins/signature.ts'
 import { defineService } from '../../src/define-service.ts'
 import { createClient } from '../../src/remote/client.ts'
 import { defineModule } from '../../src/resource/module.ts'
@@ -46,14 +47,18 @@ const shop = defineService({
 /** What is at `url`, of which what it answers first is lost: when it comes, or before that. */
 async function loseAnswer(t: Test, url: string, when: 'late' | 'early') {
   const { hostname, port } = new URL(url)
-  const seen = { posts: 0, statuses: [] as string[] }
+  const seen = { posts: 0, statuses: [] as string[], signatures: [] as string[] }
   const lossy = await serveBytes(t, (socket) => {
     const to = connect(Number(port), hostname)
     to.on('error', () => {})
     t.teardown(() => to.destroy())
     let isLost = false
     socket.on('data', (bytes) => {
-      if (bytes.toString('latin1').startsWith('POST ')) isLost = ++seen.posts === 1
+      const text = bytes.toString('latin1')
+      if (text.startsWith('POST ')) {
+        isLost = ++seen.posts === 1
+        seen.signatures.push(/^signature: (.+)$/im.exec(text)?.[1] ?? '')
+      }
       to.write(bytes)
       // The other end goes on, and nobody hears of it.
       if (isLost && when === 'early') void gates.begun.opened.then(() => socket.destroy())
@@ -99,3 +104,33 @@ for (const { name, url: place } of databaseDrivers)
       t.type(task.task_id, 'string')
       t.equal(await orders.app.run(() => client.shop.note()), null, 'nobody keeps what it answers')
     })
+
+t.test('what is repeated is signed anew: a signature counts once', async (t) => {
+  Object.assign(gates, { begun: createGate(), go: createGate() })
+  gates.go.open()
+  const secret = 'of the orders, and of nobody else at all'
+  const closed = {
+    ...shop,
+    auth: true,
+    plugins: [signature({ secrets: { orders: secret } })],
+    loadUser: (id: string) => ({ id }),
+    modules: { shop: defineModule({ prefix: '/shop', auth: 'required', resources: { pay } }) },
+  }
+  const { app } = await createService(t, {}, closed as never)
+  const db = app.db as unknown as Kysely<Tables>
+  await db.schema.createTable('payment').addColumn('cents', 'integer').execute()
+  const url = await app.listen({ host: '127.0.0.1', port: 0 })
+  const { lossy, seen } = await loseAnswer(t, url, 'late')
+  const orders = await createService(t, {}, { name: 'orders' })
+  const client = createClient<typeof shop>({
+    url: lossy,
+    auth: { signature: { app: 'orders', secret } },
+    breaker: false,
+    retry: { delay: 1 },
+  })
+  await orders.app.run(() => client.shop.pay({ to: 'ann', cents: 500 }))
+  t.strictSame(await db.selectFrom('payment').selectAll().execute(), [{ cents: 500 }])
+  const [first, second] = seen.signatures
+  t.match([first, second], [/=:.+:/, /=:.+:/])
+  t.not(first, second)
+})
