@@ -19,6 +19,8 @@ export type ToMember =
   | { readonly plinth: 'begin' }
   /** Others take its place, so that it can finish what it has, and end; `hurried`: it waits for no client. */
   | { readonly plinth: 'retire'; readonly hurried: boolean }
+  /** All of them end. */
+  | { readonly plinth: 'all end' }
 
 /** Where a server listens: at a port, a unix socket, or a socket that it has been passed. */
 export type Address =
@@ -116,11 +118,12 @@ const TELL = 1000
 
 const tell = (message: FromMember) => process.send?.(message, () => {})
 
-function join({ patience, retire }: Ending): void {
+function join({ patience, retire, endWithOthers }: Ending): void {
   // Node.js would end it at once when the supervisor dies; it ends in order then, as at SIGTERM: bin/_child.js.
   if (cluster.worker) cluster.worker.exitedAfterDisconnect = true
   process.on('message', (message: ToMember) => {
     if (message.plinth === 'retire') retire(message.hurried)
+    else if (message.plinth === 'all end') endWithOthers()
   })
   tell({ plinth: 'serving', patience })
   let rss = process.memoryUsage.rss()

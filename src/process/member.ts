@@ -97,6 +97,11 @@ export class Member {
     this.#send({ plinth: 'retire', hurried })
   }
 
+  /** Says that the others end, too, before the signal for that. */
+  warn(): void {
+    this.#send({ plinth: 'all end' })
+  }
+
   /** Waits until it has ended, and kills it where that takes longer than it says itself. @param onLate told before that */
   async end(onLate: () => void): Promise<void> {
     const kill = setTimeout(

@@ -13,6 +13,8 @@ export interface Ending {
   readonly patience: number
   /** Ends it while others take its place; `hurried`: clients get no time to notice. */
   retire(hurried: boolean): void
+  /** No other process accepts connections any more: as it ends, it does not wait for those that are kept open. */
+  endWithOthers(): void
   /** Signals and errors do what they do by default again. */
   letGo(): void
 }
@@ -49,7 +51,9 @@ export function endGracefully(app: FastifyInstance, onEnd = () => {}): Ending {
         isRetired ? 'another takes over, the process ends' : 'the process ends',
       )
     const drainDelay = isRetired ? 0 : DRAIN_DELAY
-    await closeGracefully(app, connections, drainDelay, linger).finally(() => logWritten(app.log))
+    await closeGracefully(app, connections, drainDelay, () => linger).finally(() =>
+      logWritten(app.log),
+    )
   })
   return {
     patience: delay,
@@ -57,6 +61,9 @@ export function endGracefully(app: FastifyInstance, onEnd = () => {}): Ending {
       isRetired = true
       if (hurried) linger = 0
       void close()
+    },
+    endWithOthers() {
+      linger = 0
     },
     letGo() {
       uninstall()
@@ -89,13 +96,13 @@ const LINGER = 1500
  * Closes `app` without failing a request: see {@link endGracefully}.
  *
  * @param drainDelay for how many ms it still accepts connections, until whoever sends them has heard that it ends
- * @param linger for how many ms it serves what is connected then while it accepts nothing: others do on the same port
+ * @param linger for how many ms it serves what is connected then while it accepts nothing: others do on the same port. Asked again and again
  */
 export async function closeGracefully(
   app: FastifyInstance,
   connections: Connections,
   drainDelay: number,
-  linger = 0,
+  linger = () => 0,
 ): Promise<void> {
   // Before those answer that wait for the signal.
   connections.hangUp()
@@ -103,7 +110,7 @@ export async function closeGracefully(
   // Without a server nobody sends anything to it.
   if (app.server.listening) {
     if (drainDelay > 0) await sleep(drainDelay)
-    if (linger > 0) await finish(app.server, connections, linger)
+    if (linger() > 0) await finish(app.server, connections, linger)
   }
   // Keep-alive connections become idle one by one, as their last request is answered.
   const reaper = setInterval(() => connections.closeIdle(), 50)
@@ -118,10 +125,10 @@ export async function closeGracefully(
 async function finish(
   server: FastifyInstance['server'],
   connections: Connections,
-  linger: number,
+  linger: () => number,
 ): Promise<void> {
-  const end = performance.now() + linger
+  const began = performance.now()
   // Only this: what `http.Server` does besides closes connections on which a request may be on its way.
   NetServer.prototype.close.call(server)
-  while (connections.count() > 0 && performance.now() < end) await sleep(20)
+  while (connections.count() > 0 && performance.now() < began + linger()) await sleep(20)
 }

@@ -314,6 +314,7 @@ class Supervisor {
     const hasIt = reachesAll(signal)
     for (const member of this.#members) {
       if (isSecond) this.#code = 1
+      else member.warn()
       // To one that is told to end already it would be the second.
       if (!hasIt && (isSecond || member.state !== 'ending')) member.kill('SIGTERM')
       if (!isSecond) void this.#endWithin(member)

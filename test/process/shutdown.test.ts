@@ -38,7 +38,8 @@ async function createWaiting(t: Test) {
   )
   const connections = watchConnections(app.server)
   const port = await listen(app)
-  const close = (drainDelay = 0) => closeGracefully(app, connections, drainDelay)
+  const close = (drainDelay = 0, linger?: () => number) =>
+    closeGracefully(app, connections, drainDelay, linger)
   return { port, begun: begun.opened, gate, steps, close }
 }
 
@@ -93,6 +94,20 @@ t.test('connections that are kept alive are closed, new ones refused', async (t)
   await close()
   await ended
   await t.rejects(open(port), { code: 'ECONNREFUSED' })
+})
+
+t.test('they are waited for as long as others accept connections on the port', async (t) => {
+  const { close, port } = await createWaiting(t)
+  const { socket, received } = await open(port)
+  socket.write('GET /ping HTTP/1.1\r\nHost: x\r\n\r\n')
+  await once(socket, 'data')
+  const ended = once(socket, 'end')
+  let linger = 600_000
+  const closed = close(0, () => linger)
+  await t.rejects(open(port), { code: 'ECONNREFUSED' })
+  t.notOk(received().includes('onnection: close'), 'nothing has been taken from it')
+  linger = 0
+  await Promise.all([closed, ended])
 })
 
 t.test('connections that say nothing do not hold it up', async (t) => {
