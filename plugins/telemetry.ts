@@ -1,8 +1,10 @@
+import { readFileSync } from 'node:fs'
 import type { FastifyInstance } from 'fastify'
 import Type, { type Static } from 'typebox'
 import { count as countOf, milliseconds, PORT } from '../src/config/schema.ts'
 import { secret } from '../src/config/secret.ts'
 import { type Duration, TIMER, timeInWords, toMilliseconds } from '../src/duration.ts'
+import { errors } from '../src/errors.ts'
 import { found } from '../src/findings.ts'
 import { giveContext } from '../src/http/request-context.ts'
 import { definePlugin, type PluginContext, type PluginGiven } from '../src/plugin.ts'
@@ -11,7 +13,7 @@ import { type AccessSettings, accessWithin, PUBLIC } from '../src/resource/acces
 import type { Observer } from '../src/resource/observer.ts'
 import type { Place } from '../src/telemetry/group-metrics.ts'
 import type { Metrics } from '../src/telemetry/metrics.ts'
-import type { SamplerName, TracingOptions } from '../src/telemetry/tracing-options.ts'
+import type { SamplerName, TracingOptions, TracingTls } from '../src/telemetry/tracing-options.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -30,6 +32,22 @@ const URL_OF_COLLECTOR = {
   expected: 'http://localhost:4318',
   secret: 'password',
 } as const
+
+const PAIRS = {
+  expected: 'name=value, with commas between several',
+  pattern: '^\\s*[^=,\\s]+=[^,]*(,\\s*[^=,\\s]+=[^,]*)*$',
+}
+
+const pairs = (description: string) => Type.Optional(Type.String({ description, ...PAIRS }))
+
+const file = (description: string) =>
+  Type.Optional(Type.String({ description, expected: 'the path of a file', minLength: 1 }))
+
+/** OpenTelemetry has all for traces alone, too. */
+const OF_TRACES = 'The same of traces alone, which wins.'
+
+const PROTOCOLS = ['http/protobuf', 'http/json'] as const
+const COMPRESSIONS = ['gzip', 'none'] as const
 
 /** How OpenTelemetry calls them. */
 const SAMPLERS: readonly SamplerName[] = [
@@ -68,33 +86,43 @@ const env = Type.Object({
   OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: Type.Optional(
     Type.String({ description: 'The same as a whole URL.', ...URL_OF_COLLECTOR }),
   ),
-  OTEL_EXPORTER_OTLP_PROTOCOL: Type.Enum(['http/protobuf', 'http/json'], {
+  OTEL_EXPORTER_OTLP_PROTOCOL: Type.Enum([...PROTOCOLS], {
     description: 'The form of what is sent there.',
     default: 'http/protobuf',
   }),
-  OTEL_EXPORTER_OTLP_HEADERS: secret(
-    Type.Optional(
-      Type.String({
-        description: 'Headers that are sent with it.',
-        expected: 'name=value, with commas between several',
-        pattern: '^\\s*[^=,\\s]+=[^,]*(,\\s*[^=,\\s]+=[^,]*)*$',
-      }),
-    ),
+  OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: Type.Optional(
+    Type.Enum([...PROTOCOLS], { description: OF_TRACES }),
+  ),
+  OTEL_EXPORTER_OTLP_HEADERS: secret(pairs('Headers that are sent with it.')),
+  OTEL_EXPORTER_OTLP_TRACES_HEADERS: secret(
+    pairs('Others with traces; of one that both have, this.'),
   ),
   OTEL_EXPORTER_OTLP_TIMEOUT: milliseconds('How long sending spans may take, in ms.', 10_000),
+  OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: Type.Optional(
+    milliseconds(OF_TRACES, { derived: 'that of the one before' }),
+  ),
+  OTEL_EXPORTER_OTLP_COMPRESSION: Type.Enum([...COMPRESSIONS], {
+    description: 'How what is sent is made smaller.',
+    default: 'none',
+  }),
+  OTEL_EXPORTER_OTLP_TRACES_COMPRESSION: Type.Optional(
+    Type.Enum([...COMPRESSIONS], { description: OF_TRACES }),
+  ),
+  OTEL_EXPORTER_OTLP_CERTIFICATE: file(
+    'By https: the authorities (PEM) one of which has to vouch for what takes spans.',
+  ),
+  OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE: file(OF_TRACES),
+  OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE: file('By https: who the service is there (PEM).'),
+  OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE: file(OF_TRACES),
+  OTEL_EXPORTER_OTLP_CLIENT_KEY: file('The private key of that (PEM).'),
+  OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY: file(OF_TRACES),
   OTEL_SERVICE_NAME: Type.Optional(
     Type.String({
       description: 'What spans call the service; its name when not set.',
       minLength: 1,
     }),
   ),
-  OTEL_RESOURCE_ATTRIBUTES: Type.Optional(
-    Type.String({
-      description: 'What else they say of it.',
-      expected: 'name=value, with commas between several',
-      pattern: '^\\s*[^=,\\s]+=[^,]*(,\\s*[^=,\\s]+=[^,]*)*$',
-    }),
-  ),
+  OTEL_RESOURCE_ATTRIBUTES: pairs('What else they say of it.'),
   OTEL_TRACES_SAMPLER: Type.Enum([...SAMPLERS], {
     description: 'Which traces are kept; parentbased: as whoever asks has decided.',
     default: 'parentbased_always_on',
@@ -153,6 +181,7 @@ async function register(app: FastifyInstance, options: TelemetryOptions): Promis
   const observer: Observer = {}
   if (tracing) {
     assertTracing(tracing)
+    if (tracing.tls) await assertTls(tracing.tls)
     const times = readTracingTimes(tracing)
     requirePackages('telemetry', TRACING)
     const { traceApp, tracedCall } = await import('../src/telemetry/tracing.ts')
@@ -168,13 +197,43 @@ async function register(app: FastifyInstance, options: TelemetryOptions): Promis
 }
 
 /** @throws {PlinthError} PLUGIN_OPTION_INVALID */
-function assertTracing({ endpoint, sampler, ratio = 1 }: TracingOptions): void {
+function assertTracing({ endpoint, compression, sampler, ratio = 1 }: TracingOptions): void {
   const refuse = (name: string, value: unknown, expected: string) =>
     invalidOption('telemetry', `tracing.${name}`, value, expected)
   if (!URL.canParse(endpoint)) throw refuse('endpoint', endpoint, 'http://localhost:4318/v1/traces')
+  if (compression !== undefined && !COMPRESSIONS.includes(compression))
+    throw refuse('compression', compression, COMPRESSIONS.join(' or '))
   if (sampler !== undefined && !SAMPLERS.includes(sampler))
     throw refuse('sampler', sampler, `one of ${SAMPLERS.join(', ')}`)
   if (!(ratio >= 0 && ratio <= 1)) throw refuse('ratio', ratio, 'a number from 0 to 1')
+}
+
+/**
+ * Node.js tells none of it before the first spans are to be sent.
+ *
+ * @throws {PlinthError} PLUGIN_OPTION_INVALID
+ */
+async function assertTls(tls: TracingTls): Promise<void> {
+  const { X509Certificate } = await import('node:crypto')
+  const { createSecureContext } = await import('node:tls')
+  const { ca, cert, key } = tls
+  const refuse = (name: keyof TracingTls, expected: string) =>
+    invalidOption('telemetry', `tracing.tls.${name}`, tls[name], expected)
+  try {
+    if (ca !== undefined) new X509Certificate(ca)
+  } catch {
+    throw refuse('ca', 'certificates as PEM (OTEL_EXPORTER_OTLP_CERTIFICATE)')
+  }
+  if (cert === undefined && key === undefined) return
+  const both =
+    'cert and its key as PEM (OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE, OTEL_EXPORTER_OTLP_CLIENT_KEY)'
+  if (cert === undefined) throw refuse('cert', both)
+  if (key === undefined) throw refuse('key', both)
+  try {
+    createSecureContext({ cert, key })
+  } catch {
+    throw refuse('key', both)
+  }
 }
 
 /** @throws {PlinthError} PLUGIN_OPTION_INVALID */
@@ -265,22 +324,27 @@ function tracingOf(
   env: Env,
   { name, version = '0.0.0' }: PluginGiven['service'],
 ): Pick<TelemetryOptions, 'tracing'> {
-  const { OTEL_EXPORTER_OTLP_ENDPOINT: base, OTEL_EXPORTER_OTLP_HEADERS: headers } = env
+  const { OTEL_EXPORTER_OTLP_ENDPOINT: base } = env
   const ownPath = base && `${base.replace(/\/$/, '')}/v1/traces`
   const endpoint = env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? ownPath
   if (endpoint === undefined || env.OTEL_SDK_DISABLED) return {}
   return {
     tracing: {
       endpoint,
-      protocol: env.OTEL_EXPORTER_OTLP_PROTOCOL,
-      ...(headers !== undefined && { headers: readPairs(headers) }),
-      timeout: env.OTEL_EXPORTER_OTLP_TIMEOUT,
+      protocol: env.OTEL_EXPORTER_OTLP_TRACES_PROTOCOL ?? env.OTEL_EXPORTER_OTLP_PROTOCOL,
+      headers: {
+        ...readPairs(env.OTEL_EXPORTER_OTLP_HEADERS),
+        ...readPairs(env.OTEL_EXPORTER_OTLP_TRACES_HEADERS),
+      },
+      timeout: env.OTEL_EXPORTER_OTLP_TRACES_TIMEOUT ?? env.OTEL_EXPORTER_OTLP_TIMEOUT,
+      compression: env.OTEL_EXPORTER_OTLP_TRACES_COMPRESSION ?? env.OTEL_EXPORTER_OTLP_COMPRESSION,
+      ...tlsOf(env),
       sampler: env.OTEL_TRACES_SAMPLER satisfies SamplerName,
       ratio: env.OTEL_TRACES_SAMPLER_ARG,
       attributes: {
         'service.version': version,
         'service.name': name,
-        ...readPairs(env.OTEL_RESOURCE_ATTRIBUTES ?? ''),
+        ...readPairs(env.OTEL_RESOURCE_ATTRIBUTES),
         ...(env.OTEL_SERVICE_NAME !== undefined && { 'service.name': env.OTEL_SERVICE_NAME }),
       },
       queue: {
@@ -292,8 +356,30 @@ function tracingOf(
   }
 }
 
+/** @throws {PlinthError} CONFIG_INVALID: a file cannot be read */
+function tlsOf(env: Env): Pick<TracingOptions, 'tls'> {
+  const ca = readPem(env, 'CERTIFICATE')
+  const cert = readPem(env, 'CLIENT_CERTIFICATE')
+  const key = readPem(env, 'CLIENT_KEY')
+  const tls = { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) }
+  return Object.keys(tls).length > 0 ? { tls } : {}
+}
+
+function readPem(env: Env, name: 'CERTIFICATE' | 'CLIENT_CERTIFICATE' | 'CLIENT_KEY') {
+  const ofTraces = `OTEL_EXPORTER_OTLP_TRACES_${name}` as const
+  const variable = env[ofTraces] === undefined ? (`OTEL_EXPORTER_OTLP_${name}` as const) : ofTraces
+  const path = env[variable]
+  if (path === undefined) return undefined
+  try {
+    return readFileSync(path)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw errors.CONFIG_INVALID(`  ${variable}: ${path} cannot be read (${code})`)
+  }
+}
+
 /** `a=b,c=d`, in which the values may be percent-encoded. */
-function readPairs(text: string): Record<string, string> {
+function readPairs(text = ''): Record<string, string> {
   const pairs = text.split(',').flatMap((pair) => {
     const [, name, value = ''] = /^\s*([^=\s]+)=(.*)$/.exec(pair) ?? []
     return name ? [[name, decode(value.trim())] as const] : []

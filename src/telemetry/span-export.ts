@@ -77,9 +77,10 @@ class Exporter extends OTLPExporterBase<ReadableSpan[]> {
 
 /** Sends spans, in batches. */
 export function createProcessor(
-  { endpoint: url, protocol, headers, timeout, queue: { size, batch, delay } }: ReadTracing,
+  { endpoint: url, protocol, headers, timeout, compression = 'none', tls, queue }: ReadTracing,
   log: FastifyBaseLogger,
 ): BatchSpanProcessor {
+  const { size, batch, delay } = queue
   const isJson = protocol === 'http/json'
   const type = isJson ? 'application/json' : 'application/x-protobuf'
   const delegate = createOtlpHttpExportDelegate<ReadableSpan[], unknown>(
@@ -87,9 +88,9 @@ export function createProcessor(
       url,
       headers: async () => ({ ...headers, 'Content-Type': type }),
       timeoutMillis: timeout,
-      compression: 'none',
+      compression,
       concurrencyLimit: 4,
-      agentFactory: httpAgentFactoryFromOptions({ keepAlive: true }),
+      agentFactory: httpAgentFactoryFromOptions({ keepAlive: true, ...tls }),
     } as Parameters<typeof createOtlpHttpExportDelegate>[0],
     isJson ? JsonTraceSerializer : ProtobufTraceSerializer,
     'otlp_http_span_exporter',

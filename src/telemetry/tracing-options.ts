@@ -11,6 +11,16 @@ export type SamplerName =
   | 'parentbased_always_off'
   | 'parentbased_traceidratio'
 
+/** How who takes spans by https is known, and who sends them: PEM. */
+export interface TracingTls {
+  /** One of these authorities has to vouch for it; default: those of Node.js. */
+  readonly ca?: string | Buffer
+  /** Who this is; `key` belongs to it. */
+  readonly cert?: string | Buffer
+  /** The private key of `cert`. */
+  readonly key?: string | Buffer
+}
+
 export interface TracingOptions {
   /** What takes spans by OTLP: the whole URL, `http://localhost:4318/v1/traces`. */
   endpoint: string
@@ -20,6 +30,10 @@ export interface TracingOptions {
   headers?: Readonly<Record<string, string>>
   /** How long sending a batch may take, all tries together: milliseconds, or a text like `'10s'`, which is the default. */
   timeout?: Duration
+  /** How what is sent is made smaller; default `none`. */
+  compression?: 'gzip' | 'none'
+  /** Of an endpoint by https. */
+  tls?: TracingTls
   /** Which traces are kept; default `parentbased_always_on`. */
   sampler?: SamplerName
   /** Of those with a ratio: the part of traces that is kept, 0 to 1; default 1. */

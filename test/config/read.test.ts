@@ -208,6 +208,7 @@ t.test("the kit's values without any variable set", async (t) => {
       SLOW_CALL: 0,
       OTEL_EXPORTER_OTLP_PROTOCOL: 'http/protobuf',
       OTEL_EXPORTER_OTLP_TIMEOUT: 10_000,
+      OTEL_EXPORTER_OTLP_COMPRESSION: 'none',
       OTEL_TRACES_SAMPLER: 'parentbased_always_on',
       OTEL_TRACES_SAMPLER_ARG: 1,
       OTEL_BSP_MAX_QUEUE_SIZE: 2048,

@@ -103,6 +103,10 @@ const wrong: Record<string, [options: unknown, told: string][]> = {
       'tracing.endpoint is another text, expected http://localhost:4318/v1/traces',
     ],
     [
+      { tracing: { endpoint: 'http://a', compression: 'zip' } },
+      'tracing.compression is another text, expected gzip or none',
+    ],
+    [
       { tracing: { endpoint: 'http://a', sampler: 'some' } },
       'tracing.sampler is another text, expected one of always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off, parentbased_traceidratio',
     ],
