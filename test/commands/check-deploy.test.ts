@@ -1,12 +1,15 @@
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import type { Finding } from '../../src/check/finding.ts'
 import { databaseDrivers } from '../helpers/drivers.ts'
 import { manage } from '../helpers/manage.ts'
+import { ownMysql } from '../helpers/own-mysql.ts'
 import { ownRedis } from '../helpers/own-redis.ts'
 import { THINGS, writeService } from '../helpers/service.ts'
+import { answerJson, serveUpstream } from '../helpers/upstream.ts'
 import { execute } from '../servers/mysql.ts'
 
 t.setTimeout(120_000)
@@ -311,6 +314,107 @@ t.test('a Redis and a database of another machine without TLS and password', asy
   const mysql = (await databaseDrivers.find(({ name }) => name === 'mysql')?.url(t)) ?? ''
   t.strictSame(await found({ DATABASE_URL: elsewhere(mysql) }), ['warning database-unencrypted'])
   t.strictSame(await found({ DATABASE_URL: mysql }), [])
+})
+
+/** A service to which people and programs log in. */
+const LOGIN = `
+import { defineService } from 'plinth'
+import bearer from 'plinth/plugins/bearer'
+import oidc from 'plinth/plugins/oidc'
+import session from 'plinth/plugins/session'
+import { things } from './things.ts'
+export default defineService({
+  name: 'shop', modules: { things: { ...things, auth: 'required' } }, auth: true,
+  plugins: [session(), oidc({ insecure: true }), bearer()],
+})`
+
+t.test(
+  'people and programs that log in by http, and what browsers and APIs are not told',
+  async (t) => {
+    const { url } = await serveUpstream(t, (response) => {
+      const at = (path: string) => `${provider}${path}`
+      answerJson(response, {
+        keys: [],
+        issuer: provider,
+        authorization_endpoint: at('/auth'),
+        token_endpoint: at('/token'),
+        jwks_uri: at('/jwks'),
+        response_types_supported: ['code'],
+      })
+    })
+    const provider = elsewhere(url)
+    const variables = {
+      ...FIT,
+      SESSION_SECRET: 'J8s-long-enough-and-by-chance-b9f1c0d2',
+      OIDC_ISSUER: provider,
+      OIDC_CLIENT_ID: 'shop',
+      OIDC_CLIENT_SECRET: 'b9f1c0d2e87a4356-of-the-client',
+      OIDC_CALLBACK_URL: 'https://shop.example.com/oidc/callback',
+      JWT_JWKS_URL: `${provider}/jwks`,
+      JWT_ISSUER: provider,
+      JWT_AUDIENCE: 'shop',
+      SECURITY_HEADERS: 'false',
+      BK_API_VERIFY_TLS: 'false',
+    }
+    const service = writeService(t, { 'src/service.ts': LOGIN })
+    const those = ['apis-unverified', 'keys-unencrypted', 'provider-unencrypted']
+    const told = async (env: Record<string, string>) => {
+      const { bad } = await check(t, { service, env: { ...variables, ...env } })
+      return bad
+        .filter(({ code = '' }) => [...those, 'security-headers-off'].includes(code))
+        .map(({ level, code }) => `${level} ${code}`)
+        .toSorted()
+    }
+    t.strictSame(
+      await told({}),
+      [...those, 'security-headers-off'].map((code) => `warning ${code}`),
+    )
+    t.strictSame(
+      await told({
+        JWT_JWKS_URL: `${url}/jwks`,
+        SECURITY_HEADERS: 'true',
+        BK_API_VERIFY_TLS: 'true',
+      }),
+      ['warning provider-unencrypted'],
+      'keys of this machine are safe',
+    )
+  },
+)
+
+t.test('a database whose certificate nobody looks at', async (t) => {
+  const pem = fileURLToPath(new URL('../fixtures/localhost.pem', import.meta.url))
+  const { url } = await ownMysql(t, [`--ssl-cert=${pem}`, `--ssl-key=${pem}`])
+  const found = async (DATABASE_URL: string) => {
+    const { bad } = await check(t, { env: { DATABASE_URL } })
+    const mine = bad.filter(({ check }) => ['app', 'database'].includes(check))
+    return mine.map(({ code, level }) => `${level} ${code}`)
+  }
+  await execute(url, 'create database shop')
+  t.strictSame(await found(`${elsewhere(url)}/shop?ssl-mode=REQUIRED`), [
+    'warning database-unverified',
+  ])
+  t.strictSame(await found(`${url}/shop?ssl-mode=REQUIRED`), [])
+})
+
+t.test('a migration that stopped in the middle, and one that is none', async (t) => {
+  const url = (await databaseDrivers.find(({ name }) => name === 'mysql')?.url(t)) ?? ''
+  const stopping = `
+    import { defineMigration, runSql } from 'plinth/migration'
+    const up = ['create table one (id integer)', 'create table one (id integer)']
+    export default defineMigration([runSql({ up, down: 'drop table one' })])`
+  const service = writeService(t, { 'migrations/0001_one.ts': stopping })
+  const told = async (DATABASE_URL: string) => {
+    const { code, bad } = await check(t, { service, env: { DATABASE_URL } })
+    const mine = bad.filter(({ check }) => check === 'migrations')
+    return { code, found: mine.map(({ level, code }) => `${level} ${code}`) }
+  }
+  t.match(await manage(t, ['migrate'], { service, env: { DATABASE_URL: url } }), { code: 1 })
+  t.strictSame(await told(url), {
+    code: 1,
+    found: ['error migrations-pending', 'error migrations-interrupted'],
+  })
+  writeFileSync(join(service, 'migrations/0001_one.ts'), 'export default 1')
+  t.strictSame(await told(''), { code: 1, found: ['error migrations-broken'] })
 })
 
 t.test('plain routes without a schema, and one that a plugin does not see', async (t) => {

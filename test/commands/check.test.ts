@@ -104,10 +104,12 @@ t.test('models that the migrations do not lead to are a warning, until they do',
   t.match(await told(), [
     {
       level: 'warning',
+      code: 'models-drifted',
       message: /^the models and the migrations differ: .*thing.*size.*; run manage makemigrations$/,
     },
     {
       level: 'warning',
+      code: 'models-drifted',
       message:
         /^the models of the plugin sms and the migrations differ: .*sms_message.*body.*; run manage makemigrations --plugin sms$/,
     },
@@ -163,7 +165,7 @@ t.test(
     })
     t.equal(code, 0)
     const lists = JSON.parse(stdout).filter(({ check }: { check: string }) => check === 'lists')
-    t.match(lists, [{ level: 'warning', message: UNSERVED }])
+    t.match(lists, [{ level: 'warning', code: 'list-unserved', message: UNSERVED }])
     t.equal(lists.length, 1, 'of the orders that have an index nothing is told')
     const text = await manage(t, ['check'], { service, env: { DATABASE_URL } })
     t.match(text.stdout, /^warning lists: places\.list: no index serves the order by name;/m)
@@ -265,7 +267,12 @@ t.test('tasks in a queue that nobody works on are a warning', async (t) => {
   const [waiting, delayed] = [task({ queue: 'gone' }), task({ queue: 'gone', delay: 60_000 })]
   await driver.add([waiting, delayed])
   t.match(await told(), [
-    { check: 'tasks', level: 'warning', message: /^2 tasks wait in the queue gone, which/ },
+    {
+      level: 'warning',
+      code: 'tasks-orphaned',
+      subject: 'gone',
+      message: /^2 tasks wait in the queue gone, which/,
+    },
   ])
   for (const { id } of [waiting, delayed]) await driver.cancel(id)
   t.match(await told(), [{ level: 'ok' }], 'those that have ended harm nobody')

@@ -37,7 +37,11 @@ async function start(program: string, sandbox: Sandbox): Promise<string> {
 }
 
 /** A server that can be started, as often as it has ended. */
-export async function prepareMysql(program: string, sandbox: Sandbox) {
+export async function prepareMysql(
+  program: string,
+  sandbox: Sandbox,
+  more: readonly string[] = [],
+) {
   const version = await versionOf(program)
   const brand = version.includes('MariaDB') ? 'MariaDB' : 'MySQL'
   const name = `${brand} ${/Ver (\d+\.\d+)/.exec(version)?.[1]}`
@@ -59,6 +63,7 @@ export async function prepareMysql(program: string, sandbox: Sandbox) {
     // Not UTC, so that tests see a session that relies on the server's zone.
     '--default-time-zone=+05:30',
     '--loose-mysqlx=OFF',
+    ...more,
   ]
   const url = `mysql://plinth:${password}@127.0.0.1:${port}`
   return {
