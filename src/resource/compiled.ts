@@ -53,6 +53,11 @@ export class CompiledResource {
     return this.#response
   }
 
+  /** Compiles what its response is held to, which is done with the first one otherwise. */
+  prepareResponse(): void {
+    void this.responseValidator
+  }
+
   get foreignReader(): ForeignReader {
     this.#foreign ??= readerOf(ofDocument(this.#defined.response)) ?? {
       validate: compileExact(boundNumbers(this.response)),
