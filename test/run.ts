@@ -6,10 +6,10 @@ import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 import { folderOf, groups } from './groups.ts'
 import { attach } from './servers/attach.ts'
-import { chromium } from './servers/chromium.ts'
 import { buildKit } from './servers/kit.ts'
 import { unexpected } from './servers/leftovers.ts'
 import { mysql } from './servers/mysql.ts'
+import { chromium, promtool } from './servers/programs.ts'
 import { progress, SetupError } from './servers/ready.ts'
 import { redis } from './servers/redis.ts'
 import { Sandbox } from './servers/sandbox.ts'
@@ -29,7 +29,7 @@ async function run(): Promise<number> {
   // What covers the sources has to run them.
   const isCovered = process.argv.includes('--no-disable-coverage')
   if (!isCovered) buildKit()
-  const variables = await attach([mysql, redis, chromium], sandbox)
+  const variables = await attach([mysql, redis, chromium, promtool], sandbox)
   const unrecorded = new URL('unrecorded.ts', import.meta.url)
   const options = [process.env.NODE_OPTIONS, '--conditions=plinth-source', `--import=${unrecorded}`]
   const tap = sandbox.spawn(process.execPath, tapArguments(), {

@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import { currentTransaction } from './current-transaction.ts'
+import { existingTables } from './existing-tables.ts'
 import { inBatches, insertMissing } from './insert.ts'
 import { dialectOf, instant, portable } from './portable.ts'
 import type { Timestamp } from './types.ts'
@@ -156,8 +157,7 @@ export class ExpiringRows {
   }
 
   async #create(): Promise<void> {
-    const tables = await this.#db.introspection.getTables()
-    if (tables.some(({ name }) => name === this.#table)) return
+    if ((await existingTables(this.#db, [this.#table])).size > 0) return
     const { createTable, types } = portable(this.#db)
     const isMysql = dialectOf(this.#db) === 'mysql'
     // Differing by case.
