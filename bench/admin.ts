@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { chromium } from 'playwright-core'
+import { addressOf } from './server.ts'
 import { median } from './statistics.ts'
 
 const TIMES = 20
@@ -61,14 +62,4 @@ async function show(url: string): Promise<number[]> {
     await context.close()
   }
   return times
-}
-
-async function addressOf(stdout: AsyncIterable<Buffer>): Promise<string> {
-  let said = ''
-  for await (const chunk of stdout) {
-    said += chunk
-    const [, url] = /Server listening at (http:\/\/[\d.:]+)/.exec(said) ?? []
-    if (url) return url
-  }
-  throw new Error(`it has not listened:\n${said}`)
 }

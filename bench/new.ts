@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { kit } from '../src/process/kit.ts'
 import { pack } from '../test/helpers/pack.ts'
+import { addressOf } from './server.ts'
 import { median } from './statistics.ts'
 
 const TIMES = 3
@@ -110,16 +111,6 @@ async function firstAnswer(install: () => void): Promise<number> {
     rmSync(modules, { recursive: true, force: true })
     renameSync(join(project, 'node_modules'), modules)
   }
-}
-
-async function addressOf(stdout: AsyncIterable<Buffer>): Promise<string> {
-  let said = ''
-  for await (const chunk of stdout) {
-    said += chunk
-    const [, url] = /Server listening at (http:\/\/[\d.:]+)/.exec(said) ?? []
-    if (url) return url
-  }
-  throw new Error(`it has not listened:\n${said}`)
 }
 
 function newService(): void {

@@ -124,3 +124,14 @@ function ownMemory(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8')
   return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024
 }
+
+/** Where a service says that it listens. @param stdout of `manage serve` @throws where it ends before */
+export async function addressOf(stdout: AsyncIterable<Buffer>): Promise<string> {
+  let said = ''
+  for await (const chunk of stdout) {
+    said += chunk
+    const [, url] = /Server listening at (http:\/\/[\d.:]+)/.exec(said) ?? []
+    if (url) return url
+  }
+  throw new Error(`it has not listened:\n${said}`)
+}

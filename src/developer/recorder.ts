@@ -229,7 +229,7 @@ export class Recorder implements Watcher {
   }
 
   /** Whether what begins now is one too many in its second: it is counted, and costs a look at the clock. */
-  get isFull(): boolean {
+  leavesOut(): boolean {
     const second = Math.floor(performance.now() / 1000)
     if (second !== this.#second) {
       this.#second = second
@@ -296,7 +296,7 @@ export class Recorder implements Watcher {
   }
 
   #add(about: (() => About) | About, bytes: number): Kept | undefined {
-    if (this.isFull) return undefined
+    if (this.leavesOut()) return undefined
     this.#inSecond += 1
     this.#lastId += 1
     const record = new Kept(this.#lastId, about)

@@ -33,7 +33,7 @@ export function serveDeveloper(app: FastifyInstance, { hosts, ...about }: ServeO
       return
     }
     // Before the options of the route, which are made with each look at them.
-    if (!recorder.isOn || (!request.url.startsWith(own) && recorder.isFull)) return done()
+    if (!recorder.isOn || (!request.url.startsWith(own) && recorder.leavesOut())) return done()
     const { kit } = request.routeOptions.config ?? {}
     if (kit === 'developer' || kit === 'health' || kit === 'metrics') return done()
     const record = recorder.begin(request, reply)

@@ -199,11 +199,11 @@ async function perform(
   { end, context, options }: { end: TryEnd; context: Context; options: PerformOptions },
 ): Promise<unknown> {
   const { loadUser, resultLimit, threads } = options
-  // Before the work, and not between it and its end: what dies then does it once more.
-  context.app.compiled.of(entry.resource).prepareResponse()
   const result = await end.bound(async () => {
     const call = await prepare(entry, run, context, loadUser)
     if (entry.task.thread && threads) return await threads.run(run, end.signal)
+    // Before the work, and not between it and its end: what dies then does it once more.
+    context.app.compiled.of(entry.resource).prepareResponse()
     return await execute(call, asTask)
   })
   try {
