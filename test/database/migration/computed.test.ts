@@ -114,6 +114,60 @@ onEveryDatabase(t, 'a column becomes computed, or is it no more', async (t, { db
   t.same(await read(db), [{ id: 1, a: 1, ...all(2), ...given('from', 9) }])
 })
 
+onEveryDatabase(t, 'what was computed as null gets what is filled in', async (t, { db }) => {
+  const filled = (to: string) => `{ type: 'integer' }, fill: ${to} }`
+  const ways = ['virtual', 'stored'] as const
+  const files = {
+    '0001_thing.ts': migration(
+      `m.createTable('thing', { columns: { id: { type: 'integer' }, a: { type: 'integer', nullable: true }, ${ways.map((way) => `${way}: ${KINDS[way]}, ${way}_set: ${KINDS[way]}`)} }, primaryKey: ['id'] })`,
+    ),
+    '0002_plain.ts': migration(
+      ...ways.flatMap((way) => [
+        `m.alterColumn('thing', '${way}', { from: ${KINDS[way]}, to: ${filled('70')})`,
+        `m.alterColumn('thing', '${way}_set', { from: ${KINDS[way]}, to: { type: 'bigint', default: 71 } })`,
+      ]),
+    ),
+    '0003_computed.ts': migration(
+      ...ways.map(
+        (way) =>
+          `m.alterColumn('thing', '${way}', { from: { type: 'integer' }, to: ${KINDS[way]}, fill: 72 })`,
+      ),
+    ),
+  }
+  const migrator = createMigrator({ db, directory: folder(t, files) })
+  const rows = async () => {
+    const all = await db.selectFrom('thing').selectAll().orderBy('id').execute()
+    const values = (row: object) =>
+      Object.entries(row).map(([name, value]) => [name, value === null ? null : Number(value)])
+    return all.map((row) => Object.fromEntries(values(row)))
+  }
+  const expected = (own: (a: number | null) => number | null, set = own) =>
+    [5, null].map((a, i) => ({
+      ...{ id: i + 1, a },
+      ...{ virtual: own(a), stored: own(a), virtual_set: set(a), stored_set: set(a) },
+    }))
+  const computed = (a: number | null) => (a === null ? null : a + 1)
+  const or = (fill: number) => (a: number | null) => computed(a) ?? fill
+  await migrator.migrate({ to: '0001' })
+  await db
+    .insertInto('thing')
+    .values([
+      { id: 1, a: 5 },
+      { id: 2, a: null },
+    ])
+    .execute()
+  t.same(await rows(), expected(computed))
+  await migrator.migrate({ to: '0002' })
+  t.same(await rows(), expected(or(70), or(71)))
+  await t.rejects(db.insertInto('thing').values({ id: 3, virtual: 1, stored: null }).execute())
+  await migrator.migrate()
+  t.same(await rows(), expected(computed, or(71)))
+  await migrator.rollback({ steps: 1 })
+  t.same(await rows(), expected(or(72), or(71)))
+  await migrator.rollback({ steps: 1 })
+  t.same(await rows(), expected(computed))
+})
+
 onEveryDatabase(
   t,
   'what a column is computed from gets another name',

@@ -303,10 +303,23 @@ export function together(
 function togetherOnMysql(operations: readonly ColumnOperation[], before: SchemaState) {
   const { table } = operations[0] as ColumnOperation
   const state = before[table]
-  return changeColumns(
-    table,
-    operations.map((one) => changeOf(one, state)),
-  )
+  const steps = operations.map(stepsOnMysql)
+  const statements = (step: number) => {
+    const changes = steps.flatMap((one) => (one[step] ? [changeOf(one[step], state)] : []))
+    return changes.length > 0 ? changeColumns(table, changes) : []
+  }
+  return [...statements(0), ...statements(1)]
+}
+
+/** MySQL writes nothing into a column that it computes: one that is to be filled is plain first, and may be null. */
+function stepsOnMysql(operation: ColumnOperation): readonly ColumnOperation[] {
+  if (operation.type !== 'alterColumn' || !isComputed(operation.from, 'mysql')) return [operation]
+  if (filledWith(operation, 'mysql') === undefined) return [operation]
+  const plain: ColumnState = { ...operation.to, nullable: true }
+  return [
+    { ...operation, to: plain },
+    { ...operation, from: plain },
+  ]
 }
 
 function togetherOnSqlite(
@@ -319,15 +332,18 @@ function togetherOnSqlite(
   return [rebuildTable(table, from, to, fillsOf(operations))]
 }
 
-/** What becomes of a column of MySQL, which was `before`. */
+/** What becomes of a column of MySQL. */
 function changeOf(operation: ColumnOperation, state: TableState | undefined): ColumnChange {
   const { table, column } = operation
-  const before = state?.columns[column] as ColumnState
   if (operation.type === 'addColumn') return addedColumn(operation)
-  if (operation.type === 'alterColumn') return alteredColumn(operation, before, state)
+  if (operation.type === 'alterColumn') return alteredColumn(operation, state)
+  const { definition } = operation
   return {
     column,
-    changes: () => [...mysql.dropCheck(table, column, before), `drop column ${mysql.name(column)}`],
+    changes: () => [
+      ...mysql.dropCheck(table, column, definition),
+      `drop column ${mysql.name(column)}`,
+    ],
     facts: [mysql.not(mysql.columnExists(table, column))],
   }
 }
@@ -353,12 +369,8 @@ function addedColumn(operation: Of<'addColumn'>): ColumnChange {
   }
 }
 
-function alteredColumn(
-  operation: Of<'alterColumn'>,
-  from: ColumnState,
-  state: TableState | undefined,
-): ColumnChange {
-  const { table, column, to } = operation
+function alteredColumn(operation: Of<'alterColumn'>, state: TableState | undefined): ColumnChange {
+  const { table, column, from, to } = operation
   const isSame = isDeepStrictEqual(from.values, to.values)
   const check = mysql.checkExists(table, column)
   // The servers make no column that they keep of one that they do not, nor the other way.
@@ -417,7 +429,7 @@ function filledWith(
   dialect: DialectName,
 ): string | undefined {
   if (!from.nullable || to.nullable || fill === undefined) return undefined
-  if (isComputed(to, dialect) || isComputed(from, dialect)) return undefined
+  if (isComputed(to, dialect)) return undefined
   return defaultSql({ ...to, default: fill }, dialect)
 }
 
