@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
-import type { SlowLog } from '../src/database/dialect/slow.ts'
+import type { SlowLog } from '../src/database/dialect/driver.ts'
 import type { Migrator } from '../src/database/migration/migrator.ts'
 import type { Database } from '../src/database/types.ts'
 import type { AppOptions } from '../src/service.ts'

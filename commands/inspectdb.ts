@@ -1,6 +1,6 @@
 import { join, relative } from 'node:path'
 import * as Flags from '@oclif/core/flags'
-import type { ReadSchema } from '../src/database/dialect/table-draft.ts'
+import type { ReadSchema } from '../src/database/dialect/introspect.ts'
 import type { Inspected, ModelFile } from '../src/database/inspect/model-writer.ts'
 import type { SchemaState } from '../src/database/schema/state.ts'
 import type { Database } from '../src/database/types.ts'
@@ -61,7 +61,7 @@ export default class Inspectdb extends BaseCommand {
   }
 
   private async read(db: Database, tables?: string[]): Promise<ReadSchema> {
-    const { readSchema } = await import('../src/database/inspect/read-schema.ts')
+    const { readSchema } = await import('../src/database/inspect/differences.ts')
     const read = await readSchema(db, { tables })
     const missing = tables?.filter((table) => !read.schema[table]) ?? []
     if (missing.length === 0) return read

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import { isComputed } from '../src/database/dialect/ddl.ts'
-import { isComputedFrom } from '../src/database/dialect/expressions.ts'
+import { isComputedFrom } from '../src/database/dialect/sql-text.ts'
 import { dialectOf } from '../src/database/portable.ts'
 import type { ColumnState, SchemaState, TableState } from '../src/database/schema/state.ts'
 import type { AnyDatabase } from './migrations.ts'

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { DatabaseOptions } from '../plugins/database.ts'
-import type { SlowLog } from './database/dialect/slow.ts'
+import type { SlowLog } from './database/dialect/driver.ts'
 import { openDatabase } from './database/open.ts'
 import { type DatabaseLimits, DEFAULT_LIMITS, LIMIT_KINDS } from './database/types.ts'
 import { parseDatabaseUrl } from './database/url.ts'

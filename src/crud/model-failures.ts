@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import type { Violation } from '../database/dialect/violation.ts'
+import type { Violation } from '../database/dialect/errors.ts'
 import type { Model } from '../database/model/model.ts'
 import { withoutModels } from '../database/model/soft-delete.ts'
 import { checkName } from '../database/schema/names.ts'

@@ -1,6 +1,6 @@
 import type { ColumnType, Dialect, Kysely } from 'kysely'
 import type { Duration, InMilliseconds } from '../duration.ts'
-import type { SlowLog } from './dialect/slow.ts'
+import type { SlowLog } from './dialect/driver.ts'
 
 /**
  * The tables of a service and the types of their rows, as Kysely wants them. A service adds its own:

@@ -1,7 +1,7 @@
 import { type ErrorDetail, errors, PlinthError } from '../errors.ts'
+import type { Violation } from './dialect/errors.ts'
 import * as mysql from './dialect/mysql/errors.ts'
 import * as sqlite from './dialect/sqlite/errors.ts'
-import type { Violation } from './dialect/violation.ts'
 
 /** What a statement has failed on, where it was for what it said; on SQLite as on MySQL. */
 export function violationOf(error: unknown): Violation | undefined {

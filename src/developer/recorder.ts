@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { tracingChannel, channel as untypedChannel } from 'node:diagnostics_channel'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { SqlMessage } from '../database/dialect/sqlite/connection.ts'
+import type { SqlMessage } from '../database/dialect/sqlite/driver.ts'
 import { cacheSlot } from '../resource/cached.ts'
 import { redact } from '../resource/call-log.ts'
 import type { TaskMessage } from '../resource/perform-task.ts'

@@ -1,6 +1,6 @@
 import { tracingChannel, channel as untypedChannel } from 'node:diagnostics_channel'
 import { type Attributes, SpanKind } from '@opentelemetry/api'
-import type { SqlMessage } from '../database/dialect/sqlite/connection.ts'
+import type { SqlMessage } from '../database/dialect/sqlite/driver.ts'
 import { redactSql } from './redact-sql.ts'
 import { current, type Work } from './span.ts'
 

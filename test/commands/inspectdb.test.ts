@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { readSchema } from '../../src/database/inspect/read-schema.ts'
+import { readSchema } from '../../src/database/inspect/differences.ts'
 import { open } from '../database/fixture.ts'
 import { create, EVERYTHING, runAll } from '../database/inspect/schema.ts'
 import { manage } from '../helpers/manage.ts'

@@ -1,5 +1,5 @@
 import { quoteName } from '../../src/database/dialect/ddl.ts'
-import { isComputedFrom } from '../../src/database/dialect/expressions.ts'
+import { isComputedFrom } from '../../src/database/dialect/sql-text.ts'
 import type { Renames } from '../../src/database/migration/renames.ts'
 import { foreignKeyName, indexName, uniqueName } from '../../src/database/schema/names.ts'
 import type {

@@ -1,7 +1,7 @@
 import { type KyselyPlugin, sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { afterCommit } from '../../src/database/current-transaction.ts'
-import { readSchema } from '../../src/database/inspect/read-schema.ts'
+import { readSchema } from '../../src/database/inspect/differences.ts'
 import {
   addToOutbox,
   countOutbox,

@@ -1,10 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
+import type { Kysely } from 'kysely'
 import { indexNameIn, isComputed } from '../dialect/ddl.ts'
-import { readDefault } from '../dialect/expressions.ts'
-import { mysqlType } from '../dialect/mysql/introspect.ts'
-import { spelled } from '../dialect/sql-text.ts'
-import { sqliteType } from '../dialect/sqlite/introspect.ts'
-import { finished } from '../dialect/table-draft.ts'
+import { finished, type ReadSchema } from '../dialect/introspect.ts'
+import { mysqlType, readMysql } from '../dialect/mysql/introspect.ts'
+import { readDefault, spelled } from '../dialect/sql-text.ts'
+import { readSqlite, sqliteType } from '../dialect/sqlite/introspect.ts'
+import { dialectOf } from '../portable.ts'
 import {
   type ColumnState,
   type ForeignKeyState,
@@ -15,6 +16,25 @@ import {
   type TableState,
 } from '../schema/state.ts'
 import { canonicalDefault, type DialectName, type PerDialect } from '../schema/types.ts'
+
+export interface ReadOptions {
+  /** Only these tables; default: all. */
+  tables?: readonly string[] | undefined
+}
+
+/**
+ * Reads the schema of a database, without the tables of the kit itself (`plinth_…`). Of a schema that the
+ * kit's migrations have made it gives what `canonical` makes of it, and no notes.
+ */
+export async function readSchema<DB>(
+  db: Kysely<DB>,
+  { tables }: ReadOptions = {},
+): Promise<ReadSchema> {
+  const read = dialectOf(db) === 'sqlite' ? readSqlite : readMysql
+  const isWanted = (table: string) =>
+    !/^(plinth|sqlite)_/i.test(table) && (!tables || tables.includes(table))
+  return await read(db as Kysely<unknown>, isWanted)
+}
 
 /**
  * In what a database's schema differs from the one that is wanted, a line each; `[]` where they are the same

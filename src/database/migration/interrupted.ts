@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import { errors, type PlinthError } from '../../errors.ts'
-import type { Statement } from '../dialect/statement.ts'
+import type { Statement } from '../dialect/ddl.ts'
 import { type Entry, hashOf } from './journal.ts'
 import type { MigrationTables } from './recorder.ts'
 import { describeStep, type Task } from './task.ts'

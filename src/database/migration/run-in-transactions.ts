@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import { errors, PlinthError } from '../../errors.ts'
-import { runRebuild } from '../dialect/sqlite/alter.ts'
+import { runRebuild } from '../dialect/sqlite/ddl.ts'
 import { failureOf } from './interrupted.ts'
 import type { CompiledStep } from './operations/index.ts'
 import { runDataStep } from './operations/step.ts'

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
+import type { Statement } from '../dialect/ddl.ts'
 import { mysqlCode } from '../dialect/mysql/errors.ts'
-import type { Statement } from '../dialect/statement.ts'
 import { failureOf, hasHappened, refuseOther, resumeAt, type Settlement } from './interrupted.ts'
 import { type Entry, type Finished, readJournal, writeFinished, writeJournal } from './journal.ts'
 import type { DataStep } from './operations/index.ts'

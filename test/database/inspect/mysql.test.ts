@@ -1,5 +1,5 @@
 import t from 'tap'
-import { readSchema } from '../../../src/database/inspect/read-schema.ts'
+import { readSchema } from '../../../src/database/inspect/differences.ts'
 import { diff } from '../../../src/database/migration/autodetector.ts'
 import { compileOperations } from '../../../src/database/migration/compile.ts'
 import { databaseDrivers } from '../../helpers/drivers.ts'

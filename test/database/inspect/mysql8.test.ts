@@ -1,6 +1,9 @@
 import t from 'tap'
-import type { Catalogue, ColumnRow } from '../../../src/database/dialect/mysql/catalogue.ts'
-import { MysqlTable } from '../../../src/database/dialect/mysql/introspect.ts'
+import {
+  type Catalogue,
+  type ColumnRow,
+  MysqlTable,
+} from '../../../src/database/dialect/mysql/introspect.ts'
 
 // What MySQL 8 answers, by its manual and bug reports: tests run on MariaDB where that is what there is.
 const column = (name: string, type: string, rest: Partial<ColumnRow> = {}): ColumnRow => ({

@@ -1,7 +1,6 @@
 import t from 'tap'
 import { quoteName } from '../../../src/database/dialect/ddl.ts'
-import { canonical, differences } from '../../../src/database/inspect/differences.ts'
-import { readSchema } from '../../../src/database/inspect/read-schema.ts'
+import { canonical, differences, readSchema } from '../../../src/database/inspect/differences.ts'
 import type { DialectName } from '../../../src/database/schema/types.ts'
 import { randomSchema, seeded } from '../../helpers/random-schema.ts'
 import { type AnyDatabase, onEveryDatabase } from '../fixture.ts'

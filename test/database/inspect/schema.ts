@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely'
-import { runRebuild } from '../../../src/database/dialect/sqlite/alter.ts'
+import { runRebuild } from '../../../src/database/dialect/sqlite/ddl.ts'
 import { diff } from '../../../src/database/migration/autodetector.ts'
 import { compileOperations } from '../../../src/database/migration/compile.ts'
 import type { SchemaState } from '../../../src/database/schema/state.ts'

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { parseCreateTable } from '../../../src/database/dialect/sqlite/introspect.ts'
-import { readSchema } from '../../../src/database/inspect/read-schema.ts'
+import { readSchema } from '../../../src/database/inspect/differences.ts'
 import { open } from '../fixture.ts'
 import { runAll } from './schema.ts'
 

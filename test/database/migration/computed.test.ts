@@ -1,6 +1,5 @@
 import t from 'tap'
-import { differences } from '../../../src/database/inspect/differences.ts'
-import { readSchema } from '../../../src/database/inspect/read-schema.ts'
+import { differences, readSchema } from '../../../src/database/inspect/differences.ts'
 import { diff } from '../../../src/database/migration/autodetector.ts'
 import { createMigrator } from '../../../src/database/migration/migrator.ts'
 import { readMigrations } from '../../../src/database/migration/snapshot.ts'

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import t from 'tap'
-import { readSchema } from '../../../src/database/inspect/read-schema.ts'
+import { readSchema } from '../../../src/database/inspect/differences.ts'
 import { createMigrator } from '../../../src/database/migration/migrator.ts'
 import { dialectOf } from '../../../src/database/portable.ts'
 import { type AnyDatabase, folder, migration, onEveryDatabase, onMysql } from '../fixture.ts'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { readSchema } from '../../../src/database/inspect/read-schema.ts'
+import { readSchema } from '../../../src/database/inspect/differences.ts'
 import { createMigrator } from '../../../src/database/migration/migrator.ts'
 import { type AnyDatabase, folder, migration, onEveryDatabase } from '../fixture.ts'
 

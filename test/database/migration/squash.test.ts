@@ -2,12 +2,19 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { join } from 'node:path'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import { readSchema } from '../../../src/database/inspect/read-schema.ts'
+import { readSchema } from '../../../src/database/inspect/differences.ts'
 import { createMigrator } from '../../../src/database/migration/migrator.ts'
 import { readMigrations } from '../../../src/database/migration/snapshot.ts'
 import { draftSquash, writeSquash } from '../../../src/database/migration/squash.ts'
-import type { AnyDatabase } from '../fixture.ts'
-import { folder, migration, onEveryDatabase, onMysql, open, tablesOf } from '../fixture.ts'
+import {
+  type AnyDatabase,
+  folder,
+  migration,
+  onEveryDatabase,
+  onMysql,
+  open,
+  tablesOf,
+} from '../fixture.ts'
 
 const country = `{ columns: { code: { type: 'char(2)' }, name: { type: 'varchar(80)' } }, primaryKey: ['code'] }`
 const city = `{

@@ -1,6 +1,6 @@
 import { type KyselyPlugin, RawNode } from 'kysely'
 import t, { type Test } from 'tap'
-import { readSchema } from '../../../src/database/inspect/read-schema.ts'
+import { readSchema } from '../../../src/database/inspect/differences.ts'
 import { createMigrator, type Migrator } from '../../../src/database/migration/migrator.ts'
 import {
   type AnyDatabase,

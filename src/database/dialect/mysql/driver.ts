@@ -1,18 +1,28 @@
-import type { MysqlPool } from 'kysely'
+import type { Duplex, Readable } from 'node:stream'
+import type { MysqlPool, MysqlPoolConnection, MysqlQueryResult } from 'kysely'
 import type { Pool, PoolConnection } from 'mysql2'
-import { DeadlineQueue, LONGEST_TIMER } from '../../../deadlines.ts'
+import { DeadlineQueue, LONGEST_TIMER, type Timed } from '../../../deadlines.ts'
 import { errors } from '../../../errors.ts'
 import {
   type DatabaseUsage,
   FOREVER,
   type OpenDatabase,
   type ReadLimits,
+  type Row,
   type TimeLeft,
 } from '../../types.ts'
-import { LongestWait } from '../longest-wait.ts'
-import type { SlowStatements } from '../slow.ts'
-import { BoundedConnection, type Waiting } from './connection.ts'
-import { ofConnecting } from './errors.ts'
+import { LongestWait, type SlowLog, type SlowStatements } from '../driver.ts'
+import { bindable } from '../values.ts'
+import {
+  endsConnection,
+  isSilence,
+  lost,
+  type MysqlError,
+  ofConnecting,
+  ofQuery,
+  silent,
+} from './errors.ts'
+import { type Conversions, conversionsOf, convertRow, type Field } from './values.ts'
 
 type Take = (error: unknown, connection: BoundedConnection) => void
 
@@ -138,5 +148,233 @@ export class BoundedPool implements MysqlPool, Pick<OpenDatabase, 'waited' | 'us
     })
     this.#known.set(connection, bound)
     return bound
+  }
+}
+
+// Milliseconds that a server has to end a statement by itself before we take it for dead.
+const GRACE = 1000
+
+const toMysql = (date: Date) => date.toISOString().replace('T', ' ').slice(0, -1)
+
+// What ends a transaction, or a part of it, is done however late it is.
+const ENDS = /^(?:commit|rollback|release)\b/
+
+type Answer = (error: unknown, result: MysqlQueryResult) => void
+
+/** Who does not wait for longer than he has said. */
+export interface Waiting extends Timed {
+  giveUp: () => void
+}
+
+interface ConnectionOptions {
+  /** Milliseconds; 0: none. */
+  queryTimeout: number
+  timeLeft: TimeLeft
+  /** Of all connections of a pool. */
+  deadlines: DeadlineQueue<Waiting>
+  slow: SlowStatements | undefined
+  /** Called each time that it goes back to the pool. */
+  released: () => void
+  /** Called when it was destroyed while the server may still be at work for it. */
+  givenUp: (threadId: number) => void
+}
+
+/** A statement that took so many ms. */
+interface Taken {
+  sql: string
+  values: unknown[]
+  took: number
+}
+
+/** A connection of the pool as Kysely sees it: with our types, our errors and an end to every wait. */
+export class BoundedConnection implements MysqlPoolConnection {
+  readonly #connection: PoolConnection
+  readonly #options: ConnectionOptions
+  #destroyed = false
+
+  constructor(connection: PoolConnection, options: ConnectionOptions) {
+    this.#connection = connection
+    this.#options = options
+  }
+
+  get config(): object {
+    return this.#connection.config
+  }
+
+  get threadId(): number {
+    return this.#connection.threadId
+  }
+
+  connect(callback?: (error: unknown) => void): void {
+    this.#connection.connect(callback)
+  }
+
+  query(sql: string, parameters: readonly unknown[], answer?: Answer) {
+    const values = bindable(parameters, toMysql)
+    if (answer) this.#run(sql, values, answer)
+    return { stream: () => this.#stream(sql, values) }
+  }
+
+  release(): void {
+    this.#connection.release()
+    this.#options.released()
+  }
+
+  /** Ends another connection of the server, and goes back to the pool. */
+  kill(threadId: number): void {
+    this.#connection.query({ sql: `kill ${threadId}`, timeout: GRACE }, (error) => {
+      if (error && endsConnection(error)) this.destroy()
+      this.release()
+    })
+  }
+
+  /** Takes it out of the pool and ends it at once, without waiting for the server; its query fails. */
+  destroy(): void {
+    this.#destroyed = true
+    this.#connection.destroy()
+    this.#socket.destroy(new Error('The connection was given up'))
+  }
+
+  // Missing in mysql2's types.
+  get #socket(): Duplex {
+    return (this.#connection as PoolConnection & { stream: Duplex }).stream
+  }
+
+  #run(sql: string, values: unknown[], answer: Answer): void {
+    const left = ENDS.test(sql) ? Number.POSITIVE_INFINITY : this.#options.timeLeft()
+    // The server has undone what was begun on it; why it was destroyed is what the caller should see.
+    if (this.#destroyed && sql === 'rollback') answer(null, [])
+    else if (left > 0) this.#send(sql, values, left, answer)
+    else answer(errors.DEADLINE_EXCEEDED(0), [])
+  }
+
+  #send(sql: string, values: unknown[], left: number, answer: Answer): void {
+    const patience = Math.min(this.#patience || Number.POSITIVE_INFINITY, left)
+    const late = left === patience ? Math.ceil(left) : undefined
+    const { slow, deadlines } = this.#options
+    const log = slow?.log
+    const began = performance.now()
+    let isOver = false
+    const giveUp = () => {
+      isOver = true
+      answer(this.#failed(silent(), late), [])
+    }
+    const waiting: Waiting = { at: 0, earlier: undefined, later: undefined, giveUp }
+    if (patience < Number.POSITIVE_INFINITY) deadlines.add(waiting, began + patience)
+    this.#connection.query({ sql, values }, (error, result, fields) => {
+      if (isOver) return
+      deadlines.remove(waiting)
+      const told = error && this.#failed(error)
+      const took = performance.now() - began
+      if (log && slow?.isSlow(took)) this.#tell(slow, log, { sql, values, took })
+      if (told) return answer(told, [])
+      answer(null, convert(result, fields as unknown as Field[] | undefined))
+    })
+  }
+
+  // On the same connection, before whatever its user does next: it waits for no other, and is short.
+  #tell(slow: SlowStatements, log: SlowLog, { sql, values, took }: Taken): void {
+    const tell = (plan?: unknown) => slow.tell(log, sql, took, plan)
+    if (this.#destroyed || !slow.wantsPlan(sql)) tell()
+    else this.#explain(sql, values, tell)
+  }
+
+  #explain(sql: string, values: unknown[], tell: (plan?: unknown) => void): void {
+    const timeout = GRACE
+    this.#connection.query({ sql: `explain ${sql}`, values, timeout }, (error, plan) => {
+      if (error && endsConnection(error)) this.destroy()
+      tell(error ? undefined : plan)
+    })
+  }
+
+  async *#stream(sql: string, values: unknown[]): AsyncGenerator<Row> {
+    let read: string | undefined
+    try {
+      read = yield* streamRows(this.#connection, sql, values, this.#patience)
+    } catch (error) {
+      throw this.#failed(error as MysqlError)
+    } finally {
+      // Whoever stops early leaves rows on their way, which the connection's next user would have to wait for.
+      if (read !== 'all') this.destroy()
+    }
+  }
+
+  get #patience(): number {
+    const { queryTimeout } = this.#options
+    return queryTimeout && queryTimeout + GRACE
+  }
+
+  /** @param late how many milliseconds it had, where that was less than the server has */
+  #failed(error: MysqlError, late?: number): Error {
+    if (endsConnection(error)) this.destroy()
+    if (late === undefined || !isSilence(error)) return ofQuery(error, this.#options.queryTimeout)
+    this.#options.givenUp(this.threadId)
+    return errors.DEADLINE_EXCEEDED.with({ cause: error }, late)
+  }
+}
+
+// A stored procedure answers with several results; they stay as they are.
+function convert(result: unknown, fields: readonly Field[] | undefined): MysqlQueryResult {
+  if (fields && Array.isArray(result) && !Array.isArray(fields[0])) {
+    const conversions = conversionsOf(fields)
+    if (conversions.length > 0) for (const row of result) convertRow(row, conversions)
+  }
+  return result as MysqlQueryResult
+}
+
+// As many as are read while the reader is busy; with Node.js's 16 streaming takes half as long again.
+const ROWS_AHEAD = 100
+
+/**
+ * The rows of a query one after the other, with our types.
+ *
+ * @param patience milliseconds that the server may let us wait for a row; 0: as long as it wants
+ */
+async function* streamRows(
+  connection: PoolConnection,
+  sql: string,
+  values: unknown[],
+  patience: number,
+): AsyncGenerator<Row, 'all'> {
+  let conversions: Conversions = []
+  const query = connection.query({ sql, values })
+  query.once('fields', (fields: Field[]) => {
+    conversions = conversionsOf(fields)
+  })
+  const rows = query.stream({ highWaterMark: ROWS_AHEAD })
+  const stopWatching = watch(connection, rows)
+  try {
+    for await (const row of impatient(rows, patience)) yield convertRow(row, conversions)
+    return 'all'
+  } finally {
+    stopWatching()
+  }
+}
+
+// The time that our reader takes for a row is his.
+async function* impatient(rows: Readable, patience: number): AsyncGenerator<Row> {
+  const start = () => (patience ? setTimeout(() => rows.destroy(silent()), patience) : undefined)
+  let timer = start()
+  try {
+    for await (const row of rows) {
+      clearTimeout(timer)
+      yield row
+      timer = start()
+    }
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+// mysql2 does not tell a query without a callback that its connection is lost.
+function watch(connection: PoolConnection, rows: Readable): () => void {
+  const { stream: socket } = connection as PoolConnection & { stream: Duplex }
+  const fail = (error: Error) => rows.destroy(error)
+  const closed = () => rows.destroy(lost())
+  connection.once('error', fail)
+  socket.once('close', closed)
+  return () => {
+    connection.off('error', fail)
+    socket.off('close', closed)
   }
 }

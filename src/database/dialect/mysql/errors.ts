@@ -1,5 +1,5 @@
 import { errors, type PlinthError } from '../../../errors.ts'
-import { TAKES_NOT, TOO_LONG, type Violation, type Violations } from '../violation.ts'
+import { TAKES_NOT, TOO_LONG, type Violation, type Violations } from '../errors.ts'
 
 /** What mysql2 tells of an error. */
 export interface MysqlError extends Error {

@@ -4,7 +4,7 @@ import type { Connection, Pool, PoolOptions } from 'mysql2'
 import { trackTransactions } from '../../transaction.ts'
 import type { DatabaseTables, OpenDatabase, OpenOptions, ReadLimits } from '../../types.ts'
 import type { MysqlTarget } from '../../url.ts'
-import { SlowStatements } from '../slow.ts'
+import { SlowStatements } from '../driver.ts'
 import { BoundedPool } from './driver.ts'
 
 // Milliseconds for a server to hang up after we have said goodbye.
@@ -60,7 +60,7 @@ function ping(pool: BoundedPool): Promise<void> {
   })
 }
 
-/** What mysql2's pool is made of. The texts that it hands out become our types in columns.ts. */
+/** What mysql2's pool is made of. The texts that it hands out become our types in values.ts. */
 export function poolOptions(
   { host, port, user, password, database, tls }: MysqlTarget,
   { poolSize, queueLimit, connectTimeout }: ReadLimits,

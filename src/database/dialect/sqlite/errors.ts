@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errors } from '../../../errors.ts'
-import { TAKES_NOT, TOO_LONG, type Violation, type Violations } from '../violation.ts'
+import { TAKES_NOT, TOO_LONG, type Violation, type Violations } from '../errors.ts'
 
 const SQLITE_BUSY = 5
 const SQLITE_IOERR = 10

@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely'
+import { type Kysely, sql } from 'kysely'
 import { checkName, foreignKeyName, uniqueName } from '../../schema/names.ts'
 import type { ColumnState, ReferenceAction, SchemaState } from '../../schema/state.ts'
 import {
@@ -8,18 +8,82 @@ import {
   portableType,
   typeSql,
 } from '../../schema/types.ts'
-import { readDefault, readValues } from '../expressions.ts'
-import { closing, isSymbol, isWord, type Token, tokenize } from '../sql-text.ts'
-import { byTable, type Draft, emptyDraft, finished, type ReadSchema } from '../table-draft.ts'
+import { byTable, type Draft, emptyDraft, finished, type ReadSchema } from '../introspect.ts'
 import {
-  COLUMNS,
-  type Column,
-  ENTRIES,
-  FOREIGN_KEYS,
-  INDEXES,
-  type IndexColumn,
-  type KeyColumn,
-} from './catalogue.ts'
+  closing,
+  isSymbol,
+  isWord,
+  readDefault,
+  readValues,
+  type Token,
+  tokenize,
+} from '../sql-text.ts'
+
+interface Entry {
+  type: 'table' | 'view' | 'trigger' | 'index'
+  /** Of a table: `virtual`, or `shadow`, which a virtual one keeps its rows in. */
+  kind: string | null
+  name: string
+  table: string
+  sql: string | null
+}
+
+interface Column {
+  table: string
+  name: string
+  type: string
+  notnull: number
+  default: string | null
+  /** Its place in the primary key, from 1; 0: none. */
+  pk: number
+  /** 2, 3: computed. */
+  hidden: number
+}
+
+interface IndexColumn {
+  table: string
+  index: string
+  unique: number
+  /** `c`: made by CREATE INDEX, `u`: by UNIQUE, `pk`. */
+  origin: string
+  partial: number
+  /** null for an expression. */
+  column: string | null
+  desc: number
+  coll: string | null
+}
+
+interface KeyColumn {
+  table: string
+  id: number
+  target: string
+  from: string
+  /** null: the primary key of the target. */
+  to: string | null
+  onUpdate: string
+  onDelete: string
+}
+
+const ENTRIES = sql<Entry>`
+  select s.type, l.type as kind, s.name, s.tbl_name as "table", s.sql
+  from sqlite_schema s left join pragma_table_list l on l.name = s.name and l.schema = 'main'
+  order by s.name`
+
+const COLUMNS = sql<Column>`
+  select m.name as "table", c.name, c.type, c."notnull", c.dflt_value as "default", c.pk, c.hidden
+  from sqlite_schema m join pragma_table_xinfo(m.name) c
+  where m.type = 'table' order by m.name, c.cid`
+
+const INDEXES = sql<IndexColumn>`
+  select m.name as "table", l.name as "index", l."unique", l.origin, l.partial, x.name as "column", x."desc", x.coll
+  from sqlite_schema m join pragma_index_list(m.name) l join pragma_index_xinfo(l.name) x
+  where m.type = 'table' and x."key" = 1 order by m.name, l.name, x.seqno`
+
+// The ids count from the last one of the text.
+const FOREIGN_KEYS = sql<KeyColumn>`
+  select m.name as "table", k.id, k."table" as target, k."from", k."to", k.on_update as "onUpdate", k.on_delete as "onDelete"
+  from sqlite_schema m join pragma_foreign_key_list(m.name) k
+  where m.type = 'table' order by m.name, k.id desc, k.seq`
 
 /** One table of SQLite while it is being read. */
 class SqliteTable {

@@ -8,7 +8,7 @@ import type { DatabaseTables, OpenDatabase, OpenOptions, ReadLimits } from '../.
 import { SqliteDriver } from './driver.ts'
 import { untilFree } from './errors.ts'
 
-// Milliseconds for which the process may stand still for another's lock; busy.ts does the longer waiting.
+// Milliseconds for which the process may stand still for another's lock; `untilFree` does the longer waiting.
 const BUSY_TIMEOUT = 25
 
 // WAL: readers and a writer do not hinder each other. NORMAL: a crash of the machine may undo the last

@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from 'node:util'
 import { checkSql, defaultSql, isComputed, quoteName, quoteNames } from '../../dialect/ddl.ts'
-import { isComputedFrom, withRenamed } from '../../dialect/expressions.ts'
-import { type ColumnChange, changeColumns } from '../../dialect/mysql/alter.ts'
 import * as mysql from '../../dialect/mysql/ddl.ts'
-import { rebuildTable } from '../../dialect/sqlite/alter.ts'
+import { type ColumnChange, changeColumns } from '../../dialect/mysql/ddl.ts'
+import { isComputedFrom, withRenamed } from '../../dialect/sql-text.ts'
 import * as sqlite from '../../dialect/sqlite/ddl.ts'
+import { rebuildTable } from '../../dialect/sqlite/ddl.ts'
 import {
   type ColumnState,
   type ForeignKeyState,

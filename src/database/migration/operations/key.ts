@@ -1,7 +1,7 @@
 import { createIndexSql, indexNameIn, quoteName } from '../../dialect/ddl.ts'
-import { addForeignKeyFitting } from '../../dialect/mysql/alter.ts'
 import * as mysql from '../../dialect/mysql/ddl.ts'
-import { rebuildTable } from '../../dialect/sqlite/alter.ts'
+import { addForeignKeyFitting } from '../../dialect/mysql/ddl.ts'
+import { rebuildTable } from '../../dialect/sqlite/ddl.ts'
 import {
   type ForeignKeyState,
   type IndexState,

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely'
-import type { Rebuild } from '../../dialect/sqlite/alter.ts'
-import type { Statement } from '../../dialect/statement.ts'
+import type { Statement } from '../../dialect/ddl.ts'
+import type { Rebuild } from '../../dialect/sqlite/ddl.ts'
 import type {
   ColumnState,
   ForeignKeyState,

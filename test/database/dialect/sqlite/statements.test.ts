@@ -3,7 +3,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { mock } from 'node:test'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import { Statements } from '../../../../src/database/dialect/sqlite/connection.ts'
+import { Statements } from '../../../../src/database/dialect/sqlite/values.ts'
 import { databaseDrivers } from '../../../helpers/drivers.ts'
 import { open, openWithTables } from '../../../suites/database-fixture.ts'
 

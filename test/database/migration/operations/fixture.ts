@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import type { Test } from 'tap'
-import { runRebuild } from '../../../../src/database/dialect/sqlite/alter.ts'
-import type { Statement } from '../../../../src/database/dialect/statement.ts'
+import type { Statement } from '../../../../src/database/dialect/ddl.ts'
+import { runRebuild } from '../../../../src/database/dialect/sqlite/ddl.ts'
 import { compileOperations } from '../../../../src/database/migration/compile.ts'
 import {
   type CompiledStep,

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { runRebuild } from '../../../../src/database/dialect/sqlite/alter.ts'
+import { runRebuild } from '../../../../src/database/dialect/sqlite/ddl.ts'
 import { compileOperations } from '../../../../src/database/migration/compile.ts'
 import {
   alterColumn,

@@ -1,3 +1,5 @@
+// Short, and by itself: the `errors.ts` of each database is made of it.
+
 /** Why a database did not take what a statement said. */
 export interface Violation {
   /**
