@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
-import { RedisNames } from '../src/cache/redis-connection.ts'
+import { RedisNames } from '../src/cache/key.ts'
 import { Load } from '../src/process/load-clients.ts'
 import { ownRedis } from '../test/helpers/own-redis.ts'
 import type { OwnServer } from '../test/helpers/own-server.ts'

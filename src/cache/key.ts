@@ -17,8 +17,7 @@ export function canonicalKey(value: unknown): string {
 }
 
 /** SHA-256 of every UTF-16 unit, so that lone surrogates differ, too. */
-export const digest = (text: string): string =>
-  hash('sha256', Buffer.from(text, 'utf16le'), 'base64url')
+const digest = (text: string): string => hash('sha256', Buffer.from(text, 'utf16le'), 'base64url')
 
 function write(value: unknown, depth: number): string {
   switch (typeof value) {
@@ -60,4 +59,70 @@ function writeProperties(value: Record<string, unknown>, depth: number): string 
     text += `${text === '' ? '' : ','}${JSON.stringify(name)}:${write(property, depth)}`
   }
   return `{${text}}`
+}
+
+const HEAD = 128
+
+/** What of a key stays readable where it is hashed: its printable beginning, without the mark of hashing. */
+const head = (key: string): string => /^[\x20-\x7d]*/.exec(key.slice(0, HEAD))?.[0] ?? ''
+
+/** A key as part of a name in Redis: itself, or, where it is long or odd, its beginning and its hash. */
+export function idOf(key: string): string {
+  const readable = head(key)
+  return readable === key ? key : `${readable}~${digest(key)}`
+}
+
+/** The pattern of SCAN that finds the id of every key that begins with `prefix`, and whether it finds no other. */
+export function patternOf(prefix: string): { pattern: string; exact: boolean } {
+  const readable = head(prefix)
+  // Where the prefix does not stay readable as a whole, every key that begins with it is hashed.
+  return readable === prefix
+    ? { pattern: `${literal(prefix)}*`, exact: true }
+    : { pattern: `${literal(readable)}~*`, exact: false }
+}
+
+/** A text in a pattern of SCAN. */
+export const literal = (text: string): string => text.replace(/[*?[\]\\]/g, '\\$&')
+
+/**
+ * The names of everything that a cache keeps in Redis. The prefix is a hash tag: in a cluster all of it is on
+ * one node, where scripts can use several keys.
+ */
+export class RedisNames {
+  readonly #base: string
+  readonly entries: string
+  readonly leases: string
+  /** The generation of all: a new one when the cache has been cleared. */
+  readonly clears: string
+  readonly fence: string
+  readonly counts: string
+  readonly state: string
+  readonly channel: string
+
+  /**
+   * @param before what the connection puts before each name
+   * @throws {TypeError} where `prefix` is not letters, digits and _ . : -
+   */
+  constructor(prefix: string, before = '') {
+    if (!/^[\w.:-]+$/.test(prefix)) {
+      throw new TypeError(
+        `The prefix ${prefix} of a cache is not usable: expected letters, digits and _ . : -`,
+      )
+    }
+    this.#base = `${before}{${prefix}}:`
+    this.entries = `${this.#base}c:`
+    this.leases = `${this.#base}l:`
+    this.clears = `${this.#base}clears`
+    this.fence = `${this.#base}fence`
+    this.counts = `${this.#base}counts`
+    this.state = `${this.#base}state`
+    this.channel = `${this.#base}changes`
+  }
+
+  entry = (key: string): string => this.entries + idOf(key)
+  /** Held by who loads the entry. */
+  lease = (key: string): string => this.leases + idOf(key)
+  /** The generation of a tag. */
+  tag = (tag: string): string => `${this.#base}g:${idOf(tag)}`
+  lock = (name: string): string => `${this.#base}lock:${idOf(name)}`
 }

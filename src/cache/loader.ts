@@ -1,9 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { errors } from '../errors.ts'
 import { steady } from '../steady.ts'
-import { type Item, readTimes, toItem } from './entry.ts'
-import type { MemoryLevel } from './memory-level.ts'
-import type { Change } from './redis-bus.ts'
+import { type Item, type MemoryLevel, readTimes, toItem } from './entries.ts'
+import type { Change } from './redis-connection.ts'
 import { Lease, type LeaseMode, type RedisLevel } from './redis-level.ts'
 import type { CacheCounts, EntryOptions, Found, Load as LoadOf, LoadOptions } from './types.ts'
 

@@ -3,8 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { toMilliseconds } from '../duration.ts'
 import { errors } from '../errors.ts'
 import { steady } from '../steady.ts'
-import type { RedisConnection, RedisNames } from './redis-connection.ts'
-import { KEEP, LOCK } from './redis-scripts.ts'
+import type { RedisNames } from './key.ts'
+import { type RedisConnection, type Script, script } from './redis-connection.ts'
 import type { Lock, LockOptions } from './types.ts'
 
 /** Where locks are kept. Times are milliseconds. */
@@ -38,6 +38,24 @@ export class MemoryLocks implements LockPlace {
     if (this.#tokens.get(name) === token) this.#tokens.delete(name)
   }
 }
+
+// It begins with the time, so that it grows even where Redis has forgotten it.
+/** KEYS: lock, fence. ARGV: token, life. The fence, or nothing where it is held. */
+const LOCK: Script = script(`
+if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return false end
+if redis.call('EXISTS', KEYS[2]) == 0 then
+  local time = redis.call('TIME')
+  redis.call('SET', KEYS[2], string.format('%.0f', time[1] * 1000000 + time[2]))
+end
+return redis.call('INCR', KEYS[2])
+`)
+
+/** KEYS: lock. ARGV: token, life, or 0 to give it back. Whether it was held. */
+const KEEP: Script = script(`
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[2] == '0' then redis.call('DEL', KEYS[1]) else redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return 1
+`)
 
 /** For any number of processes. */
 export class RedisLocks implements LockPlace {

@@ -4,12 +4,18 @@ import { unlessAborted } from '../abort.ts'
 import { type Duration, TIMER, toMilliseconds } from '../duration.ts'
 import { errors } from '../errors.ts'
 import { steady } from '../steady.ts'
-import { type Item, readTimes, toItem, toJson } from './entry.ts'
+import {
+  type Item,
+  MEMORY_LIMITS,
+  MemoryLevel,
+  type MemoryLimits,
+  readTimes,
+  toItem,
+  toJson,
+} from './entries.ts'
 import { type Answer, bounded, Loader } from './loader.ts'
 import { acquireLock, type LockPlace, MemoryLocks, RedisLocks } from './lock.ts'
-import { MEMORY_LIMITS, MemoryLevel, type MemoryLimits } from './memory-level.ts'
-import type { Change } from './redis-bus.ts'
-import type { Log } from './redis-connection.ts'
+import type { Change, Log } from './redis-connection.ts'
 import { RedisLevel } from './redis-level.ts'
 import type {
   Cache,

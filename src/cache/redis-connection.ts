@@ -1,10 +1,9 @@
+import { createHash, randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 /** @ts-ignore: there where it is installed */
 import type { Command, Redis } from 'ioredis'
 import { DeadlineQueue, type Timed } from '../deadlines.ts'
 import { steady } from '../steady.ts'
-import { digest } from './key.ts'
-import type { Script } from './redis-scripts.ts'
 import type { CacheCounts } from './types.ts'
 
 /** What a call gives that Redis did not answer. */
@@ -39,6 +38,16 @@ export interface ConnectionOptions {
 export type Purpose = 'read' | 'store' | 'change' | 'recover'
 
 type Argument = string | number | Buffer
+
+/** What Redis does in one step. It is sent by its hash, as a whole where Redis does not know it yet. */
+export interface Script {
+  readonly sha: string
+  readonly source: string
+}
+
+export function script(source: string): Script {
+  return { sha: createHash('sha1').update(source).digest('hex'), source }
+}
 
 /** What Redis has not answered yet. */
 interface Waiting extends Timed {
@@ -290,68 +299,161 @@ function createCommands(
   return (name, args) => new Timely(name, args as Argument[], { replyEncoding: null })
 }
 
-const HEAD = 128
+/** What is no longer as it was: entries by tag or key, or all whose key begins with the name. */
+export type Change = readonly [kind: 'tag' | 'key' | 'prefix', ...names: string[]]
 
-/** What of a key stays readable where it is hashed: its printable beginning, without the mark of hashing. */
-const head = (key: string): string => /^[\x20-\x7d]*/.exec(key.slice(0, HEAD))?.[0] ?? ''
+/** How a change is told that Redis itself refuses: each process remembers it then. */
+const UNTOLD = 'untold'
 
-/** A key as part of a name in Redis: itself, or, where it is long or odd, its beginning and its hash. */
-export function idOf(key: string): string {
-  const readable = head(key)
-  return readable === key ? key : `${readable}~${digest(key)}`
+export interface BusOptions {
+  client: Redis
+  channel: string
+  /** Milliseconds in which Redis has to answer. */
+  timeout: number
+  /** Told what other processes have changed; `untold`: Redis does not know it yet. */
+  onChange: (change: Change, untold: boolean) => void
+  /** Told when every change is heard from now on; those before may have been missed. */
+  onHears: () => void
+  /** Told when changes have not been heard for a while. */
+  onLost: () => void
 }
 
-/** The pattern of SCAN that finds the id of every key that begins with `prefix`, and whether it finds no other. */
-export function patternOf(prefix: string): { pattern: string; exact: boolean } {
-  const readable = head(prefix)
-  // Where the prefix does not stay readable as a whole, every key that begins with it is hashed.
-  return readable === prefix
-    ? { pattern: `${literal(prefix)}*`, exact: true }
-    : { pattern: `${literal(readable)}~*`, exact: false }
-}
+const HEARTBEAT = 1000
 
-/** A text in a pattern of SCAN. */
-export const literal = (text: string): string => text.replace(/[*?[\]\\]/g, '\\$&')
+/** Tells the caches of other processes what has changed here, and hears of it from them. */
+export class RedisBus {
+  readonly #options: BusOptions
+  readonly #origin = randomUUID()
+  #client: Redis | undefined
+  #started: Promise<void> | undefined
+  #heartbeat: NodeJS.Timeout | undefined
+  #hears = false
 
-/**
- * The names of everything that a cache keeps in Redis. The prefix is a hash tag: in a cluster all of it is on
- * one node, where scripts can use several keys.
- */
-export class RedisNames {
-  readonly #base: string
-  readonly entries: string
-  readonly leases: string
-  /** The generation of all: a new one when the cache has been cleared. */
-  readonly clears: string
-  readonly fence: string
-  readonly counts: string
-  readonly state: string
-  readonly channel: string
-
-  /**
-   * @param before what the connection puts before each name
-   * @throws {TypeError} where `prefix` is not letters, digits and _ . : -
-   */
-  constructor(prefix: string, before = '') {
-    if (!/^[\w.:-]+$/.test(prefix)) {
-      throw new TypeError(
-        `The prefix ${prefix} of a cache is not usable: expected letters, digits and _ . : -`,
-      )
-    }
-    this.#base = `${before}{${prefix}}:`
-    this.entries = `${this.#base}c:`
-    this.leases = `${this.#base}l:`
-    this.clears = `${this.#base}clears`
-    this.fence = `${this.#base}fence`
-    this.counts = `${this.#base}counts`
-    this.state = `${this.#base}state`
-    this.channel = `${this.#base}changes`
+  constructor(options: BusOptions) {
+    this.#options = options
   }
 
-  entry = (key: string): string => this.entries + idOf(key)
-  /** Held by who loads the entry. */
-  lease = (key: string): string => this.leases + idOf(key)
-  /** The generation of a tag. */
-  tag = (tag: string): string => `${this.#base}g:${idOf(tag)}`
-  lock = (name: string): string => `${this.#base}lock:${idOf(name)}`
+  /** Whether it hears every change. */
+  get hears(): boolean {
+    return this.#hears
+  }
+
+  message(change: Change, untold = false): string {
+    return JSON.stringify([this.#origin, ...(untold ? [UNTOLD] : []), ...change])
+  }
+
+  /** Connects with the first call, which waits until changes are heard, though not for long. */
+  start(): Promise<void> {
+    this.#started ??= this.#connect()
+    return this.#started
+  }
+
+  close(): void {
+    clearInterval(this.#heartbeat)
+    this.#hears = false
+    this.#client?.disconnect()
+    this.#client?.stream?.destroy()
+    this.#started = Promise.resolve()
+  }
+
+  #connect(): Promise<void> {
+    const { client, channel, timeout } = this.#options
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const connection = client.duplicate({
+      connectionName: channel,
+      autoResubscribe: false,
+      enableOfflineQueue: false,
+      maxRetriesPerRequest: 0,
+      // The channel's name is complete.
+      keyPrefix: '',
+      lazyConnect: true,
+      socketTimeout: 2 * HEARTBEAT,
+    })
+    this.#client = connection
+    // Who owns `client` tells of outages.
+    connection.on('error', () => {})
+    connection.on('message', (_channel, message) => this.#receive(message))
+    connection.on('ready', () => this.#subscribe(connection).then(resolve))
+    connection.on('close', () => this.#lose())
+    // Where it cannot be made there is nothing to wait for.
+    connection.connect().catch(() => resolve())
+    this.#heartbeat = setInterval(() => this.#beat(connection), HEARTBEAT).unref()
+    return Promise.race([promise, delay(timeout, undefined, { ref: false })])
+  }
+
+  async #subscribe(connection: Redis): Promise<void> {
+    try {
+      await connection.subscribe(this.#options.channel)
+      this.#hears = true
+      this.#options.onHears()
+    } catch {
+      // A Redis that does not allow it: level 1 is not used.
+    }
+  }
+
+  // A connection that has died in silence is noticed only by sending on it.
+  #beat(connection: Redis): void {
+    if (connection.status !== 'ready') return
+    if (this.#hears) connection.ping().catch(() => {})
+    else void this.#subscribe(connection)
+  }
+
+  #lose(): void {
+    if (!this.#hears) return
+    this.#hears = false
+    setTimeout(() => {
+      if (!this.#hears) this.#options.onLost()
+    }, HEARTBEAT).unref()
+  }
+
+  #receive(message: string): void {
+    const { origin, change, untold } = parse(message)
+    if (origin !== this.#origin) this.#options.onChange(change, untold)
+  }
+}
+
+/** What is no message, or that of a newer release, may mean anything: that everything has changed. */
+function parse(message: string): { origin: string; change: Change; untold: boolean } {
+  try {
+    const [origin, ...rest] = JSON.parse(message)
+    const untold = rest[0] === UNTOLD
+    const change = untold ? rest.slice(1) : rest
+    if (['tag', 'key', 'prefix'].includes(change[0])) return { origin, change, untold }
+  } catch {}
+  return { origin: '', change: ['prefix', ''], untold: false }
+}
+
+/** What Redis has not been told: without it, old entries would be served again. */
+export class Untold {
+  #tags = new Set<string>()
+  #keys = new Set<string>()
+  #prefixes = new Set<string>()
+
+  add([kind, ...names]: Change): void {
+    const set = { tag: this.#tags, key: this.#keys, prefix: this.#prefixes }[kind]
+    for (const name of names) set.add(name)
+    // More than is worth remembering: everything may be old.
+    if (this.size > 10_000) this.#reset(new Set(['']))
+  }
+
+  /** Everything, which is forgotten here. */
+  take(): Change[] {
+    const changes: Change[] = [
+      ...Array.from(this.#prefixes, (prefix) => ['prefix', prefix] as const),
+      ['tag', ...this.#tags],
+      ['key', ...this.#keys],
+    ]
+    this.#reset(new Set())
+    return changes.filter(([, ...names]) => names.length > 0)
+  }
+
+  get size(): number {
+    return this.#tags.size + this.#keys.size + this.#prefixes.size
+  }
+
+  #reset(prefixes: Set<string>): void {
+    this.#tags = new Set()
+    this.#keys = new Set()
+    this.#prefixes = prefixes
+  }
 }

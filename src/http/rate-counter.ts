@@ -1,11 +1,11 @@
 import { LRUCache } from 'lru-cache'
+import { idOf } from '../cache/key.ts'
 import {
   type ConnectionOptions,
-  idOf,
   RedisConnection,
+  script,
   UNAVAILABLE,
 } from '../cache/redis-connection.ts'
-import { script } from '../cache/redis-scripts.ts'
 
 /** Something that counts: under a name of its own, up to `max` within `duration` ms of the first. */
 export interface Asked {

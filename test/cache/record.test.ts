@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
-import { decode, encode } from '../../src/cache/entry.ts'
+import { decode, encode } from '../../src/cache/entries.ts'
 
 const item = (text: string) => ({
   ...{ text, tags: ['a', 'ü', ''] },

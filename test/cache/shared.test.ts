@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { encode } from '../../src/cache/entry.ts'
+import { encode } from '../../src/cache/entries.ts'
 import type { Cache } from '../../src/cache/types.ts'
 import { createGate } from '../helpers/app.ts'
 import { redisUrl } from '../helpers/drivers.ts'
