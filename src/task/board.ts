@@ -4,8 +4,10 @@ import { FastifyAdapter } from '@bull-board/fastify'
 import { type Job, Queue } from 'bullmq'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { Redis } from 'ioredis'
+import { crashesOf } from './bullmq/crashes.ts'
 import { readFailure } from './bullmq/record.ts'
 import { endOf } from './state.ts'
+import type { TaskCrash } from './types.ts'
 
 export interface BoardOptions {
   /** Where the page is. */
@@ -21,29 +23,40 @@ export interface BoardOptions {
   retry: (id: string) => Promise<boolean>
 }
 
-/** A queue whose failed tasks are tried again as everywhere else: for BullMQ one that was cancelled stays so. */
+/**
+ * A queue whose failed tasks are tried again as everywhere else: for BullMQ one that was cancelled stays so. Among the errors of a
+ * task are the processes that have died of it.
+ */
 class BoardQueue extends BullMQAdapter {
+  readonly #queue: Queue
+  readonly #redis: Redis
   readonly #retry: BoardOptions['retry']
 
-  constructor(queue: Queue, retry: BoardOptions['retry']) {
+  constructor(queue: Queue, redis: Redis, retry: BoardOptions['retry']) {
     super(queue)
+    this.#queue = queue
+    this.#redis = redis
     this.#retry = retry
     // BullMQ has it among those that have failed.
-    this.setFormatter('name', ({ name, failedReason }) =>
-      failedReason && endOf(readFailure(failedReason)) === 'crashed' ? `${name} (crashed)` : name,
-    )
+    this.setFormatter('name', (job) => (isCrashed(job) ? `${job.name} (crashed)` : job.name))
   }
 
   override async getJob(id: string): Promise<Job | undefined> {
     const job = await super.getJob(id)
-    return job && this.#ours(job)
+    return job && (await this.#ours(job))
   }
 
   override async getJobs(...args: Parameters<BullMQAdapter['getJobs']>): Promise<Job[]> {
-    return (await super.getJobs(...args)).map((job) => this.#ours(job))
+    const jobs = await super.getJobs(...args)
+    return await Promise.all(jobs.map((job) => this.#ours(job)))
   }
 
-  #ours(job: Job): Job {
+  async #ours(job: Job): Promise<Job> {
+    if (job.stalledCounter > 0 || isCrashed(job)) {
+      const crashes = await crashesOf(this.#redis, this.#queue, job.id as string)
+      // The kit keeps no stacks there; where something is, the page shows that in place of the reason. The last one is shown first.
+      job.stacktrace = [...crashes.map(toLine), job.failedReason]
+    }
     const retry = job.retry.bind(job)
     job.retry = async (state, options) => {
       if (state === 'completed') await retry(state, options)
@@ -52,6 +65,12 @@ class BoardQueue extends BullMQAdapter {
     return job
   }
 }
+
+const isCrashed = ({ failedReason }: Pick<Job, 'failedReason'>) =>
+  Boolean(failedReason) && endOf(readFailure(failedReason)) === 'crashed'
+
+const toLine = ({ worker, began_at, noticed_at }: TaskCrash) =>
+  `${worker} died while it ran the task: it began at ${began_at}, and was missed at ${noticed_at}`
 
 /** A page with the tasks of all queues, by bull-board: an app of its own, whose `routing` answers requests. */
 export async function openBoard(options: BoardOptions): Promise<FastifyInstance> {
@@ -75,7 +94,7 @@ export async function openBoard(options: BoardOptions): Promise<FastifyInstance>
       // In an outage, and where the app is closed meanwhile, what the page asks for fails.
       queue.on('error', () => {})
       known.set(name, queue)
-      board.addQueue(new BoardQueue(queue, options.retry))
+      board.addQueue(new BoardQueue(queue, connection, options.retry))
     }
   })
   app.register(adapter.registerPlugin(), { prefix: path })

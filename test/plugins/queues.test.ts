@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { type Browser, chromium } from 'playwright-core'
 import t, { type Test } from 'tap'
@@ -14,6 +15,8 @@ import { TaskFinal } from '../../src/task/errors.ts'
 import { createService, failure } from '../helpers/app.ts'
 import { PATIENT, redisUrl } from '../helpers/drivers.ts'
 import { until } from '../suites/task-fixture.ts'
+import { redisDrivers } from '../task/redis-fixture.ts'
+import { startWorker } from '../task/worker-process.ts'
 
 /** A plain app with a resource that fails until `mend` is called. */
 async function create(t: Test, options: QueuesOptions = {}) {
@@ -38,7 +41,7 @@ async function create(t: Test, options: QueuesOptions = {}) {
   const mend = () => {
     broken = false
   }
-  return { app, work, mend }
+  return { app, work, mend, prefix }
 }
 
 t.test('in a browser: a task that failed is shown and tried again', async (t) => {
@@ -84,28 +87,33 @@ t.test('one that was cancelled is tried again as one that has failed', async (t)
   t.equal(await other?.result(), 'printed')
 })
 
-t.test('one whose processes have died is told from one that has failed', async (t) => {
-  const { app, work } = await create(t)
-  const driver = await app.tasks.driver()
-  const added = await app.run(() => work.enqueueMany([{}, {}], { queue: 'mail' }))
-  const [crashed = '', failed = ''] = added.map(({ task_id }) => task_id)
-  await driver.work({
-    queues: ['mail'],
-    concurrency: 1,
-    async perform({ id }) {
-      const isCrashed = id === crashed
-      throw new TaskFinal(isCrashed ? errors.TASK_CRASHED(id, 5) : errors.CONFLICT('out of paper'))
-    },
-  })
-  await t.rejects(app.tasks.result(crashed), { code: 'TASK_CRASHED' })
-  await t.rejects(app.tasks.result(failed), { code: 'TASK_FAILED' })
-  const url = '/_/queues/api/queues?activeQueue=mail&status=failed&page=1&jobsPerPage=10'
-  const { queues } = (await app.inject(url)).json()
-  const names = queues[0].jobs.map(({ id, name }: Record<string, string>) => [id, name])
-  t.strictSame(Object.fromEntries(names), {
-    [crashed]: 'printer.work (crashed)',
-    [failed]: 'printer.work',
-  })
+t.test('in a browser: which process died of a task, told from one that failed', async (t) => {
+  const { app, work, prefix } = await create(t)
+  const crashed = await app.run(() => work.enqueue())
+  const { ran, kill, name } = startWorker(t, [redisUrl(), prefix])
+  t.strictSame(await once(ran, 'line'), [crashed.task_id])
+  await kill()
+  const driver = redisDrivers(t, { prefix, maxCrashes: 1 })()
+  const perform = async () => {
+    throw new TaskFinal(errors.CONFLICT('out of paper'))
+  }
+  await driver.work({ queues: ['default'], concurrency: 1, perform })
+  await t.rejects(crashed.result(), { code: 'TASK_CRASHED' })
+  const failed = await app.run(() => work.enqueue())
+  await t.rejects(failed.result(), { code: 'TASK_FAILED' })
+  const { page } = await openPage(t, app, '/_/queues/queue/default?status=failed')
+  await page.getByText(failed.task_id).first().waitFor()
+  t.match(await page.getByText('printer.work', { exact: false }).allTextContents(), [
+    'printer.work',
+    'printer.work (crashed)',
+  ])
+  const record = await driver.get(crashed.task_id)
+  const { began_at = '', noticed_at = '' } = record?.crashes[0] ?? {}
+  const told = await page.getByText('died while').allTextContents()
+  t.strictSame(told.join().trim().split(/\n\s*/), [
+    JSON.stringify(record?.failure),
+    `${name} died while it ran the task: it began at ${began_at}, and was missed at ${noticed_at}`,
+  ])
 })
 
 t.test('the page itself is there also when the queues cannot be asked for', async (t) => {

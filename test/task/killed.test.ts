@@ -1,21 +1,16 @@
-import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
-import { hostname } from 'node:os'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import type { TaskDriver } from '../../src/task/types.ts'
 import { databaseDrivers, redisUrl } from '../helpers/drivers.ts'
-import { ENV, nodeOptions } from '../helpers/manage.ts'
 import { task, work } from '../suites/task-fixture.ts'
 import { databaseTasks } from './database-fixture.ts'
 import { redisDrivers } from './redis-fixture.ts'
+import { startWorker, type TaskPlace } from './worker-process.ts'
 
 /** Where tasks are: what a worker is told of it. */
 interface Kept {
   driver: TaskDriver
-  place: readonly [url: string, prefix: string]
+  place: TaskPlace
 }
 
 const PLACES: Record<string, (t: Test) => Promise<Kept>> = {
@@ -38,26 +33,10 @@ function onEach(name: string, test: (t: Test, kept: Kept) => Promise<void>): voi
     t.test(`${name} (${place})`, async (t) => await test(t, await open(t)))
 }
 
-const CHILD = fileURLToPath(new URL('./worker-child.ts', import.meta.url))
-
 const TIMES = { lockDuration: 500, stalledInterval: 200 }
 
-/** A process that works on the tasks of a place. */
-function startWorker(t: Test, place: Kept['place'], lock = 500) {
-  const options = nodeOptions('--conditions=plinth-source')
-  const args = [options, process.execPath, CHILD, ...place, `${lock}`]
-  const child = spawn(ENV, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-  const exited = once(child, 'exit')
-  const kill = async () => {
-    child.kill('SIGKILL')
-    await exited
-  }
-  t.teardown(kill)
-  return { ran: createInterface(child.stdout), kill, name: `${hostname()}:${child.pid}` }
-}
-
 /** Kills a worker as soon as it runs `count` tasks; tells which. */
-async function runAndKill(t: Test, place: Kept['place'], count: number): Promise<string[]> {
+async function runAndKill(t: Test, place: TaskPlace, count: number): Promise<string[]> {
   const { ran, kill } = startWorker(t, place)
   const ids: string[] = []
   for await (const id of ran) {
