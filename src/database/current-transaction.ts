@@ -4,8 +4,8 @@ import type { DialectAdapter, Kysely, Transaction } from 'kysely'
 /** What code runs in: a transaction, one that is nested in it as a savepoint, or a connection of its own. */
 export interface Scope {
   readonly adapter: DialectAdapter
-  /** Undefined of a connection. */
-  readonly transaction: Transaction<unknown> | undefined
+  /** Undefined of a connection; set by who makes the transaction, which knows its scope. */
+  transaction: Transaction<unknown> | undefined
   readonly afterCommit: (() => Promise<void>)[]
   /** What it was begun within. */
   readonly outer: Scope | undefined
@@ -23,14 +23,10 @@ export interface Scope {
 const scopes = new AsyncLocalStorage<Scope>()
 
 /** A scope within the one that the code under way is in. */
-export function createScope<DB>(
-  adapter: DialectAdapter,
-  transaction?: Transaction<DB>,
-  parent?: Scope,
-): Scope {
+export function createScope(adapter: DialectAdapter, parent?: Scope): Scope {
   return {
     adapter,
-    transaction: transaction as Transaction<unknown> | undefined,
+    transaction: undefined,
     parent,
     depth: (parent?.depth ?? 0) + 1,
     outer: scopes.getStore(),

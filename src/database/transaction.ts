@@ -1,5 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ConnectionBuilder, Kysely, sql, Transaction, TransactionBuilder } from 'kysely'
+import {
+  type AccessMode,
+  ConnectionBuilder,
+  type Dialect,
+  type IsolationLevel,
+  Kysely,
+  type KyselyProps,
+  type QueryExecutor,
+  sql,
+  Transaction,
+  TransactionBuilder,
+} from 'kysely'
 import { type Duration, TIMER, toMilliseconds } from '../duration.ts'
 import { createScope, innermostOf, runInScope, type Scope } from './current-transaction.ts'
 import { isTransactionConflict } from './violations.ts'
@@ -16,93 +27,145 @@ export function inTransaction<DB, T>(
   return isControlled ? work(db) : db.transaction().execute<T>(work as never)
 }
 
-/** The same database, whose transactions `currentTransaction` tells of, and which can be nested. */
-export function trackTransactions<DB>(db: Kysely<DB>): Kysely<DB> {
-  return become(db, TrackedKysely)
+/**
+ * A database whose transactions `currentTransaction` tells of, and which can be nested.
+ *
+ * @param dialect its driver is made here, once
+ */
+export function openTracked<DB>(dialect: Dialect): Kysely<DB> {
+  const driver = dialect.createDriver()
+  const config = {
+    dialect: {
+      createDriver: () => driver,
+      createAdapter: () => dialect.createAdapter(),
+      createQueryCompiler: () => dialect.createQueryCompiler(),
+      createIntrospector: (db: Kysely<unknown>) => dialect.createIntrospector(db),
+    },
+  }
+  const plain = new Kysely(config)
+  return new TrackedKysely({ config, ...config, driver, executor: plain.getExecutor(), plain })
 }
 
-// Kysely makes its copies (`withPlugin` …) by its own class and keeps what they need private, so that a subclass cannot
-// make them: they become instances of it instead.
-function become<T extends object>(object: T, { prototype }: { prototype: object }): T {
-  return Object.setPrototypeOf(object, prototype)
+/** What Kysely makes its copies of, and keeps to itself. */
+interface Props extends KyselyProps {
+  /** Knows whether its driver has begun. */
+  readonly plain: Kysely<unknown>
 }
+
+type BuilderProps = Props & ConstructorParameters<typeof TransactionBuilder>[0]
 
 class TrackedKysely<DB> extends Kysely<DB> {
+  readonly #props: Props
+
+  constructor(props: Props) {
+    super(props)
+    this.#props = props
+  }
+
+  around(executor: QueryExecutor): TrackedKysely<DB> {
+    return new TrackedKysely({ ...this.#props, executor })
+  }
+
   override transaction(): TransactionBuilder<DB> {
-    return become(super.transaction(), TrackedTransactionBuilder)
+    return new TrackedTransactionBuilder(this.#props)
   }
 
   override connection(): ConnectionBuilder<DB> {
-    return become(super.connection(), TrackedConnectionBuilder)
+    return new TrackedConnectionBuilder(this.#props)
+  }
+
+  override destroy(...args: Parameters<Kysely<DB>['destroy']>): Promise<void> {
+    return this.#props.plain.destroy(...args)
   }
 }
 
 class TrackedTransaction<DB> extends Transaction<DB> {
-  declare readonly scope: Scope
+  readonly #props: Props
+  readonly scope: Scope
+
+  constructor(props: Props, executor: QueryExecutor, scope: Scope) {
+    super({ ...props, executor })
+    this.#props = props
+    this.scope = scope
+  }
+
+  around(executor: QueryExecutor, scope = this.scope): TrackedTransaction<DB> {
+    return new TrackedTransaction(this.#props, executor, scope)
+  }
 
   /** A savepoint. Kysely's type says that there is none; who has this as a `Kysely<DB>` is not told of that. */
   override transaction(): never {
-    const builder = become(Kysely.prototype.transaction.call(this), SavepointBuilder)
-    return Object.assign(builder, { within: this }) as never
+    return new SavepointBuilder(this.#props, this) as never
   }
-}
-
-function trackTransaction<DB>(transaction: Transaction<DB>, scope: Scope): Transaction<DB> {
-  return Object.assign(become(transaction, TrackedTransaction), { scope })
 }
 
 const COPIES = [
   'withPlugin',
   'withoutPlugins',
   'withSchema',
-  'withTables',
   '$extendTables',
   '$omitTables',
   '$pickTables',
 ] as const
 
-type Copy = (...args: never[]) => unknown
-
-for (const name of COPIES) {
-  const copyKysely = Kysely.prototype[name] as Copy
-  Object.defineProperty(TrackedKysely.prototype, name, {
-    value(this: Kysely<unknown>, ...args: never[]) {
-      return trackTransactions(copyKysely.apply(this, args) as Kysely<unknown>)
-    },
-  })
-  const copyTransaction = Transaction.prototype[name] as Copy
-  Object.defineProperty(TrackedTransaction.prototype, name, {
-    value(this: TrackedTransaction<unknown>, ...args: never[]) {
-      return trackTransaction(copyTransaction.apply(this, args) as never, this.scope)
-    },
-  })
+// Kysely makes its copies by its own class: what differs in them is their executor.
+for (const [own, kysely] of [
+  [TrackedKysely.prototype, Kysely.prototype],
+  [TrackedTransaction.prototype, Transaction.prototype],
+] as const) {
+  for (const name of COPIES) {
+    const copy = kysely[name] as (...args: never[]) => Kysely<unknown>
+    Object.defineProperty(own, name, {
+      value(this: typeof own, ...args: never[]) {
+        return this.around(copy.apply(this, args).getExecutor())
+      },
+    })
+  }
 }
 
 class TrackedConnectionBuilder<DB> extends ConnectionBuilder<DB> {
+  readonly #props: Props
+
+  constructor(props: Props) {
+    super(props)
+    this.#props = props
+  }
+
   override execute<T>(...[callback, options]: Parameters<ConnectionBuilder<DB>['execute']>) {
     const within = (db: Kysely<DB>) => {
-      const scope = createScope(db.getExecutor().adapter)
-      return runInScope(scope, () => callback(trackTransactions(db)))
+      const executor = db.getExecutor()
+      const tracked = new TrackedKysely<DB>({ ...this.#props, executor })
+      return runInScope(createScope(executor.adapter), () => callback(tracked))
     }
     return super.execute(within, options) as Promise<T>
   }
 }
 
 class TrackedTransactionBuilder<DB> extends TransactionBuilder<DB> {
-  override setAccessMode(...args: Parameters<TransactionBuilder<DB>['setAccessMode']>) {
-    return become(super.setAccessMode(...args), TrackedTransactionBuilder)
+  readonly #props: BuilderProps
+
+  constructor(props: BuilderProps) {
+    super(props)
+    this.#props = props
   }
 
-  override setIsolationLevel(...args: Parameters<TransactionBuilder<DB>['setIsolationLevel']>) {
-    return become(super.setIsolationLevel(...args), TrackedTransactionBuilder)
+  override setAccessMode(accessMode: AccessMode) {
+    return new TrackedTransactionBuilder<DB>({ ...this.#props, accessMode })
+  }
+
+  override setIsolationLevel(isolationLevel: IsolationLevel) {
+    return new TrackedTransactionBuilder<DB>({ ...this.#props, isolationLevel })
   }
 
   override async execute<T>(callback: (transaction: Transaction<DB>) => Promise<T>): Promise<T> {
     let scope: Scope | undefined
-    const result = await super.execute(async (transaction) => {
-      const begun = createScope(transaction.getExecutor().adapter, transaction)
+    const result = await super.execute(async (plain) => {
+      const executor = plain.getExecutor()
+      const begun = createScope(executor.adapter)
       scope = begun
-      const result = await runInScope(begun, () => callback(trackTransaction(transaction, begun)))
+      const transaction = new TrackedTransaction<DB>(this.#props, executor, begun)
+      begun.transaction = transaction as never
+      const result = await runInScope(begun, () => callback(transaction))
       if (begun.undone) throw begun.undone.reason
       return result
     })
@@ -113,7 +176,12 @@ class TrackedTransactionBuilder<DB> extends TransactionBuilder<DB> {
 
 /** A transaction within another. */
 class SavepointBuilder<DB> extends TransactionBuilder<DB> {
-  declare readonly within: TrackedTransaction<DB>
+  readonly #within: TrackedTransaction<DB>
+
+  constructor(props: Props, within: TrackedTransaction<DB>) {
+    super(props)
+    this.#within = within
+  }
 
   /** It may read and write what the other one may. */
   override setAccessMode(): this {
@@ -127,25 +195,26 @@ class SavepointBuilder<DB> extends TransactionBuilder<DB> {
   }
 
   override async execute<T>(callback: (transaction: Transaction<DB>) => Promise<T>): Promise<T> {
-    const parent = innermostOf(this.within.scope)
+    const parent = innermostOf(this.#within.scope)
     // One after the other: savepoints of one connection can only be nested.
-    const turn = parent.nested.then(() => runInSavepoint(this.within, parent, callback))
+    const turn = parent.nested.then(() => runInSavepoint(this.#within, parent, callback))
     parent.nested = turn.catch(() => {})
     return await turn
   }
 }
 
 async function runInSavepoint<DB, T>(
-  within: Transaction<DB>,
+  within: TrackedTransaction<DB>,
   parent: Scope,
   callback: (transaction: Transaction<DB>) => Promise<T>,
 ): Promise<T> {
-  const transaction: Transaction<DB> = within.$extendTables() as never
-  const scope = createScope(parent.adapter, transaction, parent)
+  const scope = createScope(parent.adapter, parent)
+  const transaction = within.around(within.getExecutor(), scope)
+  scope.transaction = transaction as never
   const name = sql.id(`plinth_${scope.depth}`)
   await sql`savepoint ${name}`.execute(transaction)
   try {
-    const result = await runInScope(scope, () => callback(trackTransaction(transaction, scope)))
+    const result = await runInScope(scope, () => callback(transaction))
     if (scope.undone) throw scope.undone.reason
     await sql`release savepoint ${name}`.execute(transaction)
     parent.afterCommit.push(...scope.afterCommit)

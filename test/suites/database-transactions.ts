@@ -47,20 +47,21 @@ export async function databaseSavepoints(t: Test, driver: DatabaseDriver): Promi
 /** Two at once: neither sees what the other has not committed, and both are done. */
 export async function databaseIsolation(t: Test, driver: DatabaseDriver): Promise<void> {
   const { db } = await openWithTables(t, driver)
+  // SQLite lets one in at a time: there the second begins when the first has ended.
+  const together = driver.name === 'mysql'
   const written = Promise.withResolvers<void>()
-  const order: string[] = []
+  const looked = Promise.withResolvers<void>()
   const first = db.transaction().execute(async (trx) => {
     await add(trx, 'first')
     written.resolve()
+    if (together) await looked.promise
     // Gives the second the time to look, should it be able to.
-    for (let turn = 0; turn < 20; turn++) await emails(trx)
-    order.push('first commits')
+    else for (let turn = 0; turn < 20; turn++) await emails(trx)
   })
   await written.promise
   const second = db.transaction().execute(async (trx) => {
-    const seen = await emails(trx)
-    const committed = order.length > 0
-    t.strictSame(seen, committed ? ['first'] : [])
+    t.strictSame(await emails(trx), together ? [] : ['first'])
+    looked.resolve()
     await add(trx, 'second')
   })
   await Promise.all([first, second])

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import type { SchemaState } from '../schema/state.ts'
-import { definitionOf, type Operation } from './operations/index.ts'
+import { type CompiledStep, definitionOf, type Operation } from './operations/index.ts'
 import type { Trial } from './operations/operation.ts'
 
 /** What the rows that are there would make fail of one operation of a migration. */
@@ -14,8 +14,14 @@ export interface PlacedTrial extends Trial {
  * behind another leaves half a migration. Of operations behind a step by hand, or on what an earlier one has changed, nobody knows.
  *
  * @param before the schema that the first operation is done to
+ * @param steps what the database does for each of them
  */
-export function trialsOf(operations: readonly Operation[], before: SchemaState): PlacedTrial[] {
+export function trialsOf(
+  operations: readonly Operation[],
+  before: SchemaState,
+  steps: readonly (readonly CompiledStep[])[],
+): PlacedTrial[] {
+  const untried = firstOnly(steps)
   const changed = new Set<string>()
   const isAsBefore = ([table, columns]: Trial['about'][number]) =>
     before[table] !== undefined &&
@@ -26,12 +32,22 @@ export function trialsOf(operations: readonly Operation[], before: SchemaState):
     const { place, trial } = definitionOf(operation)
     const changes = place(operation)
     if (changes === undefined) break
-    // The first fails before anything else has happened.
-    const found = i === 0 ? undefined : trial?.(operation)
+    const found = i < untried ? undefined : trial?.(operation)
     if (found?.about.every(isAsBefore)) trials.push({ ...found, operation: i })
     changed.add(changes)
   }
   return trials
+}
+
+/**
+ * How many of the operations the first statement does: the server tries those by itself, before anything else has happened, and to look at a
+ * large table for each would take as long. None where rows are filled in before.
+ */
+function firstOnly(steps: readonly (readonly CompiledStep[])[]): number {
+  const [first] = steps[0] ?? []
+  if (first && 'fills' in first) return 0
+  const next = steps.findIndex((own, i) => i > 0 && own.length > 0)
+  return next < 0 ? steps.length : next
 }
 
 /**

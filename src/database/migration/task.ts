@@ -99,7 +99,7 @@ function taskOf(
   const { path } = migration
   try {
     const { steps, after } = compileAll(operations, before, dialect)
-    const trials = dialect === 'mysql' ? trialsOf(operations, before) : []
+    const trials = dialect === 'mysql' ? trialsOf(operations, before, steps) : []
     return { task: { ...unseen(migration, direction), ...joined(steps), trials }, after }
   } catch (cause) {
     throw errors.MIGRATION_INVALID.with({ cause }, path, (cause as Error).message)

@@ -1,7 +1,10 @@
 import t from 'tap'
 import { readSchema } from '../../../src/database/inspect/differences.ts'
+import { compileAll } from '../../../src/database/migration/compile.ts'
 import { listMigrations, loadMigrations } from '../../../src/database/migration/loader.ts'
 import { createMigrator } from '../../../src/database/migration/migrator.ts'
+import { addIndex, type Operation } from '../../../src/database/migration/operations/index.ts'
+import { trialsOf } from '../../../src/database/migration/preflight.ts'
 import { render } from '../../../src/database/migration/writer.ts'
 import { folder, migration, onEveryDatabase, onMysql } from '../fixture.ts'
 
@@ -145,4 +148,37 @@ t.test('a column of a type of each database with a fill is written as it is', as
   const directory = folder(t, { '0001_column.ts': render([operation]) }, `preflight-${number++}`)
   const [loaded] = await loadMigrations(await listMigrations(directory))
   t.strictSame(loaded?.operations, [operation])
+})
+
+const NULLABLE = { type: 'integer', nullable: true } as const
+
+t.test('what the first statement does is left to it', async (t) => {
+  const integer = { type: 'integer' } as const
+  const state = {
+    thing: { columns: { id: integer, a: integer, b: integer, c: NULLABLE }, primaryKey: ['id'] },
+  }
+  const shorter = (column: string, more = {}) =>
+    ({
+      type: 'alterColumn',
+      table: 'thing',
+      column,
+      from: { type: 'integer' },
+      to: { type: 'smallint' },
+      ...more,
+    }) as const
+  const tried = (operations: Operation[]) =>
+    trialsOf(operations, state, compileAll(operations, state, 'mysql').steps).map(
+      ({ operation }) => operation,
+    )
+  t.strictSame(tried([shorter('a'), shorter('b')]), [], 'one statement')
+  t.strictSame(
+    tried([shorter('a'), addIndex('thing', { name: 'thing_b_idx', columns: ['b'] }), shorter('b')]),
+    [2],
+    'behind another',
+  )
+  t.strictSame(
+    tried([shorter('c', { from: NULLABLE, fill: 7 }), shorter('b')]),
+    [0, 1],
+    'behind rows that are filled in',
+  )
 })

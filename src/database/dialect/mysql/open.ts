@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net'
-import { Kysely, MysqlDialect } from 'kysely'
+import { MysqlDialect } from 'kysely'
 import type { Connection, Pool, PoolOptions } from 'mysql2'
-import { trackTransactions } from '../../transaction.ts'
+import { openTracked } from '../../transaction.ts'
 import type { DatabaseTables, OpenDatabase, OpenOptions, ReadLimits } from '../../types.ts'
 import type { MysqlTarget } from '../../url.ts'
 import { SlowStatements } from '../driver.ts'
@@ -31,7 +31,7 @@ export async function openMysql(
     slow: log && new SlowStatements({ threshold: limits.slowQuery, log }),
   })
   const dialect = adapt(new MysqlDialect({ pool: bounded }))
-  const db = trackTransactions(new Kysely<DatabaseTables>({ dialect }))
+  const db = openTracked<DatabaseTables>(dialect)
   const checks = new BoundedPool(probe, { ...limits, ...PROBE })
   const close = async () => {
     await Promise.all([bounded.drain(), checks.drain()])

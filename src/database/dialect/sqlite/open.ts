@@ -1,9 +1,9 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
-import { type Dialect, Kysely, SqliteIntrospector, SqliteQueryCompiler } from 'kysely'
+import { type Dialect, type Kysely, SqliteIntrospector, SqliteQueryCompiler } from 'kysely'
 import { errors, PlinthError } from '../../../errors.ts'
-import { trackTransactions } from '../../transaction.ts'
+import { openTracked } from '../../transaction.ts'
 import type { DatabaseTables, OpenDatabase, OpenOptions, ReadLimits } from '../../types.ts'
 import { SqliteDriver } from './driver.ts'
 import { untilFree } from './errors.ts'
@@ -30,7 +30,7 @@ export async function openSqlite(file: string, options: OpenOptions): Promise<Op
   const database = await open(file, limits)
   const driver = new SqliteDriver(database, options, file === ':memory:' ? undefined : reader)
   const dialect = adapt(sqliteDialect(driver))
-  const db = trackTransactions(new Kysely<DatabaseTables>({ dialect }))
+  const db = openTracked<DatabaseTables>(dialect)
   // Not `db.destroy()`, which does nothing where no query has run yet.
   return {
     db,
