@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import { currentTransaction } from './current-transaction.ts'
-import { existingTables } from './existing-tables.ts'
 import { inBatches, insertMissing } from './insert.ts'
+import { MadeTables } from './own-tables.ts'
 import { dialectOf, instant, portable } from './portable.ts'
 import type { Timestamp } from './types.ts'
 
@@ -44,23 +44,21 @@ const TRIES = 5
 export class ExpiringRows {
   readonly #db: Kysely<Tables>
   readonly #table: 'rows'
-  readonly #isOwned: boolean
-  #prepared: Promise<void> | undefined
+  readonly #tables: MadeTables<Tables>
 
   /** @param table its name; `owned`: whether its rows have tokens */
   constructor(db: Kysely<never>, table: string, { owned = false }: { owned?: boolean } = {}) {
     this.#db = db as unknown as Kysely<Tables>
     this.#table = table as 'rows'
-    this.#isOwned = owned
+    this.#tables = new MadeTables(this.#db, {
+      names: [this.#table],
+      make: (db) => createTable(db, this.#table, owned),
+    })
   }
 
   /** Makes the table where it is missing; many processes may do so at once. */
-  prepare(): Promise<void> {
-    this.#prepared ??= this.#create().catch((error) => {
-      this.#prepared = undefined
-      throw error
-    })
-    return this.#prepared
+  async prepare(): Promise<void> {
+    await this.#tables.prepare()
   }
 
   async add(rows: readonly Expiring[]): Promise<void> {
@@ -155,22 +153,21 @@ export class ExpiringRows {
     await this.prepare()
     return currentTransaction(this.#db) ?? this.#db
   }
+}
 
-  async #create(): Promise<void> {
-    if ((await existingTables(this.#db, [this.#table])).size > 0) return
-    const { createTable, types } = portable(this.#db)
-    const isMysql = dialectOf(this.#db) === 'mysql'
-    // Differing by case.
-    const id = isMysql ? sql`varchar(64) character set ascii collate ascii_bin` : 'varchar(64)'
-    const made = createTable(this.#table)
-      .ifNotExists()
-      .addColumn('id', id, (id) => id.primaryKey())
-      .addColumn('value', isMysql ? sql`mediumtext` : 'text', (value) => value.notNull())
-      .addColumn('expires_at', types.timestamp, (expires) => expires.notNull())
-      // An index that both databases make with the table.
-      .addUniqueConstraint(`${this.#table}_expires`, ['expires_at', 'id'])
-    await (this.#isOwned ? made.addColumn('token', id, (token) => token.notNull()) : made).execute()
-  }
+async function createTable(db: Kysely<Tables>, table: 'rows', owned: boolean): Promise<void> {
+  const { createTable, types } = portable(db)
+  const isMysql = dialectOf(db) === 'mysql'
+  // Differing by case.
+  const id = isMysql ? sql`varchar(64) character set ascii collate ascii_bin` : 'varchar(64)'
+  const made = createTable(table)
+    .ifNotExists()
+    .addColumn('id', id, (id) => id.primaryKey())
+    .addColumn('value', isMysql ? sql`mediumtext` : 'text', (value) => value.notNull())
+    .addColumn('expires_at', types.timestamp, (expires) => expires.notNull())
+    // An index that both databases make with the table.
+    .addUniqueConstraint(`${table}_expires`, ['expires_at', 'id'])
+  await (owned ? made.addColumn('token', id, (token) => token.notNull()) : made).execute()
 }
 
 function toRow({ ttl, ...row }: Expiring) {

@@ -4,7 +4,13 @@ import {
   OperationNodeTransformer,
   type RootOperationNode,
   SchemableIdentifierNode,
+  sql,
 } from 'kysely'
+import type { ErrorFactory } from '../errors.ts'
+import { afterCommit, currentTransaction } from './current-transaction.ts'
+import { dialectOf } from './portable.ts'
+
+// The tables that the kit itself has in a database: what they are called, which of them there are, and how they come.
 
 /** What the kit records of a service. The lock of the migrations is none of it: those of one database wait for each other. */
 const RECORDS: ReadonlySet<string> = new Set([
@@ -68,4 +74,76 @@ const endingOf = (name: string) => `_${name.replaceAll(/[^a-z0-9]/g, '_')}`
 export function ownName<DB>(db: Kysely<DB>, table: string): string {
   const own = db.getExecutor().plugins.find((plugin) => plugin instanceof OwnTables)
   return own ? own.nameOf(table) : table
+}
+
+/**
+ * Which of these tables there are; changes nothing. Kysely's introspection reads every column of every table, which takes longer than
+ * all else that a process asks as it starts.
+ *
+ * @param names as the kit calls them, whatever they are called for this service
+ */
+export async function existingTables<DB, Name extends string>(
+  db: Kysely<DB>,
+  names: readonly Name[],
+): Promise<ReadonlySet<Name>> {
+  const byOwnName = new Map(names.map((name) => [ownName(db, name), name]))
+  const wanted = sql.join([...byOwnName.keys()].map((name) => sql.lit(name)))
+  const { rows } = await (dialectOf(db) === 'mysql'
+    ? sql<{ name: string }>`select table_name as name from information_schema.tables
+        where table_schema = database() and table_name in (${wanted})`
+    : sql<{
+        name: string
+      }>`select name from sqlite_master where type = 'table' and name in (${wanted})`
+  ).execute(db)
+  return new Set(rows.flatMap(({ name }) => byOwnName.get(name) ?? []))
+}
+
+export interface TablesToMake<DB> {
+  names: readonly (keyof DB & string)[]
+  /** Makes those that are missing, and nothing of those that are there. */
+  make: (db: Kysely<DB>) => Promise<void>
+  /** What is thrown where that is not allowed; default: what the database says. */
+  missing?: ErrorFactory<[problem: string]>
+}
+
+/** Tables of the kit itself, for which a service has no migrations: they are made when they are used first. */
+export class MadeTables<DB> {
+  readonly #db: Kysely<DB>
+  readonly #tables: TablesToMake<DB>
+  #areThere = false
+
+  constructor(db: Kysely<DB>, tables: TablesToMake<DB>) {
+    this.#db = db
+    this.#tables = tables
+  }
+
+  /** Whether they are known to be there. */
+  get areThere(): boolean {
+    return this.#areThere
+  }
+
+  /**
+   * Makes what is missing; many processes may do so at once. On SQLite within the transaction at hand, as there is one
+   * connection, and DDL is taken back with it; on MySQL, where DDL would commit that transaction, on another connection.
+   *
+   * @throws {PlinthError} `missing`
+   */
+  async prepare(): Promise<void> {
+    if (this.#areThere) return
+    const within = dialectOf(this.#db) === 'sqlite' ? currentTransaction(this.#db) : undefined
+    const db: Kysely<DB> = within ?? this.#db
+    const { names, make, missing } = this.#tables
+    if ((await existingTables(db, names)).size < names.length) {
+      try {
+        await make(db)
+      } catch (cause) {
+        throw missing?.with({ cause }, (cause as Error).message) ?? cause
+      }
+    }
+    const committed = () => {
+      this.#areThere = true
+    }
+    if (within) afterCommit(this.#db, committed, () => {})
+    else committed()
+  }
 }

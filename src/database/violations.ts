@@ -28,9 +28,9 @@ export function isForeignKeyViolation(error: unknown): boolean {
 }
 
 /**
- * Whether a transaction failed because of what others do at the same time, and may succeed when it is run again: a deadlock or a lock that
- * was not free in time on MySQL, on SQLite what another process has written since the transaction began to read. What the error was
- * caused by counts, too.
+ * Whether a transaction failed because of what others do at the same time, and may succeed when it is run again: a deadlock, a lock
+ * that was not free in time or a table that was made since it began to read on MySQL, on SQLite what another process has written since
+ * then. What the error was caused by counts, too.
  */
 export function isTransactionConflict(error: unknown): boolean {
   if (!(error instanceof Error)) return false

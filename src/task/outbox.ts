@@ -2,11 +2,11 @@ import type { Generated, Kysely } from 'kysely'
 import { sql } from 'kysely'
 import { afterCommit, currentTransaction } from '../database/current-transaction.ts'
 import { insertMissing } from '../database/insert.ts'
+import { MadeTables } from '../database/own-tables.ts'
 import { dialectOf, portable } from '../database/portable.ts'
 import { inTransaction } from '../database/transaction.ts'
 import type { Timestamp } from '../database/types.ts'
 import { errors } from '../errors.ts'
-import { MadeTables } from './made-tables.ts'
 import type { TaskTree } from './types.ts'
 
 /** What is to leave the database once the transaction that wrote it has been committed. */

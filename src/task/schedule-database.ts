@@ -1,8 +1,8 @@
 import { type Kysely, sql } from 'kysely'
+import { MadeTables } from '../database/own-tables.ts'
 import { dialectOf } from '../database/portable.ts'
 import { errors } from '../errors.ts'
 import { nowOf } from './database/tables.ts'
-import { MadeTables } from './made-tables.ts'
 import type { ScheduleKey, ScheduleStore } from './schedule.ts'
 
 /** What is known of one version of a schedule; the row without a version says that all of them are paused. */

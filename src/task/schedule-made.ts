@@ -1,8 +1,8 @@
 import { type Kysely, sql } from 'kysely'
 import { afterCommit, currentTransaction } from '../database/current-transaction.ts'
+import { MadeTables } from '../database/own-tables.ts'
 import { dialectOf } from '../database/portable.ts'
 import { errors, PlinthError } from '../errors.ts'
-import { MadeTables } from './made-tables.ts'
 import type { Schedule, ScheduleStore } from './schedule.ts'
 import type { MadeSchedule, TaskLog } from './types.ts'
 

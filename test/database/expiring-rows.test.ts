@@ -1,7 +1,8 @@
-import type { Kysely } from 'kysely'
-import t from 'tap'
+import { type Kysely, sql } from 'kysely'
+import t, { type Test } from 'tap'
 import { ExpiringRows } from '../../src/database/expiring-rows.ts'
-import { onEveryDatabase } from './fixture.ts'
+import { inTransaction, retryTransaction } from '../../src/database/transaction.ts'
+import { type AnyDatabase, onEveryDatabase } from './fixture.ts'
 
 interface Tables {
   plinth_test: { id: string; expires_at: string }
@@ -65,4 +66,63 @@ onEveryDatabase(t, 'texts that live for a time, for all processes', async (t, at
     t.strictSame(new Set(await all()), new Set(['G.1', 'g.2', 'new', 'newer']))
     await other.remove([])
   })
+})
+
+/** What sessions and kept answers do, where there is no table yet. */
+function openNew(t: Test, db: AnyDatabase) {
+  const sessions = new ExpiringRows(db as never, 'plinth_sessions')
+  const keys = new ExpiringRows(db as never, 'plinth_keys', { owned: true })
+  const key = { id: 'k', value: 'of k', ttl: 60_000, token: 'mine' }
+  return {
+    async write() {
+      await sessions.add([{ id: 's', value: 'of s', ttl: 60_000 }])
+      t.equal(await keys.addMissing(key), undefined)
+      t.equal(await keys.addMissing(key), 'of k')
+    },
+    read: async () => [await sessions.read('s', 60_000), await keys.read('k', 60_000)],
+  }
+}
+
+const undone = new Error('undone')
+const NOTHING = [undefined, undefined]
+const ALL = ['of s', 'of k']
+
+onEveryDatabase(t, 'the first in a transaction that is rolled back', async (t, { db }) => {
+  const rows = openNew(t, db)
+  const work = async () => {
+    await rows.write()
+    t.strictSame(await rows.read(), ALL)
+    throw undone
+  }
+  await t.rejects(db.transaction().execute(work), undone)
+  t.strictSame(await rows.read(), NOTHING)
+  await rows.write()
+  t.strictSame(await rows.read(), ALL)
+})
+
+onEveryDatabase(t, 'the first in a part of one that is rolled back', async (t, { db }) => {
+  const rows = openNew(t, db)
+  await db.transaction().execute(async (transaction) => {
+    const part = inTransaction(transaction, async () => {
+      await rows.write()
+      throw undone
+    })
+    await t.rejects(part, undone)
+    t.strictSame(await rows.read(), NOTHING)
+    await rows.write()
+  })
+  t.strictSame(await rows.read(), ALL)
+  t.strictSame(await openNew(t, db).read(), ALL, 'for others, too')
+})
+
+onEveryDatabase(t, 'the first in a transaction that has read before', async (t, { db }) => {
+  await sql`create table other (n integer)`.execute(db)
+  const rows = openNew(t, db)
+  const work = async (transaction: AnyDatabase) => {
+    await transaction.selectFrom('other').selectAll().execute()
+    await rows.write()
+  }
+  // MySQL lets no transaction read what was made after it has begun to read.
+  await retryTransaction(db, work, { delay: 1 })
+  t.strictSame(await rows.read(), ALL)
 })

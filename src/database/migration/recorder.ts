@@ -1,7 +1,7 @@
 import type { ColumnType, Kysely } from 'kysely'
 import { errors, PlinthError } from '../../errors.ts'
-import { existingTables } from '../existing-tables.ts'
 import { sourceOf } from '../numbered.ts'
+import { existingTables } from '../own-tables.ts'
 import { portable, supportsTransactionalDdl } from '../portable.ts'
 import { forgetSeeds, type SeedTables } from '../seed/record.ts'
 import { inTransaction } from '../transaction.ts'

@@ -1,6 +1,6 @@
 import type { Kysely, Selectable } from 'kysely'
-import { existingTables } from '../existing-tables.ts'
 import { insertMissing } from '../insert.ts'
+import { existingTables } from '../own-tables.ts'
 import { portable } from '../portable.ts'
 import type { Timestamp } from '../types.ts'
 

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Kysely, type RawBuilder, sql } from 'kysely'
 import { afterCommit, currentTransaction } from '../../database/current-transaction.ts'
+import type { MadeTables } from '../../database/own-tables.ts'
 import { dialectOf } from '../../database/portable.ts'
 import { inTransaction } from '../../database/transaction.ts'
 import { isTransactionConflict } from '../../database/violations.ts'
-import type { MadeTables } from '../made-tables.ts'
 import type { End, Kept } from './record.ts'
 import { type Db, nowOf, type TaskRow, type TaskTables, tablesOfTasks } from './tables.ts'
 

@@ -1,8 +1,7 @@
 import { type Generated, type Kysely, type RawBuilder, type Selectable, sql } from 'kysely'
-import { ownName } from '../../database/own-tables.ts'
+import { MadeTables, ownName } from '../../database/own-tables.ts'
 import { dialectOf } from '../../database/portable.ts'
 import { errors } from '../../errors.ts'
-import { MadeTables } from '../made-tables.ts'
 
 /** Where a row is: `blocked` waits for other tasks, `same` is another id of the one that `result` names. */
 export type RowState =

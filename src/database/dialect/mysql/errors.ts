@@ -107,8 +107,9 @@ export function violationOf(error: Error): Violation | undefined {
   return known && { ...known, ...(column !== undefined && { column, row: Number(row) }) }
 }
 
-// ER_LOCK_DEADLOCK, ER_LOCK_WAIT_TIMEOUT, and ER_CHECKREAD of MariaDB: the row has changed since the transaction read it
-const CONFLICTS = new Set<unknown>([1213, 1205, 1020])
+// ER_LOCK_DEADLOCK, ER_LOCK_WAIT_TIMEOUT; ER_CHECKREAD of MariaDB: the row has changed since the transaction read it;
+// ER_TABLE_DEF_CHANGED: so has the table
+const CONFLICTS = new Set<unknown>([1213, 1205, 1020, 1412])
 
 /** Whether what others did at the same time was in the way. */
 export const isConflict = (error: Error): boolean => CONFLICTS.has(mysqlCode(error))
