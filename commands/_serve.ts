@@ -1,7 +1,7 @@
 import cluster from 'node:cluster'
 import { resolve } from 'node:path'
 import type { Address, Place } from '../src/process/group.ts'
-import { startSmall, stay } from './_stay.ts'
+import { endWhenStuck, fail, startSmall, stay } from './_stay.ts'
 
 export interface Where {
   /** Default: HOST. */
@@ -13,8 +13,8 @@ export interface Where {
 }
 
 /**
- * Serves the service that the script belongs to, until a signal ends the process: where it is told, else on the socket that
- * systemd passes, else at HOST and PORT.
+ * Serves the service that the script belongs to, until a signal ends the process, or too many of the tasks that it works on go on
+ * after their time: where it is told, else on the socket that systemd passes, else at HOST and PORT.
  *
  * @param script the real path of the script that was started
  * @throws {PlinthError} PORT_IN_USE, ADDRESS_UNUSABLE, SOCKET_IN_USE, SOCKET_UNUSABLE, and what `createApp` throws
@@ -30,6 +30,7 @@ export async function serve(script: string, where: Where = {}): Promise<void> {
     const address = addressOf(place, app.config)
     if (membership) await group?.listenInGroup(app, membership, ending, () => listen(app, address))
     else await listen(app, address)
+    void endWhenStuck(app, group && membership ? group.askForAnother : () => fail(ending))
   })
 }
 

@@ -35,6 +35,31 @@ export async function stay(
   }
 }
 
+/**
+ * Calls `end`, so that the process is started anew, where too many tries of tasks go on in it though their time is over (TASK_MAX_STUCK):
+ * what those hold is free only with the process. Not where its memory has the tasks: those that wait would be lost.
+ */
+export async function endWhenStuck({ config, log, tasks }: FastifyInstance, end: () => void) {
+  const most = config.TASK_MAX_STUCK
+  await tasks.stuck.reach(most)
+  const problem = 'too many tasks go on though their time is over'
+  if (tasks.store === 'memory') {
+    const advice = 'start the process anew, which loses those that wait in its memory'
+    log.error({ tasks: most }, `${problem}: ${advice}`)
+  } else {
+    log.fatal({ tasks: most }, `${problem}: the process ends`)
+    end()
+  }
+}
+
+/** Ends the process as a signal does, but with exit code 1: also who starts only what has failed starts it anew. */
+export function fail(ending: Ending): void {
+  process.once('exit', () => {
+    process.exitCode = 1
+  })
+  ending.end()
+}
+
 /** On the port that METRICS_PORT says. */
 async function serveOwnMetrics({ telemetry }: FastifyInstance): Promise<void> {
   if (!telemetry?.place) return

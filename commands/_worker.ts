@@ -1,5 +1,5 @@
 import { CLIError } from '@oclif/core/errors'
-import { stay } from './_stay.ts'
+import { endWhenStuck, fail, stay } from './_stay.ts'
 import { sharedTasks } from './_tasks.ts'
 
 export interface Work {
@@ -12,7 +12,7 @@ export interface Work {
 
 /**
  * Works on the tasks of the service that the script belongs to, until a signal ends the process, or too many of them go on after
- * their time: what those hold is free only with the process.
+ * their time.
  *
  * @param script the real path of the script that was started
  * @throws {PlinthError} REDIS_MISSING, and what `createApp` throws
@@ -29,18 +29,7 @@ export async function work(
     concurrency ??= app.config.TASK_CONCURRENCY
     await app.tasks.work({ queues, concurrency, schedules })
     app.log.info({ queues }, 'working on tasks')
-    const most = app.config.TASK_MAX_STUCK
-    void app.tasks.stuck.reach(most).then(() => {
-      app.log.fatal(
-        { tasks: most },
-        'too many tasks go on though their time is over: the worker ends',
-      )
-      // Also to who starts only what has failed.
-      process.once('exit', () => {
-        process.exitCode = 1
-      })
-      ending.retire(true)
-    })
+    void endWhenStuck(app, () => fail(ending))
   })
 }
 

@@ -65,7 +65,7 @@ const env = Type.Object({
     5,
   ),
   TASK_MAX_STUCK: count(
-    'How many tries of tasks a worker bears that go on though their time is over; then it ends, to be started anew.',
+    'How many tries of tasks a process bears that go on though their time is over; then it ends, to be started anew, unless the tasks are in its memory.',
     10,
   ),
   TASK_PAYLOAD_LIMIT: count('The largest request of a task, in bytes.', 1_048_576),

@@ -10,6 +10,8 @@ export type FromMember =
   | { readonly plinth: 'waiting' }
   /** That it serves, and how many ms it may take to end. */
   | { readonly plinth: 'serving'; readonly patience: number }
+  /** That another is to take its place: it serves on until then. */
+  | { readonly plinth: 'worn' }
   /** How many bytes of memory it takes (RSS): once a second, by which it is known to live. */
   | { readonly plinth: 'memory'; readonly rss: number }
 
@@ -117,6 +119,11 @@ function assertShareable(app: FastifyInstance, count: number): void {
 const TELL = 1000
 
 const tell = (message: FromMember) => process.send?.(message, () => {})
+
+/** Has another process take the place of this one, which ends when that serves. */
+export function askForAnother(): void {
+  tell({ plinth: 'worn' })
+}
 
 function join({ patience, retire, endWithOthers }: Ending): void {
   // Node.js would end it at once when the supervisor dies; it ends in order then, as at SIGTERM: bin/_child.js.

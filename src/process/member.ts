@@ -24,6 +24,8 @@ export class Member {
   state: 'waiting' | 'starting' | 'serving' | 'ending'
   /** Bytes of memory that it takes. */
   rss = 0
+  /** Whether it has asked for another in its place. */
+  isWorn = false
   /** For how many looks nothing has been heard of it. */
   silence = 0
   readonly #worker: Worker
@@ -135,6 +137,9 @@ export class Member {
         this.#patience = message.patience
         if (this.state === 'starting') this.state = 'serving'
         this.#serving.resolve()
+        break
+      case 'worn':
+        this.isWorn = true
         break
       case 'memory':
         this.rss = message.rss

@@ -13,6 +13,8 @@ export interface Ending {
   readonly patience: number
   /** Ends it while others take its place; `hurried`: clients get no time to notice. */
   retire(hurried: boolean): void
+  /** Ends it as a signal does. */
+  end(): void
   /** No other process accepts connections any more: as it ends, it does not wait for those that are kept open. */
   endWithOthers(): void
   /** Signals and errors do what they do by default again. */
@@ -60,6 +62,9 @@ export function endGracefully(app: FastifyInstance, onEnd = () => {}): Ending {
     retire(hurried) {
       isRetired = true
       if (hurried) linger = 0
+      void close()
+    },
+    end() {
       void close()
     },
     endWithOthers() {

@@ -279,7 +279,8 @@ class Supervisor {
     const serving = [...this.#members].filter(({ state }) => state === 'serving')
     for (const member of serving) this.#listenTo(member)
     if (this.#renewing) return
-    const isOver = ({ age, rss }: Member) => age > maxAge * 1000 || rss > maxMemory * 1_048_576
+    const isOver = ({ age, rss, isWorn }: Member) =>
+      isWorn || age > maxAge * 1000 || rss > maxMemory * 1_048_576
     const one = serving.find(isOver)
     if (!one) return
     const { pid, rss, age } = one.describe()
