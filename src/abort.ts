@@ -16,6 +16,26 @@ export async function unlessAborted<T>(
   })
 }
 
+/**
+ * Does `work` with a signal that aborts with the first of `given` that does. Not by `AbortSignal.any()`, which leaves something behind
+ * on signals that live longer than the work (Node.js 22).
+ */
+export async function withFirst<T>(
+  given: readonly (AbortSignal | null | undefined)[],
+  work: (first: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const first = new AbortController()
+  const leave = follow(
+    first,
+    given.filter((signal) => signal instanceof AbortSignal),
+  )
+  try {
+    return await work(first.signal)
+  } finally {
+    leave()
+  }
+}
+
 /** Rejects with the reason of `signal` when that aborts. */
 export function aborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {

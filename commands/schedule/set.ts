@@ -34,10 +34,11 @@ export default class ScheduleSet extends BaseCommand {
       description: 'five fields, or six with seconds first',
     }),
     timezone: Flags.string({ helpValue: 'ZONE', description: 'Europe/Berlin; default: UTC' }),
-    jitter: Flags.string({
+    jitter: Flags.custom<Duration>({
       helpValue: 'TIME',
+      parse: async (text) => readTime(text),
       description: 'how much later it runs at most: milliseconds, or 30s; default: 0',
-    }),
+    })(),
     missed: Flags.option({
       options: ['skip', 'once'] as const,
       description: 'which of the times run at which no process was there; default: none',
@@ -46,28 +47,33 @@ export default class ScheduleSet extends BaseCommand {
       options: ['skip', 'queue', 'allow'] as const,
       description: 'what becomes of a run while the last one has not ended; default: skip',
     })(),
-    input: Flags.string({ helpValue: 'JSON', description: 'the request; default: {}' }),
+    input: Flags.custom<unknown>({
+      helpValue: 'JSON',
+      parse: async (text) => readJson(text),
+      description: 'the request; default: {}',
+    })(),
     force: Flags.boolean({ description: 'also replace one in production' }),
   }
 
   async run(): Promise<ScheduleInfo | undefined> {
     const { args, flags } = await this.parse(ScheduleSet)
-    const { resource, cron, timezone, jitter, missed, overlap, input, force } = flags
+    const { name } = args
+    const { resource, cron, timezone, jitter, missed, overlap, input } = flags
     const schedule = {
       ...{ resource, cron },
       ...(timezone !== undefined && { timezone }),
-      ...(jitter !== undefined && { jitter: readTime(jitter) }),
+      ...(jitter !== undefined && { jitter }),
       ...(missed && { missed }),
       ...(overlap && { overlap }),
-      ...(input !== undefined && { input: readJson(input) }),
+      ...(input !== undefined && { input }),
     }
     return await this.withApp(async (app) => {
       const schedules = await sharedSchedules(app)
-      const find = async () => (await schedules.list()).find(({ name }) => name === args.name)
-      if (await find()) this.refuseInProduction(app, LOSS, force)
-      await schedules.set(args.name, schedule)
+      const find = async () => (await schedules.list()).find((one) => one.name === name)
+      if (await find()) this.refuseInProduction(app, LOSS, flags.force)
+      await schedules.set(name, schedule)
       const made = await find()
-      this.log(`set ${args.name}: ${resource} next at ${made?.next}`)
+      this.log(`set ${name}: ${resource} next at ${made?.next}`)
       return made
     })
   }

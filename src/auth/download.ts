@@ -1,4 +1,4 @@
-import { unlessAborted } from '../abort.ts'
+import { unlessAborted, withFirst } from '../abort.ts'
 import { currentContext } from '../resource/context.ts'
 
 export interface Bounds {
@@ -50,25 +50,20 @@ export async function fetchJson(
   init: RequestInit,
   { maxBytes, timeout, signal }: Bounds,
 ): Promise<Answer> {
-  const controller = new AbortController()
-  const late = () => controller.abort(new Error(`nothing complete came within ${timeout} ms`))
+  const end = new AbortController()
+  const late = () => end.abort(new Error(`nothing complete came within ${timeout} ms`))
   const timer = setTimeout(late, timeout)
-  const signals = [controller.signal, signal, init.signal].filter(
-    (one) => one instanceof AbortSignal,
-  )
   try {
-    const response = await fetch(url, {
-      ...init,
-      signal: AbortSignal.any(signals),
-      redirect: 'error',
+    return await withFirst([end.signal, signal, init.signal], async (first) => {
+      const response = await fetch(url, { ...init, signal: first, redirect: 'error' })
+      const { status, headers } = response
+      if (status >= 500) {
+        await response.body?.cancel()
+        throw new Error(`the answer was ${status}`)
+      }
+      const text = await readText(response, maxBytes)
+      return { status, headers, text, value: parse(text, status) }
     })
-    const { status, headers } = response
-    if (status >= 500) {
-      await response.body?.cancel()
-      throw new Error(`the answer was ${status}`)
-    }
-    const text = await readText(response, maxBytes)
-    return { status, headers, text, value: parse(text, status) }
   } finally {
     clearTimeout(timer)
   }

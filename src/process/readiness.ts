@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
-import { follow } from '../abort.ts'
+import { withFirst } from '../abort.ts'
 import { errors } from '../errors.ts'
 
 /** Resolves when an attached resource works; must give up when `signal` aborts. */
@@ -23,18 +23,9 @@ export class Draining {
     return this.#stop.signal
   }
 
-  /**
-   * Does `work` with a signal that aborts with `signal`, and when the process is about to end. Not by `AbortSignal.any()`, which leaves
-   * something behind on a signal that lives as long as this one (Node.js 22).
-   */
+  /** Does `work` with a signal that aborts with `signal`, and when the process is about to end. */
   async whileServing<T>(signal: AbortSignal, work: (stop: AbortSignal) => Promise<T>): Promise<T> {
-    const stop = new AbortController()
-    const end = follow(stop, [signal, this.signal])
-    try {
-      return await work(stop.signal)
-    } finally {
-      end()
-    }
+    return await withFirst([signal, this.signal], work)
   }
 
   begin(): void {

@@ -1,3 +1,4 @@
+import { withFirst } from '../abort.ts'
 import { canonicalKey } from '../cache/key.ts'
 import { errors } from '../errors.ts'
 import { createTask } from '../task/new-task.ts'
@@ -134,10 +135,8 @@ export function handleOf(id: string, tasks: Tasks): Task {
   return {
     task_id: id,
     status: () => tasks.status(id),
-    result: ({ signal } = {}) => {
-      const signals = [signal, currentContext()?.signalIfAny].filter((one) => one !== undefined)
-      return tasks.result(id, signals.length > 1 ? AbortSignal.any(signals) : signals[0])
-    },
+    result: ({ signal } = {}) =>
+      withFirst([signal, currentContext()?.signalIfAny], (first) => tasks.result(id, first)),
     cancel: () => tasks.cancel(id),
   }
 }

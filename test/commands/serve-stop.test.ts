@@ -2,27 +2,29 @@ import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { logLines, startServe } from '../helpers/manage.ts'
 import { BARE, THINGS, writeService } from '../helpers/service.ts'
 
-t.test('SIGTERM during a request: it is answered, then exit code 0', async (t) => {
-  const service = writeService(t)
+/** A server, and what lets its request `/things/wait` go on. */
+async function start(
+  t: Test,
+  variables: Record<string, string> = {},
+  files: Record<string, string> = {},
+) {
+  const service = writeService(t, files)
   const gate = join(service, 'gate')
-  const {
-    url,
-    process: child,
-    until,
-    ended,
-  } = await startServe(t, {
-    service,
-    env: { ...BARE, GATE: gate },
-  })
+  const serving = await startServe(t, { service, env: { ...BARE, GATE: gate, ...variables } })
+  return { ...serving, child: serving.process, open: () => writeFileSync(gate, '') }
+}
+
+t.test('SIGTERM during a request: it is answered, then exit code 0', async (t) => {
+  const { url, child, until, ended, open } = await start(t)
   const answer = fetch(`${url}/things/wait`)
   await until('stdout', /"msg":"waiting"/)
   child.kill('SIGTERM')
   await until('stdout', /"msg":"the process ends"/)
-  writeFileSync(gate, '')
+  open()
   t.match(await (await answer).json(), { data: 'waited' })
   const { code, signal, stdout, stderr } = await ended
   t.same({ code, signal, stderr }, { code: 0, signal: null, stderr: '' })
@@ -34,14 +36,7 @@ t.test('SIGTERM during a request: it is answered, then exit code 0', async (t) =
 })
 
 t.test('connections that are kept alive do not hold it up', async (t) => {
-  const {
-    url,
-    process: child,
-    ended,
-  } = await startServe(t, {
-    service: writeService(t),
-    env: { ...BARE, SHUTDOWN_TIMEOUT: '20000' },
-  })
+  const { url, child, ended } = await start(t, { SHUTDOWN_TIMEOUT: '20000' })
   const socket = connect(Number(new URL(url).port), '127.0.0.1')
   socket.write('GET /ping HTTP/1.1\r\nHost: x\r\n\r\n')
   await once(socket, 'data')
@@ -57,18 +52,13 @@ const LEFT = { connections: 1, requests: 1, tasks: 0, names: ['GET /things/wait'
 
 t.test('requests that are not answered within SHUTDOWN_TIMEOUT: exit code 1', async (t) => {
   const taking = "path: '/wait', request: Type.Object({ token: Type.String() }),"
-  const service = writeService(t, {
-    'src/things.ts': THINGS.replace("path: '/wait',", taking),
-  })
-  const {
-    url,
-    process: child,
-    until,
-    ended,
-  } = await startServe(t, {
-    service,
-    env: { ...BARE, GATE: join(service, 'never'), SHUTDOWN_TIMEOUT: '300' },
-  })
+  const { url, child, until, ended } = await start(
+    t,
+    { SHUTDOWN_TIMEOUT: '300' },
+    {
+      'src/things.ts': THINGS.replace("path: '/wait',", taking),
+    },
+  )
   const answer = fetch(`${url}/things/wait?token=s3cret`).catch((error) => error.cause.code)
   await until('stdout', /"msg":"waiting"/)
   child.kill('SIGTERM')
@@ -79,16 +69,7 @@ t.test('requests that are not answered within SHUTDOWN_TIMEOUT: exit code 1', as
 })
 
 t.test('a second signal ends it at once: exit code 1', async (t) => {
-  const service = writeService(t)
-  const {
-    url,
-    process: child,
-    until,
-    ended,
-  } = await startServe(t, {
-    service,
-    env: { ...BARE, GATE: join(service, 'never') },
-  })
+  const { url, child, until, ended } = await start(t)
   const answer = fetch(`${url}/things/wait`).catch(() => 'cut off')
   await until('stdout', /"msg":"waiting"/)
   child.kill('SIGINT')
@@ -101,14 +82,14 @@ t.test('a second signal ends it at once: exit code 1', async (t) => {
 })
 
 t.test('an error that nobody catches: it is logged, exit code 1', async (t) => {
-  const service = writeService(t, {
+  const files = {
     'src/service.ts': `
       async function bad(app) {
         app.get('/bad', async () => { setTimeout(() => { throw new Error('nobody') }); return 'x' })
       }
       export default { name: 'shop', modules: {}, plugins: [bad] }`,
-  })
-  const { url, ended } = await startServe(t, { service, env: BARE })
+  }
+  const { url, ended } = await start(t, {}, files)
   await fetch(`${url}/bad`).catch(() => {})
   const { code, stdout } = await ended
   t.equal(code, 1)
@@ -117,15 +98,7 @@ t.test('an error that nobody catches: it is logged, exit code 1', async (t) => {
 })
 
 t.test('during DRAIN_DELAY /readyz fails while others are served', async (t) => {
-  const {
-    url,
-    process: child,
-    until,
-    ended,
-  } = await startServe(t, {
-    service: writeService(t),
-    env: { ...BARE, DRAIN_DELAY: '1500' },
-  })
+  const { url, child, until, ended } = await start(t, { DRAIN_DELAY: '1500' })
   t.equal((await fetch(`${url}/readyz`)).status, 200)
   child.kill('SIGTERM')
   await until('stdout', /"msg":"the process ends"/)
@@ -157,16 +130,12 @@ const news = defineResource({
 export const things = defineModule({ prefix: '/things', resources: { news } })`
 
 t.test('a long poll is told at once, and answers', async (t) => {
-  const {
-    url,
-    process: child,
-    until,
-    ended,
-  } = await startServe(t, {
-    service: writeService(t, { 'src/things.ts': POLL }),
-    // Nothing else would end it by then.
-    env: { ...BARE, DRAIN_DELAY: '600000', REQUEST_TIMEOUT: '600000' },
-  })
+  // Nothing else would end it by then.
+  const { url, child, until, ended } = await start(
+    t,
+    { DRAIN_DELAY: '600000', REQUEST_TIMEOUT: '600000' },
+    { 'src/things.ts': POLL },
+  )
   const answer = fetch(`${url}/things/news`)
   await until('stdout', /"msg":"waiting"/)
   child.kill('SIGTERM')
@@ -188,14 +157,11 @@ async function events(app) {
 export default { name: 'shop', modules: {}, plugins: [events] }`
 
 t.test('an event stream does not hold it up: exit code 0', async (t) => {
-  const {
-    url,
-    process: child,
-    ended,
-  } = await startServe(t, {
-    service: writeService(t, { 'src/service.ts': EVENTS }),
-    env: { ...BARE, SHUTDOWN_TIMEOUT: '20000' },
-  })
+  const { url, child, ended } = await start(
+    t,
+    { SHUTDOWN_TIMEOUT: '20000' },
+    { 'src/service.ts': EVENTS },
+  )
   const { body } = await fetch(`${url}/events`)
   const reader = (body as ReadableStream).getReader()
   await reader.read()

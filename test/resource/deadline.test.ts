@@ -1,10 +1,9 @@
-import { getEventListeners } from 'node:events'
-import { types } from 'node:util'
 import t from 'tap'
 import { Type } from 'typebox'
 import type { Context } from '../../src/resource/context.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { createGate, failure, serveThings } from '../helpers/app.ts'
+import { hangingOn } from '../helpers/hanging-on.ts'
 
 const tooLate = (milliseconds: number) => ({
   code: 'DEADLINE_EXCEEDED',
@@ -141,17 +140,6 @@ t.test('an answer in time is the answer, and leaves no timer', async (t) => {
     timers,
   )
 })
-
-/** How much hangs on a signal: its listeners, and the signals that `AbortSignal.any` has made of it. */
-function hangingOn(signal: AbortSignal): number {
-  const own = Object.getOwnPropertySymbols(signal).map((symbol): unknown =>
-    Reflect.get(signal, symbol),
-  )
-  const derived = own.filter(types.isSet)
-  return (
-    getEventListeners(signal, 'abort').length + derived.reduce((sum, { size }) => sum + size, 0)
-  )
-}
 
 t.test('a call that has ended leaves nothing on the signals of those that called it', async (t) => {
   const { slow } = createSlow(Promise.resolve())

@@ -3,6 +3,7 @@ import { Type } from 'typebox'
 import { errors } from '../../src/errors.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { createGate, failure, serveThings } from '../helpers/app.ts'
+import { hangingOn } from '../helpers/hanging-on.ts'
 import { until } from '../suites/task-fixture.ts'
 import { logged, onEach, serve } from './attached.ts'
 
@@ -31,6 +32,55 @@ onEach(t, 'a task runs, and its result is waited for', async (t, attached) => {
   t.equal(await task.cancel(), false, 'it has ended')
   const bound = await app.resources.things?.add?.enqueue({ a: 2, b: 2 })
   t.equal(await bound?.result(), 4)
+})
+
+onEach(t, 'who has waited for results has left nothing on signals', async (t, attached) => {
+  const { signal } = new AbortController()
+  const counts: number[] = []
+  const outer = defineResource({
+    summary: 'Outer',
+    path: '/outer',
+    async perform(_, context) {
+      const own = context.signal
+      const tasks = await add.enqueueMany(Array.from({ length: 5 }, (_, a) => ({ a, b: 1 })))
+      const results = await Promise.all(tasks.map((task) => task.result({ signal })))
+      t.strictSame(results, [1, 2, 3, 4, 5])
+      counts.push(hangingOn(own), hangingOn(signal))
+      return null
+    },
+  })
+  const app = await serve(t, attached, { add, outer })
+  await app.run(() => outer())
+  t.strictSame(counts, [0, 0])
+})
+
+onEach(t, 'whichever signal aborts first ends the waiting', async (t, attached) => {
+  const gate = createGate()
+  const wait = defineResource({
+    summary: 'Wait',
+    method: 'POST',
+    path: '/wait',
+    perform: () => gate.opened.then(() => null),
+  })
+  const given = new AbortController()
+  const reasons: unknown[] = []
+  const outer = defineResource({
+    summary: 'Outer',
+    path: '/outer',
+    async perform(_, { signal }) {
+      const task = await wait.enqueue()
+      reasons.push(await failure(task.result({ signal: given.signal })), signal.aborted)
+      return null
+    },
+  })
+  const app = await serve(t, attached, { wait, outer })
+  const late = { code: 'DEADLINE_EXCEEDED' }
+  t.match(await failure(app.run(() => outer({}, { timeout: 300 }))), late)
+  const waiting = app.run(() => outer({}, { timeout: 60_000 }))
+  given.abort(new Error('enough'))
+  await waiting
+  t.match(reasons, [late, true, { message: 'enough' }, false])
+  gate.open()
 })
 
 onEach(t, 'a request that is not valid is not enqueued', async (t, attached) => {
