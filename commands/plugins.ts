@@ -85,7 +85,7 @@ function describe(service: ServiceDefinition, { instance, absent }: PlannedPlugi
     variables: Object.keys(variablesOf(instance)?.properties ?? {}),
     needs: [...needs],
     after: [...after],
-    decorators: name === definition.name ? [...decorators] : decorators.length > 0 ? [name] : [],
+    decorators: name === definition.name ? [...decorators] : renamed(decorators, name),
     models: models.map(({ table }) => table),
     migrations: files('migrations'),
     seeds: files('seeds'),
@@ -95,6 +95,11 @@ function describe(service: ServiceDefinition, { instance, absent }: PlannedPlugi
     checks: checks.length,
     metrics: metrics.map((metric) => `${name.replaceAll('-', '_')}_${metric.name}`),
   }
+}
+
+/** What a use of another name adds. */
+function renamed(decorators: readonly string[], name: string): string[] {
+  return [...new Set(decorators.map((one) => (one === 'auth' ? one : name)))]
 }
 
 function numbered(directory: string | undefined): string[] {

@@ -70,6 +70,7 @@ const remote = new WeakMap<PluginContext, Jwks>()
  */
 export default definePlugin({
   name: 'bearer',
+  decorators: ['auth'],
   env: variables,
   readiness: {
     // Processes that have the keys had better be asked as long as this one has none.

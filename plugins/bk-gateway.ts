@@ -37,6 +37,7 @@ export interface BkGatewayOptions {
  */
 export default definePlugin({
   name: 'bk-gateway',
+  decorators: ['auth'],
   env: Type.Object({
     APIGW_PUBLIC_KEY: Type.Optional(
       Type.String({

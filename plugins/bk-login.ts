@@ -48,6 +48,7 @@ const ADDRESS = { format: 'uri', pattern: '^https?:', expected: 'https://paas.ex
  */
 export default definePlugin({
   name: 'bk-login',
+  decorators: ['auth'],
   env: Type.Object({
     BK_LOGIN_URL: Type.Optional(
       Type.String({

@@ -99,7 +99,7 @@ export default definePlugin({
   name: 'session',
   env: variables,
   after: ['config', 'redis', 'database', 'envelope', 'users'],
-  decorators: ['sessions'],
+  decorators: ['sessions', 'auth'],
   options: ({ service, read }): SessionOptions => ({
     prefix: redisPrefix(service.name, read.values),
   }),

@@ -39,6 +39,7 @@ const MIN_SECRET = 32
 export default definePlugin({
   name: 'signature',
   after: ['redis'],
+  decorators: ['auth'],
   env: Type.Object({
     APP_SECRETS: Type.Optional(
       secret(

@@ -48,7 +48,7 @@ export default definePlugin({
   models: [AuthUser, AuthToken],
   migrations: new URL('../src/auth/migrations/', import.meta.url),
   commands: new URL('../commands/_users/', import.meta.url),
-  decorators: ['users'],
+  decorators: ['users', 'auth'],
   metrics: [
     {
       name: 'password_hashes_total',

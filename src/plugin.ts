@@ -102,7 +102,7 @@ export interface PluginDefinition<
   /** What `manage check` looks at. */
   readonly checks?: readonly PluginCheck<Context>[]
   readonly metrics?: readonly PluginMetric<Context>[]
-  /** What it adds to the app, for `manage plugins`; a use of another name adds that instead. */
+  /** What it adds to the app, for `manage plugins`; a use of another name adds that instead, except for `auth`, which strategies share. */
   readonly decorators?: readonly string[]
   /**
    * Its options in a service, by its variables and what the service says; those that a use of it is given come before them.
