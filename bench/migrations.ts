@@ -5,7 +5,7 @@ import { closeSync, mkdirSync, openSync, symlinkSync, writeFileSync } from 'node
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createConnection } from 'mysql2/promise'
-import { readMigrations } from '../src/database/migration/snapshot.ts'
+import { readMigrations } from '../src/database/migration/loader.ts'
 import { writeSnapshot } from '../src/database/migration/writer.ts'
 import { attach } from '../test/servers/attach.ts'
 import { execute, mysql } from '../test/servers/mysql.ts'

@@ -1,10 +1,10 @@
 import {
+  type Draft,
   type Fills,
   findUnfilled,
   readFill,
   type Unfilled,
-} from '../src/database/migration/fills.ts'
-import type { Draft } from '../src/database/migration/writer.ts'
+} from '../src/database/migration/writer.ts'
 import { askSeveral } from './_ask.ts'
 
 /**

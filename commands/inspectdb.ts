@@ -82,7 +82,7 @@ export default class Inspectdb extends BaseCommand {
 
   /** @throws {PlinthError} FILE_EXISTS where there are migrations already */
   private async recorded(root: string) {
-    const { readMigrations } = await import('../src/database/migration/snapshot.ts')
+    const { readMigrations } = await import('../src/database/migration/loader.ts')
     const recorded = await readMigrations(join(root, 'migrations'))
     const { name } = recorded.migrations.at(0) ?? {}
     if (name)

@@ -1,11 +1,10 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import * as Flags from '@oclif/core/flags'
-import type { Fills } from '../src/database/migration/fills.ts'
 import type { LintFinding, statementsOf } from '../src/database/migration/lint.ts'
+import type { Recorded } from '../src/database/migration/loader.ts'
 import type { Renames } from '../src/database/migration/renames.ts'
-import type { Recorded } from '../src/database/migration/snapshot.ts'
-import type { Draft } from '../src/database/migration/writer.ts'
+import type { Draft, Fills } from '../src/database/migration/writer.ts'
 import type { Model } from '../src/database/model/model.ts'
 import type { SchemaState } from '../src/database/schema/state.ts'
 import { errors } from '../src/errors.ts'
@@ -77,7 +76,7 @@ export default class MakeMigrations extends BaseCommand {
       this.error('--name takes lower case letters, digits and _', { exit: 2 })
     }
     const { root, file, service } = await this.loadService()
-    const { readMigrations, assertSnapshot } = await import('../src/database/migration/snapshot.ts')
+    const { readMigrations, assertSnapshot } = await import('../src/database/migration/loader.ts')
     const make = await import('../src/database/migration/writer.ts')
     const { foldersOf, modelsOf, pluginsOf } = await import('../src/kit.ts')
     const plugins = foldersOf(service, 'migrations')
@@ -139,7 +138,7 @@ export default class MakeMigrations extends BaseCommand {
   }
 
   private async fills(draft: Draft, models: readonly Model[], flags: DraftFlags): Promise<Fills> {
-    const { auditFills, findUnfilled } = await import('../src/database/migration/fills.ts')
+    const { auditFills, findUnfilled } = await import('../src/database/migration/writer.ts')
     const { askFills, namedFills } = await import('./_fills.ts')
     const named = namedFills(draft, flags.fill ?? [], (problem) => this.error(problem, { exit: 2 }))
     const fills = { ...auditFills(models), ...named }

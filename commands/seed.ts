@@ -63,7 +63,7 @@ export default class Seed extends BaseCommand {
   /** What was there before the migrations is nobody's to empty. */
   private async unmanaged({ root, service }: LoadedService): Promise<string[]> {
     const { foldersOf } = await import('../src/kit.ts')
-    const { readMigrations } = await import('../src/database/migration/snapshot.ts')
+    const { readMigrations } = await import('../src/database/migration/loader.ts')
     const folders = foldersOf(service, 'migrations')
     const recorded = await readMigrations(join(root, 'migrations'), folders)
     return Object.keys(recorded.unmanaged).filter((name) => !(name in recorded.schema))

@@ -38,7 +38,7 @@ export default class MigrateSquash extends BaseCommand {
     const { args, flags } = await this.parse(MigrateSquash)
     const { root, service } = await this.loadService()
     const { foldersOf } = await import('../../src/kit.ts')
-    const { readMigrations } = await import('../../src/database/migration/snapshot.ts')
+    const { readMigrations } = await import('../../src/database/migration/loader.ts')
     const { draftSquash, writeSquash } = await import('../../src/database/migration/squash.ts')
     const recorded = await readMigrations(
       join(root, 'migrations'),

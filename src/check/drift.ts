@@ -3,13 +3,19 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Kysely } from 'kysely'
 import { differences, readSchema } from '../database/inspect/differences.ts'
-import { chooseUp } from '../database/migration/choose.ts'
-import { listMigrations, loadMigrations, schemaAfter } from '../database/migration/loader.ts'
-import { describe, type SchemaOperation } from '../database/migration/operations/index.ts'
-import { followNames, type MigrationTables, recorded } from '../database/migration/recorder.ts'
+import { chooseUp, followNames } from '../database/migration/files.ts'
+import {
+  listMigrations,
+  loadMigrations,
+  type Recorded,
+  readMigrations,
+  schemaAfter,
+} from '../database/migration/loader.ts'
+import { readStatus } from '../database/migration/migrator.ts'
+import { describe } from '../database/migration/operations/index.ts'
+import type { SchemaOperation } from '../database/migration/operations/operation.ts'
+import { type MigrationTables, recorded } from '../database/migration/recorder.ts'
 import { withCases } from '../database/migration/renames.ts'
-import { type Recorded, readMigrations } from '../database/migration/snapshot.ts'
-import { readStatus } from '../database/migration/status.ts'
 import { draftMigration } from '../database/migration/writer.ts'
 import type { Model } from '../database/model/model.ts'
 import { withTablesOf } from '../database/own-tables.ts'
@@ -123,7 +129,7 @@ export async function tableDrift(
   const files = await listMigrations(directory, plugins)
   const all = { allowOutOfOrder: true }
   const known = followNames(files, await recorded(records))
-  const { applied } = chooseUp(directory, files, known, all)
+  const { applied } = chooseUp(directory, files, known.records, all)
   const wanted = schemaAfter(await loadMigrations(applied))
   const { schema, notes } = await readSchema(db, { tables: Object.keys(wanted) })
   const drift = Object.entries(wanted).flatMap(([table, state]) => {

@@ -1,5 +1,6 @@
 import { isComputed } from '../../src/database/dialect/ddl.ts'
-import { type Operation, replay } from '../../src/database/migration/operations/index.ts'
+import { replay } from '../../src/database/migration/operations/index.ts'
+import type { Operation } from '../../src/database/migration/operations/operation.ts'
 import type {
   ColumnState,
   ForeignKeyState,

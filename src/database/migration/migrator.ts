@@ -1,19 +1,27 @@
 import type { Kysely } from 'kysely'
-import type { PluginFolder } from '../numbered.ts'
+import { type PluginFolder, sourceOf } from '../numbered.ts'
 import { dialectOf } from '../portable.ts'
-import { type ChooseUp, chooseDown, chooseUp } from './choose.ts'
-import { type Compile, type RunOptions, runTasks } from './executor.ts'
-import type { MigrationFile } from './file.ts'
-import { listMigrations } from './loader.ts'
+import type { Compile, RunOptions, Work } from './executor.ts'
+import {
+  type ChooseUp,
+  chooseDown,
+  chooseUp,
+  filesFor,
+  followNames,
+  type MigrationFile,
+} from './files.ts'
+import { readJournal, waysOut } from './journal.ts'
+import { listMigrations, readStart } from './loader.ts'
+import { runOnMysql } from './mysql-executor.ts'
 import {
   acceptFiles,
-  followNames,
   type MigrationTables,
+  readRecords,
   recorded,
   recordNames,
+  recordTables,
 } from './recorder.ts'
-import { filesFor } from './squashed.ts'
-import { type MigrationStatus, readStatus } from './status.ts'
+import { runOnSqlite } from './sqlite-executor.ts'
 import {
   describeStep,
   type MigrationResult,
@@ -23,7 +31,6 @@ import {
   unseen,
 } from './task.ts'
 
-export type { MigrationStatus } from './status.ts'
 export type { MigrationEvent, MigrationResult } from './task.ts'
 
 export interface MigratorOptions<DB> {
@@ -90,12 +97,19 @@ export function createMigrator<DB>({
 
   async function plan(wanted: ChooseUp = {}): Promise<PlannedMigration[]> {
     const files = await list()
-    const records = followNames(files, await recorded(db))
+    const { records } = followNames(files, await recorded(db))
     const start = await startOf(files, records.length, wanted)
     const chosen = chooseUp(directory, files, records, { ...wanted, start })
     const tasks = await tasksUp(chosen, dialect)
     return tasks.map(({ name, steps }) => ({ name, statements: steps.map(describeStep) }))
   }
+
+  const runTasks = (work: Omit<Work, 'lockTimeout' | 'on'> & RunOptions) =>
+    (dialect === 'sqlite' ? runOnSqlite : runOnMysql)(db, {
+      lockTimeout: 60,
+      on: () => {},
+      ...work,
+    })
 
   function compiling(fake = false): Compile {
     return {
@@ -124,7 +138,6 @@ export function createMigrator<DB>({
     { to, fake = false }: MigrateOptions = {},
   ): Promise<MigrationFile | undefined> {
     if (applied > 0 || to !== undefined || fake) return undefined
-    const { readStart } = await import('./snapshot.ts')
     return await readStart(directory, plugins, filesFor(files, []))
   }
 
@@ -133,7 +146,7 @@ export function createMigrator<DB>({
     const files = await list()
     const start = await startOf(files, await follow(files, wanted.on), wanted)
     await acceptFiles(db, files, acceptChanged)
-    const results = await runTasks(db, {
+    const results = await runTasks({
       ...wanted,
       on: (event) => {
         if (event.type !== 'done') wanted.on?.(event)
@@ -149,7 +162,7 @@ export function createMigrator<DB>({
   async function rollback({ steps, ...wanted }: RollbackOptions): Promise<MigrationResult[]> {
     const files = await list()
     const start = await startOf(files, await follow(files, wanted.on))
-    return await runTasks(db, {
+    return await runTasks({
       ...wanted,
       direction: 'down',
       choose: (records, done) =>
@@ -176,3 +189,57 @@ function each(
 }
 
 const PENDING: ReadonlySet<MigrationStatus['state']> = new Set(['pending', 'interrupted'])
+
+// ---- status
+
+/** A migration as `manage migrate status` shows it. */
+export interface MigrationStatus {
+  name: string
+  /**
+   * `changed`: applied, but its file is another now. `missing`: applied, but its file is gone. `interrupted`: it is
+   * being applied or taken back, or that was cut short; any of its statements may have happened.
+   */
+  state: 'applied' | 'pending' | 'changed' | 'missing' | 'interrupted'
+  /** ISO 8601; `null` while it is pending. */
+  applied_at: string | null
+  duration_ms: number | null
+  /** Which way it is under way, where it is interrupted. */
+  direction: 'up' | 'down' | null
+  /** How many of its statements have happened for sure, where it is interrupted. */
+  position: number | null
+  /** The commands that end it, where it is interrupted. */
+  remedy: string | null
+}
+
+const NOT_UNDER_WAY = { direction: null, position: null, remedy: null } as const
+
+/** Every migration, those of plugins first, by name; changes nothing and runs no code of migrations. */
+export async function readStatus(
+  db: Kysely<MigrationTables>,
+  directory: string,
+  plugins: readonly PluginFolder[] = [],
+): Promise<MigrationStatus[]> {
+  const listed = await listMigrations(directory, plugins)
+  const exists = (await recordTables(db)).has('plinth_migration')
+  const { records } = followNames(listed, exists ? await readRecords(db) : [])
+  const files = new Map(filesFor(listed, records).map((file) => [file.name, file]))
+  const underWay = exists ? await readJournal(db) : undefined
+  const all = new Map<string, MigrationStatus>()
+  for (const name of files.keys()) {
+    all.set(name, { name, state: 'pending', applied_at: null, duration_ms: null, ...NOT_UNDER_WAY })
+  }
+  for (const { checksum, underWay: _, ...row } of records) {
+    const file = files.get(row.name)
+    const state = file ? (file.checksum === checksum ? 'applied' : 'changed') : 'missing'
+    all.set(row.name, { ...row, state, ...NOT_UNDER_WAY })
+  }
+  if (underWay) {
+    const { migration: name, direction, position } = underWay
+    const row = all.get(name) ?? { name, applied_at: null, duration_ms: null }
+    const remedy = waysOut(direction)
+    all.set(name, { ...row, state: 'interrupted', direction, position, remedy })
+  }
+  const sources = [...plugins.map(({ name }) => `${name}/`), '']
+  const rank = ({ name }: MigrationStatus) => sources.indexOf(sourceOf(name))
+  return [...all.values()].sort((a, b) => rank(a) - rank(b) || (a.name < b.name ? -1 : 1))
+}

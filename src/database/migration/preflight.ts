@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import type { SchemaState } from '../schema/state.ts'
-import { type CompiledStep, definitionOf, type Operation } from './operations/index.ts'
-import type { Trial } from './operations/operation.ts'
+import { definitionOf } from './operations/index.ts'
+import type { CompiledStep, Operation, Trial } from './operations/operation.ts'
 
 /** What the rows that are there would make fail of one operation of a migration. */
 export interface PlacedTrial extends Trial {

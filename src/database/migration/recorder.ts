@@ -1,13 +1,17 @@
 import type { ColumnType, Kysely } from 'kysely'
 import { errors, PlinthError } from '../../errors.ts'
-import { sourceOf } from '../numbered.ts'
 import { existingTables } from '../own-tables.ts'
 import { portable, supportsTransactionalDdl } from '../portable.ts'
 import { forgetSeeds, type SeedTables } from '../seed/record.ts'
 import { inTransaction } from '../transaction.ts'
 import type { Timestamp } from '../types.ts'
-import type { MigrationFile, MigrationRecord, Recordable } from './file.ts'
-import { type Joined, joinRecords } from './squashed.ts'
+import {
+  followNames,
+  type Joined,
+  type MigrationFile,
+  type MigrationRecord,
+  type Recordable,
+} from './files.ts'
 
 /** A migration that is applied, or under way. */
 export interface MigrationRow {
@@ -169,29 +173,13 @@ export async function acceptFiles(
   }
 }
 
-/**
- * The records as if applied migrations had always had the names that their files have now: after a merge of two branches
- * one of them has got another number. A file is known by its content, where only one has it. What a squash replaces is recorded as the
- * squash as soon as files of that are gone.
- */
-export function followNames(
-  files: readonly MigrationFile[],
-  all: readonly MigrationRecord[],
-): MigrationRecord[] {
-  const { records } = joinRecords(files, all)
-  const renamed = renumbered(files, records)
-  const named = records.map((record) => ({ ...record, name: renamed.get(record) ?? record.name }))
-  return named.sort((a, b) => (a.name < b.name ? -1 : 1))
-}
-
 /** Records the new names. @returns the old names by the new ones, and how much is applied */
 export async function recordNames(
   db: Kysely<MigrationTables>,
   files: readonly MigrationFile[],
 ): Promise<{ names: ReadonlyMap<string, string>; count: number }> {
-  const { records, joined } = joinRecords(files, await recorded(db))
+  const { records, joined, renamed } = followNames(files, await recorded(db))
   for (const one of joined) await recordJoined(db, one)
-  const renamed = renumbered(files, records)
   // Two processes may do so at once: the second finds no such row.
   for (const [{ name, checksum }, to] of renamed)
     await db
@@ -226,25 +214,4 @@ async function recordJoined(
       .values({ ...row, applied_at: last })
       .execute()
   })
-}
-
-function renumbered(
-  files: readonly MigrationFile[],
-  records: readonly MigrationRecord[],
-): ReadonlyMap<MigrationRecord, string> {
-  const names = new Set(files.map(({ name }) => name))
-  const known = new Set(records.map(({ name }) => name))
-  // Of what is under way the journal has the name.
-  const gone = records.filter(({ name, underWay }) => !names.has(name) && !underWay)
-  const pending = gone.length > 0 ? files.filter(({ name }) => !known.has(name)) : []
-  const found = gone.flatMap((record): [MigrationRecord, string][] => {
-    const isLike = (other: { name: string; checksum: string }) =>
-      other.checksum === record.checksum && sourceOf(other.name) === sourceOf(record.name)
-    const same = pending.filter(isLike)
-    const [file] = same
-    return file && same.length === 1 && gone.filter(isLike).length === 1
-      ? [[record, file.name]]
-      : []
-  })
-  return new Map(found)
 }

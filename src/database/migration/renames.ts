@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { normalSchema, type SchemaState } from '../schema/state.ts'
-import { type Operation, replayAll } from './operations/index.ts'
+import { replayAll } from './operations/index.ts'
+import type { Operation } from './operations/operation.ts'
 
 /** What got another name. */
 export interface Renames {

@@ -4,12 +4,18 @@ import { errors } from '../../errors.ts'
 import { Call, Name } from '../print.ts'
 import { normalSchema, type SchemaState } from '../schema/state.ts'
 import { diff } from './autodetector.ts'
-import { compileAll } from './compile.ts'
-import type { Recordable } from './file.ts'
-import { checksumOf, type LoadedMigration, schemaAfter } from './loader.ts'
-import { type Operation, replayAll, reverseAll, type SchemaOperation } from './operations/index.ts'
-import { formatSnapshot, type Recorded, snapshotOf, snapshotPath } from './snapshot.ts'
-import { isNamed } from './squashed.ts'
+import { isNamed, type Recordable } from './files.ts'
+import {
+  checksumOf,
+  formatSnapshot,
+  type LoadedMigration,
+  type Recorded,
+  schemaAfter,
+  snapshotOf,
+  snapshotPath,
+} from './loader.ts'
+import { compileAll, replayAll, reverseAll } from './operations/index.ts'
+import type { Operation, SchemaOperation } from './operations/operation.ts'
 import { definition, fileOf, importOf, toCall, writeWhole } from './writer.ts'
 
 /** An operation of a squash. */

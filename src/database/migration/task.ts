@@ -1,13 +1,11 @@
 import { errors } from '../../errors.ts'
 import type { SchemaState } from '../schema/state.ts'
 import type { DialectName } from '../schema/types.ts'
-import type { Chosen } from './choose.ts'
-import { compileAll } from './compile.ts'
-import type { MigrationFile, Recordable } from './file.ts'
+import { type Chosen, type MigrationFile, type Recordable, recordsOf } from './files.ts'
 import { type LoadedMigration, loadMigrations, schemaAfter } from './loader.ts'
-import { type CompiledStep, type Operation, reverse, reverseAll } from './operations/index.ts'
+import { compileAll, reverse, reverseAll } from './operations/index.ts'
+import type { CompiledStep, Operation } from './operations/operation.ts'
 import { type PlacedTrial, trialsOf } from './preflight.ts'
-import { recordsOf } from './squashed.ts'
 
 export type Direction = 'up' | 'down'
 

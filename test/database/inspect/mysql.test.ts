@@ -1,7 +1,7 @@
 import t from 'tap'
 import { readSchema } from '../../../src/database/inspect/differences.ts'
 import { diff } from '../../../src/database/migration/autodetector.ts'
-import { compileOperations } from '../../../src/database/migration/compile.ts'
+import { compileOperations } from '../../../src/database/migration/operations/index.ts'
 import { databaseDrivers } from '../../helpers/drivers.ts'
 import { open } from '../fixture.ts'
 import { runAll } from './schema.ts'

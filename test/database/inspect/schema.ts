@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import { runRebuild } from '../../../src/database/dialect/sqlite/ddl.ts'
 import { diff } from '../../../src/database/migration/autodetector.ts'
-import { compileOperations } from '../../../src/database/migration/compile.ts'
+import { compileOperations } from '../../../src/database/migration/operations/index.ts'
 import type { SchemaState } from '../../../src/database/schema/state.ts'
 import type { DialectName } from '../../../src/database/schema/types.ts'
 import type { AnyDatabase } from '../fixture.ts'

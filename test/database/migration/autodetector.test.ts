@@ -1,11 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
 import t, { type Test } from 'tap'
 import { diff } from '../../../src/database/migration/autodetector.ts'
-import {
-  type Operation,
-  replayAll,
-  reverseAll,
-} from '../../../src/database/migration/operations/index.ts'
+import { replayAll, reverseAll } from '../../../src/database/migration/operations/index.ts'
+import type { Operation } from '../../../src/database/migration/operations/operation.ts'
 import { foreignKeyName, indexName, uniqueName } from '../../../src/database/schema/names.ts'
 import {
   type ColumnState,

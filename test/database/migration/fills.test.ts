@@ -2,14 +2,14 @@ import { sql } from 'kysely'
 import t from 'tap'
 import { Type } from 'typebox'
 import { diff } from '../../../src/database/migration/autodetector.ts'
+import { createMigrator } from '../../../src/database/migration/migrator.ts'
 import {
   auditFills,
   findUnfilled,
   readFill,
+  render,
   withFills,
-} from '../../../src/database/migration/fills.ts'
-import { createMigrator } from '../../../src/database/migration/migrator.ts'
-import { render } from '../../../src/database/migration/writer.ts'
+} from '../../../src/database/migration/writer.ts'
 import { defineModel } from '../../../src/database/model/define.ts'
 import type { ColumnState } from '../../../src/database/schema/state.ts'
 import { type AnyDatabase, folder, migration, onEveryDatabase } from '../fixture.ts'

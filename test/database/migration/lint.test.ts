@@ -1,7 +1,5 @@
 import t from 'tap'
 import { diff } from '../../../src/database/migration/autodetector.ts'
-import { lintMigration, lintMigrations } from '../../../src/database/migration/lint.ts'
-import { rules } from '../../../src/database/migration/lint-rules.ts'
 import {
   addColumn,
   addForeignKey,
@@ -15,12 +13,13 @@ import {
   dropIndex,
   dropTable,
   dropUnique,
-  type Operation,
   renameColumn,
   renameTable,
   runData,
   runSql,
-} from '../../../src/database/migration/operations/index.ts'
+} from '../../../src/database/migration/index.ts'
+import { lintMigration, lintMigrations, rules } from '../../../src/database/migration/lint.ts'
+import type { Operation } from '../../../src/database/migration/operations/operation.ts'
 import type { ColumnState, SchemaState } from '../../../src/database/schema/state.ts'
 import { fits, isInPlace, type PortableType } from '../../../src/database/schema/types.ts'
 import { randomSchema, seeded } from '../../helpers/random-schema.ts'

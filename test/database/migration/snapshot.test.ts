@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { assertSnapshot, readMigrations } from '../../../src/database/migration/snapshot.ts'
+import { assertSnapshot, readMigrations } from '../../../src/database/migration/loader.ts'
 import {
   draftMigration,
   writeMigration,

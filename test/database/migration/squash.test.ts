@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { readSchema } from '../../../src/database/inspect/differences.ts'
+import { readMigrations } from '../../../src/database/migration/loader.ts'
 import { createMigrator } from '../../../src/database/migration/migrator.ts'
-import { readMigrations } from '../../../src/database/migration/snapshot.ts'
 import { draftSquash, writeSquash } from '../../../src/database/migration/squash.ts'
 import {
   type AnyDatabase,

@@ -4,10 +4,13 @@ import { type Kysely, type KyselyPlugin, RawNode, sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { readSchema } from '../../../src/database/inspect/differences.ts'
 import { writeJournal } from '../../../src/database/migration/journal.ts'
-import { listMigrations } from '../../../src/database/migration/loader.ts'
+import {
+  listMigrations,
+  readMigrations,
+  readStart,
+} from '../../../src/database/migration/loader.ts'
 import { createMigrator } from '../../../src/database/migration/migrator.ts'
 import { type MigrationTables, prepareRecords } from '../../../src/database/migration/recorder.ts'
-import { readMigrations, readStart } from '../../../src/database/migration/snapshot.ts'
 import { tasksUp } from '../../../src/database/migration/task.ts'
 import { writeSnapshot } from '../../../src/database/migration/writer.ts'
 import {

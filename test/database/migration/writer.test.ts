@@ -6,12 +6,10 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { formatted } from '../../../commands/_format.ts'
 import { diff } from '../../../src/database/migration/autodetector.ts'
-import {
-  describe,
-  type Migration,
-  type SchemaOperation,
-} from '../../../src/database/migration/operations/index.ts'
-import { formatSnapshot } from '../../../src/database/migration/snapshot.ts'
+import type { Migration } from '../../../src/database/migration/index.ts'
+import { formatSnapshot } from '../../../src/database/migration/loader.ts'
+import { describe } from '../../../src/database/migration/operations/index.ts'
+import type { SchemaOperation } from '../../../src/database/migration/operations/operation.ts'
 import {
   EMPTY_MIGRATION,
   nameFor,

@@ -22,10 +22,10 @@ import {
   type PerDialect,
   type PortableType,
 } from '../../schema/types.ts'
-import type { Code } from '../lint-rules.ts'
 import {
   type Algorithms,
   COPY,
+  type Code,
   type CompiledStep,
   type Definition,
   type Definitions,

@@ -1,77 +1,10 @@
-import type { SchemaState } from '../../schema/state.ts'
-import { columnOperations } from './column.ts'
+import type { ForeignKeyState, SchemaState } from '../../schema/state.ts'
+import type { DialectName } from '../../schema/types.ts'
+import { type ColumnOperation, columnOperations, isOfColumn, together } from './column.ts'
 import { keyOperations } from './key.ts'
-import type { Definition, Definitions, Operation } from './operation.ts'
+import type { CompiledStep, Definition, Definitions, Operation } from './operation.ts'
 import { stepOperations } from './step.ts'
 import { tableOperations } from './table.ts'
-
-export { addColumn, alterColumn, dropColumn, renameColumn } from './column.ts'
-export { addFullText, type FullTextOptions } from './full-text.ts'
-export {
-  addForeignKey,
-  addIndex,
-  addUnique,
-  dropForeignKey,
-  dropIndex,
-  dropUnique,
-} from './key.ts'
-export type {
-  CompiledStep,
-  DataStep,
-  Fill,
-  MigrationDatabase,
-  Operation,
-  SchemaOperation,
-} from './operation.ts'
-export { runData, runSql } from './step.ts'
-export { createTable, dropTable, renameTable } from './table.ts'
-
-/** A migration: the default export of a file of `migrations/`. */
-export interface Migration {
-  readonly operations: readonly Operation[]
-  /** The findings of the lint that have been looked at and accepted. */
-  readonly accept: readonly string[]
-  /** Of a squash: the checksums of the migrations that it stands for, by name. */
-  readonly replaces?: Readonly<Record<string, string>>
-  /** What was in the database before and is not to be managed: what it is, by name. */
-  readonly unmanaged?: Readonly<Record<string, string>>
-}
-
-/** What a migration says of itself. */
-export interface MigrationSettings {
-  /** Codes of the lint whose findings here are known to do no harm. */
-  readonly accept?: readonly string[]
-  /** As `manage migrate squash` writes it: the checksums of the migrations that this one stands for, by name. */
-  readonly replaces?: Readonly<Record<string, string>>
-  /** As `manage inspectdb --baseline` writes it: what is in the database and stays as it is, and what that is, by name. */
-  readonly unmanaged?: Readonly<Record<string, string>>
-}
-
-/**
- * Defines a migration.
- *
- * @param settings `accept`: codes of the lint whose findings here are known to do no harm
- */
-export function defineMigration(
-  operations: readonly Operation[],
-  { accept = [], replaces, unmanaged }: MigrationSettings = {},
-): Migration {
-  return { operations, accept, ...(replaces && { replaces }), ...(unmanaged && { unmanaged }) }
-}
-
-/**
- * A step of another migration, for a squash that does the same.
- *
- * @param number its place there, from 1
- * @throws {RangeError} where it has none
- */
-export function stepOf({ operations }: Migration, number: number): Operation {
-  const step = operations[number - 1]
-  if (step) return step
-  throw new RangeError(
-    `the migration has ${operations.length} operations, and none at place ${number}`,
-  )
-}
 
 /** All operations that there are. */
 const DEFINITIONS: Definitions<Operation['type']> = {
@@ -115,4 +48,125 @@ export function reverseAll(operations: readonly Operation[]): Operation[] | unde
 /** An operation in one line: `+ column city.kind varchar(8)`. */
 export function describe(operation: Operation): string {
   return definitionOf(operation).describe(operation)
+}
+
+// ---- what a database has to do
+
+/**
+ * What a database has to do for an operation.
+ *
+ * A column that may not be null and has no default can be added to a table without rows only; both databases
+ * refuse it otherwise, and nothing of it stays.
+ *
+ * @param before the state of the schema that it is done to
+ * @throws {Error} where the operation does not fit that state
+ */
+export function compileOperation(
+  operation: Operation,
+  before: SchemaState,
+  dialect: DialectName,
+): CompiledStep[] {
+  return stepsOf(operation, before, replay(before, operation), dialect)
+}
+
+function stepsOf(
+  operation: Operation,
+  before: SchemaState,
+  after: SchemaState,
+  dialect: DialectName,
+): CompiledStep[] {
+  const definition = definitionOf(operation)
+  definition.refuse?.(operation, before)
+  return definition[dialect](operation, before, after)
+}
+
+/**
+ * What a database has to do for operations, one after the other.
+ *
+ * @param before the state of the schema that the first is done to
+ * @throws {Error} where an operation does not fit: which one and why
+ */
+export function compileOperations(
+  operations: readonly Operation[],
+  before: SchemaState,
+  dialect: DialectName,
+): CompiledStep[] {
+  return compileAll(operations, before, dialect).steps.flat()
+}
+
+/**
+ * The same for each operation by itself, and the state of the schema that they lead to. Where several on columns of one table stand in a
+ * row, the first does what all of them do: a table that is written anew is so once.
+ *
+ * @throws {Error} as `compileOperations`
+ */
+export function compileAll(
+  operations: readonly Operation[],
+  before: SchemaState,
+  dialect: DialectName,
+): { steps: CompiledStep[][]; after: SchemaState } {
+  const states = [before]
+  const steps = operations.map((operation, index) => {
+    try {
+      const state = states[index] as SchemaState
+      const after = replay(state, operation)
+      states.push(after)
+      return stepsOf(operation, state, after, dialect)
+    } catch (cause) {
+      const problem = cause instanceof Error ? cause.message : String(cause)
+      throw new Error(`operation ${index + 1} (${operation.type}): ${problem}`, { cause })
+    }
+  })
+  if (dialect === 'sqlite') refuseCascades(operations, steps, states)
+  for (const [first, end] of runsOf(operations)) {
+    // Of SQLite, what `alter table` does is done in no time.
+    const rebuilds = steps
+      .slice(first, end)
+      .flat()
+      .filter((step) => 'rebuild' in step)
+    if (dialect === 'sqlite' && rebuilds.length < 2) continue
+    const run = operations.slice(first, end) as ColumnOperation[]
+    const [from, to] = [states[first] as SchemaState, states[end] as SchemaState]
+    const joined = together(run, from, to, dialect)
+    steps.splice(first, run.length, joined, ...run.slice(1).map(() => []))
+  }
+  return { steps, after: states.at(-1) as SchemaState }
+}
+
+/**
+ * In a migration that rebuilds a table of SQLite foreign keys are off, and cannot be turned on: rows that code deletes would leave those that
+ * refer to them, which MySQL deletes.
+ */
+function refuseCascades(
+  operations: readonly Operation[],
+  steps: readonly (readonly CompiledStep[])[],
+  states: readonly SchemaState[],
+): void {
+  const code = operations.findIndex(({ type }) => type === 'runData')
+  if (code < 0 || !steps.flat().some((step) => 'rebuild' in step)) return
+  const acting = Object.entries(states[code] ?? {}).flatMap(([, { foreignKeys = [] }]) =>
+    foreignKeys.filter((key) => acts(key.onDelete) || acts(key.onUpdate)),
+  )
+  if (acting.length === 0) return
+  throw new Error(
+    `operation ${code + 1} (runData): SQLite has to rebuild a table in the same migration, and what ${acting.map(({ name }) => name).join(', ')} would do to rows is left undone meanwhile; put the code into a migration of its own`,
+  )
+}
+
+const acts = (action: ForeignKeyState['onDelete']) => action === 'cascade' || action === 'set null'
+
+/**
+ * Where operations on columns of one table stand in a row: from the first to behind the last. Backwards they are the same rows, which
+ * whoever turns round within a migration relies on; so one with a column twice is none.
+ */
+function runsOf(operations: readonly Operation[]): (readonly [first: number, end: number])[] {
+  const tableOf = (one: Operation | undefined) => (isOfColumn(one) ? one.table : undefined)
+  const runs: [number, number][] = []
+  for (let first = 0, end = 1; first < operations.length; first = end++) {
+    const table = tableOf(operations[first])
+    while (table !== undefined && tableOf(operations[end]) === table) end++
+    const columns = (operations.slice(first, end) as ColumnOperation[]).map((one) => one.column)
+    if (columns.length > 1 && new Set(columns).size === columns.length) runs.push([first, end])
+  }
+  return runs
 }

@@ -10,9 +10,9 @@ import {
   type SchemaState,
   type TableState,
 } from '../../schema/state.ts'
-import type { Code } from '../lint-rules.ts'
 import {
   COPY,
+  type Code,
   type CompiledStep,
   type Definition,
   type Definitions,

@@ -9,7 +9,6 @@ import type {
   TableState,
 } from '../../schema/state.ts'
 import type { DialectName } from '../../schema/types.ts'
-import type { Code } from '../lint-rules.ts'
 
 /** What a migration's own code may do: read and write tables whose columns it alone knows. */
 export type MigrationDatabase = Kysely<Record<string, Record<string, unknown>>>
@@ -101,6 +100,22 @@ export const INSTANT: Algorithms = { mysql: 'INSTANT', mariadb: 'INSTANT' }
 export const INPLACE: Algorithms = { mysql: 'INPLACE', mariadb: 'INPLACE' }
 export const COPY: Algorithms = { mysql: 'COPY', mariadb: 'COPY' }
 
+/** What the lint finds; `rules` of `lint.ts` say why it does harm. */
+export type Code =
+  | 'drop-table'
+  | 'drop-column'
+  | 'rename-table'
+  | 'rename-column'
+  | 'not-null-without-default'
+  | 'narrow-type'
+  | 'change-type'
+  | 'add-check'
+  | 'add-unique'
+  | 'add-index'
+  | 'add-foreign-key'
+  | 'raw-sql'
+  | 'irreversible'
+
 /** What the rows that are there would make fail. */
 export interface Trial {
   /** Counts the rows that stand in the way. */
@@ -111,7 +126,7 @@ export interface Trial {
   readonly about: readonly (readonly [table: string, columns: readonly string[]])[]
 }
 
-/** What the kit does with an operation, all of it: one that is new is defined so, and listed in `index.ts`. */
+/** What the kit does with an operation, all of it: one that is new is defined so. */
 export interface Definition<Own extends Operation> {
   /** The table that it is done to, and what that is called then; of a step by hand neither. */
   readonly tables: (operation: Own) => { readonly before?: string; readonly after?: string }

@@ -1,13 +1,13 @@
 import t from 'tap'
-import { compileOperation } from '../../../../src/database/migration/compile.ts'
 import * as m from '../../../../src/database/migration/index.ts'
 import {
+  compileOperation,
   definitionOf,
   describe,
-  type Operation,
   replay,
   reverse,
 } from '../../../../src/database/migration/operations/index.ts'
+import type { Operation } from '../../../../src/database/migration/operations/operation.ts'
 import { normalSchema, type SchemaState } from '../../../../src/database/schema/state.ts'
 
 const city: SchemaState[string] = {

@@ -2,14 +2,15 @@ import { type Kysely, sql } from 'kysely'
 import type { Test } from 'tap'
 import type { Statement } from '../../../../src/database/dialect/ddl.ts'
 import { runRebuild } from '../../../../src/database/dialect/sqlite/ddl.ts'
-import { compileOperations } from '../../../../src/database/migration/compile.ts'
+import { createTable, dropTable } from '../../../../src/database/migration/index.ts'
 import {
-  type CompiledStep,
-  createTable,
-  dropTable,
-  type Operation,
+  compileOperations,
   replayAll,
 } from '../../../../src/database/migration/operations/index.ts'
+import type {
+  CompiledStep,
+  Operation,
+} from '../../../../src/database/migration/operations/operation.ts'
 import type { SchemaState } from '../../../../src/database/schema/state.ts'
 import type { DialectName } from '../../../../src/database/schema/types.ts'
 import type { AnyDatabase } from '../../fixture.ts'

@@ -1,14 +1,17 @@
 import t from 'tap'
-import { compileOperation, compileOperations } from '../../../../src/database/migration/compile.ts'
 import {
   addColumn,
   createTable,
   dropColumn,
   dropTable,
-  type Operation,
   runData,
   runSql,
+} from '../../../../src/database/migration/index.ts'
+import {
+  compileOperation,
+  compileOperations,
 } from '../../../../src/database/migration/operations/index.ts'
+import type { Operation } from '../../../../src/database/migration/operations/operation.ts'
 import type { SchemaState, TableState } from '../../../../src/database/schema/state.ts'
 
 const integer = { type: 'integer' } as const

@@ -11,12 +11,11 @@ import {
   dropIndex,
   dropTable,
   dropUnique,
-  type Operation,
   renameColumn,
   renameTable,
-  replayAll,
-  reverseAll,
-} from '../../../../src/database/migration/operations/index.ts'
+} from '../../../../src/database/migration/index.ts'
+import { replayAll, reverseAll } from '../../../../src/database/migration/operations/index.ts'
+import type { Operation } from '../../../../src/database/migration/operations/operation.ts'
 import type { ColumnState, SchemaState, TableState } from '../../../../src/database/schema/state.ts'
 import { onEveryDatabase } from '../../fixture.ts'
 import { apply, creating, dropping, look, rowsOf, run } from './fixture.ts'

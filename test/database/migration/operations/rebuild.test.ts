@@ -1,14 +1,14 @@
 import t, { type Test } from 'tap'
 import { runRebuild } from '../../../../src/database/dialect/sqlite/ddl.ts'
-import { compileOperations } from '../../../../src/database/migration/compile.ts'
 import {
   alterColumn,
   createTable,
   dropColumn,
-  type Operation,
   renameColumn,
   renameTable,
-} from '../../../../src/database/migration/operations/index.ts'
+} from '../../../../src/database/migration/index.ts'
+import { compileOperations } from '../../../../src/database/migration/operations/index.ts'
+import type { Operation } from '../../../../src/database/migration/operations/operation.ts'
 import type { SchemaState, TableState } from '../../../../src/database/schema/state.ts'
 import { databaseDrivers } from '../../../helpers/drivers.ts'
 import { type AnyDatabase, open } from '../../fixture.ts'

@@ -1,9 +1,5 @@
 import t from 'tap'
-import {
-  addColumn,
-  alterColumn,
-  createTable,
-} from '../../../../src/database/migration/operations/index.ts'
+import { addColumn, alterColumn, createTable } from '../../../../src/database/migration/index.ts'
 import type { ColumnState } from '../../../../src/database/schema/state.ts'
 import { onEveryDatabase } from '../../fixture.ts'
 import { apply, rowsOf, run } from './fixture.ts'

@@ -1,41 +1,45 @@
 import { type Kysely, sql } from 'kysely'
 import { errors, PlinthError } from '../../errors.ts'
 import { runRebuild } from '../dialect/sqlite/ddl.ts'
-import { failureOf } from './interrupted.ts'
-import type { CompiledStep } from './operations/index.ts'
+import { failureOf, type Work } from './executor.ts'
+import type { CompiledStep } from './operations/operation.ts'
 import { runDataStep } from './operations/step.ts'
-import { type MigrationTables, prepareRecords, recordTask } from './recorder.ts'
+import { type MigrationTables, prepareRecords, readRecords, recordTask } from './recorder.ts'
 import type { MigrationResult, OnMigration, Task } from './task.ts'
 
-export interface TransactionalOptions {
-  /** The task that comes after `done` others, by what is recorded; `undefined` where everything is done. */
-  next: (db: Kysely<MigrationTables>, done: number) => Promise<Task | undefined>
-  /** How long to wait for other processes, in seconds; at least the database's `acquireTimeout`. */
-  timeout: number
-  on: OnMigration
-}
-
 /**
- * Runs tasks on a database with DDL in transactions, one transaction each, which locks the whole database (SQLite).
- * What is next is asked anew each time: another process may have done it meanwhile.
+ * Runs tasks in one transaction each, which locks the whole database. What is next is asked anew each time: another process may have done it
+ * meanwhile.
  *
  * @throws {PlinthError} MIGRATION_FAILED (nothing of that task stays), MIGRATION_LOCKED
  */
-export async function runTransactional(
+export async function runOnSqlite(
   db: Kysely<MigrationTables>,
-  options: TransactionalOptions,
+  work: Work,
 ): Promise<MigrationResult[]> {
+  const { direction, choose, compile, on } = work
+  const known = new Map<string, Task>()
   const results: MigrationResult[] = []
-  await patiently(options, () => prepareRecords(db))
+  await patiently(work, () => prepareRecords(db))
   for (;;) {
-    const next = (db: Kysely<MigrationTables>) => options.next(db, results.length)
     const task = await next(db)
     if (!task) return results
-    const duration_ms = await patiently(options, () => tryTask(db, task, next, options.on))
+    const duration_ms = await patiently(work, () => tryTask(db, task, next, on))
     if (duration_ms === undefined) continue
-    const result = { name: task.name, direction: task.direction, duration_ms }
-    options.on({ type: 'done', ...result })
+    const result = { name: task.name, direction, duration_ms }
+    on({ type: 'done', ...result })
     results.push(result)
+  }
+
+  /** By what is recorded; `undefined` where everything is done. */
+  async function next(reader: Kysely<MigrationTables>): Promise<Task | undefined> {
+    const chosen = choose(await readRecords(reader), results.length)
+    const [first] = chosen.todo
+    if (!first) return undefined
+    // All at once: what is wrong with a later one is told before the first is run.
+    if (!known.has(first.name))
+      for (const task of await compile[direction](chosen)) known.set(task.name, task)
+    return known.get(first.name)
   }
 }
 
@@ -117,7 +121,7 @@ async function refuseMore(db: Kysely<MigrationTables>, before: number): Promise<
 
 /** SQLite's driver waits by itself and then gives up, which may be earlier than we do. */
 async function patiently<T>(
-  { timeout, on }: Pick<TransactionalOptions, 'timeout' | 'on'>,
+  { lockTimeout: timeout, on }: Work,
   work: () => Promise<T>,
 ): Promise<T> {
   const deadline = performance.now() + timeout * 1000
