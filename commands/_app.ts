@@ -69,7 +69,7 @@ export async function migratorOf(
 ): Promise<Migrator> {
   const { foldersOf } = await import('../src/kit.ts')
   const { createMigrator } = await import('../src/database/migration/migrator.ts')
-  const { withoutModels } = await import('../src/database/model/soft-delete.ts')
+  const { withoutModels } = await import('../src/database/model/query/hide.ts')
   const { withTablesOf } = await import('../src/database/own-tables.ts')
   // A migration's rows are as it writes them: its tables are not those of today's models.
   return createMigrator({

@@ -5,7 +5,7 @@ import type { LintFinding, statementsOf } from '../src/database/migration/lint.t
 import type { Recorded } from '../src/database/migration/loader.ts'
 import type { Renames } from '../src/database/migration/renames.ts'
 import type { Draft, Fills } from '../src/database/migration/writer.ts'
-import type { Model } from '../src/database/model/model.ts'
+import type { Model } from '../src/database/model/types.ts'
 import type { SchemaState } from '../src/database/schema/state.ts'
 import { errors } from '../src/errors.ts'
 import type { PluginInstance } from '../src/plugin.ts'
@@ -125,7 +125,7 @@ export default class MakeMigrations extends BaseCommand {
     file: string,
     flags: DraftFlags,
   ): Promise<Draft | undefined> {
-    const { assertModels } = await import('../src/database/model/check-models.ts')
+    const { assertModels } = await import('../src/database/model/check.ts')
     const { draftMigration } = await import('../src/database/migration/writer.ts')
     if (!models) throw errors.MODELS_MISSING(file)
     assertModels(known)

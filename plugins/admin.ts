@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import Type, { type Static } from 'typebox'
 import type { AdminTable } from '../src/admin/tables.ts'
-import type { Model } from '../src/database/model/model.ts'
+import type { Model } from '../src/database/model/types.ts'
 import { errors } from '../src/errors.ts'
 import { definePlugin, type PluginGiven } from '../src/plugin.ts'
 import { checkOptions, invalidOption, isObject } from '../src/plugin-guards.ts'

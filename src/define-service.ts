@@ -2,7 +2,7 @@ import type { FastifyPluginAsync, FastifyPluginCallback, onRequestAsyncHookHandl
 import type { TObject } from 'typebox'
 import type { DefaultValues, EnvironmentDefaults } from './config/defaults.ts'
 import type { KitConfig, ServiceConfig } from './config/schema.ts'
-import type { Model } from './database/model/model.ts'
+import type { Model } from './database/model/types.ts'
 import type { Compat } from './http/compat.ts'
 import type { Encoding } from './http/decompress.ts'
 import type { Envelope, EnvelopeName } from './http/envelope.ts'

@@ -5,7 +5,7 @@ import { type DefaultValues, type EnvironmentDefaults, mapEnvironments } from '.
 import type { Config } from './config/read.ts'
 import type { KitConfig } from './config/schema.ts'
 import type { VariableSchema } from './config/secret.ts'
-import type { Model } from './database/model/model.ts'
+import type { Model } from './database/model/types.ts'
 import type { ServiceDefinition } from './define-service.ts'
 import { errors, type PlinthError } from './errors.ts'
 import type { PluginFinding } from './findings.ts'

@@ -17,7 +17,7 @@ import type { SchemaOperation } from '../database/migration/operations/operation
 import { type MigrationTables, recorded } from '../database/migration/recorder.ts'
 import { withCases } from '../database/migration/renames.ts'
 import { draftMigration } from '../database/migration/writer.ts'
-import type { Model } from '../database/model/model.ts'
+import type { Model } from '../database/model/types.ts'
 import { withTablesOf } from '../database/own-tables.ts'
 import { dialectOf } from '../database/portable.ts'
 import type { Database } from '../database/types.ts'

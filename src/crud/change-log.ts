@@ -1,10 +1,37 @@
+import { Type } from 'typebox'
 import { inBatches } from '../database/insert.ts'
-import { AuditLog } from '../database/model/audit-log.ts'
-import type { Model } from '../database/model/model.ts'
+import { defineModel } from '../database/model/define.ts'
+import type { Model } from '../database/model/types.ts'
 import type { Context } from '../resource/context.ts'
 import { toJson } from '../schema/json.ts'
 import { hasSecrets } from '../schema/json-schema.ts'
 import { type AnyTables, pick, type Values } from './model-write.ts'
+
+const image = (description: string) =>
+  Type.Optional(Type.Record(Type.String(), Type.Unknown(), { description }))
+
+const asLog = <M extends Model>(model: M): M => ({ ...model, isLog: true })
+
+/**
+ * What was done to the rows of models with `audit: 'log'`: a service that has one lists this model beside it. Who did it, and when, are
+ * its audit columns.
+ */
+export const AuditLog = asLog(
+  defineModel('audit_log', {
+    columns: {
+      id: Type.Integer({ minimum: 1 }),
+      table_name: Type.String({ maxLength: 64 }),
+      row_key: Type.String({ maxLength: 255, description: 'As in a path: `7`, `paris/42`' }),
+      action: Type.Enum(['create', 'change', 'delete']),
+      before: image('What was changed, as it was; of a row that was deleted all of it'),
+      after: image('What was changed, as it is then; of a new row all of it'),
+      request_id: Type.String({ maxLength: 128 }),
+    },
+    generated: ['id'],
+    indexes: [['table_name', 'row_key'], ['created_by'], ['created_at'], ['request_id']],
+    audit: ['created_at', 'created_by'],
+  }),
+)
 
 /** What has become of a row: without `before` it is new, without `after` it is gone. */
 export interface Change {

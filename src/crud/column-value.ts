@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { TSchema } from 'typebox'
 import { readTime } from '../database/dialect/values.ts'
-import { columnState, partsOf } from '../database/model/column.ts'
+import { columnState, partsOf } from '../database/model/schemas.ts'
 import { charactersOf, isExactDecimal } from '../database/schema/types.ts'
 import { errors } from '../errors.ts'
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type RawBuilder, sql } from 'kysely'
 import type { TSchema } from 'typebox'
-import { columnState, partsOf } from '../database/model/column.ts'
+import { columnState, partsOf } from '../database/model/schemas.ts'
 import type { Row } from '../database/types.ts'
 import { errors } from '../errors.ts'
 import { asNumber, type ColumnRule, canHave, columnRule, isLongDecimal } from './column-value.ts'

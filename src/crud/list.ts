@@ -14,7 +14,8 @@ import {
   type TUnion,
   Type,
 } from 'typebox'
-import { type Core, columnState, partsOf } from '../database/model/column.ts'
+import { columnState, partsOf } from '../database/model/schemas.ts'
+import type { Core } from '../database/model/types.ts'
 import { PreparedQueries } from '../database/prepared.ts'
 import type { Database } from '../database/types.ts'
 import { errors } from '../errors.ts'

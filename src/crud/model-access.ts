@@ -1,4 +1,4 @@
-import type { Model } from '../database/model/model.ts'
+import type { Model } from '../database/model/types.ts'
 import { errors } from '../errors.ts'
 import type { AccessSettings, Auth, Permission } from '../resource/access.ts'
 import type { RowScope } from '../resource/contract.ts'

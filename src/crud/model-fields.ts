@@ -1,6 +1,6 @@
 import { type TObject, type TSchema, Type } from 'typebox'
-import { copySchema } from '../database/model/column.ts'
-import type { Model } from '../database/model/model.ts'
+import { copySchema } from '../database/model/schemas.ts'
+import type { Model } from '../database/model/types.ts'
 import { errors } from '../errors.ts'
 
 /** Which columns of a model its clients see and say; default: all that are not filled in. */

@@ -1,5 +1,5 @@
 import { type TObject, type TOptional, type TUnsafe, Type } from 'typebox'
-import type { Model } from '../database/model/model.ts'
+import type { Model } from '../database/model/types.ts'
 import { errors } from '../errors.ts'
 import { download } from '../resource/download.ts'
 import { defineResource } from '../resource/resource.ts'

@@ -8,15 +8,16 @@ import {
   type TUnsafe,
   Type,
 } from 'typebox'
-import { type Core, partsOf } from '../database/model/column.ts'
+import { partsOf } from '../database/model/schemas.ts'
 import type {
   AuditColumn,
+  Core,
   InputProperties,
   Model,
   ModelOf,
   PatchProperties,
   RowProperties,
-} from '../database/model/model.ts'
+} from '../database/model/types.ts'
 import { errors } from '../errors.ts'
 import type { Context, User } from '../resource/context.ts'
 import type { AnyDefined, RowScope } from '../resource/contract.ts'

@@ -1,8 +1,8 @@
 import { type Kysely, sql } from 'kysely'
 import { narrow } from '../database/dialect/values.ts'
 import { inBatches, MAX_PARAMETERS } from '../database/insert.ts'
-import type { Model } from '../database/model/model.ts'
-import { uuidv7 } from '../database/model/uuid.ts'
+import { uuidv7 } from '../database/model/query/fill.ts'
+import type { Model } from '../database/model/types.ts'
 
 /** A database of which only the model knows the tables. */
 export type AnyTables = Kysely<Record<string, Record<string, unknown>>>

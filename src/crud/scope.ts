@@ -14,9 +14,8 @@ import {
   type WhereInterface,
   type WhereNode,
 } from 'kysely'
-import type { Model } from '../database/model/model.ts'
-import { concerns } from '../database/model/query/tracked.ts'
-import type { TableOf } from '../database/model/tables.ts'
+import { concerns } from '../database/model/query/hide.ts'
+import type { Model, TableOf } from '../database/model/types.ts'
 import type { DatabaseTables } from '../database/types.ts'
 import { errors } from '../errors.ts'
 import type { Context, User } from '../resource/context.ts'

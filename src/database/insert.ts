@@ -7,7 +7,7 @@ import {
   type QueryResult,
   sql,
 } from 'kysely'
-import { withDeleted } from './model/soft-delete.ts'
+import { withDeleted } from './model/query/hide.ts'
 import { inTransaction } from './transaction.ts'
 import { isUniqueViolation } from './violations.ts'
 

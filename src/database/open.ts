@@ -1,6 +1,6 @@
 import type { Pool, PoolOptions } from 'mysql2'
 import { requirePackages } from '../packages.ts'
-import type { Model } from './model/model.ts'
+import type { Model } from './model/types.ts'
 import type { OpenDatabase, OpenOptions } from './types.ts'
 import type { DatabaseTarget, MysqlTarget } from './url.ts'
 
@@ -24,7 +24,7 @@ export async function openDatabase(
   { models, user, ...options }: Opening,
   makePool?: MakePool,
 ): Promise<OpenDatabase> {
-  const { assertModels } = await import('./model/check-models.ts')
+  const { assertModels } = await import('./model/check.ts')
   const { modelDialect } = await import('./model/query/transform.ts')
   assertModels(models)
   const opening: OpenOptions = {

@@ -1,6 +1,5 @@
 import { type Insertable, type Kysely, type Selectable, sql } from 'kysely'
-import type { Model } from '../database/model/model.ts'
-import type { TableOf } from '../database/model/tables.ts'
+import type { Model, TableOf } from '../database/model/types.ts'
 import type { ColumnState } from '../database/schema/state.ts'
 import { isUniqueViolation } from '../database/violations.ts'
 import type { JsonSchema } from '../schema/json-schema.ts'

@@ -7,7 +7,7 @@ import envelope from '../../plugins/envelope.ts'
 import resources from '../../plugins/resources.ts'
 import { modelResources } from '../../src/crud/model-resources.ts'
 import { defineModel } from '../../src/database/model/define.ts'
-import type { Tables } from '../../src/database/model/tables.ts'
+import type { Tables } from '../../src/database/model/types.ts'
 import { defineModule } from '../../src/resource/module.ts'
 import { onEveryDatabase } from './rows-of.ts'
 

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely'
 import t from 'tap'
-import { withDeleted } from '../../src/database/model/soft-delete.ts'
+import { withDeleted } from '../../src/database/model/query/hide.ts'
 import { prepareQuery } from '../../src/database/prepared.ts'
 import { inTransaction } from '../../src/database/transaction.ts'
 import type { Database } from '../../src/database/types.ts'

@@ -2,7 +2,7 @@ import type { ColumnType, Kysely } from 'kysely'
 import { errors, PlinthError } from '../../errors.ts'
 import { existingTables } from '../own-tables.ts'
 import { portable, supportsTransactionalDdl } from '../portable.ts'
-import { forgetSeeds, type SeedTables } from '../seed/record.ts'
+import { forgetSeeds, type SeedTables } from '../seed/seed.ts'
 import { inTransaction } from '../transaction.ts'
 import type { Timestamp } from '../types.ts'
 import {

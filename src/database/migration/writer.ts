@@ -1,7 +1,7 @@
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { errors } from '../../errors.ts'
-import type { Model } from '../model/model.ts'
+import type { Model } from '../model/types.ts'
 import { Call, print } from '../print.ts'
 import type { ColumnState, SchemaState } from '../schema/state.ts'
 import { describeType } from '../schema/types.ts'

@@ -4,7 +4,7 @@ import { isComputed } from '../dialect/ddl.ts'
 import { foreignKeyName, indexName, uniqueName } from '../schema/names.ts'
 import type { ColumnState, ForeignKeyState, IndexState, TableState } from '../schema/state.ts'
 import { assertTable } from './check.ts'
-import { columnState } from './column.ts'
+import { AUDIT, columnState, inputSchema, MAX_USER, patchSchema, rowSchema } from './schemas.ts'
 import {
   type AnyDefinition,
   type AuditColumn,
@@ -15,8 +15,7 @@ import {
   type ModelDefinition,
   type ModelOf,
   type Reference,
-} from './model.ts'
-import { AUDIT, inputSchema, MAX_USER, patchSchema, rowSchema } from './schemas.ts'
+} from './types.ts'
 
 /**
  * Defines a table: one schema for the table, the row type, the API and the migration.

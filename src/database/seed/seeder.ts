@@ -11,8 +11,15 @@ import {
   type PluginFolder,
 } from '../numbered.ts'
 import type { DatabaseTables } from '../types.ts'
-import { beginRecord, createRecords, readRecord, type SeedTables, updateRecord } from './record.ts'
-import type { Seed, SeedContext } from './seed.ts'
+import {
+  beginRecord,
+  createRecords,
+  readRecord,
+  type Seed,
+  type SeedContext,
+  type SeedTables,
+  updateRecord,
+} from './seed.ts'
 
 export interface SeederOptions<DB> {
   db: Kysely<DB>

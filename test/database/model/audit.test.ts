@@ -3,7 +3,7 @@ import t from 'tap'
 import { Type } from 'typebox'
 import { insertMissing } from '../../../src/database/insert.ts'
 import { defineModel } from '../../../src/database/model/define.ts'
-import { withoutModels } from '../../../src/database/model/soft-delete.ts'
+import { withoutModels } from '../../../src/database/model/query/hide.ts'
 import { databaseDrivers } from '../../helpers/drivers.ts'
 import { type Fixture, onEveryDatabase, openModels } from './fixture.ts'
 

@@ -1,9 +1,9 @@
 import t from 'tap'
 import { type TSchema, Type } from 'typebox'
-import { assertModels } from '../../../src/database/model/check-models.ts'
-import { column, decimal, timestamp } from '../../../src/database/model/column.ts'
+import { assertModels } from '../../../src/database/model/check.ts'
 import { defineModel } from '../../../src/database/model/define.ts'
-import type { AnyDefinition } from '../../../src/database/model/model.ts'
+import { column, decimal, timestamp } from '../../../src/database/model/schemas.ts'
+import type { AnyDefinition } from '../../../src/database/model/types.ts'
 import type { ColumnState } from '../../../src/database/schema/state.ts'
 
 const id = Type.Integer()

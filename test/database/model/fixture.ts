@@ -6,8 +6,7 @@ import database, { type DatabaseOptions } from '../../../plugins/database.ts'
 import { createTable } from '../../../src/database/migration/index.ts'
 import { compileOperations } from '../../../src/database/migration/operations/index.ts'
 import { defineModel } from '../../../src/database/model/define.ts'
-import type { Model } from '../../../src/database/model/model.ts'
-import type { Tables } from '../../../src/database/model/tables.ts'
+import type { Model, Tables } from '../../../src/database/model/types.ts'
 import { type DatabaseDriver, databaseDrivers } from '../../helpers/drivers.ts'
 
 export const Country = defineModel('country', {

@@ -5,7 +5,7 @@ import {
   restore,
   withDeleted,
   withoutModels,
-} from '../../../src/database/model/soft-delete.ts'
+} from '../../../src/database/model/query/hide.ts'
 import { instant } from '../../../src/database/portable.ts'
 import { City, type Fixture, onEveryDatabase } from './fixture.ts'
 

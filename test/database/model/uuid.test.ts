@@ -1,5 +1,5 @@
 import t from 'tap'
-import { uuidv7 } from '../../../src/database/model/uuid.ts'
+import { uuidv7 } from '../../../src/database/model/query/fill.ts'
 
 const FORM = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 

@@ -3,7 +3,12 @@ import {
   AndNode,
   BinaryOperationNode,
   ColumnNode,
+  type DeleteQueryBuilder,
+  type DeleteResult,
+  IdentifierNode,
   type JoinNode,
+  type Kysely,
+  type KyselyPlugin,
   OnNode,
   type OperationNode,
   OperatorNode,
@@ -11,12 +16,156 @@ import {
   ReferenceNode,
   SelectionNode,
   SelectQueryNode,
-  type TableNode,
+  TableNode,
+  type Transaction,
+  type UpdateQueryBuilder,
+  type UpdateResult,
   ValueNode,
   WhereNode,
 } from 'kysely'
-import { DELETED_AT } from '../model.ts'
-import { type TrackedTables, type Use, useOf } from './tracked.ts'
+import { DELETED_AT, type Model } from '../types.ts'
+
+// ---- what whoever writes a statement says of flagged rows
+
+// Both are named: TypeScript cannot tell the tables of a transaction by its base class.
+type Connection<DB> = Kysely<DB> | Transaction<DB>
+
+/** The same database, or transaction, that shows flagged rows; updates change them, too. A delete flags rows as ever. */
+export function withDeleted<DB>(db: Connection<DB>): Kysely<DB> {
+  return inMode(db, 'show')
+}
+
+/**
+ * The same database, or transaction, that runs statements as they are written: nothing is filled in, hidden or flagged.
+ * For migrations, and for moving data.
+ */
+export function withoutModels<DB>(db: Connection<DB>): Kysely<DB> {
+  return inMode(db, 'plain')
+}
+
+/** Restores flagged rows: `await restore(db, 'city').where('id', '=', 1).execute()` */
+export function restore<DB, T extends keyof DB & string>(
+  db: Connection<DB>,
+  table: T,
+): UpdateQueryBuilder<DB, T, T, UpdateResult> {
+  return (withDeleted(db) as unknown as Flagged)
+    .updateTable(table as 'table')
+    .set({ deleted_at: null })
+    .where('deleted_at', 'is not', null) as never
+}
+
+/** Deletes flagged rows for good: `await purge(db, 'city').where('deleted_at', '<', instant(date)).execute()` */
+export function purge<DB, T extends keyof DB & string>(
+  db: Connection<DB>,
+  table: T,
+): DeleteQueryBuilder<DB, T, DeleteResult> {
+  return (withoutModels(db) as unknown as Flagged)
+    .deleteFrom(table as 'table')
+    .where('deleted_at', 'is not', null) as never
+}
+
+/** Of a table that flags its rows only this column is known here. */
+type Flagged = Kysely<{ table: { deleted_at: Date | null } }>
+
+function inMode<DB>(db: Connection<DB>, mode: Mode): Kysely<DB> {
+  return db.withPlugin(new ModePlugin(mode))
+}
+
+/** Whether flagged rows are hidden or shown; `plain`: the statement runs as it was written. */
+export type Mode = 'hide' | 'show' | 'plain'
+
+const MODE = Symbol('plinth.mode')
+
+/** Marks the statements of a Kysely instance. */
+class ModePlugin implements KyselyPlugin {
+  readonly #mode: Mode
+
+  constructor(mode: Mode) {
+    this.#mode = mode
+  }
+
+  transformQuery({ node }: Parameters<KyselyPlugin['transformQuery']>[0]) {
+    return { ...node, [MODE]: this.#mode }
+  }
+
+  async transformResult({ result }: Parameters<KyselyPlugin['transformResult']>[0]) {
+    return result
+  }
+}
+
+/** The mode that a statement was marked with. */
+export function modeOf(node: OperationNode): Mode | undefined {
+  return (node as { [MODE]?: Mode })[MODE]
+}
+
+// ---- which tables of a statement are those of models
+
+/** The tables whose statements are changed, by name. */
+export type TrackedTables = ReadonlyMap<string, Model>
+
+/** The models whose rows are filled in, or flagged instead of deleted. */
+export function trackedTables(models: readonly Model[]): TrackedTables {
+  const tracked = models.filter(
+    ({ audit, softDelete, uuids }) => audit.length > 0 || softDelete || uuids.length > 0,
+  )
+  return new Map(tracked.map((model) => [model.table, model]))
+}
+
+/** A tracked table in a statement, and the name that its columns have there. */
+export interface Use {
+  model: Model
+  table: TableNode
+}
+
+/** What `node`, an item of `from`, `join` or `update`, uses; undefined where it is no tracked table. */
+export function useOf(node: OperationNode | undefined, tables: TrackedTables): Use | undefined {
+  if (node === undefined) return undefined
+  if (AliasNode.is(node)) {
+    const use = useOf(node.node, tables)
+    return use && IdentifierNode.is(node.alias)
+      ? { ...use, table: TableNode.create(node.alias.name) }
+      : undefined
+  }
+  const model = TableNode.is(node) ? tables.get(node.table.identifier.name) : undefined
+  return model && { model, table: node as TableNode }
+}
+
+/**
+ * Whether a statement names a tracked table anywhere. It is asked of every statement, so it only looks; to
+ * change one is to copy it.
+ *
+ * @param except a part of the statement that is not looked at
+ */
+export function concerns(node: OperationNode, tables: TrackedTables, except?: string): boolean {
+  if (node.kind === 'TableNode') return tables.has((node as TableNode).table.identifier.name)
+  // Values: of a bulk insert there are thousands.
+  if (LEAVES.has(node.kind)) return false
+  for (const key in node) {
+    if (key === except) continue
+    const part: unknown = node[key as keyof OperationNode]
+    if (typeof part !== 'object' || part === null) continue
+    if (Array.isArray(part)) {
+      for (const item of part) if (isNode(item) && concerns(item, tables)) return true
+    } else if (isNode(part) && concerns(part, tables)) {
+      return true
+    }
+  }
+  return false
+}
+
+const LEAVES: ReadonlySet<string> = new Set([
+  'ColumnNode',
+  'IdentifierNode',
+  'OperatorNode',
+  'PrimitiveValueListNode',
+  'ValueNode',
+])
+
+function isNode(value: unknown): value is OperationNode {
+  return typeof value === 'object' && value !== null && 'kind' in value
+}
+
+// ---- what hides flagged rows
 
 /** What of a statement says which rows it sees. */
 interface Seeing {

@@ -13,12 +13,20 @@ import {
   ValueNode,
   type WithNode,
 } from 'kysely'
-import { DELETED_AT, type Model } from '../model.ts'
 import { MAX_USER } from '../schemas.ts'
-import { type Mode, modeOf } from '../soft-delete.ts'
+import { DELETED_AT, type Model } from '../types.ts'
 import { addedUpdates, fillInsert, type Stamp } from './fill.ts'
-import { derive, hide, joinsBackwards } from './hide.ts'
-import { concerns, type TrackedTables, trackedTables, useOf } from './tracked.ts'
+import {
+  concerns,
+  derive,
+  hide,
+  joinsBackwards,
+  type Mode,
+  modeOf,
+  type TrackedTables,
+  trackedTables,
+  useOf,
+} from './hide.ts'
 
 /** Changes one statement, and the queries in it: fills in who and when, hides flagged rows, flags instead of deleting. */
 class ModelTransformer extends OperationNodeTransformer {

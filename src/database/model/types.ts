@@ -1,6 +1,73 @@
-import type { TNull, TObject, TOptional, TProperties, TString, TUnion } from 'typebox'
+import type { ColumnType, Kysely } from 'kysely'
+import type {
+  Static,
+  TNull,
+  TObject,
+  TOptional,
+  TProperties,
+  TSchema,
+  TString,
+  TUnion,
+} from 'typebox'
 import type { ReferenceAction, TableState } from '../schema/state.ts'
-import type { ColumnOptions, IsNullable, TTimestamp, Whole } from './column.ts'
+import type { PerDialect, PortableType } from '../schema/types.ts'
+
+// What TypeScript is told of models, and what all that works with them sees; nothing of it does anything.
+
+// ---- a column
+
+/** What a column is, where its schema does not say it. */
+export interface ColumnOptions {
+  /** Instead of the type that follows from the schema; SQL of each database is taken as it is. */
+  readonly type?: PortableType | PerDialect
+  /** What rows get that do not say it: a value, or an expression in SQL. */
+  readonly default?: string | number | boolean | PerDialect
+  /**
+   * Of a list of texts whether the database checks it, too; default true. Where it does not, a list that grows changes no table: MySQL and
+   * MariaDB write it anew for a check.
+   */
+  readonly check?: boolean
+  /**
+   * When two texts are the same, to comparisons, unique keys and orders: `binary` (default), where all of their characters are, or
+   * `ignoreCase`. On SQLite case is that of A to Z alone.
+   */
+  readonly comparison?: 'binary' | 'ignoreCase'
+}
+
+/** A schema that knows more of its column than what it validates. */
+export type Column<Schema extends TSchema, Options extends ColumnOptions> = Schema & {
+  '~column': Options
+}
+
+/** A point in time: read as an ISO 8601 string in UTC, written as a `Date`. */
+export type TTimestamp = Column<TString, { readonly type: 'datetime' }>
+
+/** `Schema` without `Type.Optional`. */
+export type Required<Schema extends TSchema> =
+  Schema extends TOptional<infer Inner extends TSchema> ? Inner : Schema
+
+/** Whether the column may be null: `Type.Optional(X)`, or a union with `Type.Null()`. */
+export type IsNullable<Schema extends TSchema> = Schema extends { '~optional': true }
+  ? true
+  : Schema extends TUnion<infer Members>
+    ? TNull extends Members[number]
+      ? true
+      : false
+    : false
+
+/** The schema of what is in the column where it is not null. */
+export type Core<Schema extends TSchema> =
+  Required<Schema> extends TUnion<[infer Inner extends TSchema, TNull]> ? Inner : Required<Schema>
+
+/** The schema of the column as a row has it: `X | null` where it may be null. */
+export type Whole<Schema extends TSchema> =
+  IsNullable<Schema> extends true
+    ? IsNullable<Required<Schema>> extends true
+      ? Required<Schema>
+      : TUnion<[Required<Schema>, TNull]>
+    : Schema
+
+// ---- a model
 
 /** The columns that `audit` adds. */
 export type AuditColumn = 'created_at' | 'created_by' | 'updated_at' | 'updated_by'
@@ -29,6 +96,8 @@ export interface Model {
   readonly softDelete: boolean
   /** The columns that get a UUID where an insert does not say one. */
   readonly uuids: readonly string[]
+  /** Whether it is the audit log itself. */
+  readonly isLog?: boolean
 }
 
 /** A model whose types are known. */
@@ -90,9 +159,9 @@ export type MayBeLeftOut<Schema> = Schema extends { '~column': infer Options ext
 type NullableOf<Schema> = Schema extends TProperties[string] ? IsNullable<Schema> : false
 
 /** The columns of an index; with a name of its own, where the one that follows from them does not do. */
-export type IndexDefinition<Column extends string> =
-  | readonly Column[]
-  | { readonly name: string; readonly columns: readonly Column[] }
+export type IndexDefinition<Name extends string> =
+  | readonly Name[]
+  | { readonly name: string; readonly columns: readonly Name[] }
 
 /** What a foreign key refers to: a table and its columns, the primary key or unique ones. */
 export type Reference = `${string}.${string}` | readonly [table: string, columns: readonly string[]]
@@ -107,8 +176,8 @@ export interface ReferenceDefinition {
   readonly name?: string
 }
 
-export interface ForeignKeyDefinition<Column extends string> extends ReferenceDefinition {
-  readonly columns: readonly Column[]
+export interface ForeignKeyDefinition<Name extends string> extends ReferenceDefinition {
+  readonly columns: readonly Name[]
 }
 
 /** `true`: all columns; `'log'`: all, and the log; else those that are listed. */
@@ -146,3 +215,76 @@ type AnyColumn<Columns> = (keyof Columns & string) | AuditColumn | 'deleted_at'
 
 /** A definition as the checks see it. */
 export type AnyDefinition = ModelDefinition<TProperties, string, AuditDefinition, boolean, string>
+
+// ---- tables as Kysely wants them
+
+/**
+ * The tables of `models` as Kysely wants them:
+ * `declare module 'plinth' { interface DatabaseTables extends Tables<typeof models> {} }`
+ */
+export type Tables<Models extends readonly Model[]> = {
+  [Table in Models[number]['table']]: TableOf<Extract<Models[number], { readonly table: Table }>>
+}
+
+/** Kysely on the tables of `models`. */
+export type Db<Models extends readonly Model[]> = Kysely<Tables<Models>>
+
+/** The columns of a model's table, with what is read from, inserted into and written to each. */
+export type TableOf<M extends Model> =
+  M extends ModelOf<
+    string,
+    infer Columns,
+    infer Generated,
+    infer Audit,
+    infer SoftDelete,
+    infer _Key
+  >
+    ? {
+        [Name in Names<Columns, Audit, SoftDelete>]: Name extends keyof Columns
+          ? ColumnOf<Columns[Name], Name extends Generated ? true : MayBeLeftOut<Columns[Name]>>
+          : Name extends keyof AddedColumns
+            ? AddedColumns[Name]
+            : never
+      }
+    : never
+
+type Names<Columns extends TProperties, Audit extends AuditColumn, SoftDelete extends boolean> =
+  | (keyof Columns & string)
+  | Audit
+  | (SoftDelete extends true ? 'deleted_at' : never)
+
+interface AddedColumns {
+  created_at: ColumnType<string, Date | undefined, Date>
+  created_by: string | null
+  updated_at: ColumnType<string, Date | undefined, Date>
+  updated_by: string | null
+  deleted_at: ColumnType<string | null, Date | null, Date | null>
+}
+
+type ColumnOf<Schema extends TSchema, LeftOut extends boolean> = Cell<
+  Read<Core<Schema>> | Null<Schema>,
+  Written<Core<Schema>> | Null<Schema>,
+  LeftOut
+>
+
+// What may be null may be left out of an insert to Kysely, too.
+type Cell<In, Out, LeftOut extends boolean> = [LeftOut, null] extends [true, Out]
+  ? Plain<In, Out>
+  : LeftOut extends true
+    ? ColumnType<In, Out | undefined, Out>
+    : Plain<In, Out>
+
+type Plain<In, Out> = [In, Out] extends [Out, In] ? In : ColumnType<In, Out, Out>
+
+type Null<Schema extends TSchema> = IsNullable<Schema> extends true ? null : never
+
+type TypeName<Schema> = Schema extends { '~column': { type: infer Type } } ? Type : undefined
+
+type Read<Schema extends TSchema> =
+  TypeName<Schema> extends 'datetime'
+    ? string
+    : TypeName<Schema> extends 'bigint'
+      ? number | bigint
+      : Static<Schema>
+
+type Written<Schema extends TSchema> = TypeName<Schema> extends 'datetime' ? Date : Read<Schema>
