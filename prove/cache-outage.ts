@@ -1,15 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
-import { RedisNames } from '../src/cache/key.ts'
 import { Load } from '../src/process/load-clients.ts'
 import { ownRedis } from '../test/helpers/own-redis.ts'
 import type { OwnServer } from '../test/helpers/own-server.ts'
 import { seeded } from '../test/helpers/random-schema.ts'
-import { type Child, startChild } from './children.ts'
+import { ProofService } from './manage.ts'
 import type { Proof, ProofOptions } from './proof.ts'
+import { runTask } from './run-task.ts'
 
-/** Of the names in Redis. */
-const PREFIX = 'prove'
 const CLIENTS = 8
 /** Items that are asked for again and again; beside them one in ten requests is for a new one. */
 const ITEMS = 50
@@ -22,7 +20,7 @@ const RECOVERY = 1000
 
 export const proof: Proof = {
   summary:
-    'A server under load whose Redis dies, or freezes, for some seconds answers everything as before, and uses it again at once',
+    'A server (manage serve) under load whose Redis dies, or freezes, for some seconds answers everything as before, and uses it again at once',
   drivers: ['redis'],
   size: { full: LONG, short: 1 },
   prove,
@@ -42,21 +40,17 @@ const outages: Readonly<Record<string, (redis: OwnServer) => Promise<() => unkno
 
 async function prove(options: ProofOptions): Promise<Record<string, number>> {
   const redis = await ownRedis(options)
-  const env = { REDIS_URL: redis.url, REDIS_PREFIX: PREFIX, WORK: '5' }
-  const [server, worker] = await Promise.all([
-    startChild(options, 'cache', env),
-    startChild(options, 'cache', env),
-  ])
-  await worker.ask('work')
-  await server.ask('run')
-  const next = addresses(await server.ask<string>('url'), options.seed)
+  const service = new ProofService(options, 'cache', { REDIS_URL: redis.url, WORK: '5' })
+  const [{ url }] = await Promise.all([service.serve(), service.work()])
+  await runTask(url)
+  const next = addresses(url, options.seed)
   const load = new Load({ clients: { kept: CLIENTS }, next: () => ({ url: next() }) })
   options.teardown(() => load.stop())
   const all: Record<string, number> = {}
   for (const [index, [name, begin]] of Object.entries(outages).entries()) {
     const figures = await outage(load, options.size, async () => {
       const end = await begin(redis)
-      return () => recover(redis.url, server, end)
+      return () => recover(redis.url, url, end)
     })
     for (const [what, value] of Object.entries(figures)) all[`${name}: ${what}`] = round(value)
     options.tell(Math.ceil((options.size * (index + 1)) / Object.keys(outages).length))
@@ -97,16 +91,16 @@ async function outage(load: Load, seconds: number, begin: () => Promise<End>) {
 }
 
 /** Brings Redis back. Returns after how many milliseconds the cache used it again, and a task that was enqueued had run. */
-async function recover(url: string, server: Child, end: () => unknown) {
-  const client = new Redis(url, { maxRetriesPerRequest: null, retryStrategy: () => 10 })
+async function recover(redis: string, url: string, end: () => unknown) {
+  const client = new Redis(redis, { maxRetriesPerRequest: null, retryStrategy: () => 10 })
   client.on('error', () => {})
   try {
     const ending = end()
     await client.ping()
     const back = performance.now()
     const since = () => performance.now() - back
-    const worked = server.ask('run').then(since)
-    const recovered = await untilStored(client, server).then(since)
+    const worked = runTask(url).then(since)
+    const recovered = await untilStored(client, url).then(since)
     await ending
     return { recovered, worked: await worked }
   } finally {
@@ -115,12 +109,11 @@ async function recover(url: string, server: Child, end: () => unknown) {
 }
 
 /** Waits until what the cache of the server stores is found in Redis. */
-async function untilStored(client: Redis, server: Child): Promise<void> {
-  const { entry } = new RedisNames(PREFIX)
+async function untilStored(client: Redis, url: string): Promise<void> {
   for (let attempt = 1; attempt <= 1000; attempt++) {
     const key = `probe-${performance.now()}`
-    await server.ask('store', key)
-    if (await client.exists(entry(key))) return
+    await (await fetch(`${url}/items/${key}`)).text()
+    if ((await client.keys(`*${key}*`)).length > 0) return
     await sleep(10)
   }
   throw new Error('Redis is not used again')

@@ -1,25 +1,28 @@
+import { appendFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { defineModule, defineResource, defineService, Type } from '../src/index.ts'
+import { defineModule, defineResource, defineService, Type } from 'plinth'
 
-const { WORK = '0' } = process.env
-
-/** How often `perform` ran in this process. */
-export const performed = { times: 0 }
+const { WORK = '0', RECORD } = process.env
 
 const retrieve = defineResource({
-  summary: 'Something that takes WORK ms to compute',
+  summary: 'Something that takes WORK ms to compute; who has done so is a line of the file RECORD',
   path: '/:key',
   request: Type.Object({ key: Type.String() }),
   response: Type.Object({ key: Type.String() }),
   cache: { ttl: 60_000, perUser: false },
   async perform({ key }) {
-    performed.times += 1
+    if (RECORD) appendFileSync(RECORD, `${key} ${process.pid}\n`)
     await sleep(Number(WORK))
     return { key }
   },
 })
 
-const note = defineResource({ summary: 'A task', method: 'POST', perform: () => null })
+const note = defineResource({
+  summary: 'A task',
+  method: 'POST',
+  async: true,
+  perform: () => null,
+})
 
 export default defineService({
   name: 'prove',

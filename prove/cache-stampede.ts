@@ -1,6 +1,7 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { ownRedis } from '../test/helpers/own-redis.ts'
-import type { Asked } from './cache-child.ts'
-import { type Child, startChild } from './children.ts'
+import { ProofService } from './manage.ts'
 import { assertSame, type Proof, type ProofOptions } from './proof.ts'
 
 const PROCESSES = 4
@@ -9,7 +10,7 @@ const FEW = 2
 const REQUESTS = 1000
 
 export const proof: Proof = {
-  summary: `${REQUESTS} requests at once for what is not cached, in ${PROCESSES} processes, compute it once; once in each process without Redis`,
+  summary: `${REQUESTS} requests at once for what is not cached, in ${PROCESSES} processes (manage serve), compute it once; once in each process without Redis`,
   drivers: ['redis'],
   size: { full: 20, short: 1 },
   prove,
@@ -17,31 +18,42 @@ export const proof: Proof = {
 
 async function prove(options: ProofOptions): Promise<Record<string, number>> {
   const redis = await ownRedis(options)
-  const env = { REDIS_URL: redis.url, WORK: '100' }
+  const record = join(options.folder, 'computed.txt')
+  writeFileSync(record, '')
+  const env = { REDIS_URL: redis.url, WORK: '1000', RECORD: record }
+  const service = new ProofService(options, 'cache', env)
   const processes = options.size > 1 ? PROCESSES : FEW
-  const starting = Array.from({ length: processes }, () => startChild(options, 'cache', env))
-  const children = await Promise.all(starting)
+  const servers = await Promise.all(Array.from({ length: processes }, () => service.serve()))
   for (let round = 1; round <= options.size; round++) {
-    const { performed, failed } = sum(await askAll(children, `shared-${round}`))
-    assertSame({ performed, failed }, { performed: 1, failed: 0 }, `round ${round}`)
+    const key = `shared-${round}`
+    assertSame(await askAll(servers, key), 0, `failed in round ${round}`)
+    assertSame(computedIn(record, key).length, 1, `computed in round ${round}`)
   }
   await redis.kill()
+  const pids = servers.map(({ pid }) => `${pid}`).toSorted()
   for (let round = 1; round <= options.size; round++) {
-    const wanted = Array(processes).fill({ performed: 1, failed: 0 })
+    const key = `alone-${round}`
     const where = `round ${round} without Redis`
-    assertSame(await askAll(children, `alone-${round}`), wanted, where)
+    assertSame(await askAll(servers, key), 0, `failed in ${where}`)
+    assertSame(computedIn(record, key).toSorted(), pids, `who has computed it in ${where}`)
     options.tell(round)
   }
   const { size: rounds } = options
   return { rounds, processes, requests: 2 * rounds * REQUESTS, failed: 0, 'computed twice': 0 }
 }
 
-async function askAll(children: readonly Child[], key: string): Promise<Asked[]> {
-  const times = REQUESTS / children.length
-  return await Promise.all(children.map((child) => child.ask<Asked>('ask', { key, times })))
+/** Requests an item many times at once, of all servers, each on a connection of its own. How many failed. */
+async function askAll(servers: readonly { url: string }[], key: string): Promise<number> {
+  const requests = Array.from({ length: REQUESTS }, async (_, n) => {
+    const response = await fetch(`${servers[n % servers.length]?.url}/items/${key}`)
+    await response.text()
+    return response.ok
+  })
+  return (await Promise.all(requests)).filter((ok) => !ok).length
 }
 
-function sum(all: readonly Asked[]): Asked {
-  const total = (name: keyof Asked) => all.reduce((sum, one) => sum + one[name], 0)
-  return { performed: total('performed'), failed: total('failed') }
+/** The processes that have computed it, once for each time. */
+function computedIn(record: string, key: string): string[] {
+  const lines = readFileSync(record, 'utf8').split('\n')
+  return lines.filter((line) => line.startsWith(`${key} `)).map((line) => line.split(' ')[1] ?? '')
 }

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Load } from '../src/process/load-clients.ts'
 import { ownSentinel } from '../test/helpers/own-sentinel.ts'
-import { startChild } from './children.ts'
+import { ProofService } from './manage.ts'
 import type { Proof, ProofOptions } from './proof.ts'
+import { runTask } from './run-task.ts'
 
 const SENTINELS = 3
 const CLIENTS = 8
@@ -12,7 +13,7 @@ const RESUMED = 5000
 
 export const proof: Proof = {
   summary:
-    'A server under load whose Redis is failed over by Sentinels, as its master dies or falls silent, fails no request for what is cached, and workers go on within five seconds',
+    'A server (manage serve) under load whose Redis is failed over by Sentinels, as its master dies or falls silent, fails no request for what is cached, and a worker (manage worker) goes on within five seconds',
   drivers: ['redis'],
   size: { full: 10, short: 1 },
   prove,
@@ -34,14 +35,9 @@ async function prove(options: ProofOptions): Promise<Record<string, number>> {
 
 async function failOver(options: ProofOptions, how: 'kill' | 'freeze') {
   const set = await ownSentinel(options, SENTINELS)
-  const env = { REDIS_URL: set.url, REDIS_PREFIX: 'prove' }
-  const [server, worker] = await Promise.all([
-    startChild(options, 'cache', env),
-    startChild(options, 'cache', env),
-  ])
-  await worker.ask('work')
-  await server.ask('run')
-  const url = await server.ask<string>('url')
+  const service = new ProofService(options, 'cache', { REDIS_URL: set.url })
+  const [{ url }] = await Promise.all([service.serve(), service.work()])
+  await runTask(url)
   let n = 0
   const next = () => ({ url: `${url}/items/item-${n++ % ITEMS}` })
   const load = new Load({ clients: { kept: CLIENTS }, next })
@@ -49,7 +45,7 @@ async function failOver(options: ProofOptions, how: 'kill' | 'freeze') {
   await sleep(500)
   const began = performance.now()
   await set.first[how]()
-  await server.ask('run')
+  await runTask(url)
   const resumed = performance.now() - began
   await sleep(500)
   await load.stop()

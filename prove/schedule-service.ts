@@ -1,15 +1,15 @@
-import { defineModule, defineResource, defineService } from '../src/index.ts'
+import { appendFileSync } from 'node:fs'
+import { defineModule, defineResource, defineService } from 'plinth'
 
-/** The instants whose tasks have run in this process. */
-export const ticks: string[] = []
+const { RECORD = '' } = process.env
 
 const tick = defineResource({
-  summary: 'Runs every second',
+  summary: 'Runs every second; the instants whose tasks have run are lines of the file RECORD',
   method: 'POST',
   // Each second is one, however late the one before is.
   schedule: { cron: '* * * * * *', overlap: 'allow' },
   perform: (_, { requestId }) => {
-    ticks.push(requestId)
+    appendFileSync(RECORD, `${requestId}\n`)
     return null
   },
 })
@@ -17,4 +17,5 @@ const tick = defineResource({
 export default defineService({
   name: 'prove',
   modules: { clock: defineModule({ prefix: '/clock', resources: { tick } }) },
+  taskQueues: ['other'],
 })

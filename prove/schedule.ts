@@ -1,10 +1,10 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createApp } from '../src/service.ts'
 import { ownRedis } from '../test/helpers/own-redis.ts'
 import { seeded } from '../test/helpers/random-schema.ts'
-import { type Child, startChild } from './children.ts'
+import { ProofService, type ServiceProcess } from './manage.ts'
 import { assertSame, type Proof, type ProofOptions } from './proof.ts'
-import service, { ticks } from './schedule-service.ts'
 
 const PROCESSES = 5
 /** In `npm test`. */
@@ -13,43 +13,42 @@ const SHORT = 4
 const KILLED = 2
 
 export const proof: Proof = {
-  summary: `${PROCESSES} processes with a schedule of every second, of which ${KILLED} are killed, run each time once`,
+  summary: `${PROCESSES} workers (manage worker) with a schedule of every second, of which ${KILLED} are killed, run each time once`,
   drivers: ['redis'],
   size: { full: 120, short: SHORT },
   prove,
 }
 
 async function prove(options: ProofOptions): Promise<Record<string, number>> {
-  const { size, seed, folder, teardown, tell } = options
+  const { size, seed, folder, tell } = options
   const { url } = await ownRedis(options)
   const processes = size > SHORT ? PROCESSES : FEW
-  // The tasks run here, in a process that is not killed: a task whose worker is may run twice, a time must not.
-  const env = { NODE_ENV: 'production', REDIS_URL: url }
-  const app = await createApp(service, { root: folder, env, logger: false })
-  teardown(() => app.close())
-  ticks.length = 0
-  await app.tasks.work({ queues: ['default'], concurrency: 10, schedules: false })
-  const starting = Array.from({ length: processes }, () =>
-    startChild(options, 'schedule', { REDIS_URL: url }),
-  )
-  const children = await Promise.all(starting)
-  const first = ticks.length
-  const killing = killSome(children, size, seeded(seed))
-  for (const began = performance.now(); ticks.length < first + size; await sleep(20)) {
+  const record = join(folder, 'ticks.txt')
+  writeFileSync(record, '')
+  const ticks = () => readFileSync(record, 'utf8').trimEnd().split('\n').filter(Boolean)
+  const service = new ProofService(options, 'schedule', { REDIS_URL: url, RECORD: record })
+  // The tasks run in one that is not killed: a task whose worker is may run twice, a time must not.
+  await service.work('--queues', 'default', '--no-schedules')
+  const starting = Array.from({ length: processes }, () => service.work('--queues', 'other'))
+  const workers = await Promise.all(starting)
+  const first = ticks().length
+  const killing = killSome(workers, size, seeded(seed))
+  for (const began = performance.now(); ticks().length < first + size; await sleep(20)) {
     if (performance.now() - began > size * 1000 + 30_000) throw new Error('no time comes any more')
   }
   await killing
-  assertEverySecond(ticks)
+  const times = ticks()
+  assertEverySecond(times)
   tell(size)
-  return { processes, killed: KILLED, times: ticks.length, lost: 0, twice: 0 }
+  return { processes, killed: KILLED, times: times.length, lost: 0, twice: 0 }
 }
 
 /** Each at its moment: one at any, one just when a second begins, which is when tasks are added. */
-async function killSome(children: readonly Child[], seconds: number, random: () => number) {
-  for (const [index, child] of children.slice(0, KILLED).entries()) {
+async function killSome(workers: readonly ServiceProcess[], seconds: number, random: () => number) {
+  for (const [index, worker] of workers.slice(0, KILLED).entries()) {
     await sleep((random() * seconds * 1000) / KILLED / 2)
     if (index > 0) await sleep(1000 - (Date.now() % 1000) + random() * 20)
-    await child.kill()
+    await worker.kill()
   }
 }
 

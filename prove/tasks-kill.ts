@@ -1,15 +1,13 @@
 import { once } from 'node:events'
-import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Managed } from '../src/process/managed.ts'
-import { KIT_OPTIONS, MANAGE } from '../test/helpers/manage.ts'
 import { ownMysql } from '../test/helpers/own-mysql.ts'
 import { ownRedis } from '../test/helpers/own-redis.ts'
 import type { OwnServer } from '../test/helpers/own-server.ts'
 import { seeded } from '../test/helpers/random-schema.ts'
 import { execute } from '../test/servers/mysql.ts'
 import { startChild } from './children.ts'
+import { ProofService } from './manage.ts'
 import type { Proof, ProofOptions } from './proof.ts'
 import { Runs } from './runs.ts'
 import { poisonRecord } from './tasks-service.ts'
@@ -140,32 +138,15 @@ async function startOf(
     await (await startChild(options, 'tasks', env)).ask('end')
     return () => startChild(options, 'tasks', env)
   }
-  const { folder, teardown } = options
-  mkdirSync(join(folder, 'src'), { recursive: true })
-  const manifest = { name: 'prove', type: 'module', dependencies: { plinth: '*' } }
-  writeFileSync(join(folder, 'package.json'), JSON.stringify(manifest))
-  const service = join(import.meta.dirname, 'tasks-service.ts')
-  writeFileSync(join(folder, 'src/service.ts'), `export { default } from '${service}'\n`)
-  const { PATH, HOME } = process.env
-  const own = { PATH, HOME, NODE_ENV: 'production', REDIS_PREFIX: 'prove', PLINTH_SERVICE: folder }
+  const service = new ProofService(options, 'tasks', env)
   const start = async () => {
-    const managed = new Managed({
-      program: [process.execPath, ...KIT_OPTIONS, MANAGE],
-      args: ['worker'],
-      cwd: folder,
-      env: { ...own, NODE_COMPILE_CACHE: join(folder, 'cache'), ...env },
-    })
-    const ended = managed.ended()
-    const kill = async () => {
-      managed.kill()
-      await ended
-    }
-    teardown(kill)
+    const worker = service.start('worker')
+    const { managed, ended } = worker
     // Poison may have ended it by then.
     await managed.says('working on tasks').catch(async (error) => {
       if (!managed.hasEnded || (await ended) !== null) throw error
     })
-    return { managed, pid: managed.pid as number, ended, kill }
+    return worker
   }
   const { managed, ended } = await start()
   managed.signal('SIGTERM')

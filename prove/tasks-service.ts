@@ -1,6 +1,6 @@
 import { openSync, writeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { defineModule, defineResource, defineService, Type } from '../src/index.ts'
+import { defineModule, defineResource, defineService, Type } from 'plinth'
 
 const { RECORD = '' } = process.env
 
