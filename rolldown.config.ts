@@ -40,7 +40,6 @@ const opening = closure(
   [
     'src/database/open.ts',
     'src/database/dialect/sqlite/open.ts',
-    'src/database/url.ts',
     'src/database/model/query/transform.ts',
   ],
   new Set([...starting, ...library]),

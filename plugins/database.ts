@@ -8,8 +8,13 @@ import { attachedUrl, count, HOST, isLoopback, milliseconds, PORT } from '../src
 import { secret } from '../src/config/secret.ts'
 import type { Model } from '../src/database/model/types.ts'
 import type { Opening } from '../src/database/open.ts'
-import type { Database, DatabaseLimits, OpenDatabase, ReadLimits } from '../src/database/types.ts'
-import type { DatabaseTarget } from '../src/database/url.ts'
+import type {
+  Database,
+  DatabaseLimits,
+  DatabaseTarget,
+  OpenDatabase,
+  ReadLimits,
+} from '../src/database/types.ts'
 import { found, type PluginFinding } from '../src/findings.ts'
 import { giveContext } from '../src/http/request-context.ts'
 import { definePlugin, type PluginContext, type PluginGiven } from '../src/plugin.ts'
@@ -109,8 +114,7 @@ async function register(
   const { url, decorator: _, root, models = [], actor, ...given } = read
   const decorator = decoratorOf(context)
   assertFree(app, name, decorator)
-  const { openDatabase } = await import('../src/database/open.ts')
-  const { parseDatabaseUrl } = await import('../src/database/url.ts')
+  const { openDatabase, parseDatabaseUrl } = await import('../src/database/open.ts')
   const limits: ReadLimits = { ...DEFAULT_LIMITS, ...given }
   const opening = {
     limits,
@@ -213,7 +217,7 @@ export default definePlugin({
   checks: [
     async (_, { options, production }) => {
       if (!production) return []
-      const { parseDatabaseUrl } = await import('../src/database/url.ts')
+      const { parseDatabaseUrl } = await import('../src/database/open.ts')
       return checkTarget(parseDatabaseUrl((options as DatabaseOptions).url))
     },
   ],

@@ -1,4 +1,4 @@
-import type { DatabaseTarget } from '../../src/database/url.ts'
+import type { DatabaseTarget } from '../../src/database/types.ts'
 import { errors } from '../../src/errors.ts'
 import type { LoadedService } from '../_service.ts'
 
@@ -21,7 +21,7 @@ export async function readAttached({ service, root }: LoadedService): Promise<At
   const { readServiceConfig } = await import('../../src/service.ts')
   const { DATABASE_URL, NODE_ENV } = readServiceConfig(service, { root }).values
   if (!DATABASE_URL) throw errors.DATABASE_MISSING()
-  const { parseDatabaseUrl } = await import('../../src/database/url.ts')
+  const { parseDatabaseUrl } = await import('../../src/database/open.ts')
   const { databaseName } = await import('../../src/database/maintenance.ts')
   const target = parseDatabaseUrl(DATABASE_URL, root)
   if (target.kind === 'mysql') {

@@ -6,8 +6,9 @@ import type { Kysely } from 'kysely'
 import { errors } from '../errors.ts'
 import * as mysql from './dialect/mysql/maintenance.ts'
 import * as sqlite from './dialect/sqlite/maintenance.ts'
+import { parseDatabaseUrl } from './open.ts'
 import { dialectOf } from './portable.ts'
-import { type DatabaseTarget, parseDatabaseUrl } from './url.ts'
+import type { DatabaseTarget } from './types.ts'
 
 /** What people call the database: its name, or that of its file. */
 export function databaseName(target: DatabaseTarget): string {

@@ -18,6 +18,27 @@ export type Database = Kysely<DatabaseTables>
  */
 export type Timestamp = ColumnType<string, Date, Date>
 
+// ---- what is opened
+
+export interface MysqlTarget {
+  kind: 'mysql'
+  host: string
+  port: number
+  user: string
+  password: string
+  database: string
+  /** TLS, if it is wanted: verified against the system's authorities unless `verify` is false. */
+  tls?: { verify: boolean }
+}
+
+export interface SqliteTarget {
+  kind: 'sqlite'
+  /** An absolute path, or `:memory:`. */
+  file: string
+}
+
+export type DatabaseTarget = MysqlTarget | SqliteTarget
+
 /** The bounds of a database connection. Times are milliseconds, or texts like `'5s'`. */
 export interface DatabaseLimits {
   /** How many connections at most, per process; of SQLite how many streams are read at once. Default 10. */

@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import type { ResultSetHeader } from 'mysql2'
+import type { MysqlTarget } from '../../types.ts'
 import { DEFAULT_LIMITS } from '../../types.ts'
-import type { MysqlTarget } from '../../url.ts'
 import { quoteName } from '../ddl.ts'
 import { type MysqlError, ofStart } from './errors.ts'
 

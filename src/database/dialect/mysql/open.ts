@@ -2,8 +2,13 @@ import { connect, type Socket } from 'node:net'
 import { MysqlDialect } from 'kysely'
 import type { Connection, Pool, PoolOptions } from 'mysql2'
 import { openTracked } from '../../transaction.ts'
-import type { DatabaseTables, OpenDatabase, OpenOptions, ReadLimits } from '../../types.ts'
-import type { MysqlTarget } from '../../url.ts'
+import type {
+  DatabaseTables,
+  MysqlTarget,
+  OpenDatabase,
+  OpenOptions,
+  ReadLimits,
+} from '../../types.ts'
 import { SlowStatements } from '../driver.ts'
 import { BoundedPool } from './driver.ts'
 

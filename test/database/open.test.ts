@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import t from 'tap'
-import { parseDatabaseUrl, redactUrl } from '../../src/database/url.ts'
+import { parseDatabaseUrl, redactUrl } from '../../src/database/open.ts'
 
 t.test('reads mysql URLs', async (t) => {
   const plain = {
