@@ -19,14 +19,14 @@ t.test('docs/checks.md describes each code, and no other', async (t) => {
   }
 })
 
-t.test('each code is found by something, and has a remedy', async (t) => {
-  const sources = globSync('{src,plugins}/**/*.ts', { cwd: root })
-    .filter((path) => path !== 'src/findings.ts')
-    .map(read)
-    .join('\n')
+t.test('each code is found by something and in a test, and has a remedy', async (t) => {
+  const textOf = (files: string) => globSync(files, { cwd: root }).map(read).join('\n')
+  const sources = textOf('{plugins/*,src/*/**/*}.ts')
+  const tests = textOf('test/**/*.test.ts')
   for (const [code, { remedy }] of Object.entries(findings)) {
     t.match(remedy, /^[A-Z].{10,}[.]$/s)
     const isFound = sources.includes(`'${code}'`) || /^(docs|contract|queues)-open$/.test(code)
     t.ok(isFound, code)
+    t.match(tests, new RegExp(`\\b${code}\\b`), `a test makes what ${code} is about`)
   }
 })

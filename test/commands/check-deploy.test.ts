@@ -76,6 +76,105 @@ t.test('as text the remedy is below what is found', async (t) => {
   )
 })
 
+t.test(
+  'variables that are wrong are told all at once, and nothing else is looked at',
+  async (t) => {
+    const { code, bad, findings } = await check(t, { env: { PORT: 'high', BODY_LIMIT: '-1' } })
+    t.equal(code, 1)
+    t.match(findings, [{ code: 'configuration-invalid', level: 'error', check: 'configuration' }])
+    t.match(bad[0]?.message, /^CONFIG_INVALID: .*PORT.*BODY_LIMIT/s)
+    t.equal(findings.length, 1)
+  },
+)
+
+t.test('an app that cannot be built, or does not get ready, is an error', async (t) => {
+  const broken = (register: string) => ({
+    'src/service.ts': `export default { name: 'shop', modules: {}, plugins: [${register}] }`,
+  })
+  const ways = {
+    built: broken("async () => { throw new Error('no such bucket') }"),
+    ready: broken(
+      "async (app) => app.addHook('onReady', async () => { throw new Error('no such bucket') })",
+    ),
+  }
+  for (const [way, files] of Object.entries(ways)) {
+    const { code, findings } = await check(t, { files })
+    t.equal(code, 1, way)
+    t.equal(findings.length, 1, way)
+    t.match(findings, [
+      { code: 'app-broken', level: 'error', check: 'app', message: 'no such bucket' },
+    ])
+  }
+})
+
+t.test(
+  'what is attached and does not answer: an error, or a warning where it is done without',
+  async (t) => {
+    const attached = `
+    async function mail(app) {
+      app.readiness.set('mail', async () => { throw new Error('hunter2') })
+    }
+    export default { name: 'shop', modules: {}, plugins: [mail] }`
+    const redis = await ownRedis(t)
+    const service = writeService(t, { 'src/service.ts': attached })
+    const told = async () => {
+      const { code, bad, stdout } = await check(t, { service, env: { REDIS_URL: redis.url } })
+      t.notMatch(stdout, 'hunter2')
+      const mine = bad.filter(({ check }) => check === 'attached')
+      return { code, found: mine.map(({ level, code, subject }) => `${level} ${code}: ${subject}`) }
+    }
+    t.strictSame(await told(), { code: 1, found: ['error attached-unavailable: mail'] })
+    await redis.kill()
+    writeFileSync(
+      join(service, 'src/service.ts'),
+      attached.replace('plugins: [mail]', 'plugins: []'),
+    )
+    t.strictSame(await told(), { code: 0, found: ['warning attached-unavailable: redis'] })
+  },
+)
+
+t.test('a request that may be validated for long, until it is bounded', async (t) => {
+  const told = async (schema: string) => {
+    const things = THINGS.replace('request: Thing,', `request: Type.Object({ tags: ${schema} }),`)
+    const files = {
+      'src/things.ts': things.replace(
+        'perform: (thing) => thing',
+        "perform: () => ({ id: 1, name: 'one' })",
+      ),
+    }
+    const { code, bad } = await check(t, { files })
+    t.equal(code, 0)
+    return bad.filter(({ check }) => check === 'requests')
+  }
+  t.match(await told('Type.Array(Type.String(), { uniqueItems: true })'), [
+    {
+      code: 'request-costly',
+      level: 'warning',
+      subject: 'things.add',
+      message: /^things\.add: .*tags/,
+    },
+  ])
+  t.strictSame(await told('Type.Array(Type.String(), { uniqueItems: true, maxItems: 100 })'), [])
+})
+
+t.test('metrics that everybody can read', async (t) => {
+  const told = async (service: string, env: Record<string, string | undefined>) => {
+    const { code, bad } = await check(t, { files: { 'src/service.ts': service }, env })
+    t.equal(code, 0)
+    return bad.filter(({ code }) => code === 'metrics-open')
+  }
+  const METRICS = 'true'
+  t.match(await told(serviceOf(''), { METRICS }), [
+    { check: 'telemetry', level: 'warning', message: /^METRICS is on: anybody can read \/metrics/ },
+  ])
+  t.strictSame(await told(serviceOf(''), { METRICS, METRICS_PORT: '9464' }), [])
+  t.strictSame(await told(serviceOf(''), { METRICS: 'false' }), [])
+  const guarded = LOGIN.replace('auth: true', "auth: { routes: { metrics: { auth: 'required' } } }")
+  const alone = guarded.replace(/plugins: .*/, 'plugins: [session()],')
+  const secret = { SESSION_SECRET: 'J8s-long-enough-and-by-chance-b9f1c0d2' }
+  t.strictSame(await told(alone, { ...FIT, METRICS, ...secret }), [])
+})
+
 t.test('the settings of development are no production', async (t) => {
   const { code, bad } = await check(t, { env: { NODE_ENV: 'development' } })
   t.equal(code, 1)
