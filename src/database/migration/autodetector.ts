@@ -8,6 +8,7 @@ import {
   compare,
   type ForeignKeyState,
   type IndexState,
+  normalIndex,
   normalSchema,
   type SchemaState,
   type TableState,
@@ -52,51 +53,49 @@ interface Changes {
 
 /** How the tables change that there are before and after. */
 function changeTables(before: SchemaState, after: SchemaState): Changes {
-  const wanted = {
-    indexes: indexNames(after),
-    foreignKeys: new Set(all(after, ({ foreignKeys }) => foreignKeys)),
+  const wanted = Object.values(after)
+  const names: Names = {
+    indexes: new Set(wanted.flatMap(indexesOf).map(({ name }) => name)),
+    foreignKeys: new Set(
+      wanted.flatMap(({ foreignKeys = [] }) => foreignKeys.map(({ name }) => name)),
+    ),
+    // To the databases upper and lower case are the same.
+    taken: new Set(
+      Object.values(before)
+        .flatMap(indexesOf)
+        .map(({ name }) => name.toLowerCase()),
+    ),
   }
   const changes = Object.entries(before).flatMap(([name, table]) => {
     const target = after[name]
-    return target ? [changeOf(name, table, target, wanted)] : []
+    return target ? [changeOf(name, table, target, names)] : []
   })
-  // To the databases upper and lower case are the same.
-  const taken = new Set(Array.from(indexNames(before), (name) => name.toLowerCase()))
-  const steps = new Map(changes.map((change) => [change.name, indexSteps(change, taken)]))
   return {
-    keys: changedKeys(changes, steps),
+    keys: changedKeys(changes),
     columns: [
       ...changes.flatMap(({ name, added }) => columns('addColumn', name, added)),
-      ...indexes('add', steps, 'early'),
-      ...indexes('drop', steps, 'dropped'),
+      ...indexes(changes, 'early'),
+      ...indexes(changes, 'dropped'),
       ...changes.flatMap(({ name: table, altered, computed }) => [
         ...columns('dropColumn', table, computed.dropped),
         ...altered.map((one) => ({ type: 'alterColumn' as const, table, ...one })),
         ...columns('addColumn', table, computed.added),
       ]),
-      ...indexes('add', steps, 'late'),
+      ...indexes(changes, 'late'),
       ...changes.flatMap(({ name, dropped }) => columns('dropColumn', name, dropped)),
     ],
   }
 }
 
-function changedKeys(
-  changes: readonly TableChange[],
-  steps: ReadonlyMap<string, IndexSteps>,
-): Changes['keys'] {
+function changedKeys(changes: readonly TableChange[]): Changes['keys'] {
   const byName = new Map(changes.map((change) => [change.name, change]))
   const dropped: OwnedKey[] = []
   const added: OwnedKey[] = []
   for (const change of changes) {
     const { kept, ...rest } = change.foreignKeys
-    // What a key refers to that stays is there before and after, and so are its steps.
+    // What a key refers to that stays is there before and after.
     const moved = kept.filter(([key]) =>
-      isInTheWay(
-        key,
-        change,
-        byName.get(key.table) as TableChange,
-        ({ name }) => steps.get(name) as IndexSteps,
-      ),
+      isInTheWay(key, change, byName.get(key.table) as TableChange),
     )
     const own = (keys: ForeignKeyState[]) => keys.map((key) => [change.name, key] as const)
     dropped.push(...own([...rest.dropped, ...moved.map(([key]) => key)]))
@@ -107,20 +106,6 @@ function changedKeys(
 
 function without(schema: SchemaState, other: SchemaState): SchemaState {
   return Object.fromEntries(Object.entries(schema).filter(([name]) => !other[name]))
-}
-
-function indexNames(schema: SchemaState): Set<string> {
-  return new Set([
-    ...all(schema, (table) => table.indexes),
-    ...all(schema, (table) => table.unique),
-  ])
-}
-
-function all(
-  schema: SchemaState,
-  pick: (table: TableState) => readonly { readonly name: string }[] | undefined,
-): string[] {
-  return Object.values(schema).flatMap((table) => (pick(table) ?? []).map(({ name }) => name))
 }
 
 function tables(
@@ -138,21 +123,16 @@ function columns(
   return all.map(([column, definition]) => ({ type, table, column, definition }))
 }
 
-function indexes(
-  verb: 'add' | 'drop',
-  steps: ReadonlyMap<string, IndexSteps>,
-  step: keyof IndexSteps,
-): SchemaOperation[] {
-  const types = {
-    add: { unique: 'addUnique', index: 'addIndex' },
-    drop: { unique: 'dropUnique', index: 'dropIndex' },
-  } as const
-  const operation = (table: string, { type, index }: TypedIndex): SchemaOperation => ({
-    type: types[verb][type],
-    table,
-    index,
-  })
-  return Array.from(steps).flatMap(([table, of]) => of[step].map((one) => operation(table, one)))
+const INDEX_TYPES = {
+  add: { unique: 'addUnique', index: 'addIndex' },
+  drop: { unique: 'dropUnique', index: 'dropIndex' },
+} as const
+
+function indexes(changes: readonly TableChange[], step: keyof IndexSteps): SchemaOperation[] {
+  const types = INDEX_TYPES[step === 'dropped' ? 'drop' : 'add']
+  return changes.flatMap(({ name: table, indexes }) =>
+    indexes[step].map((one) => ({ type: types[one.kind], table, index: normalIndex(one) })),
+  )
 }
 
 function foreignKeys(
@@ -214,17 +194,13 @@ function withForeignKeys(table: TableState, foreignKeys: readonly ForeignKeyStat
  * @param change of its own table
  * @param target change of the table that it refers to
  */
-function isInTheWay(
-  key: ForeignKeyState,
-  change: TableChange,
-  target: TableChange,
-  steps: (change: TableChange) => IndexSteps,
-): boolean {
+function isInTheWay(key: ForeignKeyState, change: TableChange, target: TableChange): boolean {
+  const isUnique = ({ kind }: TableIndex) => kind === 'unique'
   return (
     change.altered.some((one) => key.columns.includes(one.column) && isOther(one)) ||
     target.altered.some((one) => key.references.includes(one.column) && isOther(one)) ||
-    losesIndex(change.primaryKey, steps(change), (columns) => startsWith(columns, key.columns)) ||
-    losesUnique(target.primaryKey, steps(target), key.references)
+    losesIndex(change, ({ columns }) => key.columns.every((one, i) => columns[i] === one)) ||
+    losesIndex(target, (one) => isUnique(one) && isDeepStrictEqual(one.columns, key.references))
   )
 }
 
@@ -238,30 +214,15 @@ function isOther({ from, to }: Altered): boolean {
   )
 }
 
-type Serves = (columns: readonly string[]) => boolean
-
-function losesIndex(primaryKey: readonly string[], steps: IndexSteps, serves: Serves): boolean {
-  const always = [primaryKey, ...columnsOf(steps.kept), ...columnsOf(steps.early)]
-  return columnsOf(steps.dropped).some(serves) && !always.some(serves)
-}
-
-function losesUnique(
-  primaryKey: readonly string[],
-  steps: IndexSteps,
-  columns: readonly string[],
-): boolean {
-  const unique = (all: IndexSteps['kept']) => all.filter(({ type }) => type === 'unique')
-  const only = {
-    ...steps,
-    kept: unique(steps.kept),
-    early: unique(steps.early),
-    dropped: unique(steps.dropped),
-  }
-  return losesIndex(primaryKey, only, (all) => isDeepStrictEqual(all, columns))
-}
-
-function columnsOf(steps: IndexSteps['kept']): (readonly string[])[] {
-  return steps.map(({ index }) => index.columns)
+/** Whether there is a moment without any of the indexes that serve. */
+function losesIndex(change: TableChange, serves: (index: TableIndex) => boolean): boolean {
+  const { primaryKey, indexes } = change
+  const always = [
+    { name: '', kind: 'unique', columns: primaryKey } as const,
+    ...indexes.kept,
+    ...indexes.early,
+  ]
+  return indexes.dropped.some(serves) && !always.some(serves)
 }
 
 // ---- how one table changes
@@ -284,15 +245,38 @@ interface TableChange {
   readonly computed: { readonly added: Columns; readonly dropped: Columns }
   /** Those that get shorter first, so that the columns of an index are never too long together. */
   readonly altered: readonly Altered[]
-  readonly indexes: Matched<IndexState>
-  readonly unique: Matched<IndexState>
+  readonly indexes: IndexSteps
   readonly foreignKeys: Matched<ForeignKeyState>
 }
 
-/** Names that are wanted anywhere: SQLite's indexes, and MySQL's foreign keys, share theirs across tables. */
-interface Wanted {
+interface TableIndex extends IndexState {
+  readonly kind: 'unique' | 'index'
+}
+
+/** When the indexes of a table are added and dropped. */
+interface IndexSteps {
+  readonly kept: readonly TableIndex[]
+  /** Added before others are dropped, because a foreign key may need one or the other. */
+  readonly early: readonly TableIndex[]
+  readonly dropped: readonly TableIndex[]
+  /** Added last: they need a name that is still taken, or a column as it is not yet. */
+  readonly late: readonly TableIndex[]
+}
+
+function indexesOf({ unique = [], indexes = [] }: TableState): TableIndex[] {
+  return [
+    ...unique.map((one) => ({ ...one, kind: 'unique' as const })),
+    ...indexes.map((one) => ({ ...one, kind: 'index' as const })),
+  ]
+}
+
+/** Names anywhere: SQLite's indexes, and MySQL's foreign keys, share theirs across tables. */
+interface Names {
+  /** Of those that are wanted. */
   readonly indexes: ReadonlySet<string>
   readonly foreignKeys: ReadonlySet<string>
+  /** Of the indexes that there are before, in lower case. */
+  readonly taken: ReadonlySet<string>
 }
 
 /**
@@ -300,42 +284,48 @@ interface Wanted {
  *
  * @throws {PlinthError} MIGRATION_UNSUPPORTED where the primary key differs
  */
-function changeOf(
-  name: string,
-  before: TableState,
-  after: TableState,
-  wanted: Wanted,
-): TableChange {
+function changeOf(name: string, before: TableState, after: TableState, names: Names): TableChange {
   if (!isDeepStrictEqual(before.primaryKey, after.primaryKey)) throw otherKey(name, before, after)
   /** A name that nobody gave is no reason to build anything again, unless another needs the old one. */
   const mayKeep =
-    (derive: (table: string, columns: readonly string[]) => string, taken: ReadonlySet<string>) =>
-    (one: IndexState, other: IndexState) =>
-      other.name === derive(name, other.columns) && !taken.has(one.name)
-  const { foreignKeys: keysBefore = [] } = before
-  const { foreignKeys: keysAfter = [] } = after
-  const ofIndex = mayKeep(indexName, wanted.indexes)
-  const ofUnique = mayKeep(uniqueName, wanted.indexes)
-  const ofKey = mayKeep(foreignKeyName, wanted.foreignKeys)
+    <T extends IndexState>(derive: (one: T) => string, wanted: ReadonlySet<string>) =>
+    (one: T, other: T) =>
+      other.name === derive(other) && !wanted.has(one.name)
+  const usual = ({ kind, columns }: TableIndex) =>
+    (kind === 'unique' ? uniqueName : indexName)(name, columns)
+  const computed = {
+    added: missingFrom(after, before, true),
+    // One may be computed from the one before it.
+    dropped: missingFrom(before, after, true).toReversed(),
+  }
+  const altered = alteredColumns(before, after)
+  const late = new Set([
+    ...altered.map(({ column }) => column),
+    ...computed.added.map(([one]) => one),
+  ])
+  const isLate = ({ name, columns }: TableIndex) =>
+    names.taken.has(name.toLowerCase()) || columns.some((column) => late.has(column))
+  const indexes = match(indexesOf(before), indexesOf(after), mayKeep(usual, names.indexes))
+  const usualKey = ({ columns }: ForeignKeyState) => foreignKeyName(name, columns)
   return {
     name,
     primaryKey: after.primaryKey,
     added: missingFrom(after, before, false),
     dropped: missingFrom(before, after, false),
-    computed: {
-      added: missingFrom(after, before, true),
-      // One may be computed from the one before it.
-      dropped: missingFrom(before, after, true).toReversed(),
+    computed,
+    altered,
+    indexes: {
+      kept: indexes.kept.map(([one]) => one),
+      early: indexes.added.filter((one) => !isLate(one)),
+      dropped: indexes.dropped,
+      late: indexes.added.filter(isLate),
     },
-    altered: alteredColumns(before, after),
-    indexes: match(before.indexes ?? [], after.indexes ?? [], isSame, ofIndex),
-    unique: match(before.unique ?? [], after.unique ?? [], isSame, ofUnique),
-    foreignKeys: match(keysBefore, keysAfter, isSame, ofKey),
+    foreignKeys: match(
+      before.foreignKeys ?? [],
+      after.foreignKeys ?? [],
+      mayKeep(usualKey, names.foreignKeys),
+    ),
   }
-}
-
-function isSame<T extends IndexState>({ name: _, ...one }: T, { name: __, ...other }: T): boolean {
-  return isDeepStrictEqual(one, other)
 }
 
 function missingFrom(
@@ -376,11 +366,6 @@ function otherKey(name: string, before: TableState, after: TableState) {
   return errors.MIGRATION_UNSUPPORTED(`the primary key of ${name} from ${was} to ${is}`)
 }
 
-/** What has a name that is not what makes it what it is: an index, a unique index, a foreign key. */
-interface Named {
-  readonly name: string
-}
-
 interface Matched<T> {
   /** There before and after: as it is, and as it is wanted, which may differ in the name. */
   readonly kept: readonly (readonly [before: T, after: T])[]
@@ -389,17 +374,17 @@ interface Matched<T> {
 }
 
 /**
- * Finds what of `before` is still there in `after`.
+ * Finds what of `before` is still there in `after`, its name aside.
  *
- * @param isSame whether two are the same but for their names
  * @param mayKeep whether one may stay under its name where another is wanted
  */
-function match<T extends Named>(
+function match<T extends { readonly name: string }>(
   before: readonly T[],
   after: readonly T[],
-  isSame: (before: T, after: T) => boolean,
   mayKeep: (before: T, after: T) => boolean,
 ): Matched<T> {
+  const isSame = ({ name: _, ...one }: T, { name: __, ...other }: T) =>
+    isDeepStrictEqual(one, other)
   const kept = new Map<T, T>()
   // Those of the same name first, so that none of them is taken for another.
   for (const fits of [(b: T, a: T) => b.name === a.name, mayKeep]) {
@@ -416,49 +401,4 @@ function match<T extends Named>(
     dropped: before.filter((one) => !taken.has(one)),
     added: after.filter((one) => !kept.has(one)),
   }
-}
-
-interface TypedIndex {
-  readonly type: 'unique' | 'index'
-  readonly index: IndexState
-}
-
-/** When the indexes of a table are added and dropped. */
-interface IndexSteps {
-  readonly kept: readonly TypedIndex[]
-  /** Added before others are dropped, because a foreign key may need one or the other. */
-  readonly early: readonly TypedIndex[]
-  readonly dropped: readonly TypedIndex[]
-  /** Added last: they need a name that is still taken, or a column as it is not yet. */
-  readonly late: readonly TypedIndex[]
-}
-
-/** @param taken the names of all indexes that there are before, in lower case */
-function indexSteps(change: TableChange, taken: ReadonlySet<string>): IndexSteps {
-  const added = typed(change.unique.added, change.indexes.added)
-  const late = new Set([
-    ...change.altered.map(({ column }) => column),
-    ...change.computed.added.map(([column]) => column),
-  ])
-  const isLate = ({ index }: TypedIndex) =>
-    taken.has(index.name.toLowerCase()) || index.columns.some((column) => late.has(column))
-  const kept = (pairs: TableChange['indexes']['kept']) => pairs.map(([before]) => before)
-  return {
-    kept: typed(kept(change.unique.kept), kept(change.indexes.kept)),
-    early: added.filter((one) => !isLate(one)),
-    dropped: typed(change.unique.dropped, change.indexes.dropped),
-    late: added.filter(isLate),
-  }
-}
-
-function typed(unique: readonly IndexState[], indexes: readonly IndexState[]): TypedIndex[] {
-  return [
-    ...unique.map((index) => ({ type: 'unique' as const, index })),
-    ...indexes.map((index) => ({ type: 'index' as const, index })),
-  ]
-}
-
-/** Whether an index on `columns` finds rows by `first`. */
-function startsWith(columns: readonly string[], first: readonly string[]): boolean {
-  return first.every((column, i) => columns[i] === column)
 }

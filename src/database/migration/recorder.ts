@@ -5,13 +5,8 @@ import { portable, supportsTransactionalDdl } from '../portable.ts'
 import { forgetSeeds, type SeedTables } from '../seed/seed.ts'
 import { inTransaction } from '../transaction.ts'
 import type { Timestamp } from '../types.ts'
-import {
-  followNames,
-  type Joined,
-  type MigrationFile,
-  type MigrationRecord,
-  type Recordable,
-} from './files.ts'
+import { followNames, type Joined, type MigrationFile, type MigrationRecord } from './files.ts'
+import type { Task } from './task.ts'
 
 /** A migration that is applied, or under way. */
 export interface MigrationRow {
@@ -118,17 +113,9 @@ export async function readRecords(db: Kysely<MigrationTables>): Promise<Migratio
 // Of a row, where its migration is not under way.
 const NOT_UNDER_WAY = { direction: null, position: null, state: null, prefix: null }
 
-/** A migration that has been applied or taken back. */
-interface Done {
-  name: string
-  checksum: string
-  records?: readonly Recordable[]
-  direction: 'up' | 'down'
-}
-
 /** The rows of what was applied now. */
 export function appliedRows(
-  { name, checksum, records }: Omit<Done, 'direction'>,
+  { name, checksum, records }: Pick<Task, 'name' | 'checksum' | 'records'>,
   duration: number,
 ) {
   const all = records ?? [{ name, checksum }]
@@ -142,7 +129,7 @@ export function appliedRows(
 /** Keeps record of a task that is done, and that no journal knows of or that is taken back. */
 export async function recordTask(
   db: Kysely<MigrationTables>,
-  task: Done,
+  task: Task,
   duration: number,
 ): Promise<void> {
   if (task.direction === 'up') {

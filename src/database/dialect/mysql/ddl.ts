@@ -180,8 +180,11 @@ export function changeColumns(table: string, all: readonly ColumnChange[]): Stat
       ...(isOfEmpty ? [`add constraint ${NO_ROWS} check (1 < 1)`] : []),
     )
   const facts = all.flatMap((one) => one.facts)
-  const complete: NonNullable<Statement['complete']> = async (db) =>
-    text(await keptOf(db, table, all))
+  const complete = async <DB>(db: Kysely<DB>) => {
+    const kept: Kept[] = []
+    for (const one of all) kept.push(await keptOf(db, table, one))
+    return text(kept)
+  }
   const changed: Statement = {
     ...(facts.length > 0
       ? statement(text([]), ...facts)
@@ -190,22 +193,16 @@ export function changeColumns(table: string, all: readonly ColumnChange[]): Stat
   }
   const ahead = all.flatMap((one) => one.ahead ?? [])
   const behind = all.flatMap((one) => one.behind ?? [])
-  return [
-    ...(ahead.length > 0
-      ? [{ sql: alter(table, ...ahead), repeatable: true, fills: true } as const]
-      : []),
-    ...fillNulls(table, all),
-    changed,
-    ...(behind.length > 0 ? [{ sql: alter(table, ...behind), repeatable: true } as const] : []),
-    ...(isOfEmpty
-      ? [
-          statement(
-            alter(table, `drop constraint ${NO_ROWS}`),
-            not(constraintExists(table, NO_ROWS, 'CHECK')),
-          ),
-        ]
-      : []),
-  ]
+  const statements: Statement[] = []
+  if (ahead.length > 0)
+    statements.push({ sql: alter(table, ...ahead), repeatable: true, fills: true })
+  statements.push(...fillNulls(table, all), changed)
+  if (behind.length > 0) statements.push({ sql: alter(table, ...behind), repeatable: true })
+  if (isOfEmpty) {
+    const dropped = alter(table, `drop constraint ${NO_ROWS}`)
+    statements.push(statement(dropped, not(constraintExists(table, NO_ROWS, 'CHECK'))))
+  }
+  return statements
 }
 
 function fillNulls(table: string, all: readonly ColumnChange[]): Statement[] {
@@ -230,27 +227,6 @@ interface Kept {
 
 const NOTHING: Kept = { words: '' }
 
-/**
- * Comments, collations, `on update`, that a column is invisible, and on MariaDB a check of its own.
- *
- * @throws {Error} where one has `zerofill`, which only its type can say
- */
-async function keptOf<DB>(
-  db: Kysely<DB>,
-  table: string,
-  all: readonly ColumnChange[],
-): Promise<Kept[]> {
-  const kept: Kept[] = []
-  for (const { known, ...one } of all)
-    kept.push(known === undefined ? NOTHING : await keptOfColumn(db, { ...one, table, known }))
-  return kept
-}
-
-interface Modified extends ColumnChange {
-  readonly table: string
-  readonly known: string
-}
-
 interface ColumnRow {
   type: string
   extra: string
@@ -259,8 +235,17 @@ interface ColumnRow {
   collation: string | null
 }
 
-async function keptOfColumn<DB>(db: Kysely<DB>, one: Modified): Promise<Kept> {
-  const { table, column, known, keepsCollation } = one
+/**
+ * Comments, collations, `on update`, that a column is invisible, and on MariaDB a check of its own.
+ *
+ * @throws {Error} where it has `zerofill`, which only its type can say
+ */
+async function keptOf<DB>(
+  db: Kysely<DB>,
+  table: string,
+  { column, known, keepsCollation }: ColumnChange,
+): Promise<Kept> {
+  if (known === undefined) return NOTHING
   const { rows } = await sql<ColumnRow>`
     select column_type as type, extra as extra, column_comment as comment,
       character_set_name as charset, collation_name as collation
@@ -280,7 +265,7 @@ async function keptOfColumn<DB>(db: Kysely<DB>, one: Modified): Promise<Kept> {
     onUpdate && isNew('on update') && onUpdate,
     /invisible/i.test(row.extra) && isNew('invisible') && 'invisible',
     row.comment && isNew('comment') && `comment ${text(row.comment)}`,
-    ...(await ownChecks(db, one)),
+    ...(/check/i.test(known) ? [] : await ownChecks(db, table, column)),
   ]
   const isOurs = keepsCollation && row.charset === 'utf8mb4'
   return {
@@ -293,10 +278,7 @@ async function keptOfColumn<DB>(db: Kysely<DB>, one: Modified): Promise<Kept> {
 }
 
 // MySQL makes checks of the table of them, which stay. MariaDB's JSON is one that comes with the type.
-async function ownChecks<DB>(
-  db: Kysely<DB>,
-  { table, column, known }: Modified,
-): Promise<string[]> {
+async function ownChecks<DB>(db: Kysely<DB>, table: string, column: string): Promise<string[]> {
   const { rows } = await sql<{ version: string }>`select version() as version`.execute(db)
   if (!/mariadb/i.test(rows[0]?.version ?? '')) return []
   const checks = await sql<{ clause: string }>`
@@ -304,7 +286,7 @@ async function ownChecks<DB>(
     where constraint_schema = database() and table_name = ${table} and constraint_name = ${column}
       and level = 'Column'`.execute(db)
   return checks.rows
-    .filter(({ clause }) => !/^json_valid\(/i.test(clause) && !/check/i.test(known))
+    .filter(({ clause }) => !/^json_valid\(/i.test(clause))
     .map(({ clause }) => `check (${clause})`)
 }
 

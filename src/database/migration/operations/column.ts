@@ -1,5 +1,12 @@
 import { isDeepStrictEqual } from 'node:util'
-import { checkSql, defaultSql, isComputed, quoteName, quoteNames } from '../../dialect/ddl.ts'
+import {
+  checkSql,
+  defaultSql,
+  isComputed,
+  quoteName,
+  quoteNames,
+  quoteText,
+} from '../../dialect/ddl.ts'
 import * as mysql from '../../dialect/mysql/ddl.ts'
 import { type ColumnChange, changeColumns } from '../../dialect/mysql/ddl.ts'
 import { isComputedFrom, withRenamed } from '../../dialect/sql-text.ts'
@@ -54,24 +61,24 @@ interface Filling {
 
 const filling = ({ fill }: Filling = {}) => (fill === undefined ? {} : { fill })
 
+const defined =
+  (type: 'addColumn' | 'dropColumn') =>
+  (table: string, column: string, definition: ColumnState, options?: Filling): Operation => ({
+    type,
+    table,
+    column,
+    definition,
+    ...filling(options),
+  })
+
 /** @param options `fill`: what the rows get that are there; default: its default */
-export const addColumn = (
-  table: string,
-  column: string,
-  definition: ColumnState,
-  options?: Filling,
-): Operation => ({ type: 'addColumn', table, column, definition, ...filling(options) })
+export const addColumn = defined('addColumn')
 
 /**
  * @param definition what it was, for the way back
  * @param options `fill`: what rows get on the way back; default: its default
  */
-export const dropColumn = (
-  table: string,
-  column: string,
-  definition: ColumnState,
-  options?: Filling,
-): Operation => ({ type: 'dropColumn', table, column, definition, ...filling(options) })
+export const dropColumn = defined('dropColumn')
 
 /** @param change `fill`: what rows get that are null, where it may not be null any more; default: its default */
 export const alterColumn = (
@@ -91,20 +98,14 @@ export const renameColumn = (table: string, from: string, to: string): Operation
 /** One that is about a column of its own: what is done to several of a table can be done at once. */
 export type ColumnOperation = Of<'addColumn' | 'dropColumn' | 'alterColumn'>
 
-const OF_COLUMNS: ReadonlySet<string> = new Set<ColumnOperation['type']>([
-  'addColumn',
-  'dropColumn',
-  'alterColumn',
-])
-
 export function isOfColumn(operation: Operation | undefined): operation is ColumnOperation {
-  return operation !== undefined && OF_COLUMNS.has(operation.type)
+  return operation !== undefined && 'column' in operation
 }
 
 const ofColumn: Pick<Definition<ColumnOperation>, 'tables' | 'place' | 'mysql'> = {
   tables: ({ table }) => ({ before: table, after: table }),
   place: ({ table, column }) => `${table}.${column}`,
-  mysql: (operation, before) => togetherOnMysql([operation], before),
+  mysql: (operation, before, after) => together.mysql([operation], before, after),
 }
 
 export const columnOperations: Definitions<(ColumnOperation | Of<'renameColumn'>)['type']> = {
@@ -118,12 +119,7 @@ export const columnOperations: Definitions<(ColumnOperation | Of<'renameColumn'>
     reverse: (operation) => ({ ...operation, type: 'dropColumn' }),
     describe: ({ table, column, definition }) =>
       `+ column ${table}.${column} ${describeColumn(definition)}`,
-    render: ({ table, column, definition, fill }) => [
-      table,
-      column,
-      normalColumn(definition),
-      ...(fill === undefined ? [] : [{ fill }]),
-    ],
+    render: renderDefined,
     fileName: ({ table, column }) => `add_${table}_${column}`,
     unfilled: ({ column, definition, fill }) =>
       fill === undefined && needsValue(definition) ? { column, definition } : undefined,
@@ -144,7 +140,7 @@ export const columnOperations: Definitions<(ColumnOperation | Of<'renameColumn'>
     sqlite(operation, before, after) {
       const { table, column, definition } = operation
       if (column in fillsOf([operation]) || !canAdd(definition))
-        return togetherOnSqlite([operation], before, after)
+        return together.sqlite([operation], before, after)
       const check = checkSql(table, column, definition, 'sqlite')
       const words = [sqlite.columnSql(column, definition), ...check].join(' ')
       return [{ sql: sqlite.alter(table, `add column ${words}`) }]
@@ -160,8 +156,7 @@ export const columnOperations: Definitions<(ColumnOperation | Of<'renameColumn'>
       }),
     reverse: (operation) => ({ ...operation, type: 'addColumn' }),
     describe: ({ table, column }) => `- column ${table}.${column}`,
-    render: (operation, call) =>
-      columnOperations.addColumn.render?.({ ...operation, type: 'addColumn' }, call) ?? [],
+    render: renderDefined,
     fileName: ({ table, column }) => `drop_${table}_${column}`,
     lint: () => ['drop-column'],
     algorithms: ({ definition }) =>
@@ -173,8 +168,7 @@ export const columnOperations: Definitions<(ColumnOperation | Of<'renameColumn'>
     sqlite(operation, before, after) {
       const { table, column } = operation
       // SQLite drops no column that a check of the table is about.
-      if (before[table]?.columns[column]?.values)
-        return togetherOnSqlite([operation], before, after)
+      if (before[table]?.columns[column]?.values) return together.sqlite([operation], before, after)
       return [{ sql: sqlite.alter(table, `drop column ${quoteName(column, 'sqlite')}`) }]
     },
   },
@@ -202,7 +196,7 @@ export const columnOperations: Definitions<(ColumnOperation | Of<'renameColumn'>
     lint: ({ from, to }) => lintChange(from, to),
     algorithms: ({ column, from, to }, table) => altered(from, to, isIndexed(column, table)),
     trial: misfits,
-    sqlite: (operation, before, after) => togetherOnSqlite([operation], before, after),
+    sqlite: (operation, before, after) => together.sqlite([operation], before, after),
   },
 
   renameColumn: {
@@ -242,6 +236,10 @@ export const columnOperations: Definitions<(ColumnOperation | Of<'renameColumn'>
       return state.columns[to]?.values ? [renamed, rebuildTable(table, state, state)] : [renamed]
     },
   },
+}
+
+function renderDefined({ table, column, definition, fill }: Of<'addColumn' | 'dropColumn'>) {
+  return [table, column, normalColumn(definition), ...(fill === undefined ? [] : [{ fill }])]
 }
 
 function renameIn(schema: SchemaState, { table, from, to }: Of<'renameColumn'>): SchemaState {
@@ -289,27 +287,30 @@ function refuseUse(column: string, state: TableState): void {
 /**
  * What a database does for several operations on columns of one table at once: each for itself would write a large table anew.
  */
-export function together(
+export const together: Readonly<Record<DialectName, Together>> = {
+  mysql(operations, before) {
+    const { table } = operations[0] as ColumnOperation
+    const steps = operations.map(stepsOnMysql)
+    const statements = (step: number) => {
+      const changes = steps.flatMap((one) =>
+        one[step] ? [changeOf(one[step], before[table])] : [],
+      )
+      return changes.length > 0 ? changeColumns(table, changes) : []
+    }
+    return [...statements(0), ...statements(1)]
+  },
+  sqlite(operations, before, after) {
+    const { table } = operations[0] as ColumnOperation
+    const [from, to] = [before[table] as TableState, after[table] as TableState]
+    return [rebuildTable(table, from, to, fillsOf(operations))]
+  },
+}
+
+type Together = (
   operations: readonly ColumnOperation[],
   before: SchemaState,
   after: SchemaState,
-  dialect: DialectName,
-): CompiledStep[] {
-  return dialect === 'mysql'
-    ? togetherOnMysql(operations, before)
-    : togetherOnSqlite(operations, before, after)
-}
-
-function togetherOnMysql(operations: readonly ColumnOperation[], before: SchemaState) {
-  const { table } = operations[0] as ColumnOperation
-  const state = before[table]
-  const steps = operations.map(stepsOnMysql)
-  const statements = (step: number) => {
-    const changes = steps.flatMap((one) => (one[step] ? [changeOf(one[step], state)] : []))
-    return changes.length > 0 ? changeColumns(table, changes) : []
-  }
-  return [...statements(0), ...statements(1)]
-}
+) => CompiledStep[]
 
 /** MySQL writes nothing into a column that it computes: one that is to be filled is plain first, and may be null. */
 function stepsOnMysql(operation: ColumnOperation): readonly ColumnOperation[] {
@@ -320,16 +321,6 @@ function stepsOnMysql(operation: ColumnOperation): readonly ColumnOperation[] {
     { ...operation, to: plain },
     { ...operation, from: plain },
   ]
-}
-
-function togetherOnSqlite(
-  operations: readonly ColumnOperation[],
-  before: SchemaState,
-  after: SchemaState,
-) {
-  const { table } = operations[0] as ColumnOperation
-  const [from, to] = [before[table] as TableState, after[table] as TableState]
-  return [rebuildTable(table, from, to, fillsOf(operations))]
 }
 
 /** What becomes of a column of MySQL. */
@@ -530,8 +521,6 @@ function sqlOf(value: PerDialect | string | number | boolean): string {
   return typeof value === 'object' ? value.mysql : String(value)
 }
 
-function quoted(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`
-}
+const quoted = (text: string) => quoteText(text, 'sqlite')
 
 const holdsText = ({ type }: ColumnState) => typeof type === 'object' || isText(type)

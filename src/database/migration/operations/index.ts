@@ -53,35 +53,10 @@ export function describe(operation: Operation): string {
 // ---- what a database has to do
 
 /**
- * What a database has to do for an operation.
- *
- * A column that may not be null and has no default can be added to a table without rows only; both databases
- * refuse it otherwise, and nothing of it stays.
- *
- * @param before the state of the schema that it is done to
- * @throws {Error} where the operation does not fit that state
- */
-export function compileOperation(
-  operation: Operation,
-  before: SchemaState,
-  dialect: DialectName,
-): CompiledStep[] {
-  return stepsOf(operation, before, replay(before, operation), dialect)
-}
-
-function stepsOf(
-  operation: Operation,
-  before: SchemaState,
-  after: SchemaState,
-  dialect: DialectName,
-): CompiledStep[] {
-  const definition = definitionOf(operation)
-  definition.refuse?.(operation, before)
-  return definition[dialect](operation, before, after)
-}
-
-/**
  * What a database has to do for operations, one after the other.
+ *
+ * A column that may not be null and has no default can be added to a table without rows only; both databases refuse it otherwise, and
+ * nothing of it stays.
  *
  * @param before the state of the schema that the first is done to
  * @throws {Error} where an operation does not fit: which one and why
@@ -107,11 +82,13 @@ export function compileAll(
 ): { steps: CompiledStep[][]; after: SchemaState } {
   const states = [before]
   const steps = operations.map((operation, index) => {
+    const state = states[index] as SchemaState
+    const definition = definitionOf(operation)
     try {
-      const state = states[index] as SchemaState
       const after = replay(state, operation)
       states.push(after)
-      return stepsOf(operation, state, after, dialect)
+      definition.refuse?.(operation, state)
+      return definition[dialect](operation, state, after)
     } catch (cause) {
       const problem = cause instanceof Error ? cause.message : String(cause)
       throw new Error(`operation ${index + 1} (${operation.type}): ${problem}`, { cause })
@@ -127,7 +104,7 @@ export function compileAll(
     if (dialect === 'sqlite' && rebuilds.length < 2) continue
     const run = operations.slice(first, end) as ColumnOperation[]
     const [from, to] = [states[first] as SchemaState, states[end] as SchemaState]
-    const joined = together(run, from, to, dialect)
+    const joined = together[dialect](run, from, to)
     steps.splice(first, run.length, joined, ...run.slice(1).map(() => []))
   }
   return { steps, after: states.at(-1) as SchemaState }

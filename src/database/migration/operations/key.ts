@@ -23,47 +23,31 @@ import {
 import { added, assertColumns, changeTable, dropped, indexesOf, tableOf } from './state.ts'
 import { doubles, orphans } from './trials.ts'
 
+const ofAnIndex =
+  (type: IndexOperation['type']) =>
+  (table: string, index: IndexState): Operation => ({ type, table, index })
+
 /** Adds an index, which lets rows be equal; {@link addUnique} does not. */
-export const addIndex = (table: string, index: IndexState): Operation => ({
-  type: 'addIndex',
-  table,
-  index,
-})
+export const addIndex = ofAnIndex('addIndex')
 
 /** @param index what it was, for the way back */
-export const dropIndex = (table: string, index: IndexState): Operation => ({
-  type: 'dropIndex',
-  table,
-  index,
-})
+export const dropIndex = ofAnIndex('dropIndex')
 
 /** Adds a unique index; rows that are equal in its columns stop the migration. */
-export const addUnique = (table: string, index: IndexState): Operation => ({
-  type: 'addUnique',
-  table,
-  index,
-})
+export const addUnique = ofAnIndex('addUnique')
 
 /** @param index what it was, for the way back */
-export const dropUnique = (table: string, index: IndexState): Operation => ({
-  type: 'dropUnique',
-  table,
-  index,
-})
+export const dropUnique = ofAnIndex('dropUnique')
+
+const ofAKey =
+  (type: KeyOperation['type']) =>
+  (table: string, foreignKey: ForeignKeyState): Operation => ({ type, table, foreignKey })
 
 /** Adds a foreign key, with what becomes of rows when the one that they refer to changes or goes. */
-export const addForeignKey = (table: string, foreignKey: ForeignKeyState): Operation => ({
-  type: 'addForeignKey',
-  table,
-  foreignKey,
-})
+export const addForeignKey = ofAKey('addForeignKey')
 
 /** @param foreignKey what it was, for the way back */
-export const dropForeignKey = (table: string, foreignKey: ForeignKeyState): Operation => ({
-  type: 'dropForeignKey',
-  table,
-  foreignKey,
-})
+export const dropForeignKey = ofAKey('dropForeignKey')
 
 type IndexOperation = Of<'addIndex' | 'dropIndex' | 'addUnique' | 'dropUnique'>
 

@@ -1,7 +1,7 @@
 import t from 'tap'
 import * as m from '../../../../src/database/migration/index.ts'
 import {
-  compileOperation,
+  compileOperations,
   definitionOf,
   describe,
   replay,
@@ -91,7 +91,7 @@ for (const [type, [operation, line]] of Object.entries(EACH)) {
     t.strictSame(again, normalSchema(before(operation)), 'taken back, all is as before')
     t.strictSame(reverse(back), operation, 'and so is the way back')
     for (const dialect of ['mysql', 'sqlite'] as const)
-      t.ok(compileOperation(operation, before(operation), dialect).length > 0, dialect)
+      t.ok(compileOperations([operation], before(operation), dialect).length > 0, dialect)
 
     const { render, fileName } = definitionOf(operation)
     t.equal(render === undefined, type === 'runData', 'code cannot be printed')

@@ -7,10 +7,7 @@ import {
   runData,
   runSql,
 } from '../../../../src/database/migration/index.ts'
-import {
-  compileOperation,
-  compileOperations,
-} from '../../../../src/database/migration/operations/index.ts'
+import { compileOperations } from '../../../../src/database/migration/operations/index.ts'
 import type { Operation } from '../../../../src/database/migration/operations/operation.ts'
 import type { SchemaState, TableState } from '../../../../src/database/schema/state.ts'
 
@@ -50,7 +47,9 @@ for (const dialect of ['sqlite', 'mysql'] as const) {
   t.test(`what does not fit is named with its place (${dialect})`, async (t) => {
     const fits = createTable('other', { columns: { id: integer }, primaryKey: ['id'] })
     for (const [operation, message] of MISFITS) {
-      t.throws(() => compileOperation(operation, before, dialect), { message })
+      t.throws(() => compileOperations([operation], before, dialect), {
+        message: `operation 1 (${operation.type}): ${message}`,
+      })
       t.throws(() => compileOperations([fits, operation], before, dialect), {
         message: `operation 2 (${operation.type}): ${message}`,
       })
