@@ -66,6 +66,8 @@ export class RedisLevel {
   readonly #orphans = new Map<string, string>()
   /** Whether there may be anything in level 1: not before changes are heard, unless Redis was away. */
   #used = false
+  /** Whether it may not have heard of what Redis refused: not known before Redis takes a sign of life again. */
+  #isDeaf = false
   // What goes on keeps what it was begun in, which would be the first request of many.
   readonly #outside = AsyncLocalStorage.snapshot()
   #started: Promise<unknown> | undefined
@@ -112,7 +114,11 @@ export class RedisLevel {
         onChange(change)
       },
       onHears: () => {
-        if (this.#used) onGap()
+        if (this.#used) {
+          onGap()
+          this.#isDeaf = true
+          this.#live('change').catch(() => {})
+        }
         this.#used = true
       },
       onLost: () => {
@@ -245,7 +251,8 @@ export class RedisLevel {
 
   async #isUsable(): Promise<boolean> {
     if (!this.#bus.hears || this.#epoch === undefined) await this.#start()
-    return !this.connection.isAway && !this.isBehind && this.#epoch !== undefined
+    const { isAway } = this.connection
+    return !isAway && !this.isBehind && !this.#isDeaf && this.#epoch !== undefined
   }
 
   /** With the first use: what has to be known before anything is read. */
@@ -274,6 +281,7 @@ export class RedisLevel {
     const [now, epoch] = answer as [Buffer, Buffer]
     this.#ahead = Number(now) - (asked + steady.now()) / 2
     this.#epoch = String(epoch)
+    this.#isDeaf = false
     // What level 1 has may have been read from Redis.
     if (known !== undefined && known !== this.#epoch) this.#onGap()
     if (++this.#beats % COUNTS_PERIOD === 0) await this.#tellCounts()

@@ -79,6 +79,25 @@ for (const [name, refuse] of Object.entries(refusals)) {
   })
 }
 
+t.test('nor one that cannot hear of it, as its subscription is lost just then', async (t) => {
+  const { url } = await ownRedis(t)
+  const [a, b] = [await open(t, url), await open(t, url)]
+  await a.cache.set('key', 'old', HOUR)
+  t.equal(await b.cache.get('key'), 'old')
+  const allow = await refusals['takes no change']?.(a.client)
+  const listening = async () => String(await a.client.call('CLIENT', 'LIST', 'TYPE', 'PUBSUB'))
+  await a.client.call('CLIENT', 'KILL', 'TYPE', 'PUBSUB')
+  await a.cache.invalidate('tag')
+  await until(async () => (await listening()).match(/sub=1/g)?.length === 2)
+  await until(async () => (await b.cache.get('key')) === undefined)
+  await allow?.()
+  await until(() => !a.cache.isBehind)
+  await until(async () => {
+    await a.cache.set('key', 'new', HOUR)
+    return (await b.cache.get('key')) === 'new'
+  })
+})
+
 t.test('who ends while Redis does not answer tells it what it has to, where it can', async (t) => {
   const server = await ownRedis(t)
   const a = await open(t, server.url, { commandTimeout: 250 })
