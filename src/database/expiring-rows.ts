@@ -1,5 +1,4 @@
 import { type Kysely, sql } from 'kysely'
-import { currentTransaction } from './current-transaction.ts'
 import { inBatches, insertMissing } from './insert.ts'
 import { MadeTables } from './own-tables.ts'
 import { dialectOf, instant, portable } from './portable.ts'
@@ -42,15 +41,13 @@ const TRIES = 5
  * latest with the first of them. Each that is added puts away those that are over, as nobody reads them.
  */
 export class ExpiringRows {
-  readonly #db: Kysely<Tables>
   readonly #table: 'rows'
   readonly #tables: MadeTables<Tables>
 
   /** @param table its name; `owned`: whether its rows have tokens */
   constructor(db: Kysely<never>, table: string, { owned = false }: { owned?: boolean } = {}) {
-    this.#db = db as unknown as Kysely<Tables>
     this.#table = table as 'rows'
-    this.#tables = new MadeTables(this.#db, {
+    this.#tables = new MadeTables(db as unknown as Kysely<Tables>, {
       names: [this.#table],
       make: (db) => createTable(db, this.#table, owned),
     })
@@ -87,7 +84,7 @@ export class ExpiringRows {
 
   /** The value that lives, which goes on to live for `ttl` ms; what is removed meanwhile stays away. */
   async read(id: string, ttl: number): Promise<string | undefined> {
-    const db = await this.#open()
+    const db = await this.#tables.prepare()
     const now = Date.now()
     const row = await db
       .selectFrom(this.#table)
@@ -106,7 +103,7 @@ export class ExpiringRows {
 
   /** Those whose ids are between two others. */
   async between(after: string, before: string): Promise<{ id: string; value: string }[]> {
-    const db = await this.#open()
+    const db = await this.#tables.prepare()
     return await db
       .selectFrom(this.#table)
       .select(['id', 'value'])
@@ -117,7 +114,7 @@ export class ExpiringRows {
 
   /** Another value, and another life, for the one that has this token. */
   async replace(row: Owned): Promise<void> {
-    const db = await this.#open()
+    const db = await this.#tables.prepare()
     const { value, expires_at } = toRow(row)
     await db
       .updateTable(this.#table)
@@ -128,30 +125,24 @@ export class ExpiringRows {
   }
 
   async remove(ids: readonly string[]): Promise<void> {
-    const db = await this.#open()
+    const db = await this.#tables.prepare()
     for (const batch of inBatches(ids, 1000))
       await db.deleteFrom(this.#table).where('id', 'in', batch).execute()
   }
 
   /** The one that has this token. */
   async removeOwned(id: string, token: string): Promise<void> {
-    const db = await this.#open()
+    const db = await this.#tables.prepare()
     await db.deleteFrom(this.#table).where('id', '=', id).where('token', '=', token).execute()
   }
 
   async #sweep(): Promise<Kysely<Tables>> {
-    const db = await this.#open()
+    const db = await this.#tables.prepare()
     await db
       .deleteFrom(this.#table)
       .where('expires_at', '<=', instant(new Date(Date.now())))
       .execute()
     return db
-  }
-
-  /** Within the transaction of the code under way, as SQLite has one connection. */
-  async #open(): Promise<Kysely<Tables>> {
-    await this.prepare()
-    return currentTransaction(this.#db) ?? this.#db
   }
 }
 

@@ -126,12 +126,16 @@ export class MadeTables<DB> {
    * Makes what is missing; many processes may do so at once. On SQLite within the transaction at hand, as there is one
    * connection, and DDL is taken back with it; on MySQL, where DDL would commit that transaction, on another connection.
    *
+   * @returns the database, in the transaction at hand
    * @throws {PlinthError} `missing`
    */
-  async prepare(): Promise<void> {
-    if (this.#areThere) return
-    const within = dialectOf(this.#db) === 'sqlite' ? currentTransaction(this.#db) : undefined
-    const db: Kysely<DB> = within ?? this.#db
+  async prepare(): Promise<Kysely<DB>> {
+    const here: Kysely<DB> = currentTransaction(this.#db) ?? this.#db
+    if (!this.#areThere) await this.#make(dialectOf(here) === 'sqlite' ? here : this.#db)
+    return here
+  }
+
+  async #make(db: Kysely<DB>): Promise<void> {
     const { names, make, missing } = this.#tables
     if ((await existingTables(db, names)).size < names.length) {
       try {
@@ -143,7 +147,7 @@ export class MadeTables<DB> {
     const committed = () => {
       this.#areThere = true
     }
-    if (within) afterCommit(this.#db, committed, () => {})
+    if (db.isTransaction) afterCommit(db, committed, () => {})
     else committed()
   }
 }

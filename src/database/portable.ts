@@ -26,51 +26,38 @@ export interface PortableTypes {
   decimal(precision: number, scale: number): ColumnType
 }
 
-/**
- * The words of a migration for the database behind `db`.
- *
- * Kysely's adapter tells what a database can do, not which it is: the one with DDL in transactions is SQLite.
- */
-export function portable<DB>(db: Kysely<DB>): Portable {
-  return supportsTransactionalDdl(db) ? sqlite(db) : mysql(db)
-}
-
-/** Whether a migration can be one transaction; if not, each of its statements commits at once. */
-export function supportsTransactionalDdl<DB>(db: Kysely<DB>): boolean {
-  return db.getExecutor().adapter.supportsTransactionalDdl ?? false
-}
-
-const TYPES = {
-  timestamp: 'datetime(3)',
-  double: 'double precision',
-  boolean: 'boolean',
-  json: 'json',
-} as const
-
 /** Which database is behind `db`. */
 export function dialectOf<DB>(db: Kysely<DB>): DialectName {
   return supportsTransactionalDdl(db) ? 'sqlite' : 'mysql'
 }
 
-function sqlite<DB>({ schema }: Kysely<DB>): Portable {
-  return {
-    createTable: (name) => schema.createTable(name),
-    types: {
-      ...TYPES,
-      // Only a column of exactly the type INTEGER numbers itself.
-      id: 'integer',
-      decimal: (precision, scale) => sql.raw(sqliteDecimal(`decimal(${precision},${scale})`)),
-    },
-  }
+/**
+ * Whether a migration can be one transaction; if not, each of its statements commits at once. Kysely's adapter tells what a database
+ * can do, not which it is: the one that can is SQLite.
+ */
+export function supportsTransactionalDdl<DB>(db: Kysely<DB>): boolean {
+  return db.getExecutor().adapter.supportsTransactionalDdl ?? false
 }
 
-function mysql<DB>({ schema }: Kysely<DB>): Portable {
+/** The words of a migration for the database behind `db`. */
+export function portable<DB>(db: Kysely<DB>): Portable {
+  const isMysql = dialectOf(db) === 'mysql'
   return {
-    createTable: (name) => schema.createTable(name).modifyEnd(sql`default character set utf8mb4`),
+    createTable(name) {
+      const table = db.schema.createTable(name)
+      return isMysql ? table.modifyEnd(sql`default character set utf8mb4`) : table
+    },
     types: {
-      ...TYPES,
-      id: 'bigint',
-      decimal: (precision, scale) => `decimal(${precision}, ${scale})`,
+      // Of SQLite only a column of exactly the type INTEGER numbers itself.
+      id: isMysql ? 'bigint' : 'integer',
+      timestamp: 'datetime(3)',
+      double: 'double precision',
+      boolean: 'boolean',
+      json: 'json',
+      decimal(precision, scale) {
+        const type = `decimal(${precision},${scale})`
+        return sql.raw(isMysql ? type : sqliteDecimal(type))
+      },
     },
   }
 }
