@@ -495,7 +495,7 @@ export const errors = {
   TASK_TABLES_MISSING: defineError<[problem: string]>(
     'TASK_TABLES_MISSING',
     500,
-    'Tasks cannot be kept in the database, because their tables (plinth_task, plinth_task_queue, plinth_schedule) could not be made: %s; let the user of DATABASE_URL create tables',
+    'Tasks cannot be kept in the database, because their tables (plinth_task, plinth_task_place, plinth_task_queue, plinth_schedule) could not be made: %s; let the user of DATABASE_URL create tables',
   ),
   RESOURCE_UNKNOWN: defineError<[name: string, hint: string]>(
     'RESOURCE_UNKNOWN',

@@ -18,6 +18,7 @@ const RECORDS: ReadonlySet<string> = new Set([
   'plinth_seed',
   'plinth_outbox',
   'plinth_task',
+  'plinth_task_place',
   'plinth_task_queue',
   'plinth_schedule',
   'plinth_schedule_made',

@@ -97,7 +97,7 @@ const messages: Record<keyof typeof errors, string> = {
   TASK_INVALID: '任务 %s 无法加入队列：%s',
   SCHEDULE_INVALID: '%s 的定时计划不可用：%s',
   TASK_TABLES_MISSING:
-    '无法将任务保存在数据库中，因为无法创建其表（plinth_task、plinth_task_queue、plinth_schedule）：%s；请允许 DATABASE_URL 的用户创建表',
+    '无法将任务保存在数据库中，因为无法创建其表（plinth_task、plinth_task_place、plinth_task_queue、plinth_schedule）：%s；请允许 DATABASE_URL 的用户创建表',
   OUTBOX_MISSING:
     '无法在事务中将任务加入队列，因为无法创建表 plinth_outbox：%s；请允许 DATABASE_URL 的用户创建该表',
   RESOURCE_UNKNOWN: '资源 %s 不存在；%s',

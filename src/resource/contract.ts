@@ -10,9 +10,25 @@ import type { Security } from './security.ts'
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
-/** How a resource runs as a task, what comes of which is `Result`. */
-export interface TaskOptions<Result = never>
+/** How many tasks of a resource run at once, in all processes together. */
+export interface TaskConcurrency<Request = never> {
+  /** At least 1. As the release says that runs them. */
+  limit: number
+  /**
+   * Of which so many run at once, a tenant for example: 1 to 200 characters. Asked when a task is enqueued, in the context of whoever does
+   * that; schedules do so without a user. Default: all tasks of the resource together.
+   */
+  key?(request: Request, context: Context): string
+}
+
+/** How a resource, which is given `Request`, runs as a task, what comes of which is `Result`. */
+export interface TaskOptions<Result = never, Request = never>
   extends Pick<EnqueueOptions, 'attempts' | 'backoff' | 'priority' | 'queue'> {
+  /**
+   * How many of its tasks, or of those with the same key, run at once, of each queue. The others wait for these, in their order, and others
+   * overtake them. Default: any number.
+   */
+  concurrency?: TaskConcurrency<Request>
   /**
    * How long one try may take, milliseconds or a text like `'5m'`: then its signal aborts, and ten seconds later the try has failed,
    * whatever it still does. 0: as long as it takes. Default: the resource's `timeout`, else 15 minutes.
@@ -136,7 +152,7 @@ export interface ResourceDefinition<Req extends TSchema, Res extends TSchema>
    */
   log?: true | CallLog
   /** How it runs as a task, where the caller says nothing else. */
-  task?: TaskOptions<Static<Res>>
+  task?: TaskOptions<Static<Res>, Static<Req>>
   /** Full names that it had in earlier releases, `cities.import`: tasks that were enqueued under them are its own. */
   aliases?: readonly string[]
   /** When it runs by itself, as a task: cron, in five fields or six with seconds first. */

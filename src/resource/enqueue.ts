@@ -7,6 +7,7 @@ import type { ChildPolicy, EnqueueOptions, NewTask, TaskResult } from '../task/t
 import type { CacheMode } from './cache-policy.ts'
 import { type Context, currentContext } from './context.ts'
 import type { AnyDefined } from './contract.ts'
+import type { Registered } from './registry.ts'
 import type { Call } from './steps.ts'
 import { hasFiles } from './stream.ts'
 
@@ -112,16 +113,33 @@ export function toTask(
   const { unique, throttle, debounce } = options
   const isCompared = unique || (options.key ?? throttle ?? debounce) !== undefined
   const key = isCompared ? canonicalKey(input) : ''
-  const task = createTask(
-    data,
-    { ...app.registry.of(resource).task, ...options },
-    payloadLimit,
-    key,
-  )
+  const entry = app.registry.of(resource)
+  const given = { ...entry.task, ...options, ...concurrencyKeyOf(entry, input, context) }
+  const task = createTask(data, given, payloadLimit, key)
   // Nobody would work on it.
   if (!queues.has(task.queue)) throw errors.TASK_INVALID(name, undeclared(task.queue, queues))
   return task
 }
+
+/**
+ * With which others a task counts of which only some run at once, where its resource says so.
+ *
+ * @throws {PlinthError} TASK_INVALID where that is no text
+ */
+export function concurrencyKeyOf(
+  { name, task: { concurrency } }: Registered,
+  input: unknown,
+  context: Context,
+): { concurrencyKey?: string } {
+  if (!concurrency) return {}
+  const found: unknown = concurrency.key ? concurrency.key(input, context) : name
+  if (typeof found === 'string' && found.length > 0 && found.length <= MAX_KEY)
+    return { concurrencyKey: found }
+  const problem = `its concurrency.key gave ${JSON.stringify(found)}`
+  throw errors.TASK_INVALID(name, `${problem}; expected a text of 1 to ${MAX_KEY} characters`)
+}
+
+const MAX_KEY = 200
 
 function undeclared(queue: string, queues: ReadonlySet<string>): string {
   const known = [...queues].join(', ')

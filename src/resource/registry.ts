@@ -17,7 +17,7 @@ export interface Registered {
   /** Where it is listed: mostly once, and then under its name. */
   readonly listings: readonly Listing[]
   /** How it runs as a task, where the caller says nothing else. */
-  readonly task: ReadTask<TaskOptions<unknown>>
+  readonly task: ReadTask<TaskOptions<unknown, unknown>>
   /** Milliseconds that a call of it may take, where it says so; 0: as long as it takes. */
   readonly timeout: number | undefined
   /** How its results are cached, where they are; times are milliseconds. */

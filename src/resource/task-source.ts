@@ -3,6 +3,8 @@ import { createTask } from '../task/new-task.ts'
 import { parseSchedule, type Schedule, type ToTask } from '../task/schedule.ts'
 import type { TaskSource } from '../task/task-process.ts'
 import { validateRequest } from './call.ts'
+import { Context } from './context.ts'
+import { concurrencyKeyOf } from './enqueue.ts'
 import { createPerform, type PerformOptions } from './perform-task.ts'
 import type { Registered } from './registry.ts'
 
@@ -21,6 +23,10 @@ export function taskSource(
     perform: (run) => {
       perform ??= createPerform(app, options)
       return perform(run)
+    },
+    concurrencyOf(resource) {
+      if (!app.registry?.has(resource)) return undefined
+      return app.registry.find(resource).task.concurrency?.limit
     },
     hasSchedules: () => scheduledOf(app).length > 0,
     readSchedules: () => readSchedules(app, limit),
@@ -66,10 +72,12 @@ function collectSchedules(app: FastifyInstance): Schedule[] {
 }
 
 /** How the times of schedules become tasks: as the resource says of itself, of no user. */
-function toTasks({ registry }: FastifyInstance, limit: number): ToTask {
+function toTasks(app: FastifyInstance, limit: number): ToTask {
   return ({ resource, input }, requestId) => {
     const data = { resource, input, user: null, requestId, scheduled: true }
-    const { id: _, ...task } = createTask(data, registry.find(resource).task, limit, '')
+    const entry = app.registry.find(resource)
+    const given = { ...entry.task, ...concurrencyKeyOf(entry, input, new Context(app)) }
+    const { id: _, ...task } = createTask(data, given, limit, '')
     return task
   }
 }

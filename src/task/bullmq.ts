@@ -8,6 +8,7 @@ import { KEEP, type Keep, keepOptions } from './bullmq/keep.ts'
 import { KeptTasks } from './bullmq/kept.ts'
 import { listTasks } from './bullmq/list.ts'
 import { Outages } from './bullmq/outages.ts'
+import { Places } from './bullmq/places.ts'
 import { Queues } from './bullmq/queues.ts'
 import { type JobData, type TaskJob, type TaskQueue, toRecord } from './bullmq/record.ts'
 import { Trees } from './bullmq/trees.ts'
@@ -144,7 +145,9 @@ class BullmqDriver implements TaskDriver {
         return this.#kept.store(job, toRecord(job, 'waiting'), end)
       }
       const hasEnded = async () => (await this.get(id))?.state === 'cancelled'
-      return cancelJob({ client, queue, job, prefix, lockDuration, hasEnded, onTaken })
+      const done = await cancelJob({ client, queue, job, prefix, lockDuration, hasEnded, onTaken })
+      await this.#fill(job, queue)
+      return done
     })
     // After it: else it would run, or fail, with one of them.
     if (cancelled) for (const child of children) await this.cancel(child)
@@ -170,10 +173,20 @@ class BullmqDriver implements TaskDriver {
   }
 
   async remove(id: string): Promise<boolean> {
-    const removed = await this.#on(id, (_job, queue) => queue.remove(id, { removeChildren: false }))
+    const removed = await this.#on(id, async (job, queue) => {
+      const done = await queue.remove(id, { removeChildren: false })
+      await this.#fill(job, queue)
+      return done
+    })
     if (removed === 0 || queueOf(id) === undefined) return false
     const wasKept = await this.#connection.use(() => this.#kept.remove(id))
     return wasKept || removed === 1
+  }
+
+  /** What it does not need any more others may have: see {@link Places}. */
+  async #fill({ data: { concurrencyKey } }: TaskJob, queue: TaskQueue): Promise<void> {
+    if (concurrencyKey === undefined) return
+    await new Places(this.#connection.client, queue).fill(concurrencyKey)
   }
 
   async list(queue: string, state: TaskState, start: number, end: number): Promise<TaskRecord[]> {

@@ -4,6 +4,7 @@ import { unlessAborted } from '../abort.ts'
 import { errors, PlinthError } from '../errors.ts'
 import { TaskEnqueuer } from './database/enqueue.ts'
 import { TaskFinisher } from './database/finish.ts'
+import { TaskPlaces } from './database/places.ts'
 import { TaskReader } from './database/reading.ts'
 import { KEEP, type Keep } from './database/record.ts'
 import { TaskRetention } from './database/retention.ts'
@@ -77,9 +78,10 @@ class DatabaseDriver implements TaskDriver {
       },
       onError: (err) => log.error({ err }, 'what has become of tasks was not told'),
     })
+    const places = new TaskPlaces(this.#steps)
     this.#enqueue = new TaskEnqueuer(this.#steps, keep)
-    this.#finish = new TaskFinisher(this.#steps, keep)
-    this.#take = new TaskTaker(this.#steps, this.#finish)
+    this.#finish = new TaskFinisher(this.#steps, keep, places)
+    this.#take = new TaskTaker(this.#steps, this.#finish, places)
     this.#retention = new TaskRetention(this.#steps)
     this.#read = new TaskReader(this.#steps)
   }

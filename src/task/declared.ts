@@ -12,6 +12,7 @@ import type {
 
 /** What a resource says of the tasks that run it. */
 interface Declared extends Pick<EnqueueOptions, 'backoff' | 'queue'> {
+  concurrency?: { limit: number }
   timeout?: Duration
   keep?: TaskKeep
 }
@@ -51,12 +52,15 @@ export function readLimit(
   const { max, duration, concurrency } = limit
   if ((max === undefined) !== (duration === undefined))
     throw refuse('max and duration are given together')
-  const bad = Object.entries({ max, concurrency }).find(
-    ([, one]) => one !== undefined && !(Number.isSafeInteger(one) && one > 0),
-  )
-  if (bad) throw refuse(`${bad[0]} is ${bad[1]}; expected a whole number of at least 1`)
+  const problem = countProblem('max', max) ?? countProblem('concurrency', concurrency)
+  if (problem) throw refuse(problem)
   if (duration === undefined) return limit as InMilliseconds<QueueLimit>
   return { ...limit, duration: toMilliseconds(duration, 'duration', SPAN, refuse) }
+}
+
+function countProblem(name: string, count: number | undefined): string | undefined {
+  if (count === undefined || (Number.isSafeInteger(count) && count > 0)) return undefined
+  return `${name} is ${count}; expected a whole number of at least 1`
 }
 
 /** What is declared of the tasks of one resource, and whether this process runs them. */
@@ -98,8 +102,8 @@ export type ReadTask<Task> = Omit<Task, 'timeout' | 'backoff' | 'keep'> & {
 /** @throws {PlinthError} RESOURCE_INVALID */
 export function readTaskOptions<Task extends Declared>(name: string, task: Task): ReadTask<Task> {
   const refuse = (problem: string) => errors.RESOURCE_INVALID(name, `of its task ${problem}`)
-  const { timeout, backoff, keep, queue = DEFAULT_QUEUE } = task
-  const problem = queueProblem(queue)
+  const { timeout, backoff, keep, queue = DEFAULT_QUEUE, concurrency } = task
+  const problem = queueProblem(queue) ?? countProblem('concurrency.limit', concurrency?.limit)
   if (problem) throw refuse(problem)
   return {
     ...task,

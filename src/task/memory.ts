@@ -323,8 +323,9 @@ class MemoryDriver implements TaskDriver {
 
   /** The one that waits for it has one less to wait for. */
   #fulfil({ parent, record }: MemoryTask, result: unknown): void {
-    if (!parent?.missing.delete(record.id)) return
-    parent.results.set(record.id, result)
+    if (!parent) return
+    if (!parent.results.has(record.id)) parent.results.set(record.id, result)
+    if (!parent.missing.delete(record.id)) return
     if (!parent.hasEnded && this.#has(parent)) this.#enter(parent)
   }
 

@@ -3,7 +3,6 @@ import { errors } from '../errors.ts'
 import { derivedTaskId, digest, newTaskId } from './id.ts'
 import type {
   Backoff,
-  ChildPolicy,
   EnqueueOptions,
   KeepTasks,
   NewTask,
@@ -29,7 +28,7 @@ const KEY_FOR = 86_400_000
  */
 export function createTask(
   data: TaskData,
-  given: EnqueueOptions & { keep?: KeepTasks; ifFails?: ChildPolicy },
+  given: EnqueueOptions & Pick<NewTask['options'], 'keep' | 'ifFails' | 'concurrencyKey'>,
   limit: number,
   inputKey: string,
 ): NewTask {
@@ -38,7 +37,7 @@ export function createTask(
   )
   const { queue = DEFAULT_QUEUE, key, keyFor = KEY_FOR, throttle, debounce } = options
   const { same = inputKey } = options
-  const { keep, ifFails } = given
+  const { keep, ifFails, concurrencyKey } = given
   const isUnique = options.unique || throttle !== undefined || debounce !== undefined
   const text = toJson(data)
   // At most three bytes for each unit of UTF-16.
@@ -59,6 +58,9 @@ export function createTask(
       ...(isUnique && { unique: uniqueOf(data, options, same) }),
       ...(throttle !== undefined && { throttle }),
       ...(debounce !== undefined && { debounce }),
+      ...(concurrencyKey !== undefined && {
+        concurrencyKey: digest(queue, data.resource, concurrencyKey),
+      }),
       ...(ifFails !== undefined && ifFails !== 'fail' && { ifFails }),
       ...(key !== undefined && { print: digest(inputKey).slice(0, PRINT), keyFor }),
       ...(keep && { keep }),

@@ -16,6 +16,8 @@ import type { MadeSchedule, Perform, TaskDriver, TaskLog, Working, WorkOptions }
 export interface TaskSource {
   /** How its tasks are done. */
   perform: Perform
+  /** As of {@link WorkOptions}. */
+  concurrencyOf: NonNullable<WorkOptions['concurrencyOf']>
   hasSchedules(): boolean
   /** @throws {PlinthError} SCHEDULE_INVALID; INVALID_REQUEST where the input of one does not fit its resource */
   readSchedules(): Pick<Scheduled, 'schedules' | 'toTask'>
@@ -92,7 +94,8 @@ export class TaskProcess {
     const { limits = {}, source } = this.#options
     const driver = await this.driver()
     if (this.#closing) throw processEnds()
-    const working = await driver.work({ ...wanted, limits, perform: source.perform })
+    const { perform, concurrencyOf } = source
+    const working = await driver.work({ ...wanted, limits, perform, concurrencyOf })
     this.#working.push(working)
     this.poke()
     if (schedules) await this.#startSchedules()

@@ -197,6 +197,11 @@ export interface NewTask {
     throttle?: number
     /** With `unique`: while it is delayed it is delayed anew, by so many ms, and gets the data of the one that is not added. */
     debounce?: number
+    /**
+     * At most 43 of `A-Z a-z 0-9 _ -`, of one resource and queue: of tasks with the same one only so many run at once, see
+     * `concurrencyOf` of {@link WorkOptions}.
+     */
+    concurrencyKey?: string
     /** What becomes of the one that waits for it where it comes to nothing; default `fail`. */
     ifFails?: ChildPolicy
     /** Of its input, where its id follows from a key: with another one it is another task, and refused. */
@@ -261,6 +266,11 @@ export interface WorkOptions {
   perform: Perform
   /** By queue. */
   limits?: Readonly<Record<string, InMilliseconds<QueueLimit>>>
+  /**
+   * How many tasks of a resource with the same `concurrencyKey` run at once, in all processes together; `undefined`: any number. The
+   * others wait, use up no slot of a worker and no try, and those with another key pass them; the first that came goes on first.
+   */
+  concurrencyOf?: (resource: string) => number | undefined
 }
 
 /** At most `max` tasks start in any `duration` ms, in all processes together: a sliding window. */

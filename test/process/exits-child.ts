@@ -51,6 +51,7 @@ const CASES: Record<string, () => Promise<void>> = {
       source: {
         perform: async () => null,
         hasSchedules: () => true,
+        concurrencyOf: () => undefined,
         readMade: (name, given) => parseSchedule(name, given),
         runsHere: () => true,
         isDeclared: () => false,

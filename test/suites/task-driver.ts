@@ -15,6 +15,16 @@ import {
 import type { DriverUnderTest } from './task-fixture.ts'
 import { taskKeep, taskKeys, taskKeysInTrees, taskKeysOfEnds } from './task-keeping.ts'
 import {
+  taskPlaces,
+  taskPlacesChanged,
+  taskPlacesFreed,
+  taskPlacesInOrder,
+  taskPlacesInTree,
+  taskPlacesInWindow,
+  taskPlacesPaused,
+  taskPlacesStopped,
+} from './task-places.ts'
+import {
   taskAgain,
   taskAlias,
   taskBackoff,
@@ -56,6 +66,14 @@ const BEHAVIOURS = {
   'runs as many at once as it may': taskConcurrency,
   'waits no longer than the cap of a backoff, or as long as the failure says': taskAgain,
   'runs as many of a queue at once as all workers together may': taskQueueConcurrency,
+  'runs as many with a key at once as it may, and lets others pass': taskPlaces,
+  'runs those with a key in their order': taskPlacesInOrder,
+  'gives a place to the next one, however it comes free': taskPlacesFreed,
+  'gives a place on that nobody has used': taskPlacesPaused,
+  'hands back places with what it stops': taskPlacesStopped,
+  'has as many places as the worker says': taskPlacesChanged,
+  'counts none that waits for a place as one that has started': taskPlacesInWindow,
+  'has parents and children wait for places': taskPlacesInTree,
   'starts as many in a time as it may': taskLimits,
   'starts no more in any stretch of time, wherever that begins': taskLimitSlides,
   'keeps one with a key as long as that holds, and refuses another input': taskKeys,

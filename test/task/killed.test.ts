@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
-import type { TaskDriver } from '../../src/task/types.ts'
+import type { Run, TaskDriver } from '../../src/task/types.ts'
 import { databaseDrivers, redisUrl } from '../helpers/drivers.ts'
 import { task, work } from '../suites/task-fixture.ts'
 import { databaseTasks } from './database-fixture.ts'
@@ -105,6 +105,26 @@ onEach(
     await working.stop(1000)
   },
 )
+
+onEach('places of a worker that is killed come free', async (t, { driver, place }) => {
+  const tasks = Array.from({ length: 6 }, (_, input) => task({ input, concurrencyKey: 'a' }))
+  await driver.add(tasks)
+  const killed = await runAndKill(t, place, 2)
+  t.strictSame(killed, [tasks[0]?.id, tasks[1]?.id], 'it runs no more at once')
+  const began: string[] = []
+  let [now, most] = [0, 0]
+  const perform = async ({ id }: Run) => {
+    began.push(id)
+    most = Math.max(most, ++now)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    now--
+  }
+  await work(t, driver, perform, { concurrencyOf: () => 2 })
+  for (const { id } of tasks)
+    t.match(await driver.finished(id), { state: 'succeeded', attempts_made: 1 })
+  t.equal(most, 2)
+  t.strictSame(began.toSorted(), tasks.map(({ id }) => id).toSorted(), 'each once, none is lost')
+})
 
 onEach('what holds its process up longer than its lock lasts runs once', async (t, { driver }) => {
   let runs = 0

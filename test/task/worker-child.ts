@@ -44,6 +44,7 @@ const WORK: Record<string, () => unknown> = {
 await driver.work({
   queues: ['default'],
   concurrency: 5,
+  concurrencyOf: () => 2,
   async perform({ id, data }: Run) {
     process.stdout.write(`${id}\n`)
     const work = WORK[String(data.input)]

@@ -135,6 +135,32 @@ export async function tasks(): Promise<void> {
   await chain()
 }
 
+defineResource({
+  summary: 'Few at once',
+  request: Type.Object({ tenant: Type.String(), id: Type.Integer() }),
+  task: {
+    concurrency: {
+      limit: 3,
+      key(request, { user }) {
+        is<typeof request, { tenant: string; id: number }>()
+        return user?.id ?? request.tenant
+      },
+    },
+  },
+  perform: () => null,
+})
+
+defineResource({
+  summary: 'No text',
+  request: Type.Object({ id: Type.Integer() }),
+  // @ts-expect-error a key is a text
+  task: { concurrency: { limit: 3, key: ({ id }) => id } },
+  perform: () => null,
+})
+
+// @ts-expect-error it has a limit
+defineResource({ summary: 'No limit', task: { concurrency: {} }, perform: () => null })
+
 export async function bulks(): Promise<void> {
   const all = await retrieve.bulk([{ id: 1 }])
   is<typeof all, City[]>()

@@ -48,7 +48,12 @@ export function toJob(task: NewTask) {
 
 function dataOf({ data, options }: NewTask): JobData {
   const wishes = wishesOf(options)
-  return { ...toJobData(data), ...(wishes && { wishes }) }
+  const { concurrencyKey } = options
+  return {
+    ...toJobData(data),
+    ...(wishes && { wishes }),
+    ...(concurrencyKey && { concurrencyKey }),
+  }
 }
 
 const POLICIES = {

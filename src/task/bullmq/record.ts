@@ -14,6 +14,7 @@ export interface KeepWishes extends KeepTasks {
 export type JobData = Omit<TaskData, 'resource' | 'user'> & {
   user?: string
   wishes?: KeepWishes
+  concurrencyKey?: string
   /** Those of its children with whose failure it goes on at once. */
   hasty?: readonly string[]
 }
@@ -25,7 +26,7 @@ export function toJobData({ resource: _, user, ...data }: TaskData): JobData {
 }
 
 export function readJobData({ name, data }: TaskJob): TaskData {
-  const { wishes: _, hasty: __, ...rest } = data
+  const { wishes: _, hasty: __, concurrencyKey: ___, ...rest } = data
   return { ...rest, user: data.user ?? null, resource: name }
 }
 

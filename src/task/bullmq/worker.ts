@@ -12,7 +12,7 @@ import { startLimitOf } from '../declared.ts'
 import { type Failure, failureOf, TaskAgain, TaskFinal, TaskRetry } from '../errors.ts'
 import { WORKER } from '../id.ts'
 import { endOf } from '../state.ts'
-import type { TaskLog, WorkOptions } from '../types.ts'
+import type { StartLimit, TaskLog, WorkOptions } from '../types.ts'
 import { settles } from '../within.ts'
 import { cancelledError, confirmCancel } from './cancel.ts'
 import { disconnectForGood, type Model } from './connection.ts'
@@ -21,6 +21,7 @@ import { holdJob } from './hold.ts'
 import { waitBefore } from './jobs.ts'
 import type { keepOptions } from './keep.ts'
 import type { KeptTasks } from './kept.ts'
+import { Places } from './places.ts'
 import { type JobData, readFailure, type TaskJob, toRecord, toThrow } from './record.ts'
 import { failuresOf, JobRun } from './run.ts'
 import { StartWindow } from './start-window.ts'
@@ -52,6 +53,8 @@ const BEGUN = 'begun'
 // How long a task may take to end after its signal was aborted, and Redis to take back what is left, in ms.
 const GRACE = 500
 const PATIENCE = 2000
+// When one is looked at again of which it cannot be told whether it may run, in ms.
+const RETAKE = 1000
 // How long it may take a cancelled task to arrive here, in ms.
 const ON_THE_WAY = 5000
 
@@ -59,6 +62,7 @@ const ON_THE_WAY = 5000
 export class QueueWorker {
   readonly #worker: Worker<JobData>
   readonly #perform: WorkOptions['perform']
+  readonly #concurrencyOf: WorkOptions['concurrencyOf']
   readonly #own: Pick<WorkerSettings, 'maxCrashes' | 'suspects' | 'kept' | 'log' | 'onError'>
   readonly #lockDuration: number
   readonly #connection: Redis
@@ -66,6 +70,11 @@ export class QueueWorker {
   readonly #running = new Map<string, JobRun>()
   readonly #cancelled = new Set<string>()
   readonly #window: StartWindow | undefined
+  /** How many BullMQ takes in a time. */
+  readonly #limiter: StartLimit | undefined
+  readonly #places: Places
+  /** How many begin or end with more than a run. */
+  #underWay = 0
   #stopping = false
   #idle: PromiseWithResolvers<void> | undefined
 
@@ -74,9 +83,11 @@ export class QueueWorker {
     const limiter = startLimitOf(limits)
     const { maxCrashes, suspects, kept, log, onError, ...bullmq } = settings
     this.#perform = options.perform
+    this.#concurrencyOf = options.concurrencyOf
     this.#own = { maxCrashes, suspects, kept, log, onError }
     this.#lockDuration = bullmq.lockDuration
     this.#connection = bullmq.connection
+    this.#limiter = limiter && { ...limiter }
     const work = (job: TaskJob, token?: string) => this.#start(job, token as string)
     const all = {
       ...bullmq,
@@ -86,11 +97,12 @@ export class QueueWorker {
       runRetryDelay: 1000,
       settings: { backoffStrategy: waitBefore },
       // It looks only so at how long it is told to wait; most that would be too many it does not even take.
-      ...(limiter && { limiter }),
+      ...(this.#limiter && { limiter: this.#limiter }),
     }
     const { made, copy } = bullmq.connection.copyFor(() => new Worker<JobData>(queue, work, all))
     this.#worker = made
-    this.#noteCrashes(made)
+    this.#places = new Places(this.#connection, made)
+    this.#lookAfter(made)
     this.#bound(made.toKey('meta'), limits?.concurrency).catch(onError)
     this.#blocking = copy
     this.#worker.on('error', onError)
@@ -108,13 +120,14 @@ export class QueueWorker {
     else await this.#connection.hset(meta, 'concurrency', concurrency)
   }
 
-  /** BullMQ puts back what its worker has died of: it is noted who that was, as long as that can be known. */
-  #noteCrashes(worker: Worker<JobData>): void {
+  /** BullMQ puts back what its worker has died of: it is noted who that was, as long as that can be known; and its place is free. */
+  #lookAfter(worker: Worker<JobData>): void {
     const checked = worker as unknown as { moveStalledJobsToWait(): Promise<void> }
     const move = checked.moveStalledJobsToWait.bind(worker)
     checked.moveStalledJobsToWait = async () => {
       await noteCrashes(this.#connection, worker).catch(this.#own.onError)
       await move()
+      await this.#places.fillAll().catch(this.#own.onError)
     }
   }
 
@@ -164,11 +177,59 @@ export class QueueWorker {
   }
 
   #start(job: TaskJob, token: string): Promise<unknown> {
+    const { wishes, concurrencyKey } = job.data
     // Most need nothing else.
-    if (!this.#window && !job.data.wishes) return this.#run(job, token)
+    if (!this.#window && !wishes && concurrencyKey === undefined) return this.#run(job, token)
     const run = () => this.#run(job, token)
     const start = this.#window ? () => this.#startInWindow(job, run) : run
-    return job.data.wishes ? this.#runKept(job, start) : start()
+    const inPlace = concurrencyKey === undefined ? start : () => this.#runInPlace(job, token, start)
+    this.#underWay++
+    const done = wishes ? this.#runKept(job, inPlace) : inPlace()
+    return done.finally(() => {
+      this.#underWay--
+      if (this.#isIdle) this.#idle?.resolve()
+    })
+  }
+
+  /** As `run` does, where one more with its `concurrencyKey` may run; else it waits until that is so, and is nobody's. */
+  async #runInPlace(job: TaskJob, token: string, run: () => Promise<unknown>): Promise<unknown> {
+    this.#takeAny()
+    if (!(await this.#hasPlace(job, token))) throw new WaitingError()
+    const leave = async () => {
+      await this.#places.leave(job, token).catch(this.#own.onError)
+    }
+    try {
+      const result = await run()
+      await leave()
+      return result
+    } catch (error) {
+      // It is the next one of its queue that starts.
+      if (error instanceof RateLimitError) await this.#places.keep(job).catch(this.#own.onError)
+      else await leave()
+      throw error
+    }
+  }
+
+  /** What only waits for a place has not started: as soon as there is such a one BullMQ does not count what it takes, the window alone does. */
+  #takeAny(): void {
+    if (!this.#limiter || this.#limiter.max === Number.MAX_SAFE_INTEGER) return
+    this.#limiter.max = Number.MAX_SAFE_INTEGER
+    const limited = this.#worker as unknown as Limited
+    limited.limitUntil = 0
+    limited.abortDelayController?.abort()
+  }
+
+  async #hasPlace(job: TaskJob, token: string): Promise<boolean> {
+    const limit = this.#concurrencyOf?.(job.name)
+    // What runs here already has one, and what is cancelled needs none.
+    if (limit === undefined || job.data.cancelled || this.#running.has(job.id as string))
+      return true
+    try {
+      return await this.#places.take(job, token, limit)
+    } catch (error) {
+      this.#own.onError(error)
+      throw await this.#giveBack(new JobRun(job, token), RETAKE)
+    }
   }
 
   /** @throws {RateLimitError} where it has to wait for its turn */
@@ -236,7 +297,7 @@ export class QueueWorker {
     run.outcome = this.#settle(run).finally(() => {
       suspects.delete(run)
       this.#running.delete(id)
-      if (this.#running.size === 0) this.#idle?.resolve()
+      if (this.#isIdle) this.#idle?.resolve()
     })
     // Who has adopted it tells BullMQ what it comes to.
     const adopted = () => {
@@ -343,8 +404,12 @@ export class QueueWorker {
     return runs.filter(({ isGivenBack }) => isGivenBack).length
   }
 
+  get #isIdle(): boolean {
+    return this.#running.size === 0 && this.#underWay === 0
+  }
+
   async #whenIdle(): Promise<void> {
-    if (this.#running.size === 0) return
+    if (this.#isIdle) return
     this.#idle ??= Promise.withResolvers()
     await this.#idle.promise
   }
@@ -353,6 +418,12 @@ export class QueueWorker {
     const found = await this.#worker.getBackend().getJobData(id)
     return found !== undefined && JSON.parse(found.data).cancelled === true
   }
+}
+
+/** What BullMQ does where it must not take more for a while. */
+interface Limited {
+  limitUntil: number
+  abortDelayController: AbortController | null
 }
 
 /** Whether no other try follows on `error`. */

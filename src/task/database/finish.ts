@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import { cancelled, childFailed, type Failure } from '../errors.ts'
+import type { TaskPlaces } from './places.ts'
 import {
   type End,
   failureKey,
@@ -28,10 +29,12 @@ const RETRIED: readonly RowState[] = ['failed', 'crashed', 'cancelled']
 export class TaskFinisher {
   readonly #steps: TaskSteps
   readonly #keep: Keep
+  readonly #places: TaskPlaces
 
-  constructor(steps: TaskSteps, keep: Keep) {
+  constructor(steps: TaskSteps, keep: Keep, places: TaskPlaces) {
     this.#steps = steps
     this.#keep = keep
+    this.#places = places
   }
 
   /** Ends tasks that have succeeded, as many as it can at once. @returns those that it could not, and which are to be settled */
@@ -90,6 +93,7 @@ export class TaskFinisher {
           attempts_made: row.attempts_made + (counts ? 1 : 0),
           ...{ crashes: 0, worker: null },
         })
+        await this.#places.leave(db, effects, row)
         effects.ready.add(row.queue)
       } else await this.end(db, effects, row, outcome.state, { ...outcome, counts: true })
       return true
@@ -131,6 +135,7 @@ export class TaskFinisher {
       await db.deleteFrom('plinth_task').where('position', '=', row.position).execute()
       effects.over.push({ id })
       if (row.parent !== null) await this.#fulfil(db, effects, row, { [id]: null })
+      await this.#places.leave(db, effects, row)
       return true
     })
   }
@@ -158,10 +163,10 @@ export class TaskFinisher {
       held: kept.held > 0 ? this.#steps.in(kept.held) : null,
     })
     effects.over.push({ id: row.id, state, kept })
-    if (row.parent === null) return
-    if (state === 'succeeded')
+    if (row.parent !== null && state === 'succeeded')
       await this.#fulfil(db, effects, row, { [row.id]: JSON.parse(result ?? 'null') })
-    else await this.#failParent(db, effects, row, failure)
+    else if (row.parent !== null) await this.#failParent(db, effects, row, failure)
+    await this.#places.leave(db, effects, row)
   }
 
   /** The one that waits for it has one less to wait for. */
@@ -174,7 +179,9 @@ export class TaskFinisher {
     const row = await this.#steps.lock(db, 'id', parent as string)
     if (!row) return
     const results = JSON.stringify({ ...JSON.parse(row.results ?? '{}'), ...known })
-    const goesOn = row.state === 'blocked' && isComplete({ ...row, results })
+    // One that is complete already waits for a place.
+    const waits = row.state === 'blocked' && !isComplete(row)
+    const goesOn = waits && isComplete({ ...row, results })
     const { delay } = readOptions(row)
     const next = delay > 0 ? this.#steps.delayed(delay) : this.#steps.atOnce(row)
     await this.#steps.set(db, row.position, { results, ...(goesOn && next) })
@@ -198,7 +205,7 @@ export class TaskFinisher {
       return
     }
     const row = await this.#steps.lock(db, 'id', parent as string)
-    if (row?.state !== 'blocked') return
+    if (row?.state !== 'blocked' || isComplete(row)) return
     await this.end(db, effects, row, 'failed', { failure: childFailed(id) })
   }
 }

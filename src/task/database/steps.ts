@@ -119,6 +119,27 @@ export class TaskSteps {
       .execute()
   }
 
+  async setAll(
+    db: Db,
+    rows: readonly { position: number }[],
+    values: { [K in keyof TaskRow]?: unknown },
+  ): Promise<void> {
+    const set = Object.entries(values).map(([name, value]) => sql`${sql.ref(name)} = ${value}`)
+    const positions = sql.join(rows.map(({ position }) => position))
+    await sql`update ${this.by('primary')} set ${sql.join(set)} where position in (${positions})`.execute(
+      db,
+    )
+  }
+
+  /** Makes a queue known; within a transaction nobody else comes further than here before that ends. */
+  async lockQueue(db: Db, name: string): Promise<void> {
+    const insert = db.insertInto('plinth_task_queue').values({ name, paused: 0 })
+    const known = this.isMysql
+      ? insert.onDuplicateKeyUpdate({ name: sql`name` })
+      : insert.onConflict((conflict) => conflict.doNothing())
+    await known.execute()
+  }
+
   /** Behind all others of its priority. */
   atOnce({ priority }: Pick<TaskRow, 'priority'>) {
     return { state: 'waiting', urgency: priority, turn: this.now }

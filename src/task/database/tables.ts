@@ -3,7 +3,7 @@ import { MadeTables, ownName } from '../../database/own-tables.ts'
 import { dialectOf } from '../../database/portable.ts'
 import { errors } from '../../errors.ts'
 
-/** Where a row is: `blocked` waits for other tasks, `same` is another id of the one that `result` names. */
+/** Where a row is: `blocked` waits for other tasks, its children or those that have its places; `same` is another id of the one that `result` names. */
 export type RowState =
   | 'waiting'
   | 'delayed'
@@ -71,14 +71,30 @@ interface QueueRow {
   starts: string | null
 }
 
+/** Of a task with a `concurrencyKey`, while it runs, and while it waits for that. */
+export interface PlaceRow {
+  /** Of its task. */
+  position: number
+  /** The key. */
+  name: string
+  /** 1: it may run, or does. */
+  held: number
+  /** The lower come first. */
+  priority: number
+  /** Then who could run earlier, then who was added earlier. */
+  due: number
+}
+
 export interface TaskTables {
   plinth_task: TaskColumns
+  plinth_task_place: PlaceRow
   plinth_task_queue: QueueRow
 }
 
 export type Db = Kysely<TaskTables>
 
 const TASKS = 'plinth_task'
+const PLACES = 'plinth_task_place'
 const QUEUES = 'plinth_task_queue'
 
 /** The instant by the clock of the database, which is one for all processes, in milliseconds since 1970. */
@@ -99,7 +115,7 @@ export async function isInMemory<DB>(db: Kysely<DB>): Promise<boolean> {
 /** The tables of tasks. */
 export function tablesOfTasks(db: Db): MadeTables<TaskTables> {
   return new MadeTables(db, {
-    names: [TASKS, QUEUES],
+    names: [TASKS, PLACES, QUEUES],
     make: dialectOf(db) === 'mysql' ? createMysql : createSqlite,
     missing: errors.TASK_TABLES_MISSING,
   })
@@ -145,6 +161,15 @@ async function createMysql(db: Db): Promise<void> {
       key task_expires (expires)
     ) default character set utf8mb4`.execute(db)
   await sql`
+    create table if not exists ${sql.table(PLACES)} (
+      position bigint not null primary key,
+      name ${ascii(43)} not null,
+      held integer not null,
+      priority integer not null,
+      due bigint not null,
+      key place_next (name, held, priority, due, position)
+    ) default character set utf8mb4`.execute(db)
+  await sql`
     create table if not exists ${sql.table(QUEUES)} (
       name ${ascii(40)} not null primary key, paused integer not null, starts longtext
     ) default character set utf8mb4`.execute(db)
@@ -152,7 +177,9 @@ async function createMysql(db: Db): Promise<void> {
 
 async function createSqlite(db: Db): Promise<void> {
   // Of a whole file: several services may have tables of their own in it.
-  const index = (name: string) => sql.ref(`${ownName(db, TASKS)}_${name}`)
+  const on = async (table: string, name: string, columns: string) =>
+    await sql`create index if not exists ${sql.ref(`${ownName(db, table)}_${name}`)}
+      on ${sql.table(table)} (${sql.raw(columns)})`.execute(db)
   await sql`
     create table if not exists ${sql.table(TASKS)} (
       position integer primary key autoincrement,
@@ -183,13 +210,15 @@ async function createSqlite(db: Db): Promise<void> {
       expires integer,
       held integer
     )`.execute(db)
-  const on = async (name: string, columns: string) =>
-    await sql`create index if not exists ${index(name)} on ${sql.table(TASKS)} (${sql.raw(columns)})`.execute(
-      db,
-    )
-  await on('turn', 'queue, state, urgency, turn')
-  await on('kept', 'kept_with, state, turn, held')
-  await on('expires', 'expires')
+  await on(TASKS, 'turn', 'queue, state, urgency, turn')
+  await on(TASKS, 'kept', 'kept_with, state, turn, held')
+  await on(TASKS, 'expires', 'expires')
+  await sql`
+    create table if not exists ${sql.table(PLACES)} (
+      position integer primary key, name text not null, held integer not null, priority integer not null,
+      due integer not null
+    )`.execute(db)
+  await on(PLACES, 'next', 'name, held, priority, due, position')
   // The last one: where it is there, all are.
   await sql`
     create table if not exists ${sql.table(QUEUES)} (

@@ -1,8 +1,9 @@
 import { type RawBuilder, sql } from 'kysely'
 import { errors } from '../../errors.ts'
 import { cancelled, failureOf } from '../errors.ts'
-import type { Progress, StartLimit } from '../types.ts'
+import type { Progress, StartLimit, WorkOptions } from '../types.ts'
 import type { TaskFinisher } from './finish.ts'
+import type { TaskPlaces } from './places.ts'
 import { withDeath } from './record.ts'
 import type { ClaimedRow, DatabaseRun, RunTable } from './run.ts'
 import type { TaskSteps } from './steps.ts'
@@ -25,6 +26,7 @@ export interface ClaimOptions {
   limit: StartLimit | undefined
   /** How many run at once, in all processes. */
   concurrency: number | undefined
+  concurrencyOf: WorkOptions['concurrencyOf']
   /** Whether one may begin by which processes may have died. */
   allowsSuspect: boolean
 }
@@ -33,6 +35,8 @@ export interface Claimed {
   rows: ClaimedRow[]
   /** Milliseconds until another one may start, where there is a limit. */
   wait: number
+  /** Whether there may be others that may start at once. */
+  more: boolean
 }
 
 /** After so many deaths a task may be what ends processes. It runs beside no other such one then: of two it would be unknown which. */
@@ -51,12 +55,14 @@ const CLAIMED = [
 export class TaskTaker implements RunTable {
   readonly #steps: TaskSteps
   readonly #finish: TaskFinisher
+  readonly #places: TaskPlaces
   // MariaDB knows these words from 10.6 on, MySQL from 8.0 on.
   #skips = true
 
-  constructor(steps: TaskSteps, finish: TaskFinisher) {
+  constructor(steps: TaskSteps, finish: TaskFinisher, places: TaskPlaces) {
     this.#steps = steps
     this.#finish = finish
+    this.#places = places
   }
 
   /** What there may be to do in queues: a look that locks nothing. */
@@ -81,22 +87,24 @@ export class TaskTaker implements RunTable {
   /** Makes tasks of a queue a worker's: those that are next, and may start now. */
   async claim(queue: string, options: ClaimOptions): Promise<Claimed> {
     const { worker, lease, limit, concurrency } = options
-    if (limit || concurrency !== undefined) await this.#knowQueue(queue)
+    if (limit || concurrency !== undefined) await this.#steps.lockQueue(this.#steps.here, queue)
     return await this.#steps.alone(async (db) => {
       const places = concurrency && (await this.#placesIn(db, queue, concurrency))
       const window = limit && (await this.#openWindow(db, queue, limit))
       const free = Math.min(options.count, window?.free ?? options.count, places ?? options.count)
       const wait = window?.wait ?? 0
-      if (free === 0) return { rows: [], wait }
+      if (free === 0) return { rows: [], wait, more: false }
       await this.#promote(db, queue)
-      const next = await this.#next(db, queue, free)
-      const { begin, later } = part(next, options.allowsSuspect)
+      const next = await this.#next(db, queue, free, CLAIMED)
+      const { first, later } = part(next, options.allowsSuspect)
       if (later.length > 0)
-        await this.#setAll(db, later, {
+        await this.#steps.setAll(db, later, {
           ...this.#steps.delayed(Math.ceil(Math.random() * SUSPECT_DELAY)),
         })
+      const behind = () => this.#next(db, queue, PAGE, ['position', 'options', 'due'])
+      const begin = await this.#places.take(db, queue, first, options.concurrencyOf, behind)
       if (begin.length > 0)
-        await this.#setAll(db, begin, {
+        await this.#steps.setAll(db, begin, {
           ...{
             state: 'running',
             urgency: 0,
@@ -106,7 +114,7 @@ export class TaskTaker implements RunTable {
           },
         })
       if (window && begin.length > 0) await window.start(begin.length)
-      return { rows: begin, wait: begin.length > 0 ? 0 : wait }
+      return { rows: begin, wait: begin.length > 0 ? 0 : wait, more: first.length > 0 }
     })
   }
 
@@ -114,13 +122,19 @@ export class TaskTaker implements RunTable {
   async #promote(db: Db, queue: string): Promise<void> {
     const due = sql<boolean>`state = 'delayed' and urgency = 0 and turn <= ${this.#steps.now}`
     const rows = await this.#pick(db, ['position'], queue, due, PAGE)
-    if (rows.length > 0) await this.#setAll(db, rows, { state: 'waiting', urgency: sql`priority` })
+    if (rows.length > 0)
+      await this.#steps.setAll(db, rows, { state: 'waiting', urgency: sql`priority` })
   }
 
-  async #next(db: Db, queue: string, count: number): Promise<ClaimedRow[]> {
+  async #next<C extends keyof TaskRow>(
+    db: Db,
+    queue: string,
+    count: number,
+    columns: readonly C[],
+  ): Promise<Pick<TaskRow, C | 'position'>[]> {
     const runs = sql<boolean>`state = 'waiting' and not exists (
       select 1 from ${sql.table('plinth_task_queue')} as q where q.name = ${queue} and q.paused = 1)`
-    return await this.#pick(db, CLAIMED, queue, runs, count)
+    return await this.#pick(db, columns, queue, runs, count)
   }
 
   /**
@@ -243,6 +257,7 @@ export class TaskTaker implements RunTable {
           crashed.push({ ...row, died })
         } else {
           await this.#steps.set(db, position, { ...this.#steps.first(), crashes, worker: null })
+          await this.#places.leave(db, effects, row)
           effects.ready.add(queue)
         }
       }
@@ -252,22 +267,13 @@ export class TaskTaker implements RunTable {
 
   /** Lets nothing more of a queue be taken, or again. */
   async pause(queue: string, paused: boolean): Promise<void> {
-    await this.#knowQueue(queue)
+    await this.#steps.lockQueue(this.#steps.here, queue)
     await this.#steps.here
       .updateTable('plinth_task_queue')
       .set({ paused: paused ? 1 : 0 })
       .where('name', '=', queue)
       .execute()
     if (!paused) this.#steps.changed({ over: [], ready: new Set([queue]) })
-  }
-
-  async #knowQueue(name: string): Promise<void> {
-    const row = { name, paused: 0 }
-    const insert = this.#steps.here.insertInto('plinth_task_queue').values(row)
-    const ignoring = this.#steps.isMysql
-      ? insert.onDuplicateKeyUpdate({ name: sql`name` })
-      : insert.onConflict((conflict) => conflict.doNothing())
-    await ignoring.execute()
   }
 
   async progress(position: number, progress: Progress): Promise<void> {
@@ -282,26 +288,14 @@ export class TaskTaker implements RunTable {
       .executeTakeFirst()
     return JSON.parse(row?.results ?? '{}')
   }
-
-  async #setAll(
-    db: Db,
-    rows: readonly { position: number }[],
-    values: { [K in keyof TaskRow]?: unknown },
-  ): Promise<void> {
-    const set = Object.entries(values).map(([name, value]) => sql`${sql.ref(name)} = ${value}`)
-    const positions = sql.join(rows.map(({ position }) => position))
-    await sql`update ${this.#steps.by('primary')} set ${sql.join(set)} where position in (${positions})`.execute(
-      db,
-    )
-  }
 }
 
 /** Those that begin, and those that wait a little: of those that may end processes one runs at a time. */
 function part(
   rows: readonly ClaimedRow[],
   allowsSuspect: boolean,
-): { begin: ClaimedRow[]; later: ClaimedRow[] } {
+): { first: ClaimedRow[]; later: ClaimedRow[] } {
   const suspects = rows.filter(({ crashes }) => crashes >= SUSPECT)
   const later = new Set(allowsSuspect ? suspects.slice(1) : suspects)
-  return { begin: rows.filter((row) => !later.has(row)), later: [...later] }
+  return { first: rows.filter((row) => !later.has(row)), later: [...later] }
 }

@@ -164,8 +164,9 @@ export class DatabaseWorker {
   async #claim(slots: WorkerSlots, { waits, due }: Waiting): Promise<boolean> {
     if (!waits && due > 0) return false
     const { take, lease, running } = this.#settings
-    const { rows, wait } = await take.claim(slots.queue, {
+    const { rows, wait, more } = await take.claim(slots.queue, {
       ...{ worker: this.#id, lease, limit: slots.limit, concurrency: slots.concurrency },
+      concurrencyOf: this.#options.concurrencyOf,
       count: this.#options.concurrency - slots.running.size,
       allowsSuspect: ![...running.values()].some(isSuspect),
     })
@@ -174,7 +175,7 @@ export class DatabaseWorker {
       setTimeout(() => this.#look(), wait).unref()
     }
     for (const row of rows) this.#start(row, slots)
-    return rows.length > 0
+    return more
   }
 
   #start(row: ClaimedRow, slots: WorkerSlots): void {
@@ -203,7 +204,8 @@ export class DatabaseWorker {
     }
     if (run.isGivenBack) return
     run.isGivenBack = outcome.state === 'back'
-    const isAlone = run.row.parent === null && run.options.throttle === undefined
+    const { throttle, concurrencyKey } = run.options
+    const isAlone = run.row.parent === null && (throttle ?? concurrencyKey) === undefined
     const isPlain = isAlone && run.ending !== 'cancelled'
     if (outcome.state === 'succeeded' && isPlain) await this.#tell(run, outcome.result)
     else await this.#settle(run, outcome)

@@ -35,8 +35,12 @@ export class MemoryQueue {
 
   /** In the order in which they run. */
   waiting(): MemoryTask[] {
-    const inOrder = [...this.#waiting].toSorted(([one], [other]) => one - other)
-    return inOrder.flatMap(([, tasks]) => [...tasks])
+    return [...this.#inOrder()]
+  }
+
+  *#inOrder(): Generator<MemoryTask> {
+    const priorities = [...this.#waiting.keys()].toSorted((one, other) => one - other)
+    for (const priority of priorities) yield* this.#waiting.get(priority) ?? []
   }
 
   /** Whether there is something that could run. */
@@ -62,25 +66,39 @@ export class MemoryQueue {
     while (this.hasMore) {
       const slots = [...this.allSlots].find(({ isFree }) => isFree)
       if (!slots) return
-      const task = this.#first()
-      if (!this.#mayStart(task, slots)) return
+      const task = this.#first(slots)
+      if (!task || !this.#mayStart(task, slots)) return
       this.delete(task)
       this.#start(task, slots)
     }
   }
 
-  #first(): MemoryTask {
-    const [task] = this.#waiting.get(Math.min(...this.#waiting.keys())) ?? []
-    return task as MemoryTask
+  /** The first one that waits for none with its `concurrencyKey`. */
+  #first({ options }: WorkerSlots): MemoryTask | undefined {
+    const full = new Set<string>()
+    for (const task of this.#inOrder()) {
+      const { concurrencyKey: key } = task.options
+      if (key === undefined) return task
+      if (full.has(key)) continue
+      const most = options.concurrencyOf?.(task.record.data.resource) ?? Number.POSITIVE_INFINITY
+      if (this.#running(key) < most) return task
+      full.add(key)
+    }
+    return undefined
+  }
+
+  /** How many run, of all or with a `concurrencyKey`. */
+  #running(key?: string): number {
+    const running = [...this.allSlots].flatMap((slots) => [...slots.running])
+    if (key === undefined) return running.length
+    return running.filter(({ options }) => options.concurrencyKey === key).length
   }
 
   #mayStart({ record }: MemoryTask, { options }: WorkerSlots): boolean {
     const { [record.queue]: limits } = options.limits ?? {}
     const { concurrency = Number.POSITIVE_INFINITY } = limits ?? {}
-    let running = 0
-    for (const slots of this.allSlots) running += slots.running.size
     // Whoever leaves has it looked again.
-    if (running >= concurrency) return false
+    if (this.#running() >= concurrency) return false
     const limit = startLimitOf(limits)
     if (!limit) return true
     const now = performance.now()
