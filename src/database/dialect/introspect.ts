@@ -38,7 +38,14 @@ export function finished({ columns, ...keys }: Draft): TableState {
   return normalTable({ columns: Object.fromEntries(own), ...keys })
 }
 
-/** Rows by the table that they belong to. */
-export function byTable<T extends { table: string }>(rows: readonly T[]): Map<string, T[]> {
-  return Map.groupBy(rows, ({ table }) => table)
+/** Notes what no schema of ours can say, and no migration manages. */
+export function leaveOut(
+  { notes, unmanaged }: Pick<ReadSchema, 'notes' | 'unmanaged'>,
+  kind: string,
+  name: string,
+  table?: string,
+): void {
+  const of = table === undefined ? '' : ` of ${table}`
+  notes.push(`the ${kind} ${name}${of} is left out`)
+  unmanaged[name] ??= kind + of
 }

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import { checkName } from '../../schema/names.ts'
-import type { ColumnState, ReferenceAction, SchemaState } from '../../schema/state.ts'
+import type { ColumnState, ReferenceAction, SchemaState, TableState } from '../../schema/state.ts'
 import {
   isText,
   type PerDialect,
@@ -8,7 +8,7 @@ import {
   portableType,
   sqliteDecimal,
 } from '../../schema/types.ts'
-import { type Draft, emptyDraft, finished, type ReadSchema } from '../introspect.ts'
+import { type Draft, emptyDraft, finished, leaveOut, type ReadSchema } from '../introspect.ts'
 import { readDefault, readValues, spelled } from '../sql-text.ts'
 import { comparisonOf } from './ddl.ts'
 
@@ -160,7 +160,7 @@ const BACKSLASHES = { backslashes: true }
 
 /** One table of MySQL while it is being read. */
 export class MysqlTable {
-  readonly draft: Draft = emptyDraft()
+  readonly #draft: Draft = emptyDraft()
   readonly #table: TableRow
   readonly #found: Catalogue
   readonly #notes: string[]
@@ -169,7 +169,15 @@ export class MysqlTable {
     this.#table = table
     this.#found = found
     this.#notes = notes
+  }
+
+  read(): TableState {
     this.#noteOptions()
+    this.#readColumns()
+    this.#readIndexes()
+    this.#readForeignKeys()
+    this.#readChecks()
+    return finished(this.#draft)
   }
 
   #noteOptions(): void {
@@ -182,9 +190,9 @@ export class MysqlTable {
     if (comment) this.#note(`the comment '${comment}' is left out`)
   }
 
-  readColumns(): void {
+  #readColumns(): void {
     for (const row of this.#own(this.#found.columns)) {
-      this.draft.columns[row.name] = this.#column(row)
+      this.#draft.columns[row.name] = this.#column(row)
       if (row.comment) this.#note(`the comment '${row.comment}' of ${row.name} is left out`)
       if (/invisible/i.test(row.extra)) this.#note(`${row.name} becomes visible`)
     }
@@ -256,7 +264,7 @@ export class MysqlTable {
     return this.#found.isMariadb ? expression : expression.replace(/\\([\s\S])/g, '$1')
   }
 
-  readIndexes(): void {
+  #readIndexes(): void {
     const indexes = Map.groupBy(this.#own(this.#found.indexes), ({ index }) => index)
     for (const [name, parts] of indexes) {
       const what = parts.map(oddity).find(Boolean)
@@ -265,12 +273,12 @@ export class MysqlTable {
         continue
       }
       const columns = parts.map(({ column }) => column as string)
-      if (name === 'PRIMARY') this.draft.primaryKey = columns
-      else this.draft[parts[0]?.nonUnique ? 'indexes' : 'unique'].push({ name, columns })
+      if (name === 'PRIMARY') this.#draft.primaryKey = columns
+      else this.#draft[parts[0]?.nonUnique ? 'indexes' : 'unique'].push({ name, columns })
     }
   }
 
-  readForeignKeys(): void {
+  #readForeignKeys(): void {
     const keys = Map.groupBy(this.#own(this.#found.foreignKeys), ({ name }) => name)
     for (const [name, parts] of keys) {
       const [{ schema, target, targetSchema, onDelete, onUpdate }] = parts as [ForeignKeyRow]
@@ -278,7 +286,7 @@ export class MysqlTable {
         this.#note(`the foreign key ${name} to the database ${targetSchema} is left out`)
         continue
       }
-      this.draft.foreignKeys.push({
+      this.#draft.foreignKeys.push({
         name,
         columns: parts.map(({ column }) => column),
         table: target,
@@ -289,13 +297,13 @@ export class MysqlTable {
     }
   }
 
-  readChecks(): void {
+  #readChecks(): void {
     for (const { name, clause } of this.#own(this.#found.checks)) {
       const sql = this.#plain(clause)
       const found = readValues(sql, BACKSLASHES)
-      const column = found && this.draft.columns[found.column]
+      const column = found && this.#draft.columns[found.column]
       if (column && name === checkName(this.#table.name, found.column)) {
-        this.draft.columns[found.column] = { ...column, values: found.values }
+        this.#draft.columns[found.column] = { ...column, values: found.values }
       } else if (!this.#isOfJson(sql)) {
         this.#note(`the check ${name} (${sql}) is left out`)
       }
@@ -304,7 +312,7 @@ export class MysqlTable {
 
   /** Whether a check is what MariaDB makes of JSON: it has the name that the column had first. */
   #isOfJson(clause: string): boolean {
-    const columns = Object.entries(this.draft.columns)
+    const columns = Object.entries(this.#draft.columns)
     return columns.some(([name, { type }]) => type === 'json' && isJsonCheck(clause, name))
   }
 
@@ -340,32 +348,20 @@ export async function readMysql(
   isWanted: (table: string) => boolean,
 ): Promise<ReadSchema> {
   const found = await fetchCatalogue(db)
-  const notes: string[] = []
   const schema: Record<string, SchemaState[string]> = {}
-  const unmanaged: Record<string, string> = {}
+  const read: ReadSchema = { schema, notes: [], unmanaged: {} }
   for (const table of found.tables.filter(({ name }) => isWanted(name))) {
     if (table.kind !== 'BASE TABLE') {
-      notes.push(`the ${table.kind.toLowerCase()} ${table.name} is left out`)
-      unmanaged[table.name] = table.kind.toLowerCase()
+      leaveOut(read, table.kind.toLowerCase(), table.name)
       continue
     }
-    if (table.options?.includes('partitioned')) unmanaged[table.name] = 'partitions'
-    const reader = new MysqlTable(table, found, notes)
-    reader.readColumns()
-    reader.readIndexes()
-    reader.readForeignKeys()
-    reader.readChecks()
-    schema[table.name] = finished(reader.draft)
+    if (table.options?.includes('partitioned')) read.unmanaged[table.name] = 'partitions'
+    schema[table.name] = new MysqlTable(table, found, read.notes).read()
   }
-  for (const { table, name } of found.triggers.filter(({ table }) => isWanted(table))) {
-    notes.push(`the trigger ${name} of ${table} is left out`)
-    unmanaged[name] ??= `trigger of ${table}`
-  }
-  for (const { kind, name } of found.routines) {
-    notes.push(`the ${kind.toLowerCase()} ${name} is left out`)
-    unmanaged[name] ??= kind.toLowerCase()
-  }
-  return { schema, notes, unmanaged }
+  for (const { table, name } of found.triggers.filter(({ table }) => isWanted(table)))
+    leaveOut(read, 'trigger', name, table)
+  for (const { kind, name } of found.routines) leaveOut(read, kind.toLowerCase(), name)
+  return read
 }
 
 /** How a column of MySQL is declared, apart from its default. */

@@ -1,6 +1,6 @@
-import { type Kysely, sql } from 'kysely'
+import { type Kysely, type RawBuilder, sql } from 'kysely'
 import { checkName, foreignKeyName, uniqueName } from '../../schema/names.ts'
-import type { ColumnState, ReferenceAction, SchemaState } from '../../schema/state.ts'
+import type { ColumnState, ReferenceAction, TableState } from '../../schema/state.ts'
 import {
   isText,
   type PerDialect,
@@ -8,7 +8,7 @@ import {
   portableType,
   typeSql,
 } from '../../schema/types.ts'
-import { byTable, type Draft, emptyDraft, finished, type ReadSchema } from '../introspect.ts'
+import { type Draft, emptyDraft, finished, leaveOut, type ReadSchema } from '../introspect.ts'
 import {
   closing,
   isSymbol,
@@ -218,28 +218,29 @@ export async function readSqlite(
   isWanted: (table: string) => boolean,
 ): Promise<ReadSchema> {
   const { rows: entries } = await ENTRIES.execute(db)
-  const columns = byTable((await COLUMNS.execute(db)).rows)
-  const indexes = byTable((await INDEXES.execute(db)).rows)
-  const keys = byTable((await FOREIGN_KEYS.execute(db)).rows)
-  const notes: string[] = []
-  const schema: Record<string, SchemaState[string]> = {}
-  const unmanaged: Record<string, string> = {}
+  const columns = await rowsOf(COLUMNS, db)
+  const indexes = await rowsOf(INDEXES, db)
+  const keys = await rowsOf(FOREIGN_KEYS, db)
+  const schema: Record<string, TableState> = {}
+  const read: ReadSchema = { schema, notes: [], unmanaged: {} }
   for (const { type, kind, name, table, sql } of entries.filter((entry) => isWanted(entry.table))) {
     const other = type === 'table' && kind === 'virtual' ? 'virtual table' : type
-    if (other !== 'table' && other !== 'index') {
-      const of = type === 'trigger' ? ` of ${table}` : ''
-      notes.push(`the ${other} ${name}${of} is left out`)
-      unmanaged[name] ??= other + of
-    }
+    if (other !== 'table' && other !== 'index')
+      leaveOut(read, other, name, type === 'trigger' ? table : undefined)
     if (type !== 'table' || kind !== 'table') continue
-    const reader = new SqliteTable(name, parseCreateTable(sql ?? ''), notes)
+    const reader = new SqliteTable(name, parseCreateTable(sql ?? ''), read.notes)
     reader.readColumns(columns.get(name) ?? [])
     reader.readIndexes(indexes.get(name) ?? [])
     reader.readForeignKeys(keys.get(name) ?? [], columns)
     reader.readChecks()
     schema[name] = finished(reader.draft)
   }
-  return { schema, notes, unmanaged }
+  return read
+}
+
+/** By the table that they belong to. */
+async function rowsOf<T extends { table: string }>(query: RawBuilder<T>, db: Kysely<unknown>) {
+  return Map.groupBy((await query.execute(db)).rows, ({ table }) => table)
 }
 
 /**
