@@ -9,12 +9,13 @@ import { column, columnState, decimal, timestamp } from '../model/schemas.ts'
 import type { Model } from '../model/types.ts'
 import { Call, print } from '../print.ts'
 import { foreignKeyName, indexName, uniqueName } from '../schema/names.ts'
-import type {
-  ColumnState,
-  ForeignKeyState,
-  IndexState,
-  SchemaState,
-  TableState,
+import {
+  type ColumnState,
+  type ForeignKeyState,
+  type IndexState,
+  indexesOf,
+  type SchemaState,
+  type TableState,
 } from '../schema/state.ts'
 import {
   charactersOf,
@@ -211,10 +212,8 @@ function check(
 }
 
 function isInKey(name: string, state: TableState): boolean {
-  const { primaryKey, indexes = [], unique = [] } = state
-  return [primaryKey, ...[...indexes, ...unique].map(({ columns }) => columns)]
-    .flat()
-    .includes(name)
+  const keys = [state.primaryKey, ...indexesOf(state).map(({ columns }) => columns)]
+  return keys.some((columns) => columns.includes(name))
 }
 
 // SQLite has keys of texts of any length; MySQL would not take the model.

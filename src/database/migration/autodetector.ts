@@ -8,6 +8,7 @@ import {
   compare,
   type ForeignKeyState,
   type IndexState,
+  indexesOf,
   normalIndex,
   normalSchema,
   type SchemaState,
@@ -263,7 +264,7 @@ interface IndexSteps {
   readonly late: readonly TableIndex[]
 }
 
-function indexesOf({ unique = [], indexes = [] }: TableState): TableIndex[] {
+function typedIndexes({ unique = [], indexes = [] }: TableState): TableIndex[] {
   return [
     ...unique.map((one) => ({ ...one, kind: 'unique' as const })),
     ...indexes.map((one) => ({ ...one, kind: 'index' as const })),
@@ -305,7 +306,7 @@ function changeOf(name: string, before: TableState, after: TableState, names: Na
   ])
   const isLate = ({ name, columns }: TableIndex) =>
     names.taken.has(name.toLowerCase()) || columns.some((column) => late.has(column))
-  const indexes = match(indexesOf(before), indexesOf(after), mayKeep(usual, names.indexes))
+  const indexes = match(typedIndexes(before), typedIndexes(after), mayKeep(usual, names.indexes))
   const usualKey = ({ columns }: ForeignKeyState) => foreignKeyName(name, columns)
   return {
     name,

@@ -95,18 +95,17 @@ export function filesFor(
   const applied = new Set(records.map(({ name }) => name))
   const hidden = new Set<string>()
   // The last is the widest: it may replace another.
-  for (const { name, replaces } of files.toReversed()) {
-    if (!replaces) continue
-    if (hidden.has(name) || isFor(name, replaces, applied, to))
-      for (const one of replaces) hidden.add(one.name)
-    else hidden.add(name)
+  for (const file of files.toReversed()) {
+    if (!file.replaces) continue
+    if (hidden.has(file.name) || isFor(file, applied, to))
+      for (const one of file.replaces) hidden.add(one.name)
+    else hidden.add(file.name)
   }
   return files.filter(({ name }) => !hidden.has(name))
 }
 
 function isFor(
-  name: string,
-  replaces: readonly Recordable[],
+  { name, replaces = [] }: MigrationFile,
   applied: ReadonlySet<string>,
   to: string | undefined,
 ): boolean {
@@ -125,7 +124,7 @@ export function isNamed(name: string, wanted: string): boolean {
  *
  * @throws {PlinthError} MIGRATION_INVALID
  */
-export function refusePart(files: readonly MigrationFile[], records: readonly Recordable[]): void {
+function refusePart(files: readonly MigrationFile[], records: readonly Recordable[]): void {
   const applied = new Set(records.map(({ name }) => name))
   const there = new Set(files.map(({ name }) => name))
   for (const { name, path, replaces = [] } of files) {
@@ -182,8 +181,10 @@ function joinRecords(
     const last = found?.at(-1)
     if (!found || !last) continue
     joined.push({ squash, records: found })
+    const { name, checksum } = squash
+    const duration_ms = found.reduce((sum, one) => sum + one.duration_ms, 0)
     all = all.filter((one) => !found.includes(one))
-    all.push(joinedRecord(squash, found, last))
+    all.push({ ...last, name, checksum, duration_ms })
   }
   return { records: all.sort(byName), joined }
 }
@@ -193,23 +194,11 @@ function replacedRecords(
   records: readonly MigrationRecord[],
 ): MigrationRecord[] | undefined {
   if (records.some((record) => record.name === name)) return undefined
+  // Its number may have been another once.
   const found = replaces.map((one) =>
-    // Its number may have been another once.
-    records.find(({ checksum, ...record }) => {
-      const isOfSame = sourceOf(record.name) === sourceOf(one.name)
-      return checksum === one.checksum && isOfSame && !record.underWay
-    }),
+    records.find((record) => isLike(record, one) && !record.underWay),
   )
   return found.every((one) => one !== undefined) ? found : undefined
-}
-
-function joinedRecord(
-  { name, checksum }: MigrationFile,
-  found: readonly MigrationRecord[],
-  { applied_at, underWay }: MigrationRecord,
-): MigrationRecord {
-  const duration_ms = found.reduce((sum, one) => sum + one.duration_ms, 0)
-  return { name, checksum, applied_at, duration_ms, underWay }
 }
 
 function renumbered(
@@ -222,16 +211,15 @@ function renumbered(
   const gone = records.filter(({ name, underWay }) => !names.has(name) && !underWay)
   const pending = gone.length > 0 ? files.filter(({ name }) => !known.has(name)) : []
   const found = gone.flatMap((record): [MigrationRecord, string][] => {
-    const isLike = (other: { name: string; checksum: string }) =>
-      other.checksum === record.checksum && sourceOf(other.name) === sourceOf(record.name)
-    const same = pending.filter(isLike)
-    const [file] = same
-    return file && same.length === 1 && gone.filter(isLike).length === 1
-      ? [[record, file.name]]
-      : []
+    const [file, ...others] = pending.filter((one) => isLike(one, record))
+    const isAlone = others.length === 0 && gone.filter((one) => isLike(one, record)).length === 1
+    return file && isAlone ? [[record, file.name]] : []
   })
   return new Map(found)
 }
+
+const isLike = (one: Recordable, other: Recordable) =>
+  one.checksum === other.checksum && sourceOf(one.name) === sourceOf(other.name)
 
 const byName = (a: Recordable, b: Recordable) => (a.name < b.name ? -1 : 1)
 
@@ -267,8 +255,7 @@ export function chooseUp(
   records: readonly MigrationRecord[],
   { to, allowOutOfOrder = false, start }: ChooseUp,
 ): Chosen {
-  const files = filesOf(all, records, { to, start })
-  const applied = matchRecords(directory, files, records)
+  const { files, applied } = match(directory, all, records, { to, start })
   const pending = files.filter((file) => !applied.includes(file))
   const todo = upTo(files, to, pending)
   const early = allowOutOfOrder ? undefined : todo.find(({ name }) => behind(name) !== undefined)
@@ -294,36 +281,30 @@ export function chooseDown(
   steps: number,
   start?: MigrationFile,
 ): Chosen {
-  const files = filesOf(all, records, { start })
-  const applied = matchRecords(directory, files, records)
+  const { files, applied } = match(directory, all, records, { start })
   return { files, applied, todo: applied.slice(Math.max(0, applied.length - steps)).reverse() }
 }
 
-function filesOf(
+function match(
+  directory: string,
   all: readonly MigrationFile[],
   records: readonly MigrationRecord[],
   { to, start }: Pick<ChooseUp, 'to' | 'start'>,
-): MigrationFile[] {
+): Pick<Chosen, 'files' | 'applied'> {
   refusePart(all, records)
-  const files = filesFor(all, records, to)
+  const own = filesFor(all, records, to)
   const isEmpty = records.length === 0 && to === undefined
-  return isEmpty && start?.start ? [start, ...files.slice(start.start.parts.length)] : files
-}
-
-function matchRecords(
-  directory: string,
-  files: readonly MigrationFile[],
-  records: readonly MigrationRecord[],
-): MigrationFile[] {
-  const named = new Map(records.map((record) => [record.name, record]))
+  const files = isEmpty && start?.start ? [start, ...own.slice(start.start.parts.length)] : own
   refuseMissing(directory, files, records)
-  return files.filter(({ name, checksum, path }) => {
+  const named = new Map(records.map((record) => [record.name, record]))
+  const applied = files.filter(({ name, checksum, path }) => {
     const record = named.get(name)
     // Of what is under way the journal knows which part of the file has to be as it was: the rest may be mended.
     if (record && record.checksum !== checksum && !record.underWay)
       throw errors.MIGRATION_CHANGED(path, name)
     return record !== undefined
   })
+  return { files, applied }
 }
 
 /**

@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { errors } from '../../errors.ts'
 import { importNumbered, listWithPlugins, type PluginFolder, sourceOf } from '../numbered.ts'
 import { print } from '../print.ts'
-import { normalSchema, type SchemaState } from '../schema/state.ts'
+import { indexesOf, normalSchema, type SchemaState } from '../schema/state.ts'
 import {
   filesFor,
   type MigrationFile,
@@ -140,7 +140,7 @@ export interface Recorded {
 }
 
 /** The tables of `schema` that are no plugin's. */
-export function ownTables({ before }: Recorded, schema: SchemaState): SchemaState {
+function ownTables({ before }: Recorded, schema: SchemaState): SchemaState {
   return Object.fromEntries(Object.entries(schema).filter(([table]) => !(table in before)))
 }
 
@@ -162,8 +162,12 @@ export function startChecksum(files: readonly Recordable[], tables: SchemaState)
   return hash('sha256', lines.join('') + JSON.stringify(normalSchema(tables)))
 }
 
-/** The snapshot that belongs to migrations. */
-export function snapshotOf(recorded: Recorded): Snapshot {
+/** The text of the `schema.json` that belongs to migrations. */
+export function snapshotText(recorded: Recorded): string {
+  return formatSnapshot(snapshotOf(recorded))
+}
+
+function snapshotOf(recorded: Recorded): Snapshot {
   const { migrations, schema } = recorded
   const tables = ownTables(recorded, schema)
   return { migration: migrations.at(-1)?.name ?? null, start: startOf(recorded, tables), tables }
@@ -181,9 +185,9 @@ function startOf(recorded: Recorded, tables: SchemaState): Snapshot['start'] {
   const schema = schemaAfter(first, before)
   // What is done to tables of plugins is in no schema.json, and neither are names that SQLite alone has.
   const changed = Object.keys(before).some((name) => !isDeepStrictEqual(schema[name], before[name]))
-  const renamed = Object.values(schema).some(({ indexes = [], unique = [] }) =>
-    [...indexes, ...unique].some(({ sqlite }) => sqlite),
-  )
+  const renamed = Object.values(schema)
+    .flatMap(indexesOf)
+    .some(({ sqlite }) => sqlite)
   if (changed || renamed) return undefined
   return { to: last.name, checksum: startChecksum(first, tables) }
 }
@@ -322,9 +326,9 @@ function coveredBy(
 
 /** On SQLite an index gets another name where that of another table has it: then it counts which was there first. */
 function isOfOwnNames(tables: SchemaState = {}): boolean {
-  const names = Object.values(tables).flatMap(({ indexes = [], unique = [] }) =>
-    [...indexes, ...unique].map(({ name }) => name.toLowerCase()),
-  )
+  const names = Object.values(tables)
+    .flatMap(indexesOf)
+    .map(({ name }) => name.toLowerCase())
   return new Set(names).size === names.length
 }
 

@@ -19,7 +19,7 @@ export async function underLock<T>(
   return await db.connection().execute(async (connection) => {
     if (kind === 'lease') return await underLease(db, connection, options, work)
     try {
-      await takeNamedLock(connection, options)
+      await waitFor(connection, options, (wait) => takeNamedLock(connection, wait))
     } catch (error) {
       if (kind || !NO_NAMED_LOCKS.has(mysqlCode(error))) throw error
       return await underLease(db, connection, options, work)
@@ -50,23 +50,8 @@ async function underNamedLock<T>(connection: Kysely<MigrationTables>, work: Lock
   }
 }
 
-/** Waits a second at a time, so that no limit on the time of one query ends the wait. */
-async function takeNamedLock(
-  connection: Kysely<MigrationTables>,
-  { timeout, on }: Omit<LockOptions, 'kind'>,
-): Promise<void> {
-  const deadline = performance.now() + timeout * 1000
-  if (await tryNamedLock(connection, 0)) return
-  const holder = await readHolder(connection)
-  on({ type: 'wait', ...holder })
-  for (;;) {
-    const left = Math.max(0, (deadline - performance.now()) / 1000)
-    if (left === 0) throw errors.MIGRATION_LOCKED(timeout, holder.holder ?? 'unknown')
-    if (await tryNamedLock(connection, Math.min(left, 1))) return
-  }
-}
-
-async function tryNamedLock(connection: Kysely<MigrationTables>, wait: number): Promise<boolean> {
+/** @param wait seconds */
+async function takeNamedLock(connection: Kysely<MigrationTables>, wait: number): Promise<boolean> {
   const { rows } = await sql<{
     got: number | null
   }>`select get_lock(${LOCK}, ${sql.lit(wait)}) as got`.execute(connection)
@@ -86,13 +71,18 @@ const POLL = 250
 async function underLease<T>(
   db: Kysely<MigrationTables>,
   connection: Kysely<MigrationTables>,
-  { timeout, on }: Omit<LockOptions, 'kind'>,
+  options: Waiting,
   work: Locked<T>,
 ): Promise<T> {
   // Processes may share a host and, in containers, a process id.
   const holder = `${HOLDER}, ${crypto.randomUUID()}`
   // Each time as it was before the server was asked, so that we never think the lease longer than it is.
-  let renewed = await waitForLease(connection, holder, timeout, on)
+  let renewed = 0
+  await waitFor(connection, options, async (wait) => {
+    if (wait > 0) await sleep(POLL)
+    renewed = performance.now()
+    return await takeLease(connection, holder)
+  })
   const renew = async () => {
     const asked = performance.now()
     if (await extend(db, holder)) renewed = asked
@@ -109,30 +99,11 @@ async function underLease<T>(
   }
 }
 
-/** @returns when it was asked for, in milliseconds */
-async function waitForLease(
-  db: Kysely<MigrationTables>,
-  holder: string,
-  timeout: number,
-  on: LockOptions['on'],
-): Promise<number> {
-  const deadline = performance.now() + timeout * 1000
-  for (let turn = 0; ; turn++) {
-    const asked = performance.now()
-    if (await take(db, holder)) return asked
-    const other = await readHolder(db)
-    if (turn === 0) on({ type: 'wait', ...other })
-    if (performance.now() >= deadline)
-      throw errors.MIGRATION_LOCKED(timeout, other.holder ?? 'unknown')
-    await sleep(POLL)
-  }
-}
-
 // The server's clock alone decides: those of the processes may differ.
 const NOW = sql<Date>`utc_timestamp(3)`
 const UNTIL = sql<Date>`utc_timestamp(3) + interval ${sql.lit(TERM)} second`
 
-async function take(db: Kysely<MigrationTables>, holder: string): Promise<boolean> {
+async function takeLease(db: Kysely<MigrationTables>, holder: string): Promise<boolean> {
   await sql`insert ignore into plinth_migration_lock (id) values (1)`.execute(db)
   const { numUpdatedRows } = await db
     .updateTable('plinth_migration_lock')
@@ -160,6 +131,28 @@ async function release(db: Kysely<MigrationTables>, holder: string): Promise<voi
     .execute()
 }
 
+/**
+ * Tells who has the lock, where another has it, and tries again until that has let go.
+ *
+ * @param take tries to take it, and waits for so many seconds at most: so no limit on the time of one query ends the wait
+ * @throws {PlinthError} MIGRATION_LOCKED
+ */
+async function waitFor(
+  db: Kysely<MigrationTables>,
+  { timeout, on }: Waiting,
+  take: (wait: number) => Promise<boolean>,
+): Promise<void> {
+  const deadline = performance.now() + timeout * 1000
+  if (await take(0)) return
+  on({ type: 'wait', ...(await readHolder(db)) })
+  for (;;) {
+    const left = (deadline - performance.now()) / 1000
+    if (left <= 0)
+      throw errors.MIGRATION_LOCKED(timeout, (await readHolder(db)).holder ?? 'unknown')
+    if (await take(Math.min(left, 1))) return
+  }
+}
+
 /** Who we are to those who wait for the lock. */
 const HOLDER = `${hostname()}, process ${process.pid}`
 
@@ -175,12 +168,15 @@ async function readHolder(db: Kysely<MigrationTables>) {
 /** How processes keep from migrating one database at once: a named lock of the server, or a row with a date. */
 export type LockKind = 'named' | 'lease'
 
-interface LockOptions {
+interface Waiting {
   /** How long to wait for another process, in seconds. */
   timeout: number
+  on: OnMigration
+}
+
+interface LockOptions extends Waiting {
   /** Default: a named lock, or a lease where the server has none (Galera, some proxies). */
   kind?: LockKind | undefined
-  on: OnMigration
 }
 
 /** Work for one pinned connection. `guard` throws where the lock has been lost meanwhile. */

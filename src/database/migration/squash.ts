@@ -2,17 +2,16 @@ import { basename, join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { errors } from '../../errors.ts'
 import { Call, Name } from '../print.ts'
-import { normalSchema, type SchemaState } from '../schema/state.ts'
+import { indexesOf, normalSchema, type SchemaState } from '../schema/state.ts'
 import { diff } from './autodetector.ts'
 import { isNamed, type Recordable } from './files.ts'
 import {
   checksumOf,
-  formatSnapshot,
   type LoadedMigration,
   type Recorded,
   schemaAfter,
-  snapshotOf,
   snapshotPath,
+  snapshotText,
 } from './loader.ts'
 import { compileAll, replayAll, reverseAll } from './operations/index.ts'
 import type { Operation, SchemaOperation } from './operations/operation.ts'
@@ -85,9 +84,10 @@ export function draftSquash(
     before: all.reduce((sum, one) => sum + one.operations.length, 0),
     after: steps.length,
     code: steps.flatMap(({ from }) => (from ? [{ migration: from.name, step: from.step }] : [])),
-    snapshot: formatSnapshot(
-      snapshotOf({ ...recorded, migrations: migrations.toSpliced(first, all.length, squash) }),
-    ),
+    snapshot: snapshotText({
+      ...recorded,
+      migrations: migrations.toSpliced(first, all.length, squash),
+    }),
   }
 }
 
@@ -196,9 +196,9 @@ function leads(operations: readonly Operation[], before: SchemaState, after: Sch
 
 /** With the names that SQLite alone has. */
 function exact(schema: SchemaState) {
-  const names = Object.values(schema).flatMap(({ indexes = [], unique = [] }) =>
-    [...indexes, ...unique].flatMap(({ name, sqlite }) => (sqlite ? [`${name} ${sqlite}`] : [])),
-  )
+  const names = Object.values(schema)
+    .flatMap(indexesOf)
+    .flatMap(({ name, sqlite }) => (sqlite ? [`${name} ${sqlite}`] : []))
   return { schema: normalSchema(schema), names: names.sort() }
 }
 

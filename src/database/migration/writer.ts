@@ -7,14 +7,7 @@ import type { ColumnState, SchemaState } from '../schema/state.ts'
 import { describeType } from '../schema/types.ts'
 import { diff } from './autodetector.ts'
 import { type MigrationSettings, runSql } from './index.ts'
-import {
-  checksumOf,
-  formatSnapshot,
-  ownTables,
-  type Recorded,
-  snapshotOf,
-  snapshotPath,
-} from './loader.ts'
+import { checksumOf, type Recorded, snapshotPath, snapshotText } from './loader.ts'
 import { definitionOf, replayAll } from './operations/index.ts'
 import type { Fill, Operation, SchemaOperation } from './operations/operation.ts'
 import type { Renames } from './renames.ts'
@@ -98,28 +91,22 @@ export function fileOf({ migrations }: Recorded, { name }: Pick<Draft, 'name'>):
 
 /** Writes a migration and the snapshot; when it fails, neither is half-written. */
 export async function writeMigration(recorded: Recorded, draft: Draft): Promise<void> {
-  const { directory } = recorded
-  const tables = ownTables(recorded, draft.schema)
-  const { start } = snapshotOf(withDraft(recorded, draft))
-  await writeWhole([
-    [join(directory, fileOf(recorded, draft)), draft.text],
-    [snapshotPath(directory), formatSnapshot({ migration: draft.name, start, tables })],
-  ])
-}
-
-/** What is recorded once a draft is written. */
-function withDraft(recorded: Recorded, { name, text, operations, schema }: Draft): Recorded {
-  const file = { name, path: fileOf(recorded, { name }), checksum: checksumOf(text) }
+  const { name, text, operations, schema } = draft
+  const { directory, migrations } = recorded
+  const path = join(directory, fileOf(recorded, draft))
   // What is written into an empty one by hand nobody knows yet.
   const all = operations.length === 0 ? [runSql({ up: [] })] : operations
-  const migration = { ...file, operations: all, accept: [] }
-  return { ...recorded, migrations: [...recorded.migrations, migration], schema }
+  const written = { name, path, checksum: checksumOf(text), operations: all, accept: [] }
+  const snapshot = snapshotText({ ...recorded, migrations: [...migrations, written], schema })
+  await writeWhole([
+    [path, text],
+    [snapshotPath(directory), snapshot],
+  ])
 }
 
 /** Writes the snapshot anew. */
 export async function writeSnapshot(recorded: Recorded): Promise<void> {
-  const text = formatSnapshot(snapshotOf(recorded))
-  await writeWhole([[snapshotPath(recorded.directory), text]])
+  await writeWhole([[snapshotPath(recorded.directory), snapshotText(recorded)]])
 }
 
 type File = readonly [path: string, text: string]

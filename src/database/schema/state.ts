@@ -49,6 +49,11 @@ export interface TableState {
 /** Tables by name: what the models ask for, what the migrations make, or what a database has. */
 export type SchemaState = Readonly<Record<string, TableState>>
 
+/** All indexes of a table, those that are unique, too. */
+export function indexesOf(table: TableState | undefined): IndexState[] {
+  return [...(table?.indexes ?? []), ...(table?.unique ?? [])]
+}
+
 /** A schema in one form: tables, indexes and foreign keys by name, nothing said that is the default. */
 export function normalSchema(schema: SchemaState): SchemaState {
   const tables = Object.entries(schema).sort(([a], [b]) => compare(a, b))

@@ -5,6 +5,7 @@ import { rebuildTable } from '../../dialect/sqlite/ddl.ts'
 import {
   type ForeignKeyState,
   type IndexState,
+  indexesOf,
   normalForeignKey,
   normalIndex,
   type SchemaState,
@@ -20,7 +21,7 @@ import {
   type Of,
   type Operation,
 } from './operation.ts'
-import { added, assertColumns, changeTable, dropped, indexesOf, tableOf } from './state.ts'
+import { added, assertColumns, changeTable, dropped, tableOf } from './state.ts'
 import { doubles, orphans } from './trials.ts'
 
 const ofAnIndex =

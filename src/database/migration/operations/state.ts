@@ -4,6 +4,7 @@ import {
   type ColumnState,
   type ForeignKeyState,
   type IndexState,
+  indexesOf,
   normalColumn,
   type SchemaState,
   type TableState,
@@ -84,10 +85,6 @@ export function distinct(schema: SchemaState, name: string, table: TableState): 
     ...(table.indexes && { indexes: table.indexes.map(own) }),
     ...(table.unique && { unique: table.unique.map(own) }),
   }
-}
-
-export function indexesOf(table: TableState | undefined): IndexState[] {
-  return [...(table?.indexes ?? []), ...(table?.unique ?? [])]
 }
 
 /** The schema with its tables, and what their foreign keys refer to, under other names. */
