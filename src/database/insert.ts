@@ -8,6 +8,7 @@ import {
   sql,
 } from 'kysely'
 import { withDeleted } from './model/query/hide.ts'
+import { dialectOf } from './portable.ts'
 import { inTransaction } from './transaction.ts'
 import { isUniqueViolation } from './violations.ts'
 
@@ -70,8 +71,7 @@ interface Target {
 }
 
 function insertBatch(target: Target, rows: Row[]): Promise<number> {
-  // Kysely's adapter tells SQLite by `returning`, which MySQL does not have.
-  if (target.db.getExecutor().adapter.supportsReturning) return onConflict(target, rows)
+  if (dialectOf(target.db) === 'sqlite') return onConflict(target, rows)
   return rows.length === 1 ? insertOne(target, rows) : onDuplicateKey(target, rows)
 }
 

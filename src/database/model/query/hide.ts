@@ -8,7 +8,6 @@ import {
   IdentifierNode,
   type JoinNode,
   type Kysely,
-  type KyselyPlugin,
   OnNode,
   type OperationNode,
   OperatorNode,
@@ -67,30 +66,17 @@ export function purge<DB, T extends keyof DB & string>(
 /** Of a table that flags its rows only this column is known here. */
 type Flagged = Kysely<{ table: { deleted_at: Date | null } }>
 
-function inMode<DB>(db: Connection<DB>, mode: Mode): Kysely<DB> {
-  return db.withPlugin(new ModePlugin(mode))
-}
-
 /** Whether flagged rows are hidden or shown; `plain`: the statement runs as it was written. */
 export type Mode = 'hide' | 'show' | 'plain'
 
 const MODE = Symbol('plinth.mode')
 
 /** Marks the statements of a Kysely instance. */
-class ModePlugin implements KyselyPlugin {
-  readonly #mode: Mode
-
-  constructor(mode: Mode) {
-    this.#mode = mode
-  }
-
-  transformQuery({ node }: Parameters<KyselyPlugin['transformQuery']>[0]) {
-    return { ...node, [MODE]: this.#mode }
-  }
-
-  async transformResult({ result }: Parameters<KyselyPlugin['transformResult']>[0]) {
-    return result
-  }
+function inMode<DB>(db: Connection<DB>, mode: Mode): Kysely<DB> {
+  return db.withPlugin({
+    transformQuery: ({ node }) => ({ ...node, [MODE]: mode }),
+    transformResult: async ({ result }) => result,
+  })
 }
 
 /** The mode that a statement was marked with. */
