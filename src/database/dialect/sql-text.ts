@@ -1,6 +1,12 @@
 import type { ColumnState } from '../schema/state.ts'
-import { canonicalDefault, type DialectName, numeric, type PerDialect } from '../schema/types.ts'
-import { quoteName } from './ddl.ts'
+import {
+  canonicalDefault,
+  type DialectName,
+  NOW,
+  numeric,
+  type PerDialect,
+} from '../schema/types.ts'
+import { quoteName, quoteText } from './ddl.ts'
 
 /** A piece of SQL. `text` is what it stands for: a string without its quotes, an unquoted word in lower case. */
 export interface Token {
@@ -13,24 +19,38 @@ export interface Token {
 
 const SKIP = /(?:\s|--[^\n]*|\/\*[\s\S]*?\*\/)+/y
 
-const STRINGS = { doubled: /'((?:[^']|'')*)'/y, backslashes: /'((?:[^'\\]|''|\\[\s\S])*)'/y }
+type Pattern = readonly [kind: Token['kind'], pattern: RegExp, read: (text: string) => string]
 
-const NAMES = [/"((?:[^"]|"")*)"/y, /`((?:[^`]|``)*)`/y, /\[([^\]]*)\]/y]
-const NUMBER = /0x[\da-f]+|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?/iy
-const WORD = /[\p{L}_$][\p{L}\p{M}\p{N}_$]*/uy
+/** What a token may be. What stands in quotes is a group. */
+const PATTERNS: Readonly<Record<DialectName, readonly Pattern[]>> = {
+  mysql: patterns(/'((?:[^'\\]|''|\\[\s\S])*)'/y, (text) =>
+    text.replace(/''|\\([\s\S])/g, (_, escaped?: string) =>
+      escaped === undefined ? "'" : (ESCAPES[escaped] ?? escaped),
+    ),
+  ),
+  sqlite: patterns(/'((?:[^']|'')*)'/y, (text) => text.replaceAll("''", "'")),
+}
 
-/**
- * Cuts SQL into its tokens, comments left out.
- *
- * @param options `backslashes`: whether they escape in strings, as MySQL has it
- */
-export function tokenize(sql: string, { backslashes = false } = {}): Token[] {
+const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', 0: '\0', Z: '\x1a' }
+
+function patterns(string: RegExp, read: Pattern[2]): Pattern[] {
+  const names = [/"((?:[^"]|"")*)"/y, /`((?:[^`]|``)*)`/y, /\[([^\]]*)\]/y]
+  return [
+    ['string', string, read],
+    ...names.map((name): Pattern => ['name', name, (text) => text.replace(/(["`])\1/g, '$1')]),
+    ['number', /0x[\da-f]+|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?/iy, (text) => text],
+    ['word', /[\p{L}_$][\p{L}\p{M}\p{N}_$]*/uy, (text) => text.toLowerCase()],
+  ]
+}
+
+/** Cuts SQL into its tokens, comments left out. */
+export function tokenize(sql: string, dialect: DialectName): Token[] {
   const tokens: Token[] = []
   let start = 0
   while (start < sql.length) {
     start += matchAt(SKIP, sql, start)?.[0].length ?? 0
     if (start === sql.length) break
-    const token = next(sql, start, backslashes)
+    const token = next(sql, start, dialect)
     tokens.push(token)
     start = token.end
   }
@@ -64,12 +84,10 @@ export function isWord(token: Token | undefined, ...texts: readonly string[]): b
 }
 
 /** SQL in a form that two spellings of the same have in common: for comparing, not for running. */
-export function spelled(sql: string, options: { backslashes?: boolean } = {}): string {
-  const quoted = (text: string) =>
-    `'${(options.backslashes ? text.replaceAll('\\', '\\\\') : text).replaceAll("'", "''")}'`
+export function spelled(sql: string, dialect: DialectName): string {
   return (
-    unwrap(tokenize(sql, options))
-      .map(({ kind, text }) => (kind === 'string' ? quoted(text) : text.toLowerCase()))
+    unwrap(tokenize(sql, dialect))
+      .map(({ kind, text }) => (kind === 'string' ? quoteText(text, dialect) : text.toLowerCase()))
       .join(' ')
       .replace(/\b(current_timestamp|now) \( \)/g, 'current_timestamp')
       // As MariaDB calls them, whatever they were called.
@@ -78,33 +96,14 @@ export function spelled(sql: string, options: { backslashes?: boolean } = {}): s
   )
 }
 
-function next(sql: string, start: number, backslashes: boolean): Token {
-  const of = (kind: Token['kind'], match: RegExpExecArray, text: string): Token => ({
-    kind,
-    text,
-    start,
-    end: start + match[0].length,
-  })
-  const string = matchAt(backslashes ? STRINGS.backslashes : STRINGS.doubled, sql, start)
-  if (string) return of('string', string, unescaped(string[1] as string, backslashes))
-  for (const pattern of NAMES) {
-    const name = matchAt(pattern, sql, start)
-    if (name) return of('name', name, (name[1] as string).replace(/(["`])\1/g, '$1'))
+function next(sql: string, start: number, dialect: DialectName): Token {
+  for (const [kind, pattern, read] of PATTERNS[dialect]) {
+    const match = matchAt(pattern, sql, start)
+    if (!match) continue
+    const [whole, inner = whole] = match
+    return { kind, text: read(inner), start, end: start + whole.length }
   }
-  const number = matchAt(NUMBER, sql, start)
-  if (number) return of('number', number, number[0])
-  const word = matchAt(WORD, sql, start)
-  if (word) return of('word', word, word[0].toLowerCase())
   return { kind: 'symbol', text: sql[start] as string, start, end: start + 1 }
-}
-
-const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', 0: '\0', Z: '\x1a' }
-
-function unescaped(text: string, backslashes: boolean): string {
-  if (!backslashes) return text.replaceAll("''", "'")
-  return text.replace(/''|\\([\s\S])/g, (_, escaped?: string) =>
-    escaped === undefined ? "'" : (ESCAPES[escaped] ?? escaped),
-  )
 }
 
 function matchAt(pattern: RegExp, text: string, start: number): RegExpExecArray | null {
@@ -126,7 +125,7 @@ export function readDefault(
   type: ColumnState['type'],
   dialect: DialectName,
 ): Default | undefined {
-  const all = tokenize(sql, { backslashes: dialect === 'mysql' })
+  const all = tokenize(sql, dialect)
   const tokens = withoutCharset(unwrap(all))
   const [first, second] = tokens
   if (tokens.length === 1 && first) {
@@ -153,10 +152,7 @@ function withoutCharset(tokens: readonly Token[]): readonly Token[] {
     : tokens
 }
 
-const NOW = new Set(['current_timestamp', 'now', 'localtime', 'localtimestamp'])
-
-// As the kit writes them: SQLite's own current_timestamp sorts before all of these that are of the same day.
-const SQLITE_NOW = "(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))"
+const NOW_WORDS = new Set(['current_timestamp', 'now', 'localtime', 'localtimestamp'])
 
 const isInstant = (type: ColumnState['type']): boolean =>
   type === 'datetime' || (typeof type === 'object' && /^datetime\b/i.test(type.sqlite))
@@ -177,11 +173,11 @@ function expression(
   const tokens = unwrap(all)
   const text = sql.slice(tokens[0]?.start, tokens.at(-1)?.end)
   const [first] = tokens
-  if (first?.kind === 'word' && NOW.has(first.text) && tokens.length <= 4) {
+  if (first?.kind === 'word' && NOW_WORDS.has(first.text) && tokens.length <= 4) {
     const now = type === 'datetime' ? 'current_timestamp(3)' : 'current_timestamp'
     return {
       mysql: dialect === 'mysql' ? text : now,
-      sqlite: dialect === 'mysql' && isInstant(type) ? SQLITE_NOW : 'current_timestamp',
+      sqlite: dialect === 'mysql' && isInstant(type) ? NOW.sqlite : 'current_timestamp',
     }
   }
   if (isWord(first, 'b') && tokens.length === 2 && tokens[1]?.kind === 'string')
@@ -199,11 +195,8 @@ interface ValuesCheck {
 }
 
 /** Reads `"kind" in ('town', 'city')`, or `=` as MariaDB writes it for one; `undefined` for any other condition. */
-export function readValues(
-  condition: string,
-  options?: { backslashes?: boolean },
-): ValuesCheck | undefined {
-  const tokens = unwrap(tokenize(condition, options)).filter(
+export function readValues(condition: string, dialect: DialectName): ValuesCheck | undefined {
+  const tokens = unwrap(tokenize(condition, dialect)).filter(
     ({ kind, text }) => !(kind === 'word' && text.startsWith('_utf8')),
   )
   const [column, word, open, ...list] = tokens
@@ -225,7 +218,7 @@ export function readValues(
 
 /** The names in the expression of a computed column that may be those of columns; of any other type none. */
 function namesIn(type: string, dialect: DialectName): Token[] {
-  const tokens = tokenize(type, { backslashes: dialect === 'mysql' })
+  const tokens = tokenize(type, dialect)
   const open = tokens.findIndex((one, i) => isSymbol(one, '(') && isWord(tokens[i - 1], 'as'))
   if (open < 0) return []
   return tokens.slice(open + 1, closing(tokens, open)).filter(({ kind, start }, i, all) => {

@@ -215,7 +215,7 @@ function settled(
 }
 
 function both(sql: string, dialect: DialectName): PerDialect {
-  const text = spelled(sql, { backslashes: dialect === 'mysql' })
+  const text = spelled(sql, dialect)
   return { mysql: text, sqlite: text }
 }
 

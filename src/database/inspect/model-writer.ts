@@ -397,7 +397,7 @@ function ofValues(values: readonly string[], isSet: boolean): Piece<TSchema> {
 }
 
 function valuesOf(sql: string): string[] {
-  const tokens = tokenize(sql, { backslashes: true })
+  const tokens = tokenize(sql, 'mysql')
   return tokens.filter(({ kind }) => kind === 'string').map(({ text }) => text)
 }
 

@@ -346,8 +346,7 @@ function isSameColumn(one: ColumnState, other: ColumnState): boolean {
 
 function inOneForm({ type, ...column }: ColumnState) {
   if (typeof type === 'string') return { ...column, type }
-  const mysql = spelled(type.mysql, { backslashes: true })
-  return { ...column, mysql, sqlite: spelled(type.sqlite) }
+  return { ...column, mysql: spelled(type.mysql, 'mysql'), sqlite: spelled(type.sqlite, 'sqlite') }
 }
 
 function alteredColumns(before: TableState, after: TableState): Altered[] {

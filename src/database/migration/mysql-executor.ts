@@ -253,9 +253,8 @@ async function runTasks(
 }
 
 /**
- * Runs tasks. Before a statement the journal says that it is
- * begun, and so that those before it have happened; of a start it says so once. What is done is recorded together with the
- * next entry: one commit for each is all that the journal costs.
+ * Runs tasks. Before a statement the journal says that it is begun, and so that those before it have happened; of a start it says so once.
+ * What is done is recorded together with the next entry: one commit for each is all that the journal costs.
  */
 class JournaledRun {
   readonly #db: Kysely<MigrationTables>

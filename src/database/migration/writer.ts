@@ -4,7 +4,7 @@ import { errors } from '../../errors.ts'
 import type { Model } from '../model/types.ts'
 import { Call, print } from '../print.ts'
 import type { ColumnState, SchemaState } from '../schema/state.ts'
-import { describeType } from '../schema/types.ts'
+import { describeType, NOW } from '../schema/types.ts'
 import { diff } from './autodetector.ts'
 import { type MigrationSettings, runSql } from './index.ts'
 import { checksumOf, type Recorded, snapshotPath, snapshotText } from './loader.ts'
@@ -232,12 +232,6 @@ export interface Unfilled {
   /** `city.kind` */
   readonly place: string
   readonly column: ColumnState
-}
-
-/** Now, as the kit's own timestamps are. */
-const NOW: Fill = {
-  mysql: 'current_timestamp(3)',
-  sqlite: "(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))",
 }
 
 /** The columns of `operations` for which the rows of a table need values that nobody has said. */

@@ -336,6 +336,12 @@ export function charactersOf(type: ColumnType | undefined): string | undefined {
 
 // ---- defaults
 
+/** Now, as the kit's own timestamps are: SQLite's own current_timestamp sorts before all of these that are of the same day. */
+export const NOW: PerDialect = {
+  mysql: 'current_timestamp(3)',
+  sqlite: "(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))",
+}
+
 /** A default that is no SQL, as it is written into a table: bytes, a text, or a number. */
 export function writtenDefault(
   value: Literal,

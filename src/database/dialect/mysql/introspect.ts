@@ -156,8 +156,6 @@ const ROUTINES = sql<{ kind: string; name: string }>`
   union all select 'event', event_name from information_schema.events where event_schema = database()
   order by name`
 
-const BACKSLASHES = { backslashes: true }
-
 /** One table of MySQL while it is being read. */
 export class MysqlTable {
   readonly #draft: Draft = emptyDraft()
@@ -300,7 +298,7 @@ export class MysqlTable {
   #readChecks(): void {
     for (const { name, clause } of this.#own(this.#found.checks)) {
       const sql = this.#plain(clause)
-      const found = readValues(sql, BACKSLASHES)
+      const found = readValues(sql, 'mysql')
       const column = found && this.#draft.columns[found.column]
       if (column && name === checkName(this.#table.name, found.column)) {
         this.#draft.columns[found.column] = { ...column, values: found.values }
@@ -326,7 +324,7 @@ export class MysqlTable {
 }
 
 function isJsonCheck(clause: string, column: string): boolean {
-  return spelled(clause, BACKSLASHES) === `json_valid ( ${column.toLowerCase()} )`
+  return spelled(clause, 'mysql') === `json_valid ( ${column.toLowerCase()} )`
 }
 
 function oddity({ column, part, direction, type }: IndexRow): string | undefined {

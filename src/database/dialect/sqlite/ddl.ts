@@ -195,18 +195,15 @@ async function refuseOtherColumns<DB>(
   const names = rows.map(({ name }) => name)
   const unknown = names.filter((name) => !columns.includes(name))
   const missing = columns.filter((name) => !names.includes(name))
-  if (unknown.length > 0) throw differs(table, 'has', unknown, 'They would be lost')
-  if (missing.length > 0) throw differs(table, 'does not have', missing, 'Nothing was changed')
-}
-
-function differs(table: string, has: string, columns: readonly string[], so: string): Error {
-  const [state, remedy] =
-    has === 'has'
-      ? ['does not know of', 'add them in a migration first, or drop them']
-      : ['knows of', 'add them by hand, or drop them in a migration first']
-  return new Error(
-    `SQLite has to rebuild the table ${table}, which ${has} columns that the recorded state of the schema ${state}: ${columns.join(', ')}. ${so}; ${remedy}`,
-  )
+  const what = `SQLite has to rebuild the table ${table}, which`
+  if (unknown.length > 0)
+    throw new Error(
+      `${what} has columns that the recorded state of the schema does not know of: ${unknown.join(', ')}. They would be lost; add them in a migration first, or drop them`,
+    )
+  if (missing.length > 0)
+    throw new Error(
+      `${what} does not have columns that the recorded state of the schema knows of: ${missing.join(', ')}. Nothing was changed; add them by hand, or drop them in a migration first`,
+    )
 }
 
 /** What a schema does not know of would be gone with the old table. */

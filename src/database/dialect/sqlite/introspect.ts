@@ -192,7 +192,7 @@ class SqliteTable {
 
   readChecks(): void {
     for (const { name, sql } of this.#text.checks) {
-      const found = readValues(sql)
+      const found = readValues(sql, 'sqlite')
       const column = Object.keys(this.draft.columns).find(
         (column) => column.toLowerCase() === found?.column.toLowerCase(),
       )
@@ -306,7 +306,7 @@ interface Condition {
 
 /** Reads the text that SQLite keeps of a table. */
 export function parseCreateTable(sql: string): CreateTable {
-  const tokens = tokenize(sql)
+  const tokens = tokenize(sql, 'sqlite')
   const open = tokens.findIndex((token) => isSymbol(token, '('))
   const close = closing(tokens, open)
   const table: CreateTable = { columns: new Map(), checks: [], foreignKeys: [], extras: [] }

@@ -8,10 +8,8 @@ import {
   quoteText,
 } from '../../dialect/ddl.ts'
 import * as mysql from '../../dialect/mysql/ddl.ts'
-import { type ColumnChange, changeColumns } from '../../dialect/mysql/ddl.ts'
 import { isComputedFrom, withRenamed } from '../../dialect/sql-text.ts'
 import * as sqlite from '../../dialect/sqlite/ddl.ts'
-import { rebuildTable } from '../../dialect/sqlite/ddl.ts'
 import {
   type ColumnState,
   type ForeignKeyState,
@@ -233,7 +231,9 @@ export const columnOperations: Definitions<(ColumnOperation | Of<'renameColumn'>
       const names = [from, to].map((name) => quoteName(name, 'sqlite'))
       const renamed = { sql: sqlite.alter(table, `rename column ${names.join(' to ')}`) }
       const state = after[table] as TableState
-      return state.columns[to]?.values ? [renamed, rebuildTable(table, state, state)] : [renamed]
+      return state.columns[to]?.values
+        ? [renamed, sqlite.rebuildTable(table, state, state)]
+        : [renamed]
     },
   },
 }
@@ -295,14 +295,14 @@ export const together: Readonly<Record<DialectName, Together>> = {
       const changes = steps.flatMap((one) =>
         one[step] ? [changeOf(one[step], before[table])] : [],
       )
-      return changes.length > 0 ? changeColumns(table, changes) : []
+      return changes.length > 0 ? mysql.changeColumns(table, changes) : []
     }
     return [...statements(0), ...statements(1)]
   },
   sqlite(operations, before, after) {
     const { table } = operations[0] as ColumnOperation
     const [from, to] = [before[table] as TableState, after[table] as TableState]
-    return [rebuildTable(table, from, to, fillsOf(operations))]
+    return [sqlite.rebuildTable(table, from, to, fillsOf(operations))]
   },
 }
 
@@ -324,7 +324,7 @@ function stepsOnMysql(operation: ColumnOperation): readonly ColumnOperation[] {
 }
 
 /** What becomes of a column of MySQL. */
-function changeOf(operation: ColumnOperation, state: TableState | undefined): ColumnChange {
+function changeOf(operation: ColumnOperation, state: TableState | undefined): mysql.ColumnChange {
   const { table, column } = operation
   if (operation.type === 'addColumn') return addedColumn(operation)
   if (operation.type === 'alterColumn') return alteredColumn(operation, state)
@@ -339,7 +339,7 @@ function changeOf(operation: ColumnOperation, state: TableState | undefined): Co
   }
 }
 
-function addedColumn(operation: Of<'addColumn'>): ColumnChange {
+function addedColumn(operation: Of<'addColumn'>): mysql.ColumnChange {
   const { table, column, definition } = operation
   const { nullable, default: value } = definition
   const added = addedWith(operation, 'mysql')
@@ -360,7 +360,10 @@ function addedColumn(operation: Of<'addColumn'>): ColumnChange {
   }
 }
 
-function alteredColumn(operation: Of<'alterColumn'>, state: TableState | undefined): ColumnChange {
+function alteredColumn(
+  operation: Of<'alterColumn'>,
+  state: TableState | undefined,
+): mysql.ColumnChange {
   const { table, column, from, to } = operation
   const isSame = isDeepStrictEqual(from.values, to.values)
   const check = mysql.checkExists(table, column)

@@ -1,6 +1,5 @@
 import { createIndexSql, indexNameIn, quoteName } from '../../dialect/ddl.ts'
 import * as mysql from '../../dialect/mysql/ddl.ts'
-import { addForeignKeyFitting } from '../../dialect/mysql/ddl.ts'
 import { rebuildTable } from '../../dialect/sqlite/ddl.ts'
 import {
   type ForeignKeyState,
@@ -151,7 +150,7 @@ export const keyOperations: Definitions<(IndexOperation | KeyOperation)['type']>
     algorithms: () => COPY,
     trial: ({ table, foreignKey }) => orphans(table, foreignKey),
     mysql: ({ table, foreignKey }, before) => [
-      addForeignKeyFitting(table, foreignKey, before[table]?.columns ?? {}),
+      mysql.addForeignKeyFitting(table, foreignKey, before[table]?.columns ?? {}),
     ],
   },
 

@@ -191,16 +191,13 @@ export type Definitions<Types extends Operation['type']> = {
   readonly [Type in Types]: Definition<Of<Type>>
 }
 
-/** A step that changes rows. */
-export interface DataTask {
-  data: DataStep
-}
-
-/** Stands for an operation without a way back, where it has not happened and only those before it are taken back. */
-export interface NoWayBack {
-  /** Its place in the migration, from 1. */
-  noWayBack: number
-}
-
 /** What an operation is to a database. */
-export type CompiledStep = Statement | DataTask | Rebuild | NoWayBack
+export type CompiledStep =
+  | Statement
+  | Rebuild
+  | { readonly data: DataStep }
+  /**
+   * Stands for an operation without a way back, by its place in the migration, from 1, where it has not happened and only those before it are
+   * taken back.
+   */
+  | { readonly noWayBack: number }

@@ -1,8 +1,6 @@
 import { quoteName } from '../../dialect/ddl.ts'
 import * as mysql from '../../dialect/mysql/ddl.ts'
-import { createTableFitting } from '../../dialect/mysql/ddl.ts'
 import * as sqlite from '../../dialect/sqlite/ddl.ts'
-import { rebuildTable, temporaryName } from '../../dialect/sqlite/ddl.ts'
 import { normalTable, type TableState } from '../../schema/state.ts'
 import { COPY, type Definitions, INSTANT, type Operation } from './operation.ts'
 import { assertSame, distinct, mapTables, refuseReferences, tableOf, without } from './state.ts'
@@ -42,7 +40,7 @@ export const tableOperations: Definitions<'createTable' | 'dropTable' | 'renameT
     lint: () => [],
     algorithms: () => INSTANT,
     place: ({ table }) => table,
-    mysql: ({ table, definition }) => [createTableFitting(table, definition)],
+    mysql: ({ table, definition }) => [mysql.createTableFitting(table, definition)],
     sqlite: ({ table, definition }, _, after) =>
       [
         sqlite.createTableSql(table, definition),
@@ -111,7 +109,7 @@ export const tableOperations: Definitions<'createTable' | 'dropTable' | 'renameT
       const renames = renamed(from, to).map((sql) => ({ sql }))
       const table = after[to] as TableState
       const isChecked = Object.values(table.columns).some(({ values }) => values)
-      return isChecked ? [...renames, rebuildTable(to, table, table)] : renames
+      return isChecked ? [...renames, sqlite.rebuildTable(to, table, table)] : renames
     },
   },
 }
@@ -121,6 +119,6 @@ function renamed(from: string, to: string): string[] {
     sqlite.alter(one, `rename to ${quoteName(other, 'sqlite')}`)
   if (from.toLowerCase() !== to.toLowerCase()) return [rename(from, to)]
   // To SQLite there is a table of that name already: this one.
-  const between = temporaryName(from)
+  const between = sqlite.temporaryName(from)
   return [rename(from, between), rename(between, to)]
 }
