@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
+import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import type { Run, TaskDriver } from '../../src/task/types.ts'
 import { databaseDrivers, redisUrl } from '../helpers/drivers.ts'
-import { task, work } from '../suites/task-fixture.ts'
+import { gate, task, until, work } from '../suites/task-fixture.ts'
 import { databaseTasks } from './database-fixture.ts'
 import { redisDrivers } from './redis-fixture.ts'
 import { startWorker, type TaskPlace } from './worker-process.ts'
@@ -110,7 +111,7 @@ onEach('places of a worker that is killed come free', async (t, { driver, place 
   const tasks = Array.from({ length: 6 }, (_, input) => task({ input, concurrencyKey: 'a' }))
   await driver.add(tasks)
   const killed = await runAndKill(t, place, 2)
-  t.strictSame(killed, [tasks[0]?.id, tasks[1]?.id], 'it runs no more at once')
+  t.strictSame(killed, [tasks[0]?.id, tasks[1]?.id])
   const began: string[] = []
   let [now, most] = [0, 0]
   const perform = async ({ id }: Run) => {
@@ -124,6 +125,30 @@ onEach('places of a worker that is killed come free', async (t, { driver, place 
     t.match(await driver.finished(id), { state: 'succeeded', attempts_made: 1 })
   t.equal(most, 2)
   t.strictSame(began.toSorted(), tasks.map(({ id }) => id).toSorted(), 'each once, none is lost')
+})
+
+t.test('a place whose task is gone comes free by itself (redis)', async (t) => {
+  const prefix = `test-${randomUUID()}`
+  const driver = redisDrivers(t, { prefix, ...TIMES })()
+  const running = gate()
+  await work(t, driver, running.perform, { concurrencyOf: () => 1 })
+  const [gone, next, mark] = [
+    task({ concurrencyKey: 'a' }),
+    task({ concurrencyKey: 'a' }),
+    task({ input: 'mark' }),
+  ]
+  for (const one of [gone, next, mark]) await driver.add([one])
+  await until(() => running.begun.length === 2)
+  t.strictSame(running.begun.map(({ id }) => id).toSorted(), [gone.id, mark.id].toSorted())
+  const client = new Redis(redisUrl())
+  t.teardown(() => client.disconnect())
+  const job = `${prefix}:default:${gone.id}`
+  // As where Redis has lost it: nobody gives its place back.
+  await client.multi().del(job, `${job}:lock`).lrem(`${prefix}:default:active`, 0, gone.id).exec()
+  await until(() => running.begun.length === 3)
+  t.equal(running.begun[2]?.id, next.id)
+  running.release()
+  t.match(await driver.finished(next.id), { state: 'succeeded' })
 })
 
 onEach('what holds its process up longer than its lock lasts runs once', async (t, { driver }) => {

@@ -91,7 +91,10 @@ const FILL = `${PLACES}
 fill(ARGV[1])
 `
 
+// One worker does it for all.
 const FILL_ALL = `${PLACES}
+if redis.call('EXISTS', queue .. 'parked') == 0 then return end
+if not redis.call('SET', queue .. 'parked-check', 1, 'NX', 'PX', ARGV[1]) then return end
 for _, key in ipairs(redis.call('ZRANGE', queue .. 'parked', 0, -1)) do fill(key) end
 `
 
@@ -127,9 +130,12 @@ export class Places {
     await this.#run(FILL, key)
   }
 
-  /** The same for all keys: places of processes that have died come free by themselves, and nobody says so. */
-  async fillAll(): Promise<void> {
-    await this.#run(FILL_ALL)
+  /**
+   * The same for all keys, where nobody has done it for `interval` ms: a place whose job is gone comes free by itself, and nobody
+   * says so.
+   */
+  async fillAll(interval: number): Promise<void> {
+    await this.#run(FILL_ALL, interval)
   }
 
   #run(script: string, ...args: (string | number | undefined)[]): Promise<unknown> {

@@ -65,6 +65,7 @@ export class QueueWorker {
   readonly #concurrencyOf: WorkOptions['concurrencyOf']
   readonly #own: Pick<WorkerSettings, 'maxCrashes' | 'suspects' | 'kept' | 'log' | 'onError'>
   readonly #lockDuration: number
+  readonly #stalledInterval: number
   readonly #connection: Redis
   readonly #blocking: Redis
   readonly #running = new Map<string, JobRun>()
@@ -86,6 +87,7 @@ export class QueueWorker {
     this.#concurrencyOf = options.concurrencyOf
     this.#own = { maxCrashes, suspects, kept, log, onError }
     this.#lockDuration = bullmq.lockDuration
+    this.#stalledInterval = bullmq.stalledInterval
     this.#connection = bullmq.connection
     this.#limiter = limiter && { ...limiter }
     const work = (job: TaskJob, token?: string) => this.#start(job, token as string)
@@ -127,7 +129,7 @@ export class QueueWorker {
     checked.moveStalledJobsToWait = async () => {
       await noteCrashes(this.#connection, worker).catch(this.#own.onError)
       await move()
-      await this.#places.fillAll().catch(this.#own.onError)
+      await this.#places.fillAll(this.#stalledInterval).catch(this.#own.onError)
     }
   }
 
