@@ -2,6 +2,7 @@ import {
   type ColumnState,
   type ForeignKeyState,
   type IndexState,
+  mapValues,
   normalTable,
   type SchemaState,
   type TableState,
@@ -31,11 +32,10 @@ export function emptyDraft(): Draft {
 
 /** The table in its normal form, with keys that are never null. */
 export function finished({ columns, ...keys }: Draft): TableState {
-  const own = Object.entries(columns).map(([name, { nullable, ...column }]) => [
-    name,
+  const own = mapValues(columns, ({ nullable, ...column }, name) =>
     nullable && !keys.primaryKey.includes(name) ? { ...column, nullable } : column,
-  ])
-  return normalTable({ columns: Object.fromEntries(own), ...keys })
+  )
+  return normalTable({ columns: own, ...keys })
 }
 
 /** Notes what no schema of ours can say, and no migration manages. */

@@ -10,6 +10,7 @@ import {
   type ColumnState,
   type ForeignKeyState,
   type IndexState,
+  mapValues,
   normalSchema,
   type ReferenceAction,
   type SchemaState,
@@ -138,18 +139,13 @@ function describeKey({ columns, table, references, onDelete, onUpdate }: Foreign
  * `dialect` is kept, spelled in one way and no longer fit to be run.
  */
 export function canonical(schema: SchemaState, dialect: DialectName): SchemaState {
-  const tables = Object.entries(schema).map(([name, table]) => [
-    name,
-    canonicalTable(table, dialect),
-  ])
-  return normalSchema(Object.fromEntries(tables))
+  return normalSchema(mapValues(schema, (table) => canonicalTable(table, dialect)))
 }
 
 function canonicalTable(table: TableState, dialect: DialectName): TableState {
   const { columns, primaryKey, indexes = [], unique = [], foreignKeys = [] } = table
-  const own = Object.entries(columns).map(([name, one]) => [name, canonicalColumn(one, dialect)])
   return finished({
-    columns: Object.fromEntries(own),
+    columns: mapValues(columns, (one) => canonicalColumn(one, dialect)),
     primaryKey: [...primaryKey],
     indexes: indexes.map((index) => canonicalIndex(index, dialect)),
     unique: unique.map((index) => canonicalIndex(index, dialect)),

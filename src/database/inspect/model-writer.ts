@@ -14,6 +14,7 @@ import {
   type ForeignKeyState,
   type IndexState,
   indexesOf,
+  mapValues,
   type SchemaState,
   type TableState,
 } from '../schema/state.ts'
@@ -95,14 +96,13 @@ function modelsOf({ schema }: ReadSchema, dialect: DialectName): ModelSource[] {
 
 // SQLite numbers an `integer` only, whatever the model said, and what refers to it has kept the model's type.
 function withTypesOfKeys(schema: SchemaState): SchemaState {
-  const tables = Object.entries(schema).map(([name, table]) => {
-    const columns = Object.entries(table.columns).map(([column, state]) => {
+  return mapValues(schema, (table, name) => ({
+    ...table,
+    columns: mapValues(table.columns, (state, column) => {
       const type = state.generated && typeReferring(schema, name, column)
-      return [column, type ? { ...state, type } : state]
-    })
-    return [name, { ...table, columns: Object.fromEntries(columns) }]
-  })
-  return Object.fromEntries(tables)
+      return type ? { ...state, type } : state
+    }),
+  }))
 }
 
 function typeReferring(schema: SchemaState, table: string, column: string) {
@@ -176,11 +176,8 @@ interface ModelSource {
 
 /** Writes the model of a table that `readSchema` has found. */
 export function modelSource(table: string, state: TableState, dialect: DialectName): ModelSource {
-  const columns = Object.fromEntries(
-    Object.entries(state.columns).map(([name, column]) => [
-      name,
-      columnSource(isInKey(name, state) ? fitForKey(column) : column),
-    ]),
+  const columns = mapValues(state.columns, (column, name) =>
+    columnSource(isInKey(name, state) ? fitForKey(column) : column),
   )
   const rest = restOf(table, state)
   const name = variableName(table)
@@ -197,9 +194,9 @@ function check(
   rest: object,
   dialect: DialectName,
 ): Pick<ModelSource, 'notes' | 'state' | 'model'> {
-  const schemas = Object.entries(columns).map(([name, { value }]) => [name, value])
   try {
-    const model = defineModel(table, { columns: Object.fromEntries(schemas), ...rest })
+    const schemas = mapValues(columns, ({ value }) => value)
+    const model = defineModel(table, { columns: schemas, ...rest })
     const lines = differences({ [table]: model.state }, { [table]: state }, dialect)
     const notes = lines.map(
       (line) => `the model differs: ${line.slice(table.length + 1).trimStart()}`,

@@ -11,6 +11,7 @@ import {
   indexesOf,
   normalIndex,
   normalSchema,
+  only,
   type SchemaState,
   type TableState,
 } from '../schema/state.ts'
@@ -30,8 +31,8 @@ export function diff(from: SchemaState, to: SchemaState, renames: Renames = {}):
   const renaming = renameOperations(renames)
   const before = normalSchema(replayAll(renaming, from))
   const after = normalSchema(to)
-  const dropped = arrange(without(before, after))
-  const created = arrange(without(after, before))
+  const dropped = arrange(only(before, (name) => !after[name]))
+  const created = arrange(only(after, (name) => !before[name]))
   const { keys, columns } = changeTables(before, after)
   return [
     ...renaming,
@@ -103,10 +104,6 @@ function changedKeys(changes: readonly TableChange[]): Changes['keys'] {
     added.push(...own([...rest.added, ...moved.map(([, key]) => key)]))
   }
   return { dropped, added }
-}
-
-function without(schema: SchemaState, other: SchemaState): SchemaState {
-  return Object.fromEntries(Object.entries(schema).filter(([name]) => !other[name]))
 }
 
 function tables(

@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { errors } from '../../errors.ts'
 import { importNumbered, listWithPlugins, type PluginFolder, sourceOf } from '../numbered.ts'
 import { print } from '../print.ts'
-import { indexesOf, normalSchema, type SchemaState } from '../schema/state.ts'
+import { indexesOf, normalSchema, only, type SchemaState } from '../schema/state.ts'
 import {
   filesFor,
   type MigrationFile,
@@ -141,7 +141,7 @@ export interface Recorded {
 
 /** The tables of `schema` that are no plugin's. */
 function ownTables({ before }: Recorded, schema: SchemaState): SchemaState {
-  return Object.fromEntries(Object.entries(schema).filter(([table]) => !(table in before)))
+  return only(schema, (table) => !(table in before))
 }
 
 export function snapshotPath(directory: string): string {

@@ -2,7 +2,7 @@ import { basename, join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { errors } from '../../errors.ts'
 import { Call, Name } from '../print.ts'
-import { indexesOf, normalSchema, type SchemaState } from '../schema/state.ts'
+import { indexesOf, normalSchema, only, type SchemaState } from '../schema/state.ts'
 import { diff } from './autodetector.ts'
 import { isNamed, type Recordable } from './files.ts'
 import {
@@ -159,7 +159,7 @@ function fold(
   const { created, others } = partsOf(operations)
   const made = diff(
     {},
-    Object.fromEntries(Object.entries(after).filter(([table]) => created.has(table))),
+    only(after, (table) => created.has(table)),
   )
   const ways = [
     [...others, ...made],

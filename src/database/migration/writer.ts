@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { errors } from '../../errors.ts'
 import type { Model } from '../model/types.ts'
 import { Call, print } from '../print.ts'
-import type { ColumnState, SchemaState } from '../schema/state.ts'
+import { type ColumnState, only, type SchemaState } from '../schema/state.ts'
 import { describeType, NOW } from '../schema/types.ts'
 import { diff } from './autodetector.ts'
 import { type MigrationSettings, runSql } from './index.ts'
@@ -46,8 +46,8 @@ export function draftMigration(
   const { migrations, schema, before } = recorded
   refuseUnmanaged(recorded, wanted)
   // The tables of plugins are theirs to change.
-  const theirs = Object.entries(schema).filter(([table]) => table in before)
-  const changes = diff(schema, { ...wanted, ...Object.fromEntries(theirs) }, renames)
+  const theirs = only(schema, (table) => table in before)
+  const changes = diff(schema, { ...wanted, ...theirs }, renames)
   const operations = withFills(changes, fills)
   if (operations.length === 0) return undefined
   return {

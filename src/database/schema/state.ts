@@ -49,6 +49,22 @@ export interface TableState {
 /** Tables by name: what the models ask for, what the migrations make, or what a database has. */
 export type SchemaState = Readonly<Record<string, TableState>>
 
+/** The same names with other values. */
+export function mapValues<T, U>(
+  record: Readonly<Record<string, T>>,
+  fn: (value: T, name: string) => U,
+): Record<string, U> {
+  return Object.fromEntries(Object.entries(record).map(([name, one]) => [name, fn(one, name)]))
+}
+
+/** Those of the names that are wanted. */
+export function only<T>(
+  record: Readonly<Record<string, T>>,
+  isWanted: (name: string) => boolean,
+): Record<string, T> {
+  return Object.fromEntries(Object.entries(record).filter(([name]) => isWanted(name)))
+}
+
 /** All indexes of a table, those that are unique, too. */
 export function indexesOf(table: TableState | undefined): IndexState[] {
   return [...(table?.indexes ?? []), ...(table?.unique ?? [])]
@@ -67,9 +83,8 @@ export function normalTable({
   unique = [],
   foreignKeys = [],
 }: TableState): TableState {
-  const normal = Object.entries(columns).map(([name, column]) => [name, normalColumn(column)])
   return {
-    columns: Object.fromEntries(normal),
+    columns: mapValues(columns, normalColumn),
     primaryKey: [...primaryKey],
     ...(indexes.length > 0 && { indexes: byName(indexes).map(normalIndex) }),
     ...(unique.length > 0 && { unique: byName(unique).map(normalIndex) }),

@@ -275,11 +275,10 @@ export class BoundedConnection implements MysqlPoolConnection {
   // On the same connection, before whatever its user does next: it waits for no other, and is short.
   #tell(slow: SlowStatements, log: SlowLog, { sql, values, took }: Taken): void {
     const tell = (plan?: unknown) => slow.tell(log, sql, took, plan)
-    if (this.#destroyed || !slow.wantsPlan(sql)) tell()
-    else this.#explain(sql, values, tell)
-  }
-
-  #explain(sql: string, values: unknown[], tell: (plan?: unknown) => void): void {
+    if (this.#destroyed || !slow.wantsPlan(sql)) {
+      tell()
+      return
+    }
     const timeout = GRACE
     this.#connection.query({ sql: `explain ${sql}`, values, timeout }, (error, plan) => {
       if (error && endsConnection(error)) this.destroy()

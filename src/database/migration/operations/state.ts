@@ -6,6 +6,7 @@ import {
   type IndexState,
   indexesOf,
   normalColumn,
+  only,
   type SchemaState,
   type TableState,
 } from '../../schema/state.ts'
@@ -125,7 +126,7 @@ export function dropped<T extends Named>(
 }
 
 export function without<T>(record: Readonly<Record<string, T>>, key: string): Record<string, T> {
-  return Object.fromEntries(Object.entries(record).filter(([name]) => name !== key))
+  return only(record, (name) => name !== key)
 }
 
 /** @throws {Error} where a foreign key refers to a table, or to a column of it */
