@@ -1,12 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import {
-  checkSql,
-  defaultSql,
-  isComputed,
-  quoteName,
-  quoteNames,
-  quoteText,
-} from '../../dialect/ddl.ts'
+import { checkSql, defaultSql, isComputed, quoteName, quoteNames } from '../../dialect/ddl.ts'
 import * as mysql from '../../dialect/mysql/ddl.ts'
 import { isComputedFrom, withRenamed } from '../../dialect/sql-text.ts'
 import * as sqlite from '../../dialect/sqlite/ddl.ts'
@@ -40,13 +33,17 @@ import {
   INSTANT,
   type Of,
   type Operation,
+  onTable,
 } from './operation.ts'
 import {
   assertColumn,
   assertNoColumn,
   changeTable,
   columnOf,
+  describeColumn,
+  isIndexed,
   mapTables,
+  needsValue,
   refuseReferences,
   tableOf,
   without,
@@ -101,7 +98,7 @@ export function isOfColumn(operation: Operation | undefined): operation is Colum
 }
 
 const ofColumn: Pick<Definition<ColumnOperation>, 'tables' | 'place' | 'mysql'> = {
-  tables: ({ table }) => ({ before: table, after: table }),
+  tables: onTable,
   place: ({ table, column }) => `${table}.${column}`,
   mysql: (operation, before, after) => together.mysql([operation], before, after),
 }
@@ -198,7 +195,7 @@ export const columnOperations: Definitions<(ColumnOperation | Of<'renameColumn'>
   },
 
   renameColumn: {
-    tables: ({ table }) => ({ before: table, after: table }),
+    tables: onTable,
     replay: renameIn,
     reverse: (operation) => ({ ...operation, from: operation.to, to: operation.from }),
     describe: ({ table, from, to }) => `> column ${table}.${from} to ${table}.${to}`,
@@ -449,13 +446,6 @@ function canAdd(column: ColumnState): boolean {
 
 // ---- what is said of them
 
-/** Whether a row has to say it, at least on one of the databases. */
-function needsValue(column: ColumnState): boolean {
-  const { nullable, default: value, generated } = column
-  const computed = isComputed(column, 'mysql') && isComputed(column, 'sqlite')
-  return !nullable && value === undefined && !generated && !computed
-}
-
 function lintChange(from: ColumnState, to: ColumnState): Code[] {
   const needs = needsValue(to) && !needsValue(from)
   const narrows = losesValues(from, to) || (from.nullable && !to.nullable && !needs)
@@ -482,12 +472,6 @@ function isRewritten(before: ColumnState, after: ColumnState): boolean {
   return typeof from !== 'string' || typeof to !== 'string' || !isInPlace(from, to)
 }
 
-function isIndexed(column: string, table: TableState | undefined): boolean {
-  return [{ columns: table?.primaryKey ?? [] }, ...indexesOf(table)].some(({ columns }) =>
-    columns.includes(column),
-  )
-}
-
 function altered(from: ColumnState, to: ColumnState, indexed: boolean): Algorithms {
   const isSameType = isDeepStrictEqual(from.type, to.type)
   if (!isDeepStrictEqual(from.values, to.values) && to.values) return COPY
@@ -505,25 +489,5 @@ function isLonger({ type: from }: ColumnState, { type: to }: ColumnState): boole
   const areVarying = [from, to].every((type) => /^varchar\(/.test(String(type)))
   return areVarying && (lengthOf(from) ?? 0) < (lengthOf(to) ?? 0)
 }
-
-function describeColumn(column: ColumnState): string {
-  const { type, nullable, default: value, values, comparison, generated } = column
-  const words = [
-    sqlOf(type),
-    nullable && 'null',
-    values && `in (${values.map(quoted).join(', ')})`,
-    value !== undefined && `default ${typeof value === 'string' ? quoted(value) : sqlOf(value)}`,
-    comparison === 'ignoreCase' && 'ignoring case',
-    generated && 'generated',
-  ]
-  return words.filter(Boolean).join(' ')
-}
-
-/** What is SQL differs from database to database: MySQL's stands for all. */
-function sqlOf(value: PerDialect | string | number | boolean): string {
-  return typeof value === 'object' ? value.mysql : String(value)
-}
-
-const quoted = (text: string) => quoteText(text, 'sqlite')
 
 const holdsText = ({ type }: ColumnState) => typeof type === 'object' || isText(type)

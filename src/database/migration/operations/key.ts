@@ -19,6 +19,7 @@ import {
   INPLACE,
   type Of,
   type Operation,
+  onTable,
 } from './operation.ts'
 import { added, assertColumns, changeTable, dropped, tableOf } from './state.ts'
 import { doubles, orphans } from './trials.ts'
@@ -58,7 +59,7 @@ type List = keyof typeof WORDS
 type Common = 'tables' | 'render' | 'place'
 
 const ofIndex: Pick<Definition<IndexOperation>, Common | 'algorithms'> = {
-  tables: ({ table }) => ({ before: table, after: table }),
+  tables: onTable,
   algorithms: () => INPLACE,
   render: ({ table, index }) => [table, normalIndex(index)],
   place: ({ index }) => index.name,
@@ -120,7 +121,7 @@ function indexIn(schema: SchemaState, { table, index }: IndexOperation): IndexSt
 type KeyOperation = Of<'addForeignKey' | 'dropForeignKey'>
 
 const ofKey: Pick<Definition<KeyOperation>, Common | 'sqlite'> = {
-  tables: ({ table }) => ({ before: table, after: table }),
+  tables: onTable,
   render: ({ table, foreignKey }) => [table, normalForeignKey(foreignKey)],
   place: ({ foreignKey }) => foreignKey.name,
   sqlite: ({ table }, before, after): CompiledStep[] => [

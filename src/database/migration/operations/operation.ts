@@ -186,6 +186,9 @@ export interface Definition<Own extends Operation> {
   readonly sqlite: (operation: Own, before: SchemaState, after: SchemaState) => CompiledStep[]
 }
 
+/** `tables` of what is done to a table that keeps its name. */
+export const onTable = ({ table }: { readonly table: string }) => ({ before: table, after: table })
+
 /** The definitions of some operations. */
 export type Definitions<Types extends Operation['type']> = {
   readonly [Type in Types]: Definition<Of<Type>>

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { indexNameIn } from '../../dialect/ddl.ts'
+import { indexNameIn, isComputed, quoteText } from '../../dialect/ddl.ts'
 import {
   type ColumnState,
   type ForeignKeyState,
@@ -10,6 +10,7 @@ import {
   type SchemaState,
   type TableState,
 } from '../../schema/state.ts'
+import type { PerDialect } from '../../schema/types.ts'
 
 /** @throws {Error} where it is not there */
 export function tableOf(schema: SchemaState, name: string): TableState {
@@ -140,3 +141,40 @@ export function refuseReferences(table: string, schema: SchemaState, column?: st
     if (key) throw new Error(`${key.name} of ${other} refers to it: drop that foreign key first`)
   }
 }
+
+// ---- what is said of a column
+
+/** Whether a row has to say it, at least on one of the databases. */
+export function needsValue(column: ColumnState): boolean {
+  const { nullable, default: value, generated } = column
+  const computed = isComputed(column, 'mysql') && isComputed(column, 'sqlite')
+  return !nullable && value === undefined && !generated && !computed
+}
+
+/** Whether a key or an index has it. */
+export function isIndexed(column: string, table: TableState | undefined): boolean {
+  return [{ columns: table?.primaryKey ?? [] }, ...indexesOf(table)].some(({ columns }) =>
+    columns.includes(column),
+  )
+}
+
+/** In a line: `varchar(8) null default 'town'`. */
+export function describeColumn(column: ColumnState): string {
+  const { type, nullable, default: value, values, comparison, generated } = column
+  const words = [
+    sqlOf(type),
+    nullable && 'null',
+    values && `in (${values.map(quoted).join(', ')})`,
+    value !== undefined && `default ${typeof value === 'string' ? quoted(value) : sqlOf(value)}`,
+    comparison === 'ignoreCase' && 'ignoring case',
+    generated && 'generated',
+  ]
+  return words.filter(Boolean).join(' ')
+}
+
+/** What is SQL differs from database to database: MySQL's stands for all. */
+function sqlOf(value: PerDialect | string | number | boolean): string {
+  return typeof value === 'object' ? value.mysql : String(value)
+}
+
+const quoted = (text: string) => quoteText(text, 'sqlite')
