@@ -190,12 +190,12 @@ export function modelSource(table: string, state: TableState, dialect: DialectNa
 function check(
   table: string,
   state: TableState,
-  columns: Readonly<Record<string, Piece<TSchema>>>,
+  columns: Readonly<Record<string, Call>>,
   rest: object,
   dialect: DialectName,
 ): Pick<ModelSource, 'notes' | 'state' | 'model'> {
   try {
-    const schemas = mapValues(columns, ({ value }) => value)
+    const schemas = mapValues(columns, schemaOf)
     const model = defineModel(table, { columns: schemas, ...rest })
     const lines = differences({ [table]: model.state }, { [table]: state }, dialect)
     const notes = lines.map(
@@ -271,26 +271,46 @@ function variableName(table: string): string {
 
 // ---- columns
 
-/** The schema that a model says a column with. What does not follow from it is said with `column`. */
-function columnSource(state: ColumnState): Piece<TSchema> {
+/** What makes a column, by the name that a model's file has for it. */
+const MAKERS: Readonly<Record<string, unknown>> = {
+  ...{ column, decimal, timestamp },
+  'Type.Boolean': Type.Boolean,
+  'Type.Enum': Type.Enum,
+  'Type.Integer': Type.Integer,
+  'Type.Number': Type.Number,
+  'Type.Optional': Type.Optional,
+  'Type.String': Type.String,
+  'Type.Unknown': Type.Unknown,
+}
+
+const call = (name: string, ...args: readonly unknown[]) => new Call(name, args)
+
+/** The schema that a call makes, of which an argument may be another one. */
+function schemaOf({ name, args }: Call): TSchema {
+  const make = MAKERS[name] as (...args: readonly unknown[]) => TSchema
+  return make(...args.map((one) => (one instanceof Call ? schemaOf(one) : one)))
+}
+
+/** The schema that a model says a column with, as a call. What does not follow from it is said with `column`. */
+function columnSource(state: ColumnState): Call {
   const { type, nullable, values, comparison } = state
   const core = values
-    ? call('Type.Enum', (all: string[]): TSchema => Type.Enum(all), [...values])
+    ? call('Type.Enum', [...values])
     : typeof type === 'string'
       ? ofType(type)
       : ofSql(type.mysql.toLowerCase(), type.mysql)
-  const schema = nullable ? call('Type.Optional', Type.Optional<TSchema>, core) : core
+  const schema = nullable ? call('Type.Optional', core) : core
   const value = sayable(state)
-  const isOwn = typeof type === 'string' && columnState(core.value)?.type === type
+  const made = schemaOf(core)
+  const isOwn = typeof type === 'string' && columnState(made)?.type === type
   if (isOwn && value === undefined && !comparison) return schema
   // `column` forgets what another one has said.
-  const isPlain = isOwn && !('~column' in core.value)
-  const said = {
+  const isPlain = isOwn && !('~column' in made)
+  return call('column', schema, {
     ...(!isPlain && { type }),
     ...(value !== undefined && { default: value }),
     ...(comparison && { comparison }),
-  }
-  return call('column', column<TSchema, typeof said>, schema, said)
+  })
 }
 
 /** A default that a model takes: that of a text, a date or a number too large for JavaScript it wants in SQL. */
@@ -305,32 +325,24 @@ function sayable({ type, default: value }: ColumnState): ColumnState['default'] 
 }
 
 /** `Type.Integer` with the bounds of so many bits. */
-function integer(bits: number, unsigned = false): Piece<TSchema> {
+function integer(bits: number, unsigned = false): Call {
   const top = unsigned ? bits : bits - 1
-  const bounds = { minimum: unsigned ? 0 : -(2 ** top), maximum: 2 ** top - 1 }
-  return bounded(Type.Integer, 'Type.Integer', bounds)
+  return call('Type.Integer', { minimum: unsigned ? 0 : -(2 ** top), maximum: 2 ** top - 1 })
 }
 
-const string = (options?: { format?: string; maxLength?: number; pattern?: string }) =>
-  options
-    ? call('Type.String', (given: typeof options): TSchema => Type.String(given), options)
-    : call('Type.String', (): TSchema => Type.String())
+const string = (options: { format?: string; maxLength?: number; pattern?: string } = {}) =>
+  call('Type.String', ...(Object.keys(options).length > 0 ? [options] : []))
 
-const unknown = () => call('Type.Unknown', (): TSchema => Type.Unknown())
-const number = () => call('Type.Number', (): TSchema => Type.Number())
-
-function ofType(type: PortableType): Piece<TSchema> {
+function ofType(type: PortableType): Call {
   const { name, size, scale, bits, format, isText } = describeType(type) ?? {}
-  if (name === 'decimal')
-    return call('decimal', (p: number, s: number): TSchema => decimal(p, s), size ?? 0, scale ?? 0)
-  if (name === 'boolean') return call('Type.Boolean', (): TSchema => Type.Boolean())
-  if (name === 'double') return number()
-  if (name === 'datetime') return call('timestamp', (): TSchema => timestamp())
-  if (bits === 64) return call('Type.Integer', (): TSchema => Type.Integer())
-  if (bits) return integer(bits)
+  if (name === 'decimal') return call('decimal', size, scale)
+  if (name === 'boolean') return call('Type.Boolean')
+  if (name === 'double') return call('Type.Number')
+  if (name === 'datetime') return call('timestamp')
+  if (bits) return bits === 64 ? call('Type.Integer') : integer(bits)
   if (format) return string({ format })
-  if (isText) return size ? string({ maxLength: size }) : string()
-  return unknown()
+  if (isText) return string(size ? { maxLength: size } : {})
+  return call('Type.Unknown')
 }
 
 const BITS: Readonly<Record<string, number>> = { tiny: 8, small: 16, medium: 24, '': 32 }
@@ -348,13 +360,12 @@ const MAX_FLOAT = 3.402823466e38
 const DURATION = '^-?([0-7]?\\d?\\d|8[0-2]\\d|83[0-8]):[0-5]\\d:[0-5]\\d(\\.\\d{1,6})?$'
 
 /** The nearest schema of a type that only a database knows. */
-function ofSql(type: string, sql: string): Piece<TSchema> {
+function ofSql(type: string, sql: string): Call {
   const unsigned = type.includes('unsigned')
   const whole = /^(tiny|small|medium|big|)int\b/.exec(type)?.[1]
   if (whole !== undefined) return ofWhole(whole, unsigned)
   // 0 is a year, too.
-  if (/^year/.test(type))
-    return bounded(Type.Integer, 'Type.Integer', { minimum: 0, maximum: 2155 })
+  if (/^year/.test(type)) return call('Type.Integer', { minimum: 0, maximum: 2155 })
   if (/^(float|double|real)/.test(type)) return ofFloat(type.startsWith('float'), unsigned)
   const values = /^(enum|set)\(/.test(type) ? valuesOf(sql) : []
   if (values.length > 0) return ofValues(values, type.startsWith('set'))
@@ -368,27 +379,26 @@ function ofSql(type: string, sql: string): Piece<TSchema> {
   return ofText(type)
 }
 
-function ofWhole(size: string, unsigned: boolean): Piece<TSchema> {
+function ofWhole(size: string, unsigned: boolean): Call {
   if (size !== 'big') return integer(BITS[size] ?? 32, unsigned)
-  return unsigned ? bounded(Type.Integer, 'Type.Integer', { minimum: 0 }) : ofType('bigint')
+  return unsigned ? call('Type.Integer', { minimum: 0 }) : ofType('bigint')
 }
 
-function ofFloat(isSingle: boolean, unsigned: boolean): Piece<TSchema> {
-  if (!isSingle) return unsigned ? bounded(Type.Number, 'Type.Number', { minimum: 0 }) : number()
-  const bounds = { minimum: unsigned ? 0 : -MAX_FLOAT, maximum: MAX_FLOAT }
-  return bounded(Type.Number, 'Type.Number', bounds)
+function ofFloat(isSingle: boolean, unsigned: boolean): Call {
+  const bounds = isSingle
+    ? { minimum: unsigned ? 0 : -MAX_FLOAT, maximum: MAX_FLOAT }
+    : unsigned && { minimum: 0 }
+  return call('Type.Number', ...(bounds ? [bounds] : []))
 }
 
-function ofDecimal(precision: number, scale: number, unsigned: boolean): Piece<TSchema> {
+function ofDecimal(precision: number, scale: number, unsigned: boolean): Call {
   if (!unsigned) return ofType(`decimal(${precision},${scale})`)
   const { pattern } = decimal(precision, scale) as { pattern?: string }
-  const plain = { pattern: String(pattern).replace('-?', '') }
-  const make = (p: number, s: number, o: typeof plain): TSchema => decimal(p, s, o)
-  return call('decimal', make, precision, scale, plain)
+  return call('decimal', precision, scale, { pattern: String(pattern).replace('-?', '') })
 }
 
 /** One of the texts; of a set any of them, joined by commas. */
-function ofValues(values: readonly string[], isSet: boolean): Piece<TSchema> {
+function ofValues(values: readonly string[], isSet: boolean): Call {
   const one = `(?:${values.map(escaped).join('|')})`
   return string({ pattern: isSet ? `^(?:${one}(?:,${one})*)?$` : `^${one}$` })
 }
@@ -398,45 +408,18 @@ function valuesOf(sql: string): string[] {
   return tokens.filter(({ kind }) => kind === 'string').map(({ text }) => text)
 }
 
-function ofText(type: string): Piece<TSchema> {
+function ofText(type: string): Call {
   const size = /^(?:var)?char\((\d+)\)/.exec(type)?.[1]
   const long = /^(tiny|medium|)text\b/.exec(type)?.[1]
-  if (!size && !/^(decimal|numeric|.*text)/.test(type)) return unknown()
+  if (!size && !/^(decimal|numeric|.*text)/.test(type)) return call('Type.Unknown')
   const maxLength = size ? Number(size) : TEXTS[long ?? 'long']
   const pattern = charactersOf({ mysql: type, sqlite: type })
-  if (maxLength === undefined && pattern === undefined) return string()
   return string({
     ...(maxLength !== undefined && { maxLength }),
     ...(pattern !== undefined && { pattern }),
   })
 }
 
-type Bounds = { minimum?: number; maximum?: number }
-
-function bounded(make: (bounds: Bounds) => TSchema, name: string, bounds: Bounds): Piece<TSchema> {
-  return call(name, (given: Bounds): TSchema => make(given), bounds)
-}
-
 function escaped(text: string): string {
   return text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')
-}
-
-/** A value together with the call in TypeScript that makes it. */
-class Piece<T = unknown> extends Call {
-  readonly value: T
-
-  constructor(name: string, args: readonly unknown[], value: T) {
-    super(name, args)
-    this.value = value
-  }
-}
-
-/** Calls `fn` and remembers how: an argument may be such a piece itself. */
-function call<Args extends readonly unknown[], T>(
-  name: string,
-  fn: (...args: Args) => T,
-  ...args: { readonly [Index in keyof Args]: Args[Index] | Piece<Args[Index]> }
-): Piece<T> {
-  const values = args.map((arg) => (arg instanceof Piece ? arg.value : arg)) as unknown as Args
-  return new Piece(name, args, fn(...values))
 }
