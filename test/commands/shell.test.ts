@@ -14,6 +14,9 @@ const CTRL_D = '\x04'
 // Not in grey, which is only what would be completed.
 const COMPLETED = new RegExp(`IMEOUT(?!${ESC}\\[39m)[^]{5}`)
 
+// Not in grey, which is only what it would be; and until the prompt is back the terminal takes Ctrl-D for itself.
+const evaluated = (value: number) => new RegExp(`${ESC}\\[33m${value}${ESC}\\[39m[^]*shop> `)
+
 function runner(t: Test) {
   const service = writeService(t)
   return (args: string[], options: ManageOptions = {}) =>
@@ -87,7 +90,7 @@ t.test('a session on a terminal', async (t) => {
   shell.type(TAB)
   await shell.until('stdout', COMPLETED)
   shell.type(ENTER)
-  await shell.until('stdout', /\D20000\D/)
+  await shell.until('stdout', evaluated(20_000))
   shell.type(`.exit${ENTER}`)
   t.match(await shell.ended, { code: 0, stderr: '' })
 
@@ -108,7 +111,7 @@ t.test('a session on a terminal', async (t) => {
   again.type(UP)
   await again.until('stdout', /app\.config\.SHUTDOWN_TIMEOUT/)
   again.type(ENTER)
-  await again.until('stdout', /\D20000\D/)
+  await again.until('stdout', evaluated(20_000))
   again.type(CTRL_D)
   t.match(await again.ended, { code: 0, stderr: '' })
 })
@@ -120,7 +123,7 @@ t.test('where no history can be written there is a session all the same', async 
   const shell = startOnTerminal(t, ['shell'], { service, env })
   await shell.until('stdout', /REPL session history will not be persisted/)
   shell.type(`6 * 7${ENTER}`)
-  await shell.until('stdout', /\D42\D/)
+  await shell.until('stdout', evaluated(42))
   shell.type(CTRL_D)
   t.match(await shell.ended, { code: 0, stderr: '' })
 })
