@@ -109,8 +109,9 @@ t.test('in a browser: which process died of a task, told from one that failed', 
   ])
   const record = await driver.get(crashed.task_id)
   const { began_at = '', noticed_at = '' } = record?.crashes[0] ?? {}
-  const told = await page.getByText('died while').allTextContents()
-  t.strictSame(told.join().trim().split(/\n\s*/), [
+  const died = page.getByText('died while')
+  await died.first().waitFor()
+  t.strictSame((await died.allTextContents()).join().trim().split(/\n\s*/), [
     JSON.stringify(record?.failure),
     `${name} died while it ran the task: it began at ${began_at}, and was missed at ${noticed_at}`,
   ])
