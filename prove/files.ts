@@ -40,13 +40,13 @@ async function prove(options: ProofOptions): Promise<Record<string, number>> {
     const sorted = times.splice(0).toSorted((a, b) => a - b)
     return sorted[Math.floor(sorted.length * 0.99)] ?? Number.NaN
   }
-  await sleep(Math.min(size * 100, 10_000))
+  const quiet = Math.min(size * 100, 10_000)
+  await sleep(quiet)
   const before = p99()
   const figures: Record<string, number> = { 'p99 before (ms)': round(before) }
   for (const [index, name] of TRANSFERS.entries()) {
-    const { grown, took, sent } = await transfer(server, client, { name, url, size })
+    const { grown, took } = await transfer(server, client, { name, url, size, least: quiet })
     const during = p99()
-    assertSame(sent.arrived, sent.expected, name)
     if (size >= LONG && grown > GROWTH)
       throw new Error(`${name}: the process has grown by ${inMb(grown)} MB`)
     if (size >= LONG && during > FACTOR * before)
@@ -65,16 +65,22 @@ async function prove(options: ProofOptions): Promise<Record<string, number>> {
 
 const TRANSFERS = ['form', 'alone', 'rows'] as const
 
+/** Again and again until it has taken `least` ms: of few requests of others the slowest hundredth is chance. */
 async function transfer(
   server: Child,
   client: Child,
-  { name, url, size }: { name: string; url: string; size: number },
+  { name, url, size, least }: { name: string; url: string; size: number; least: number },
 ) {
   await server.ask('watch')
   const began = performance.now()
-  const sent = await client.ask<Transferred>(name, { url, size })
-  const took = performance.now() - began
-  return { sent, took, grown: await server.ask<number>('grown') }
+  let [count, all] = [0, 0]
+  while (all < least) {
+    const sent = await client.ask<Transferred>(name, { url, size })
+    assertSame(sent.arrived, sent.expected, name)
+    all = performance.now() - began
+    count++
+  }
+  return { took: all / count, grown: await server.ask<number>('grown') }
 }
 
 const inMb = (bytes: number): number => Math.round(bytes / 1_048_576)

@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { errors } from '../errors.ts'
 import { requirePackages } from '../packages.ts'
 import { problemOfContent, problemOfType, SIGNATURE_BYTES } from '../schema/file-type.ts'
+import { collectYoung } from './collect-young.ts'
 import { ReceivedFiles } from './received-files.ts'
 import { contextOf } from './request-context.ts'
 
@@ -263,6 +264,7 @@ export async function* checkBytes(
   let head = types && Buffer.alloc(0)
   for await (const chunk of chunks) {
     size += chunk.length
+    collectYoung(chunk.length)
     if (size > maxBytes) throw errors.PAYLOAD_TOO_LARGE(maxBytes)
     if (!head) {
       yield chunk

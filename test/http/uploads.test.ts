@@ -1,13 +1,16 @@
 import { once } from 'node:events'
 import { request as requestHttp } from 'node:http'
+import { join } from 'node:path'
+import { constants, PerformanceObserver } from 'node:perf_hooks'
 import { Readable } from 'node:stream'
-import { buffer, text } from 'node:stream/consumers'
+import { buffer, json as parsed, text } from 'node:stream/consumers'
+import { setImmediate as turn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
 import { defineModule } from '../../src/resource/module.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { file, stream } from '../../src/resource/stream.ts'
-import { openFile } from '../../src/upstream/body.ts'
+import { openFile, saveFile } from '../../src/upstream/body.ts'
 import { createBareApp, createGate, createService, failure } from '../helpers/app.ts'
 
 const Told = Type.Object({
@@ -225,6 +228,50 @@ t.test('a file is no longer than it may be', async (t) => {
   t.match(await put('/alone/a', 'x'.repeat(200_000)), { status: 200 })
   t.match(await put('/alone/a', streamed(200_001)), tooLong)
 })
+
+t.test(
+  'what has been read of files is taken away, without a look at all of the memory',
+  async (t) => {
+    const folder = t.testdir()
+    const store = defineResource({
+      summary: 'Stores a file',
+      method: 'PUT',
+      request: Type.Object({ content: file({ maxBytes: 1e9 }) }),
+      response: Type.Integer(),
+      perform: ({ content }) => saveFile(content, join(folder, 'stored')),
+    })
+    const { app } = await createService(t, { store })
+    const url = await app.listen({ host: '127.0.0.1', port: 0 })
+    const kinds = watchCollections(t)
+    const chunk = Buffer.alloc(2 ** 16)
+    const size = 2 ** 27
+    const sending = requestHttp(`${url}/things`, { method: 'PUT' })
+    const answered = once(sending, 'response')
+    for (let sent = 0; sent < size; sent += chunk.length)
+      if (!sending.write(chunk)) await once(sending, 'drain')
+    sending.end()
+    const [response] = await answered
+    t.match(await parsed(response), { data: size })
+    // What is seen is told on another turn.
+    await turn()
+    const [young, all] = [kinds(NODE_PERFORMANCE_GC_MINOR), kinds(NODE_PERFORMANCE_GC_MAJOR)]
+    t.ok(young >= 32 && all < 3, `${young} of the young generation, ${all} of all`)
+  },
+)
+
+const { NODE_PERFORMANCE_GC_MINOR, NODE_PERFORMANCE_GC_MAJOR } = constants
+
+/** Tells how many collections of a kind there have been. */
+function watchCollections(t: Test): (kind: number) => number {
+  const seen: number[] = []
+  const observer = new PerformanceObserver((list) => {
+    for (const entry of list.getEntries())
+      seen.push((entry as unknown as { detail: { kind: number } }).detail.kind)
+  })
+  observer.observe({ entryTypes: ['gc'] })
+  t.teardown(() => observer.disconnect())
+  return (kind) => seen.filter((one) => one === kind).length
+}
 
 t.test('a client that leaves while it sends ends the file, and nothing else', async (t) => {
   const begun = createGate()
