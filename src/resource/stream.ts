@@ -116,10 +116,16 @@ export function isStreamSchema(schema: TSchema): boolean {
   return (schema as JsonSchema).stream === true
 }
 
-/** Whether `schema` has a file somewhere. */
+/** Whether `schema` has a file somewhere. It is looked through once: each task asks. */
 export function hasFiles(schema: JsonSchema): boolean {
-  return hasPart(schema, (part) => part.file === true)
+  const known = withFiles.get(schema)
+  if (known !== undefined) return known
+  const found = hasPart(schema, (part) => part.file === true)
+  withFiles.set(schema, found)
+  return found
 }
+
+const withFiles = new WeakMap<JsonSchema, boolean>()
 
 /**
  * Whether `value` is sent as the bytes that it has, as Fastify does it: a stream of Node.js or of the web, or a `Response`.

@@ -118,8 +118,8 @@ export class Tasks {
    *   already; TASK_KEY_REUSED where it has the key of another input
    */
   async submit(tree: TaskTree): Promise<string> {
-    assertDistinct(tree)
     if (tree.children.length === 0) return (await this.submitMany([tree]))[0] as string
+    assertDistinct(tree)
     await this.#unlessKept([tree], async () => (await this.driver()).addTree(tree))
     return tree.id
   }
