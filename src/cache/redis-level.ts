@@ -103,6 +103,8 @@ export class RedisLevel {
       },
       onBack: () => {
         if (!this.#bus.hears) onGap()
+        // What has changed while it was told of the rest.
+        if (this.isBehind) this.#tellSoon()
       },
     })
     this.#bus = new RedisBus({
@@ -425,10 +427,10 @@ export class RedisLevel {
   /** Redis is told as soon as it takes it. */
   #remember(change: Change): void {
     this.#untold.add(change)
-    this.#tellSoon(100)
+    this.#tellSoon()
   }
 
-  #tellSoon(wait: number): void {
+  #tellSoon(wait = 100): void {
     if (this.#ended) return
     this.#telling ??= this.#outside(
       setTimeout,
@@ -462,7 +464,7 @@ export class RedisLevel {
     // One that refuses it is there: it is told later.
     await this.#tell('recover').catch((error: Error) => {
       if (error.name !== 'ReplyError') throw error
-      this.#tellSoon(100)
+      this.#tellSoon()
     })
   }
 

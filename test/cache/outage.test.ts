@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { type CacheOptions, openCache } from '../../src/cache/open.ts'
@@ -85,11 +86,10 @@ t.test('a Redis that is killed and comes back', async (t) => {
 
   await server.restart()
   const began = performance.now()
-  await until(async () => (await cache.stats()).redis !== null)
+  await until(() => shares(cache))
   const took = performance.now() - began
   t.ok(took < 1000, `back after ${took} ms`)
   t.equal(await cache.get('old'), undefined, 'it was cleared meanwhile')
-  t.ok(await shares(cache))
   t.strictSame(log.lines, [
     'warn The cache goes on without Redis',
     'info The cache uses Redis again',
@@ -120,6 +120,31 @@ t.test('what was changed without Redis is not served when it is back', async (t)
   t.strictSame(found, Array(5).fill(undefined), 'it may have forgotten more')
 })
 
+t.test('what is changed while Redis comes back is told, and it is used again', async (t) => {
+  const server = await ownRedis(t)
+  const { cache, client } = await open(t, server)
+  await cache.set('first', 1, HOUR)
+  await server.kill()
+  await cache.delete('first')
+  const send = client.sendCommand.bind(client)
+  const told = createGate()
+  client.sendCommand = async (command) => {
+    const answer = await send(command)
+    if (!String(command.args).includes('first')) return answer
+    told.open()
+    await cache.delete('second')
+    // It is slow, and what is to be told of the second comes to nothing until it is back.
+    await delay(TIMEOUT / 2)
+    return answer
+  }
+  await server.restart()
+  await told.opened
+  client.sendCommand = send
+  await until(async () => (await cache.stats()).redis !== null)
+  await until(() => !cache.isBehind)
+  await until(() => shares(cache))
+})
+
 t.test('a Redis that is frozen', async (t) => {
   const server = await ownRedis(t)
   const { cache, log } = await open(t, server)
@@ -134,11 +159,10 @@ t.test('a Redis that is frozen', async (t) => {
   await until(() => log.lines.length > 0)
   server.goOn()
   const returned = performance.now()
-  await until(async () => (await cache.stats()).redis !== null)
+  await until(() => shares(cache))
   const took = performance.now() - returned
   t.ok(took < 1000, `back after ${took} ms`)
   t.equal(await cache.getOrSet('cold', () => 2, HOUR), 2, 'it was cleared meanwhile')
-  t.ok(await shares(cache))
   t.strictSame(log.lines, [
     'warn The cache goes on without Redis',
     'info The cache uses Redis again',
@@ -204,8 +228,8 @@ t.test('a Redis that is not there at first', async (t) => {
   t.ok((await useAll(t, cache)) < TIMEOUT)
   await cache.set('key', 'here', HOUR)
   await server.restart()
-  await until(async () => (await cache.stats()).redis !== null)
-  await until(() => cache.peek('key')?.text === undefined)
+  await until(() => shares(cache))
+  t.equal(cache.peek('key')?.text, undefined)
   t.equal(await cache.getOrSet('key', () => 'shared', HOUR), 'shared')
   const { cache: other } = await open(t, server)
   t.equal(await other.get('key'), 'shared')
