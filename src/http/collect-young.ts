@@ -10,9 +10,8 @@ let collect: ((options: { type: 'minor' }) => void) | undefined
 /**
  * Has what is garbage of chunks taken away by a collection of the young generation (0.4 ms), at each 4 MB of them.
  *
- * Chunks lie outside of V8's heap, and fill it so slowly that it never collects its young generation. It collects
- * all of it instead, at each 10 MB that lie outside: standing still for 4 ms and for 9 more in steps, and in a time
- * without it a process has 50 MB more.
+ * Chunks lie outside of V8's heap, and fill it so slowly that its young generation is never collected. All of it is
+ * instead, at each 10 MB that lie outside: the process stands still for 4 ms, for 9 more in steps, and grows by 60 MB.
  *
  * @param count bytes that have come, of whichever request
  */
