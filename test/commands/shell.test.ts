@@ -91,12 +91,11 @@ t.test('a session on a terminal', async (t) => {
   await shell.until('stdout', COMPLETED)
   shell.type(ENTER)
   await shell.until('stdout', evaluated(20_000))
-  shell.type(`.exit${ENTER}`)
+  shell.type(CTRL_D)
   t.match(await shell.ended, { code: 0, stderr: '' })
 
   const history = join(env.XDG_STATE_HOME, 'plinth/shop.history')
   t.strictSame(readFileSync(history, 'utf8').trimEnd().split('\n'), [
-    '.exit',
     'app.config.SHUTDOWN_TIMEOUT',
     'await resources.things.retrieve({ id: 2 })',
     "first.name + '!'",
@@ -107,7 +106,6 @@ t.test('a session on a terminal', async (t) => {
 
   const again = startOnTerminal(t, ['shell'], { service, env })
   await again.until('stdout', /shop> /)
-  again.type(UP)
   again.type(UP)
   await again.until('stdout', /app\.config\.SHUTDOWN_TIMEOUT/)
   again.type(ENTER)
@@ -124,7 +122,8 @@ t.test('where no history can be written there is a session all the same', async 
   await shell.until('stdout', /REPL session history will not be persisted/)
   shell.type(`6 * 7${ENTER}`)
   await shell.until('stdout', evaluated(42))
-  shell.type(CTRL_D)
+  // Not where a history is looked at: Node.js may not have written this line by then.
+  shell.type(`.exit${ENTER}`)
   t.match(await shell.ended, { code: 0, stderr: '' })
 })
 
