@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Static, TObject } from 'typebox'
+import type { TObject } from 'typebox'
 import { type DefaultValues, type EnvironmentDefaults, mapEnvironments } from './config/defaults.ts'
 import type { Config } from './config/read.ts'
 import type { KitConfig } from './config/schema.ts'
@@ -12,6 +12,7 @@ import type { PluginFinding } from './findings.ts'
 import { addMetric, type MetricValue } from './plugin-metrics.ts'
 import { assertNameFree, type ReadinessCheck, readinessOf } from './process/readiness.ts'
 import type { Module, ModuleTable } from './resource/module.ts'
+import type { Value } from './schema/value.ts'
 
 /** What a function of a plugin is given beside the app. */
 export interface PluginContext<Env = unknown> {
@@ -75,14 +76,14 @@ export interface PluginGiven<Env = unknown> extends Omit<PluginContext<Env>, 'op
 export interface PluginDefinition<
   Env extends TObject = TObject,
   Options extends object = object,
-  Context = PluginContext<Static<Env>>,
+  Context = PluginContext<Value<Env>>,
 > {
   /** Lower case words joined by `-`; unique in a service. */
   readonly name: string
   /** The variables of the environment that it reads, validated together with those of the service. */
   readonly env?: Env
   /** What they are where nothing sets them, by environment: `dev`, `stag` and `prod`; a service may say others. */
-  readonly defaults?: EnvironmentDefaults<Partial<Static<Env>> & DefaultValues>
+  readonly defaults?: EnvironmentDefaults<Partial<Value<Env>> & DefaultValues>
   /** Plugins, by name, that have to be there, and come before it: those of the kit, or others. */
   readonly needs?: readonly string[]
   /** Plugins, by name, that come before it where they are there. */
@@ -109,7 +110,7 @@ export interface PluginDefinition<
    * A text: the service goes without it, and that has to be done to have it. An error: the same, and the log tells it.
    * A plugin with this reads no variables in an app that is no service: there its options say all.
    */
-  options?(given: PluginGiven<Static<Env>>): Options | string | PlinthError
+  options?(given: PluginGiven<Value<Env>>): Options | string | PlinthError
   /**
    * Adds what it has to the app, as any Fastify plugin does; what it throws keeps the app from starting. What is heavy it
    * imports itself: `await import('…')`, so that whoever only lists the plugin does not load that.

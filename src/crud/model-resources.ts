@@ -1,5 +1,4 @@
 import {
-  type Static,
   type TArray,
   type TNull,
   type TObject,
@@ -23,6 +22,7 @@ import type { Context, User } from '../resource/context.ts'
 import type { AnyDefined, RowScope } from '../resource/contract.ts'
 import { defineResource, type Resource } from '../resource/resource.ts'
 import type { ByteAnswer } from '../resource/stream.ts'
+import type { Value } from '../schema/value.ts'
 import type {
   Counting,
   Filter,
@@ -77,7 +77,7 @@ export interface ModelResourcesOptions<
    * nobody it is 401.
    */
   fill?: {
-    readonly [Name in Filled]: (context: Context & { readonly user: User }) => Static<Whole[Name]>
+    readonly [Name in Filled]: (context: Context & { readonly user: User }) => Value<Whole[Name]>
   }
   /**
    * What tells one state of a row from another. A row has an `ETag` made of it, and of several PUT, PATCH or DELETE at once with the

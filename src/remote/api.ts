@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { type Static, type TSchema, Type } from 'typebox'
+import { type TSchema, Type } from 'typebox'
 import { errors } from '../errors.ts'
 import type { Context } from '../resource/context.ts'
 import type { AnyDefined, ResourceDefinition } from '../resource/contract.ts'
@@ -7,6 +7,7 @@ import { defineResource, type Resource } from '../resource/resource.ts'
 import { trustResponses } from '../resource/response-check.ts'
 import { hasFiles } from '../resource/stream.ts'
 import type { JsonSchema } from '../schema/json-schema.ts'
+import type { Value } from '../schema/value.ts'
 import { type Address, createAddress } from './address-request.ts'
 import { type ApiSettings, checkSettings } from './api-settings.ts'
 import { type BaseUrl, Connection } from './connection.ts'
@@ -25,7 +26,7 @@ export interface ApiDefinition extends ApiSettings {
 /** One resource of an API: what any resource says, but how it is performed, and what of the API is another thing for it. */
 export interface ApiResourceDefinition<Req extends TSchema, Res extends TSchema>
   extends Omit<ResourceDefinition<Req, Res>, NotOfApis>,
-    Omit<ApiSettings<Static<Req>>, 'auth'> {
+    Omit<ApiSettings<Value<Req>>, 'auth'> {
   /** Behind the base URL, with `{name}` for what goes there from the request; may be empty. */
   path: string
   /**
@@ -37,7 +38,7 @@ export interface ApiResourceDefinition<Req extends TSchema, Res extends TSchema>
    * Where this call goes, by its data, in place of `baseUrl`: `https://host:port/path`. It has connections of its own, without a breaker unless it
    * says one, and to public addresses only unless it says `addresses: 'any'`.
    */
-  origin?: (input: Static<Req>, context: Context) => string
+  origin?: (input: Value<Req>, context: Context) => string
   /** Whether it may be repeated; default: GET, PUT and DELETE may. */
   idempotent?: boolean
 }

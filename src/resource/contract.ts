@@ -1,6 +1,7 @@
-import type { Static, TSchema } from 'typebox'
+import type { TSchema } from 'typebox'
 import type { Duration } from '../duration.ts'
 import type { PlinthError } from '../errors.ts'
+import type { Value } from '../schema/value.ts'
 import type { EnqueueOptions, Schedule, TaskKeep } from '../task/types.ts'
 import type { AccessSettings } from './access.ts'
 import type { ResourceCache } from './cache-policy.ts'
@@ -75,7 +76,7 @@ export interface Contract<Req extends TSchema, Res extends TSchema> {
   /** An object, or for a body an array; default: nothing is taken. */
   request?: Req
   /** Properties of the request that come from the query although the method has a body. */
-  query?: readonly (keyof Static<Req> & string)[]
+  query?: readonly (keyof Value<Req> & string)[]
   /** Default `null`: nothing to tell but success. */
   response?: Res
   /** The HTTP status of success; default 200. 204 has no body: there is no `response` then. */
@@ -90,7 +91,7 @@ export interface Contract<Req extends TSchema, Res extends TSchema> {
   /** How its clients authenticate, for the API document; default: as its module says. It enforces nothing. */
   security?: Security
   /** Shown in the API document. */
-  examples?: { request?: Static<Req>; response?: Static<Res> }
+  examples?: { request?: Value<Req>; response?: Value<Res> }
 }
 
 /**
@@ -111,7 +112,7 @@ export interface UploadSettings {
 }
 
 /** What a resource is: `request` goes in, `response` comes out, `perform` is the business logic between. */
-export interface ResourceDefinition<Req extends TSchema, Res extends TSchema>
+export interface ResourceDefinition<out Req extends TSchema, out Res extends TSchema>
   extends Contract<Req, Res>,
     AccessSettings,
     RateLimitSettings {
@@ -121,16 +122,13 @@ export interface ResourceDefinition<Req extends TSchema, Res extends TSchema>
    */
   timeout?: Duration
   /** The entity tag of what the request would find, without quotes; `undefined`: it has none (RFC 9110, 8.8.3). */
-  etag?(request: Static<Req>, context: Context): Promise<string | undefined> | string | undefined
+  etag?(request: Value<Req>, context: Context): Promise<string | undefined> | string | undefined
   /** When what the request would find was last changed (RFC 9110, 8.8.2). */
-  lastModified?(
-    request: Static<Req>,
-    context: Context,
-  ): Promise<Date | undefined> | Date | undefined
+  lastModified?(request: Value<Req>, context: Context): Promise<Date | undefined> | Date | undefined
   /** How files come that are in its request, where it has a `file()`. */
   upload?: UploadSettings
   /** How its results are cached; default: not at all. Calls that change something are `invalidate`d by tags. */
-  cache?: ResourceCache<Static<Req>, Static<Res>>
+  cache?: ResourceCache<Value<Req>, Value<Res>>
   /**
    * Which rows each caller has, by `defineScope`; what is cached has to be of each user alone then. It is said here for all to
    * know: `perform` applies it, `scope(context, query)`.
@@ -152,12 +150,12 @@ export interface ResourceDefinition<Req extends TSchema, Res extends TSchema>
    */
   log?: true | CallLog
   /** How it runs as a task, where the caller says nothing else. */
-  task?: TaskOptions<Static<Res>, Static<Req>>
+  task?: TaskOptions<Value<Res>, Value<Req>>
   /** Full names that it had in earlier releases, `cities.import`: tasks that were enqueued under them are its own. */
   aliases?: readonly string[]
   /** When it runs by itself, as a task: cron, in five fields or six with seconds first. */
   schedule?: string | Schedule
-  perform(request: Static<Req>, context: Context): Promise<Static<Res>> | Static<Res>
+  perform(request: Value<Req>, context: Context): Promise<Value<Res>> | Value<Res>
 }
 
 /** Adds to a query of a table the conditions under which its rows are the caller's. */

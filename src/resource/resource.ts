@@ -1,5 +1,6 @@
 import { type Static, type TNull, type TObject, type TSchema, Type } from 'typebox'
 import { isInTransaction } from '../database/current-transaction.ts'
+import type { Value } from '../schema/value.ts'
 import type { EnqueueOptions } from '../task/types.ts'
 import { type BulkOptions, type BulkSettled, bulk } from './bulk.ts'
 import type { CacheMode } from './cache-policy.ts'
@@ -11,8 +12,8 @@ import type { PlanOptions, TaskPlan } from './task-plan.ts'
 /** The argument list of a call: the request may be left out where it has no required property. */
 export type CallArguments<Req extends TSchema, Last extends unknown[]> =
   Record<never, never> extends Static<Req>
-    ? [request?: Given<Static<Req>>, ...Last]
-    : [request: Static<Req>, ...Last]
+    ? [request?: Given<Value<Req>>, ...Last]
+    : [request: Value<Req>, ...Last]
 
 // To TypeScript every object is also one without properties: it has to be told that there are none.
 type Given<Request> = unknown extends Request
@@ -24,8 +25,10 @@ type Given<Request> = unknown extends Request
     : never
 
 /** A resource: called like a function it runs in process; a module serves it over HTTP. */
-export interface Resource<Req extends TSchema = TSchema, Res extends TSchema = TSchema>
-  extends Defined<Req, Res> {
+export interface Resource<
+  in out Req extends TSchema = TSchema,
+  in out Res extends TSchema = TSchema,
+> extends Defined<Req, Res> {
   /**
    * @throws {PlinthError} INVALID_REQUEST, INVALID_RESPONSE, DEADLINE_EXCEEDED, CONTEXT_MISSING
    *   (outside of a request and of `app.run`), and whatever `perform` throws

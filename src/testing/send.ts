@@ -1,5 +1,5 @@
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
-import type { Static, TSchema } from 'typebox'
+import type { TSchema } from 'typebox'
 import { errors } from '../errors.ts'
 import { envelopeOf, type ParsedAnswer } from '../http/envelope.ts'
 import { hasBody } from '../http/request.ts'
@@ -8,6 +8,7 @@ import type { AnyDefined } from '../resource/contract.ts'
 import type { Listing, Registered } from '../resource/registry.ts'
 import { fromJson } from '../schema/json.ts'
 import type { JsonSchema } from '../schema/json-schema.ts'
+import type { Value } from '../schema/value.ts'
 
 /** What a client gets. */
 export interface Answer<Res extends TSchema = TSchema> {
@@ -15,7 +16,7 @@ export interface Answer<Res extends TSchema = TSchema> {
   readonly headers: LightMyRequestResponse['headers']
   readonly body: string
   /** What the resource has given. @throws {Error} where the answer is a failure, with what it says */
-  readonly data: Static<Res>
+  readonly data: Value<Res>
   /** Null where it is none. */
   readonly failure: {
     readonly code: string

@@ -1,7 +1,7 @@
 import { tracingChannel } from 'node:diagnostics_channel'
 import { isDeepStrictEqual } from 'node:util'
 import type { FastifyInstance } from 'fastify'
-import type { Static, TSchema } from 'typebox'
+import type { TSchema } from 'typebox'
 import { type ErrorDetail, errors } from '../errors.ts'
 import { standardEnvelope } from '../http/envelope.ts'
 import { END_OF_EVENTS, frame } from '../http/event-stream.ts'
@@ -22,6 +22,7 @@ import {
 } from '../resource/stream.ts'
 import { fromJson, toJson } from '../schema/json.ts'
 import { toDetails } from '../schema/validate.ts'
+import type { Value } from '../schema/value.ts'
 import type { UpstreamMessage } from '../upstream/client.ts'
 import { Random } from './random.ts'
 import { listed } from './send.ts'
@@ -123,7 +124,7 @@ export class TestUpstreams {
    */
   answer<Req extends TSchema, Res extends TSchema>(
     resource: Resource<Req, Res>,
-    answer: Said<Static<Res>> | ((sent: SentRequest) => Said<Static<Res>>),
+    answer: Said<Value<Res>> | ((sent: SentRequest) => Said<Value<Res>>),
     how?: Answering & { status?: 200 | 201 | 202 },
   ): void
   answer(resource: AnyResource, answer: unknown, how: Answering & { status: number }): void
