@@ -5,6 +5,7 @@ import { connect, createServer, type Socket } from 'node:net'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { DeadlineQueue, type Timed } from '../src/deadlines.ts'
+import { block } from './helpers/block.ts'
 
 interface Entry extends Timed {
   name: string
@@ -22,10 +23,6 @@ function collect(timeout: number) {
     next = Promise.withResolvers()
   })
   return { queue, expired, next: () => next.promise }
-}
-
-const block = (milliseconds: number): void => {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds)
 }
 
 t.test('what waits expires in its order and no sooner than said', async (t) => {

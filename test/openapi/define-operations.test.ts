@@ -18,6 +18,7 @@ import { readDocument } from '../../src/openapi/client/document.ts'
 import { findOperations } from '../../src/openapi/client/find-operations.ts'
 import { generateClient } from '../../src/openapi/client/generate.ts'
 import { createApp } from '../../src/service.ts'
+import { KIT } from '../helpers/manage.ts'
 import { DocumentServer } from '../helpers/openapi-calls.ts'
 import { CONSUMER_OPTIONS } from '../helpers/pack.ts'
 
@@ -236,7 +237,9 @@ export async function use(): Promise<Person | null> {
 }
 `,
   )
-  const options = { ...CONSUMER_OPTIONS, skipLibCheck: true, customConditions: ['plinth-source'] }
+  // Where the kit has been built, its declarations are a tenth of what its sources are to a compiler.
+  const sources = KIT ? { customConditions: ['plinth-source'] } : {}
+  const options = { ...CONSUMER_OPTIONS, skipLibCheck: true, ...sources }
   writeFileSync(
     join(folder, 'tsconfig.json'),
     JSON.stringify({ compilerOptions: options, files: ['use.ts'] }),

@@ -8,15 +8,15 @@ import type { KitConfig } from '../../src/config/schema.ts'
 import { kitOwners } from '../../src/kit.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { createGate, createService, type LogLine } from '../helpers/app.ts'
+import { block } from '../helpers/block.ts'
 import { databaseDrivers } from '../helpers/drivers.ts'
 import { type Answer, ask, listen, open, parse } from '../helpers/wire.ts'
 
 const LIMIT = 200
 
 /** Keeps the event loop from turning, once; what was due meanwhile has run when this resolves. */
-async function block(): Promise<void> {
-  const until = performance.now() + 2 * LIMIT
-  while (performance.now() < until);
+async function stall(): Promise<void> {
+  block(2 * LIMIT)
   await new Promise((resolve) => setTimeout(resolve))
 }
 
@@ -51,20 +51,20 @@ t.test('a service refuses what is new while it is late, and recovers', async (t)
   begun.socket.write('GET /things HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
   while (served === 0) await new Promise((resolve) => setImmediate(resolve))
 
-  await block()
-  await block()
+  await stall()
+  await stall()
   const refused = await ask(port, 'GET /things', { 'x-request-id': 'one' })
   t.equal(refused.status, 503)
   t.equal(refused.headers['retry-after'], '1')
   t.equal(refused.headers['x-request-id'], 'one')
   t.match(refused.json(), { code: 'OVERLOADED', data: null })
-  await block()
+  await stall()
   t.match((await ask(port, 'GET /none')).json(), { code: 'OVERLOADED' }, 'what nobody answers, too')
-  await block()
+  await stall()
   const chinese = await ask(port, 'GET /things', { 'accept-language': 'zh-CN' })
   t.match(chinese.json(), { code: 'OVERLOADED', message: /请稍后重试/ })
   for (const path of ['/ping', '/healthz', '/readyz', '/openapi.json']) {
-    await block()
+    await stall()
     t.equal((await ask(port, `GET ${path}`)).status, 200, path)
   }
   t.equal(served, 1, 'nothing else has begun')
@@ -98,9 +98,9 @@ async function servePlain(t: Test): Promise<{ app: FastifyInstance; port: number
 
 t.test('in a plain Fastify app: one late moment is not load, two are', async (t) => {
   const { port } = await servePlain(t)
-  await block()
+  await stall()
   t.equal((await ask(port, 'GET /')).body, 'done')
-  await block()
+  await stall()
   const refused = await ask(port, 'GET /')
   t.equal(refused.status, 503)
   t.equal(refused.headers['retry-after'], '1')

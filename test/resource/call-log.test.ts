@@ -6,6 +6,7 @@ import { redact } from '../../src/resource/call-log.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import type { JsonSchema } from '../../src/schema/json-schema.ts'
 import { createService, failure } from '../helpers/app.ts'
+import { block } from '../helpers/block.ts'
 
 const Login = Type.Object({
   name: Type.String(),
@@ -71,8 +72,7 @@ t.test('a call that is slow leaves a warning', async (t) => {
   const slow = defineResource({
     summary: 'Slow',
     async perform() {
-      const end = performance.now() + 30
-      while (performance.now() < end);
+      block(30)
       return null
     },
   })

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import type { Run, TaskDriver } from '../../src/task/types.ts'
+import { block } from '../helpers/block.ts'
 import { databaseDrivers, redisUrl } from '../helpers/drivers.ts'
 import { gate, task, until, work } from '../suites/task-fixture.ts'
 import { databaseTasks } from './database-fixture.ts'
@@ -155,7 +156,7 @@ onEach('what holds its process up longer than its lock lasts runs once', async (
   let runs = 0
   await work(t, driver, async ({ id }) => {
     runs++
-    for (const end = Date.now() + 1500; Date.now() < end; );
+    block(1500)
     // Meanwhile this very worker finds out that the lock has run out.
     for (let i = 0; i < 50; i++) await driver.get(id)
     return 'done'

@@ -4,6 +4,7 @@ import database from '../../plugins/database.ts'
 import { openBullmq } from '../../src/task/bullmq.ts'
 import { openDatabase } from '../../src/task/database.ts'
 import type { Run } from '../../src/task/types.ts'
+import { block } from '../helpers/block.ts'
 
 // A worker: it says which tasks it runs. What it does with them is their input.
 const [url = '', prefix = '', lock = '500'] = process.argv.slice(2)
@@ -30,12 +31,12 @@ const WORK: Record<string, () => unknown> = {
   beside: () => delay(200),
   /** Holds the process up for longer than its lock lasts. */
   block() {
-    for (const end = Date.now() + 2000; Date.now() < end; );
+    block(2000)
     return process.pid
   },
   /** Holds it up for long, and says when that is over. */
   freeze() {
-    for (const end = Date.now() + 4000; Date.now() < end; );
+    block(4000)
     process.stdout.write('over\n')
     return 'done'
   },
