@@ -8,8 +8,8 @@ import { errors } from '../src/errors.ts'
 
 /** The releases, of which one is the current one: what a link leads to, as where releases are deployed so. */
 export class Releases {
-  readonly #folder = mkdtempSync(join(tmpdir(), 'plinth-rollout-'))
-  readonly #link = join(this.#folder, 'current')
+  readonly #folder: string
+  readonly #link: string
   readonly #script: string
   readonly #old: string
   readonly #new: string
@@ -24,6 +24,8 @@ export class Releases {
       if (!existsSync(join(old, needed)))
         throw new CLIError(`--from ${old}: there is no ${needed}`, { exit: 2 })
     }
+    this.#folder = mkdtempSync(join(tmpdir(), 'plinth-rollout-'))
+    this.#link = join(this.#folder, 'current')
     symlinkSync(this.#old, this.#link)
   }
 

@@ -1,7 +1,8 @@
+import { mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { type Ended, manage, startManage } from '../helpers/manage.ts'
+import { type Ended, manage, manageAlone, startManage } from '../helpers/manage.ts'
 import { ownRedis } from '../helpers/own-redis.ts'
 import { BARE, writeService } from '../helpers/service.ts'
 
@@ -118,10 +119,16 @@ t.test('what cannot be is told', async (t) => {
     ['--request', 'POST /things {nothing'],
     ['--request', 'PUT /things @nowhere.jpg'],
     ['--header', 'nothing'],
-    ['--from', '/nowhere'],
     ['--seconds', '0'],
   ])
     t.match(await run(...args), { code: 2, stdout: '' }, args.join(' '))
+  const TMPDIR = join(service, 'temporary')
+  mkdirSync(TMPDIR)
+  const env = { ...BARE, REDIS_URL: undefined, TMPDIR }
+  const nowhere = await manageAlone(t, ['rollout-test', '--from', '/nowhere'], { service, env })
+  t.match(nowhere, { code: 2, stdout: '', stderr: /no src\/service\.ts/ })
+  const left = readdirSync(TMPDIR).filter((name) => name.startsWith('plinth'))
+  t.strictSame(left, [], 'no folder is left behind')
   const production = await manage(t, ['rollout-test'], {
     service,
     env: { ...BARE, REDIS_URL: undefined, NODE_ENV: 'production' },
