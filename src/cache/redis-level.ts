@@ -62,6 +62,8 @@ export class RedisLevel {
   readonly #log: Log
   readonly #onGap: () => void
   readonly #untold = new Untold()
+  /** How many of them it is being told just now: they count until it has taken them. */
+  #beingTold = 0
   /** Leases that Redis may have given without our knowing, and their tokens. */
   readonly #orphans = new Map<string, string>()
   /** Whether there may be anything in level 1: not before changes are heard, unless Redis was away. */
@@ -136,7 +138,11 @@ export class RedisLevel {
 
   /** Whether there are changes that it has not been told. */
   get isBehind(): boolean {
-    return this.#untold.size > 0
+    return this.#behind > 0
+  }
+
+  get #behind(): number {
+    return this.#untold.size + this.#beingTold
   }
 
   /** What is stored under `key`, fresh or stale. `tags` are those that it probably has. */
@@ -239,7 +245,7 @@ export class RedisLevel {
     if (this.isBehind) {
       const message =
         'Redis was not told of changes: what is cached there may be out of date, until it ends'
-      this.#log.warn({ changes: this.#untold.size }, message)
+      this.#log.warn({ changes: this.#behind }, message)
     }
     this.#ended = true
     clearInterval(this.#beat)
@@ -445,12 +451,16 @@ export class RedisLevel {
   }
 
   async #tell(purpose: Purpose): Promise<void> {
+    const count = this.#untold.size
     const changes = this.#untold.take()
+    this.#beingTold += count
     try {
       for (const change of changes) await this.#apply(change, purpose)
     } catch (error) {
       for (const change of changes) this.#untold.add(change)
       throw error
+    } finally {
+      this.#beingTold -= count
     }
   }
 

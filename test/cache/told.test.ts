@@ -113,6 +113,36 @@ t.test('who ends while Redis does not answer tells it what it has to, where it c
   t.equal(await cache.get('key'), undefined)
 })
 
+t.test('who ends while it tells Redis waits for what comes of that', async (t) => {
+  const server = await ownRedis(t)
+  const [a, b] = [await open(t, server.url), await open(t, server.url)]
+  await a.cache.set('key', 'old', HOUR)
+  const allow = await refusals['takes no change']?.(b.client)
+  await a.cache.invalidate('tag')
+  server.freeze()
+  const isTelling = sending(a.client, 'tag')
+  const closing = a.cache.close()
+  await until(isTelling)
+  t.ok(a.cache.isBehind)
+  server.goOn()
+  await allow?.()
+  await closing
+  t.notOk(a.cache.isBehind)
+  t.notOk(a.lines.find((line) => line.startsWith('Redis was not told')))
+  t.equal(await (await open(t, server.url)).cache.get('key'), undefined)
+})
+
+/** Whether a command about `name` has been sent from now on. */
+function sending(client: Redis, name: string): () => boolean {
+  let isSent = false
+  const { sendCommand } = client
+  client.sendCommand = (command, ...more) => {
+    isSent ||= String(command.args).includes(name)
+    return sendCommand.call(client, command, ...more)
+  }
+  return () => isSent
+}
+
 for (const how of ['killed', 'frozen'] as const) {
   t.test(`what nobody could tell a Redis that was ${how} is not served later`, async (t) => {
     const server = await ownRedis(t)
