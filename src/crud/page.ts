@@ -61,7 +61,7 @@ interface Page {
 }
 
 /**
- * Selects the page of the rows that the input asks for, and counts them all beside it. A page beyond the last is empty.
+ * Selects the page of the rows that the input asks for, and counts them all; MySQL does so beside it. A page beyond the last is empty.
  *
  * @throws {PlinthError} INVALID_REQUEST where the page is deeper than it may be
  */
@@ -78,10 +78,11 @@ export async function selectPage(
   // One more than asked for tells whether there are more.
   const limit = isCounted && !cursors ? page_size : page_size + 1
   const { counting, selecting } = statementsOf(source, rules, input, limit, cursors)
-  const [counted, results] = await Promise.all([
-    isCounted ? select(source, counting) : undefined,
-    select(source, selecting),
-  ])
+  const asked = isCounted ? select(source, counting) : undefined
+  // One that is in the process does one after the other in any case: it is not asked for what is beyond the last row.
+  const known = asked && !cursors && !isMysql(source) ? totalOf(await asked).total : Infinity
+  const isBeyond = (page - 1) * page_size >= known
+  const [counted, results] = await Promise.all([asked, isBeyond ? [] : select(source, selecting)])
   if (cursors) {
     const rows = results.slice(0, page_size)
     const next_cursor = cursors.of(results.length > page_size ? rows.at(-1) : undefined)

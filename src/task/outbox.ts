@@ -372,7 +372,8 @@ export class DatabaseOutbox<DB> {
       .set(values as never)
       .where('kind', '=', TASK)
       .where('failed_at', 'is not', null)
-    const some = ids ? refused.where('id', 'in', [...ids, '']) : refused
+    const known = ids?.filter((id) => ASCII.test(id))
+    const some = known ? refused.where('id', 'in', [...known, '']) : refused
     const { numUpdatedRows } = await some.executeTakeFirstOrThrow()
     return Number(numUpdatedRows)
   }

@@ -107,6 +107,8 @@ export class MadeSchedules {
 
   /** Whether there was one. */
   async remove(name: string): Promise<boolean> {
+    // MySQL does not compare another text with a column of ASCII, but fails.
+    if (!NAME.test(name)) return false
     await this.#table.prepare()
     const { numDeletedRows } = await this.#here
       .deleteFrom(TABLE)

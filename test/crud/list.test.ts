@@ -256,7 +256,7 @@ for (const driver of databaseDrivers) {
     }
     const beyond = await read('page=3&page_size=10')
     t.strictSame(beyond.answer.json().data, { page: 3, num_pages: 1, total: 7, results: [] })
-    t.equal(beyond.selects, 2)
+    t.equal(beyond.selects, driver.name === 'sqlite' ? 1 : 2, 'it is counted, and not looked for')
     t.equal((await read('page=1&page_size=10')).selects, 2)
     const deep = await read('page=5&page_size=10')
     t.equal(deep.selects, 0)

@@ -124,6 +124,21 @@ t.test('who never stops is cut off', async (t) => {
   await assertAlive(t, port)
 })
 
+t.test('who sends nothing more and does not hang up is cut off, too', async (t) => {
+  const { app, port } = await listenWithThings(t)
+  const accepted = once(app.server, 'connection') as Promise<[Socket]>
+  const { socket, received } = await open(port)
+  t.teardown(() => socket.destroy())
+  const [server] = await accepted
+  const closed = once(server, 'close')
+  socket.write(request('POST /things', { ...json, ...length }))
+  await once(socket, 'end')
+  const answered = performance.now()
+  t.equal(parse(received()).status, 413)
+  await closed
+  t.ok(performance.now() - answered > 4000, 'it had five seconds')
+})
+
 t.test('it does not hold up the end of the process', async (t) => {
   const { app, port } = await listenWithThings(t)
   const connections = watchConnections(app.server)

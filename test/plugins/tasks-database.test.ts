@@ -172,6 +172,7 @@ for (const driver of databaseDrivers) {
     )
     t.equal(await other.schedules.remove('bob'), true)
     t.equal(await other.schedules.remove('bob'), false)
+    t.equal(await other.schedules.remove('böb'), false, 'which no column of ASCII has')
     const told = async (name: string, given: object) =>
       (await failure(one.schedules.set(name, { ...every('x'), ...given }))).code
     t.equal(await told('a b', {}), 'SCHEDULE_INVALID')

@@ -70,6 +70,25 @@ async function serveApi(
 
 const ANN = { id: 1, name: 'Ann' }
 
+t.test('1,000 calls at once and 64 steady ones are answered, by default', async (t) => {
+  const { app, get, got } = await serveApi(t, (response, { url }) =>
+    answerJson(response, { ...ANN, id: Number(url.split('/').at(-1)) }),
+  )
+  const ids = (count: number) => Array.from({ length: count }, (_, id) => id)
+  await app.run(async () => {
+    const calls = await Promise.all(ids(1000).map((id) => get.cacheless({ id })))
+    t.strictSame(
+      calls.map(({ id }) => id),
+      ids(1000),
+    )
+    const steady = async () => {
+      for (const id of ids(10)) t.equal((await get.cacheless({ id })).id, id)
+    }
+    await Promise.all(ids(64).map(steady))
+  })
+  t.equal(got.length, 1640)
+})
+
 t.test('path parameters leave query and body', async (t) => {
   const { app, get, add, remove, got } = await serveApi(t, (response, { method }) =>
     method === 'DELETE' ? response.writeHead(204).end() : answerJson(response, ANN),

@@ -42,6 +42,9 @@ for (const driver of databaseDrivers) {
       { id, state: 'refused', attempts: 1, problem: /it is no task/ },
     ])
     t.strictSame(await tasks.outbox?.list({ state: 'waiting', limit: 10 }), [])
+    // Which no column of ASCII has.
+    t.equal(await tasks.outbox?.retry(['é']), 0)
+    t.equal(await tasks.outbox?.remove(['é']), 0)
 
     await app.run(() => app.db.transaction().execute(enqueue))
     t.equal(await tasks.result(id), 1, 'whoever has its key next is not kept out by it')
