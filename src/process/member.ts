@@ -46,15 +46,18 @@ export class Member {
     // Whoever has started it hears of it.
     this.#serving.promise.catch(() => {})
     this.#worker.on('message', (message: FromMember) => this.#hear(message))
-    // A worker that cannot be told something is ending.
-    this.#worker.on('error', () => {})
-    this.#worker.once('exit', (code, signal) => {
-      this.#serving.reject(
-        new Error(`a process ended before it served (${signal ?? `exit code ${code}`})`),
-      )
+    const end = (why: string, code: number | null, signal: string | null) => {
+      this.#serving.reject(new Error(why))
       this.#exited.resolve()
       onExit(this, code, signal)
+    }
+    this.#worker.on('error', (error) => {
+      // One that cannot be told something is ending. What the system did not start has no end that would be told.
+      if (this.pid === undefined) end(`a process cannot be started: ${error.message}`, null, null)
     })
+    this.#worker.once('exit', (code, signal) =>
+      end(`a process ended before it served (${signal ?? `exit code ${code}`})`, code, signal),
+    )
   }
 
   get pid(): number | undefined {

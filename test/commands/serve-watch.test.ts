@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { startManage, startServe } from '../helpers/manage.ts'
@@ -66,6 +66,17 @@ t.test(
     t.match(await running.ended, { code: 0, signal: null })
   },
 )
+
+t.test('what the system does not start keeps nothing from ending', async (t) => {
+  const service = writeService(t)
+  const args = ['--watch', '--port', '0']
+  const running = await startServe(t, { service, env: BARE, args, cwd: service })
+  // Nothing can be started in a folder that is gone.
+  rmSync(service, { recursive: true })
+  await running.until('stdout', /"msg":"a new process does not start/)
+  running.process.kill('SIGTERM')
+  t.match(await running.ended, { signal: null })
+})
 
 for (const signal of ['SIGKILL', 'SIGQUIT', 'SIGHUP'] as const) {
   t.test(`--watch leaves no server behind when ${signal} ends it`, async (t) => {
