@@ -80,7 +80,8 @@ export async function selectPage(
   const { counting, selecting } = statementsOf(source, rules, input, limit, cursors)
   const asked = isCounted ? select(source, counting) : undefined
   // One that is in the process does one after the other in any case: it is not asked for what is beyond the last row.
-  const known = asked && !cursors && !isMysql(source) ? totalOf(await asked).total : Infinity
+  const isFirst = page === 1 || cursors !== undefined
+  const known = asked && !isFirst && !isMysql(source) ? totalOf(await asked).total : Infinity
   const isBeyond = (page - 1) * page_size >= known
   const [counted, results] = await Promise.all([asked, isBeyond ? [] : select(source, selecting)])
   if (cursors) {

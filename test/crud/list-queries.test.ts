@@ -259,7 +259,6 @@ onEveryDatabase('a list that says what it lists keeps its statements', async (t,
   await fill(db)
   t.match(await page({ name: 'Alpha' }), { total: 2, results: [{ id: 1 }, { id: 3 }] })
   t.match(await page({ name: 'Gamma', page_size: 1, page: 2 }), { total: 1, results: [] })
-  t.match(await page({}), { total: 5 }, 'without rows SQLite was asked for no page')
   const known = built
   t.match(await page({ name: 'Delta' }), { total: 1, results: [{ id: 5 }] })
   t.match(await page({ name: 'Alpha', page_size: 1, page: 2 }), { total: 2, results: [{ id: 3 }] })
