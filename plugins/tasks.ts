@@ -187,7 +187,6 @@ async function register(
   const source = taskSource(app, {
     ...{ grace: abortGrace, loadUser, limit: payloadLimit },
     ...{ resultLimit, unknownAge, stuck, underWay, threads },
-    running: async (queue) => await (await own.driver()).list(queue, 'running', 0, MOST_RUNNING),
   })
   const queues = () => declaredQueues(resourcesOf(app), more)
   const bounds = { concurrency, stopTimeout, maxCrashes, limits, clock }
@@ -249,9 +248,6 @@ function schedulesOf(tasks: Tasks): FastifyInstance['schedules'] {
     list: async () => await (await tasks.schedules()).list(),
   }
 }
-
-/** So many tasks of a queue are looked at that run. */
-const MOST_RUNNING = 10_000
 
 /** Seconds that a task may wait to be moved to Redis before somebody should look. */
 const LATE = 60

@@ -8,7 +8,7 @@ import { queueOf } from '../task/id.ts'
 import type { StuckTries } from '../task/stuck.ts'
 import type { TaskThreads } from '../task/threads.ts'
 import { TryEnd } from '../task/try-end.ts'
-import type { Perform, Progress, Run, TaskRecord } from '../task/types.ts'
+import type { Perform, Progress, Run } from '../task/types.ts'
 import { settles } from '../task/within.ts'
 import { validateRequest } from './call.ts'
 import { Context, type LoadUser, runInContext } from './context.ts'
@@ -45,12 +45,7 @@ export interface PerformOptions {
   underWay: Set<Run>
   /** Where resources run that say `thread`; without it they run in this one. */
   threads?: TaskThreads | undefined
-  /** The tasks of a queue that run. */
-  running: (queue: string) => Promise<readonly TaskRecord[]>
 }
-
-/** Milliseconds after which a task is looked at again whose like runs. */
-const SERIAL_DELAY = 1000
 
 /** Milliseconds that a hook of a resource may take: it is not waited for any longer. */
 const HOOK_TIME = 10_000
@@ -80,7 +75,6 @@ export function createPerform(app: FastifyInstance, options: PerformOptions): Pe
       )
       throw new TaskRetry(UNKNOWN_DELAY)
     }
-    if (await isBehind(run, options)) throw new TaskRetry(SERIAL_DELAY)
     const entry = app.registry.find(run.data.resource)
     const began = performance.now()
     const waited = run.attempt > 1 ? undefined : Math.max(0, Date.now() - run.due)
@@ -110,18 +104,6 @@ export function createPerform(app: FastifyInstance, options: PerformOptions): Pe
       underWay.delete(run)
     }
   }
-}
-
-/** Whether another one runs that it may not run beside: that has begun before. */
-async function isBehind({ id, data }: Run, { running }: PerformOptions): Promise<boolean> {
-  if (data.serial === undefined) return false
-  const alike = (await running(queueOf(id) ?? '')).filter((one) => one.data.serial === data.serial)
-  const begun = (one?: TaskRecord) => one?.started_at ?? new Date().toISOString()
-  const own = begun(alike.find((one) => one.id === id))
-  return alike.some((one) => {
-    const other = begun(one)
-    return one.id !== id && (other < own || (other === own && one.id < id))
-  })
 }
 
 /** What log lines say of a task. */

@@ -24,7 +24,8 @@ export function taskSource(
       perform ??= createPerform(app, options)
       return perform(run)
     },
-    concurrencyOf(resource) {
+    concurrencyOf({ resource, serial }) {
+      if (serial) return 1
       if (!app.registry?.has(resource)) return undefined
       return app.registry.find(resource).task.concurrency?.limit
     },
@@ -73,10 +74,22 @@ function collectSchedules(app: FastifyInstance): Schedule[] {
 
 /** How the times of schedules become tasks: as the resource says of itself, of no user. */
 function toTasks(app: FastifyInstance, limit: number): ToTask {
-  return ({ resource, input }, requestId) => {
-    const data = { resource, input, user: null, requestId, scheduled: true }
+  return ({ name, resource, input, overlap }, requestId) => {
     const entry = app.registry.find(resource)
-    const given = { ...entry.task, ...concurrencyKeyOf(entry, input, new Context(app)) }
+    // Where one of the resource runs at a time anyway, that has its key.
+    const serial = overlap === 'queue' && entry.task.concurrency?.limit !== 1
+    const data = {
+      resource,
+      input,
+      user: null,
+      requestId,
+      scheduled: true,
+      ...(serial && { serial }),
+    }
+    const key = serial
+      ? { concurrencyKey: `schedule ${name}` }
+      : concurrencyKeyOf(entry, input, new Context(app))
+    const given = { ...entry.task, ...key }
     const { id: _, ...task } = createTask(data, given, limit, '')
     return task
   }

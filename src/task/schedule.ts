@@ -142,13 +142,10 @@ export function scheduledTask(
   const time = typeof tick === 'number' ? new Date(tick).toISOString() : tick
   const task = toTask(schedule, `schedule-${schedule.name}-${time.replaceAll(':', '')}`)
   const id = scheduledId(task.queue, schedule.name, tick)
-  const { overlap } = schedule
-  const same = `schedule ${schedule.name}`
-  const isAlone = overlap === 'skip' && typeof tick === 'number'
+  const isAlone = schedule.overlap === 'skip' && typeof tick === 'number'
   return {
     ...task,
     id,
-    data: { ...task.data, ...(overlap === 'queue' && { serial: same }) },
-    options: { ...task.options, delay, ...(isAlone && { unique: same }) },
+    options: { ...task.options, delay, ...(isAlone && { unique: `schedule ${schedule.name}` }) },
   }
 }

@@ -137,8 +137,8 @@ export interface TaskData {
   traceparent?: string
   /** Set where no call has enqueued it: it is nobody's, and none of what clients may see. */
   scheduled?: boolean
-  /** Of those that have the same one runs at a time. */
-  serial?: string
+  /** Of those with its `concurrencyKey` one runs at a time, whatever its resource says. */
+  serial?: boolean
   /** Ids of the tasks that it waits for, in order. */
   children?: readonly string[]
   /** Somebody has cancelled it: it is not to run (again). */
@@ -267,10 +267,10 @@ export interface WorkOptions {
   /** By queue. */
   limits?: Readonly<Record<string, InMilliseconds<QueueLimit>>>
   /**
-   * How many tasks of a resource with the same `concurrencyKey` run at once, in all processes together; `undefined`: any number. The
+   * How many tasks with the `concurrencyKey` of this one run at once, in all processes together; `undefined`: any number. The
    * others wait, use up no slot of a worker and no try, and those with another key pass them; the first that came goes on first.
    */
-  concurrencyOf?: (resource: string) => number | undefined
+  concurrencyOf?: (data: TaskData) => number | undefined
 }
 
 /** At most `max` tasks start in any `duration` ms, in all processes together: a sliding window. */

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
@@ -125,37 +124,6 @@ t.test('the routes of tasks are part of the API document', async (t) => {
     delete: { operationId: 'plinth.tasks.cancel' },
   })
 })
-
-for (const url of [undefined, redisUrl()]) {
-  t.test(
-    `runs of a schedule that queue are one at a time (${url ? 'redis' : 'memory'})`,
-    async (t) => {
-      let running = 0
-      let most = 0
-      let ran = 0
-      const tick = defineResource({
-        summary: 'Tick',
-        method: 'POST',
-        schedule: { cron: '0 0 1 1 *', overlap: 'queue' },
-        async perform() {
-          most = Math.max(most, ++running)
-          await delay(50)
-          running--
-          ran++
-          return null
-        },
-      })
-      const variables = url ? { REDIS_URL: url, REDIS_TIMEOUT: '10000' } : {}
-      const name = `serial-${randomUUID()}`
-      const { app } = await createService(t, { tick }, { name, variables })
-      const schedules = await app.tasks.schedules()
-      for (let n = 0; n < 3; n++) await schedules.runNow('things.tick')
-      if (url) await app.tasks.work({ queues: ['default'], concurrency: 5, schedules: false })
-      await until(() => ran === 3)
-      t.equal(most, 1)
-    },
-  )
-}
 
 t.test('without a database no schedule is made at run time', async (t) => {
   const app = bare(t)

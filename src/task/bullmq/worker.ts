@@ -22,7 +22,14 @@ import { waitBefore } from './jobs.ts'
 import type { keepOptions } from './keep.ts'
 import type { KeptTasks } from './kept.ts'
 import { Places } from './places.ts'
-import { type JobData, readFailure, type TaskJob, toRecord, toThrow } from './record.ts'
+import {
+  type JobData,
+  readFailure,
+  readJobData,
+  type TaskJob,
+  toRecord,
+  toThrow,
+} from './record.ts'
 import { failuresOf, JobRun } from './run.ts'
 import { StartWindow } from './start-window.ts'
 
@@ -222,7 +229,7 @@ export class QueueWorker {
   }
 
   async #hasPlace(job: TaskJob, token: string): Promise<boolean> {
-    const limit = this.#concurrencyOf?.(job.name)
+    const limit = this.#concurrencyOf?.(readJobData(job))
     // What runs here already has one, and what is cancelled needs none.
     if (limit === undefined || job.data.cancelled || this.#running.has(job.id as string))
       return true

@@ -149,7 +149,7 @@ function limitsOf(
   for (const row of rows) {
     const name = nameOf(row)
     if (name === undefined || limits.has(name)) continue
-    const limit = concurrencyOf?.(readData(row).resource)
+    const limit = concurrencyOf?.(readData(row))
     if (limit !== undefined) limits.set(name, limit)
   }
   return limits

@@ -80,7 +80,7 @@ export class MemoryQueue {
       const { concurrencyKey: key } = task.options
       if (key === undefined) return task
       if (full.has(key)) continue
-      const most = options.concurrencyOf?.(task.record.data.resource) ?? Number.POSITIVE_INFINITY
+      const most = options.concurrencyOf?.(task.record.data) ?? Number.POSITIVE_INFINITY
       if (this.#running(key) < most) return task
       full.add(key)
     }
