@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import Type, { type Static } from 'typebox'
+import { FirstUse } from '../src/first-use.ts'
 import { definePlugin, type PluginGiven } from '../src/plugin.ts'
 import { checkOptions } from '../src/plugin-guards.ts'
 
@@ -48,10 +49,9 @@ async function register(app: FastifyInstance, options: ContractOptions): Promise
       writeContract(contractOf(app, { name, version, tasks })),
     )
   }
-  let made: ReturnType<typeof build> | undefined
+  const asset = new FirstUse(build)
   app.get(path, { schema: { hide: true }, config: { kit: 'contract' } }, async (request, reply) => {
-    made ??= build()
-    return sendAsset(await made, request, reply)
+    return sendAsset(await asset.get(), request, reply)
   })
 }
 

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import Type, { type Static } from 'typebox'
 import type { PlinthError } from '../src/errors.ts'
+import { FirstUse } from '../src/first-use.ts'
 import { envelopeOf } from '../src/http/envelope.ts'
-import type { Asset } from '../src/openapi/asset.ts'
 import type { DocumentInfo } from '../src/openapi/types.ts'
 import { definePlugin, type PluginGiven } from '../src/plugin.ts'
 import { checkOptions, missingPackages, requirePackages } from '../src/plugin-guards.ts'
@@ -74,10 +74,9 @@ async function register(app: FastifyInstance, options: DocsOptions): Promise<voi
     return createAsset('application/json; charset=utf-8', JSON.stringify(document))
   }
   app.addHook('onReady', async () => assertKnownSchemes(operations, authentication()))
-  let made: Promise<Asset> | undefined
+  const asset = new FirstUse(build)
   app.get(document, { schema, config }, async (request, reply) => {
-    made ??= build()
-    return sendAsset(await made, request, reply)
+    return sendAsset(await asset.get(), request, reply)
   })
   if (page) await servePage(app, { title, document, page })
 }
@@ -94,10 +93,9 @@ async function servePage(
     reply.header('content-security-policy', pagePolicy)
     return sendAsset(html, request, reply)
   })
-  let script: Promise<Asset> | undefined
+  const script = new FirstUse(loadScript)
   app.get(`${page}/scalar.js`, { schema, config }, async (request, reply) => {
-    script ??= loadScript()
-    return sendAsset(await script, request, reply)
+    return sendAsset(await script.get(), request, reply)
   })
 }
 

@@ -2,6 +2,7 @@ import type { FastifyInstance, onRequestAsyncHookHandler } from 'fastify'
 import Type, { type Static } from 'typebox'
 import { redisPrefix } from '../src/config/redis-prefix.ts'
 import { errors, type PlinthError } from '../src/errors.ts'
+import { FirstUse } from '../src/first-use.ts'
 import { definePlugin, type PluginGiven } from '../src/plugin.ts'
 import { checkOptions, missingPackages, requirePackages } from '../src/plugin-guards.ts'
 
@@ -53,15 +54,14 @@ async function register(app: FastifyInstance, options: QueuesOptions): Promise<v
     throw errors.QUEUES_UNPROTECTED(path)
   requirePackages('queues', PACKAGES)
 
-  let board: Promise<FastifyInstance> | undefined
-  const open = async () => {
+  const board = new FirstUse(async () => {
     const { openBoard } = await import('../src/task/board.ts')
     const queues = async () => (await app.tasks.driver()).queues()
     const retry = async (id: string) => (await app.tasks.driver()).retry(id)
     return await openBoard({ path, title, redis: app.redis, prefix, queues, retry })
-  }
+  })
   app.addHook('onClose', async () => {
-    await (await board?.catch(() => undefined))?.close()
+    await (await board.made())?.close()
   })
 
   app.register(async function serveBoard(scope) {
@@ -72,11 +72,7 @@ async function register(app: FastifyInstance, options: QueuesOptions): Promise<v
     const config = { deadline: 0, kit: 'queues' } as const
     for (const url of [path, `${path}/*`]) {
       scope.all(url, { config, schema: { hide: true } as never }, async (request, reply) => {
-        board ??= open()
-        const { routing } = await board.catch((error) => {
-          board = undefined
-          throw error
-        })
+        const { routing } = await board.get()
         reply.hijack()
         reply.raw.setHeader('content-security-policy', POLICY)
         routing(request.raw, reply.raw)

@@ -20,7 +20,7 @@ const LAYERS: readonly RegExp[] = [
   /^src\/task\//,
   /^src\/(cache|database|upstream)\//,
   /^src\/config\//,
-  /^src\/(abort|deadlines|duration|errors|files|findings|packages|steady|trace)\.ts$/,
+  /^src\/(abort|deadlines|duration|errors|files|findings|first-use|packages|steady|trace)\.ts$/,
 ]
 const ATTACHED = LAYERS[11] as RegExp
 

@@ -43,6 +43,7 @@ export class Member {
   ) {
     this.state = membership.waits ? 'waiting' : 'starting'
     this.#worker = cluster.fork({ ...tie.env, [GROUP]: JSON.stringify(membership) })
+    closeUntaken(this.#worker)
     // Whoever has started it hears of it.
     this.#serving.promise.catch(() => {})
     this.#worker.on('message', (message: FromMember) => this.#hear(message))
@@ -154,4 +155,31 @@ export class Member {
     // One that cannot be told any more ends by itself.
     this.#worker.send(message, () => {})
   }
+}
+
+/** What `node:cluster` hands over a connection with, and is told of it, as far as it is looked at. */
+interface HandOver {
+  readonly act?: string
+  readonly seq?: number
+  readonly ack?: number
+}
+
+/**
+ * Closes a connection that a process was handed, and died before it had taken it, as the system does where a process has its own socket. `node:cluster`
+ * would keep it until the client gives up.
+ */
+function closeUntaken({ process: child }: Worker): void {
+  const untaken = new Map<number | undefined, { close(): void }>()
+  const { send } = child
+  // The system has not started it.
+  if (!send) return
+  child.send = (message: HandOver, handle?: unknown, ...more: unknown[]) => {
+    if (message.act === 'newconn' && handle) untaken.set(message.seq, handle as { close(): void })
+    return Reflect.apply(send, child, [message, handle, ...more])
+  }
+  child.on('internalMessage', ({ ack }: HandOver) => untaken.delete(ack))
+  // When all that it has said was heard. There is no `disconnect` of one that has not taken what it was sent.
+  child.once('close', () => {
+    for (const handle of untaken.values()) handle.close()
+  })
 }

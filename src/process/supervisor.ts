@@ -123,14 +123,21 @@ class Supervisor {
     }
   }
 
+  get #serving(): Member[] {
+    return [...this.#members].filter(({ state }) => state === 'serving')
+  }
+
   async #startAll(): Promise<void> {
     const { count } = this.#group
     // One first: what keeps it from starting would keep all.
     await this.#start()
     // A signal may have come meanwhile: nobody would tell them.
-    if (!this.#isEnding) await Promise.all(Array.from({ length: count - 1 }, () => this.#start()))
+    if (!this.#isEnding) {
+      const others = Array.from({ length: count - 1 }, () => this.#start())
+      await Promise.all(others.map((other) => other.catch((err) => this.#failToStart(err))))
+    }
     if (this.#isEnding) return
-    this.#log.info({ workers: count, pid: process.pid }, 'serving')
+    this.#log.info({ workers: this.#serving.length, pid: process.pid }, 'serving')
     this.#manager.ready()
   }
 
@@ -187,18 +194,19 @@ class Supervisor {
       this.#crashes === 0 ? 0 : Math.min(FIRST_DELAY * 2 ** (this.#crashes - 1), LONGEST_DELAY)
     setTimeout(() => {
       if (this.#isEnding) return
-      this.#start().catch((err) => {
-        if (this.#isEnding) return
-        this.#crashes++
-        this.#log.error({ err, attempts: this.#crashes }, 'a process does not start')
-        const isServed = Array.from(this.#members, ({ state }) => state).includes('serving')
-        if (isServed || this.#crashes < HOPELESS) this.#startAnother()
-        else {
-          this.#code = 1
-          this.#end('SIGTERM')
-        }
-      })
+      this.#start().catch((err) => this.#failToStart(err))
     }, delay)
+  }
+
+  #failToStart(err: unknown): void {
+    if (this.#isEnding) return
+    this.#crashes++
+    this.#log.error({ err, attempts: this.#crashes }, 'a process does not start')
+    if (this.#serving.length > 0 || this.#crashes < HOPELESS) this.#startAnother()
+    else {
+      this.#code = 1
+      this.#end('SIGTERM')
+    }
   }
 
   /** Has all that there are replaced. A second wish while that is done is one more round. */
@@ -248,7 +256,7 @@ class Supervisor {
 
   /** Starts anew, and ends what there is then, whatever it does: its code is not what is there any more. */
   async #startAgain(): Promise<void> {
-    const old = [...this.#members].filter(({ state }) => state === 'serving')
+    const old = this.#serving
     try {
       await this.#start()
     } finally {
@@ -276,7 +284,7 @@ class Supervisor {
   #look(): void {
     const { maxAge = Number.POSITIVE_INFINITY, maxMemory = Number.POSITIVE_INFINITY } = this.#group
     if (this.#isEnding || this.#group.watch) return
-    const serving = [...this.#members].filter(({ state }) => state === 'serving')
+    const serving = this.#serving
     for (const member of serving) this.#listenTo(member)
     if (this.#renewing) return
     const isOver = ({ age, rss, isWorn }: Member) =>

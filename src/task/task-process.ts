@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Redis } from 'ioredis'
 import { targetOf } from '../config/redis-connection.ts'
 import type { Database } from '../database/types.ts'
+import { FirstUse } from '../first-use.ts'
 import type { Clock } from './clock.ts'
 import { processEnds } from './errors.ts'
 import type { Outbox, Relay } from './relay.ts'
@@ -68,12 +69,16 @@ export class TaskProcess {
   readonly #outside = AsyncLocalStorage.snapshot()
   readonly #working: Working[] = []
   readonly #schedulers: Scheduler[] = []
-  #driver: Promise<TaskDriver> | undefined
+  readonly #driver = new FirstUse(() => this.#outside(() => this.#open()))
+  readonly #relay = new FirstUse(() => this.#outside(() => this.#startRelay()))
+  readonly #schedules = new FirstUse(() => this.#readSchedules())
   #declared: ReturnType<TaskSource['readSchedules']> | undefined
-  #schedules: Promise<Scheduled> | undefined
-  #relay: Promise<Relay> | undefined
   /** Until a server begins with its tasks. */
   #settling: NodeJS.Timeout | undefined
+  /** Whether a server works on them by now. */
+  #serves = false
+  /** Until what has failed is tried again. */
+  readonly #retries = new Map<() => void, NodeJS.Timeout>()
   #closing = false
   #isClosed = false
 
@@ -85,8 +90,7 @@ export class TaskProcess {
   driver = async (): Promise<TaskDriver> => {
     if (this.#isClosed) throw processEnds()
     this.#begin()
-    this.#driver ??= this.#outside(() => this.#open())
-    return await this.#driver
+    return await this.#driver.get()
   }
 
   /** Works on tasks until it is stopped, at the latest with the app. @throws {PlinthError} TASKS_UNAVAILABLE when that ends */
@@ -104,14 +108,16 @@ export class TaskProcess {
 
   schedules = async (): Promise<ScheduleControl> => {
     const { controlSchedules } = await import('./schedule-control.ts')
-    return controlSchedules({ ...(await this.#scheduled()), driver: await this.driver() })
+    return controlSchedules({ ...(await this.#schedules.get()), driver: await this.driver() })
   }
 
   /** Something is in the outbox, or may be. */
-  poke(): void {
+  poke = (): void => {
     if (!this.#options.outbox || this.#closing) return
-    this.#relay ??= this.#outside(() => this.#startRelay())
-    void this.#relay.then((relay) => relay.poke())
+    this.#relay.get().then(
+      (relay) => relay.poke(),
+      (err) => this.#tryAgain(this.poke, err, 'What is in the outbox is not sent'),
+    )
   }
 
   /** @throws {PlinthError} SCHEDULE_INVALID, INVALID_REQUEST */
@@ -133,18 +139,34 @@ export class TaskProcess {
     if (!this.#settling) return
     clearTimeout(this.#settling)
     this.#settling = undefined
-    if (this.#closing) return
-    this.#outside(() => this.#serve()).catch((err) => {
-      if (!this.#closing) this.#options.log.error({ err }, 'No tasks are worked on by this server')
-    })
+    if (!this.#closing) this.#start()
+  }
+
+  #start = (): void => {
+    this.#outside(() => this.#serve()).catch((err) =>
+      this.#tryAgain(this.#start, err, 'No tasks are worked on by this server'),
+    )
   }
 
   async #serve(): Promise<void> {
     this.poke()
     const { store, worksInServer, concurrency, queues } = this.#options
-    if (store === 'memory') await this.#startSchedules()
-    if (store === 'database' && worksInServer)
-      await this.work({ queues: [...queues()], concurrency, schedules: true })
+    if (store === 'database' && worksInServer && !this.#serves) {
+      await this.work({ queues: [...queues()], concurrency, schedules: false })
+      this.#serves = true
+    }
+    if (store === 'memory' || this.#serves) await this.#startSchedules()
+  }
+
+  /** What a process does for its tasks does not end with what it has not found for a moment: descriptors, memory, a file. */
+  #tryAgain(work: () => void, err: unknown, problem: string): void {
+    if (this.#closing || this.#retries.has(work)) return
+    this.#options.log.error({ err }, `${problem}: it is tried again in ${RETRY / 1000} s`)
+    const again = () => {
+      this.#retries.delete(work)
+      work()
+    }
+    this.#retries.set(work, setTimeout(again, RETRY))
   }
 
   async close(): Promise<void> {
@@ -152,6 +174,7 @@ export class TaskProcess {
     // What begins at this moment goes no further.
     this.#closing = true
     clearTimeout(this.#settling)
+    for (const timer of this.#retries.values()) clearTimeout(timer)
     await Promise.all(this.#schedulers.map((scheduler) => scheduler.stop()))
     const stopped = await Promise.all(this.#working.map((working) => working.stop(stopTimeout)))
     const left = stopped.reduce((sum, { handedBack }) => sum + handedBack, 0)
@@ -159,9 +182,9 @@ export class TaskProcess {
       log.info({ tasks: left }, 'tasks are handed back to run elsewhere')
     else if (left > 0)
       log.warn({ tasks: left }, 'tasks are lost: without Redis or a database none are kept')
-    await (await this.#relay)?.stop()
+    await (await this.#relay.made())?.stop()
     this.#isClosed = true
-    await (await this.#driver)?.close()
+    await (await this.#driver.made())?.close()
   }
 
   async #open(): Promise<TaskDriver> {
@@ -209,15 +232,10 @@ export class TaskProcess {
       add: async (tasks) => (await this.driver()).add(tasks),
     }
     const { log } = this.#options
-    const { made, ...scheduled } = await this.#scheduled()
+    const { made, ...scheduled } = await this.#schedules.get()
     const more = made && (async () => (await made.all()).filter((one) => source.runsHere(one)))
     if (this.#closing) return
     this.#schedulers.push(startScheduler({ ...scheduled, driver, log, ...(more && { more }) }))
-  }
-
-  #scheduled(): Promise<Scheduled> {
-    this.#schedules ??= this.#readSchedules()
-    return this.#schedules
   }
 
   #read(): ReturnType<TaskSource['readSchedules']> {
@@ -260,3 +278,4 @@ export class TaskProcess {
 // Milliseconds.
 const LEFT_BEHIND = 60_000
 const SETTLING = 200
+const RETRY = 2000

@@ -7,6 +7,7 @@ import type { Dispatcher } from 'undici'
 import { DeadlineQueue } from '../deadlines.ts'
 import type { InMilliseconds } from '../duration.ts'
 import { errors } from '../errors.ts'
+import { FirstUse } from '../first-use.ts'
 import { connectPublic, lookupPublic } from './addresses.ts'
 import { type BreakerOptions, createBreaker } from './breaker.ts'
 import { Call, isDeadline } from './call.ts'
@@ -104,12 +105,13 @@ export class UpstreamClient {
   readonly #limiter: Limiter
   readonly #budget: RetryBudget
   readonly #deadlines = new Map<number, DeadlineQueue<Call>>()
-  #opening: Promise<Opened> | undefined
+  readonly #opening: FirstUse<Opened>
   #opened: Opened | undefined
 
   constructor(options: UpstreamClientOptions) {
     const { limit, retryBudget } = options
     this.#options = options
+    this.#opening = new FirstUse(() => open(options))
     this.#limiter = new Limiter(limit.connections, limit.waiting)
     this.#budget = new RetryBudget(retryBudget)
   }
@@ -141,8 +143,7 @@ export class UpstreamClient {
 
   /** Nothing can be sent any more; what is under way fails. */
   async close(): Promise<void> {
-    const opened = await this.#opening
-    await opened?.dispatcher.destroy()
+    await (await this.#opening.made())?.dispatcher.destroy()
   }
 
   /** Loads what it needs, for the first call not to wait for that. */
@@ -151,8 +152,7 @@ export class UpstreamClient {
   }
 
   async #open(): Promise<Opened> {
-    this.#opening ??= open(this.#options)
-    this.#opened = await this.#opening
+    this.#opened = await this.#opening.get()
     return this.#opened
   }
 

@@ -85,6 +85,53 @@ for (const more of [[], ['--workers', '1'], ['--workers', '2']]) {
   })
 }
 
+const UNREADABLE = `
+import { registerHooks } from 'node:module'
+import { defineService } from 'plinth'
+import { things } from './things.ts'
+
+let refuses = false
+registerHooks({
+  load(url, context, next) {
+    if (refuses && url.startsWith('file:')) throw Object.assign(new Error('too many open files'), { code: 'EMFILE' })
+    return next(url, context)
+  },
+})
+async function refusing(app) {
+  app.addHook('onListen', async () => { refuses = true })
+  app.get('/read-again', async () => { refuses = false })
+}
+export default defineService({ name: 'shop', modules: { things }, plugins: [refusing] })`
+
+const TICKING = `
+import { defineModule, defineResource } from 'plinth'
+
+const tick = defineResource({
+  summary: 'Tick',
+  method: 'POST',
+  schedule: '* * * * * *',
+  perform(_, { log }) {
+    log.info('ticked')
+    return null
+  },
+})
+
+export const things = defineModule({ prefix: '/things', resources: { tick } })`
+
+t.test('what cannot be read when it is needed first is read the next time', async (t) => {
+  const service = writeService(t, { 'src/service.ts': UNREADABLE, 'src/things.ts': TICKING })
+  const DATABASE_URL = `sqlite:${join(service, 'shop.db')}`
+  const running = await startServe(t, { service, env: { ...ENV, DATABASE_URL } })
+  const document = async () => (await fetch(`${running.url}/openapi.json`)).status
+  await running.until('stdout', /"msg":"No tasks are worked on by this server: it is tried again/)
+  t.equal(await document(), 500)
+  await fetch(`${running.url}/read-again`)
+  t.equal(await document(), 200)
+  await running.until('stdout', /"msg":"ticked"/)
+  running.process.kill('SIGTERM')
+  t.match(await running.ended, { code: 0, signal: null, stderr: '' })
+})
+
 /** What becomes of a request: answered, its connection closed by the other side, or neither for 20 s. */
 function endOf(socket: Socket): Promise<'answered' | 'closed' | 'waits'> {
   return new Promise((resolve) => {

@@ -220,12 +220,20 @@ t.test('the processes end in order where their supervisor is killed', async (t) 
   t.strictSame(new Set(ends.map(({ pid }) => pid)), pids)
 })
 
-t.test('a process that is frozen is killed and replaced', async (t) => {
+t.test('a process that is frozen is killed and replaced, and no client waits for it', async (t) => {
   const group = await startGroup(t, ['--max-silence', '5'])
   const [victim = 0, survivor = 0] = await answering(group.url)
   process.kill(victim, 'SIGSTOP')
+  // One of them is handed to it.
+  const asked = Array.from({ length: 6 }, () =>
+    ask(group.url).then(
+      () => 'answered',
+      ({ code }) => code,
+    ),
+  )
   await group.until('stdout', /"msg":"nothing is heard of a process for 5 s, and it is killed"/)
   await group.until('stdout', /"signal":"SIGKILL","msg":"a process has died/)
+  t.strictSame((await Promise.all(asked)).sort(), ['ECONNRESET', ...Array(5).fill('answered')])
   await poll(async () => (await answering(group.url)).size === 2)
   const after = await answering(group.url)
   t.ok(after.has(survivor))
@@ -253,6 +261,21 @@ t.test('what cannot start is told, and is no group', async (t) => {
   t.equal(code, 1)
   t.match(stderr, 'not today')
   t.match(logLines(stdout).at(-1), { msg: 'the processes do not start' })
+})
+
+t.test('what does not start beside one that serves is tried again', async (t) => {
+  const second = `
+import { appendFileSync, readFileSync } from 'node:fs'
+appendFileSync(process.env.GATE, '.')
+if (readFileSync(process.env.GATE).length === 2) throw new Error('not today')
+${release('first')}`
+  const service = writeService(t, { 'src/things.ts': second })
+  const args = ['--workers', '2', '--port', '0']
+  const env = { ...BARE, GATE: join(service, 'starts'), REDIS_URL: undefined }
+  const group = await startServe(t, { service, args, env })
+  await group.until('stdout', /"attempts":1,"msg":"a process does not start"/)
+  await poll(async () => (await answering(group.url)).size === 2)
+  t.match(await end(group), { code: 0, signal: null })
 })
 
 t.test('schedules that each process would start are refused', async (t) => {
