@@ -25,8 +25,8 @@ export function superviseChild(command, args, env = {}, stdio = 'inherit') {
   return new Promise((resolve, reject) => {
     child.on('error', reject)
     child.on('exit', (code, signal) => {
-      for (const one of SIGNALS) process.off(one, forward)
-      if (signal) process.kill(process.pid, signal)
+      // The others stay: one that comes now would be what this process ends by, and not what the child has come to.
+      if (signal) process.off(signal, forward).kill(process.pid, signal)
       resolve(code ?? 1)
     })
   })

@@ -98,9 +98,9 @@ class Supervisor {
       SIGHUP: () => (watch ? this.#end('SIGHUP') : this.#renew()),
       SIGUSR2: () => this.#tell(),
     }
-    const signals = Object.entries(handlers) as [NodeJS.Signals, () => void][]
-    for (const [signal, handler] of signals) process.on(signal, handler)
-    const stopInterrupts = onInterrupt(() => this.#end('SIGINT'))
+    // For good: one that comes when all have ended would be what this process ends by.
+    for (const [signal, handler] of Object.entries(handlers)) process.on(signal, handler)
+    onInterrupt(() => this.#end('SIGINT'))
     const looking = setInterval(() => this.#look(), LOOK)
     const stopWatching = watch?.(() => this.#renew())
     try {
@@ -117,9 +117,7 @@ class Supervisor {
       return await this.#ended.promise
     } finally {
       stopWatching?.()
-      stopInterrupts()
       clearInterval(looking)
-      for (const [signal, handler] of signals) process.off(signal, handler)
     }
   }
 

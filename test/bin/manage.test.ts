@@ -279,6 +279,14 @@ t.test('superviseChild', (t) => {
     t.match(await run(t, source).ended, { code: 7, stdout: 'b\n' })
   })
 
+  t.test('a signal that comes when the child has ended does not count', async (t) => {
+    const source = `
+      const code = await superviseChild('/bin/sh', ['-c', 'exit 7'])
+      for (const signal of ['SIGTERM', 'SIGINT']) process.kill(process.pid, signal)
+      process.exit(code)`
+    t.match(await run(t, source).ended, { code: 7, signal: null })
+  })
+
   for (const signal of ['SIGHUP', 'SIGUSR2', 'SIGQUIT'] as const) {
     t.test(`${signal} is passed on`, async (t) => {
       const script = `trap 'echo got; exit 3' ${signal.slice(3)}; echo ready; while :; do sleep 0.05; done`

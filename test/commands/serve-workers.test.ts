@@ -205,6 +205,24 @@ t.test('a second signal ends it at once, with exit code 1', async (t) => {
   t.equal(await answer, 'ECONNRESET')
 })
 
+t.test('a signal that comes when all have ended does not count', async (t) => {
+  const group = await startGroup(t)
+  const pids = await answering(group.url)
+  group.process.kill('SIGTERM')
+  const isThere = (pid: number) => {
+    try {
+      return process.kill(pid, 0)
+    } catch {
+      return false
+    }
+  }
+  const late = performance.now() + 20_000
+  // Without a turn of the loop: the supervisor has nothing to do any more but to end.
+  while ([...pids].some(isThere) && performance.now() < late);
+  group.process.kill('SIGINT')
+  t.match(await group.ended, { code: 0, signal: null })
+})
+
 t.test('the processes end in order where their supervisor is killed', async (t) => {
   const group = await startGroup(t)
   const pids = await answering(group.url)
