@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import { errors } from '../../src/errors.ts'
 import { TaskAgain, TaskRetry } from '../../src/task/errors.ts'
-import type { NewTask, Run, WorkOptions } from '../../src/task/types.ts'
+import type { NewTask, Run, TaskDriver, WorkOptions } from '../../src/task/types.ts'
 import { type DriverUnderTest, stateOf, task, tree, until, work } from './task-fixture.ts'
 
 /** A task of a tenant. */
@@ -11,6 +11,14 @@ function of(tenant: string, input: unknown = tenant, options: Partial<NewTask['o
 
 function many(count: number, make: (index: number) => NewTask): NewTask[] {
   return Array.from({ length: count }, (_, index) => make(index))
+}
+
+/** Adds tasks one after another: of those of the same millisecond the first that somebody looks at is the first. */
+async function addInOrder(driver: TaskDriver, tasks: readonly NewTask[]): Promise<void> {
+  for (const task of tasks) {
+    await driver.add([task])
+    for (const now = Date.now(); Date.now() === now; );
+  }
 }
 
 /** Tasks that run until they are let go, and what they see of one another. */
@@ -91,11 +99,7 @@ export async function taskPlacesInOrder(t: Test, { open }: DriverUnderTest) {
   await driver.add([one])
   await until(() => seen.running('a') === 1)
   const next = many(10, (index) => of('a', `a ${index}`))
-  for (const task of next) {
-    await driver.add([task])
-    // Of those of the same millisecond the first that somebody looks at is the first.
-    for (const now = Date.now(); Date.now() === now; );
-  }
+  await addInOrder(driver, next)
   const [later, sooner] = [
     of('a', 'a later', { priority: 7 }),
     of('a', 'a sooner', { priority: 3 }),
@@ -138,7 +142,7 @@ export async function taskPlacesFreed(t: Test, { open }: DriverUnderTest) {
   ]
   await driver.add([held])
   await until(() => seen.running('a') === 1)
-  for (const task of [cancelled, removed, failed, retried, back, last]) await driver.add([task])
+  await addInOrder(driver, [cancelled, removed, failed, retried, back, last])
   const mark = task({ input: 'mark' })
   await driver.add([mark])
   await until(() => seen.running('mark') === 1)
@@ -163,8 +167,7 @@ export async function taskPlacesPaused(t: Test, { open }: DriverUnderTest) {
   const [first, second, third] = [of('a', 'a 1'), of('a', 'a 2'), of('a', 'a 3')]
   await driver.add([first])
   await until(() => seen.running('a') === 1)
-  await driver.add([second])
-  await driver.add([third])
+  await addInOrder(driver, [second, third])
   const mark = task({ input: 'mark' })
   await driver.add([mark])
   await until(() => seen.running('mark') === 1)
