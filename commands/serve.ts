@@ -65,14 +65,14 @@ export default class Serve extends BaseCommand {
     const { root } = this.locate()
     const { processesFor, supervise } = await import('../src/process/supervisor.ts')
     const { watchFiles } = await import('../src/process/watch.ts')
-    const { createLogger } = await import('../src/process/log.ts')
+    const { createLogger, logWritten } = await import('../src/process/log.ts')
     const { GroupMetrics } = await import('../src/telemetry/group-metrics.ts')
     const log = await createLogger(basename(root), process.env)
     const metrics = new GroupMetrics((place, text) => {
       const tell = (err: unknown) => log.error({ err }, 'the metrics cannot be served')
       import('./_metrics.ts').then(({ serveMetrics }) => serveMetrics(place, text)).catch(tell)
     })
-    process.exitCode = await supervise({
+    const code = await supervise({
       ...asStarted(),
       // Alone it needs no oclif, and none of the memory that it takes.
       args: ['serve'],
@@ -86,6 +86,9 @@ export default class Serve extends BaseCommand {
       log,
     })
     metrics.close()
+    await logWritten(log)
+    // Not by an empty loop: as Node.js takes itself apart then, a signal would be what this process ends by.
+    process.exit(code)
   }
 }
 
