@@ -30,7 +30,7 @@ t.test('runs tasks, and ends on SIGTERM when those that run are done', async (t)
 t.test('what is not done in time is handed back, and another worker does it', async (t) => {
   const jobs = await createJobs(t)
   const GATE = join(jobs.service, 'gate')
-  const first = jobs.start({ GATE, SHUTDOWN_TIMEOUT: '1000' }, 'worker')
+  const first = jobs.start({ GATE, SHUTDOWN_TIMEOUT: '5000' }, 'worker')
   const id = await jobs.enqueue('wait')
   await first.until('stdout', /"begun"/)
   first.process.kill('SIGTERM')
@@ -140,7 +140,7 @@ export default defineService({
 
 t.test('ends to be started anew where too many tasks go on after their time', async (t) => {
   const jobs = await createJobs(t, STUCK)
-  const worker = jobs.start({ TASK_MAX_STUCK: '3', SHUTDOWN_TIMEOUT: '1000' }, 'worker')
+  const worker = jobs.start({ TASK_MAX_STUCK: '3', SHUTDOWN_TIMEOUT: '5000' }, 'worker')
   const waiting = await jobs.enqueue('wait')
   await worker.until('stdout', /"begun"/)
   const hung = [await jobs.enqueue('hang'), await jobs.enqueue('hang')]
