@@ -6,6 +6,7 @@ import type { ServiceDefinition } from '../../src/define-service.ts'
 import type { EnvelopeName } from '../../src/http/envelope.ts'
 import { defineModule, type ModuleTable, type ResourceTable } from '../../src/resource/module.ts'
 import { createApp } from '../../src/service.ts'
+import { PATIENT } from './drivers.ts'
 
 export interface TestAppOptions {
   /** Default `standard`. */
@@ -48,7 +49,7 @@ export function serveThings(
 }
 
 export interface ServiceOptions extends Partial<ServiceDefinition> {
-  /** Joined to NODE_ENV=test and LOG_LEVEL=info. */
+  /** Joined to NODE_ENV=test, LOG_LEVEL=info and, with the Redis of all tests, a patient REDIS_TIMEOUT. */
   env?: never
   variables?: NodeJS.ProcessEnv
 }
@@ -67,13 +68,19 @@ export async function createService(
   }
   const app = (await createApp(service, {
     root: t.testdir(),
-    env: { NODE_ENV: 'test', ...variables },
+    env: { NODE_ENV: 'test', ...patience(variables), ...variables },
     logger: { level: 'info', stream: { write: (line: string) => logs.push(JSON.parse(line)) } },
   })) as unknown as FastifyInstance
   t.teardown(() => app.close())
   await app.ready()
   return { app, logs }
 }
+
+/** That the Redis of all tests, which never hangs, is waited for on a machine that has other work. */
+const patience = ({ REDIS_URL }: NodeJS.ProcessEnv): NodeJS.ProcessEnv =>
+  REDIS_URL && REDIS_URL === process.env.TEST_REDIS_URL
+    ? { REDIS_TIMEOUT: `${PATIENT.commandTimeout}` }
+    : {}
 
 /** A promise to wait for, and what fulfils it. */
 export function createGate<T = void>(): { opened: Promise<T>; open: (value: T) => void } {

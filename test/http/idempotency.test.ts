@@ -18,7 +18,7 @@ import { databaseDrivers, redisUrl } from '../helpers/drivers.ts'
 /** Where answers are kept, by what is attached. */
 const PLACES: Readonly<Record<string, (t: Test) => Promise<NodeJS.ProcessEnv>>> = {
   memory: async () => ({ DATABASE_URL: '' }),
-  redis: async () => ({ DATABASE_URL: '', REDIS_URL: redisUrl(), REDIS_TIMEOUT: '10000' }),
+  redis: async () => ({ DATABASE_URL: '', REDIS_URL: redisUrl() }),
   ...Object.fromEntries(
     databaseDrivers.map(({ name, url }) => [name, async (t) => ({ DATABASE_URL: await url(t) })]),
   ),

@@ -13,7 +13,7 @@ type Variables = Record<string, string>
 
 const stores: Record<string, (t: Test) => Promise<Variables>> = {
   memory: async () => ({}),
-  redis: async () => ({ REDIS_URL: redisUrl(), REDIS_TIMEOUT: '10000' }),
+  redis: async () => ({ REDIS_URL: redisUrl() }),
 }
 for (const driver of databaseDrivers) {
   // A service empties the folder that the file would be in.

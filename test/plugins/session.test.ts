@@ -569,7 +569,7 @@ t.test('in production it wants a secret and a store, and its cookie HTTPS', asyn
     {},
     {
       plugins: [session(), login],
-      variables: { ...variables, REDIS_URL: redisUrl(), REDIS_TIMEOUT: '10000' },
+      variables: { ...variables, REDIS_URL: redisUrl() },
     },
   )
   const { headers } = await askFor(await listen(app), 'POST /login', OWN)

@@ -100,7 +100,7 @@ t.test('stag and prod on one Redis do not mix, unless they are told to', async (
   const add = defineResource({ summary: 'Add', response: Type.Integer(), perform: () => 1 })
   const name = `mixed-${randomUUID()}`
   const open = async (BKPAAS_ENVIRONMENT: string, more = {}) => {
-    const variables = { REDIS_URL: redisUrl(), REDIS_TIMEOUT: '10000', BKPAAS_ENVIRONMENT, ...more }
+    const variables = { REDIS_URL: redisUrl(), BKPAAS_ENVIRONMENT, ...more }
     const keys = { NODE_ENV: 'production', SECRET_KEY: 'x'.repeat(64) }
     return (await createService(t, { add }, { name, variables: { ...variables, ...keys } })).app
   }
