@@ -66,6 +66,12 @@ export function folder(t: Test, files: Readonly<Record<string, string>>, name = 
   return path
 }
 
+/** Makes a fresh database for a service of a test, which empties the folder that the file of SQLite would be in. Returns its URL. */
+export async function serviceUrl(t: Test, driver: DatabaseDriver): Promise<string> {
+  if (driver.name !== 'sqlite') return await driver.url(t)
+  return `sqlite:${join(folder(t, {}, 'database'), 'test.db')}`
+}
+
 /** The text of a migration of these operations. */
 export function migration(...operations: readonly string[]): string {
   return `import * as m from 'plinth/migration'\nexport default m.defineMigration([${operations.join(', ')}])\n`

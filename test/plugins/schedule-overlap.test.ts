@@ -1,10 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { TaskOptions } from '../../src/resource/contract.ts'
 import { defineResource } from '../../src/resource/resource.ts'
-import { folder } from '../database/fixture.ts'
+import { serviceUrl } from '../database/fixture.ts'
 import { createService } from '../helpers/app.ts'
 import { databaseDrivers, redisUrl } from '../helpers/drivers.ts'
 import { until } from '../suites/task-fixture.ts'
@@ -15,15 +14,8 @@ const stores: Record<string, (t: Test) => Promise<Variables>> = {
   memory: async () => ({}),
   redis: async () => ({ REDIS_URL: redisUrl() }),
 }
-for (const driver of databaseDrivers) {
-  // A service empties the folder that the file would be in.
-  stores[driver.name] = async (t) => ({
-    DATABASE_URL:
-      driver.name === 'sqlite'
-        ? `sqlite:${join(folder(t, {}, 'tasks'), 'test.db')}`
-        : await driver.url(t),
-  })
-}
+for (const driver of databaseDrivers)
+  stores[driver.name] = async (t) => ({ DATABASE_URL: await serviceUrl(t, driver) })
 
 /** A resource whose schedule queues, and how many of its tasks have run at once and at all. */
 function counted(task: TaskOptions = {}) {

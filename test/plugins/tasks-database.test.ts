@@ -13,9 +13,9 @@ import { defineResource } from '../../src/resource/resource.ts'
 import { newTaskId } from '../../src/task/id.ts'
 import { addToOutbox, sendFromOutbox } from '../../src/task/outbox.ts'
 import type { Tasks } from '../../src/task/tasks.ts'
-import { folder } from '../database/fixture.ts'
+import { serviceUrl } from '../database/fixture.ts'
 import { createService, failure } from '../helpers/app.ts'
-import { type DatabaseDriver, databaseDrivers, PATIENT, redisUrl } from '../helpers/drivers.ts'
+import { databaseDrivers, PATIENT, redisUrl } from '../helpers/drivers.ts'
 import { manage, startManage } from '../helpers/manage.ts'
 import { writeService } from '../helpers/service.ts'
 import { task, tree, until } from '../suites/task-fixture.ts'
@@ -28,15 +28,9 @@ const add = defineResource({
   perform: ({ n }) => n + 1,
 })
 
-/** A service empties the folder that the file would be in. */
-const urlOf = async (t: Test, driver: DatabaseDriver) =>
-  driver.name === 'sqlite'
-    ? `sqlite:${join(folder(t, {}, 'tasks'), 'test.db')}`
-    : await driver.url(t)
-
 for (const driver of databaseDrivers) {
   t.test(`without Redis tasks outlive their process (${driver.name})`, async (t) => {
-    const variables = { DATABASE_URL: await urlOf(t, driver) }
+    const variables = { DATABASE_URL: await serviceUrl(t, driver) }
     const first = await createService(t, { add }, { variables })
     t.equal(first.app.tasks.store, 'database')
     const { task_id } = await first.app.run(() => add.enqueue({ n: 1 }))
@@ -56,7 +50,7 @@ for (const driver of databaseDrivers) {
   })
 
   t.test(`several processes start a schedule once (${driver.name})`, async (t) => {
-    const variables = { DATABASE_URL: await urlOf(t, driver) }
+    const variables = { DATABASE_URL: await serviceUrl(t, driver) }
     const ran: string[] = []
     const tick = defineResource({
       summary: 'Tick',
@@ -143,7 +137,7 @@ for (const driver of databaseDrivers) {
         return null
       },
     })
-    const DATABASE_URL = await urlOf(t, driver)
+    const DATABASE_URL = await serviceUrl(t, driver)
     const open = async () =>
       (await createService(t, { report }, { variables: { DATABASE_URL } })).app
     const [one, other] = [await open(), await open()]
@@ -219,7 +213,7 @@ for (const driver of databaseDrivers) {
   t.test(
     `two plugins of tasks on a database have rows of their own (${driver.name})`,
     async (t) => {
-      const { app, own, mails } = await twoPlugins(t, { add }, { url: await urlOf(t, driver) })
+      const { app, own, mails } = await twoPlugins(t, { add }, { url: await serviceUrl(t, driver) })
       const [one, other, both] = [addition(1), addition(2), addition(3)]
       for (const added of [one, both]) await own.submit(added)
       for (const added of [other, both]) await mails.submit(added)
@@ -237,7 +231,7 @@ for (const driver of databaseDrivers) {
   )
 
   t.test(`and each has its own way to Redis (${driver.name})`, async (t) => {
-    const at = { url: await urlOf(t, driver), redisUrl: redisUrl() }
+    const at = { url: await serviceUrl(t, driver), redisUrl: redisUrl() }
     const { app, own, mails } = await twoPlugins(t, { add }, at)
     const [one, other] = [addition(1), addition(2)]
     await app.db.transaction().execute(async (db) => {
@@ -260,7 +254,7 @@ for (const driver of databaseDrivers) {
   t.test(
     `readiness tells of tasks that were refused for good, and stays (${driver.name})`,
     async (t) => {
-      const variables = { DATABASE_URL: await urlOf(t, driver), REDIS_URL: redisUrl() }
+      const variables = { DATABASE_URL: await serviceUrl(t, driver), REDIS_URL: redisUrl() }
       const name = `refused-${randomUUID()}`
       const { app } = await createService(t, { add }, { name, variables })
       const outbox = async () => {
@@ -293,7 +287,7 @@ for (const kept of ['memory', 'sqlite'] as const) {
       },
     })
     const [sqlite] = databaseDrivers
-    const at = kept === 'sqlite' && sqlite ? { url: await urlOf(t, sqlite) } : {}
+    const at = kept === 'sqlite' && sqlite ? { url: await serviceUrl(t, sqlite) } : {}
     const { app, mails } = await twoPlugins(t, { tick }, at)
     await app.listen({ host: '127.0.0.1', port: 0 })
     await mails.work({ queues: ['default'], concurrency: 1, schedules: true })
@@ -305,7 +299,7 @@ for (const kept of ['memory', 'sqlite'] as const) {
 
 for (const driver of databaseDrivers) {
   t.test(`who waits for a task that was given up is told (${driver.name})`, async (t) => {
-    const variables = { DATABASE_URL: await urlOf(t, driver), TASK_MAX_CRASHES: '1' }
+    const variables = { DATABASE_URL: await serviceUrl(t, driver), TASK_MAX_CRASHES: '1' }
     const { app } = await createService(t, { add }, { variables })
     const dead = await app.run(() => add.enqueue({ n: 1 }))
     // As a process leaves it that has died.

@@ -328,13 +328,14 @@ t.test('a service with Redis: its queues, outbox and schedules', async (t) => {
   t.equal(ran.get('task_duration_seconds_count{outcome="succeeded",resource="things.work"}'), 2)
   await app.db.transaction().execute(() => app.run(() => work.enqueue({ id: 2 })))
   // What is not counted in time is left out of a page.
-  await told(
+  const moved = await told(
     app,
     (told) =>
       told.get('tasks_outbox_messages{state="waiting"}') === 0 &&
-      told.get('tasks_outbox_messages{state="refused"}') === 0 &&
-      told.get('tasks_outbox_oldest_seconds') === 0,
+      told.has('tasks_outbox_oldest_seconds'),
   )
+  t.equal(moved.get('tasks_outbox_oldest_seconds'), 0)
+  t.equal(moved.get('tasks_outbox_messages{state="refused"}'), 0)
 })
 
 t.test('a Redis that hangs keeps nothing else from being told', async (t) => {
