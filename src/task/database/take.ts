@@ -56,13 +56,14 @@ export class TaskTaker implements RunTable {
   readonly #steps: TaskSteps
   readonly #finish: TaskFinisher
   readonly #places: TaskPlaces
-  // MariaDB knows these words from 10.6 on, MySQL from 8.0 on.
-  #skips = true
+  // MariaDB knows `skip locked` from 10.6 on, MySQL from 8.0 on.
+  #skips: boolean
 
   constructor(steps: TaskSteps, finish: TaskFinisher, places: TaskPlaces) {
     this.#steps = steps
     this.#finish = finish
     this.#places = places
+    this.#skips = steps.isMysql
   }
 
   /** What there may be to do in queues: a look that locks nothing. */
@@ -121,7 +122,7 @@ export class TaskTaker implements RunTable {
   /** Lets those wait that were delayed until now. */
   async #promote(db: Db, queue: string): Promise<void> {
     const due = sql<boolean>`state = 'delayed' and urgency = 0 and turn <= ${this.#steps.now}`
-    const rows = await this.#pick(db, ['position'], queue, due, PAGE)
+    const rows = await this.#pickSeen(db, ['position'], queue, due, PAGE)
     if (rows.length > 0)
       await this.#steps.setAll(db, rows, { state: 'waiting', urgency: sql`priority` })
   }
@@ -139,7 +140,7 @@ export class TaskTaker implements RunTable {
 
   /**
    * Locks the first rows of a queue of which something is true: of those that others have locked it takes none, and waits for
-   * none. Where the words for that are not known, rows are chosen first, and locked in the order of their key.
+   * none.
    */
   async #pick<C extends keyof TaskRow>(
     db: Db,
@@ -148,27 +149,61 @@ export class TaskTaker implements RunTable {
     is: RawBuilder<boolean>,
     count: number,
   ): Promise<Pick<TaskRow, C | 'position'>[]> {
+    const picked = await this.#skipping((lock) => this.#first(db, columns, queue, is, count, lock))
+    return picked ?? (await this.#pickSeen(db, columns, queue, is, count))
+  }
+
+  /**
+   * The same, but looks first, and locks what it has seen by its key. For a range such as "until now", in which MySQL would lock
+   * the row behind it as well: that of another state or queue which is next there, and which others would pass over.
+   */
+  async #pickSeen<C extends keyof TaskRow>(
+    db: Db,
+    columns: readonly C[],
+    queue: string,
+    is: RawBuilder<boolean>,
+    count: number,
+  ): Promise<Pick<TaskRow, C | 'position'>[]> {
+    if (!this.#steps.isMysql) return await this.#first(db, columns, queue, is, count)
+    const seen = await this.#first(db, ['position'], queue, is, count)
+    if (seen.length === 0) return []
+    // In the order of their key, in which nobody waits for another in a circle.
+    const keys = sql.join(seen.map(({ position }) => position).toSorted((a, b) => a - b))
     const list = sql.join(columns.map((column) => sql.ref(column)))
-    const first = (what: RawBuilder<unknown>, lock: RawBuilder<unknown>) =>
-      sql<Pick<TaskRow, C | 'position'>>`
-        select ${what} from ${this.#steps.by('turn')} where queue = ${queue} and ${is}
-        order by urgency, turn, position limit ${sql.lit(count)} ${lock}`.execute(db)
-    if (!this.#steps.isMysql) return (await first(list, sql``)).rows
-    if (this.#skips) {
-      try {
-        return (await first(list, sql`for update skip locked`)).rows
-      } catch (error) {
-        if ((error as { code?: unknown }).code !== 'ER_PARSE_ERROR') throw error
-        this.#skips = false
-      }
+    const picked = async (lock: RawBuilder<unknown>) => {
+      const { rows } = await sql<Pick<TaskRow, C | 'position'>>`
+        select ${list} from ${this.#steps.by('primary')} where position in (${keys}) and ${is}
+        order by position ${lock}`.execute(db)
+      return rows
     }
-    const { rows } = await first(sql`position`, sql``)
-    if (rows.length === 0) return []
-    const chosen = sql.join(rows.map(({ position }) => position).toSorted((a, b) => a - b))
-    const locked = await sql<Pick<TaskRow, C | 'position'>>`
-      select ${list} from ${this.#steps.by('primary')} where position in (${chosen}) and ${is}
-      order by position for update`.execute(db)
-    return locked.rows
+    return (await this.#skipping(picked)) ?? (await picked(sql`for update`))
+  }
+
+  async #first<C extends keyof TaskRow>(
+    db: Db,
+    columns: readonly C[],
+    queue: string,
+    is: RawBuilder<boolean>,
+    count: number,
+    lock: RawBuilder<unknown> = sql``,
+  ): Promise<Pick<TaskRow, C | 'position'>[]> {
+    const list = sql.join(columns.map((column) => sql.ref(column)))
+    const { rows } = await sql<Pick<TaskRow, C | 'position'>>`
+      select ${list} from ${this.#steps.by('turn')} where queue = ${queue} and ${is}
+      order by urgency, turn, position limit ${sql.lit(count)} ${lock}`.execute(db)
+    return rows
+  }
+
+  /** What a statement gives that passes over rows which others have locked; nothing where the words for that are not known. */
+  async #skipping<T>(run: (lock: RawBuilder<unknown>) => Promise<T>): Promise<T | undefined> {
+    if (!this.#skips) return undefined
+    try {
+      return await run(sql`for update skip locked`)
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== 'ER_PARSE_ERROR') throw error
+      this.#skips = false
+      return undefined
+    }
   }
 
   /** How many more of a queue may run now. Who asks at the same time waits for this one. */
@@ -239,7 +274,7 @@ export class TaskTaker implements RunTable {
   ): Promise<ClaimedRow[]> {
     const dead = sql<boolean>`state = 'running' and urgency = 0 and turn < ${this.#steps.now}`
     return await this.#steps.change(async (db, effects) => {
-      const rows = await this.#pick(db, CLAIMED, queue, dead, PAGE)
+      const rows = await this.#pickSeen(db, CLAIMED, queue, dead, PAGE)
       const crashed: ClaimedRow[] = []
       for (const row of rows.filter(({ position }) => !own.has(position))) {
         const { id, position } = row
