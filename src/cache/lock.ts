@@ -3,8 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { toMilliseconds } from '../duration.ts'
 import { errors } from '../errors.ts'
 import { steady } from '../steady.ts'
-import type { RedisNames } from './key.ts'
-import { type RedisConnection, type Script, script } from './redis-connection.ts'
+import { type Script, script, UNAVAILABLE } from './redis-connection.ts'
+import type { RedisLevel } from './redis-level.ts'
 import type { Lock, LockOptions } from './types.ts'
 
 /** Where locks are kept. Times are milliseconds. */
@@ -16,6 +16,8 @@ export interface LockPlace {
   /** Whether it is still held. @throws where that cannot be told */
   renew(name: string, token: string, life: number): Promise<boolean>
   free(name: string, token: string): Promise<void>
+  /** Whether one that could not be taken was only late, and may be tried again. */
+  wasOnlyLate(): Promise<boolean>
 }
 
 /** For one process: a holder that has died has taken everything with it. */
@@ -36,6 +38,10 @@ export class MemoryLocks implements LockPlace {
 
   async free(name: string, token: string): Promise<void> {
     if (this.#tokens.get(name) === token) this.#tokens.delete(name)
+  }
+
+  async wasOnlyLate(): Promise<boolean> {
+    return false
   }
 }
 
@@ -60,18 +66,17 @@ return 1
 /** For any number of processes. */
 export class RedisLocks implements LockPlace {
   readonly expires = true
-  readonly #connection: RedisConnection
-  readonly #names: RedisNames
+  readonly #redis: RedisLevel
 
-  constructor(connection: RedisConnection, names: RedisNames) {
-    this.#connection = connection
-    this.#names = names
+  constructor(redis: RedisLevel) {
+    this.#redis = redis
   }
 
   async take(name: string, token: string, life: number): Promise<number | undefined> {
-    const keys = [this.#names.lock(name), this.#names.fence]
+    const { connection, names } = this.#redis
+    const keys = [names.lock(name), names.fence]
     try {
-      const fence = await this.#connection.run('change', LOCK, keys, [token, life])
+      const fence = await connection.run('change', LOCK, keys, [token, life])
       return fence === null ? undefined : Number(fence)
     } catch (cause) {
       // It may have been taken all the same.
@@ -81,12 +86,18 @@ export class RedisLocks implements LockPlace {
   }
 
   async renew(name: string, token: string, life: number): Promise<boolean> {
-    const keys = [this.#names.lock(name)]
-    return (await this.#connection.run('change', KEEP, keys, [token, life])) === 1
+    const { connection, names } = this.#redis
+    return (await connection.run('change', KEEP, [names.lock(name)], [token, life])) === 1
   }
 
   async free(name: string, token: string): Promise<void> {
-    await this.#connection.tryRun('change', KEEP, [this.#names.lock(name)], [token, 0])
+    const { connection, names } = this.#redis
+    const freed = await connection.tryRun('change', KEEP, [names.lock(name)], [token, 0])
+    if (freed === UNAVAILABLE) this.#redis.orphan(token, KEEP, names.lock(name))
+  }
+
+  async wasOnlyLate(): Promise<boolean> {
+    return await this.#redis.connection.wasOnlyLate()
   }
 }
 
@@ -109,7 +120,10 @@ export async function acquireLock(
     signal?.throwIfAborted()
     const token = randomUUID()
     const asked = steady.now()
-    const fence = await place.take(name, token, life)
+    const fence = await place.take(name, token, life).catch(async (error) => {
+      if (steady.now() >= until || !(await place.wasOnlyLate())) throw error
+      return undefined
+    })
     if (fence !== undefined) return new HeldLock(place, { name, token, fence, life, asked })
     const left = until - steady.now()
     if (left <= 0) throw errors.LOCK_HELD(name, wait)

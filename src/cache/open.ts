@@ -72,7 +72,7 @@ export async function openCache(options: CacheOptions): Promise<Cache> {
       onGap: () => loader.forget(['prefix', '']),
     })
   const loader = new Loader(memory, redis, counts)
-  const locks = redis ? new RedisLocks(redis.connection, redis.names) : new MemoryLocks()
+  const locks = redis ? new RedisLocks(redis) : new MemoryLocks()
   return new TwoLevelCache({ memory, redis, loader, locks, counts, transactions })
 }
 

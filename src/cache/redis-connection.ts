@@ -89,6 +89,8 @@ export class RedisConnection {
   /** What is sent together when this turn of the event loop ends. */
   #gathered: Waiting[] = []
   #away = false
+  /** Whether it answers, of what it was asked first when it was away. */
+  #asked: Promise<boolean> | undefined
   #closed = false
   #refused = false
 
@@ -105,6 +107,11 @@ export class RedisConnection {
   /** Whether Redis is not to be reached at the moment. */
   get isAway(): boolean {
     return this.#away
+  }
+
+  /** Whether it is there all the same, where it was only late: what was asked too early may be asked again then. */
+  async wasOnlyLate(): Promise<boolean> {
+    return this.#away && (await this.#asked) === true
   }
 
   /** The answer to a command, texts as buffers. */
@@ -230,11 +237,14 @@ export class RedisConnection {
     const { log, owner } = this.#options
     this.#options.onAway?.()
     let told = false
-    while (!this.#closed && !(await this.#answers())) {
+    let answers = this.#answers()
+    this.#asked = answers
+    while (!this.#closed && !(await answers)) {
       // Once it does not answer again: this process itself may have been what was slow.
       if (!told) log.warn({ problem: reason.message }, `The ${owner} goes on without Redis`)
       told = true
       await delay(PROBE, undefined, { ref: false })
+      answers = this.#answers()
     }
     if (this.#closed) return
     this.#away = false

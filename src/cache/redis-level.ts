@@ -64,8 +64,8 @@ export class RedisLevel {
   readonly #untold = new Untold()
   /** How many of them it is being told just now: they count until it has taken them. */
   #beingTold = 0
-  /** Leases that Redis may have given without our knowing, and their tokens. */
-  readonly #orphans = new Map<string, string>()
+  /** By token: what Redis may have given without our knowing, and how it is given back. */
+  readonly #orphans = new Map<string, readonly [back: Script, name: string]>()
   /** Whether there may be anything in level 1: not before changes are heard, unless Redis was away. */
   #used = false
   /** Whether it may not have heard of what Redis refused: not known before Redis takes a sign of life again. */
@@ -107,6 +107,7 @@ export class RedisLevel {
         if (!this.#bus.hears) onGap()
         // What has changed while it was told of the rest.
         if (this.isBehind) this.#tellSoon()
+        this.#giveBack('change').catch(() => {})
       },
     })
     this.#bus = new RedisBus({
@@ -168,7 +169,7 @@ export class RedisLevel {
     const token = randomUUID()
     const keys = this.#keysOf(key, tags)
     const lease = this.names.lease(key)
-    const onUnknown = () => this.#orphan(lease, token)
+    const onUnknown = () => this.orphan(token, RELEASE, lease)
     const args = [token, LEASE, LEASE_KEPT, mode]
     const answer = await this.connection.tryRun('store', ACQUIRE, keys, args)
     if (answer === UNAVAILABLE) {
@@ -425,9 +426,18 @@ export class RedisLevel {
     })
   }
 
-  // More than a few end by themselves sooner than they could be given back.
-  #orphan(lease: string, token: string): void {
-    if (this.#orphans.size < 1000) this.#orphans.set(lease, token)
+  /** Redis may have given `name` without our knowing, or not have heard that it is given back: it is told when it is there again. */
+  orphan(token: string, back: Script, name: string): void {
+    // More than a few end by themselves sooner than they could be given back.
+    if (this.#orphans.size < 1000) this.#orphans.set(token, [back, name])
+  }
+
+  async #giveBack(purpose: Purpose): Promise<void> {
+    const all = Array.from(this.#orphans, async ([token, [back, name]]) => {
+      await this.connection.run(purpose, back, [name], [token, 0])
+      this.#orphans.delete(token)
+    })
+    await Promise.all(all)
   }
 
   /** Redis is told as soon as it takes it. */
@@ -467,10 +477,7 @@ export class RedisLevel {
   // Before Redis is used again: leases whose fate is unknown, and what was changed meanwhile.
   async #recover(): Promise<void> {
     await this.#live('recover')
-    for (const [name, token] of this.#orphans) {
-      await this.connection.run('recover', RELEASE, [name], [token, 0])
-      this.#orphans.delete(name)
-    }
+    await this.#giveBack('recover')
     // One that refuses it is there: it is told later.
     await this.#tell('recover').catch((error: Error) => {
       if (error.name !== 'ReplyError') throw error

@@ -10,7 +10,7 @@ import { errors, PlinthError } from '../errors.ts'
 import type { AnyDefined, Idempotency } from '../resource/contract.ts'
 import { hasFiles, isEventSchema, isStreamSchema } from '../resource/stream.ts'
 import { digest } from '../task/id.ts'
-import type { IdempotencyStore, KeptAnswer } from './idempotency-store.ts'
+import type { IdempotencyStore, KeptAnswer, KeptRequest } from './idempotency-store.ts'
 import { contextOf } from './request-context.ts'
 
 declare module 'fastify' {
@@ -104,12 +104,12 @@ export class IdempotentAnswers {
     }
     const { method, routeOptions } = request
     const user = contextOf(request).user?.id ?? ''
-    const { prefix, store } = this.#settings
+    const { prefix } = this.#settings
     const id = digest(prefix, user, method, routeOptions.url ?? '', key)
     const print = digest(request.url, canonicalKey(input))
     const token = randomUUID()
     const lease = timeout === 0 ? LEASE : timeout + MARGIN
-    const there = await this.#reach(store.begin(id, { print, token }, lease))
+    const there = await this.#begin(id, { print, token }, lease)
     if (!there) {
       ;(request as Marked)[KEPT] = { id, print, token }
       return await answer()
@@ -148,11 +148,14 @@ export class IdempotentAnswers {
     }
   }
 
-  async #reach<T>(work: Promise<T>): Promise<T> {
+  async #begin(id: string, request: KeptRequest, lease: number): Promise<KeptRequest | undefined> {
+    const { store } = this.#settings
     try {
-      return await work
+      return await store.begin(id, request, lease)
     } catch (cause) {
       if (PlinthError.is(cause)) throw cause
+      // It may have been begun all the same: nobody would be let in before the lease is over.
+      void store.release(id, request.token).catch(() => {})
       throw errors.IDEMPOTENCY_UNAVAILABLE.with({ cause })
     }
   }

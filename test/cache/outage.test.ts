@@ -252,6 +252,69 @@ t.test('a lock is lost when Redis is away for longer than its time', async (t) =
   await lasting.release()
 })
 
+/** Has Redis answer nobody for a while, in which a command and not the next one is late: what it was asked it does then. */
+async function pause(t: Test, { url }: OwnServer): Promise<void> {
+  const client = new Redis(url)
+  t.teardown(() => client.disconnect())
+  await client.call('client', 'pause', 1.4 * PATIENCE.commandTimeout)
+}
+
+const PATIENCE = { commandTimeout: 600 }
+
+t.test('who waits for a lock waits for a Redis that is late', async (t) => {
+  const server = await ownRedis(t)
+  const { cache, client, log } = await open(t, server, PATIENCE)
+  await (await cache.lock('first', { ttl: 60_000 })).release()
+  await pause(t, server)
+  const names = ['first', 'second', 'third']
+  const early = names.map((name) => cache.lock(name, { ttl: 60_000, wait: 30_000 }))
+  await until(() => cache.counts.errors > 0)
+  const later = ['fourth', 'fifth'].map((name) => cache.lock(name, { ttl: 60_000, wait: 30_000 }))
+  const locks = await Promise.all([...early, ...later])
+  t.equal((await client.keys('{plinth}:lock:*')).length, locks.length)
+  for (const lock of locks) await lock.release()
+  t.strictSame(await client.keys('{plinth}:lock:*'), [], 'none is kept that nobody has')
+  t.strictSame(log.lines, [])
+})
+
+t.test('what Redis gave too late is given back', async (t) => {
+  const server = await ownRedis(t)
+  const { cache } = await open(t, server, PATIENCE)
+  await (await cache.lock('job', { ttl: 60_000 })).release()
+  await pause(t, server)
+  await t.rejects(cache.lock('job', { ttl: 60_000 }), { code: 'CACHE_UNAVAILABLE' })
+  await until(async () => (await cache.stats()).redis !== null)
+  const lock = await cache.lock('job', { ttl: 60_000 })
+  await lock.release()
+})
+
+t.test('what is given back while Redis is away is free when it is there again', async (t) => {
+  const server = await ownRedis(t)
+  const { cache, log } = await open(t, server)
+  const lock = await cache.lock('job', { ttl: 60_000 })
+  server.freeze()
+  await cache.get('anything')
+  await until(() => log.lines.length > 0)
+  await lock.release()
+  server.goOn()
+  await until(async () => (await cache.stats()).redis !== null)
+  await (await cache.lock('job', { ttl: 60_000 })).release()
+})
+
+t.test('nobody waits for a lock of a Redis that does not answer', async (t) => {
+  const server = await ownRedis(t)
+  const { cache } = await open(t, server)
+  await cache.set('key', 1, HOUR)
+  server.freeze()
+  const began = performance.now()
+  const refused = { code: 'CACHE_UNAVAILABLE' }
+  const lock = (name: string) => cache.lock(name, { ttl: 1000, wait: 30_000 })
+  await Promise.all(['a', 'b', 'c'].map((name) => t.rejects(lock(name), refused)))
+  t.ok(performance.now() - began < 10 * TIMEOUT)
+  await t.rejects(lock('d'), refused)
+  server.goOn()
+})
+
 t.test('serves the old when source and Redis are away', async (t) => {
   const server = await ownRedis(t)
   const { cache } = await open(t, server)

@@ -1,4 +1,5 @@
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
+import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import idempotency from '../../plugins/idempotency.ts'
 import { errors } from '../../src/errors.ts'
@@ -14,6 +15,7 @@ import {
   serveThings,
 } from '../helpers/app.ts'
 import { databaseDrivers, redisUrl } from '../helpers/drivers.ts'
+import { ownRedis } from '../helpers/own-redis.ts'
 
 /** Where answers are kept, by what is attached. */
 const PLACES: Readonly<Record<string, (t: Test) => Promise<NodeJS.ProcessEnv>>> = {
@@ -170,6 +172,21 @@ t.test('nothing is done where it cannot be known whether it was', async (t) => {
   t.strictSame([refused.statusCode, refused.json().code], [503, 'IDEMPOTENCY_UNAVAILABLE'])
   t.equal(done, 0)
   t.equal((await app.inject({ method: 'POST', url: '/things' })).statusCode, 200)
+})
+
+t.test('a request that Redis took too late may come again', async (t) => {
+  const { url } = await ownRedis(t)
+  const variables = { DATABASE_URL: '', REDIS_URL: url, REDIS_TIMEOUT: '500' }
+  const { state, send } = await create(t, variables)
+  t.equal((await send('"first"')).statusCode, 201)
+  const client = new Redis(url)
+  t.teardown(() => client.disconnect())
+  await client.call('client', 'pause', 800)
+  const refused = await send('"second"')
+  t.strictSame([refused.statusCode, refused.json().code], [503, 'IDEMPOTENCY_UNAVAILABLE'])
+  const again = await send('"second"')
+  t.strictSame([again.statusCode, again.json().data], [201, { receipt: 2 }])
+  t.equal(state.paid, 2)
 })
 
 t.test('what cannot be kept is refused when a service starts', async (t) => {
