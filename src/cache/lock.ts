@@ -102,37 +102,124 @@ export class RedisLocks implements LockPlace {
 }
 
 const DAY = 24 * 60 * 60 * 1000
+/** Milliseconds between two looks at whether a lock is free: at first, and at most on the average. */
+const LOOK = { first: 10, most: 50 }
+/** Milliseconds for which a process may hand a lock on within itself before others get one look at it. */
+const TENURE = 500
+/** Milliseconds that are longer than between two looks. */
+const YIELD = 2 * LOOK.most
 
-/**
- * @throws {PlinthError} LOCK_HELD, CACHE_UNAVAILABLE
- * @throws the reason of `signal` where it is aborted while waiting
- */
-export async function acquireLock(
-  place: LockPlace,
-  name: string,
-  options: LockOptions,
-): Promise<Lock> {
-  const { signal } = options
-  const life = toMilliseconds(options.ttl, 'ttl of a lock', { least: 1, most: DAY })
-  const wait = toMilliseconds(options.wait ?? 0, 'wait of a lock', { most: DAY })
-  const until = steady.now() + wait
-  for (let pause = 10; ; pause = Math.min(2 * pause, 200)) {
-    signal?.throwIfAborted()
-    const token = randomUUID()
-    const asked = steady.now()
-    const fence = await place.take(name, token, life).catch(async (error) => {
-      if (steady.now() >= until || !(await place.wasOnlyLate())) throw error
-      return undefined
-    })
-    if (fence !== undefined) return new HeldLock(place, { name, token, fence, life, asked })
-    const left = until - steady.now()
-    if (left <= 0) throw errors.LOCK_HELD(name, wait)
-    await delay(
-      Math.min(pause * (0.5 + Math.random()), left),
-      undefined,
-      signal ? { signal } : {},
-    ).catch(() => signal?.throwIfAborted())
+interface Wanted {
+  name: string
+  life: number
+  wait: number
+  /** When it is no longer waited for, as `steady` tells. */
+  until: number
+  signal: AbortSignal | undefined
+}
+
+/** Those of this process who wait for a lock, behind the one who looks whether it is free, or has it. */
+interface Line {
+  readonly waiting: Set<() => void>
+  /** When others had their last look, as `steady` tells. */
+  since: number
+}
+
+/** The locks of a place. Of those who wait for one in a process only the first looks at it: a thousand would keep it from getting on. */
+export class Locks {
+  readonly #place: LockPlace
+  readonly #lines = new Map<string, Line>()
+
+  constructor(place: LockPlace) {
+    this.#place = place
   }
+
+  /**
+   * @throws {PlinthError} LOCK_HELD, CACHE_UNAVAILABLE
+   * @throws the reason of `signal` where it is aborted while waiting
+   */
+  async acquire(name: string, options: LockOptions): Promise<Lock> {
+    const { signal } = options
+    const life = toMilliseconds(options.ttl, 'ttl of a lock', { least: 1, most: DAY })
+    const wait = toMilliseconds(options.wait ?? 0, 'wait of a lock', { most: DAY })
+    signal?.throwIfAborted()
+    const wanted: Wanted = { name, life, wait, until: steady.now() + wait, signal }
+    if (wait === 0) return await this.#take(wanted, () => {})
+    const line = await this.#turn(wanted)
+    const pass = () => this.#pass(name, line)
+    try {
+      if (this.#place.expires && steady.now() - line.since > TENURE) {
+        await pause(YIELD, signal)
+        line.since = steady.now()
+      }
+      return await this.#take(wanted, pass)
+    } catch (error) {
+      pass()
+      throw error
+    }
+  }
+
+  /** Waits until nobody of this process is before it. */
+  #turn({ name, wait, signal }: Wanted): Promise<Line> {
+    const line = this.#lines.get(name)
+    if (!line) {
+      const first: Line = { waiting: new Set(), since: steady.now() }
+      this.#lines.set(name, first)
+      return Promise.resolve(first)
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<Line>()
+    const leave = () => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', abort)
+      line.waiting.delete(begin)
+    }
+    const begin = () => {
+      leave()
+      resolve(line)
+    }
+    const abort = () => {
+      leave()
+      reject(signal?.reason)
+    }
+    const timer = setTimeout(() => {
+      leave()
+      reject(errors.LOCK_HELD(name, wait))
+    }, wait)
+    signal?.addEventListener('abort', abort)
+    line.waiting.add(begin)
+    return promise
+  }
+
+  /** Lets the next one begin. */
+  #pass(name: string, { waiting }: Line): void {
+    const [next] = waiting
+    if (next) next()
+    else this.#lines.delete(name)
+  }
+
+  async #take({ name, life, wait, until, signal }: Wanted, onEnd: () => void): Promise<Lock> {
+    const place = this.#place
+    for (let look = LOOK.first; ; look = Math.min(2 * look, LOOK.most)) {
+      signal?.throwIfAborted()
+      const token = randomUUID()
+      const asked = steady.now()
+      const fence = await place.take(name, token, life).catch(async (error) => {
+        if (steady.now() >= until || !(await place.wasOnlyLate())) throw error
+        return undefined
+      })
+      if (fence !== undefined)
+        return new HeldLock(place, { name, token, fence, life, asked, onEnd })
+      const left = until - steady.now()
+      if (left <= 0) throw errors.LOCK_HELD(name, wait)
+      await pause(Math.min(look * (0.5 + Math.random()), left), signal)
+    }
+  }
+}
+
+/** @throws the reason of `signal` where it is aborted meanwhile */
+async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  const sleep = delay(milliseconds, undefined, signal && { signal })
+  await sleep.catch(() => signal?.throwIfAborted())
 }
 
 interface Held {
@@ -142,6 +229,8 @@ interface Held {
   life: number
   /** When it was asked for, as `steady` tells: its time runs from then at the earliest. */
   asked: number
+  /** Told once, when it is given back or lost. */
+  onEnd: () => void
 }
 
 class HeldLock implements Lock {
@@ -152,25 +241,28 @@ class HeldLock implements Lock {
   readonly #token: string
   readonly #life: number
   readonly #lost = new AbortController()
+  readonly #onEnd: () => void
+  #hasEnded = false
   #renewal: NodeJS.Timeout | undefined
   #end: NodeJS.Timeout | undefined
 
-  constructor(place: LockPlace, { name, token, fence, life, asked }: Held) {
+  constructor(place: LockPlace, { name, token, fence, life, asked, onEnd }: Held) {
     this.name = name
     this.fence = fence
     this.signal = this.#lost.signal
     this.#place = place
     this.#token = token
     this.#life = life
+    this.#onEnd = onEnd
     if (!place.expires) return
     this.#holdUntil(asked + life)
     this.#renewal = setInterval(() => this.#renew(), life / 3).unref()
   }
 
   async release(): Promise<void> {
-    clearInterval(this.#renewal)
-    clearTimeout(this.#end)
-    if (!this.signal.aborted) await this.#place.free(this.name, this.#token)
+    const freed = this.signal.aborted ? undefined : this.#place.free(this.name, this.#token)
+    this.#stop()
+    await freed
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -196,8 +288,15 @@ class HeldLock implements Lock {
   }
 
   #lose(problem: string): void {
+    this.#lost.abort(new Error(`The lock ${this.name} is lost: ${problem}`))
+    this.#stop()
+  }
+
+  #stop(): void {
     clearInterval(this.#renewal)
     clearTimeout(this.#end)
-    this.#lost.abort(new Error(`The lock ${this.name} is lost: ${problem}`))
+    if (this.#hasEnded) return
+    this.#hasEnded = true
+    this.#onEnd()
   }
 }

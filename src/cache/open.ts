@@ -14,7 +14,7 @@ import {
   toJson,
 } from './entries.ts'
 import { type Answer, bounded, Loader } from './loader.ts'
-import { acquireLock, type LockPlace, MemoryLocks, RedisLocks } from './lock.ts'
+import { Locks, MemoryLocks, RedisLocks } from './lock.ts'
 import type { Change, Log } from './redis-connection.ts'
 import { RedisLevel } from './redis-level.ts'
 import type {
@@ -72,7 +72,7 @@ export async function openCache(options: CacheOptions): Promise<Cache> {
       onGap: () => loader.forget(['prefix', '']),
     })
   const loader = new Loader(memory, redis, counts)
-  const locks = redis ? new RedisLocks(redis) : new MemoryLocks()
+  const locks = new Locks(redis ? new RedisLocks(redis) : new MemoryLocks())
   return new TwoLevelCache({ memory, redis, loader, locks, counts, transactions })
 }
 
@@ -80,7 +80,7 @@ interface Levels {
   memory: MemoryLevel
   redis: RedisLevel | undefined
   loader: Loader
-  locks: LockPlace
+  locks: Locks
   counts: CacheCounts
   transactions: Transactions | undefined
 }
@@ -134,7 +134,7 @@ class TwoLevelCache extends ValueCache implements Cache {
   readonly counts: CacheCounts
   readonly #memory: MemoryLevel
   readonly #redis: RedisLevel | undefined
-  readonly #locks: LockPlace
+  readonly #locks: Locks
   readonly #loader: Loader
   readonly #transactions: Transactions | undefined
 
@@ -246,7 +246,7 @@ class TwoLevelCache extends ValueCache implements Cache {
   }
 
   async lock(name: string, options: LockOptions): Promise<Lock> {
-    return await acquireLock(this.#locks, name, options)
+    return await this.#locks.acquire(name, options)
   }
 
   namespace(name: string): Cache {

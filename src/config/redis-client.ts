@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
-import { Redis, type RedisOptions } from 'ioredis'
+import { Command, Redis, type RedisOptions } from 'ioredis'
+import { DeadlineQueue, type Timed } from '../deadlines.ts'
 import { errors, type PlinthError } from '../errors.ts'
 
 interface Address {
@@ -24,6 +25,13 @@ interface SentinelConnector extends Connector {
 /** What INFO tells of a Redis when a connection to it is made. */
 type Told = Readonly<Record<string, string | undefined>>
 
+/** What Redis has not answered yet. */
+interface Waiting extends Timed {
+  readonly command: Command
+}
+
+const NO_TIMER = () => {}
+
 // Answers of a master that has become a replica: another one is the master by now.
 const DEMOTED = /\b(?:READONLY|MASTERDOWN)\b/
 
@@ -34,6 +42,7 @@ const DEMOTED = /\b(?:READONLY|MASTERDOWN)\b/
 export class RedisClient extends Redis {
   /** Why it will never be of use: known once it has been reached. */
   refused: PlinthError | undefined
+  readonly #waiting: DeadlineQueue<Waiting> | undefined
 
   constructor(options: Omit<RedisOptions, 'replyMapping'>) {
     const { enableOfflineQueue = true, lazyConnect = false } = options
@@ -42,11 +51,28 @@ export class RedisClient extends Redis {
     const reconnectOnError = ({ message }: Error) => DEMOTED.test(message) && again
     super({ ...options, reconnectOnError, lazyConnect: true })
     Object.assign(this.options, { lazyConnect })
+    const { commandTimeout } = this.options
+    if (commandTimeout !== undefined)
+      this.#waiting = new DeadlineQueue(commandTimeout, ({ command }) =>
+        command.reject(new Error('Command timed out')),
+      )
     Object.assign(this, { info: infoOf(this) })
     hearAllErrors(this)
     this.#watch()
     // Not before: its way is watched from the first connection on.
     if (!lazyConnect) this.connect().catch(() => {})
+  }
+
+  /** As ioredis', whose timer of a command comes before an answer that has waited for this process. */
+  override sendCommand(...[command, stream]: Parameters<Redis['sendCommand']>): unknown {
+    if (this.#waiting && command.setTimeout === Command.prototype.setTimeout) {
+      command.setTimeout = NO_TIMER
+      const one: Waiting = { command, at: 0, earlier: undefined, later: undefined }
+      this.#waiting.add(one)
+      const remove = () => this.#waiting?.remove(one)
+      command.promise.then(remove, remove)
+    }
+    return super.sendCommand(command, stream)
   }
 
   override duplicate(override?: Partial<RedisOptions>): Redis {

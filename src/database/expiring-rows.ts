@@ -35,14 +35,17 @@ export interface Owned extends Expiring {
 const WORTH_WRITING = 0.1
 /** How often one is looked for that was gone when it was to be read. */
 const TRIES = 5
+/** How many that are over are put away at once: more than come meanwhile. */
+const SWEPT = 20
 
 /**
  * Texts that live for a time, for all processes that share a database: in a table of their own, which is made where it is missing, at the
- * latest with the first of them. Each that is added puts away those that are over, as nobody reads them.
+ * latest with the first of them. Each that is added puts away some of those that are over, as nobody reads them.
  */
 export class ExpiringRows {
   readonly #table: 'rows'
   readonly #tables: MadeTables<Tables>
+  #sweeps = false
 
   /** @param table its name; `owned`: whether its rows have tokens */
   constructor(db: Kysely<never>, table: string, { owned = false }: { owned?: boolean } = {}) {
@@ -74,10 +77,11 @@ export class ExpiringRows {
         return undefined
       const there = await db
         .selectFrom(this.#table)
-        .select('value')
+        .select(['value', 'expires_at'])
         .where('id', '=', row.id)
         .executeTakeFirst()
-      if (there) return there.value
+      if (there && Date.parse(there.expires_at) > Date.now()) return there.value
+      if (there) await this.#putAway(db, row.id)
       if (tries === TRIES) throw new Error('a row that was there is gone again and again')
     }
   }
@@ -136,13 +140,36 @@ export class ExpiringRows {
     await db.deleteFrom(this.#table).where('id', '=', id).where('token', '=', token).execute()
   }
 
+  /**
+   * One by one: to delete all that are over MySQL would lock what follows them, too, where others add theirs. Not within a transaction,
+   * which may have begun before the table was there, and be under way for long.
+   */
   async #sweep(): Promise<Kysely<Tables>> {
     const db = await this.#tables.prepare()
+    if (this.#sweeps || db.isTransaction) return db
+    this.#sweeps = true
+    try {
+      const over = await db
+        .selectFrom(this.#table)
+        .select('id')
+        .where('expires_at', '<=', instant(new Date(Date.now())))
+        .orderBy('expires_at')
+        .limit(SWEPT)
+        .execute()
+      for (const { id } of over) await this.#putAway(db, id)
+    } finally {
+      this.#sweeps = false
+    }
+    return db
+  }
+
+  /** If it is over. */
+  async #putAway(db: Kysely<Tables>, id: string): Promise<void> {
     await db
       .deleteFrom(this.#table)
+      .where('id', '=', id)
       .where('expires_at', '<=', instant(new Date(Date.now())))
       .execute()
-    return db
   }
 }
 

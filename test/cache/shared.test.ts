@@ -1,10 +1,12 @@
 import { randomBytes, randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { encode } from '../../src/cache/entries.ts'
 import type { Cache } from '../../src/cache/types.ts'
 import { createGate } from '../helpers/app.ts'
 import { block } from '../helpers/block.ts'
 import { redisUrl } from '../helpers/drivers.ts'
+import { ownRedis } from '../helpers/own-redis.ts'
 import { connect, openOn, until } from '../suites/cache-fixture.ts'
 
 const HOUR = { ttl: 3_600_000 }
@@ -375,6 +377,42 @@ t.test('a lock is lost when another may have it', async (t) => {
   await lock.release()
   await t.rejects(caches[0].lock('job', { ttl: 1000 }), { code: 'LOCK_HELD' })
   await other.release()
+})
+
+t.test('of those of a process who wait for a lock one asks Redis', async (t) => {
+  const server = await ownRedis(t)
+  const redis = await connect(t, server.url)
+  const cache = await openOn(await connect(t, server.url), t, {})
+  const held = await cache.lock('job', { ttl: 30_000 })
+  const asked = async () =>
+    Number(/cmdstat_evalsha:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1] ?? 0)
+  const before = await asked()
+  const all = Array.from({ length: 500 }, async () => {
+    const lock = await cache.lock('job', { ttl: 30_000, wait: 60_000 })
+    await lock.release()
+  })
+  await until(async () => (await asked()) > before + 3)
+  t.ok((await asked()) < before + 100, 'as many as one asks in that time')
+  await held.release()
+  await Promise.all(all)
+  t.ok((await asked()) < before + 3 * all.length)
+})
+
+t.test('a process that hands a lock on within itself lets others have it, too', async (t) => {
+  const { caches } = await openSome(t, 2)
+  const [a, b] = caches
+  const holders: string[] = []
+  const work = async (cache: Cache, name: string) => {
+    const lock = await cache.lock('job', { ttl: 30_000, wait: 60_000 })
+    holders.push(name)
+    await delay(10)
+    await lock.release()
+  }
+  const many = Array.from({ length: 300 }, () => work(a, 'a'))
+  await until(() => holders.length > 0)
+  await Promise.all([...many, work(b, 'b')])
+  t.equal(holders.length, 301)
+  t.not(holders.at(-1), 'b', 'not when no other wants it any more')
 })
 
 t.test('the lock of a process that has died is free after its time', async (t) => {

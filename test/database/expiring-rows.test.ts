@@ -41,6 +41,31 @@ onEveryDatabase(t, 'texts that live for a time, for all processes', async (t, at
     t.equal(await other.addMissing(row('newer', 60_000)), undefined)
     t.strictSame(await all(), ['new', 'newer'])
     t.equal(await other.addMissing(row('new', 60_000)), 'of new')
+    const many = Array.from({ length: 50 }, (_, n) => `old ${n}`)
+    await one.add(many.map((id, n) => row(id, n - 1000)))
+    const left = many.at(-1) ?? ''
+    t.equal(await other.addMissing(row(left, 60_000)), undefined, 'more than are put away at once')
+    t.equal(await one.read(left, 60_000), `of ${left}`)
+    await one.removeOwned(left, 'mine')
+    for (let n = 0; n < 3; n++) await one.add([row(`next ${n}`, -1)])
+    t.strictSame(await all(), ['new', 'newer', 'next 2'])
+    await one.remove(['next 2'])
+  })
+
+  await t.test('many at once, while others are over', async (t) => {
+    const ids = Array.from({ length: 1000 }, (_, n) => `${(n * 7919) % 1000}`)
+    await one.add(ids.slice(0, 50).map((id) => row(`over ${id}`, 1)))
+    const use = async (id: string, n: number) => {
+      const rows = n % 2 ? one : other
+      t.equal(await rows.addMissing(row(id, 60_000)), undefined)
+      await rows.replace(row(id, 86_400_000))
+      if (n % 4) await rows.removeOwned(id, 'mine')
+    }
+    await Promise.all(ids.map(use))
+    const kept = ids.filter((_, n) => n % 4 === 0)
+    const left = (await all()).filter((id) => /^\d/.test(id))
+    t.strictSame(left.toSorted(), kept.toSorted())
+    await one.remove([...kept, ...ids.map((id) => `over ${id}`)])
   })
 
   await t.test('what is read lives on, and is written when that is worth it', async (t) => {

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { Agent, get, type IncomingMessage } from 'node:http'
+import { Agent, type IncomingMessage, request } from 'node:http'
 import { text } from 'node:stream/consumers'
 import type { FastifyInstance } from 'fastify'
 import { type Kysely, sql } from 'kysely'
@@ -86,6 +86,12 @@ const locked = defineResource({
   },
 })
 
+const paid = defineResource({
+  ...{ summary: 'Pay', method: 'POST', path: '/paid/:to', idempotency: 'required' },
+  request: Type.Object({ to: Type.String() }),
+  perform: () => null,
+})
+
 /** Each at its own path, so that none waits for another's result. */
 const PATHS: Record<string, (index: number) => string> = {
   'a list': () => '/things',
@@ -96,6 +102,7 @@ const PATHS: Record<string, (index: number) => string> = {
   'a task each': () => '/things/enqueued',
   'a lock each': (index) => `/things/locked/${index}`,
   'one lock, waited for': () => '/things/locked/one',
+  'an Idempotency-Key each': (index) => `/things/paid/${index}`,
 }
 
 const sides = databaseDrivers.flatMap((database) => [
@@ -126,7 +133,7 @@ for (const { database, broker, variables } of sides) {
 }
 
 async function start(t: Test, variables: NodeJS.ProcessEnv): Promise<FastifyInstance> {
-  const resources = { list, many, write, cached, enqueued, noted, locked }
+  const resources = { list, many, write, cached, enqueued, noted, locked, paid }
   const { app } = await createService(t, resources, { variables, name: `load-${process.pid}` })
   const { createTable, types } = portable(app.db)
   await createTable('item')
@@ -154,8 +161,11 @@ async function ask(
   const lane = async (_: unknown, index: number) => {
     for (let n = 0; n < each; n++) {
       const began = performance.now()
-      const request = get({ host: '127.0.0.1', port, path: path(index), agent })
-      const [response] = (await once(request, 'response')) as [IncomingMessage]
+      const at = path(index)
+      const method = at.startsWith('/things/paid') ? 'POST' : 'GET'
+      const headers = { 'idempotency-key': `${process.pid}-${index}` }
+      const asked = request({ host: '127.0.0.1', port, path: at, agent, method, headers }).end()
+      const [response] = (await once(asked, 'response')) as [IncomingMessage]
       await text(response)
       const isLate = response.statusCode === 503 && performance.now() - began >= PATIENCE
       const status = isLate ? 'late' : `${response.statusCode}`

@@ -6,7 +6,9 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import health from '../../plugins/health.ts'
 import redis, { type RedisPluginOptions } from '../../plugins/redis.ts'
+import { REDIS_LIMITS } from '../../src/config/redis-connection.ts'
 import type { LogLine } from '../helpers/app.ts'
+import { block } from '../helpers/block.ts'
 import { PATIENT, redisUrl } from '../helpers/drivers.ts'
 import { ownRedis } from '../helpers/own-redis.ts'
 import { freePort } from '../servers/ready.ts'
@@ -131,6 +133,21 @@ t.test('a Redis that is frozen holds nothing up, and is used again', async (t) =
   await app.close()
   t.ok(performance.now() - closing < PROMPT, 'closes without an answer')
   server.goOn()
+})
+
+t.test('a process that stands still while it asks Redis', async (t) => {
+  const { app } = await create(t, { url: (await ownRedis(t)).url })
+  await app.redis.set('key', 'value')
+  const other = app.redis.duplicate({ commandTimeout: 100 })
+  t.teardown(() => other.disconnect())
+  await other.connect()
+  const asked = Promise.all([
+    app.redis.get('key'),
+    app.redis.pipeline().get('key').exec(),
+    other.get('key'),
+  ])
+  block(2 * REDIS_LIMITS.commandTimeout)
+  t.strictSame(await asked, ['value', [[null, 'value']], 'value'])
 })
 
 t.test('lets a process end', async (t) => {

@@ -50,6 +50,32 @@ export async function cacheLocks(t: Test, driver: CacheDriver): Promise<void> {
     await lock.release()
   })
 
+  await t.test('those who wait have it one after another, as they came', async (t) => {
+    const cache = await driver.open(t)
+    const first = await cache.lock('job', { ttl: 30_000 })
+    const order: number[] = []
+    const giveUp = new AbortController()
+    const work = async (_: unknown, n: number) => {
+      const signal = n % 10 === 3 ? giveUp.signal : undefined
+      const wait = n % 10 === 5 ? 10 : 30_000
+      const lock = await cache.lock('job', { ttl: 30_000, wait, ...(signal && { signal }) })
+      order.push(n)
+      await lock.release()
+    }
+    const all = Array.from({ length: 100 }, work)
+    const ended = Promise.allSettled(all)
+    const given = await Promise.allSettled(all.filter((_, n) => n % 10 === 5))
+    t.strictSame(new Set(given.map(({ status }) => status)), new Set(['rejected']))
+    giveUp.abort(new Error('enough'))
+    await first.release()
+    await ended
+    t.strictSame(
+      order,
+      Array.from(all, (_, n) => n).filter((n) => n % 10 !== 3 && n % 10 !== 5),
+    )
+    await (await cache.lock('job', { ttl: 30_000 })).release()
+  })
+
   await t.test('who waits may give up', async (t) => {
     const cache = await driver.open(t)
     const lock = await cache.lock('job', { ttl: 5000 })
