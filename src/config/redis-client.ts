@@ -25,6 +25,12 @@ interface SentinelConnector extends Connector {
 /** What INFO tells of a Redis when a connection to it is made. */
 type Told = Readonly<Record<string, string | undefined>>
 
+/** What ioredis knows of a connection that says nothing though it was asked. */
+interface Silence {
+  socketTimeoutTimer: NodeJS.Timeout | undefined
+  readonly commandQueue: { readonly length: number }
+}
+
 /** What Redis has not answered yet. */
 interface Waiting extends Timed {
   readonly command: Command
@@ -56,7 +62,7 @@ export class RedisClient extends Redis {
       this.#waiting = new DeadlineQueue(commandTimeout, ({ command }) =>
         command.reject(new Error('Command timed out')),
       )
-    Object.assign(this, { info: infoOf(this) })
+    Object.assign(this, { info: infoOf(this), setSocketTimeout: () => this.#listen() })
     hearAllErrors(this)
     this.#watch()
     // Not before: its way is watched from the first connection on.
@@ -73,6 +79,24 @@ export class RedisClient extends Redis {
       command.promise.then(remove, remove)
     }
     return super.sendCommand(command, stream)
+  }
+
+  /** As ioredis', likewise: a connection that says nothing for `socketTimeout` though it was asked is given up. */
+  #listen(): void {
+    const { stream, options } = this
+    const silence = this as unknown as Silence
+    const giveUp = () => {
+      if (silence.socketTimeoutTimer !== timer) return
+      silence.socketTimeoutTimer = undefined
+      stream.destroy(new Error(`it has said nothing for ${options.socketTimeout} ms`))
+    }
+    const timer = setTimeout(() => setImmediate(giveUp), options.socketTimeout)
+    silence.socketTimeoutTimer = timer
+    stream.once('data', () => {
+      clearTimeout(silence.socketTimeoutTimer)
+      silence.socketTimeoutTimer = undefined
+      if (silence.commandQueue.length > 0) this.#listen()
+    })
   }
 
   override duplicate(override?: Partial<RedisOptions>): Redis {
