@@ -1,3 +1,4 @@
+import type { SendHandle } from 'node:child_process'
 import cluster, { type Worker } from 'node:cluster'
 import { tie } from '#child'
 import { LONGEST_TIMER } from '../deadlines.ts'
@@ -43,7 +44,7 @@ export class Member {
   ) {
     this.state = membership.waits ? 'waiting' : 'starting'
     this.#worker = cluster.fork({ ...tie.env, [GROUP]: JSON.stringify(membership) })
-    closeUntaken(this.#worker)
+    handOnUntaken(this.#worker)
     // Whoever has started it hears of it.
     this.#serving.promise.catch(() => {})
     this.#worker.on('message', (message: FromMember) => this.#hear(message))
@@ -157,6 +158,11 @@ export class Member {
   }
 }
 
+/** As `node:cluster` has it. */
+interface Connection {
+  close(): void
+}
+
 /** What `node:cluster` hands over a connection with, and is told of it, as far as it is looked at. */
 interface HandOver {
   readonly act?: string
@@ -165,21 +171,29 @@ interface HandOver {
 }
 
 /**
- * Closes a connection that a process was handed, and died before it had taken it, as the system does where a process has its own socket. `node:cluster`
- * would keep it until the client gives up.
+ * Hands a connection to another process that one was handed, and died before it had taken it; where there is no other it is closed, as the system does
+ * where a process has its own socket. `node:cluster` would keep it until the client gives up.
  */
-function closeUntaken({ process: child }: Worker): void {
-  const untaken = new Map<number | undefined, { close(): void }>()
+function handOnUntaken(worker: Worker): void {
+  const { process: child } = worker
+  const untaken = new Map<number | undefined, [message: HandOver, handle: Connection]>()
   const { send } = child
   // The system has not started it.
   if (!send) return
   child.send = (message: HandOver, handle?: unknown, ...more: unknown[]) => {
-    if (message.act === 'newconn' && handle) untaken.set(message.seq, handle as { close(): void })
+    if (message.act === 'newconn' && handle)
+      untaken.set(message.seq, [message, handle as Connection])
     return Reflect.apply(send, child, [message, handle, ...more])
   }
   child.on('internalMessage', ({ ack }: HandOver) => untaken.delete(ack))
   // When all that it has said was heard. There is no `disconnect` of one that has not taken what it was sent.
   child.once('close', () => {
-    for (const handle of untaken.values()) handle.close()
+    const others = Object.values(cluster.workers ?? {})
+    const other = others.find((one) => one !== worker && one?.isConnected())
+    for (const [message, handle] of untaken.values()) {
+      // Whoever takes it answers for the one that has not.
+      if (other) other.process.send?.(message, handle as SendHandle)
+      else handle.close()
+    }
   })
 }
