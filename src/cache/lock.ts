@@ -8,7 +8,7 @@ import type { RedisLevel } from './redis-level.ts'
 import type { Lock, LockOptions } from './types.ts'
 
 /** Where locks are kept. Times are milliseconds. */
-export interface LockPlace {
+interface LockPlace {
   /** Whether a lock that is not renewed is given to another. */
   readonly expires: boolean
   /** The fence, or `undefined` where another holder has it. @throws {PlinthError} CACHE_UNAVAILABLE */

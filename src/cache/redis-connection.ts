@@ -109,7 +109,7 @@ export class RedisConnection {
     return this.#away
   }
 
-  /** Whether it is there all the same, where it was only late: what was asked too early may be asked again then. */
+  /** Whether it was only late, and is there: what has failed may be asked again. */
   async wasOnlyLate(): Promise<boolean> {
     return this.#away && (await this.#asked) === true
   }
