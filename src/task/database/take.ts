@@ -39,6 +39,16 @@ export interface Claimed {
   more: boolean
 }
 
+/** The first `count` tasks of a queue of which something is true. */
+interface Wanted<C extends keyof TaskRow> {
+  columns: readonly C[]
+  queue: string
+  is: RawBuilder<boolean>
+  count: number
+}
+
+type Picked<C extends keyof TaskRow> = Pick<TaskRow, C | 'position'>
+
 /** After so many deaths a task may be what ends processes. It runs beside no other such one then: of two it would be unknown which. */
 export const SUSPECT = 2
 // When it is looked at again, in ms, at most.
@@ -122,7 +132,8 @@ export class TaskTaker implements RunTable {
   /** Lets those wait that were delayed until now. */
   async #promote(db: Db, queue: string): Promise<void> {
     const due = sql<boolean>`state = 'delayed' and urgency = 0 and turn <= ${this.#steps.now}`
-    const rows = await this.#pickSeen(db, ['position'], queue, due, PAGE)
+    const wanted = { columns: ['position'] as const, queue, is: due, count: PAGE }
+    const rows = await this.#pickSeen(db, wanted)
     if (rows.length > 0)
       await this.#steps.setAll(db, rows, { state: 'waiting', urgency: sql`priority` })
   }
@@ -132,47 +143,33 @@ export class TaskTaker implements RunTable {
     queue: string,
     count: number,
     columns: readonly C[],
-  ): Promise<Pick<TaskRow, C | 'position'>[]> {
+  ): Promise<Picked<C>[]> {
     const runs = sql<boolean>`state = 'waiting' and not exists (
       select 1 from ${sql.table('plinth_task_queue')} as q where q.name = ${queue} and q.paused = 1)`
-    return await this.#pick(db, columns, queue, runs, count)
+    return await this.#pick(db, { columns, queue, is: runs, count })
   }
 
   /**
-   * Locks the first rows of a queue of which something is true: of those that others have locked it takes none, and waits for
-   * none.
+   * Locks the rows that are wanted: of those that others have locked it takes none, and waits for none.
    */
-  async #pick<C extends keyof TaskRow>(
-    db: Db,
-    columns: readonly C[],
-    queue: string,
-    is: RawBuilder<boolean>,
-    count: number,
-  ): Promise<Pick<TaskRow, C | 'position'>[]> {
-    const picked = await this.#skipping((lock) => this.#first(db, columns, queue, is, count, lock))
-    return picked ?? (await this.#pickSeen(db, columns, queue, is, count))
+  async #pick<C extends keyof TaskRow>(db: Db, wanted: Wanted<C>): Promise<Picked<C>[]> {
+    const picked = await this.#skipping((lock) => this.#first(db, wanted, lock))
+    return picked ?? (await this.#pickSeen(db, wanted))
   }
 
   /**
    * The same, but looks first, and locks what it has seen by its key. For a range such as "until now", in which MySQL would lock
    * the row behind it as well: that of another state or queue which is next there, and which others would pass over.
    */
-  async #pickSeen<C extends keyof TaskRow>(
-    db: Db,
-    columns: readonly C[],
-    queue: string,
-    is: RawBuilder<boolean>,
-    count: number,
-  ): Promise<Pick<TaskRow, C | 'position'>[]> {
-    if (!this.#steps.isMysql) return await this.#first(db, columns, queue, is, count)
-    const seen = await this.#first(db, ['position'], queue, is, count)
+  async #pickSeen<C extends keyof TaskRow>(db: Db, wanted: Wanted<C>): Promise<Picked<C>[]> {
+    if (!this.#steps.isMysql) return await this.#first(db, wanted)
+    const seen = await this.#first(db, { ...wanted, columns: ['position'] })
     if (seen.length === 0) return []
     // In the order of their key, in which nobody waits for another in a circle.
     const keys = sql.join(seen.map(({ position }) => position).toSorted((a, b) => a - b))
-    const list = sql.join(columns.map((column) => sql.ref(column)))
     const picked = async (lock: RawBuilder<unknown>) => {
-      const { rows } = await sql<Pick<TaskRow, C | 'position'>>`
-        select ${list} from ${this.#steps.by('primary')} where position in (${keys}) and ${is}
+      const { rows } = await sql<Picked<C>>`
+        select ${listOf(wanted)} from ${this.#steps.by('primary')} where position in (${keys}) and ${wanted.is}
         order by position ${lock}`.execute(db)
       return rows
     }
@@ -181,15 +178,12 @@ export class TaskTaker implements RunTable {
 
   async #first<C extends keyof TaskRow>(
     db: Db,
-    columns: readonly C[],
-    queue: string,
-    is: RawBuilder<boolean>,
-    count: number,
+    wanted: Wanted<C>,
     lock: RawBuilder<unknown> = sql``,
-  ): Promise<Pick<TaskRow, C | 'position'>[]> {
-    const list = sql.join(columns.map((column) => sql.ref(column)))
-    const { rows } = await sql<Pick<TaskRow, C | 'position'>>`
-      select ${list} from ${this.#steps.by('turn')} where queue = ${queue} and ${is}
+  ): Promise<Picked<C>[]> {
+    const { queue, is, count } = wanted
+    const { rows } = await sql<Picked<C>>`
+      select ${listOf(wanted)} from ${this.#steps.by('turn')} where queue = ${queue} and ${is}
       order by urgency, turn, position limit ${sql.lit(count)} ${lock}`.execute(db)
     return rows
   }
@@ -274,7 +268,7 @@ export class TaskTaker implements RunTable {
   ): Promise<ClaimedRow[]> {
     const dead = sql<boolean>`state = 'running' and urgency = 0 and turn < ${this.#steps.now}`
     return await this.#steps.change(async (db, effects) => {
-      const rows = await this.#pickSeen(db, CLAIMED, queue, dead, PAGE)
+      const rows = await this.#pickSeen(db, { columns: CLAIMED, queue, is: dead, count: PAGE })
       const crashed: ClaimedRow[] = []
       for (const row of rows.filter(({ position }) => !own.has(position))) {
         const { id, position } = row
@@ -324,6 +318,9 @@ export class TaskTaker implements RunTable {
     return JSON.parse(row?.results ?? '{}')
   }
 }
+
+const listOf = ({ columns }: Wanted<keyof TaskRow>): RawBuilder<unknown> =>
+  sql.join(columns.map((column) => sql.ref(column)))
 
 /** Those that begin, and those that wait a little: of those that may end processes one runs at a time. */
 function part(
