@@ -109,7 +109,8 @@ async function runCheck(
   const began = performance.now()
   // Not `AbortSignal.timeout()`: its timer keeps no process alive that waits for nothing else.
   const late = new AbortController()
-  const timer = setTimeout(() => late.abort(), timeout)
+  // Where it was this process that stood still, the answer that has come meanwhile is read first.
+  const timer = setTimeout(() => setImmediate(() => late.abort()), timeout)
   const problem = await Promise.race([attempt(check, late.signal), lateness(late.signal, timeout)])
     .catch((error) => {
       onError(error)
