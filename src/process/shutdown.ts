@@ -1,6 +1,6 @@
 import cluster from 'node:cluster'
 import { Server as NetServer } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
 import { type Connections, watchConnections } from './connections.ts'
@@ -135,5 +135,9 @@ async function finish(
   const began = performance.now()
   // Only this: what `http.Server` does besides closes connections on which a request may be on its way.
   NetServer.prototype.close.call(server)
-  while (connections.count() > 0 && performance.now() < began + linger()) await sleep(20)
+  while (connections.count() > 0 && performance.now() < began + linger()) {
+    await sleep(20)
+    // Where this process stood still, what has come meanwhile is read first.
+    await turn()
+  }
 }

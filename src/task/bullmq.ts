@@ -10,7 +10,7 @@ import { listTasks } from './bullmq/list.ts'
 import { Outages } from './bullmq/outages.ts'
 import { Places } from './bullmq/places.ts'
 import { Queues } from './bullmq/queues.ts'
-import { type JobData, type TaskJob, type TaskQueue, toRecord } from './bullmq/record.ts'
+import { type TaskJob, type TaskQueue, toRecord } from './bullmq/record.ts'
 import { Trees } from './bullmq/trees.ts'
 import { Workers } from './bullmq/workers.ts'
 import { cancelled as cancelledFailure, processEnds } from './errors.ts'
@@ -306,8 +306,7 @@ class BullmqDriver implements TaskDriver {
     if (isKeyed && (await this.#kept.isThere(task))) return task.id
     const queue = await this.#queues.ensure(task.queue)
     const { name, data, opts } = toJob(task)
-    const id = (await queue.add(name, data, opts)).id as string
-    if (id !== task.id && task.options.debounce !== undefined) await this.#replace(queue, id, data)
+    const id = await this.#joined(queue, task, (await queue.add(name, data, opts)).id as string)
     // Somebody may have been quicker by so little, with another input.
     if (isKeyed) await this.#kept.isThere(task)
     return id
@@ -322,20 +321,29 @@ class BullmqDriver implements TaskDriver {
     for (const [name, ofQueue] of Map.groupBy(fresh, ({ queue }) => queue)) {
       const queue = await this.#queues.ensure(name)
       const added = await queue.addBulk(ofQueue.map((task) => toJob(task)))
-      for (const [index, task] of ofQueue.entries()) {
-        const id = added[index]?.id ?? task.id
-        ids.set(task, id)
-        if (id !== task.id && task.options.debounce !== undefined)
-          await this.#replace(queue, id, toJob(task).data)
-      }
+      for (const [index, task] of ofQueue.entries())
+        ids.set(task, await this.#joined(queue, task, added[index]?.id ?? task.id))
     }
     await Promise.all(keyed.map((task) => this.#kept.isThere(task)))
     return tasks.map((task) => ids.get(task) ?? task.id)
   }
 
-  /** The one that waits runs with what the last one brings that it stands for. */
-  async #replace(queue: TaskQueue, id: string, data: JobData): Promise<void> {
-    await (await queue.getJob(id))?.updateData(data)
+  /**
+   * The one that stands for `task`, by what BullMQ says: where that is put off by others, it runs with what the last one
+   * brings. BullMQ counts the time of its key from later than the delay, so for a moment one that runs would take others in.
+   */
+  async #joined(queue: TaskQueue, task: NewTask, id: string): Promise<string> {
+    const { unique, debounce } = task.options
+    if (id === task.id || debounce === undefined || unique === undefined) return id
+    const { name, data, opts } = toJob(task)
+    const job = await queue.getJob(id)
+    if (job && (await job.isDelayed())) {
+      await job.updateData(data)
+      return id
+    }
+    if (job) await job.removeDeduplicationKey()
+    else await queue.removeDeduplicationKey(unique)
+    return await this.#joined(queue, task, (await queue.add(name, data, opts)).id as string)
   }
 
   /** Does something in a queue; `undefined` when there is none of this name. */

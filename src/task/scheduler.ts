@@ -150,8 +150,9 @@ class RunningScheduler implements Scheduler {
     const now = this.#clock.now()
     if (!this.#askMore || now < this.#asks) return undefined
     try {
-      const there = new Map((await this.#askMore()).map((one) => [one.name, one]))
+      // Before it is known: what changes meanwhile has it asked for again.
       this.#asks = now + ASK
+      const there = new Map((await this.#askMore()).map((one) => [one.name, one]))
       for (const name of this.#more.keys()) if (!there.has(name)) this.#more.delete(name)
       for (const [name, schedule] of there) {
         const known = this.#more.get(name)
@@ -160,6 +161,7 @@ class RunningScheduler implements Scheduler {
       }
       return undefined
     } catch (error) {
+      this.#asks = -Infinity
       return error
     }
   }

@@ -4,6 +4,7 @@ import { parseSchedule, scheduledId } from '../../src/task/schedule.ts'
 import { controlSchedules } from '../../src/task/schedule-control.ts'
 import { memorySchedules } from '../../src/task/schedule-memory.ts'
 import { type SchedulerOptions, startScheduler } from '../../src/task/scheduler.ts'
+import { until } from '../suites/task-fixture.ts'
 import { FakeClock } from './fake-clock.ts'
 import { FakeDriver, FakeLog } from './fake-driver.ts'
 
@@ -326,6 +327,20 @@ t.test('an operator', async (t) => {
     await t.rejects(control.resume('nope'), unknown)
     await t.rejects(control.runNow('nope'), unknown)
   })
+})
+
+t.test('what changes while it is asked for is asked for again', async (t) => {
+  const { clock, start } = world('* * * * * *')
+  const answers: ((schedules: []) => void)[] = []
+  const more = () => new Promise<[]>((resolve) => answers.push(resolve))
+  const scheduler = start(t, { schedules: [], more })
+  scheduler.look()
+  answers[0]?.([])
+  await clock.resting()
+  const passed = clock.advance(0)
+  await until(() => answers.length === 2)
+  answers[1]?.([])
+  await passed
 })
 
 t.test('stops: nothing is added any more', async (t) => {
