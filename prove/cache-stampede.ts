@@ -20,9 +20,12 @@ async function prove(options: ProofOptions): Promise<Record<string, number>> {
   const redis = await ownRedis(options)
   const record = join(options.folder, 'computed.txt')
   writeFileSync(record, '')
+  const isShort = options.size === 1
   const env = { REDIS_URL: redis.url, WORK: '1000', RECORD: record }
-  const service = new ProofService(options, 'cache', env)
-  const processes = options.size > 1 ? PROCESSES : FEW
+  // Whom Redis answers too late computes for itself: beside other tests it may be late by no fault of ours.
+  const patience = isShort && { REDIS_TIMEOUT: '5000' }
+  const service = new ProofService(options, 'cache', { ...env, ...patience })
+  const processes = isShort ? FEW : PROCESSES
   const servers = await Promise.all(Array.from({ length: processes }, () => service.serve()))
   for (let round = 1; round <= options.size; round++) {
     const key = `shared-${round}`

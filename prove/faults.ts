@@ -22,7 +22,7 @@ const WORKERS = 2
 const LONG = 10
 /** REQUEST_TIMEOUT, and what an answer may come later: timers are that exact on a machine with few cores. Milliseconds. */
 const DEADLINE = 2000
-const TOLERANCE = 1000
+const TOLERANCE = { long: 1000, short: 5000 }
 /** Milliseconds after the end of a fault in which everything has to work again; in the short form there is more beside it. */
 const RECOVERY = { long: 2000, short: 15_000 }
 /** Milliseconds without a failure after which there will be none. */
@@ -152,7 +152,7 @@ async function proveFaults(options: ProofOptions): Promise<Record<string, number
       if (recovered > recovery)
         throw new Error(`${name}: requests still fail ${recovered} ms after it is back`)
     }
-    assertDeadlines(answers)
+    assertDeadlines(answers, DEADLINE + (size >= LONG ? TOLERANCE.long : TOLERANCE.short))
     const failed = answers.filter(({ problem }) => problem).length
     Object.assign(figures, {
       [`${name}: requests`]: answers.length,
@@ -195,8 +195,7 @@ function lastFailure(answers: readonly LoadAnswer[], back: number): number {
 }
 
 /** @throws {Error} where one was answered too late, or otherwise than as a service does that lacks something */
-function assertDeadlines(answers: readonly LoadAnswer[]): void {
-  const limit = DEADLINE + TOLERANCE
+function assertDeadlines(answers: readonly LoadAnswer[], limit: number): void {
   for (const { request, habit, took, problem = '' } of answers) {
     const what = `${request.method ?? 'GET'} ${request.url} (${habit}): ${problem}`
     // A slow client takes its own time.

@@ -324,6 +324,7 @@ t.test(
       SESSIONS_REDIS_HOST: new URL(redisUrl()).hostname,
       SESSIONS_REDIS_PORT: new URL(redisUrl()).port,
       SESSIONS_REDIS_DB: '3',
+      SESSIONS_REDIS_TIMEOUT: '10000',
     }
     const app = await create(t, plugins, { ...ENV, ...urls })
     const archive = app.getDecorator<typeof app.db>('archive')

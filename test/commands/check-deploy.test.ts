@@ -4,7 +4,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import type { Finding } from '../../src/check/finding.ts'
-import { databaseDrivers } from '../helpers/drivers.ts'
+import { databaseDrivers, PATIENT_ENV } from '../helpers/drivers.ts'
 import { manage } from '../helpers/manage.ts'
 import { ownMysql } from '../helpers/own-mysql.ts'
 import { ownRedis } from '../helpers/own-redis.ts'
@@ -43,7 +43,7 @@ const CAREFUL = serviceOf(`
   authorize: () => {},
   rateLimits: { by: 'all', max: 1000, duration: 60_000 },`)
 /** Redis counts its requests. */
-const FIT = { REDIS_URL: process.env.TEST_REDIS_URL }
+const FIT = { REDIS_URL: process.env.TEST_REDIS_URL, ...PATIENT_ENV }
 
 t.test('a service that is fit: nothing but that the Redis of the tests forgets', async (t) => {
   const { code, stderr, codes } = await check(t, { files: { 'src/service.ts': CAREFUL }, env: FIT })
@@ -117,13 +117,17 @@ t.test(
     export default { name: 'shop', modules: {}, plugins: [mail] }`
     const redis = await ownRedis(t)
     const service = writeService(t, { 'src/service.ts': attached })
-    const told = async () => {
-      const { code, bad, stdout } = await check(t, { service, env: { REDIS_URL: redis.url } })
+    const told = async (more = {}) => {
+      const env = { REDIS_URL: redis.url, ...more }
+      const { code, bad, stdout } = await check(t, { service, env })
       t.notMatch(stdout, 'hunter2')
       const mine = bad.filter(({ check }) => check === 'attached')
       return { code, found: mine.map(({ level, code, subject }) => `${level} ${code}: ${subject}`) }
     }
-    t.strictSame(await told(), { code: 1, found: ['error attached-unavailable: mail'] })
+    t.strictSame(await told(PATIENT_ENV), {
+      code: 1,
+      found: ['error attached-unavailable: mail'],
+    })
     await redis.kill()
     writeFileSync(
       join(service, 'src/service.ts'),
@@ -373,7 +377,7 @@ t.test('what each process would have for itself, and each machine', async (t) =>
 
 t.test('a Redis that evicts what waits in it is an error', async (t) => {
   const { url } = await ownRedis(t, { args: ['--maxmemory-policy', 'allkeys-lru'] })
-  const { code, bad } = await check(t, { env: { REDIS_URL: url } })
+  const { code, bad } = await check(t, { env: { REDIS_URL: url, ...PATIENT_ENV } })
   t.equal(code, 1)
   t.match(
     bad.find(({ level }) => level === 'error'),
@@ -387,7 +391,8 @@ t.test('the Redis of the cache alone may evict, and should', async (t) => {
     await ownRedis(t, { args: ['--maxmemory-policy', 'allkeys-lru'] }),
   ]
   const about = async (url: string) => {
-    const env = { REDIS_URL: lasting.url, CACHE_REDIS_URL: url }
+    const patience = { ...PATIENT_ENV, CACHE_REDIS_TIMEOUT: PATIENT_ENV.REDIS_TIMEOUT }
+    const env = { REDIS_URL: lasting.url, CACHE_REDIS_URL: url, ...patience }
     const { codes } = await check(t, { env })
     return codes.filter((code) => code?.endsWith('evicts'))
   }

@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import type { ServiceDefinition } from '../../src/define-service.ts'
 import { createApp } from '../../src/service.ts'
+import { PATIENT_ENV } from '../helpers/drivers.ts'
 import { manage } from '../helpers/manage.ts'
 import { BARE, THINGS, writeService } from '../helpers/service.ts'
 import { task } from '../suites/task-fixture.ts'
@@ -237,7 +238,7 @@ t.test(
     )
     const service = writeService(t, { 'src/things.ts': cached })
     const check = async (url: string | undefined) => {
-      const env = { NODE_ENV: 'production', REDIS_URL: url }
+      const env = { NODE_ENV: 'production', REDIS_URL: url, ...PATIENT_ENV }
       const { code, stdout } = await manage(t, ['check'], { service, env })
       t.equal(code, 0)
       return stdout.split('\n').filter((line) => /redis/i.test(line))

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { commands } from '../../commands/_table.ts'
 import { examplesOf, narrow, toPattern } from '../helpers/console.ts'
+import { PATIENT_ENV } from '../helpers/drivers.ts'
 import {
   type Ended,
   MANAGE,
@@ -86,6 +87,7 @@ for (const row of new DatabaseSync(file).prepare(query).all()) console.log(Objec
       DATABASE_URL: `sqlite:${join(folder, 'atlas.db')}`,
       // A database of its own: the examples count what is there.
       REDIS_URL: `${process.env.TEST_REDIS_URL}/9`,
+      ...PATIENT_ENV,
       PORT: '0',
     },
   }

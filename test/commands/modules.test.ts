@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import t from 'tap'
 import { type App, createApp } from '../../src/service.ts'
-import { PATIENT, redisUrl } from '../helpers/drivers.ts'
+import { PATIENT, PATIENT_ENV, redisUrl } from '../helpers/drivers.ts'
 import { logLines, manage, startManage } from '../helpers/manage.ts'
 import { BARE, writeService } from '../helpers/service.ts'
 
@@ -28,7 +28,8 @@ export default defineService({ name: 'places-${randomUUID()}', modules: { cities
 
 t.test('one codebase, several services: the commands follow PLINTH_MODULES', async (t) => {
   const service = writeService(t, { 'src/service.ts': SERVICE })
-  const env = { ...BARE, REDIS_URL: redisUrl(), PLINTH_MODULES: 'cities.towns', DOCS: 'false' }
+  const own = { PLINTH_MODULES: 'cities.towns', DOCS: 'false' }
+  const env = { ...BARE, REDIS_URL: redisUrl(), ...PATIENT_ENV, ...own }
   const run = async (...args: string[]) => {
     const { code, stdout, stderr } = await manage(t, args, { service, env })
     t.same({ code, stderr }, { code: 0, stderr: '' }, args.join(' '))

@@ -1,7 +1,8 @@
 import t from 'tap'
 import { logLines, startManage, startServe } from '../helpers/manage.ts'
-import { freePort, poll } from '../helpers/network.ts'
+import { poll } from '../helpers/network.ts'
 import { BARE, writeService } from '../helpers/service.ts'
+import { freePort } from '../servers/ready.ts'
 
 t.test('the log: one JSON object a line, without query and secrets', async (t) => {
   const service = writeService(t)
@@ -83,7 +84,7 @@ const occupy = defineResource({
   path: '/occupy',
   response: Type.String(),
   perform(_, { log }) {
-    pbkdf2('', '', 500_000, 64, 'sha512', () => {})
+    pbkdf2('', '', 150_000, 64, 'sha512', () => {})
     log.info('occupied')
     return 'occupied'
   },
@@ -148,7 +149,7 @@ t.test('a log that nobody reads any more does not keep the process', async (t) =
 
 t.test('LOG_LEVEL leaves out what is below it', async (t) => {
   const service = writeService(t)
-  const port = await freePort(t)
+  const port = await freePort()
   const running = startManage(t, ['serve', '--port', String(port)], {
     service,
     env: { ...BARE, LOG_LEVEL: 'warn' },

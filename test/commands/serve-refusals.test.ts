@@ -212,7 +212,7 @@ t.test(
     writeFileSync(join(group.service, '.env'), 'DRAIN_DELAY=soon\n')
     group.process.kill('SIGHUP')
     await group.until('stdout', /"msg":"a new process does not start: those that serve stay"/)
-    t.match(group.said.stderr, /error CONFIG_INVALID: .*\n +DRAIN_DELAY: /)
+    await group.until('stderr', /error CONFIG_INVALID: .*\n +DRAIN_DELAY: /)
     t.ok((await fetch(`${group.url}/things`)).ok)
     writeFileSync(join(group.service, '.env'), 'DRAIN_DELAY=0\n')
     group.process.kill('SIGHUP')

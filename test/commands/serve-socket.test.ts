@@ -282,7 +282,8 @@ for (const [what, more] of [
     const { process: child, ended } = await startServe(t, args, { env })
     const of = (state: string) => `${child.pid} /run/notify ${state}`
     await poll(async () => lines().filter((line) => line === of('WATCHDOG=1')).length > 1)
-    t.ok(lines().includes(of('READY=1')))
+    // Each is told by a process of its own.
+    await poll(async () => lines().includes(of('READY=1')))
     child.kill('SIGTERM')
     t.equal((await ended).code, 0)
     await poll(async () => lines().some((line) => line.endsWith('STOPPING=1')))

@@ -2,8 +2,9 @@ import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { startManage, startServe } from '../helpers/manage.ts'
-import { freePort, isListening, poll } from '../helpers/network.ts'
+import { isListening, poll } from '../helpers/network.ts'
 import { BARE, THINGS, writeService } from '../helpers/service.ts'
+import { freePort } from '../servers/ready.ts'
 
 // It starts again three times, or more.
 t.setTimeout(150_000)
@@ -12,7 +13,7 @@ t.test(
   '--watch starts again on a change, also after a mistake, and ends without a rest',
   async (t) => {
     const service = writeService(t)
-    const port = await freePort(t)
+    const port = await freePort()
     const running = startManage(t, ['serve', '--watch', '--port', String(port)], {
       service,
       env: BARE,

@@ -116,6 +116,7 @@ const end = async ({ process: child, ended }: Pick<Running, 'process' | 'ended'>
 }
 
 t.test('several processes share a port, and one that dies is replaced', async (t) => {
+  const began = performance.now()
   const group = await startGroup(t)
   const before = await answering(group.url)
   t.equal(before.size, 2)
@@ -123,6 +124,7 @@ t.test('several processes share a port, and one that dies is replaced', async (t
   const alone = group.said.stdout.match(/each of the 2 processes has a cache, tasks and counts/g)
   t.equal(alone?.length, 1, 'without Redis one of them says what none shares')
   const [victim = 0, survivor = 0] = before
+  const age = performance.now() - began
   process.kill(victim, 'SIGKILL')
   await group.until('stdout', /"signal":"SIGKILL","msg":"a process has died/)
   await poll(async () => (await answering(group.url)).size === 2)
@@ -134,7 +136,8 @@ t.test('several processes share a port, and one that dies is replaced', async (t
   const { workers, crashes } = JSON.parse(line)
   t.strictSame(new Set(workers.map(({ pid }: Told) => pid)), after)
   t.match(workers, [{ state: 'serving' }, { state: 'serving' }])
-  t.equal(crashes, 1)
+  // That of one that has been there for ten seconds does not count.
+  t.ok(crashes === 1 || (crashes === 0 && age > 9000), `${crashes} after ${age} ms`)
   t.match(await end(group), { code: 0, signal: null, stderr: '' })
   for (const pid of after) t.throws(() => process.kill(pid, 0), { code: 'ESRCH' })
 })

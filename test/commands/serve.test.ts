@@ -1,7 +1,8 @@
 import t from 'tap'
 import { manage, startServe } from '../helpers/manage.ts'
-import { freePort, isListening, occupy } from '../helpers/network.ts'
+import { isListening, occupy } from '../helpers/network.ts'
 import { BARE, THINGS, writeService } from '../helpers/service.ts'
+import { freePort } from '../servers/ready.ts'
 
 t.test('it serves on a free port', async (t) => {
   const { url } = await startServe(t, { service: writeService(t), env: BARE })
@@ -12,8 +13,8 @@ t.test('it serves on a free port', async (t) => {
 })
 
 t.test('the port: flag, environment, .env, default; the host likewise', async (t) => {
-  const dotenv = await freePort(t)
-  const environment = await freePort(t)
+  const dotenv = await freePort()
+  const environment = await freePort()
   const service = writeService(t, { '.env': `PORT=${dotenv}\nHOST=127.0.0.3\n` })
   const urlOf = async (args: string[], env: Record<string, string> = {}) => {
     const {
@@ -32,7 +33,7 @@ t.test('the port: flag, environment, .env, default; the host likewise', async (t
   t.equal(await urlOf([]), `http://127.0.0.3:${dotenv}`)
   const env = { PORT: String(environment), HOST: '127.0.0.2' }
   t.equal(await urlOf([], env), `http://127.0.0.2:${environment}`)
-  const free = await freePort(t)
+  const free = await freePort()
   t.equal(await urlOf(['-p', String(free), '--host', '127.0.0.1'], env), `http://127.0.0.1:${free}`)
   t.match(await urlOf(['--port', '0'], env), /^http:\/\/127\.0\.0\.2:(?!0$)\d+$/, '0 is a port')
 })
@@ -109,7 +110,7 @@ t.test('a service that is broken: where and why, exit code 1, nothing left runni
   ]
   for (const [files, pattern] of broken) {
     const service = writeService(t, files)
-    const port = await freePort(t)
+    const port = await freePort()
     const { code, stdout, stderr } = await manage(t, ['serve', '--port', String(port)], {
       service,
       env: BARE,
@@ -123,7 +124,7 @@ t.test('a service that is broken: where and why, exit code 1, nothing left runni
 t.test('a MySQL that is away: DATABASE_UNAVAILABLE within the timeout, no password', async (t) => {
   const service = writeService(t)
   const silent = await occupy(t)
-  for (const port of [silent, await freePort(t)]) {
+  for (const port of [silent, await freePort()]) {
     const began = performance.now()
     const { code, stdout, stderr } = await manage(t, ['serve', '-p', '0'], {
       service,

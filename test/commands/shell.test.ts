@@ -136,8 +136,9 @@ t.test('an empty XDG_STATE_HOME is none', async (t) => {
     env: { ...BARE, XDG_STATE_HOME: '', HOME: home },
   })
   await shell.until('stdout', /shop> /)
-  shell.type(`1${ENTER}`)
-  shell.type(`.exit${ENTER}`)
+  shell.type(`6 * 7${ENTER}`)
+  await shell.until('stdout', evaluated(42))
+  shell.type(CTRL_D)
   t.match(await shell.ended, { code: 0 })
-  t.match(readFileSync(join(home, '.local/state/plinth/shop.history'), 'utf8'), '.exit')
+  t.match(readFileSync(join(home, '.local/state/plinth/shop.history'), 'utf8'), '6 * 7')
 })

@@ -32,7 +32,7 @@ async function rowsIn(t: Test, url: string) {
 
 /** Runs a command that reads `input` as its stdin. */
 const withInput = (t: Test, { service, url }: Shop, input: string, ...args: string[]) =>
-  manage(t, args, { service, env: { DATABASE_URL: url }, input })
+  manage(t, args, { service, env: { DATABASE_URL: url, DATABASE_SLOW_QUERY: '0' }, input })
 
 const isPassword = async (password: string, known: string | null | undefined) =>
   await new PasswordHashes(10).verify(password, known)

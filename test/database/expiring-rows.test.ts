@@ -73,6 +73,8 @@ onEveryDatabase(t, 'texts that live for a time, for all processes', async (t, at
       const rows = db.selectFrom('plinth_test').select('expires_at').where('id', '=', 'new')
       return Date.parse((await rows.executeTakeFirstOrThrow()).expires_at)
     }
+    // How long the tests before took is of no interest.
+    await one.replace(row('new', 60_000))
     const first = await until()
     t.equal(await one.read('new', 60_000), 'of new')
     t.equal(await until(), first)

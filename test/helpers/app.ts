@@ -6,7 +6,7 @@ import type { ServiceDefinition } from '../../src/define-service.ts'
 import type { EnvelopeName } from '../../src/http/envelope.ts'
 import { defineModule, type ModuleTable, type ResourceTable } from '../../src/resource/module.ts'
 import { createApp } from '../../src/service.ts'
-import { PATIENT } from './drivers.ts'
+import { PATIENT_ENV } from './drivers.ts'
 
 export interface TestAppOptions {
   /** Default `standard`. */
@@ -78,9 +78,7 @@ export async function createService(
 
 /** That the Redis of all tests, which never hangs, is waited for on a machine that has other work. */
 const patience = ({ REDIS_URL }: NodeJS.ProcessEnv): NodeJS.ProcessEnv =>
-  REDIS_URL && REDIS_URL === process.env.TEST_REDIS_URL
-    ? { REDIS_TIMEOUT: `${PATIENT.commandTimeout}` }
-    : {}
+  REDIS_URL && REDIS_URL === process.env.TEST_REDIS_URL ? PATIENT_ENV : {}
 
 /** A promise to wait for, and what fulfils it. */
 export function createGate<T = void>(): { opened: Promise<T>; open: (value: T) => void } {

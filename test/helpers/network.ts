@@ -11,15 +11,6 @@ export async function occupy(t: Test, server: Server = createServer()): Promise<
   return (server.address() as AddressInfo).port
 }
 
-/** A port that nothing listens on just now. */
-export async function freePort(t: Test): Promise<number> {
-  const server = createServer()
-  const port = await occupy(t, server)
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
 export async function isListening(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1')
   try {

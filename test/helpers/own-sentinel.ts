@@ -22,16 +22,17 @@ export interface OwnSentinel {
   master(): Promise<number>
 }
 
-/** Milliseconds without an answer after which a master is taken for dead. */
-export const DOWN_AFTER = 500
-
 // A replica gets the data at once, not after the five seconds in which more of them could come.
 const AT_ONCE = ['--repl-diskless-sync-delay', '0']
 
-/** Starts all of it, which is gone when the test or the proof ends. */
+/**
+ * Starts all of it, which is gone when the test or the proof ends.
+ *
+ * @param downAfter milliseconds without an answer after which a master is taken for dead: on a busy machine it may be late
+ */
 export async function ownSentinel(
   t: { teardown(work: () => unknown): void },
-  sentinels = 1,
+  { sentinels = 1, downAfter = 10_000 } = {},
 ): Promise<OwnSentinel> {
   const first = await ownRedis(t, { args: AT_ONCE })
   const port = Number(new URL(first.url).port)
@@ -46,7 +47,7 @@ export async function ownSentinel(
     const lines = [
       ...[`port ${own}`, 'bind 127.0.0.1', `dir ${sandbox.folder}`],
       `sentinel monitor main 127.0.0.1 ${port} ${Math.floor(sentinels / 2) + 1}`,
-      `sentinel down-after-milliseconds main ${DOWN_AFTER}`,
+      `sentinel down-after-milliseconds main ${downAfter}`,
       'sentinel failover-timeout main 5000',
     ]
     writeFileSync(file, lines.join('\n'))

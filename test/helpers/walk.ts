@@ -164,7 +164,7 @@ class Reader {
     await this.#stop(kind)
     // The signal is for it, not for a shell before it.
     const running = this.#shell(`exec ${line}`)
-    const begun = kind === 'web' ? /Server listening at (http:[\d.:/]+)/ : /working on tasks/
+    const begun = kind === 'web' ? /Server listening at (http:[^"]+)"/ : /working on tasks/
     const [, url] = await running.until('stdout', begun)
     this.#url = url ?? this.#url
     this.#last = running

@@ -87,7 +87,7 @@ t.test('@fastify/rate-limit: 429 with Retry-After, also with words of the servic
     t.equal((await ask(port, 'GET /things')).status, 200)
     const { status, headers, json } = await ask(port, 'GET /things')
     t.equal(status, 429)
-    t.match(headers, { 'retry-after': '60', 'x-ratelimit-remaining': '0' })
+    t.match(headers, { 'retry-after': /^(60|59)$/, 'x-ratelimit-remaining': '0' })
     t.match(json(), { result: false, code: 'TOO_MANY_REQUESTS', message: /too many requests/i })
   }
 })

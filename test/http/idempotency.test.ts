@@ -176,12 +176,12 @@ t.test('nothing is done where it cannot be known whether it was', async (t) => {
 
 t.test('a request that Redis took too late may come again', async (t) => {
   const { url } = await ownRedis(t)
-  const variables = { DATABASE_URL: '', REDIS_URL: url, REDIS_TIMEOUT: '500' }
+  const variables = { DATABASE_URL: '', REDIS_URL: url, REDIS_TIMEOUT: '1500' }
   const { state, send } = await create(t, variables)
   t.equal((await send('"first"')).statusCode, 201)
   const client = new Redis(url)
   t.teardown(() => client.disconnect())
-  await client.call('client', 'pause', 800)
+  await client.call('client', 'pause', 1800)
   const refused = await send('"second"')
   t.strictSame([refused.statusCode, refused.json().code], [503, 'IDEMPOTENCY_UNAVAILABLE'])
   const again = await send('"second"')

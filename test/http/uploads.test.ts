@@ -255,7 +255,8 @@ t.test(
     // What is seen is told on another turn.
     await turn()
     const [young, all] = [kinds(NODE_PERFORMANCE_GC_MINOR), kinds(NODE_PERFORMANCE_GC_MAJOR)]
-    t.ok(young >= 32 && all < 3, `${young} of the young generation, ${all} of all`)
+    // About one for every four megabytes; without our own there would be none.
+    t.ok(young >= 24 && all < 3, `${young} of the young generation, ${all} of all`)
   },
 )
 

@@ -27,9 +27,13 @@ t.test('works alone in a Fastify app, in memory', async (t) => {
   app.get('/', async () => await app.cache.getOrSet('key', () => ({ loads: ++loads }), HOUR))
   for (let n = 0; n < 3; n++) t.strictSame((await app.inject('/')).json(), { loads: 1 })
   t.match(await app.cache.stats(), { redis: null, memory: { entries: 1 } })
-  const lock = await app.cache.lock('job', { ttl: 1000 })
+  const lock = await app.cache.lock('job', { ttl: 60_000 })
   t.equal(lock.name, 'job')
-  await t.rejects(app.cache.lock('job', { ttl: 1000 }), { code: 'LOCK_HELD' }, 'they are the same')
+  await t.rejects(
+    app.cache.lock('job', { ttl: 60_000 }),
+    { code: 'LOCK_HELD' },
+    'they are the same',
+  )
   await lock.release()
 })
 
@@ -59,8 +63,8 @@ t.test('a Redis of its own has it, another cache a third', async (t) => {
   t.teardown(() => app.close())
   for (const [name, { url }] of Object.entries(servers))
     await app.register(redis, { url, name, ...PATIENT })
-  await app.register(cache, { prefix: 'own' })
-  await app.register(cache, { prefix: 'own', name: 'pages' })
+  await app.register(cache, { prefix: 'own', ...PATIENT })
+  await app.register(cache, { prefix: 'own', name: 'pages', ...PATIENT })
   await app.cache.set('key', 'value', HOUR)
   await app.getDecorator<Cache>('pages').set('page', 'value', HOUR)
   const entries = async (name: string) =>
@@ -100,7 +104,8 @@ t.test('fails no request while Redis goes away and comes back', async (t) => {
       const { statusCode } = await app.inject(`/${asked++ % 50}`)
       if (statusCode !== 200) failed++
       const took = performance.now() - began
-      if (took > 1000) slow.push(took)
+      // Who waited for Redis would wait until it is there again.
+      if (took > 5000) slow.push(took)
       await new Promise(setImmediate)
     }
   }

@@ -114,7 +114,7 @@ t.test('lets a process end that could not get a database', async (t) => {
     (await mysqlUrl(t)).replace('//', '//nobody'),
     'sqlite:/',
   ]) {
-    const outcome = await runAlone(url)
+    const outcome = await runAlone(url, 200)
     t.match(outcome, { code: 0, stdout: 'DATABASE_UNAVAILABLE\n', stderr: '' }, url)
   }
   t.strictSame(await runAlone(await mysqlUrl(t)), { code: 0, stdout: 'ready\n', stderr: '' })
@@ -122,12 +122,15 @@ t.test('lets a process end that could not get a database', async (t) => {
 })
 
 /** A process that attaches a database, closes the app if it could, and has nothing else to do. */
-async function runAlone(url: string) {
+async function runAlone(url: string, connectTimeout = 20_000) {
   const plugin = new URL('../../plugins/database.ts', import.meta.url).href
   const script = `
     import Fastify from 'fastify'
     import database from '${plugin}'
-    const app = Fastify().register(database, { url: process.argv[1], connectTimeout: 200 })
+    const app = Fastify().register(database, {
+      url: process.argv[1],
+      connectTimeout: ${connectTimeout},
+    })
     const said = await app.ready().then(() => app.close()).then(() => 'ready', ({ code }) => code)
     console.log(said)`
   const child = spawn(process.execPath, ['--input-type=module', '-e', script, url])

@@ -102,7 +102,7 @@ t.test('the time of a request begins with it: hooks are part of it', async (t) =
       if (url !== '/quick') await never
     })
     app.get('/', async () => 'done')
-    app.get('/quick', async () => 'done')
+    app.get('/quick', { config: { deadline: 60_000 } }, async () => 'done')
     app.get('/own', { config: { deadline: 5 } }, async () => 'done')
     app.setErrorHandler((error: { code?: string }, _, reply) =>
       reply.send({ code: error.code, id: currentContext()?.requestId }),

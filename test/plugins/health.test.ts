@@ -96,7 +96,7 @@ t.test(
   async (t) => {
     const { app } = await create(t, { timeout: 20 })
     app.readiness.set('disk', async () => void (await stat('.')))
-    app.readiness.set('busy', async () => block(200))
+    app.readiness.set('busy', async () => block(1000))
     const address = await app.listen({ host: '127.0.0.1', port: 0 })
     const { data } = (await (await fetch(`${address}/readyz`)).json()) as { data: unknown }
     t.match(data, {

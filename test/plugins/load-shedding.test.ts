@@ -12,7 +12,7 @@ import { block } from '../helpers/block.ts'
 import { databaseDrivers } from '../helpers/drivers.ts'
 import { type Answer, ask, listen, open, parse } from '../helpers/wire.ts'
 
-const LIMIT = 200
+const LIMIT = 400
 
 /** Keeps the event loop from turning, once; what was due meanwhile has run when this resolves. */
 async function stall(): Promise<void> {

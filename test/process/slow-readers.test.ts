@@ -8,7 +8,7 @@ import { ask, listen, open } from '../helpers/wire.ts'
 
 const SIZE = 32 * 1024 * 1024
 
-async function serve(t: Test, plugin?: typeof requestLog) {
+async function serve(t: Test, plugin?: typeof requestLog, patience = 1000) {
   const logs: LogLine[] = []
   const write = (line: string) => logs.push(JSON.parse(line))
   const app = Fastify({
@@ -20,7 +20,7 @@ async function serve(t: Test, plugin?: typeof requestLog) {
   app.get('/large', async () => 'x'.repeat(SIZE))
   app.get('/small', async () => 'small')
   const port = await listen(app)
-  endSlowReaders(app, 1000)
+  endSlowReaders(app, patience)
   const connections = () =>
     new Promise<number>((resolve) => app.server.getConnections((_, count) => resolve(count)))
   return { app, logs, port, connections }
@@ -62,8 +62,8 @@ for (const [title, plugin] of [
 }
 
 t.test('a client that reads slowly gets all of it', async (t) => {
-  const { logs, port } = await serve(t, requestLog)
-  const looked = () => new Promise((resolve) => setTimeout(resolve, 250))
+  const { logs, port } = await serve(t, requestLog, 3000)
+  const looked = () => new Promise((resolve) => setTimeout(resolve, 600))
   const client = await open(port)
   const { socket } = client
   let received = 0

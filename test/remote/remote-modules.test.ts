@@ -158,10 +158,10 @@ t.test('a process that is not there is told as such, in time', async (t) => {
   const silent = await serveUpstream(t, () => {})
   const late = await start(t, 'orders', {
     PLINTH_REMOTES: `cities=${silent.url}`,
-    REQUEST_TIMEOUT: '100',
+    REQUEST_TIMEOUT: '3000',
   })
   t.match((await late.inject('/orders/1')).json(), { code: 'DEADLINE_EXCEEDED' })
-  t.equal(Number(silent.got[0]?.headers['x-timeout-ms']) <= 100, true)
+  t.equal(Number(silent.got[0]?.headers['x-timeout-ms']) <= 3000, true)
 })
 
 t.test('what cannot be is refused at boot', async (t) => {

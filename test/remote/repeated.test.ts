@@ -86,16 +86,18 @@ for (const { name, url: place } of databaseDrivers)
       const url = await app.listen({ host: '127.0.0.1', port: 0 })
       const { lossy, seen } = await loseAnswer(t, url, when)
       const orders = await createService(t, {}, { name: 'orders' })
-      const client = createClient<typeof shop>({ url: lossy, breaker: false, retry: { delay: 1 } })
+      // The first may take a while, and what comes meanwhile is told to come again.
+      const retry = { delay: 1, attempts: 10 }
+      const client = createClient<typeof shop>({ url: lossy, breaker: false, retry })
       const { key } = await orders.app.run(() => client.shop.pay({ to: 'ann', cents: 500 }))
       t.match(key, /^"[\w-]{36}"$/)
       t.strictSame(await db.selectFrom('payment').selectAll().execute(), [{ cents: 500 }])
-      const early = ['200', '409', '200', '200']
       // The contract, the answer that was lost, and the same again.
       t.strictSame(
-        seen.statuses.toSorted(),
-        when === 'late' ? ['200', '200', '200'] : early.toSorted(),
+        seen.statuses.filter((status) => status !== '409'),
+        ['200', '200', '200'],
       )
+      t.equal(seen.statuses.includes('409'), when === 'early')
       // Another call is another payment.
       const { key: other } = await orders.app.run(() => client.shop.pay({ to: 'ann', cents: 500 }))
       t.not(other, key)

@@ -204,7 +204,7 @@ onEach(t, 'a caller that gives up fails nobody who waits for the same', async (t
   })
   const app = await serve(t, attached, { thing })
   const controller = new AbortController()
-  const late = failure(app.run(() => thing({ id: 1 }, { timeout: 20 })))
+  const late = failure(app.run(() => thing({ id: 1 }, { timeout: 500 })))
   await begun.opened
   const leaving = failure(app.run(() => thing({ id: 1 }, { signal: controller.signal })))
   const staying = app.run(() => thing({ id: 1 }))

@@ -388,9 +388,9 @@ onEach(t, 'clients are told how long they may keep a result', async (t, attached
   const control = /^private, max-age=5\d, stale-while-revalidate=300$/
   const [first, age, vary] = await told('/own')
   t.match(first, control)
-  t.strictSame([age, vary], ['0', 'authorization, cookie'])
+  t.match([age, vary], [/^[0-9]$/, 'authorization, cookie'])
   t.match(await told('/own'), [first, /^[0-9]$/, vary], 'a hit says the same')
-  t.strictSame(await told('/open'), ['public, max-age=10', '0', 'accept-language'])
+  t.match(await told('/open'), ['public, max-age=10', /^[0-9]$/, 'accept-language'])
   t.strictSame(await told('/rare'), ['no-store', undefined, undefined])
   t.strictSame(await told('/quiet'), [undefined, undefined, undefined])
 })

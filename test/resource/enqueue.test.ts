@@ -75,7 +75,8 @@ onEach(t, 'whichever signal aborts first ends the waiting', async (t, attached) 
   })
   const app = await serve(t, attached, { wait, outer })
   const late = { code: 'DEADLINE_EXCEEDED' }
-  t.match(await failure(app.run(() => outer({}, { timeout: 300 }))), late)
+  t.match(await failure(app.run(() => outer({}, { timeout: 1000 }))), late)
+  await until(() => reasons.length > 0)
   const waiting = app.run(() => outer({}, { timeout: 60_000 }))
   given.abort(new Error('enough'))
   await waiting

@@ -266,7 +266,7 @@ onEach(t, 'who waits for a result that nobody wants any more gives up', async (t
   const waits = defineResource({
     summary: 'Waits',
     path: '/waits',
-    timeout: 30,
+    timeout: 1000,
     async perform() {
       const task = await never.enqueue({}, { delay: 3_600_000 })
       ended.open(await failure(task.result()))

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -55,12 +56,22 @@ export async function untilReady(
   throw failure(`${name} was not ready after ${seconds} s`, server)
 }
 
+/** Below the ports that systems give to whom any will do, who could have it before it is used, or while its server is away. */
+const PORTS = [10_000, 32_000] as const
+
 /** A port of 127.0.0.1 that nobody listens on. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  if (address === null || typeof address === 'string') throw new Error('a TCP server has a port')
-  return address.port
+  for (let tries = 0; tries < 100; tries++) {
+    const port = randomInt(...PORTS)
+    const server = createServer()
+    try {
+      await once(server.listen(port, '127.0.0.1'), 'listening')
+    } catch {
+      continue
+    }
+    server.close()
+    await once(server, 'close')
+    return port
+  }
+  throw new Error(`no port from ${PORTS.join(' to ')} is free`)
 }

@@ -61,12 +61,14 @@ export async function cacheValues(t: Test, driver: CacheDriver): Promise<void> {
 
   await t.test('forgets after the time, at most a tenth earlier', async (t) => {
     const cache = await driver.open(t)
+    // Its connections are made by then.
+    await cache.get('first')
     const began = performance.now()
-    await cache.set('key', 1, { ttl: '200ms' })
+    await cache.set('key', 1, { ttl: '1s' })
     t.equal(cache.peek('key')?.text, '1')
     await until(() => cache.peek('key')?.text === undefined)
     const lasted = performance.now() - began
-    t.ok(lasted >= 178 && lasted < 1000, `${lasted} ms`)
+    t.ok(lasted >= 890 && lasted < 5000, `${lasted} ms`)
     t.equal(await cache.get('key'), undefined)
     t.equal(await cache.getOrSet<unknown>('key', () => 2, HOUR), 2)
   })

@@ -77,7 +77,7 @@ export async function databaseStreaming(t: Test, driver: DatabaseDriver): Promis
 
 /** Whoever reads a stream slowly keeps nobody else from the database; what he reads is of one moment. */
 export async function databaseSlowReader(t: Test, driver: DatabaseDriver): Promise<void> {
-  const { db } = await openWithTables(t, driver, { poolSize: 3, acquireTimeout: 1000 })
+  const { db } = await openWithTables(t, driver, { poolSize: 3, acquireTimeout: 10_000 })
   const rows = Array.from({ length: 5000 }, (_, index) => ({ email: `${index}`.padStart(5, '0') }))
   await db.insertInto('owner').values(rows).execute()
   const all = db.selectFrom('owner').select('email').orderBy('email')

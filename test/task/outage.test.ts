@@ -46,7 +46,7 @@ t.test('Redis goes away and comes back', async (t) => {
   await redis.kill()
 
   const fails = t.rejects(driver.add([added]), UNAVAILABLE)
-  t.ok((await took(fails)) < 3000)
+  t.ok((await took(fails)) < 6000)
   // The first may have been told at once: they were on their way when the connection was lost. Then it is waited for.
   await until(async () => {
     const failing = driver.add([added]).catch((error: Error) => error.message)
@@ -62,7 +62,7 @@ t.test('Redis goes away and comes back', async (t) => {
     t.rejects(driver.counts('default'), UNAVAILABLE),
     t.rejects(driver.queues(), UNAVAILABLE),
   ])
-  t.ok((await took(all)) < 500, 'at once, when it has been away for a while')
+  t.ok((await took(all)) < 1500, 'at once, when it has been away for a while')
   release()
 
   await redis.restart()
@@ -89,7 +89,7 @@ t.test('Redis goes silent', async (t) => {
     took(t.rejects(driver.get(one.id), UNAVAILABLE)),
     took(working.stop(100)),
   ])
-  t.ok(adding < 3000 && getting < 3000 && stopping < 6000)
+  t.ok(adding < 6000 && getting < 6000 && stopping < 10_000)
   t.ok((await took(driver.close())) < 4000)
   redis.goOn()
 
@@ -104,11 +104,12 @@ t.test('Redis is not there yet', async (t) => {
   const runs: unknown[] = []
   await work(t, driver, async ({ id }) => runs.push(id))
   const one = task()
-  t.ok((await took(t.rejects(driver.add([one]), UNAVAILABLE))) < 3000)
+  t.ok((await took(t.rejects(driver.add([one]), UNAVAILABLE))) < 6000)
   await redis.restart()
   await until(() => driver.add([one]).catch(() => undefined))
   await driver.finished(one.id)
   t.strictSame(runs, [one.id])
+  await until(() => lines.length >= 2)
   t.match(lines, [/^warn/, /^info/])
 })
 
@@ -121,7 +122,7 @@ t.test('Redis is gone when the worker ends', async (t) => {
   const working = await work(t, driver, perform)
   await until(() => begun.length)
   await redis.kill()
-  t.ok((await took(working.stop(100))) < 6000)
+  t.ok((await took(working.stop(100))) < 10_000)
   t.ok((await took(driver.close())) < 4000)
   await redis.restart()
   const next = open(t, redis.url)

@@ -21,6 +21,7 @@ import {
   tablesOf,
 } from '../database/fixture.ts'
 import { execute } from '../servers/mysql.ts'
+import { until } from '../suites/task-fixture.ts'
 import { FakeLog } from '../task/fake-driver.ts'
 
 const message = (id: string, payload: unknown = { n: 1 }, kind = 'task') => ({ id, kind, payload })
@@ -275,6 +276,8 @@ onMysql(t, 'a process that dies gives back what it was sending', async (t, { db,
     return { delivered: ['a'], refused: [] }
   })
   await t.rejects(dying, { code: 'DATABASE_UNAVAILABLE' })
+  // The server tells of the death before it has given back what was locked.
+  await until(async () => (await waiting(db)).length > 0)
   t.strictSame(ids(await waiting(db)), ['a'])
 })
 

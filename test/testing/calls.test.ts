@@ -13,7 +13,7 @@ import {
 } from '../../src/index.ts'
 import { contractOf } from '../../src/remote/contract.ts'
 import { parity, testApp } from '../../src/testing/index.ts'
-import { redisUrl } from '../helpers/drivers.ts'
+import { PATIENT_ENV, redisUrl } from '../helpers/drivers.ts'
 import {
   addOrder,
   databases,
@@ -287,7 +287,7 @@ for (const redis of [undefined, redisUrl()])
       modules,
       rateLimits: { by: 'all', max: 2, duration: 3_600_000 },
     })
-    const app = await testApp(limited, { t, ...(redis && { redis }) })
+    const app = await testApp(limited, { t, env: PATIENT_ENV, ...(redis && { redis }) })
     const ask = async () => (await app.inject('/ones')).statusCode
     for (const _ of [1, 2]) {
       t.strictSame([await ask(), await ask(), await ask()], [200, 200, 429])

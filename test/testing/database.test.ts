@@ -7,7 +7,7 @@ import { Redis } from 'ioredis'
 import { createConnection } from 'mysql2/promise'
 import t, { type Test } from 'tap'
 import { testApp } from '../../src/testing/index.ts'
-import { redisUrl } from '../helpers/drivers.ts'
+import { PATIENT_ENV, redisUrl } from '../helpers/drivers.ts'
 import { addOrder, databases, root, type Shop, shop } from './shop/service.ts'
 
 const open = (t: Test, database: string): Promise<Shop> =>
@@ -124,7 +124,7 @@ t.test('two apps share a Redis, and no key of it; theirs go with them', async (t
   const redis = `${redisUrl()}/12`
   const client = new Redis(redis)
   t.teardown(() => client.disconnect())
-  const start = () => testApp(shop, { root, redis, setUp: addOrder })
+  const start = () => testApp(shop, { root, redis, env: PATIENT_ENV, setUp: addOrder })
   const apps = await Promise.all([start(), start()])
   const [one, other] = apps
   const { retrieve, ship } = one.resources.orders

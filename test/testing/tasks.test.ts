@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { testApp } from '../../src/testing/index.ts'
-import { redisUrl } from '../helpers/drivers.ts'
+import { PATIENT_ENV, redisUrl } from '../helpers/drivers.ts'
 import { addOrder, databases, root, type Shop, shop } from './shop/service.ts'
 
 /** Runs `test` on every database, with tasks in memory and in Redis. */
@@ -8,7 +8,14 @@ function everywhere(name: string, test: (t: Test, app: Shop, hasRedis: boolean) 
   for (const [kind, database] of Object.entries(databases))
     for (const redis of [undefined, redisUrl()])
       t.test(`${name} (${kind}, ${redis ? 'Redis' : 'memory'})`, async (t) => {
-        const options = { t, root, database, setUp: addOrder, ...(redis && { redis }) }
+        const options = {
+          t,
+          root,
+          database,
+          setUp: addOrder,
+          env: PATIENT_ENV,
+          ...(redis && { redis }),
+        }
         await test(t, await testApp(shop, options), redis !== undefined)
       })
 }

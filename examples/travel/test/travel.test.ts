@@ -11,6 +11,8 @@ async function startBoth(t: Test) {
   const { DATABASE_URL } = (await createAtlas(t)).config
   const atlas = await startServe(t, { service: ATLAS, env: { DATABASE_URL } })
   const env = { ATLAS_URL: atlas.url, DATABASE_URL: 'sqlite::memory:' }
+  // A process that has answered nothing yet takes longer than a call may.
+  await (await fetch(`${atlas.url}/contract.json`)).arrayBuffer()
   const travel = await startServe(t, { service: TRAVEL, env })
   const ask = async (path: string, headers: Record<string, string> = {}) => {
     const answer = await fetch(travel.url + path, { headers })
