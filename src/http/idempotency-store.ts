@@ -82,8 +82,11 @@ export function redisIdempotency(redis: Scripts, prefix: string): IdempotencySto
   }
   return {
     async begin(id, request, lease) {
-      const there = await redis.eval(BEGIN, 1, nameOf(id), JSON.stringify(request), lease)
-      return typeof there === 'string' ? JSON.parse(there) : undefined
+      const begin = () => redis.eval(BEGIN, 1, nameOf(id), JSON.stringify(request), lease)
+      // Where it was only late it has done it by now, and tells of this request itself.
+      const text = await begin().catch(begin)
+      const there: KeptRequest | undefined = typeof text === 'string' ? JSON.parse(text) : undefined
+      return there?.token === request.token ? undefined : there
     },
     finish: (id, request, ttl) => end(id, request.token, JSON.stringify(request), ttl),
     release: (id, token) => end(id, token, '', 0),
