@@ -56,8 +56,11 @@ export async function untilReady(
   throw failure(`${name} was not ready after ${seconds} s`, server)
 }
 
-/** Below the ports that systems give to whom any will do, who could have it before it is used, or while its server is away. */
-const PORTS = [10_000, 32_000] as const
+/**
+ * Below the ports that systems give to whom any will do, who could have it before it is used, or while its server is away; above 10080, the
+ * highest that `fetch` refuses (WHATWG Fetch, "bad port").
+ */
+const PORTS = [11_000, 32_000] as const
 
 /** A port of 127.0.0.1 that nobody listens on. */
 export async function freePort(): Promise<number> {
