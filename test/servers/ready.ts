@@ -57,10 +57,10 @@ export async function untilReady(
 }
 
 /**
- * Below the ports that systems give to whom any will do, who could have it before it is used, or while its server is away; above 10080, the
- * highest that `fetch` refuses (WHATWG Fetch, "bad port").
+ * Below the ports that systems give to whom any will do, who could have it before it is used, or while its server is away: a node of a
+ * Redis cluster also takes the one 10,000 above. Above 10080, the highest that `fetch` refuses (WHATWG Fetch, "bad port").
  */
-const PORTS = [11_000, 32_000] as const
+const PORTS = [11_000, 22_000] as const
 
 /** A port of 127.0.0.1 that nobody listens on. */
 export async function freePort(): Promise<number> {
