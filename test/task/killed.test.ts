@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
+import { type Job, Worker } from 'bullmq'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
+import { crashesOf, noteCrashes } from '../../src/task/bullmq/crashes.ts'
 import type { Run, TaskDriver } from '../../src/task/types.ts'
 import { block } from '../helpers/block.ts'
 import { databaseDrivers, redisUrl } from '../helpers/drivers.ts'
@@ -107,6 +109,35 @@ onEach(
     await working.stop(1000)
   },
 )
+
+t.test('who has died is noted before others are given the task (redis)', async (t) => {
+  const prefix = `test-${randomUUID()}`
+  await redisDrivers(t, { prefix })().add([task()])
+  const connection = new Redis(redisUrl(), { maxRetriesPerRequest: null })
+  const worker = new Worker('default', null, { connection, prefix, name: 'late', autorun: false })
+  t.teardown(async () => {
+    await worker.close(true)
+    connection.disconnect()
+  })
+  const job = (await worker.getNextJob('token')) as Job
+  const checked = worker as unknown as { moveStalledJobsToWait(): Promise<void> }
+  const look = async () => {
+    await checked.moveStalledJobsToWait()
+    return await job.getState()
+  }
+  t.equal(await noteCrashes(connection, worker), true)
+  t.equal(await look(), 'active')
+  t.equal(await noteCrashes(connection, worker), false, 'BullMQ has looked')
+  await connection.del(worker.toKey('stalled-check'))
+  t.equal(await noteCrashes(connection, worker), true)
+  // As if it had run out between the two.
+  await connection.del(worker.toKey(`${job.id}:lock`))
+  t.equal(await look(), 'active', 'it is not noted yet')
+  await connection.del(worker.toKey('stalled-check'))
+  t.equal(await noteCrashes(connection, worker), true)
+  t.equal(await look(), 'waiting')
+  t.match(await crashesOf(connection, worker, job.id as string), [{ worker: 'late' }])
+})
 
 onEach('places of a worker that is killed come free', async (t, { driver, place }) => {
   const tasks = Array.from({ length: 6 }, (_, input) => task({ input, concurrencyKey: 'a' }))

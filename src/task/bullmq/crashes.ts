@@ -6,14 +6,19 @@ import type { TaskQueue } from './record.ts'
 export const DIED = 'died'
 
 // Of those that run, as BullMQ saw when it looked last, and whose lock has run out: who had them, since when. Before they
-// are given to others, whose name they have then. Several workers look, and one death is one line.
+// are given to others, whose name they have then. Several workers look, and one death is one line. Those that have their
+// lock are left to the next time: it may run out before BullMQ looks, which would give them to others unnoted. Returns
+// whether BullMQ looks now: one worker does for all of them.
 const NOTE = `
+local looks = redis.call('EXISTS', KEYS[2]) == 0
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 for _, id in ipairs(redis.call('SMEMBERS', KEYS[1])) do
   local job = ARGV[1] .. id
   local worker, since, died = unpack(redis.call('HMGET', job, 'pb', 'processedOn', '${DIED}'))
-  if worker and since and redis.call('EXISTS', job .. ':lock') == 0 then
+  if redis.call('EXISTS', job .. ':lock') == 1 then
+    if looks then redis.call('SREM', KEYS[1], id) end
+  elseif worker and since then
     local line, known = worker .. ' ' .. since, died or ''
     if not string.find(known, line, 1, true) then
       local _, count = string.gsub(known, '\\n', '\\n')
@@ -22,6 +27,7 @@ for _, id in ipairs(redis.call('SMEMBERS', KEYS[1])) do
     end
   end
 end
+return looks and 1 or 0
 `
 
 // How many of those that were given up are kept; what is kept no longer is forgotten.
@@ -37,9 +43,10 @@ return count
 
 type Keys = Pick<TaskQueue, 'toKey'>
 
-/** Notes which processes have died of what they ran: called before BullMQ puts that back. */
-export async function noteCrashes(client: Redis, queue: Keys): Promise<void> {
-  await client.eval(NOTE, 1, queue.toKey('stalled'), queue.toKey(''))
+/** Notes which processes have died of what they ran, before BullMQ puts that back. Whether it may do so now. */
+export async function noteCrashes(client: Redis, queue: Keys): Promise<boolean> {
+  const keys = [queue.toKey('stalled'), queue.toKey('stalled-check')]
+  return (await client.eval(NOTE, keys.length, ...keys, queue.toKey(''))) === 1
 }
 
 export async function crashesOf(client: Redis, queue: Keys, id: string): Promise<TaskCrash[]> {

@@ -134,8 +134,12 @@ export class QueueWorker {
     const checked = worker as unknown as { moveStalledJobsToWait(): Promise<void> }
     const move = checked.moveStalledJobsToWait.bind(worker)
     checked.moveStalledJobsToWait = async () => {
-      await noteCrashes(this.#connection, worker).catch(this.#own.onError)
-      await move()
+      // What is not noted is put back all the same.
+      const mayMove = await noteCrashes(this.#connection, worker).catch((error) => {
+        this.#own.onError(error)
+        return true
+      })
+      if (mayMove) await move()
       await this.#places.fillAll(this.#stalledInterval).catch(this.#own.onError)
     }
   }
