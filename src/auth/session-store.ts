@@ -28,7 +28,6 @@ export interface RedisCommands {
   del(key: string): Promise<unknown>
   zadd(key: string, score: number, member: string): Promise<unknown>
   zrange(key: string, first: number, last: number): Promise<string[]>
-  zrem(key: string, ...members: string[]): Promise<unknown>
   zremrangebyscore(key: string, least: number, most: number): Promise<unknown>
   pexpire(key: string, ttl: number): Promise<unknown>
 }
@@ -61,12 +60,9 @@ export function createRedisStore(redis: RedisCommands, prefix: string): SessionS
       await redis.del(nameOf(key))
     },
     async deleteGroup(name) {
-      const group = groupOf(name)
-      const keys = await redis.zrange(group, 0, -1)
-      // One by one: in a cluster they are in several places.
-      for (const key of keys) await redis.del(nameOf(key))
-      // What has come meanwhile stays known.
-      if (keys.length > 0) await redis.zrem(group, ...keys)
+      // One by one: in a cluster they are in several places. They stay known until they have ended in any case: one that
+      // has just begun may come only after it.
+      for (const key of await redis.zrange(groupOf(name), 0, -1)) await redis.del(nameOf(key))
     },
   }
 }

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import Fastify, { type FastifyInstance } from 'fastify'
@@ -8,7 +9,11 @@ import database from '../../plugins/database.ts'
 import envelope from '../../plugins/envelope.ts'
 import redis from '../../plugins/redis.ts'
 import session, { type SessionOptions, type SessionStore } from '../../plugins/session.ts'
-import { createMemoryStore } from '../../src/auth/session-store.ts'
+import {
+  createMemoryStore,
+  createRedisStore,
+  type RedisCommands,
+} from '../../src/auth/session-store.ts'
 import type { User } from '../../src/resource/context.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { onEveryDatabase } from '../database/fixture.ts'
@@ -332,13 +337,35 @@ onEveryDatabase(t, 'sessions end together', async (t, { url, db }) => {
   t.strictSame(users.toSorted(), ['ann', 'three+bob'])
 })
 
+t.test('a session that begins just as its group ends still ends with it (redis)', async (t) => {
+  const { app } = await serve(t, { attach: onRedis })
+  const set = createGate()
+  const go = createGate()
+  const client = app.redis as unknown as RedisCommands
+  const write = client.set.bind(client)
+  client.set = async (...args) => {
+    set.open()
+    await go.opened
+    return await write(...args)
+  }
+  const store = createRedisStore(client, randomUUID())
+  const begins = store.add('new', 'ann', HOUR, { names: ['ann'], ttl: HOUR })
+  await set.opened
+  await store.deleteGroup('ann')
+  go.open()
+  await begins
+  t.equal(await store.read('new', HOUR), 'ann', 'it came after it')
+  await store.deleteGroup('ann')
+  t.equal(await store.read('new', HOUR), undefined)
+})
+
 t.test('sessions end together (redis)', async (t) => {
   const server = await ownRedis(t)
   const { redis: own } = await endTogether(t, {
     attach: async (app) => await app.register(redis, { url: server.url, ...PATIENT }),
   })
   const groups = (await own.keys('*')).filter((key) => key.startsWith('plinth:session-group:'))
-  t.equal(groups.length, 4, 'those of sessions that have ended otherwise go by themselves')
+  t.equal(groups.length, 5, 'each is there until its sessions have ended in any case')
   for (const group of groups) {
     t.match(group, /:[\w-]{43}$/)
     const left = await own.pttl(group)
@@ -349,9 +376,9 @@ t.test('sessions end together (redis)', async (t) => {
   const { app, browser } = await serve(t, {
     attach: async (app) => await app.register(redis, { url: server.url, ...PATIENT }),
   })
-  await browser().ask('POST /join/one+ann+three+bob')
+  await browser().ask('POST /join/one+two+ann+three+bob')
   const sizes = await Promise.all(groups.map(async (group) => await app.redis.zcard(group)))
-  t.strictSame(sizes, [1, 1, 1, 1], 'what is over is put away')
+  t.strictSame(sizes, [1, 1, 1, 1, 1], 'what is over is put away')
 })
 
 t.test('a store that is away lets nobody in, and ends no session', async (t) => {
