@@ -88,20 +88,26 @@ export class UserTable {
   async authenticate(name: string, password: string): Promise<User> {
     const known = comparable(name)
     const isTry = await this.#countTry(known)
-    const row = await this.#db
-      .selectFrom('auth_user')
-      .select(['id', 'name', 'superuser', 'password'])
-      .where('name', '=', known)
-      .executeTakeFirst()
     const isLong = password.length > PASSWORD.max
-    const stored = isTry && !isLong ? row?.password : undefined
-    const isRight = await this.#passwords.verify(isLong ? '' : password, stored)
-    if (!isRight || !row || !stored || !(await this.#recordLogin(row.id)))
-      throw errors.UNAUTHENTICATED.with({ errors: [{ path: '', message: REFUSED }] })
-    if (this.#passwords.isWeak(stored))
-      // No reason to refuse who has logged in: the next login tries again.
-      await this.#rehash(row.id, stored, password).catch(() => {})
-    return userOf(row)
+    for (let before: string | undefined; ; ) {
+      const row = await this.#db
+        .selectFrom('auth_user')
+        .select(['id', 'name', 'superuser', 'password'])
+        .where('name', '=', known)
+        .executeTakeFirst()
+      const stored = isTry && !isLong ? row?.password : undefined
+      const isRight = await this.#passwords.verify(isLong ? '' : password, stored)
+      if (!isRight || !row || !stored || stored === before)
+        throw errors.UNAUTHENTICATED.with({ errors: [{ path: '', message: REFUSED }] })
+      if (await this.#recordLogin(row.id, stored)) {
+        if (this.#passwords.isWeak(stored))
+          // No reason to refuse who has logged in: the next login tries again.
+          await this.#rehash(row.id, stored, password).catch(() => {})
+        return userOf(row)
+      }
+      // Disabled, or kept otherwise meanwhile: perhaps as another password.
+      before = stored
+    }
   }
 
   /**
@@ -241,13 +247,14 @@ export class UserTable {
     return sql`case when ${sql.ref('failed_logins')} < ${last} then null ${sql.join(cases, sql` `)} else ${after.at(-1)} end`
   }
 
-  /** @returns whether it may: it may have been disabled meanwhile */
-  async #recordLogin(id: string): Promise<boolean> {
+  /** @returns whether it may: it may have been disabled, or have got another password, meanwhile */
+  async #recordLogin(id: string, stored: string): Promise<boolean> {
     const { numUpdatedRows } = await this.#db
       .updateTable('auth_user')
       .set({ failed_logins: 0, locked_until: null, last_login: new Date() })
       .where('id', '=', id)
       .where('disabled', '=', false)
+      .where('password', '=', stored)
       .executeTakeFirst()
     return numUpdatedRows === 1n
   }

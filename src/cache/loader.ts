@@ -181,7 +181,7 @@ export class Loader {
     { lease, announce, pause }: Loading,
   ): Promise<Answer> {
     if (lease !== undefined && !(lease instanceof Lease)) {
-      if (flight.current) this.#keep(flight.key, lease)
+      if (isCurrent(flight, lease)) this.#keep(flight.key, lease)
       return toAnswer(lease)
     }
     try {
@@ -278,7 +278,11 @@ export async function bounded(load: Load, timeout: number): Promise<string | und
     end.abort(error)
     late.reject(error)
   }, timeout)
-  return await Promise.race([load(end.signal), late.promise]).finally(() => clearTimeout(timer))
+  try {
+    return await Promise.race([load(end.signal), late.promise])
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 function toAnswer({ text, stored, fresh, until }: Item): Answer {

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { toMilliseconds } from '../duration.ts'
 import { errors } from '../errors.ts'
 import { steady } from '../steady.ts'
-import { type Script, script, UNAVAILABLE } from './redis-connection.ts'
+import { NotSentError, type Script, script, UNAVAILABLE } from './redis-connection.ts'
 import type { RedisLevel } from './redis-level.ts'
 import type { Lock, LockOptions } from './types.ts'
 
@@ -80,7 +80,7 @@ export class RedisLocks implements LockPlace {
       return fence === null ? undefined : Number(fence)
     } catch (cause) {
       // It may have been taken all the same.
-      void this.free(name, token)
+      if (!(cause instanceof NotSentError)) void this.free(name, token)
       throw errors.CACHE_UNAVAILABLE.with({ cause }, (cause as Error).message)
     }
   }
@@ -207,8 +207,13 @@ export class Locks {
         if (steady.now() >= until || !(await place.wasOnlyLate())) throw error
         return undefined
       })
-      if (fence !== undefined)
-        return new HeldLock(place, { name, token, fence, life, asked, onEnd })
+      if (fence !== undefined) {
+        if (!place.expires || steady.now() < asked + life)
+          return new HeldLock(place, { name, token, fence, life, asked, onEnd })
+        // This process has stood still for longer than it lasts: others may have it by now.
+        void place.free(name, token)
+        continue
+      }
       const left = until - steady.now()
       if (left <= 0) throw errors.LOCK_HELD(name, wait)
       await pause(Math.min(look * (0.5 + Math.random()), left), signal)

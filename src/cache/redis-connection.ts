@@ -68,6 +68,8 @@ interface Slowness {
 }
 
 class LateError extends Error {}
+/** What Redis has not been asked. */
+export class NotSentError extends Error {}
 
 /** Milliseconds between two looks at a Redis that does not answer. */
 const PROBE = 100
@@ -173,9 +175,10 @@ export class RedisConnection {
 
   /** @throws where it is known that it would come to nothing */
   #assertUsable(purpose: Purpose): void {
-    if (purpose !== 'recover' && this.#away) throw new Error('it does not answer')
-    if (this.#closed) throw new Error('the cache is closed')
-    if (steady.now() < (this.#slow.get(purpose)?.until ?? 0)) throw new Error('it is too slow')
+    if (purpose !== 'recover' && this.#away) throw new NotSentError('it does not answer')
+    if (this.#closed) throw new NotSentError('the cache is closed')
+    if (steady.now() < (this.#slow.get(purpose)?.until ?? 0))
+      throw new NotSentError('it is too slow')
   }
 
   async #send(purpose: Purpose, name: string, args: readonly Argument[]): Promise<unknown> {
@@ -200,7 +203,7 @@ export class RedisConnection {
   #gather(waiting: Waiting): void {
     const { status, stream } = this.#options.client
     // A client of an app may queue what it cannot send.
-    if (status !== 'ready' && status !== 'wait') throw new Error('there is no connection')
+    if (status !== 'ready' && status !== 'wait') throw new NotSentError('there is no connection')
     if (this.#gathered.push(waiting) > 1) return
     stream?.cork()
     setImmediate(() => {

@@ -9,6 +9,7 @@ import { literal, patternOf, RedisNames } from './key.ts'
 import {
   type Change,
   type Log,
+  NotSentError,
   type Purpose,
   RedisBus,
   RedisConnection,
@@ -171,11 +172,11 @@ export class RedisLevel {
     const lease = this.names.lease(key)
     const onUnknown = () => this.orphan(token, RELEASE, lease)
     const args = [token, LEASE, LEASE_KEPT, mode]
-    const answer = await this.connection.tryRun('store', ACQUIRE, keys, args)
-    if (answer === UNAVAILABLE) {
-      onUnknown()
-      return undefined
-    }
+    const answer = await this.connection.run('store', ACQUIRE, keys, args).catch((error) => {
+      if (!(error instanceof NotSentError)) onUnknown()
+      return UNAVAILABLE
+    })
+    if (answer === UNAVAILABLE) return undefined
     const [got, stored, ...generations] = answer as [number, Buffer | null, ...Buffer[]]
     if (got) this.connection.accept()
     const item =
@@ -428,8 +429,8 @@ export class RedisLevel {
 
   /** Redis may have given `name` without our knowing, or not have heard that it is given back: it is told when it is there again. */
   orphan(token: string, back: Script, name: string): void {
-    // More than a few end by themselves sooner than they could be given back.
-    if (this.#orphans.size < 1000) this.#orphans.set(token, [back, name])
+    // Leases end by themselves sooner than more than a few could be given back.
+    if (back !== RELEASE || this.#orphans.size < 1000) this.#orphans.set(token, [back, name])
   }
 
   async #giveBack(purpose: Purpose): Promise<void> {

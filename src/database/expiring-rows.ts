@@ -116,16 +116,17 @@ export class ExpiringRows {
       .execute()
   }
 
-  /** Another value, and another life, for the one that has this token. */
+  /** Another value, and another life, for the one that has this token; it is added where none of its id lives. */
   async replace(row: Owned): Promise<void> {
     const db = await this.#tables.prepare()
     const { value, expires_at } = toRow(row)
-    await db
+    const { numUpdatedRows } = await db
       .updateTable(this.#table)
       .set({ value, expires_at })
       .where('id', '=', row.id)
       .where('token', '=', row.token)
-      .execute()
+      .executeTakeFirst()
+    if (numUpdatedRows === 0n) await this.addMissing(row)
   }
 
   async remove(ids: readonly string[]): Promise<void> {

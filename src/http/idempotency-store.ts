@@ -23,7 +23,7 @@ export interface KeptRequest {
 export interface IdempotencyStore {
   /** Takes `id` for `lease` ms, where nobody has it; else what is there. In one step, for all who ask at once. */
   begin(id: string, request: KeptRequest, lease: number): Promise<KeptRequest | undefined>
-  /** Keeps an answer for `ttl` ms, where the request that was begun still has its token. */
+  /** Keeps an answer for `ttl` ms, unless another request has `id` by now: what was begun may be over, or lost. */
   finish(id: string, request: KeptRequest, ttl: number): Promise<void>
   /** Lets the next one in, where the request that was begun still has its token. */
   release(id: string, token: string): Promise<void>
@@ -38,7 +38,6 @@ export function memoryIdempotency(): IdempotencyStore {
     maxSize: MOST,
     sizeCalculation: ({ answer }) => 256 + 2 * (answer?.body?.length ?? 0),
   })
-  const isOurs = (id: string, token: string) => kept.peek(id)?.token === token
   return {
     async begin(id, request, lease) {
       const there = kept.get(id)
@@ -46,10 +45,11 @@ export function memoryIdempotency(): IdempotencyStore {
       return there
     },
     async finish(id, request, ttl) {
-      if (isOurs(id, request.token)) kept.set(id, request, { ttl })
+      const there = kept.peek(id)
+      if (!there || there.token === request.token) kept.set(id, request, { ttl })
     },
     async release(id, token) {
-      if (isOurs(id, token)) kept.delete(id)
+      if (kept.peek(id)?.token === token) kept.delete(id)
     },
   }
 }
@@ -69,7 +69,7 @@ return false
 // `ttl` 0: it is gone.
 const END = `
 local there = redis.call('GET', KEYS[1])
-if not there or cjson.decode(there).token ~= ARGV[1] then return 0 end
+if there and cjson.decode(there).token ~= ARGV[1] then return 0 end
 if ARGV[3] == '0' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
 return 1
 `

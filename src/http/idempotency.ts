@@ -12,6 +12,7 @@ import { hasFiles, isEventSchema, isStreamSchema } from '../resource/stream.ts'
 import { digest } from '../task/id.ts'
 import type { IdempotencyStore, KeptAnswer, KeptRequest } from './idempotency-store.ts'
 import { contextOf } from './request-context.ts'
+import { isSent } from './request-line.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -110,6 +111,11 @@ export class IdempotentAnswers {
     const token = randomUUID()
     const lease = timeout === 0 ? LEASE : timeout + MARGIN
     const there = await this.#begin(id, { print, token }, lease)
+    if (isSent(reply)) {
+      // Its time was over meanwhile: its client may come again at once.
+      if (!there) void this.#settings.store.release(id, token).catch(() => {})
+      return reply
+    }
     if (!there) {
       ;(request as Marked)[KEPT] = { id, print, token }
       return await answer()

@@ -187,6 +187,9 @@ export function logCut(error: unknown, reply: FastifyReply): void {
   else if (!('failure' in reply)) reply.log.error({ err: error }, reason)
 }
 
+/** Whether it is answered, also if only in part. */
+export const isSent = ({ sent, raw }: FastifyReply): boolean => sent || raw.headersSent
+
 /** Whether the client has left before it was answered completely. */
 export function isGone({ raw }: FastifyReply): boolean {
   const { stream } = raw as { stream?: { aborted?: boolean } }

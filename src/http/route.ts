@@ -31,6 +31,7 @@ import {
   warnOfLongParameters,
 } from './request.ts'
 import { contextOf, setDeadline } from './request-context.ts'
+import { isSent } from './request-line.ts'
 import { sendStream } from './send-stream.ts'
 import { checkUpload, type UploadForm, uploadOf } from './upload.ts'
 
@@ -268,8 +269,6 @@ function createHandler(
 function ofRequest(context: Context): { request: FastifyRequest; reply: FastifyReply } {
   return context as Context & { request: FastifyRequest; reply: FastifyReply }
 }
-
-const isSent = (reply: FastifyReply): boolean => reply.sent || reply.raw.headersSent
 
 /** Where it is not strict, the first response and each so-manieth is looked at: to look at each would slow them down. */
 const LOOK = 100

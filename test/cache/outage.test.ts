@@ -306,6 +306,22 @@ t.test('what is given back while Redis is away is free when it is there again', 
   await (await cache.lock('job', { ttl: 60_000 })).release()
 })
 
+t.test('and however many have asked for locks meanwhile', async (t) => {
+  const server = await ownRedis(t)
+  const { cache, log } = await open(t, server)
+  const lock = await cache.lock('job', { ttl: 60_000 })
+  server.freeze()
+  await cache.get('anything')
+  await until(() => log.lines.length > 0)
+  const ask = async (_: unknown, n: number) =>
+    await t.rejects(cache.lock(`other ${n}`, { ttl: 60_000 }), { code: 'CACHE_UNAVAILABLE' })
+  await Promise.all(Array.from({ length: 1001 }, ask))
+  await lock.release()
+  server.goOn()
+  await until(async () => (await cache.stats()).redis !== null)
+  await (await cache.lock('job', { ttl: 60_000, wait: 5000 })).release()
+})
+
 t.test('nobody waits for a lock of a Redis that does not answer', async (t) => {
   const server = await ownRedis(t)
   const { cache } = await open(t, server)

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { Locks } from '../../src/cache/lock.ts'
 import { passTime } from '../helpers/pass-time.ts'
 import { cacheDrivers } from '../suites/cache-fixture.ts'
 
@@ -37,3 +38,25 @@ for (const driver of cacheDrivers) {
     t.equal(lock.signal.aborted, false)
   })
 }
+
+t.test('a lock that has run out before its process reads of it is no lock', async (t) => {
+  const pass = passTime(t)
+  const freed: string[] = []
+  let [taken, late] = [0, '']
+  const locks = new Locks({
+    expires: true,
+    async take(_, token, life) {
+      if (++taken > 1) return taken
+      late = token
+      pass(life)
+      return taken
+    },
+    renew: async () => true,
+    free: async (_, token) => void freed.push(token),
+    wasOnlyLate: async () => false,
+  })
+  const lock = await locks.acquire('job', { ttl: '2s' })
+  t.strictSame([lock.fence, lock.signal.aborted], [2, false])
+  t.strictSame(freed, [late])
+  await lock.release()
+})

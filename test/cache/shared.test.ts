@@ -1,8 +1,10 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { encode } from '../../src/cache/entries.ts'
-import type { Cache } from '../../src/cache/types.ts'
+import { encode, MemoryLevel, toItem } from '../../src/cache/entries.ts'
+import { Loader } from '../../src/cache/loader.ts'
+import type { RedisLevel } from '../../src/cache/redis-level.ts'
+import type { Cache, CacheCounts } from '../../src/cache/types.ts'
 import { createGate } from '../helpers/app.ts'
 import { block } from '../helpers/block.ts'
 import { redisUrl } from '../helpers/drivers.ts'
@@ -49,6 +51,26 @@ t.test('what one process changes the others forget', async (t) => {
     for (const cache of caches) t.equal(await cache.get(key), there, name)
   }
 })
+
+t.test(
+  'what another process has stored is not kept where it was invalidated meanwhile',
+  async (t) => {
+    const memory = new MemoryLevel({ maxEntries: 10, maxBytes: 10_000 })
+    const stored = toItem('"old"', { ...HOUR, tags: ['tag'] })
+    const redis: Pick<RedisLevel, 'trusted' | 'read' | 'acquire'> = {
+      trusted: true,
+      read: async () => undefined,
+      async acquire() {
+        loader.forget(['tag', 'tag'])
+        return stored
+      },
+    }
+    const loader = new Loader(memory, redis as RedisLevel, {} as CacheCounts)
+    // Which tags it has is known only when it is there.
+    t.match(await loader.find('key', async () => '"new"', HOUR), { text: '"old"' })
+    t.equal(memory.get('key'), undefined)
+  },
+)
 
 t.test('loads once for all processes', async (t) => {
   const { caches } = await openSome(t, 4)

@@ -1,12 +1,22 @@
+import { randomUUID } from 'node:crypto'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import idempotency from '../../plugins/idempotency.ts'
+import { ExpiringRows } from '../../src/database/expiring-rows.ts'
 import { errors } from '../../src/errors.ts'
+import {
+  databaseIdempotency,
+  type IdempotencyStore,
+  type KeptRequest,
+  memoryIdempotency,
+  redisIdempotency,
+} from '../../src/http/idempotency-store.ts'
 import { Type } from '../../src/index.ts'
 import { defineModule } from '../../src/resource/module.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { file } from '../../src/resource/stream.ts'
+import { onEveryDatabase } from '../database/fixture.ts'
 import {
   createGate,
   createService,
@@ -130,6 +140,35 @@ for (const [name, place] of Object.entries(PLACES)) {
   })
 }
 
+/** A request that is known no more when its answer comes. */
+async function keepLost(t: Test, store: IdempotencyStore): Promise<void> {
+  const mine: KeptRequest = { print: 'p', token: 'mine' }
+  const other: KeptRequest = { print: 'p', token: 'other' }
+  const answer = { status: 201, headers: {}, body: 'done' }
+  await store.finish('lost', { ...mine, answer }, 60_000)
+  t.match(await store.begin('lost', other, 60_000), { token: 'mine', answer })
+  // Another one may have begun meanwhile: what that comes to counts.
+  t.equal(await store.begin('over', other, 60_000), undefined)
+  await store.finish('over', { ...mine, answer }, 60_000)
+  t.strictSame(await store.begin('over', mine, 60_000), other)
+  await store.release('over', 'mine')
+  t.strictSame(await store.begin('over', mine, 60_000), other)
+}
+
+t.test('an answer is kept also where its request is known no more (memory)', (t) =>
+  keepLost(t, memoryIdempotency()),
+)
+
+t.test('an answer is kept also where its request is known no more (redis)', async (t) => {
+  const client = new Redis(redisUrl())
+  t.teardown(() => client.disconnect())
+  await keepLost(t, redisIdempotency(client, randomUUID()))
+})
+
+onEveryDatabase(t, 'an answer is kept also where its request is known no more', async (t, { db }) =>
+  keepLost(t, databaseIdempotency(new ExpiringRows(db as never, 'kept', { owned: true }))),
+)
+
 type Answer = Pick<LightMyRequestResponse, 'statusCode' | 'headers'>
 
 const RUNNING = 'IDEMPOTENCY_KEY_RUNNING'
@@ -172,6 +211,35 @@ t.test('nothing is done where it cannot be known whether it was', async (t) => {
   t.strictSame([refused.statusCode, refused.json().code], [503, 'IDEMPOTENCY_UNAVAILABLE'])
   t.equal(done, 0)
   t.equal((await app.inject({ method: 'POST', url: '/things' })).statusCode, 200)
+})
+
+t.test('what was refused as its time was over is not done when it has its key', async (t) => {
+  const gate = createGate()
+  const released = createGate<string>()
+  let [begun, done] = ['', 0]
+  const store: IdempotencyStore = {
+    async begin(_, { token }) {
+      begun = token
+      await gate.opened
+      return undefined
+    },
+    finish: async () => {},
+    release: async (_, token) => released.open(token),
+  }
+  const pay = defineResource({
+    ...{ summary: 'Pay', method: 'POST', idempotency: true, timeout: 50 },
+    perform() {
+      done++
+      return null
+    },
+  })
+  const plugin = (app: FastifyInstance) => void app.register(idempotency, { store })
+  const app = await serveThings(t, { pay }, { plugin })
+  const headers = { 'idempotency-key': '"a"' }
+  t.equal((await app.inject({ method: 'POST', url: '/things', headers })).statusCode, 504)
+  gate.open()
+  t.equal(await released.opened, begun)
+  t.equal(done, 0)
 })
 
 t.test(

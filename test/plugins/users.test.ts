@@ -6,6 +6,7 @@ import database from '../../plugins/database.ts'
 import session from '../../plugins/session.ts'
 import users, { loadUser, type UsersOptions } from '../../plugins/users.ts'
 import type { ApiKeysDb } from '../../src/auth/api-keys.ts'
+import { PasswordHashes } from '../../src/auth/password-hashes.ts'
 import { hasScope, isSuperuser } from '../../src/auth/permission.ts'
 import { createMigrator } from '../../src/database/migration/migrator.ts'
 import { withoutModels } from '../../src/database/model/query/hide.ts'
@@ -218,6 +219,24 @@ for (const { name: driver, url } of databaseDrivers) {
     t.strictSame([...new Set(last.map(({ status }) => status))], [401])
     t.equal((await desk.row()).failed_logins, 4, 'one of four was a try')
     t.equal((await desk.logIn('ann', PASSWORD)).status, 401)
+  })
+
+  on('who has logged in by a password that is another by then has not', async (t, url) => {
+    const { app, logIn } = await start(t, url)
+    const { id } = await app.users.create({ name: 'ann', password: PASSWORD })
+    const verify = PasswordHashes.prototype.verify
+    let changes = 1
+    t.intercept(PasswordHashes.prototype, 'verify', {
+      async value(this: PasswordHashes, ...given: Parameters<typeof verify>) {
+        const isRight = await verify.apply(this, given)
+        if (changes-- === 1) await app.users.setPassword(id, 'another horse')
+        return isRight
+      },
+    })
+    t.equal((await logIn('ann', PASSWORD)).status, 401)
+    t.equal((await logIn('ann', 'another horse')).status, 200)
+    changes = 1
+    t.equal((await logIn('ann', 'another horse')).status, 200, 'kept otherwise, it is the same')
   })
 
   on('a hash that is weaker than those of today is made anew at login', async (t, url) => {

@@ -102,6 +102,26 @@ export async function cacheLoads(t: Test, driver: CacheDriver): Promise<void> {
     await until(() => cache.peek('other')?.text === '"new"')
   })
 
+  await t.test('the time of a load that fails at once is over with it', async (t) => {
+    const cache = await driver.open(t)
+    const options = { ...HOUR, loadTimeout: 20 }
+    const signals: AbortSignal[] = []
+    const fails = (signal: AbortSignal) => {
+      signals.push(signal)
+      throw new Error('at once')
+    }
+    await t.rejects(cache.find('key', fails, options), { message: 'at once' })
+    const hangs = (signal: AbortSignal) => {
+      signals.push(signal)
+      return new Promise<string>(() => {})
+    }
+    await t.rejects(cache.find('key', hangs, options), { code: 'DEADLINE_EXCEEDED' })
+    t.strictSame(
+      signals.map(({ aborted }) => aborted),
+      [false, true],
+    )
+  })
+
   await t.test('refuses a time that is none', async (t) => {
     const cache = await driver.open(t)
     for (const loadTimeout of [-1, Number.NaN, 86_400_001]) {
