@@ -110,8 +110,9 @@ export class BoundedPool implements MysqlPool, Pick<OpenDatabase, 'waited' | 'us
       if (isOver) return connection?.release()
       this.#deadlines.remove(waiting)
       this.#waiting--
-      if (error) take(ofConnecting(error), NONE)
-      else take(null, this.#use(connection))
+      if (!error) return take(null, this.#use(connection))
+      take(ofConnecting(error), NONE)
+      this.#settle()
     })
   }
 
@@ -191,6 +192,8 @@ export class BoundedConnection implements MysqlPoolConnection {
   readonly #connection: PoolConnection
   readonly #options: ConnectionOptions
   #destroyed = false
+  // Whether the last statement was for the transaction after it.
+  #preparesNext = false
 
   constructor(connection: PoolConnection, options: ConnectionOptions) {
     this.#connection = connection
@@ -216,6 +219,8 @@ export class BoundedConnection implements MysqlPoolConnection {
   }
 
   release(): void {
+    // That transaction has not begun: the settings would be those of the next user's.
+    if (this.#preparesNext) this.destroy()
     this.#connection.release()
     this.#options.released()
   }
@@ -261,6 +266,7 @@ export class BoundedConnection implements MysqlPoolConnection {
     }
     const waiting: Waiting = { at: 0, earlier: undefined, later: undefined, giveUp }
     if (patience < Number.POSITIVE_INFINITY) deadlines.add(waiting, began + patience)
+    this.#preparesNext = sql.startsWith('set transaction')
     this.#connection.query({ sql, values }, (error, result, fields) => {
       if (isOver) return
       deadlines.remove(waiting)

@@ -318,7 +318,10 @@ class Mutex {
         resolve()
       }
       const timer = setTimeout(() => {
-        this.#waiting.splice(this.#waiting.indexOf(enter), 1)
+        const at = this.#waiting.indexOf(enter)
+        // Its turn has come already, and begins at the next immediate.
+        if (at < 0) return
+        this.#waiting.splice(at, 1)
         const late = left < acquireTimeout
         reject((late ? errors.DEADLINE_EXCEEDED : errors.DATABASE_BUSY)(patience))
       }, patience)

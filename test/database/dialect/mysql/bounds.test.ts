@@ -2,7 +2,9 @@ import { promisify } from 'node:util'
 import { sql } from 'kysely'
 import mysql2 from 'mysql2'
 import t from 'tap'
+import { BoundedPool } from '../../../../src/database/dialect/mysql/driver.ts'
 import { prepareSessions, sessionSql } from '../../../../src/database/dialect/mysql/open.ts'
+import { DEFAULT_LIMITS } from '../../../../src/database/types.ts'
 import { databaseDrivers } from '../../../helpers/drivers.ts'
 import { type Db, open, openWithTables } from '../../../suites/database-fixture.ts'
 
@@ -36,6 +38,27 @@ t.test('bounds the queue and the wait for a connection', async (t) => {
   // The places of those who gave up are free again, and so is the connection.
   for (let time = 0; time < 5; time++) t.strictSame(await one(), [{ one: 1 }])
   await app.close()
+})
+
+t.test('closes once the last who waits is told that no connection can be made', async (t) => {
+  let answer: (error: Error) => void = () => t.fail('a connection is asked for')
+  const pool = new BoundedPool(
+    {
+      getConnection: (take: typeof answer) => {
+        answer = take
+      },
+    } as never,
+    { ...DEFAULT_LIMITS, queryTimeout: 0 },
+  )
+  let told: unknown
+  pool.getConnection((error) => {
+    told = error
+  })
+  const drained = pool.drain()
+  answer(new Error('refused'))
+  await drained
+  t.match(told, { code: 'DATABASE_UNAVAILABLE', cause: { message: 'refused' } })
+  t.equal(pool.usage().waiting, 0)
 })
 
 t.test('ends a statement that takes too long, and keeps its connection', async (t) => {

@@ -1,9 +1,12 @@
 import Fastify, { type FastifyInstance } from 'fastify'
-import { sql } from 'kysely'
+import { Kysely, MysqlDialect, sql } from 'kysely'
+import mysql2 from 'mysql2'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
 import databasePlugin, { type DatabaseOptions } from '../../../../plugins/database.ts'
 import health from '../../../../plugins/health.ts'
+import { BoundedPool } from '../../../../src/database/dialect/mysql/driver.ts'
+import { DEFAULT_LIMITS } from '../../../../src/database/types.ts'
 import { defineResource } from '../../../../src/resource/resource.ts'
 import { failure, serveThings } from '../../../helpers/app.ts'
 import { databaseDrivers } from '../../../helpers/drivers.ts'
@@ -74,6 +77,32 @@ t.test('and its wait for a connection', async (t) => {
     await other.rollback().execute()
     t.strictSame((await sql`select 1 as one`.execute(app.db)).rows, [{ one: 1 }])
   }
+})
+
+t.test('what is set for a transaction that begins too late is for no other', async (t) => {
+  const connections = mysql2.createPool({ uri: await driver.url(t), connectionLimit: 1 })
+  t.teardown(() => new Promise((resolve) => connections.end(resolve)))
+  let left = Number.POSITIVE_INFINITY
+  const pool = new BoundedPool(connections, DEFAULT_LIMITS, { timeLeft: () => left })
+  const set: string[] = []
+  const db = new Kysely({
+    dialect: new MysqlDialect({ pool }),
+    log({ level, query }) {
+      if (level === 'error' || !query.sql.startsWith('set transaction')) return
+      set.push(query.sql)
+      left = 0
+    },
+  })
+  await sql`create table item (n integer)`.execute(db)
+  const late = db.transaction().setAccessMode('read only')
+  await t.rejects(
+    late.execute(async () => t.fail('it has not begun')),
+    LATE,
+  )
+  t.strictSame(set, ['set transaction read only'])
+  left = Number.POSITIVE_INFINITY
+  await sql`insert into item values (1)`.execute(db)
+  t.strictSame((await sql`select n from item`.execute(db)).rows, [{ n: 1 }])
 })
 
 t.test('what is done after an answer has no deadline', async (t) => {

@@ -3,8 +3,10 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { text } from 'node:stream/consumers'
+import { setImmediate as turn } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
+import { block } from '../../../helpers/block.ts'
 import { open } from '../../../suites/database-fixture.ts'
 
 const SRC = new URL('../../../../src/database/', import.meta.url).href
@@ -76,6 +78,27 @@ t.test('bounds the queue and the wait for the connection', async (t) => {
   for (const one of queued) await t.rejects(one, { code: 'DATABASE_BUSY', message: /within 30 ms/ })
   await other.rollback().execute()
   t.strictSame((await query()).rows, [{ one: 1 }])
+})
+
+t.test('whoever is given the connection as his time ends gives it back', async (t) => {
+  const { db } = await withOther(t, { acquireTimeout: 200 })
+  const query = async () => (await sql`select 1 as one`.execute(db)).rows
+  const { promise: blocked, resolve } = Promise.withResolvers<void>()
+  const first = await db.startTransaction().execute()
+  const busy = db.transaction().execute(async () => {
+    block(210)
+    resolve()
+  })
+  await turn()
+  // Its time ends before its turn: `busy` is let in by an immediate, and timers come before the next one.
+  const late = query()
+  await first.rollback().execute()
+  await blocked
+  const last = query()
+  const outcomes = await Promise.allSettled([busy, late, last])
+  const value = [{ one: 1 }]
+  t.match(outcomes, [{ status: 'fulfilled' }, { value }, { value }])
+  t.strictSame(await query(), value)
 })
 
 t.test('closes after the time to acquire whatever is not given back', async (t) => {
