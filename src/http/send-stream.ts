@@ -18,6 +18,8 @@ export function sendStream(
 ): object {
   // Streams of the web say nothing of themselves, and a `Response` all of it.
   if (!(value instanceof Readable)) return value
+  // It may break while hooks are waited for; who reads it after them is told then.
+  value.on('error', () => {})
   const { contentTypes: [type] = [], ranges } = response as StreamSchema
   const { headers, size, part } = sendingOf(value) ?? ({ headers: {} } as Sending)
   for (const [name, header] of Object.entries({

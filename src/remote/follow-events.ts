@@ -3,12 +3,15 @@ import { follow } from '../abort.ts'
 import { errors } from '../errors.ts'
 import type { ServerEvent } from '../resource/stream.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
+import { leavable } from './read-events.ts'
 
 /** Milliseconds from the loss of a connection to the first try to come again, where no event has said another `retry`; each try doubles them. */
 const PAUSE = 1000
 const LONGEST_PAUSE = 30_000
 
 interface Following {
+  /** The id of the event before the first. */
+  last: string | undefined
   /** Comes again behind that event; undefined: it must not be asked twice. */
   again: ((lastEventId: string | undefined) => Promise<AsyncIterable<ServerEvent>>) | undefined
   /** The first that aborts ends it, without an error. */
@@ -16,14 +19,21 @@ interface Following {
 }
 
 /** The events of another service, however often the connection to it is lost, until there are no more. @throws what it says, and why it cannot be asked */
-export async function* followEvents(
+export function followEvents(
   first: AsyncIterable<ServerEvent>,
-  { again, signals }: Following,
+  following: Following,
+): AsyncGenerator<ServerEvent, void> {
+  return leavable(goOn(first, following), () => first[Symbol.asyncIterator]().return?.())
+}
+
+async function* goOn(
+  first: AsyncIterable<ServerEvent>,
+  { last: before, again, signals }: Following,
 ): AsyncGenerator<ServerEvent, void> {
   const end = new AbortController()
   const leave = follow(end, signals)
   let events: AsyncIterable<ServerEvent> | undefined = first
-  let last: string | undefined
+  let last = before
   let pause = PAUSE
   let wait = PAUSE
   try {

@@ -20,7 +20,32 @@ interface ReadOptions<T> {
 }
 
 /** The server-sent events that `bytes` are, one by one (HTML, 9.2.6). */
-export async function* readEvents<T>(
+export function readEvents<T>(bytes: Readable, options: ReadOptions<T>): AsyncGenerator<T, void> {
+  return leavable(readOn(bytes, options), () => bytes.destroy())
+}
+
+/** Lets `end` end `events` that are left before the first is asked for: a generator that has not begun does nothing then. */
+export function leavable<T>(
+  events: AsyncGenerator<T, void>,
+  end: () => unknown,
+): AsyncGenerator<T, void> {
+  const next = events.next.bind(events)
+  const leave = events.return.bind(events)
+  let hasBegun = false
+  return Object.assign(events, {
+    next: () => {
+      hasBegun = true
+      return next()
+    },
+    return: async () => {
+      const left = leave()
+      if (!hasBegun) await end()
+      return await left
+    },
+  })
+}
+
+async function* readOn<T>(
   bytes: Readable,
   { maxBytes, silence, take, lost, invalid }: ReadOptions<T>,
 ): AsyncGenerator<T, void> {

@@ -201,8 +201,9 @@ export class RemoteResource {
       const events = await this.#performer.perform(this.#resource, input as never, context, as)
       return events as AsyncIterable<ServerEvent>
     }
-    const { signalIfAny: signal, app } = context
-    return followEvents(await ask(context.lastEventId, false), {
+    const { signalIfAny: signal, app, lastEventId: last } = context
+    return followEvents(await ask(last, false), {
+      last,
       again: this.#mayRepeat ? (lastEventId) => ask(lastEventId, true) : undefined,
       signals: [app.upstream.closing, ...(signal ? [signal] : [])],
     })

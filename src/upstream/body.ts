@@ -229,13 +229,22 @@ async function* chunksOf(content: Blob | ByteStream): AsyncGenerator<Uint8Array>
   yield* (content instanceof Blob ? content.stream() : content) as AsyncIterable<Uint8Array>
 }
 
-/** Lets `body` end what it is made of, also where nobody has begun to read it. */
+/** Lets `body` end what it is made of, and break with it, also where nobody has begun to read it. */
 function owning(body: Readable, contents: readonly Part['content'][]): Readable {
-  return body.once('close', () => {
+  const end = () => {
     for (const content of contents) {
       if (content instanceof Readable) content.destroy()
       else if (content instanceof ReadableStream && !content.locked)
         content.cancel().catch(() => {})
     }
-  })
+  }
+  for (const content of contents)
+    if (content instanceof Readable)
+      content.on('error', (error) => {
+        body.destroy(error)
+        // It closes only when the one that it reads has given something, or has ended.
+        end()
+      })
+  // It may break before it is sent.
+  return body.on('error', () => {}).once('close', end)
 }

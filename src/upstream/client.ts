@@ -137,6 +137,8 @@ export class UpstreamClient {
       body?.destroy()
       return Promise.reject(signal.reason)
     }
+    // It has said so when nobody listened yet.
+    if (body?.errored) return Promise.reject(body.errored)
     const deadlines = timeout > 0 ? this.#deadlinesOf(timeout) : undefined
     return this.#sendAgain(new Call(deadlines, signal, body), request, options)
   }

@@ -153,6 +153,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
         done(error)
       },
     })
+    // It may break before anybody reads it; who does later is told then.
+    stream.on('error', () => {})
     this.#stream = stream
     this.#answer(NOTHING, stream)
   }

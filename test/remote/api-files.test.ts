@@ -1,11 +1,11 @@
-import { openAsBlob, readdirSync } from 'node:fs'
+import { createReadStream, openAsBlob, readdirSync } from 'node:fs'
 import { truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import t from 'tap'
 import { Type } from 'typebox'
 import { defineApi, defineResource, errors, file, stream } from '../../src/index.ts'
-import { createService, failure } from '../helpers/app.ts'
+import { createGate, createService, failure, serveThings } from '../helpers/app.ts'
 import { poll } from '../helpers/network.ts'
 import { answerJson, type Got, serveUpstream } from '../helpers/upstream.ts'
 
@@ -236,4 +236,86 @@ t.test('a stream is handed on to a client, with what tells what it is', async (t
       message: /which no cache or task can keep/,
     },
   )
+})
+
+t.test('a stream that breaks before it is sent fails its call, and nothing else', async (t) => {
+  const uncaught: unknown[] = []
+  const note = (error: unknown) => uncaught.push(error)
+  process.on('uncaughtException', note)
+  t.teardown(() => process.off('uncaughtException', note))
+  const arrived = createGate()
+  const answer = createGate()
+  const { url, got } = await serveUpstream(t, (response, { method }) => {
+    if (method === 'PUT') return answerJson(response, null)
+    arrived.open()
+    void answer.opened.then(() => answerJson(response, null))
+  })
+  const signed = createGate()
+  const limit = { connections: 1, waiting: 5 }
+  const api = defineApi({ name: 'files', baseUrl: url, limit })
+  const slow = defineApi({ name: 'signed', baseUrl: url, auth: async () => await signed.opened })
+  const hold = api.resource({ summary: 'Hold', path: '/' })
+  const request = Type.Object({ content: file() })
+  const one = { summary: 'Put', method: 'PUT', path: '/', body: 'file', request } as const
+  const put = api.resource(one)
+  const sign = slow.resource(one)
+  const both = api.resource({
+    summary: 'Put both',
+    method: 'PUT',
+    path: '/both',
+    request: Type.Object({ files: Type.Array(file()) }),
+  })
+  const { app } = await createService(t, { hold, put, sign, both })
+  const createStalled = () => new Readable({ read() {} })
+  await app.run(async () => {
+    const held = hold()
+    await arrived.opened
+    const waiting = createStalled()
+    const late = put({ content: waiting })
+    waiting.destroy(new Error('x'))
+    await t.rejects(late, new Error('x'), 'while it waits for a connection')
+    const missing = createReadStream(join(t.testdirName, 'missing'))
+    await t.rejects(put({ content: missing }), { code: 'ENOENT' })
+    answer.open()
+    await held
+
+    const unsigned = createStalled()
+    const early = sign({ content: unsigned })
+    unsigned.destroy(new Error('y'))
+    // What nobody handles is told before the event loop goes on.
+    await new Promise(setImmediate)
+    signed.open()
+    await t.rejects(early, new Error('y'), 'before its request is whole')
+
+    const reading = createGate()
+    const first = new Readable({ read: () => reading.open() })
+    const second = createStalled()
+    const sent = both({ files: [first, second] })
+    await reading.opened
+    second.destroy(new Error('z'))
+    await t.rejects(sent, new Error('z'), 'while another one is sent')
+    t.ok(first.destroyed)
+  })
+  t.notOk(got.some(({ method, url }) => method === 'PUT' && url === '/'))
+  t.strictSame(uncaught, [])
+})
+
+t.test('a stream that breaks while a hook is waited for fails its answer', async (t) => {
+  const uncaught: unknown[] = []
+  const note = (error: unknown) => uncaught.push(error)
+  process.on('uncaughtException', note)
+  t.teardown(() => process.off('uncaughtException', note))
+  const show = defineResource({
+    summary: 'Show a file',
+    path: '/',
+    response: stream(),
+    perform: () => createReadStream(join(t.testdirName, 'missing')),
+  })
+  const wait = async (_request: unknown, _reply: unknown, payload: unknown) => {
+    if (payload instanceof Readable) await poll(async () => payload.errored !== null)
+    return payload
+  }
+  const app = await serveThings(t, { show }, { plugin: (app) => void app.addHook('onSend', wait) })
+  t.equal((await app.inject('/things')).statusCode, 500)
+  t.strictSame(uncaught, [])
 })

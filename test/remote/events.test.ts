@@ -4,9 +4,10 @@ import t, { type Test } from 'tap'
 import { Type } from 'typebox'
 import { defineService, type ServiceDefinition } from '../../src/define-service.ts'
 import { defineError } from '../../src/errors.ts'
-import { type ClientOptions, createClient } from '../../src/remote/client.ts'
+import { defineApi } from '../../src/remote/api.ts'
+import { type Client, type ClientOptions, createClient } from '../../src/remote/client.ts'
 import { contractOf } from '../../src/remote/contract.ts'
-import { defineModule } from '../../src/resource/module.ts'
+import { defineModule, type ResourceTable } from '../../src/resource/module.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { events, type ServerEvent } from '../../src/resource/stream.ts'
 import { createGate, createService, failure } from '../helpers/app.ts'
@@ -47,9 +48,16 @@ const service = {
 } satisfies ServiceDefinition
 const clock = defineService(service)
 
-async function call(t: Test, options: ClientOptions) {
-  const { app } = await createService(t, {}, { name: 'orders' })
+type Clock = Client<typeof clock>['clock']
+
+/** @param hand what its service has itself, made of that of the other one */
+async function call(
+  t: Test,
+  options: ClientOptions,
+  hand: (clock: Clock) => ResourceTable = () => ({}),
+) {
   const client = createClient<typeof clock>({ retry: false, breaker: false, ...options })
+  const { app } = await createService(t, hand(client.clock), { name: 'orders' })
   return { app, clock: client.clock, run: <T>(fn: () => T) => app.run(fn) }
 }
 
@@ -63,13 +71,14 @@ async function callBroken(
   t: Test,
   answers: ((response: ServerResponse) => void)[],
   change: (contract: string) => string = (text) => text,
+  hand?: (clock: Clock) => ResourceTable,
 ) {
   const { app: there } = await createService(t, {}, service)
   const { url, got } = await serveUpstream(t, (response, _, count) =>
     answers[count - 1]?.(response),
   )
   const contract = JSON.parse(change(JSON.stringify(contractOf(there, { name: 'clock' }))))
-  return { got, ...(await call(t, { url, contract })) }
+  return { got, ...(await call(t, { url, contract }, hand)) }
 }
 
 const begin = (response: ServerResponse, text: string, sent?: () => void) => {
@@ -241,4 +250,55 @@ t.test('in process they end with the signal of the call, too', async (t) => {
   stop.abort(new Error('enough'))
   await t.rejects(all, { name: 'AbortError' })
   t.equal(news.listenerCount('tick'), 0)
+})
+
+t.test('where no event has come yet it goes on behind the last one of its client', async (t) => {
+  const handed = (clock: Clock) =>
+    defineResource({
+      summary: 'Ticks of the clock',
+      path: '/ticks',
+      response: ticks.response,
+      perform: () => clock.ticks({ from: 1, to: 42 }),
+    })
+  const { app, got } = await callBroken(
+    t,
+    [
+      // What has no id moves nobody on.
+      (response) => begin(response, 'retry: 1\ndata: {"n":41}\n\n').end(),
+      (response) => begin(response, 'id: 42\ndata: {"n":42}\n\n: end\n\n'),
+    ],
+    undefined,
+    (clock) => ({ handed: handed(clock) }),
+  )
+  const headers = { 'last-event-id': '41' }
+  const { body } = await app.inject({ url: '/things/ticks', headers })
+  t.match(body, /^: open\n\nretry: 1\ndata: .*\n\nid: 42\n/)
+  t.strictSame(
+    got.map(({ headers }) => headers['last-event-id']),
+    ['41', '41'],
+  )
+})
+
+t.test('what is asked for the head of its answer alone asks for no events', async (t) => {
+  const { url } = await serve(t)
+  const limit = { connections: 1, waiting: 1 }
+  const api = defineApi({ name: 'clock', baseUrl: url, limit })
+  const describe = (name: string) => ({
+    summary: name,
+    path: `/${name}`,
+    response: live.response,
+  })
+  const listen = api.resource({ ...describe('live'), path: '/clock/live' })
+  const { app, clock, run } = await call(t, { url, limit }, (clock) => ({
+    listen,
+    service: defineResource({ ...describe('service'), perform: () => clock.live() }),
+    api: defineResource({ ...describe('api'), perform: () => listen() }),
+  }))
+  for (const path of ['service', 'service', 'api', 'api']) {
+    const { statusCode } = await app.inject({ method: 'HEAD', url: `/things/${path}` })
+    t.equal(statusCode, 200, path)
+  }
+  const told = await collect(await run(() => clock.ticks({ from: 1, to: 1 })))
+  t.equal(told.length, 1)
+  await poll(async () => news.listenerCount('tick') === 0)
 })

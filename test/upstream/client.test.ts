@@ -4,6 +4,7 @@ import t, { type Test } from 'tap'
 import { UpstreamClient, type UpstreamClientOptions } from '../../src/upstream/client.ts'
 import { UpstreamError } from '../../src/upstream/upstream-error.ts'
 import { createGate } from '../helpers/app.ts'
+import { poll } from '../helpers/network.ts'
 import { passTime } from '../helpers/pass-time.ts'
 import { answerJson, serveBytes, serveTls, serveUpstream } from '../helpers/upstream.ts'
 import { freePort } from '../servers/ready.ts'
@@ -507,4 +508,43 @@ t.test('a stream that is cut off ends with an error', async (t) => {
   })
   const { stream } = await createClient(t, url).send(GET, { ...SEND, streams: true })
   await t.rejects((stream as Readable).toArray(), { code: 'UPSTREAM_UNAVAILABLE' })
+})
+
+t.test('a stream that breaks before anybody reads it says so to who reads it later', async (t) => {
+  const uncaught: unknown[] = []
+  const note = (error: unknown) => uncaught.push(error)
+  process.on('uncaughtException', note)
+  t.teardown(() => process.off('uncaughtException', note))
+  const stop = new AbortController()
+  const gone = new Error('gone')
+  const cases: [then: string, options: object, end: () => void, problem: object][] = [
+    ['ZZ\r\n', {}, () => {}, { code: 'UPSTREAM_INVALID' }],
+    ['', { timeout: 500 }, () => {}, { code: 'UPSTREAM_TIMEOUT' }],
+    ['', { signal: stop.signal }, () => stop.abort(gone), gone],
+  ]
+  for (const [then, options, end, problem] of cases) {
+    const url = await serveBytes(t, (socket) => {
+      const head = 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n'
+      socket.once('data', () => socket.write(head + then))
+    })
+    const client = createClient(t, url)
+    const { stream } = await client.send(GET, { ...SEND, streams: true, ...options })
+    end()
+    await poll(async () => stream?.errored != null)
+    // What nobody handles is told before the event loop goes on.
+    await new Promise(setImmediate)
+    const failed = await (stream as Readable).toArray().catch((error: unknown) => error)
+    t.match(failed, problem)
+  }
+  t.strictSame(uncaught, [])
+})
+
+t.test('a body that has broken before it is sent is not sent', async (t) => {
+  const { url, got } = await serveUpstream(t, (response) => response.end())
+  const body = new Readable({ read() {} }).on('error', () => {})
+  body.destroy(new Error('the file is gone'))
+  await new Promise(setImmediate)
+  const sent = createClient(t, url).send({ ...POST, body }, SEND)
+  await t.rejects(sent, new Error('the file is gone'))
+  t.strictSame(got, [])
 })
