@@ -15,7 +15,7 @@ export interface Scope {
   readonly depth: number
   /** Settled when no transaction is open that is nested in it: there is one at a time. */
   nested: Promise<unknown>
-  /** Set when the database has undone all of it: it cannot be committed. */
+  /** Set of the outermost one when the database has undone all of it: it cannot be committed. */
   undone: { readonly reason: unknown } | undefined
   ended: boolean
 }
@@ -136,7 +136,14 @@ function* openScopes(): Generator<Scope> {
   for (let scope = scopes.getStore(); scope; scope = scope.outer) if (!scope.ended) yield scope
 }
 
-function rootOf(scope: Scope): Scope {
+/** Whether neither it nor what it is nested in has ended. */
+export function isOpen(scope: Scope): boolean {
+  for (let one: Scope | undefined = scope; one; one = one.parent) if (one.ended) return false
+  return true
+}
+
+/** The outermost transaction that `scope` is nested in; else `scope` itself. */
+export function rootOf(scope: Scope): Scope {
   let root = scope
   while (root.parent) root = root.parent
   return root

@@ -1,18 +1,29 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type AccessMode,
+  CompiledQuery,
   ConnectionBuilder,
+  type ConnectionProvider,
+  type DatabaseConnection,
   type Dialect,
+  type Driver,
   type IsolationLevel,
   Kysely,
   type KyselyProps,
   type QueryExecutor,
-  sql,
   Transaction,
   TransactionBuilder,
 } from 'kysely'
 import { type Duration, TIMER, toMilliseconds } from '../duration.ts'
-import { createScope, innermostOf, runInScope, type Scope } from './current-transaction.ts'
+import {
+  createScope,
+  innermostOf,
+  isOpen,
+  rootOf,
+  runInScope,
+  type Scope,
+} from './current-transaction.ts'
+import { mysqlCode } from './dialect/mysql/errors.ts'
 import { isTransactionConflict } from './violations.ts'
 
 /**
@@ -79,23 +90,28 @@ class TrackedKysely<DB> extends Kysely<DB> {
   }
 }
 
-class TrackedTransaction<DB> extends Transaction<DB> {
-  readonly #props: Props
-  readonly scope: Scope
+interface TransactionProps extends Props {
+  /** Gives the connection to one after the other. */
+  readonly turns: ConnectionProvider
+}
 
-  constructor(props: Props, executor: QueryExecutor, scope: Scope) {
-    super({ ...props, executor })
+class TrackedTransaction<DB> extends Transaction<DB> {
+  readonly #props: TransactionProps
+  readonly #scope: Scope
+
+  constructor(props: TransactionProps, scope: Scope) {
+    super(props)
     this.#props = props
-    this.scope = scope
+    this.#scope = scope
   }
 
-  around(executor: QueryExecutor, scope = this.scope): TrackedTransaction<DB> {
-    return new TrackedTransaction(this.#props, executor, scope)
+  around(executor: QueryExecutor): TrackedTransaction<DB> {
+    return new TrackedTransaction({ ...this.#props, executor }, this.#scope)
   }
 
   /** A savepoint. Kysely's type says that there is none; who has this as a `Kysely<DB>` is not told of that. */
   override transaction(): never {
-    return new SavepointBuilder(this.#props, this) as never
+    return new SavepointBuilder(this.#props, this.#scope) as never
   }
 }
 
@@ -160,11 +176,9 @@ class TrackedTransactionBuilder<DB> extends TransactionBuilder<DB> {
   override async execute<T>(callback: (transaction: Transaction<DB>) => Promise<T>): Promise<T> {
     let scope: Scope | undefined
     const result = await super.execute(async (plain) => {
-      const executor = plain.getExecutor()
-      const begun = createScope(executor.adapter)
+      const begun = createScope(this.#props.executor.adapter)
       scope = begun
-      const transaction = new TrackedTransaction<DB>(this.#props, executor, begun)
-      begun.transaction = transaction as never
+      const transaction = trackIn<DB>(begun, { ...this.#props, turns: plain.getExecutor() })
       const result = await runInScope(begun, () => callback(transaction))
       if (begun.undone) throw begun.undone.reason
       return result
@@ -174,12 +188,61 @@ class TrackedTransactionBuilder<DB> extends TransactionBuilder<DB> {
   }
 }
 
+/** What runs in `scope`, as long as that is open. */
+function trackIn<DB>(scope: Scope, props: TransactionProps): TrackedTransaction<DB> {
+  const executor = props.executor.withConnectionProvider(whileOpen(scope, props))
+  const transaction = new TrackedTransaction<DB>({ ...props, executor }, scope)
+  scope.transaction = transaction as never
+  return transaction
+}
+
+// Kysely commits and rolls back past those who wait for their turn: they would run in no transaction, or in the outer one.
+function whileOpen(scope: Scope, { turns, driver }: TransactionProps): ConnectionProvider {
+  return {
+    provideConnection: (use, options) =>
+      turns.provideConnection(async (connection) => {
+        if (!isOpen(scope)) throw new Error('The transaction that this is a part of has ended')
+        try {
+          return await use(connection)
+        } catch (error) {
+          if (UNDOES.has(mysqlCode(error))) await replace(rootOf(scope), error, driver, connection)
+          throw error
+        }
+      }, options),
+  }
+}
+
+// What MySQL undoes the whole transaction after: ER_LOCK_DEADLOCK; ER_CHECKREAD of MariaDB, a row has changed since it was read
+const UNDOES = new Set<unknown>([1213, 1020])
+
+/**
+ * Begins another transaction for one that the database has undone by itself, as MySQL does after a deadlock: it would commit each
+ * further statement by itself. The other one is undone at the end.
+ */
+async function replace(
+  root: Scope,
+  reason: unknown,
+  driver: Driver,
+  connection: DatabaseConnection,
+): Promise<void> {
+  root.undone ??= { reason }
+  try {
+    // Where it has ended it is being rolled back, and nobody would end another one.
+    if (!root.ended) await driver.rollbackTransaction(connection)
+    if (!root.ended) await driver.beginTransaction(connection, {})
+  } catch {
+    // The connection is of no more use, which is what the next statement tells.
+  }
+}
+
 /** A transaction within another. */
 class SavepointBuilder<DB> extends TransactionBuilder<DB> {
-  readonly #within: TrackedTransaction<DB>
+  readonly #props: TransactionProps
+  readonly #within: Scope
 
-  constructor(props: Props, within: TrackedTransaction<DB>) {
+  constructor(props: TransactionProps, within: Scope) {
     super(props)
+    this.#props = props
     this.#within = within
   }
 
@@ -195,37 +258,42 @@ class SavepointBuilder<DB> extends TransactionBuilder<DB> {
   }
 
   override async execute<T>(callback: (transaction: Transaction<DB>) => Promise<T>): Promise<T> {
-    const parent = innermostOf(this.#within.scope)
+    const parent = innermostOf(this.#within)
     // One after the other: savepoints of one connection can only be nested.
-    const turn = parent.nested.then(() => runInSavepoint(this.#within, parent, callback))
+    const turn = parent.nested.then(() => runInSavepoint(this.#props, parent, callback))
     parent.nested = turn.catch(() => {})
     return await turn
   }
 }
 
 async function runInSavepoint<DB, T>(
-  within: TrackedTransaction<DB>,
+  props: TransactionProps,
   parent: Scope,
   callback: (transaction: Transaction<DB>) => Promise<T>,
 ): Promise<T> {
   const scope = createScope(parent.adapter, parent)
-  const transaction = within.around(within.getExecutor(), scope)
-  scope.transaction = transaction as never
-  const name = sql.id(`plinth_${scope.depth}`)
-  await sql`savepoint ${name}`.execute(transaction)
+  const transaction = trackIn<DB>(scope, props)
+  const root = rootOf(parent)
+  // It is the outer one's to begin and to end it.
+  const outer = whileOpen(parent, props)
+  const savepoint = `savepoint plinth_${scope.depth}`
+  const send = (text: string) =>
+    outer.provideConnection((connection) => connection.executeQuery(CompiledQuery.raw(text)))
+  await send(savepoint)
   try {
     const result = await runInScope(scope, () => callback(transaction))
-    if (scope.undone) throw scope.undone.reason
-    await sql`release savepoint ${name}`.execute(transaction)
+    if (root.undone) throw root.undone.reason
+    await send(`release ${savepoint}`)
     parent.afterCommit.push(...scope.afterCommit)
     return result
   } catch (reason) {
-    await sql`rollback to savepoint ${name}`.execute(transaction).catch(async () => {
-      // The database has undone the whole transaction (MySQL does after a deadlock), and would commit each of its further
-      // statements by itself: they go into another one, which is undone at the end.
-      parent.undone = { reason }
-      await sql`begin`.execute(transaction).catch(() => {})
+    const undo = outer.provideConnection(async (connection) => {
+      const undoing = connection.executeQuery(CompiledQuery.raw(`rollback to ${savepoint}`))
+      // It is gone where the database has undone the whole transaction.
+      await undoing.catch(() => replace(root, reason, props.driver, connection))
     })
+    // Refused where the outer one has ended, which ends this as well.
+    await undo.catch(() => {})
     throw reason
   }
 }

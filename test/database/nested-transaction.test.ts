@@ -3,6 +3,7 @@ import t from 'tap'
 import { afterCommit, currentTransaction } from '../../src/database/current-transaction.ts'
 import { portable } from '../../src/database/portable.ts'
 import { inTransaction } from '../../src/database/transaction.ts'
+import { isUniqueViolation } from '../../src/database/violations.ts'
 import { type AnyDatabase, onEveryDatabase, onMysql, open } from './fixture.ts'
 
 onEveryDatabase(t, 'a transaction within another is a part of it', async (t, { db }) => {
@@ -173,52 +174,176 @@ onEveryDatabase(t, 'the database itself is beside the transaction', async (t, { 
   } else t.strictSame(await numbers(db), [1, 2])
 })
 
-onMysql(t, 'what the server has undone is not committed piece by piece', async (t, { db, url }) => {
-  await createItems(db)
-  await sql`alter table item add primary key (n)`.execute(db)
-  await db
-    .insertInto('item')
-    .values([{ n: 1 }, { n: 2 }])
-    .execute()
-  const other = await open(t, url)
-  const lock = (trx: AnyDatabase, n: number) =>
-    trx.selectFrom('item').selectAll().where('n', '=', n).forUpdate().execute()
-  const [first, second] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
-  // It has changed more, so that it is the other one that the server ends.
-  const winner = other.transaction().execute(async (trx) => {
-    for (let n = 100; n < 200; n++) await add(trx, n)
-    await lock(trx, 2)
-    second.resolve()
-    await first.promise
-    await lock(trx, 1)
+onEveryDatabase(t, 'what waits beside a part that fails is undone with it', async (t, { db }) => {
+  await createKeys(db)
+  const besides: Record<string, (trx: AnyDatabase) => Promise<unknown>[]> = {
+    statements: (trx) => [1, 2, 3, 4, 5, 6, 7, 8].map((n) => add(trx, n)),
+    'a transaction': (trx) => [
+      ...[1, 2].map((n) => add(trx, n)),
+      inTransaction(trx, (inner) => add(inner, 3)),
+    ],
+    transactions: (trx) => [1, 2].map((n) => inTransaction(trx, (inner) => add(inner, n))),
+  }
+  for (const [name, besideEachOther] of Object.entries(besides)) {
+    let all: Promise<unknown>[] = []
+    const failing = db.transaction().execute(async (trx) => {
+      all = besideEachOther(trx)
+      await Promise.all(all)
+    })
+    const error = await failing.catch((error: unknown) => error)
+    t.ok(isUniqueViolation(error), name)
+    await Promise.allSettled(all)
+    t.strictSame(await numbers(db), [1], name)
+    await db.transaction().execute((trx) => add(trx, 9))
+    await db.deleteFrom('item').where('n', '=', 9).execute()
+  }
+})
+
+onEveryDatabase(t, 'nor is it a part of the outer one then', async (t, { db }) => {
+  await createKeys(db)
+  await db.transaction().execute(async (outer) => {
+    let chain: Promise<void> = Promise.resolve()
+    const failing = inTransaction(outer, async (inner) => {
+      chain = addEach(inner, [2, 3, 4, 5, 6, 7])
+      await Promise.all([add(inner, 1), chain])
+    })
+    t.ok(isUniqueViolation(await failing.catch((error: unknown) => error)))
+    await t.rejects(chain, /has ended/)
+    await add(outer, 8)
   })
-  await second.promise
-  const deadlock = /deadlock/i
+  t.strictSame(await numbers(db), [1, 8])
+})
+
+const DEADLOCK = /deadlock/i
+
+type Lose = (trx: AnyDatabase) => Promise<unknown>
+
+// Each catches the deadlock that `lose` ends in, and goes on.
+const goingOn: Record<string, (outer: AnyDatabase, lose: Lose) => Promise<unknown>> = {
+  'after a part of it': async (outer, lose) => {
+    await inTransaction(outer, lose).catch(() => {})
+    await add(outer, 4)
+  },
+  'in the same one': async (outer, lose) => {
+    await lose(outer).catch(() => {})
+    await add(outer, 4)
+    await inTransaction(outer, (inner) => add(inner, 5))
+  },
+  'in the same part': (outer, lose) =>
+    inTransaction(outer, async (inner) => {
+      await lose(inner).catch(() => {})
+      await add(inner, 4)
+    }).catch(() => {}),
+  'in the part around it': (outer, lose) =>
+    inTransaction(outer, async (middle) => {
+      await inTransaction(middle, lose).catch(() => {})
+      await add(middle, 4)
+    }).catch(() => {}),
+  'by the outer one in a part': (outer, lose) =>
+    inTransaction(outer, async (inner) => {
+      await lose(outer).catch(() => {})
+      await add(inner, 4)
+    }).catch(() => {}),
+}
+
+for (const [name, goOn] of Object.entries(goingOn)) {
+  const title = `what the server has undone is not committed piece by piece, ${name}`
+  onMysql(t, title, async (t, { db, url }) => {
+    await createKeys(db)
+    await add(db, 2)
+    const other = await open(t, url)
+    const [first, second] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    // It has changed more, so that it is the other one that the server ends.
+    const winner = other.transaction().execute(async (trx) => {
+      await addEach(
+        trx,
+        Array.from({ length: 100 }, (_, i) => 100 + i),
+      )
+      await lock(trx, 2)
+      second.resolve()
+      await first.promise
+      await lock(trx, 1)
+    })
+    await second.promise
+    await t.rejects(
+      db.transaction().execute(async (outer) => {
+        await add(outer, 3)
+        await lock(outer, 1)
+        await goOn(outer, async (trx) => {
+          first.resolve()
+          await lock(trx, 2)
+        })
+      }),
+      DEADLOCK,
+    )
+    await winner
+    t.strictSame(
+      (await numbers(db)).filter((n) => n < 100),
+      [1, 2],
+    )
+    await db.transaction().execute((trx) => add(trx, 3))
+  })
+}
+
+onMysql(t, 'nor where a row has changed since it was read', async (t, { db, url }) => {
+  const { rows } = await sql`show variables like 'innodb_snapshot_isolation'`.execute(db)
+  if (rows.length === 0) return
+  await createKeys(db)
+  await db.schema.alterTable('item').addColumn('size', 'integer').execute()
+  const other = await open(t, url)
+  const change = (db: AnyDatabase) => db.updateTable('item').set({ size: 5 }).execute()
+  await t.rejects(
+    db.transaction().execute(async (trx) => {
+      await sql`set innodb_snapshot_isolation = on`.execute(trx)
+      t.strictSame(await numbers(trx), [1])
+      await change(other)
+      await add(trx, 3)
+      await t.rejects(change(trx), /has changed since/)
+      await add(trx, 4)
+    }),
+    /has changed since/,
+  )
+  t.strictSame(await numbers(db), [1])
+})
+
+onMysql(t, 'nor what follows a statement that has committed it', async (t, { db }) => {
+  await createKeys(db)
+  const failure = new Error('undo')
   await t.rejects(
     db.transaction().execute(async (outer) => {
-      await add(outer, 3)
-      await lock(outer, 1)
-      first.resolve()
-      await t.rejects(
-        inTransaction(outer, (inner) => lock(inner, 2)),
-        deadlock,
-      )
+      const failing = inTransaction(outer, async (inner) => {
+        await inner.schema.createTable('other').addColumn('n', 'integer').execute()
+        throw failure
+      })
+      await t.rejects(failing, failure)
       await add(outer, 4)
     }),
-    deadlock,
+    failure,
   )
-  await winner
-  t.strictSame(
-    (await numbers(db)).filter((n) => n < 100),
-    [1, 2],
-  )
+  t.strictSame(await numbers(db), [1])
 })
 
 async function createItems(db: AnyDatabase): Promise<void> {
   await portable(db).createTable('item').addColumn('n', 'integer').execute()
 }
 
+/** The same where each number is there once, and 1 is there. */
+async function createKeys(db: AnyDatabase): Promise<void> {
+  await db.schema
+    .createTable('item')
+    .addColumn('n', 'integer', (n) => n.primaryKey())
+    .execute()
+  await add(db, 1)
+}
+
 const add = (db: AnyDatabase, n: number) => db.insertInto('item').values({ n }).execute()
+
+async function addEach(db: AnyDatabase, numbers: readonly number[]): Promise<void> {
+  for (const n of numbers) await add(db, n)
+}
+
+const lock = (db: AnyDatabase, n: number) =>
+  db.selectFrom('item').selectAll().where('n', '=', n).forUpdate().execute()
 
 async function numbers(db: AnyDatabase): Promise<number[]> {
   const rows = await db.selectFrom('item').select('n').orderBy('n').execute()
