@@ -220,7 +220,11 @@ export async function performInThread(
   const end = { signal, throwIfAborted: () => signal.throwIfAborted(), isOver: false }
   const context = contextOf(app, run, end, { resultLimit: Number.POSITIVE_INFINITY })
   const entry = app.registry.find(run.data.resource)
-  return await execute(await prepare(entry, run, context, loadUser), asTask)
+  try {
+    return await execute(await prepare(entry, run, context, loadUser), asTask)
+  } finally {
+    end.isOver = true
+  }
 }
 
 /** The call that has enqueued a task. */

@@ -89,18 +89,22 @@ export class ThreadedRuns {
   }
 
   async #perform(told: ThreadRun): Promise<void> {
-    const run = new ThreadedRun(told, (what, value) => this.#ask(what, value))
+    const run = new ThreadedRun(told, (what, value) => this.#ask(run, what, value))
     this.#run = run
     try {
       const result = await performInThread(this.#app, run, this.#loadUser)
       this.#tell({ type: 'done', result })
     } catch (error) {
       this.#tell({ type: 'failed', error: sendError(error) })
+    } finally {
+      this.#run = undefined
     }
   }
 
-  #ask(what: Question, value?: unknown): Promise<unknown> {
+  #ask(run: ThreadedRun, what: Question, value?: unknown): Promise<unknown> {
     const asked = Promise.withResolvers<unknown>()
+    // Of one that is over nobody waits for an answer: it would be that of the next one.
+    if (this.#run !== run) return asked.promise
     const to = ++this.#last
     this.#asked.set(to, asked)
     this.#tell({ type: 'ask', to, what, value })

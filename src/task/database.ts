@@ -112,19 +112,22 @@ class DatabaseDriver implements TaskDriver {
     await this.#steps.prepare()
     const done = await this.#finish.cancel(id)
     if (!done) return false
-    const { row, runs } = done
+    const { row, runs, isNew } = done
     if (runs) this.#running.get(row.position)?.end('cancelled')
-    // After it: else it would run, or fail, with one of them.
+    // After it: else it would run, or fail, with one of them. And again, where the call before has not come so far.
     for (const child of JSON.parse(row.data).children ?? []) await this.cancel(child)
-    return true
+    return isNew
   }
 
   async retry(id: string): Promise<boolean> {
     await this.#open()
-    const found = await this.get(id)
-    if (found?.id !== id || !found.failure) return false
-    for (const child of found.data.children ?? []) await this.retry(child)
-    return await this.#finish.retry(id)
+    // At once: a child that fails again finds that its parent waits for it.
+    return await this.#steps.change(async () => {
+      const found = await this.get(id)
+      if (found?.id !== id || !found.failure) return false
+      for (const child of found.data.children ?? []) await this.retry(child)
+      return await this.#finish.retry(id)
+    })
   }
 
   async remove(id: string): Promise<boolean> {

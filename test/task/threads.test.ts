@@ -12,6 +12,8 @@ const SERVICE = `
 import { threadId } from 'node:worker_threads'
 import { defineModule, defineResource, defineService, errors, fail, retry, Type } from 'plinth'
 
+let left
+let isAnswered = false
 const WORK = {
   id: async (input, { user, task, progress, db }) => {
     await progress({ state: 'busy', data: 1 })
@@ -25,6 +27,19 @@ const WORK = {
   fails: () => fail(new Error('secret')),
   again: (input, { task }) => task.attempt === 1 ? retry(errors.NOT_FOUND('x', 'y'), { delay: 1 }) : 'twice',
   exits: () => process.exit(3),
+  leaves: (input, { task, progress }) => {
+    left = async () => {
+      task.childResults().then(() => { isAnswered = true })
+      await progress({ state: 'of the one before' })
+    }
+    return 'left'
+  },
+  follows: async (input, { task, progress }) => {
+    await progress({ state: 'its own' })
+    await left()
+    await task.childResults()
+    return isAnswered
+  },
 }
 
 const work = defineResource({
@@ -109,4 +124,12 @@ t.test('fails as it would without a thread', async (t) => {
   t.equal(await run('again', { attempts: 2 }), 'twice')
   t.strictSame(await failureOf('exits'), ['INTERNAL', 1], 'the thread ends, and not the process')
   t.match(await run('id'), { attempt: 1 })
+})
+
+t.test('what a task leaves behind in its thread asks nothing of the next one', async (t) => {
+  const { app, enqueue, run } = await open(t)
+  t.equal(await run('leaves'), 'left')
+  const follows = await enqueue('follows')
+  t.equal(await app.tasks.result(follows), false)
+  t.match((await app.tasks.find(follows)).progress, { state: 'its own' })
 })

@@ -100,15 +100,16 @@ export class TaskFinisher {
     })
   }
 
-  /** The task that is cancelled by this, and whether it still runs. */
-  async cancel(id: string): Promise<{ row: TaskRow; runs: boolean } | undefined> {
+  /** The task that is cancelled, whether by this, and whether it still runs. */
+  async cancel(id: string): Promise<{ row: TaskRow; runs: boolean; isNew: boolean } | undefined> {
     return await this.#steps.change(async (db, effects) => {
       const row = await this.#steps.lock(db, 'id', id)
+      if (row?.state === 'cancelled') return { row, runs: false, isNew: false }
       if (!row || isOver(row.state)) return undefined
       await this.#steps.set(db, row.position, { cancelled: 1 })
       const runs = row.state === 'running'
       if (!runs) await this.end(db, effects, row, 'cancelled', { failure: cancelled(id) })
-      return { row, runs }
+      return { row, runs, isNew: true }
     })
   }
 

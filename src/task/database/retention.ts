@@ -82,10 +82,12 @@ export class TaskRetention {
   async #delete(rows: readonly { position: number }[]): Promise<void> {
     if (rows.length === 0) return
     const positions = sql.join(rows.map(({ position }) => position).toSorted((a, b) => a - b))
+    // None that was put back meanwhile.
+    const which = sql`position in (${positions}) and expires is not null`
     // So MySQL is told which key to use, by which it meets no row that others have locked.
     await (this.#steps.isMysql
-      ? sql`delete t from ${sql.table('plinth_task')} as t force index (primary) where t.position in (${positions})`
-      : sql`delete from ${sql.table('plinth_task')} where position in (${positions})`
+      ? sql`delete t from ${sql.table('plinth_task')} as t force index (primary) where ${which}`
+      : sql`delete from ${sql.table('plinth_task')} where ${which}`
     ).execute(this.#steps.db)
   }
 }

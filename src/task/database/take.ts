@@ -255,22 +255,34 @@ export class TaskTaker implements RunTable {
     return new Set(rows.map(({ position }) => position))
   }
 
+  /** The tasks whose workers have given no sign of life for so long: a look that locks nothing. */
+  async lost(queues: readonly string[]): Promise<number[]> {
+    const { rows } = await sql<{ position: number }>`
+      select position from ${this.#steps.by('turn')} where queue in (${sql.join(queues)}) and ${this.#isLost}
+      limit ${sql.lit(PAGE)}`.execute(this.#steps.db)
+    return rows.map(({ position }) => position)
+  }
+
+  get #isLost(): RawBuilder<boolean> {
+    return sql<boolean>`state = 'running' and urgency = 0 and turn < ${this.#steps.now}`
+  }
+
   /**
-   * Takes back the tasks of workers that have given no sign of life for so long.
+   * Takes back the tasks of workers that have still given no sign of life.
    *
-   * @param own those that run in this process
+   * @param lost those that had none before
    * @returns those that are given up by that: too many processes have died that ran them
    */
   async recover(
     queue: string,
     maxCrashes: number,
-    own: ReadonlySet<number>,
+    lost: ReadonlySet<number>,
   ): Promise<ClaimedRow[]> {
-    const dead = sql<boolean>`state = 'running' and urgency = 0 and turn < ${this.#steps.now}`
     return await this.#steps.change(async (db, effects) => {
-      const rows = await this.#pickSeen(db, { columns: CLAIMED, queue, is: dead, count: PAGE })
+      const wanted = { columns: CLAIMED, queue, is: this.#isLost, count: PAGE }
+      const rows = await this.#pickSeen(db, wanted)
       const crashed: ClaimedRow[] = []
-      for (const row of rows.filter(({ position }) => !own.has(position))) {
+      for (const row of rows.filter(({ position }) => lost.has(position))) {
         const { id, position } = row
         const crashes = row.crashes + 1
         const died = JSON.stringify(withDeath(row))

@@ -50,6 +50,8 @@ const REST = { first: 25, most: 1000 }
 // How long a task may take to end after its signal was aborted, and the database to take back what is left, in ms.
 const GRACE = 500
 const PATIENCE = 2000
+// So many beats are between the two looks for what others have left behind.
+const BEATS = 3
 // About so many bytes of results are written at once.
 const BYTES = 4_000_000
 
@@ -70,7 +72,9 @@ export class DatabaseWorker {
   #idle: PromiseWithResolvers<void> | undefined
   #beating: NodeJS.Timeout | undefined
   #renewed = performance.now()
-  #recovered = Number.NEGATIVE_INFINITY
+  /** When it was last looked for what others have left behind, and what seemed to be that. */
+  #looked = Number.NEGATIVE_INFINITY
+  #lost: readonly number[] = []
 
   constructor(options: WorkOptions, settings: WorkerSettings) {
     this.#options = options
@@ -228,31 +232,36 @@ export class DatabaseWorker {
   async #tell(run: DatabaseRun, result: string | null): Promise<void> {
     const { promise, resolve: told } = Promise.withResolvers<void>()
     this.#ended.push({ run, result, told })
-    this.#telling ??= this.#tellAll().finally(() => {
-      this.#telling = undefined
-    })
+    this.#telling ??= this.#tellAll()
     await promise
   }
 
   async #tellAll(): Promise<void> {
     // Those that end in the same turn come along.
     await turn()
-    while (this.#ended.length > 0) {
-      let bytes = 0
-      const over = this.#ended.findIndex(({ result }) => {
-        bytes += result?.length ?? 0
-        return bytes > BYTES
-      })
-      const some = this.#ended.splice(0, over < 0 ? this.#ended.length : Math.max(1, over))
-      const left = await this.#patiently(() => this.#settings.finish.succeed(some, this.#id))
-      // Where one of them is not taken the others are.
-      const again = left ? some.filter(({ run }) => left.includes(run)) : some
-      await Promise.all(
-        again.map(({ run, result }) => this.#settle(run, { state: 'succeeded', result })),
-      )
-      await this.#trim()
-      for (const { told } of some) told()
+    try {
+      while (this.#ended.length > 0) await this.#tellSome()
+    } finally {
+      // In the same step as the last look: who comes after that begins anew.
+      this.#telling = undefined
     }
+  }
+
+  async #tellSome(): Promise<void> {
+    let bytes = 0
+    const over = this.#ended.findIndex(({ result }) => {
+      bytes += result?.length ?? 0
+      return bytes > BYTES
+    })
+    const some = this.#ended.splice(0, over < 0 ? this.#ended.length : Math.max(1, over))
+    const left = await this.#patiently(() => this.#settings.finish.succeed(some, this.#id))
+    // Where one of them is not taken the others are.
+    const again = left ? some.filter(({ run }) => left.includes(run)) : some
+    await Promise.all(
+      again.map(({ run, result }) => this.#settle(run, { state: 'succeeded', result })),
+    )
+    await this.#trim()
+    for (const { told } of some) told()
   }
 
   async #trim(): Promise<void> {
@@ -303,28 +312,42 @@ export class DatabaseWorker {
   }
 
   async #lookAfter(pause: number): Promise<void> {
-    const { steps, take, retention, lease, maxCrashes, running, log } = this.#settings
+    const { steps, take, retention, lease } = this.#settings
     await steps.prepare()
     const now = performance.now()
     const runs = this.#runs.filter(({ since }) => now - since >= pause)
     const renews = now - this.#renewed > lease / 3
-    if (renews) this.#renewed = now
     if (runs.length > 0) {
       const cancelled = await take.beat(runs, this.#id, renews ? lease : undefined)
       for (const run of runs) if (cancelled.has(run.row.position)) run.end('cancelled')
     }
-    if (now - this.#recovered > lease / 3) {
-      this.#recovered = now
-      for (const { queue } of this.#allSlots) {
-        const crashed = await take.recover(queue, maxCrashes, new Set(running.keys()))
-        for (const row of crashed)
+    if (renews) this.#renewed = now
+    await this.#recover(pause)
+    await retention.sweep()
+  }
+
+  /**
+   * Takes back what others have left behind. Not at the first look: when nobody has reached the database for long, those
+   * that live say so before the second.
+   */
+  async #recover(pause: number): Promise<void> {
+    const { take, lease, maxCrashes, running, log } = this.#settings
+    const isSecond = this.#lost.length > 0
+    if (performance.now() - this.#looked <= (isSecond ? BEATS * pause : lease / 3)) return
+    const queues = this.#allSlots.map(({ queue }) => queue)
+    if (!isSecond) this.#lost = await take.lost(queues)
+    else {
+      const lost = new Set(this.#lost.filter((position) => !running.has(position)))
+      for (const queue of queues) {
+        for (const row of await take.recover(queue, maxCrashes, lost))
           log.error(
             { ...fieldsOf(row), crashes: JSON.parse(row.died ?? '[]') },
             errors.TASK_CRASHED(row.id, row.crashes + 1).message,
           )
       }
+      this.#lost = []
     }
-    await retention.sweep()
+    this.#looked = performance.now()
   }
 }
 
@@ -348,5 +371,7 @@ function outcomeOf({ ending, row, options }: DatabaseRun, error: unknown): Outco
 
 /** Whether the database may do it later. */
 function passes(error: unknown): boolean {
-  return isTransactionConflict(error) || (PlinthError.is(error) && error.statusCode === 503)
+  if (isTransactionConflict(error)) return true
+  if (!PlinthError.is(error)) return false
+  return error.statusCode === 503 || error.code === errors.DEADLINE_EXCEEDED.code
 }
