@@ -21,8 +21,8 @@ export type ToMember =
   | { readonly plinth: 'begin' }
   /** Others take its place, so that it can finish what it has, and end; `hurried`: it waits for no client. */
   | { readonly plinth: 'retire'; readonly hurried: boolean }
-  /** All of them end. */
-  | { readonly plinth: 'all end' }
+  /** All of them end by a signal; `isSecond`: at once. */
+  | { readonly plinth: 'all end'; readonly signal: NodeJS.Signals; readonly isSecond: boolean }
 
 /** Where a server listens: at a port, a unix socket, or a socket that it has been passed. */
 export type Address =
@@ -130,7 +130,7 @@ function join({ patience, retire, endWithOthers }: Ending): void {
   if (cluster.worker) cluster.worker.exitedAfterDisconnect = true
   process.on('message', (message: ToMember) => {
     if (message.plinth === 'retire') retire(message.hurried)
-    else if (message.plinth === 'all end') endWithOthers()
+    else if (message.plinth === 'all end') endWithOthers(message.signal, message.isSecond)
   })
   tell({ plinth: 'serving', patience })
   let rss = process.memoryUsage.rss()

@@ -4,7 +4,7 @@ import { reachesAll } from '#child'
 const SAME = 500
 
 /** Whether each Ctrl-C comes to this process twice: it is a script of npm on a terminal. */
-export function comeTwice(): boolean {
+function comeTwice(): boolean {
   return Boolean(process.env.npm_lifecycle_event) && reachesAll('SIGINT')
 }
 

@@ -35,6 +35,8 @@ export class Member {
   #since = performance.now()
   /** Whether one that waits can begin. */
   #isWarm = false
+  /** Whether it has taken too long to start: whoever has started it has heard of that. */
+  #isLate = false
   #patience = 0
 
   /** @param onExit told when it has ended, however */
@@ -92,6 +94,7 @@ export class Member {
       if (this.#isWarm) this.#send({ plinth: 'begin' })
     }
     const late = setTimeout(() => {
+      this.#isLate = true
       this.#serving.reject(new Error(`a process did not serve within ${START_LIMIT / 1000} s`))
       this.kill('SIGKILL')
     }, START_LIMIT)
@@ -104,9 +107,9 @@ export class Member {
     this.#send({ plinth: 'retire', hurried })
   }
 
-  /** Says that the others end, too, before the signal for that. */
-  warn(): void {
-    this.#send({ plinth: 'all end' })
+  /** Lets it end as all others do; `isSecond`: at once. */
+  endWithOthers(signal: NodeJS.Signals, isSecond: boolean): void {
+    this.#send({ plinth: 'all end', signal, isSecond })
   }
 
   /** Waits until it has ended, and kills it where that takes longer than it says itself. @param onLate told before that */
@@ -140,7 +143,7 @@ export class Member {
         break
       case 'serving':
         this.#patience = message.patience
-        if (this.state === 'starting') this.state = 'serving'
+        if (this.state === 'starting' && !this.#isLate) this.state = 'serving'
         this.#serving.resolve()
         break
       case 'worn':

@@ -4,7 +4,7 @@ import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
 import { type Connections, watchConnections } from './connections.ts'
-import { comeTwice, onInterrupt } from './interrupts.ts'
+import { onInterrupt } from './interrupts.ts'
 import { logWritten } from './log.ts'
 
 /** How a process ends, beside by signals and errors. */
@@ -15,11 +15,17 @@ export interface Ending {
   retire(hurried: boolean): void
   /** Ends it as a signal does. */
   end(): void
-  /** No other process accepts connections any more: as it ends, it does not wait for those that are kept open. */
-  endWithOthers(): void
+  /**
+   * Ends it as `signal` does, which has come to its supervisor; `isSecond`: at once. No other process accepts connections any more: it does
+   * not wait for those that are kept open.
+   */
+  endWithOthers(signal: NodeJS.Signals, isSecond: boolean): void
   /** Signals and errors do what they do by default again. */
   letGo(): void
 }
+
+/** Those that end a process in order; SIGINT does, too. */
+const SIGNALS = ['SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR2'] as const
 
 /**
  * Ends the process in order on SIGTERM, SIGINT or an error that nobody caught: readiness fails, each answer asks its
@@ -31,20 +37,21 @@ export interface Ending {
 export function endGracefully(app: FastifyInstance, onEnd = () => {}): Ending {
   const { SHUTDOWN_TIMEOUT, DRAIN_DELAY } = app.config
   const delay = DRAIN_DELAY + SHUTDOWN_TIMEOUT
+  let hasBegun = false
   let isRetired = false
+  let endedBy: NodeJS.Signals | undefined
   // Others accept connections on the same port.
   let linger = cluster.isWorker ? LINGER : 0
   const connections = watchConnections(app.server)
-  const unmerge = comeTwice() ? onInterrupt(() => process.emit('SIGTERM', 'SIGINT')) : undefined
   const giveUp = (why: string) => app.log.error({ left: leftOf(app, connections) }, why)
   const options = {
     delay,
     logger: app.log,
     onTimeout: () => giveUp(`killed by timeout (${delay}ms)`),
-    onSecondSignal: (signal?: NodeJS.Signals) => giveUp(`second ${signal}, exiting`),
-    ...(unmerge && { skip: ['SIGINT' as const] }),
+    skip: [...SIGNALS, 'SIGINT' as const],
   }
-  const { close, uninstall } = closeWithGrace(options, async ({ err, signal }) => {
+  const { close, uninstall } = closeWithGrace(options, async ({ err, signal = endedBy }) => {
+    hasBegun = true
     onEnd()
     if (err) app.log.fatal({ err }, 'the process ends because of an error that nobody caught')
     else
@@ -57,22 +64,42 @@ export function endGracefully(app: FastifyInstance, onEnd = () => {}): Ending {
       logWritten(app.log),
     )
   })
+  const end = (signal?: NodeJS.Signals) => {
+    if (hasBegun) return
+    endedBy = signal
+    void close()
+  }
+  const endAtOnce = (signal: NodeJS.Signals) => {
+    giveUp(`second ${signal}, exiting`)
+    process.exit(1)
+  }
+  // What a supervisor tells is not counted: the system may send the same signal to all processes of a group.
+  let hasHeard = false
+  const hear = (signal: NodeJS.Signals) => {
+    if (hasHeard) endAtOnce(signal)
+    hasHeard = true
+    end(signal)
+  }
+  for (const signal of SIGNALS) process.on(signal, hear)
+  const unhear = onInterrupt(() => hear('SIGINT'))
   return {
     patience: delay,
     retire(hurried) {
+      if (hasBegun) return
       isRetired = true
       if (hurried) linger = 0
-      void close()
+      end()
     },
-    end() {
-      void close()
-    },
-    endWithOthers() {
+    end,
+    endWithOthers(signal, isSecond) {
+      if (isSecond) endAtOnce(signal)
       linger = 0
+      end(signal)
     },
     letGo() {
       uninstall()
-      unmerge?.()
+      unhear()
+      for (const signal of SIGNALS) process.off(signal, hear)
     },
   }
 }

@@ -80,6 +80,8 @@ class Supervisor {
   #crashes = 0
   #renewing: Promise<void> | undefined
   #renewAgain = false
+  /** Whose successor starts: where it dies meanwhile, that is the other that takes its place. */
+  #succeeded: Member | undefined
   /** Takes the next one's place, where files are watched: half of a start is what no change of them changes. */
   #spare: Member | undefined
 
@@ -183,7 +185,7 @@ class Supervisor {
       return
     }
     this.#crashes = code !== 0 && member.age < STABLE ? this.#crashes + 1 : 0
-    this.#startAnother()
+    if (member !== this.#succeeded) this.#startAnother()
   }
 
   /** Until there is one: sooner or later it may start again. */
@@ -245,11 +247,25 @@ class Supervisor {
       if (this.#isEnding) return
       // It may have died meanwhile: another is on its way.
       if (member.state !== 'serving' || !this.#members.has(member)) continue
-      await this.#start()
+      await this.#startSuccessor(member)
+      if (this.#isEnding) return
       member.retire(false)
       await this.#endWithin(member)
     }
     this.#log.info(done)
+  }
+
+  /** Starts what takes the place of `member`, also where that dies meanwhile. */
+  async #startSuccessor(member: Member): Promise<void> {
+    this.#succeeded = member
+    try {
+      await this.#start()
+    } catch (error) {
+      if (!this.#members.has(member)) this.#startAnother()
+      throw error
+    } finally {
+      this.#succeeded = undefined
+    }
   }
 
   /** Starts anew, and ends what there is then, whatever it does: its code is not what is there any more. */
@@ -321,9 +337,9 @@ class Supervisor {
     const hasIt = reachesAll(signal)
     for (const member of this.#members) {
       if (isSecond) this.#code = 1
-      else member.warn()
-      // To one that is told to end already it would be the second.
-      if (!hasIt && (isSecond || member.state !== 'ending')) member.kill('SIGTERM')
+      // Not by a signal, which may have come to it as well, and would be the second. One that starts hears nothing else.
+      if (member.hasServed) member.endWithOthers(signal, isSecond)
+      else if (!hasIt) member.kill('SIGTERM')
       if (!isSecond) void this.#endWithin(member)
     }
   }

@@ -42,7 +42,13 @@ export function joinGroup(read: () => Promise<Family[]>, place: Place | undefine
       else resolve()
     })
   const asked = new Map<number, (text: string) => void>()
-  const measure = async () => await tell({ plinth: 'measured', families: await read() })
+  let last: Family[] = []
+  const measure = async () => {
+    // Who is not answered does not ask again: what could be read last counts on.
+    last = await read().catch(() => last)
+    // One with a label that cannot be sent, a bigint, is missing.
+    await tell({ plinth: 'measured', families: last }).catch(() => {})
+  }
   const hear = (message: ToMember) => {
     if (message.plinth === 'measure') void measure()
     else if (message.plinth === 'summed') asked.get(message.ask)?.(message.text)
@@ -116,7 +122,11 @@ export class GroupMetrics {
       const { ask } = message
       const member = this.#members.get(worker)
       if (member) member.answered ??= Promise.withResolvers()
-      void this.#text().then((text) => tell(worker, { plinth: 'summed', ask, text }))
+      // Who is not answered tells its own.
+      this.#text().then(
+        (text) => tell(worker, { plinth: 'summed', ask, text }),
+        () => {},
+      )
     }
   }
 

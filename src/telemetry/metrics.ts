@@ -54,7 +54,9 @@ export class Metrics {
   async families(): Promise<Family[]> {
     const own = this.#read.flatMap((read) => read())
     const measured = await measurePlugins(this.#app, LIMIT)
-    const missing = measured.filter(({ problem }) => problem !== undefined).length
+    const registered = await readRegistry(this.registry)
+    const missing =
+      registered.missing + measured.filter(({ problem }) => problem !== undefined).length
     const told = measured.map(({ shared, name, help, type, values }): Family => {
       return { name, help, type, aggregator: shared ? 'max' : 'sum', values }
     })
@@ -64,7 +66,7 @@ export class Metrics {
       gauge('telemetry_processes', 'Processes that are counted together', 1),
       gauge('telemetry_processes_missing', 'Those that did not tell theirs in time', 0),
       gauge('telemetry_metrics_missing', 'Metrics that could not be found out in time', missing),
-      ...((await this.registry.getMetricsAsJSON()) as unknown as Family[]),
+      ...registered.families,
     ]
   }
 
@@ -77,6 +79,19 @@ export class Metrics {
     await this.#group?.leave()
     for (const end of this.#ends) end()
   }
+}
+
+/** What a registry knows; a metric that cannot be read takes no other with it. */
+async function readRegistry(registry: Registry): Promise<{ families: Family[]; missing: number }> {
+  const metrics = registry.getMetricsAsArray() as unknown as { get(): Promise<unknown> }[]
+  const found = await Promise.allSettled(metrics.map(async (metric) => await metric.get()))
+  const known = found.filter((one) => one.status === 'fulfilled')
+  // It adds the labels that are those of all.
+  const readable: Registry = Object.create(registry, {
+    getMetricsAsArray: { value: () => known.map(({ value }) => ({ get: () => value })) },
+  })
+  const families = (await readable.getMetricsAsJSON()) as unknown as Family[]
+  return { families, missing: found.length - known.length }
 }
 
 /** What `status` says of a request whose client has gone before it was answered. */
@@ -292,10 +307,15 @@ function watchCollections(): Watch {
 
 function readProcess(): () => Family[] {
   const started = Date.now() / 1000 - process.uptime()
+  let memory = { rss: 0, heapUsed: 0 }
   return () => {
     const { user, system } = process.cpuUsage()
     const cpu = { labels: {}, value: (user + system) / 1e6 }
-    const { rss, heapUsed } = process.memoryUsage()
+    try {
+      memory = process.memoryUsage()
+    } catch {
+      // Out of descriptors: that reads a file.
+    }
     return [
       {
         name: 'process_cpu_seconds_total',
@@ -303,8 +323,8 @@ function readProcess(): () => Family[] {
         type: 'counter',
         values: [cpu],
       },
-      gauge('process_resident_memory_bytes', 'Bytes of memory (RSS)', rss),
-      gauge('nodejs_heap_size_used_bytes', 'Bytes of the heap that are in use', heapUsed),
+      gauge('process_resident_memory_bytes', 'Bytes of memory (RSS)', memory.rss),
+      gauge('nodejs_heap_size_used_bytes', 'Bytes of the heap that are in use', memory.heapUsed),
       gauge('process_start_time_seconds', 'When the first began, since 1970', started, 'min'),
     ]
   }

@@ -1,3 +1,5 @@
+import { rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { startServe } from '../helpers/manage.ts'
 import { ofMetric, readMetrics } from '../helpers/metrics.ts'
@@ -10,12 +12,16 @@ t.setTimeout(180_000)
 
 const ENV = { ...BARE, METRICS: 'true', REDIS_URL: undefined }
 
-async function startGroup(t: Test, more: Record<string, string> = {}) {
-  const service = writeService(t)
+async function startGroup(
+  t: Test,
+  more: Record<string, string> = {},
+  files: Record<string, string> = {},
+) {
+  const service = writeService(t, files)
   const env = { ...ENV, ...more }
   const group = await startServe(t, { service, args: ['--workers', '2', '--port', '0'], env })
   await group.until('stdout', /"workers":2,.*"msg":"serving"/)
-  return group
+  return { ...group, service }
 }
 
 async function scrape(url: string) {
@@ -86,6 +92,58 @@ t.test('a port of its own: one that is frozen or dead takes nothing with it', as
   t.equal((await scrape(metrics)).get(served), 15, 'those that were replaced have left theirs')
   group.process.kill('SIGTERM')
   t.match(await group.ended, { code: 0, stderr: '' })
+})
+
+/** A service with a gauge that cannot be read while a file is there, and a counter. */
+const BROKEN = `
+import { existsSync } from 'node:fs'
+import { Counter, Gauge } from 'prom-client'
+import { defineService } from 'plinth'
+import { things } from './things.ts'
+
+async function measure(app) {
+  const registers = [app.telemetry.registry]
+  app.telemetry.registry.setDefaultLabels({ region: 'north' })
+  new Counter({ name: 'sold_total', help: 'Sold', registers }).inc(3)
+  new Gauge({
+    name: 'stock',
+    help: 'Stock',
+    registers,
+    collect() {
+      if (existsSync(new URL('../broken', import.meta.url))) throw new Error('no')
+      this.set(5)
+    },
+  })
+}
+
+export default defineService({ name: 'shop', modules: { things }, plugins: [measure] })
+`
+
+t.test('a metric that cannot be read is missing, and ends no process', async (t) => {
+  const group = await startGroup(t, {}, { 'src/service.ts': BROKEN })
+  const broken = join(group.service, 'broken')
+  const stock = 'stock{region="north"}'
+  const isTold = (missing: number, value: number | undefined) => async () => {
+    const told = await scrape(group.url)
+    const isWhole = told.get('telemetry_processes_missing') === 0
+    if (isWhole) t.equal(told.get('sold_total{region="north"}'), 6)
+    return (
+      isWhole &&
+      told.get('telemetry_metrics_missing') === missing &&
+      told.get(stock) === value &&
+      told.get('telemetry_processes') === 2
+    )
+  }
+  await poll(isTold(0, 10))
+  writeFileSync(broken, '')
+  await poll(isTold(2, undefined))
+  rmSync(broken)
+  await poll(isTold(0, 10))
+  writeFileSync(broken, '')
+  group.process.kill('SIGTERM')
+  const { code, stdout, stderr } = await group.ended
+  t.match({ code, stderr }, { code: 0, stderr: '' })
+  t.notMatch(stdout, 'a process has died')
 })
 
 t.test('one process serves it on a port of its own, too', async (t) => {

@@ -1,10 +1,11 @@
-import { writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { Agent, get } from 'node:http'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { logLines, manage, type Running, startServe } from '../helpers/manage.ts'
 import { isListening, poll } from '../helpers/network.ts'
 import { BARE, writeService } from '../helpers/service.ts'
+import { startOnTerminal } from '../helpers/terminal.ts'
 
 // Each test starts some five processes.
 t.setTimeout(180_000)
@@ -14,6 +15,8 @@ const release = (name: string) => `
 import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { defineModule, defineResource, Type } from 'plinth'
+
+while (existsSync(process.env.GATE + '.hold')) await sleep(20)
 
 const Told = Type.Object({ pid: Type.Integer(), release: Type.String(), mood: Type.String() })
 
@@ -28,6 +31,7 @@ const wait = defineResource({
   path: '/wait',
   response: Told,
   async perform(_, { log }) {
+    process.once('SIGTERM', () => log.info('signalled'))
     log.info('waiting')
     while (!existsSync(process.env.GATE)) await sleep(20)
     return { pid: process.pid, release: '${name}', mood: 'patient' }
@@ -44,6 +48,11 @@ interface Told {
   release: string
 }
 
+interface State {
+  pid: number
+  state: string
+}
+
 async function startGroup(
   t: Test,
   args: readonly string[] = [],
@@ -55,7 +64,14 @@ async function startGroup(
   const all = ['--workers', '2', '--port', '0', ...args]
   const serving = await startServe(t, { service, args: all, env })
   await serving.until('stdout', /"workers":2,.*"msg":"serving"/)
-  return { ...serving, service, gate }
+  /** What the supervisor says of its processes. */
+  const states = async (): Promise<State[]> => {
+    serving.said.stdout = ''
+    serving.process.kill('SIGUSR2')
+    const [line] = await serving.until('stdout', /.*"msg":"state".*/)
+    return JSON.parse(line).workers
+  }
+  return { ...serving, service, gate, states }
 }
 
 /** Asks on a connection of its own, as each new client would. */
@@ -176,6 +192,29 @@ t.test('SIGHUP with code that does not start: the old processes go on', async (t
   t.match(stderr, 'not today', 'the process itself has told why')
 })
 
+t.test('one that dies while its successor starts is replaced once', async (t) => {
+  const group = await startGroup(t)
+  const hold = `${group.gate}.hold`
+  writeFileSync(hold, '')
+  group.process.kill('SIGHUP')
+  let workers: State[] = []
+  await poll(async () => {
+    workers = await group.states()
+    return workers.some(({ state }) => state === 'starting')
+  })
+  const { pid } = workers.find(({ state }) => state === 'serving') as State
+  process.kill(pid, 'SIGKILL')
+  await group.until('stdout', /"msg":"a process has died/)
+  rmSync(hold)
+  await group.until('stdout', /"msg":"the processes are replaced"/)
+  await poll(async () => {
+    workers = await group.states()
+    return workers.every(({ state }) => state === 'serving')
+  })
+  t.equal(workers.length, 2)
+  t.match(await end(group), { code: 0, signal: null, stderr: '' })
+})
+
 t.test('SIGTERM: a request under way is answered, then all have ended', async (t) => {
   const group = await startGroup(t)
   const answer = ask(group.url, '/things/wait')
@@ -186,6 +225,65 @@ t.test('SIGTERM: a request under way is answered, then all have ended', async (t
   t.match(await answer, { release: 'first' })
   t.match(await group.ended, { code: 0, stderr: '' })
   t.notOk(await isListening(Number(new URL(group.url).port)))
+})
+
+const ENDS = /("msg":"the process ends"[\s\S]*){2}/
+
+t.test('SIGTERM to a process and to its supervisor is one signal', async (t) => {
+  const group = await startGroup(t)
+  const answer = ask(group.url, '/things/wait')
+  const [line] = await group.until('stdout', /.*"msg":"waiting".*/)
+  process.kill(JSON.parse(line).pid, 'SIGTERM')
+  await group.until('stdout', /"msg":"the process ends"/)
+  group.process.kill('SIGTERM')
+  await group.until('stdout', ENDS)
+  writeFileSync(group.gate, '')
+  t.match(await answer, { release: 'first' })
+  t.match(await group.ended, { code: 0, signal: null, stderr: '' })
+})
+
+t.test('SIGTERM to a process that its supervisor has told to end is the first', async (t) => {
+  const group = await startGroup(t)
+  const answer = ask(group.url, '/things/wait')
+  const [line] = await group.until('stdout', /.*"msg":"waiting".*/)
+  const { pid } = JSON.parse(line)
+  group.process.kill('SIGTERM')
+  await group.until('stdout', ENDS)
+  process.kill(pid, 'SIGTERM')
+  await group.until('stdout', /"msg":"signalled"/)
+  writeFileSync(group.gate, '')
+  t.match(await answer, { release: 'first', pid })
+  t.match(await group.ended, { code: 0, signal: null, stderr: '' })
+})
+
+t.test('SIGTERM to all processes of a group at once ends them in order', async (t) => {
+  const group = await startGroup(t)
+  const answer = ask(group.url, '/things/wait')
+  await group.until('stdout', /"msg":"waiting"/)
+  process.kill(-(group.process.pid as number), 'SIGTERM')
+  await group.until('stdout', ENDS)
+  writeFileSync(group.gate, '')
+  t.match(await answer, { release: 'first' })
+  t.match(await group.ended, { code: 0, signal: null, stderr: '' })
+})
+
+t.test('Ctrl-C on a terminal, which reaches all processes of a group, is one signal', async (t) => {
+  const service = writeService(t, { 'src/things.ts': release('first') })
+  const gate = join(service, 'gate')
+  const env = { ...BARE, GATE: gate, SHUTDOWN_TIMEOUT: '20000' }
+  const args = ['serve', '--workers', '2', '--port', '0']
+  const terminal = startOnTerminal(t, args, { service, env })
+  const [, url = ''] = await terminal.until('stdout', /Server listening at (http:[\d.:/]+)/)
+  await terminal.until('stdout', /serving\S*\s+\S*workers\S* 2/)
+  const answer = ask(url, '/things/wait')
+  await terminal.until('stdout', /waiting/)
+  terminal.type('\x03')
+  await terminal.until('stdout', /(the process ends[\s\S]*){2}/)
+  writeFileSync(gate, '')
+  t.match(await answer, { release: 'first' })
+  const { code, stdout } = await terminal.ended
+  t.equal(code, 0)
+  t.notMatch(stdout, 'second SIGINT')
 })
 
 t.test('SIGTERM while some are starting ends all of them, with exit code 0', async (t) => {
@@ -202,7 +300,7 @@ t.test('a second signal ends it at once, with exit code 1', async (t) => {
   await group.until('stdout', /"msg":"waiting"/)
   group.process.kill('SIGTERM')
   // Each of them has had the first one: two that are there at once are one.
-  await group.until('stdout', /("msg":"the process ends"[\s\S]*){2}/)
+  await group.until('stdout', ENDS)
   group.process.kill('SIGTERM')
   t.match(await group.ended, { code: 1 })
   t.equal(await answer, 'ECONNRESET')

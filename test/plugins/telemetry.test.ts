@@ -149,6 +149,21 @@ t.test('a metric that fails or does not come is left out, and counted', async (t
   gate.open()
 })
 
+t.test('a process that is out of descriptors tells what it knew of its memory', async (t) => {
+  const app = await createPlain(t, { metrics: true })
+  const before = await told(app)
+  // Node.js reads a file for it.
+  t.intercept(process, 'memoryUsage', {
+    get: () => () => {
+      throw new Error('EMFILE')
+    },
+  })
+  const families = (await app.telemetry?.families()) ?? []
+  const { values = [] } =
+    families.find(({ name }) => name === 'process_resident_memory_bytes') ?? {}
+  t.strictSame(values, [{ labels: {}, value: before.get('process_resident_memory_bytes') }])
+})
+
 t.test('what is off is not there', async (t) => {
   const hooks = (app: FastifyInstance) => app.printRoutes({ includeHooks: true })
   const bare = Fastify()
