@@ -2,6 +2,7 @@ import { errors, PlinthError } from '../errors.ts'
 import { cancelJob, STOPPING } from './bullmq/cancel.ts'
 import { connectPatiently, type Place, patientModel, TaskConnection } from './bullmq/connection.ts'
 import { countCrashed, crashedIds, crashesOf, DIED } from './bullmq/crashes.ts'
+import { joinJob } from './bullmq/debounce.ts'
 import { Endings } from './bullmq/finished.ts'
 import { toJob } from './bullmq/jobs.ts'
 import { KEEP, type Keep, keepOptions } from './bullmq/keep.ts'
@@ -136,8 +137,12 @@ class BullmqDriver implements TaskDriver {
     const { prefix, lockDuration = LOCK } = this.#options
     let children: readonly string[] = []
     const cancelled = await this.#on(id, async (job, queue) => {
-      if (job.finishedOn) return false
-      children = job.data.children ?? []
+      const own = job.data.children ?? []
+      if (job.finishedOn) {
+        // The call before may not have come so far.
+        if (job.failedReason && toRecord(job, 'failed').state === 'cancelled') children = own
+        return false
+      }
       // It is no worker that ends it.
       Object.assign(job.opts, keepOptions(this.#keep))
       const onTaken = () => {
@@ -147,10 +152,11 @@ class BullmqDriver implements TaskDriver {
       const hasEnded = async () => (await this.get(id))?.state === 'cancelled'
       const done = await cancelJob({ client, queue, job, prefix, lockDuration, hasEnded, onTaken })
       await this.#fill(job, queue)
+      if (done) children = own
       return done
     })
     // After it: else it would run, or fail, with one of them.
-    if (cancelled) for (const child of children) await this.cancel(child)
+    for (const child of children) await this.cancel(child)
     return cancelled ?? false
   }
 
@@ -158,7 +164,11 @@ class BullmqDriver implements TaskDriver {
     const job = await this.#on(id, async (job, queue) => {
       if ((await queue.getJobState(id)) !== 'failed') return undefined
       // How often processes have died of it.
-      await this.#connection.client.hdel(queue.toKey(id), 'stc', 'begun', DIED, STOPPING)
+      const { client } = this.#connection
+      await Promise.all([
+        client.hdel(queue.toKey(id), 'stc', 'begun', DIED, STOPPING),
+        client.zrem(queue.toKey('crashed'), id),
+      ])
       return job
     })
     if (!job) return false
@@ -203,7 +213,9 @@ class BullmqDriver implements TaskDriver {
     const found = await Promise.all(
       ids.map(async (id) => {
         const job = await queue.getJob(id)
-        return job && (await this.#withCrashes(queue, job, toRecord(job, 'failed')))
+        // It may be about to fail.
+        if (!job?.finishedOn) return undefined
+        return await this.#withCrashes(queue, job, toRecord(job, 'failed'))
       }),
     )
     return found.filter((record) => record !== undefined)
@@ -302,20 +314,19 @@ class BullmqDriver implements TaskDriver {
   }
 
   async #addOne(task: NewTask): Promise<string> {
-    const isKeyed = task.options.print !== undefined
-    if (isKeyed && (await this.#kept.isThere(task))) return task.id
+    if (mayBeKept(task) && (await this.#kept.isThere(task))) return task.id
     const queue = await this.#queues.ensure(task.queue)
     const { name, data, opts } = toJob(task)
     const id = await this.#joined(queue, task, (await queue.add(name, data, opts)).id as string)
     // Somebody may have been quicker by so little, with another input.
-    if (isKeyed) await this.#kept.isThere(task)
+    if (isKeyed(task)) await this.#kept.isThere(task)
     return id
   }
 
   async #add(tasks: readonly NewTask[]): Promise<string[]> {
-    const keyed = tasks.filter(({ options }) => options.print !== undefined)
-    const there = await Promise.all(keyed.map((task) => this.#kept.isThere(task)))
-    const known = new Set(keyed.filter((_, index) => there[index]))
+    const looked = tasks.filter(mayBeKept)
+    const there = await Promise.all(looked.map((task) => this.#kept.isThere(task)))
+    const known = new Set(looked.filter((_, index) => there[index]))
     const ids = new Map<NewTask, string>()
     const fresh = known.size > 0 ? tasks.filter((task) => !known.has(task)) : tasks
     for (const [name, ofQueue] of Map.groupBy(fresh, ({ queue }) => queue)) {
@@ -324,7 +335,7 @@ class BullmqDriver implements TaskDriver {
       for (const [index, task] of ofQueue.entries())
         ids.set(task, await this.#joined(queue, task, added[index]?.id ?? task.id))
     }
-    await Promise.all(keyed.map((task) => this.#kept.isThere(task)))
+    await Promise.all(tasks.filter(isKeyed).map((task) => this.#kept.isThere(task)))
     return tasks.map((task) => ids.get(task) ?? task.id)
   }
 
@@ -336,13 +347,7 @@ class BullmqDriver implements TaskDriver {
     const { unique, debounce } = task.options
     if (id === task.id || debounce === undefined || unique === undefined) return id
     const { name, data, opts } = toJob(task)
-    const job = await queue.getJob(id)
-    if (job && (await job.isDelayed())) {
-      await job.updateData(data)
-      return id
-    }
-    if (job) await job.removeDeduplicationKey()
-    else await queue.removeDeduplicationKey(unique)
+    if (await joinJob(this.#connection.client, queue, id, { unique, data })) return id
     return await this.#joined(queue, task, (await queue.add(name, data, opts)).id as string)
   }
 
@@ -385,6 +390,15 @@ class BullmqDriver implements TaskDriver {
   }
 
   readonly #onError = (error: unknown) => this.#outages.report(error)
+}
+
+function isKeyed({ options }: NewTask): boolean {
+  return options.print !== undefined
+}
+
+/** Whether it may be there, ended, where BullMQ does not look when it is added again. */
+function mayBeKept(task: NewTask): boolean {
+  return isKeyed(task) || task.options.keep !== undefined
 }
 
 /** Whether BullMQ could do it: not when the task was not, or no longer, in the state that it takes. */

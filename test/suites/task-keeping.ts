@@ -138,6 +138,15 @@ export async function taskKeep(t: Test, { open }: DriverUnderTest) {
   const few = { succeeded: { count: 2 } }
   const ids = [await end(named('a.few', few)), await end(named('a.few', few))]
   ids.push(await end(named('a.few', few)))
+  const last = named('a.while', { succeeded: { age: HOUR / 2 } })
+  await end(last)
+  // As two do who add the same task, and one of them is late.
+  const before = ran.length
+  t.strictSame(await driver.add([last]), [last.id])
+  t.match(await driver.add([last, task({ input: 'mark' })]), [last.id, String])
+  await until(() => ran.includes('mark'))
+  await idle(driver)
+  t.strictSame(ran.slice(before), ['mark'], 'it does not run again')
   const long = { succeeded: { age: HOUR, count: 5 }, failed: { age: HOUR, count: 5 } }
   const [good, bad] = [await end(named('a.long', long)), await end(named('a.long', long, 'bad'))]
   await pushOut(driver, ran)

@@ -2,7 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { type Job, Worker } from 'bullmq'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
-import { crashesOf, noteCrashes } from '../../src/task/bullmq/crashes.ts'
+import { errors } from '../../src/errors.ts'
+import { countCrashed, crashesOf, listCrashed, noteCrashes } from '../../src/task/bullmq/crashes.ts'
+import { TaskRetry } from '../../src/task/errors.ts'
 import type { Run, TaskDriver } from '../../src/task/types.ts'
 import { block } from '../helpers/block.ts'
 import { databaseDrivers, redisUrl } from '../helpers/drivers.ts'
@@ -110,9 +112,11 @@ onEach(
   },
 )
 
-t.test('who has died is noted before others are given the task (redis)', async (t) => {
+/** A worker of BullMQ's that has taken a task and does nothing with it. */
+async function takeByHand(t: Test) {
   const prefix = `test-${randomUUID()}`
-  await redisDrivers(t, { prefix })().add([task()])
+  const driver = redisDrivers(t, { prefix })()
+  await driver.add([task()])
   const connection = new Redis(redisUrl(), { maxRetriesPerRequest: null })
   const worker = new Worker('default', null, { connection, prefix, name: 'late', autorun: false })
   t.teardown(async () => {
@@ -120,6 +124,11 @@ t.test('who has died is noted before others are given the task (redis)', async (
     connection.disconnect()
   })
   const job = (await worker.getNextJob('token')) as Job
+  return { driver, connection, worker, job, id: job.id as string }
+}
+
+t.test('who has died is noted before others are given the task (redis)', async (t) => {
+  const { connection, worker, job, id } = await takeByHand(t)
   const checked = worker as unknown as { moveStalledJobsToWait(): Promise<void> }
   const look = async () => {
     await checked.moveStalledJobsToWait()
@@ -131,13 +140,31 @@ t.test('who has died is noted before others are given the task (redis)', async (
   await connection.del(worker.toKey('stalled-check'))
   t.equal(await noteCrashes(connection, worker), true)
   // As if it had run out between the two.
-  await connection.del(worker.toKey(`${job.id}:lock`))
+  await connection.del(worker.toKey(`${id}:lock`))
   t.equal(await look(), 'active', 'it is not noted yet')
   await connection.del(worker.toKey('stalled-check'))
   t.equal(await noteCrashes(connection, worker), true)
   t.equal(await look(), 'waiting')
-  t.match(await crashesOf(connection, worker, job.id as string), [{ worker: 'late' }])
+  t.match(await crashesOf(connection, worker, id), [{ worker: 'late' }])
 })
+
+t.test(
+  'whoever counts, one that is given up counts as crashed until it is tried again',
+  async (t) => {
+    const { driver, connection, worker, job, id } = await takeByHand(t)
+    await listCrashed(connection, worker, id)
+    t.equal(await countCrashed(connection, worker), 0, 'it is about to fail')
+    t.strictSame(await driver.list('default', 'crashed', 0, 9), [])
+    await job.moveToFailed(new Error('crashed'), 'token')
+    t.equal(await countCrashed(connection, worker), 1)
+    t.equal(await driver.retry(id), true)
+    await work(t, driver, async () => {
+      throw errors.FORBIDDEN()
+    })
+    t.match(await driver.finished(id), { state: 'failed', failure: { code: 'FORBIDDEN' } })
+    t.match(await driver.counts('default'), { failed: 1, crashed: 0 })
+  },
+)
 
 onEach('places of a worker that is killed come free', async (t, { driver, place }) => {
   const tasks = Array.from({ length: 6 }, (_, input) => task({ input, concurrencyKey: 'a' }))
@@ -199,6 +226,62 @@ onEach('what holds its process up longer than its lock lasts runs once', async (
     t.match(await driver.finished(id), { state: 'succeeded', result: 'done', attempts_made: 1 })
     t.equal(runs, 1)
   }
+})
+
+t.test('one that is taken again before its last run is over runs again then (redis)', async (t) => {
+  const prefix = `test-${randomUUID()}`
+  const driver = redisDrivers(t, { prefix, lockDuration: 60_000 })()
+  const client = new Redis(redisUrl())
+  const { hdel } = Redis.prototype
+  t.teardown(() => {
+    Object.assign(Redis.prototype, { hdel })
+    client.disconnect()
+  })
+  const one = task()
+  await driver.add([one])
+  const job = `${prefix}:default:${one.id}`
+  // As of one that several have died of: it is noted that this one has not.
+  await client.hset(job, 'stc', 2)
+  let isLate = false
+  const late = async function (this: Redis, ...args: Parameters<typeof hdel>) {
+    if (!isLate && args[0] === job) {
+      isLate = true
+      await until(async () => (await client.hget(job, 'ats')) === '2')
+    }
+    return await hdel.apply(this, args)
+  }
+  Object.assign(Redis.prototype, { hdel: late })
+  let runs = 0
+  await work(t, driver, async () => {
+    if (++runs === 1) throw new TaskRetry(0)
+  })
+  await until(async () => (await driver.get(one.id))?.state === 'succeeded')
+  t.strictSame([isLate, runs], [true, 2])
+})
+
+t.test('what comes to a process that stands still meanwhile runs once (redis)', async (t) => {
+  // Through which all goes that Redis has given to a worker.
+  const answered = Worker.prototype as unknown as {
+    nextJobFromJobData(job: unknown, ...rest: unknown[]): unknown
+  }
+  const { nextJobFromJobData } = answered
+  t.teardown(() => Object.assign(answered, { nextJobFromJobData }))
+  let isHeldUp = false
+  answered.nextJobFromJobData = function (job, ...rest) {
+    if (job && !isHeldUp) {
+      isHeldUp = true
+      block(1500)
+    }
+    return nextJobFromJobData.call(this, job, ...rest)
+  }
+  const driver = redisDrivers(t, TIMES)()
+  const ran: unknown[] = []
+  await work(t, driver, async ({ id }) => ran.push(id))
+  const one = task()
+  await driver.add([one])
+  t.match(await driver.finished(one.id), { state: 'succeeded', attempts_made: 1, crashes: [] })
+  t.strictSame(ran, [one.id])
+  t.equal(isHeldUp, true)
 })
 
 onEach(

@@ -30,13 +30,13 @@ end
 return looks and 1 or 0
 `
 
-// How many of those that were given up are kept; what is kept no longer is forgotten.
+// How many of those that were given up are kept; what is kept no longer is forgotten, not what is about to fail.
 const COUNT = `
-local crashed, failed = unpack(KEYS)
+local crashed, failed, active = unpack(KEYS)
 local count = 0
 for _, id in ipairs(redis.call('ZRANGE', crashed, 0, -1)) do
   if redis.call('ZSCORE', failed, id) then count = count + 1
-  else redis.call('ZREM', crashed, id) end
+  elseif not redis.call('LPOS', active, id) then redis.call('ZREM', crashed, id) end
 end
 return count
 `
@@ -63,7 +63,7 @@ export async function listCrashed(client: Redis, queue: Keys, id: string): Promi
 }
 
 export async function countCrashed(client: Redis, queue: Keys): Promise<number> {
-  const keys = [queue.toKey('crashed'), queue.toKey('failed')]
+  const keys = ['crashed', 'failed', 'active'].map((type) => queue.toKey(type))
   return Number(await client.eval(COUNT, keys.length, ...keys))
 }
 

@@ -13,13 +13,14 @@ export class JobRun extends AbortableRun implements Run {
   isDecided = false
   #job: TaskJob
   #token: string
-  #since = performance.now()
+  #since: number
   #given: Promise<unknown> | undefined
 
   constructor(job: TaskJob, token: string) {
     super()
     this.#job = job
     this.#token = token
+    this.#since = askedFor(job)
     this.attempt = job.attemptsMade + 1
     this.data = readJobData(job)
   }
@@ -32,7 +33,7 @@ export class JobRun extends AbortableRun implements Run {
     return this.#token
   }
 
-  /** Milliseconds since it was given to this process. */
+  /** Milliseconds since this process asked for it: its lock is no older. */
   get age(): number {
     return performance.now() - this.#since
   }
@@ -41,7 +42,7 @@ export class JobRun extends AbortableRun implements Run {
   adopt(job: TaskJob, token: string): void {
     this.#job = job
     this.#token = token
-    this.#since = performance.now()
+    this.#since = askedFor(job)
   }
 
   get id(): string {
@@ -91,12 +92,19 @@ export class JobRun extends AbortableRun implements Run {
   }
 }
 
+/** When this process asked for `job`, by its own clock: where it stood still it has been given it much later. */
+function askedFor({ processedOn }: TaskJob): number {
+  const now = Date.now()
+  return performance.now() - Math.max(0, now - (processedOn ?? now))
+}
+
 /** Why children have failed with which it goes on, by their ids. */
 export async function failuresOf(job: TaskJob): Promise<Map<string, Failure>> {
   const found = Object.entries((await job.getIgnoredChildrenFailures()) ?? {})
   return new Map(found.map(([key, text]) => [idOf(key), readFailure(text)]))
 }
 
-function idOf(key: string): string {
+/** Of a job, by its key. */
+export function idOf(key: string): string {
   return key.slice(key.lastIndexOf(':') + 1)
 }

@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 import {
+  ErrorCode,
   RateLimitError,
   UnrecoverableError,
   WaitingChildrenError,
@@ -9,7 +10,7 @@ import {
 import type { Redis } from 'ioredis'
 import { errors } from '../../errors.ts'
 import { startLimitOf } from '../declared.ts'
-import { type Failure, failureOf, TaskAgain, TaskFinal, TaskRetry } from '../errors.ts'
+import { childFailed, type Failure, failureOf, TaskAgain, TaskFinal, TaskRetry } from '../errors.ts'
 import { WORKER } from '../id.ts'
 import { endOf } from '../state.ts'
 import type { StartLimit, TaskLog, WorkOptions } from '../types.ts'
@@ -30,7 +31,7 @@ import {
   toRecord,
   toThrow,
 } from './record.ts'
-import { failuresOf, JobRun } from './run.ts'
+import { failuresOf, idOf, JobRun } from './run.ts'
 import { StartWindow } from './start-window.ts'
 
 export interface WorkerSettings extends ReturnType<typeof keepOptions> {
@@ -283,6 +284,12 @@ export class QueueWorker {
   async #run(job: TaskJob, token: string): Promise<unknown> {
     const id = job.id as string
     const known = this.#running.get(id)
+    if (known?.isGivenBack) {
+      // What still runs here counts no more: it is about to end, or this worker does not wait for it.
+      if (this.#stopping) throw await this.#giveBack(new JobRun(job, token))
+      await known.outcome?.catch(() => {})
+      return await this.#run(job, token)
+    }
     if (known) {
       // Its lock had run out while this process was held up: what runs already counts.
       known.adopt(job, token)
@@ -301,6 +308,8 @@ export class QueueWorker {
     if (job.data.children && (await this.#waits(job, token))) {
       throw new WaitingChildrenError()
     }
+    // While Redis was asked for it this worker may have stopped, which does not wait for what has not begun.
+    if (this.#stopping) throw await this.#giveBack(run)
     const { suspects } = this.#own
     if (isSuspect && suspects.size > 0) {
       throw await this.#giveBack(run, Math.ceil(Math.random() * SUSPECT_DELAY))
@@ -328,14 +337,32 @@ export class QueueWorker {
     )
   }
 
-  /** Puts it back until others have ended, unless one has failed with which it goes on at once. Whether it does. */
+  /**
+   * Puts it back until others have ended, unless one has failed with which it goes on at once. Whether it does.
+   *
+   * @throws {UnrecoverableError} where one has failed without which it cannot run
+   */
   async #waits(job: TaskJob, token: string): Promise<boolean> {
     const { hasty = [] } = job.data
     const failed = hasty.length > 0 ? await failuresOf(job) : undefined
-    if (!hasty.some((id) => failed?.has(id))) return await job.moveToWaitingChildren(token)
+    if (!hasty.some((id) => failed?.has(id))) {
+      try {
+        return await job.moveToWaitingChildren(token)
+      } catch (error) {
+        throw await this.#whyNot(job, error as Error & { code?: number })
+      }
+    }
     // BullMQ would not let it succeed as long as it waits for others.
     await this.#connection.del(`${this.#worker.toKey(job.id as string)}:dependencies`)
     return false
+  }
+
+  /** A child may have failed while its parent was about to be put back itself: BullMQ does not say which. */
+  async #whyNot(job: TaskJob, error: Error & { code?: number }): Promise<Error> {
+    if (error.code !== ErrorCode.JobHasFailedChildren) return error
+    const key = this.#worker.toKey(`${job.id}:unsuccessful`)
+    const [child] = await this.#connection.zrange(key, 0, '0')
+    return child === undefined ? error : toThrow(childFailed(idOf(child)), { final: true })
   }
 
   async #settle(run: JobRun): Promise<unknown> {
