@@ -21,7 +21,10 @@ export async function stay(
   const { endGracefully } = await import('../src/process/shutdown.ts')
   const manager = process.env.NOTIFY_SOCKET ? await findManager(app) : undefined
   // Before it begins: from the first request or task on, a signal must not end it at once.
-  const ending = endGracefully(app, manager?.stopping)
+  const ending = endGracefully(app, {
+    exit: (code) => process.exit(code),
+    onEnd: manager?.stopping,
+  })
   try {
     await app.ready()
     await begin(app, ending)

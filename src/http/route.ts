@@ -9,7 +9,7 @@ import type { AnyDefined, Idempotency } from '../resource/contract.ts'
 import { type Answer, execute } from '../resource/execute.ts'
 import type { PlacedLimit } from '../resource/rate-limit.ts'
 import type { Security } from '../resource/security.ts'
-import { isAsyncIterable, isEventSchema, isStream } from '../resource/stream.ts'
+import { discard, isAsyncIterable, isEventSchema, isStream } from '../resource/stream.ts'
 import { fromJson } from '../schema/json.ts'
 import { boundNumbers, type JsonSchema } from '../schema/json-schema.ts'
 import { compileSerializer, compileSerializerLater, liftDefinitions } from '../schema/serialize.ts'
@@ -213,9 +213,10 @@ function createHandler(
       // A `Response` has a status of its own, `perform` may have set another.
       if (isStream(value)) {
         if (reply.statusCode === 200) reply.code(status)
-        return sendStream(value, resource, request, reply)
+        return endWith(reply, sendStream(value, resource, request, reply))
       }
-      if (writeEvents && isAsyncIterable(value)) return writeEvents(value as never, context)
+      if (writeEvents && isAsyncIterable(value))
+        return endWith(reply, writeEvents(value as never, context))
       // Always: only for this status is there a serializer, which leaves out what the schema does not list.
       reply.code(status)
       if (status === NO_CONTENT) return reply.send()
@@ -268,6 +269,12 @@ function createHandler(
 
 function ofRequest(context: Context): { request: FastifyRequest; reply: FastifyReply } {
   return context as Context & { request: FastifyRequest; reply: FastifyReply }
+}
+
+/** Ends `stream` when the answer is over, which may be another one: a hook has failed. */
+function endWith<T extends object>({ raw }: FastifyReply, stream: T): T {
+  raw.once('close', () => discard(stream))
+  return stream
 }
 
 /** Where it is not strict, the first response and each so-manieth is looked at: to look at each would slow them down. */

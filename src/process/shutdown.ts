@@ -32,9 +32,13 @@ const SIGNALS = ['SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR2'] as const
  * client to close the connection, the drain delay passes while requests are still served, requests in flight finish,
  * connections close, the log is written, exit 0 (1 after an error, a second signal or SHUTDOWN_TIMEOUT: the log says what was left).
  *
- * @param onEnd is called when that begins
+ * @param exit ends the process at once
+ * @param onEnd is called when its end begins
  */
-export function endGracefully(app: FastifyInstance, onEnd = () => {}): Ending {
+export function endGracefully(
+  app: FastifyInstance,
+  { exit, onEnd = () => {} }: { exit: (code: number) => void; onEnd?: (() => void) | undefined },
+): Ending {
   const { SHUTDOWN_TIMEOUT, DRAIN_DELAY } = app.config
   const delay = DRAIN_DELAY + SHUTDOWN_TIMEOUT
   let hasBegun = false
@@ -71,7 +75,7 @@ export function endGracefully(app: FastifyInstance, onEnd = () => {}): Ending {
   }
   const endAtOnce = (signal: NodeJS.Signals) => {
     giveUp(`second ${signal}, exiting`)
-    process.exit(1)
+    exit(1)
   }
   // What a supervisor tells is not counted: the system may send the same signal to all processes of a group.
   let hasHeard = false

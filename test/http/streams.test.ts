@@ -7,7 +7,8 @@ import { Type } from 'typebox'
 import { watchConnections } from '../../src/process/connections.ts'
 import { closeGracefully } from '../../src/process/shutdown.ts'
 import { defineResource } from '../../src/resource/resource.ts'
-import { createGate, createService, type LogLine } from '../helpers/app.ts'
+import { events, file } from '../../src/resource/stream.ts'
+import { createGate, createService, type LogLine, serveThings } from '../helpers/app.ts'
 import { poll } from '../helpers/network.ts'
 import { ask, listen, open, parse, request, send } from '../helpers/wire.ts'
 
@@ -190,4 +191,42 @@ t.test('an upload has less time where its resource says so', async (t) => {
   const { port } = await serve(t, { short: createUpload('/short', 100) })
   const head = request('POST /things/short', { ...json, 'Content-Length': '12' })
   t.equal(parse(await send(port, `${head}{"name":`)).status, 408)
+})
+
+t.test('what a failing hook keeps from being sent is ended', async (t) => {
+  const bytes = new Readable({ read() {} })
+  const ticks = (async function* () {
+    yield { data: 1 }
+  })()
+  const left = createGate()
+  const { return: leave } = ticks
+  ticks.return = async (value) => {
+    left.open()
+    return await leave.call(ticks, value)
+  }
+  const resources = {
+    bytes: defineResource({
+      summary: 'Bytes',
+      path: '/bytes',
+      response: file(),
+      perform: () => bytes,
+    }),
+    ticks: defineResource({
+      summary: 'Ticks',
+      path: '/ticks',
+      response: events(Type.Integer()),
+      perform: () => ticks,
+    }),
+  }
+  const plugin = (app: FastifyInstance) =>
+    app.addHook('onSend', async () => {
+      throw new Error('no')
+    })
+  const app = await serveThings(t, resources, { plugin })
+  const port = await listen(app)
+  const closed = once(bytes, 'close')
+  for (const path of ['bytes', 'ticks'])
+    t.equal((await ask(port, `GET /things/${path}`)).status, 500)
+  await closed
+  await left.opened
 })

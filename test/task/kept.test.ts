@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
 import t from 'tap'
+import { openMemory } from '../../src/task/memory.ts'
 import { redisUrl } from '../helpers/drivers.ts'
 import { task, until, work } from '../suites/task-fixture.ts'
 import { redisDrivers } from './redis-fixture.ts'
@@ -45,3 +46,17 @@ t.test('a failure is kept without where it came from', async (t) => {
   t.equal(kept.stacktrace, '[]')
   t.notMatch(JSON.stringify(kept), /hunter2|\.ts:/)
 })
+
+t.test(
+  'of those with a key as many are kept as of others, once that does not hold (memory)',
+  async (t) => {
+    const driver = openMemory()
+    t.teardown(() => driver.close())
+    const keyed = { print: 'a', keyFor: 1, keep: { succeeded: { count: 2 } } }
+    const done = Array.from({ length: 6 }, () => task(keyed))
+    await driver.add(done)
+    await work(t, driver, async () => null, { concurrency: 1 })
+    for (const { id } of done) await until(async () => (await driver.get(id))?.state !== 'waiting')
+    await until(async () => (await driver.counts('default')).succeeded === 2)
+  },
+)

@@ -519,7 +519,7 @@ t.test('a stream that breaks before anybody reads it says so to who reads it lat
   const gone = new Error('gone')
   const cases: [then: string, options: object, end: () => void, problem: object][] = [
     ['ZZ\r\n', {}, () => {}, { code: 'UPSTREAM_INVALID' }],
-    ['', { timeout: 500 }, () => {}, { code: 'UPSTREAM_TIMEOUT' }],
+    ['', { timeout: 2000 }, () => {}, { code: 'UPSTREAM_TIMEOUT' }],
     ['', { signal: stop.signal }, () => stop.abort(gone), gone],
   ]
   for (const [then, options, end, problem] of cases) {

@@ -6,6 +6,8 @@ import type { MemoryTask } from './task.ts'
 /** Some of which the first that has ended is the first to be forgotten. */
 interface Group extends InMilliseconds<Retention> {
   tasks: Map<MemoryTask, number>
+  /** Whether they have a key that holds so long. */
+  isHeld: boolean
 }
 
 /** Those that have ended and are kept: as their resources say, and those with a key as long as it holds. */
@@ -33,7 +35,7 @@ export class EndedTasks {
 
   delete(task: MemoryTask): void {
     this.#all.delete(task)
-    this.#groupOf(task).tasks.delete(task)
+    for (const isHeld of [true, false]) this.#groupOf(task, isHeld).tasks.delete(task)
   }
 
   /** The last one first. */
@@ -42,27 +44,35 @@ export class EndedTasks {
   }
 
   sweep(now = steady.now()): void {
-    for (const { tasks, age, count } of this.#groups.values()) {
+    for (const { tasks, age, count, isHeld } of this.#groups.values()) {
       for (const [task, since] of tasks) {
         if (tasks.size <= count && now - since < age) break
-        this.#forget(task)
+        tasks.delete(task)
+        if (isHeld && wishOf(task)) this.#groupOf(task, false).tasks.set(task, since)
+        else this.#forget(task)
       }
     }
   }
 
-  #groupOf({ record, options }: MemoryTask): Group {
-    const kind = record.state === 'succeeded' ? 'succeeded' : 'failed'
-    const wish = options.keep?.[kind]
-    const { age, count } = { ...this.#usual, ...wish }
-    const { keyFor } = options
-    const life = keyFor === undefined ? age : Math.max(wish ? age : 0, keyFor)
-    const name =
-      keyFor === undefined ? (wish ? `${kind} ${record.data.resource}` : '') : `key ${life}`
-    const group = this.#groups.get(name)
-    if (group) return group
-    const most = keyFor === undefined ? count : Number.POSITIVE_INFINITY
-    const made = { tasks: new Map(), age: life, count: most }
+  /** What it is kept with, as long as its key holds, or after that. */
+  #groupOf(task: MemoryTask, isHeld = true): Group {
+    const { keyFor } = task.options
+    if (isHeld && keyFor !== undefined)
+      return this.#group(`key ${keyFor}`, { age: keyFor, count: Number.POSITIVE_INFINITY }, true)
+    const wish = wishOf(task)
+    const name = wish ? `${kindOf(task)} ${task.record.data.resource}` : ''
+    return this.#group(name, { ...this.#usual, ...wish }, false)
+  }
+
+  #group(name: string, retention: InMilliseconds<Retention>, isHeld: boolean): Group {
+    const known = this.#groups.get(name)
+    if (known) return known
+    const made = { ...retention, tasks: new Map(), isHeld }
     this.#groups.set(name, made)
     return made
   }
 }
+
+const kindOf = ({ record }: MemoryTask) => (record.state === 'succeeded' ? 'succeeded' : 'failed')
+
+const wishOf = (task: MemoryTask) => task.options.keep?.[kindOf(task)]

@@ -81,12 +81,12 @@ t.test('bounds the queue and the wait for the connection', async (t) => {
 })
 
 t.test('whoever is given the connection as his time ends gives it back', async (t) => {
-  const { db } = await withOther(t, { acquireTimeout: 200 })
+  const { db } = await withOther(t, { acquireTimeout: 1000 })
   const query = async () => (await sql`select 1 as one`.execute(db)).rows
   const { promise: blocked, resolve } = Promise.withResolvers<void>()
   const first = await db.startTransaction().execute()
   const busy = db.transaction().execute(async () => {
-    block(210)
+    block(1010)
     resolve()
   })
   await turn()
