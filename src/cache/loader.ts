@@ -16,6 +16,8 @@ export interface Answer extends Found {
 interface Flight<T> {
   readonly key: string
   readonly tags: readonly string[]
+  /** Whether its tags may be others when it is there. */
+  readonly decides: boolean
   /** Whether what it brings may be stored: not once the entry has been invalidated or loaded anew. */
   current: boolean
   /** What has been invalidated since it began: it may turn out to depend on that. */
@@ -58,7 +60,7 @@ export class Loader {
   find(key: string, load: Load, options: LoadOptions): Promise<Answer> {
     const flight =
       this.#flights.get(key) ??
-      this.#flights.begin(key, options.tags, async (flight) => {
+      this.#flights.begin(key, options, async (flight) => {
         try {
           const item = await this.read(key, options.tags)
           if (item !== undefined) return toAnswer(item)
@@ -78,7 +80,7 @@ export class Loader {
     const known = this.#reloads.get(key)
     if (known) return known.result
     if (steady.now() < (this.#pauses.get(key) ?? 0)) return undefined
-    const flight = this.#reloads.begin(key, options.tags, async (flight) => {
+    const flight = this.#reloads.begin(key, options, async (flight) => {
       let rest = PAUSE
       try {
         const answer = await this.#loadAside(flight, load, options)
@@ -97,7 +99,7 @@ export class Loader {
   /** Loads whatever there is; what began earlier is not stored. */
   async refresh(key: string, load: Load, options: LoadOptions): Promise<Answer> {
     this.#reloads.end((other) => other.key === key)
-    const flight = this.#flights.begin(key, options.tags, async (flight) => {
+    const flight = this.#flights.begin(key, options, async (flight) => {
       try {
         const lease = await this.#acquire(flight, 'force')
         return await this.#load(flight, load, options, { lease, announce: true })
@@ -108,11 +110,11 @@ export class Loader {
     return await flight.result
   }
 
-  async put(key: string, item: Item, { tags, compress }: Partial<EntryOptions>): Promise<void> {
+  async put(key: string, item: Item, options: Partial<EntryOptions>): Promise<void> {
     this.forget(['key', key])
-    const flight = this.#flights.begin(key, tags, async (flight) => {
+    const flight = this.#flights.begin(key, options, async (flight) => {
       try {
-        await this.#redis?.put(key, item, compress)
+        await this.#redis?.put(key, item, options.compress)
         this.#changes++
         if (flight.current) this.#keep(key, item)
         return toAnswer(item)
@@ -222,18 +224,21 @@ function isCurrent({ current, missed }: Flight<unknown>, { tags }: Item): boolea
 class Flights<T> {
   readonly #flights = new Map<string, Flight<T>>()
 
+  /** One that still is what is asked for: not where it may turn out to depend on what has been invalidated since it began. */
   get(key: string): Flight<T> | undefined {
-    return this.#flights.get(key)
+    const flight = this.#flights.get(key)
+    return flight?.decides && flight.missed ? undefined : flight
   }
 
   /** Begins a load; one of the same key that is under way is not stored any more. */
   begin(
     key: string,
-    tags: readonly string[] = [],
+    { tags = [], decide }: Partial<Pick<LoadOptions, 'tags' | 'decide'>>,
     run: (flight: Flight<T>) => Promise<T>,
   ): Flight<T> {
     this.end((other) => other.key === key)
-    const flight = { key, tags, current: true, missed: undefined } as Flight<T>
+    const decides = decide !== undefined
+    const flight = { key, tags, decides, current: true, missed: undefined } as Flight<T>
     this.#flights.set(key, flight)
     flight.result = run(flight)
     return flight

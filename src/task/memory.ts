@@ -137,6 +137,7 @@ class MemoryDriver implements TaskDriver {
   }
 
   async counts(queue: string): Promise<QueueCounts> {
+    this.#ended.sweep()
     const counts = { waiting: 0, delayed: 0, running: 0, succeeded: 0, failed: 0, crashed: 0 }
     for (const { record } of this.#tasks.values()) {
       if (record.queue === queue) counts[record.state === 'cancelled' ? 'failed' : record.state]++

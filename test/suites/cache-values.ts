@@ -108,9 +108,11 @@ export async function cacheValues(t: Test, driver: CacheDriver): Promise<void> {
     )
     await begun.opened
     await cache.invalidate('x')
+    const later = cache.getOrSet('key', () => 'y', { ...HOUR, tags })
     gate.open('x')
     t.equal(await loading, 'x')
-    t.equal(await cache.get('key'), undefined)
+    t.equal(await later, 'y', 'who comes later does not get it')
+    t.equal(await cache.get('key'), 'y')
   })
 
   await t.test('a namespace is a cache of its own', async (t) => {

@@ -6,14 +6,14 @@ import type { MemoryTask } from './task.ts'
 /** Some of which the first that has ended is the first to be forgotten. */
 interface Group extends InMilliseconds<Retention> {
   tasks: Map<MemoryTask, number>
-  /** Whether they have a key that holds so long. */
-  isHeld: boolean
 }
 
-/** Those that have ended and are kept: as their resources say, and those with a key as long as it holds. */
+/** Those that have ended and are kept: those with a key as long as it holds, then all as their resources say. */
 export class EndedTasks {
   /** The last one last. */
   readonly #all = new Set<MemoryTask>()
+  /** By how long their keys hold, each with when it has ended. */
+  readonly #held = new Map<number, Map<MemoryTask, number>>()
   readonly #groups = new Map<string, Group>()
   readonly #usual: InMilliseconds<Retention>
   readonly #forget: (task: MemoryTask) => void
@@ -29,13 +29,14 @@ export class EndedTasks {
 
   add(task: MemoryTask, now = steady.now()): void {
     this.#all.add(task)
-    this.#groupOf(task).tasks.set(task, now)
+    this.#placeOf(task).set(task, now)
     this.sweep(now)
   }
 
   delete(task: MemoryTask): void {
     this.#all.delete(task)
-    for (const isHeld of [true, false]) this.#groupOf(task, isHeld).tasks.delete(task)
+    this.#placeOf(task).delete(task)
+    this.#groupOf(task).delete(task)
   }
 
   /** The last one first. */
@@ -44,32 +45,37 @@ export class EndedTasks {
   }
 
   sweep(now = steady.now()): void {
-    for (const { tasks, age, count, isHeld } of this.#groups.values()) {
+    for (const [keyFor, tasks] of this.#held) {
+      for (const [task, since] of tasks) {
+        if (now - since < keyFor) break
+        tasks.delete(task)
+        if (wishOf(task)) this.#groupOf(task).set(task, since)
+        else this.#forget(task)
+      }
+    }
+    for (const { tasks, age, count } of this.#groups.values()) {
       for (const [task, since] of tasks) {
         if (tasks.size <= count && now - since < age) break
-        tasks.delete(task)
-        if (isHeld && wishOf(task)) this.#groupOf(task, false).tasks.set(task, since)
-        else this.#forget(task)
+        this.#forget(task)
       }
     }
   }
 
-  /** What it is kept with, as long as its key holds, or after that. */
-  #groupOf(task: MemoryTask, isHeld = true): Group {
+  /** Where it is at first. */
+  #placeOf(task: MemoryTask): Map<MemoryTask, number> {
     const { keyFor } = task.options
-    if (isHeld && keyFor !== undefined)
-      return this.#group(`key ${keyFor}`, { age: keyFor, count: Number.POSITIVE_INFINITY }, true)
-    const wish = wishOf(task)
-    const name = wish ? `${kindOf(task)} ${task.record.data.resource}` : ''
-    return this.#group(name, { ...this.#usual, ...wish }, false)
+    if (keyFor === undefined) return this.#groupOf(task)
+    const tasks = this.#held.get(keyFor) ?? new Map()
+    this.#held.set(keyFor, tasks)
+    return tasks
   }
 
-  #group(name: string, retention: InMilliseconds<Retention>, isHeld: boolean): Group {
-    const known = this.#groups.get(name)
-    if (known) return known
-    const made = { ...retention, tasks: new Map(), isHeld }
-    this.#groups.set(name, made)
-    return made
+  #groupOf(task: MemoryTask): Map<MemoryTask, number> {
+    const wish = wishOf(task)
+    const name = wish ? `${kindOf(task)} ${task.record.data.resource}` : ''
+    const group = this.#groups.get(name) ?? { ...this.#usual, ...wish, tasks: new Map() }
+    this.#groups.set(name, group)
+    return group.tasks
   }
 }
 
