@@ -3,7 +3,7 @@ import type { FastifyBaseLogger, FastifyReply } from 'fastify'
 import { DeadlineQueue, type Timed } from '../deadlines.ts'
 import { errors } from '../errors.ts'
 import { isReceived } from '../resource/failure.ts'
-import { isGone } from './request-line.ts'
+import { isGone, isSent } from './request-line.ts'
 
 /** Those of requests that may take `timeout` ms, or less. */
 export interface Deadlines {
@@ -80,7 +80,7 @@ export class Deadline implements Timed {
   /** Answers 504, or 408 where it is the client that is late. */
   expire(): void {
     const reply = this.#reply
-    if (reply.sent || reply.raw.headersSent) return
+    if (isSent(reply)) return
     const received = isReceived(reply.request)
     this.#late = received ? errors.DEADLINE_EXCEEDED(this.#timeout) : errors.REQUEST_TIMEOUT()
     this.#abort()

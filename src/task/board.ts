@@ -5,8 +5,7 @@ import { type Job, Queue } from 'bullmq'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { Redis } from 'ioredis'
 import { crashesOf } from './bullmq/crashes.ts'
-import { readFailure } from './bullmq/record.ts'
-import { endOf } from './state.ts'
+import { failedStateOf } from './bullmq/record.ts'
 import type { TaskCrash } from './types.ts'
 
 export interface BoardOptions {
@@ -66,8 +65,7 @@ class BoardQueue extends BullMQAdapter {
   }
 }
 
-const isCrashed = ({ failedReason }: Pick<Job, 'failedReason'>) =>
-  Boolean(failedReason) && endOf(readFailure(failedReason)) === 'crashed'
+const isCrashed = (job: Pick<Job, 'failedReason'>) => failedStateOf(job) === 'crashed'
 
 const toLine = ({ worker, began_at, noticed_at }: TaskCrash) =>
   `${worker} died while it ran the task: it began at ${began_at}, and was missed at ${noticed_at}`

@@ -11,7 +11,7 @@ import { listTasks } from './bullmq/list.ts'
 import { Outages } from './bullmq/outages.ts'
 import { Places } from './bullmq/places.ts'
 import { Queues } from './bullmq/queues.ts'
-import { type TaskJob, type TaskQueue, toRecord } from './bullmq/record.ts'
+import { failedStateOf, type TaskJob, type TaskQueue, toRecord } from './bullmq/record.ts'
 import { Trees } from './bullmq/trees.ts'
 import { Workers } from './bullmq/workers.ts'
 import { cancelled as cancelledFailure, processEnds } from './errors.ts'
@@ -140,7 +140,7 @@ class BullmqDriver implements TaskDriver {
       const own = job.data.children ?? []
       if (job.finishedOn) {
         // The call before may not have come so far.
-        if (job.failedReason && toRecord(job, 'failed').state === 'cancelled') children = own
+        if (failedStateOf(job) === 'cancelled') children = own
         return false
       }
       // It is no worker that ends it.

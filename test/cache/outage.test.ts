@@ -293,32 +293,35 @@ t.test('what Redis gave too late is given back', async (t) => {
   await lock.release()
 })
 
-t.test('what is given back while Redis is away is free when it is there again', async (t) => {
+/** A lock that is held when Redis no longer answers. */
+async function holdWhileAway(t: Test) {
   const server = await ownRedis(t)
   const { cache, log } = await open(t, server)
   const lock = await cache.lock('job', { ttl: 60_000 })
   server.freeze()
   await cache.get('anything')
   await until(() => log.lines.length > 0)
+  const comeBack = async () => {
+    server.goOn()
+    await until(async () => (await cache.stats()).redis !== null)
+  }
+  return { cache, lock, comeBack }
+}
+
+t.test('what is given back while Redis is away is free when it is there again', async (t) => {
+  const { cache, lock, comeBack } = await holdWhileAway(t)
   await lock.release()
-  server.goOn()
-  await until(async () => (await cache.stats()).redis !== null)
+  await comeBack()
   await (await cache.lock('job', { ttl: 60_000 })).release()
 })
 
 t.test('and however many have asked for locks meanwhile', async (t) => {
-  const server = await ownRedis(t)
-  const { cache, log } = await open(t, server)
-  const lock = await cache.lock('job', { ttl: 60_000 })
-  server.freeze()
-  await cache.get('anything')
-  await until(() => log.lines.length > 0)
+  const { cache, lock, comeBack } = await holdWhileAway(t)
   const ask = async (_: unknown, n: number) =>
     await t.rejects(cache.lock(`other ${n}`, { ttl: 60_000 }), { code: 'CACHE_UNAVAILABLE' })
   await Promise.all(Array.from({ length: 1001 }, ask))
   await lock.release()
-  server.goOn()
-  await until(async () => (await cache.stats()).redis !== null)
+  await comeBack()
   await (await cache.lock('job', { ttl: 60_000, wait: 5000 })).release()
 })
 

@@ -7,6 +7,7 @@ import { Type } from 'typebox'
 import { defineApi, defineResource, errors, file, stream } from '../../src/index.ts'
 import { createGate, createService, failure, serveThings } from '../helpers/app.ts'
 import { poll } from '../helpers/network.ts'
+import { noteUnheard } from '../helpers/unheard.ts'
 import { answerJson, type Got, serveUpstream } from '../helpers/upstream.ts'
 
 const Id = Type.Object({ id: Type.Integer() })
@@ -239,10 +240,7 @@ t.test('a stream is handed on to a client, with what tells what it is', async (t
 })
 
 t.test('a stream that breaks before it is sent fails its call, and nothing else', async (t) => {
-  const uncaught: unknown[] = []
-  const note = (error: unknown) => uncaught.push(error)
-  process.on('uncaughtException', note)
-  t.teardown(() => process.off('uncaughtException', note))
+  const uncaught = noteUnheard(t, 'uncaughtException')
   const arrived = createGate()
   const answer = createGate()
   const { url, got } = await serveUpstream(t, (response, { method }) => {
@@ -301,10 +299,7 @@ t.test('a stream that breaks before it is sent fails its call, and nothing else'
 })
 
 t.test('a stream that breaks while a hook is waited for fails its answer', async (t) => {
-  const uncaught: unknown[] = []
-  const note = (error: unknown) => uncaught.push(error)
-  process.on('uncaughtException', note)
-  t.teardown(() => process.off('uncaughtException', note))
+  const uncaught = noteUnheard(t, 'uncaughtException')
   const show = defineResource({
     summary: 'Show a file',
     path: '/',

@@ -4,6 +4,7 @@ import type { Context } from '../../src/resource/context.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { createGate, failure, serveThings } from '../helpers/app.ts'
 import { hangingOn } from '../helpers/hanging-on.ts'
+import { noteUnheard } from '../helpers/unheard.ts'
 
 const tooLate = (milliseconds: number) => ({
   code: 'DEADLINE_EXCEEDED',
@@ -102,11 +103,7 @@ t.test('no call begins in a context that has been given up', async (t) => {
 })
 
 t.test('failures that come late harm nobody', async (t) => {
-  const unhandled: unknown[] = []
-  const note = (reason: unknown) => unhandled.push(reason)
-  process.on('unhandledRejection', note)
-  t.teardown(() => process.off('unhandledRejection', note))
-
+  const unhandled = noteUnheard(t, 'unhandledRejection')
   const gate = createGate()
   const slow = createSlow(gate.opened.then(() => Promise.reject(new Error('late')))).slow
   const sudden = defineResource({

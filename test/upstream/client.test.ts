@@ -6,6 +6,7 @@ import { UpstreamError } from '../../src/upstream/upstream-error.ts'
 import { createGate } from '../helpers/app.ts'
 import { poll } from '../helpers/network.ts'
 import { passTime } from '../helpers/pass-time.ts'
+import { noteUnheard } from '../helpers/unheard.ts'
 import { answerJson, serveBytes, serveTls, serveUpstream } from '../helpers/upstream.ts'
 import { freePort } from '../servers/ready.ts'
 
@@ -511,10 +512,7 @@ t.test('a stream that is cut off ends with an error', async (t) => {
 })
 
 t.test('a stream that breaks before anybody reads it says so to who reads it later', async (t) => {
-  const uncaught: unknown[] = []
-  const note = (error: unknown) => uncaught.push(error)
-  process.on('uncaughtException', note)
-  t.teardown(() => process.off('uncaughtException', note))
+  const uncaught = noteUnheard(t, 'uncaughtException')
   const stop = new AbortController()
   const gone = new Error('gone')
   const cases: [then: string, options: object, end: () => void, problem: object][] = [

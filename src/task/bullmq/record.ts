@@ -81,6 +81,13 @@ export function toThrow(
   return error
 }
 
+/** What a job that BullMQ has among those that have failed has come to; undefined: it has not failed. */
+export function failedStateOf({
+  failedReason,
+}: Pick<TaskJob, 'failedReason'>): TaskState | undefined {
+  return failedReason ? endOf(readFailure(failedReason)) : undefined
+}
+
 export function readFailure(text = ''): Failure {
   if (text.startsWith('{')) return JSON.parse(text)
   const child = /^child .*:([^:]+) failed$/.exec(text)?.[1]
