@@ -8,9 +8,7 @@ import { aliveBy } from './helpers/alive-by.ts'
 
 /** Milliseconds that a file has, unless it sets its own time; as where it runs alone. */
 const TIMEOUT = Number(process.env.TAP_TIMEOUT ?? 30) * 1000
-/** More than any file sets. */
-const LONGEST = 660_000
-/** Milliseconds that their process has to end then. */
+/** Milliseconds that their process has to end when they have ended. */
 const PATIENCE = TIMEOUT / 4
 const ROOT = process.cwd()
 
@@ -22,7 +20,7 @@ export function together(files: readonly string[]): void {
   void Promise.allSettled(tests).then(() => setTimeout(failToEnd, PATIENCE).unref())
 }
 
-/** A test, or what it tests, has left something behind: alone, tap would wait for {@link LONGEST} and not say what. */
+/** A test, or what it tests, has left something behind: alone, tap would wait for as long as the last one has, and not say what. */
 async function failToEnd(): Promise<void> {
   const keptAliveBy = await aliveBy()
   tap.fail('the files have ended, and their process has not', { keptAliveBy, at: null })
@@ -30,10 +28,18 @@ async function failToEnd(): Promise<void> {
   process.exit()
 }
 
+/** The process is ended later than the file that it runs, which has this many milliseconds: else nobody hears what hangs there. */
+const allowProcess = (milliseconds: number): void => tap.setTimeout(milliseconds + 2 * PATIENCE)
+
 async function load(t: Test, file: string): Promise<void> {
   // As where it runs alone.
   process.chdir(ROOT)
-  tap.setTimeout(LONGEST)
+  allowProcess(TIMEOUT)
+  const setTimeout = t.setTimeout.bind(t)
+  t.setTimeout = (milliseconds) => {
+    setTimeout(milliseconds)
+    allowProcess(milliseconds)
+  }
   t.testdirName = resolve('.tap/fixtures', file.replaceAll('/', '-'))
   replaceTap(t, file)
   await import(pathToFileURL(resolve(file)).href)

@@ -17,7 +17,7 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { freePort } from './ready.ts'
 
-// Six whole runs, three of them with servers: about 12 s on an idle machine.
+// Seven whole runs, three of them with servers: about 12 s on an idle machine.
 t.setTimeout(180_000)
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
@@ -52,6 +52,14 @@ const LINGERING = `
   import t from 'tap'
   t.pass()
   setInterval(function left() {}, 1e6)`
+
+const LONG = `
+  import t from 'tap'
+  const told = []
+  process.send = (message) => told.push(message.setTimeout)
+  t.setTimeout(36e5)
+  t.ok(told.at(-1) > 36e5, 'of the process')
+  t.ok(t.options.timeout === 36e5, 'of the file')`
 
 const PRIVATE = { TEST_MYSQL_URL: undefined, TEST_REDIS_URL: undefined }
 
@@ -156,6 +164,12 @@ t.test('says what keeps the process of tests that have ended', async (t) => {
   t.same(await lingering.ended, [1, null])
   t.match(lingering.printed.stdout, /timer of 1000000 ms, set in\s+\S+inner\.test\.ts:4/)
   t.match(lingering.printed.stdout, /\n1 passed, 1 failed\n$/)
+})
+
+t.test('gives the process more time than the file takes that it runs', async (t) => {
+  const long = run(t, LONG, {})
+  t.same(await long.ended, [0, null])
+  t.match(long.printed.stdout, /\n2 passed, 0 failed\n$/)
 })
 
 t.test('stops the tests and the servers on Ctrl-C', async (t) => {
