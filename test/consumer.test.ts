@@ -477,10 +477,6 @@ const MISSING = Object.entries(needed)
   )
   .join('')
 
-// It asks the registry, installs packages and runs three compilers.
-// On a machine that is as busy as can be it takes five times as long as on a quiet one.
-t.setTimeout(1_200_000)
-
 const folder = mkdtempSync(join(tmpdir(), 'plinth-consumer-'))
 t.teardown(() => rmSync(folder, { recursive: true }))
 

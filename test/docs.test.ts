@@ -19,9 +19,6 @@ function write(t: Test, folder = t.testdir()): string {
   return folder
 }
 
-// It runs whole services.
-t.setTimeout(180_000)
-
 t.test('the examples of errors run', async (t) => {
   const folder = join(write(t), 'docs/errors.md')
   const { findOpen } = await import(pathToFileURL(join(folder, 'example-0.ts')).href)

@@ -26,9 +26,6 @@ import { databaseDrivers } from './helpers/drivers.ts'
 import { manage, startServe } from './helpers/manage.ts'
 import { blocksOf, walk } from './helpers/walk.ts'
 
-// One of the pages makes a service.
-t.setTimeout(300_000)
-
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
 

@@ -107,9 +107,6 @@ export default class Add extends BaseCommand {
 `,
 }
 
-// It builds the package and starts a dozen processes.
-t.setTimeout(180_000)
-
 /** Where no file of the repository is in reach. */
 const folder = mkdtempSync(join(tmpdir(), 'plinth-package-'))
 t.teardown(() => rmSync(folder, { recursive: true }))

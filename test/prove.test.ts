@@ -6,8 +6,6 @@ import { linkKit } from '../prove/migrations.ts'
 import { proofs } from '../prove/table.ts'
 
 // Every proof that has a short form, in that: that it runs, and that it holds for one seed.
-// 40 s on an idle machine; ten times as long where others work, too.
-t.setTimeout(600_000)
 
 for (const [name, load] of Object.entries(proofs)) {
   const { proof } = await load()

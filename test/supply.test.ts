@@ -38,7 +38,7 @@ function copy(t: Test, change: (project: Project) => void, files: Record<string,
 
 function run(script: string, folder: string) {
   const args = [nodeOptions(), process.execPath, join(ROOT, '.ci', script), folder]
-  const { status, stdout, stderr } = spawnSync(ENV, args, { encoding: 'utf8', timeout: 60_000 })
+  const { status, stdout, stderr } = spawnSync(ENV, args, { encoding: 'utf8', timeout: 120_000 })
   return { status, stdout, stderr }
 }
 

@@ -6,10 +6,10 @@ import { aliveBy } from './helpers/alive-by.ts'
 
 // Several test files in one process, one after another: most of what a small one takes is loading tap and the kit.
 
-/** Milliseconds that a file has, unless it sets its own time; as where it runs alone. */
+/** Milliseconds that each file has, as where it runs alone: none takes more. */
 const TIMEOUT = Number(process.env.TAP_TIMEOUT ?? 30) * 1000
 /** Milliseconds that their process has to end when they have ended. */
-const PATIENCE = TIMEOUT / 4
+const PATIENCE = Math.min(TIMEOUT / 4, 60_000)
 const ROOT = process.cwd()
 
 /** Runs test files, each as a test by its path, which is what it gets by `import t from 'tap'`. */
@@ -20,7 +20,7 @@ export function together(files: readonly string[]): void {
   void Promise.allSettled(tests).then(() => setTimeout(failToEnd, PATIENCE).unref())
 }
 
-/** A test, or what it tests, has left something behind: alone, tap would wait for as long as the last one has, and not say what. */
+/** A test, or what it tests, has left something behind: alone, tap would wait until it ends the process, and not say what. */
 async function failToEnd(): Promise<void> {
   const keptAliveBy = await aliveBy()
   tap.fail('the files have ended, and their process has not', { keptAliveBy, at: null })
@@ -28,18 +28,11 @@ async function failToEnd(): Promise<void> {
   process.exit()
 }
 
-/** The process is ended later than the file that it runs, which has this many milliseconds: else nobody hears what hangs there. */
-const allowProcess = (milliseconds: number): void => tap.setTimeout(milliseconds + 2 * PATIENCE)
-
 async function load(t: Test, file: string): Promise<void> {
   // As where it runs alone.
   process.chdir(ROOT)
-  allowProcess(TIMEOUT)
-  const setTimeout = t.setTimeout.bind(t)
-  t.setTimeout = (milliseconds) => {
-    setTimeout(milliseconds)
-    allowProcess(milliseconds)
-  }
+  // Later than the file is: else nobody would hear what hangs there.
+  tap.setTimeout(TIMEOUT + 2 * PATIENCE)
   t.testdirName = resolve('.tap/fixtures', file.replaceAll('/', '-'))
   replaceTap(t, file)
   await import(pathToFileURL(resolve(file)).href)

@@ -6,9 +6,6 @@ import { redisUrl } from './helpers/drivers.ts'
 import { blocksOf, walk } from './helpers/walk.ts'
 import { execute } from './servers/mysql.ts'
 
-// A service is made, tested and deployed, and each command is a process of its own.
-t.setTimeout(600_000)
-
 const page = readFileSync(new URL('../docs/tutorial.md', import.meta.url), 'utf8')
 
 t.test('every step of the tutorial does what it says', async (t) => {

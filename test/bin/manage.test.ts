@@ -19,9 +19,6 @@ import { MANAGE, manage, startManage, startServe } from '../helpers/manage.ts'
 import { writeService } from '../helpers/service.ts'
 import { startOnTerminal } from '../helpers/terminal.ts'
 
-// Every command is a process of its own, some are two.
-t.setTimeout(150_000)
-
 // A Node.js that says it is an old one, and so do not the ones that it starts.
 const PRETEND = `data:text/javascript,${encodeURIComponent(`
   if (process.env.PRETEND) {

@@ -5,9 +5,6 @@ import { MANAGE, type ManageOptions, type Running, startManage } from '../helper
 import { BARE, writeService } from '../helpers/service.ts'
 import { startOnTerminal } from '../helpers/terminal.ts'
 
-// npm, a shell, and up to three commands one after another.
-t.setTimeout(150_000)
-
 const { scripts } = JSON.parse(readFileSync(join(dirname(MANAGE), '../package.json'), 'utf8'))
 
 /** A service with the kit's own scripts. */

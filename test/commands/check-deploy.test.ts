@@ -12,8 +12,6 @@ import { THINGS, writeService } from '../helpers/service.ts'
 import { answerJson, serveUpstream } from '../helpers/upstream.ts'
 import { execute } from '../servers/mysql.ts'
 
-t.setTimeout(120_000)
-
 const PRODUCTION = { NODE_ENV: 'production' }
 
 interface Options {

@@ -23,7 +23,7 @@ function manage(t: Test, args: string[], env: NodeJS.ProcessEnv, dotenv = '', se
   const program = [nodeOptions(KIT), process.execPath, MANAGE]
   const { status, stdout, stderr } = spawnSync(ENV, [...program, 'config', ...args], {
     encoding: 'utf8',
-    timeout: 30_000,
+    timeout: 120_000,
     env: { PATH: process.env.PATH, PLINTH_SERVICE: folder, ...env },
   })
   return { status, stdout, stderr, folder }

@@ -17,9 +17,6 @@ import {
 const text = readFileSync(new URL('../../docs/commands.md', import.meta.url), 'utf8')
 const ATLAS = fileURLToPath(new URL('../../examples/atlas', import.meta.url))
 
-// Every example is a process of its own.
-t.setTimeout(180_000)
-
 const examples = examplesOf(text)
 
 /** Only what needs a shell is started by one. */

@@ -7,9 +7,6 @@ import { kit } from '../../src/process/kit.ts'
 import { MANAGE, type ManageOptions, manage, manageAlone } from '../helpers/manage.ts'
 import { BARE, writeService } from '../helpers/service.ts'
 
-// Every command is a process of its own.
-t.setTimeout(150_000)
-
 const LISTED = Object.entries(commands).map(
   ([id, { summary }]) => `  ${id.replace(':', ' ').padEnd(16)}  ${summary}\n`,
 )

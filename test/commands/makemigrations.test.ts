@@ -8,8 +8,6 @@ import { writeService } from '../helpers/service.ts'
 import { startOnTerminal } from '../helpers/terminal.ts'
 import { onEveryDatabase } from './database-service.ts'
 
-t.setTimeout(120_000)
-
 // No database could be opened with it.
 const env = { DATABASE_URL: 'mysql://nobody@127.0.0.1:1/none' }
 

@@ -20,9 +20,6 @@ import { MANAGE, manage, manageAlone, startManage } from '../helpers/manage.ts'
 import { npmEnv, PNPM, pack, run } from '../helpers/pack.ts'
 import { startOnTerminal } from '../helpers/terminal.ts'
 
-// Packing and installing; then each set of answers is compiled, linted, tested and booted.
-t.setTimeout(900_000)
-
 function emptyFolder(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'plinth-new-'))
   t.teardown(() => rmSync(folder, { recursive: true }))

@@ -6,9 +6,6 @@ import { type Ended, manage, manageAlone, startManage } from '../helpers/manage.
 import { ownRedis } from '../helpers/own-redis.ts'
 import { BARE, writeService } from '../helpers/service.ts'
 
-// Each starts some ten processes.
-t.setTimeout(240_000)
-
 const ATLAS = fileURLToPath(new URL('../../examples/atlas', import.meta.url))
 
 /** In a process of its own, for as long as it takes. */

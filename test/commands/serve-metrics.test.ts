@@ -7,9 +7,6 @@ import { poll } from '../helpers/network.ts'
 import { BARE, writeService } from '../helpers/service.ts'
 import { freePort } from '../servers/ready.ts'
 
-// Each test starts some processes.
-t.setTimeout(180_000)
-
 const ENV = { ...BARE, METRICS: 'true', REDIS_URL: undefined }
 
 async function startGroup(

@@ -7,8 +7,7 @@ import { MANAGE, startManage, startServe } from '../helpers/manage.ts'
 import { occupy, poll } from '../helpers/network.ts'
 import { BARE, THINGS, writeService } from '../helpers/service.ts'
 
-// What the machine refuses, and signals that come at a bad time. Each test starts some processes.
-t.setTimeout(180_000)
+// What the machine refuses, and signals that come at a bad time.
 
 const ENV = { ...BARE, REDIS_URL: undefined }
 

@@ -19,8 +19,6 @@ import { logLines, MANAGE, type ManageOptions, manage, startManage } from '../he
 import { poll } from '../helpers/network.ts'
 import { BARE, writeService } from '../helpers/service.ts'
 
-t.setTimeout(120_000)
-
 /** Which process answers. */
 const TELL = `
 import { defineModule, defineResource, Type } from 'plinth'

@@ -6,9 +6,6 @@ import { isListening, poll } from '../helpers/network.ts'
 import { BARE, THINGS, writeService } from '../helpers/service.ts'
 import { freePort } from '../servers/ready.ts'
 
-// It starts again three times, or more.
-t.setTimeout(150_000)
-
 t.test(
   '--watch starts again on a change, also after a mistake, and ends without a rest',
   async (t) => {

@@ -16,8 +16,6 @@ import t, { type Test } from 'tap'
 import { manage } from '../helpers/manage.ts'
 import { run } from '../helpers/pack.ts'
 
-t.setTimeout(300_000)
-
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const MODULES = join(ROOT, 'node_modules')
 const COUNT = 200

@@ -6,8 +6,6 @@ import { kit } from '../../src/process/kit.ts'
 import { manage, manageAlone } from '../helpers/manage.ts'
 import { run } from '../helpers/pack.ts'
 
-t.setTimeout(150_000)
-
 const GIT = {
   GIT_AUTHOR_NAME: 'Ann',
   GIT_AUTHOR_EMAIL: 'ann@example.com',

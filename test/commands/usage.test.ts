@@ -3,9 +3,6 @@ import { commands } from '../../commands/_table.ts'
 import { manage } from '../helpers/manage.ts'
 import { BARE, writeService } from '../helpers/service.ts'
 
-// Many commands are processes of their own.
-t.setTimeout(150_000)
-
 // What oclif waits for a line of stdin: with its 10 ms, whether one is there in time is a matter of luck.
 const PATIENT = { OCLIF_STDIN_TIMEOUT_MS: '20000' }
 

@@ -7,9 +7,6 @@ import { manage } from '../helpers/manage.ts'
 import { writeService } from '../helpers/service.ts'
 import { onEveryDatabase, onSqlite, type Shop } from './database-service.ts'
 
-// Passwords come by stdin: each of those commands is a process of its own.
-t.setTimeout(120_000)
-
 const FILES = {
   'src/service.ts': `
 import { defineService } from 'plinth'

@@ -111,7 +111,7 @@ t.test('systemd takes them', async (t) => {
   // On a machine without systemd what is above is all that can be known.
   if (!verify) return
   const run = (...units: string[]) =>
-    spawnSync(verify, ['verify', '--man=no', ...units], { encoding: 'utf8', timeout: 60_000 })
+    spawnSync(verify, ['verify', '--man=no', ...units], { encoding: 'utf8', timeout: 120_000 })
   const { status, stderr } = run(...paths)
   t.strictSame({ status, stderr: ours(stderr, folder) }, { status: 0, stderr: '' })
   const [web = ''] = paths

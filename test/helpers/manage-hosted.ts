@@ -26,14 +26,14 @@ let busy = false
  * Runs `manage` in a process that has loaded the kit for the run before, one for each test file: a tenth of the
  * work of a process of its own.
  *
- * @returns killed after 30 s; `undefined` while another one runs there
+ * @returns killed after two minutes; `undefined` while another one runs there
  */
 export async function runHosted(job: Job): Promise<Ended | undefined> {
   if (busy) return undefined
   busy = true
   host ??= start(job.env.NODE_OPTIONS)
   const child = host
-  const timer = setTimeout(() => child.kill('SIGKILL'), 30_000)
+  const timer = setTimeout(() => child.kill('SIGKILL'), 120_000)
   hold(child, true)
   const said = Promise.all([collect(child.stdout), collect(child.stderr)])
   child.send(job)

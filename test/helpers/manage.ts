@@ -34,7 +34,7 @@ export interface Running {
   /** What it has said so far. */
   readonly said: { stdout: string; stderr: string }
   readonly ended: Promise<Ended>
-  /** Waits until one of its streams matches; rejects when it has ended without, or after 20 s. */
+  /** Waits until one of its streams matches; rejects when it has ended without, or after a minute. */
   until(stream: 'stdout' | 'stderr', pattern: RegExp): Promise<RegExpExecArray>
 }
 
@@ -92,7 +92,7 @@ export function startManage(
 }
 
 /**
- * Runs `manage` to its end; killed after 30 s. In a process of its own only where that could make a difference:
+ * Runs `manage` to its end; killed after two minutes. In a process of its own only where that could make a difference:
  * see manage-hosted.ts.
  */
 export async function manage(
@@ -110,7 +110,7 @@ export async function manageAlone(
   options: ManageOptions = {},
 ): Promise<Ended> {
   const { process: child, ended } = startManage(t, args, options)
-  const timer = setTimeout(() => killGroup(child.pid), 30_000)
+  const timer = setTimeout(() => killGroup(child.pid), 120_000)
   return await ended.finally(() => clearTimeout(timer))
 }
 
@@ -179,7 +179,7 @@ function until(
   return new Promise((resolve, reject) => {
     const fail = (why: string) =>
       reject(new Error(`${why} before ${pattern}:\n${said.stdout}\n${said.stderr}`))
-    const timer = setTimeout(() => fail('20 s went by'), 20_000)
+    const timer = setTimeout(() => fail('a minute went by'), 60_000)
     const look = () => {
       const found = pattern.exec(said[stream])
       if (!found) return

@@ -24,7 +24,7 @@ export async function isListening(port: number): Promise<boolean> {
 }
 
 /** Tries until it is true; rejects after so many milliseconds. */
-export async function poll(attempt: () => Promise<boolean>, limit = 20_000): Promise<true> {
+export async function poll(attempt: () => Promise<boolean>, limit = 60_000): Promise<true> {
   const end = performance.now() + limit
   while (performance.now() < end) {
     if (await attempt().catch(() => false)) return true

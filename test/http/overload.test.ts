@@ -12,8 +12,6 @@ import { createService } from '../helpers/app.ts'
 import { databaseDrivers, redisUrl } from '../helpers/drivers.ts'
 import { listen } from '../helpers/wire.ts'
 
-t.setTimeout(600_000)
-
 const Item = Type.Object({ id: Type.Integer(), name: Type.String() })
 const items = defineList(Item, { order: ['id'], key: 'id', pageSize: 20 })
 type Tables = Kysely<{ item: { id: number; name: string } }>

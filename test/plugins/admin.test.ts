@@ -22,6 +22,7 @@ import { createTables } from '../database/model/fixture.ts'
 import { createService, failure } from '../helpers/app.ts'
 import { visit } from '../helpers/browser.ts'
 import { type DatabaseDriver, databaseDrivers } from '../helpers/drivers.ts'
+import { poll } from '../helpers/network.ts'
 
 const Country = defineModel('country', {
   columns: {
@@ -616,11 +617,9 @@ t.test('a service says by which resources rows are changed, and what is not ther
   )
 })
 
-/** Waits until a field has that text, which no selector sees; each look is a turn of the browser. */
-async function holds(field: Locator, text: string): Promise<void> {
-  for (let i = 0; i < 2000; i++) if ((await field.inputValue()) === text) return
-  throw new Error(`the field has ${await field.inputValue()}, not ${text}`)
-}
+/** Waits until a field has that text, which no selector sees. */
+const holds = (field: Locator, text: string) =>
+  poll(async () => (await field.inputValue()) === text)
 
 t.test('in a browser', async (t) => {
   const { app, db } = await start(t, databaseDrivers[0] as DatabaseDriver)

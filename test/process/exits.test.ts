@@ -53,7 +53,6 @@ async function run(t: Test, name: string, answered: number, database = '') {
 
 const DONE = { code: 0, said: '' }
 
-t.setTimeout(120_000)
 t.test(
   'a process whose parts are closed ends by itself, also where they were still opening',
   async (t) => {

@@ -9,6 +9,7 @@ import { notFound } from '../../src/errors.ts'
 import { type Context, currentContext } from '../../src/resource/context.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { createGate } from '../helpers/app.ts'
+import { poll } from '../helpers/network.ts'
 import { onEachPlace, type Place, serve } from './attached.ts'
 
 type Db = Kysely<{ item: { id: number; name: string } }>
@@ -193,7 +194,8 @@ for (const [name, change] of Object.entries(changes)) {
       for (const one of [app, other]) t.equal(await readOutside(one), 'old')
       t.equal(loads, before, 'nothing has been taken away yet')
     })
-    for (const one of [app, other]) await untilEqual(() => get(1, one), 'new')
+    // Another process hears of it a moment later.
+    for (const one of [app, other]) await poll(async () => (await get(1, one)) === 'new')
     t.equal(await get(1), 'new')
     await t.rejects(
       within(async () => {
@@ -239,10 +241,4 @@ async function readOutside(app: FastifyInstance): Promise<unknown> {
   const { port } = app.server.address() as { port: number }
   const answer = await fetch(`http://127.0.0.1:${port}/things/1`)
   return ((await answer.json()) as { data: { name: string } }).data.name
-}
-
-// Another process hears of it a moment later.
-async function untilEqual(read: () => Promise<unknown>, wanted: unknown): Promise<void> {
-  for (let turn = 0; turn < 1000; turn++) if ((await read()) === wanted) return
-  throw new Error(`it has not become ${wanted}`)
 }

@@ -39,7 +39,7 @@ export async function untilReady(
   name: string,
   server: Logged,
   probe: () => Promise<unknown>,
-  seconds = 30,
+  seconds = 120,
 ): Promise<void> {
   const deadline = Date.now() + seconds * 1000
   while (Date.now() < deadline) {

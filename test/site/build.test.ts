@@ -9,9 +9,6 @@ import { manageAlone } from '../helpers/manage.ts'
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const BUILD = join(ROOT, 'site/build.ts')
 
-// It draws every page in a browser.
-t.setTimeout(180_000)
-
 const site = join(t.testdir(), 'site')
 t.strictSame(buildSite(ROOT, site), [])
 const pages = globSync('**/*.html', { cwd: site }).sort()

@@ -61,11 +61,11 @@ export async function textOf(
   return (await cache.find(key, load, options)).text
 }
 
-/** Waits until `condition` holds, 10 s at most. */
+/** Waits until `condition` holds, a minute at most. */
 export async function until(condition: () => unknown): Promise<void> {
-  for (let turn = 0; turn < 2000; turn++) {
+  for (const end = Date.now() + 60_000; Date.now() < end; ) {
     if (await condition()) return
     await delay(5)
   }
-  throw new Error(`it did not happen within 10 s: ${condition}`)
+  throw new Error(`it did not happen within a minute: ${condition}`)
 }

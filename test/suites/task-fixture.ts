@@ -61,13 +61,13 @@ export async function untilAborted({ signal }: Run): Promise<never> {
   return await aborted.promise
 }
 
-/** Waits until `look` answers with something true; fails after 10 s. */
+/** Waits until `look` answers with something true; fails after a minute. */
 export async function until<T>(look: () => T | Promise<T>): Promise<NonNullable<T>> {
-  for (const end = Date.now() + 10_000; Date.now() < end; await delay(10)) {
+  for (const end = Date.now() + 60_000; Date.now() < end; await delay(10)) {
     const found = await look()
     if (found) return found
   }
-  throw new Error(`It did not come to this within 10 s: ${look}`)
+  throw new Error(`It did not come to this within a minute: ${look}`)
 }
 
 export async function stateOf(driver: TaskDriver, { id }: NewTask) {

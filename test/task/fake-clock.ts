@@ -35,7 +35,7 @@ export class FakeClock implements Clock {
 
   /** Waits until `timers` of them are set: whoever works with them rests. */
   async resting(timers = 1): Promise<void> {
-    const end = performance.now() + 5000
+    const end = performance.now() + 60_000
     while (this.#timers.size < timers) {
       if (performance.now() > end) throw new Error(`${this.#timers.size} timers, not ${timers}`)
       await turn()

@@ -5,7 +5,6 @@ import { gate, task, tree, until, work } from '../suites/task-fixture.ts'
 import { redisDrivers } from './redis-fixture.ts'
 
 // The moment between asking for a task and having it is short: several tries meet it.
-t.setTimeout(120_000)
 
 t.test('a task that comes while its worker stops is not held by one that is gone', async (t) => {
   const open = redisDrivers(t, { lockDuration: 60_000, stalledInterval: 60_000 })

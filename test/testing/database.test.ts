@@ -182,7 +182,6 @@ async function schemas(): Promise<string[]> {
 }
 
 t.test('a process leaves neither files nor schemas behind', async (t) => {
-  t.setTimeout(60_000)
   const open = await startChild('close')
   await open.ended
   t.notOk(existsSync(open.file))

@@ -1,6 +1,7 @@
 import { type KyselyPlugin, RawNode, sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { createMigrator, type MigrationEvent } from '../../../src/database/migration/migrator.ts'
+import { poll } from '../../helpers/network.ts'
 import {
   type AnyDatabase,
   creating,
@@ -95,13 +96,15 @@ async function hold({ url }: Fixture, t: Test) {
 
 /** The connections that wait for somebody to let go of the table, when there are so many. */
 async function waiters(db: AnyDatabase, count: number): Promise<unknown[]> {
-  for (let turn = 0; turn < 2000; turn++) {
-    const { rows } = await sql<{ id: unknown }>`select id from information_schema.processlist
-      where db = database() and info like 'alter table%'
-      and state like 'Waiting for table metadata lock%'`.execute(db)
-    if (rows.length === count) return rows.map(({ id }) => id)
-  }
-  throw new Error('nobody waits')
+  const waiting = sql<{ id: unknown }>`select id from information_schema.processlist
+    where db = database() and info like 'alter table%'
+    and state like 'Waiting for table metadata lock%'`
+  let ids: unknown[] = []
+  await poll(async () => {
+    ids = (await waiting.execute(db)).rows.map(({ id }) => id)
+    return ids.length === count
+  })
+  return ids
 }
 
 onMysql(t, 'knows afterwards where the connection was lost', async (t, fixture) => {

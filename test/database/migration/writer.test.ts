@@ -179,7 +179,7 @@ const HARD: SchemaOperation[] = [
   },
 ]
 
-t.test('the formatter of the project has nothing left to do', { timeout: 60_000 }, async (t) => {
+t.test('the formatter of the project has nothing left to do', async (t) => {
   const folder = t.testdir({ files: {}, node_modules: { '.bin': {} } })
   const { vcs: _, ...config } = JSON.parse(readFileSync(join(root, 'biome.json'), 'utf8'))
   const quotes = { formatter: { quoteStyle: 'double' } }

@@ -10,6 +10,7 @@ import { DEFAULT_LIMITS } from '../../../../src/database/types.ts'
 import { defineResource } from '../../../../src/resource/resource.ts'
 import { failure, serveThings } from '../../../helpers/app.ts'
 import { databaseDrivers } from '../../../helpers/drivers.ts'
+import { poll } from '../../../helpers/network.ts'
 import { ownServer } from './own-server.ts'
 
 const [driver] = databaseDrivers.filter(({ name }) => name === 'mysql')
@@ -141,10 +142,7 @@ t.test('a server that is frozen holds nobody, and the process is not ready', asy
   const answer = await app.inject('/readyz')
   t.match([answer.statusCode, answer.headers['retry-after']], [503, '1'])
   server.goOn()
-  for (let turn = 0; turn < 20; turn++) {
-    if ((await app.inject('/readyz')).statusCode === 200) return
-  }
-  t.fail('it is ready again')
+  t.ok(await poll(async () => (await app.inject('/readyz')).statusCode === 200))
 })
 
 t.test('a database that is busy is told with the time to come again', async (t) => {
@@ -160,8 +158,5 @@ t.test('a database that is busy is told with the time to come again', async (t) 
 /** The statement is gone from the server. */
 async function untilGone({ db }: FastifyInstance): Promise<void> {
   const running = sql`select id from information_schema.processlist where info like 'select /* slow */%'`
-  for (let turn = 0; turn < 2000; turn++) {
-    if ((await running.execute(db)).rows.length === 0) return
-  }
-  throw new Error('the statement goes on')
+  await poll(async () => (await running.execute(db)).rows.length === 0)
 }

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import t from 'tap'
+import { poll } from '../../../helpers/network.ts'
 import { type Db, open } from '../../../suites/database-fixture.ts'
 import { ownServer } from './own-server.ts'
 
@@ -85,14 +86,8 @@ t.test('a server that goes away and comes back', async (t) => {
 })
 
 async function untilRunning(db: Db): Promise<void> {
-  for (let turn = 0; turn < 1000; turn++) {
-    const { rows } =
-      await sql`select 1 from information_schema.processlist where info like 'select sleep%'`.execute(
-        db,
-      )
-    if (rows.length > 0) return
-  }
-  throw new Error('the query has not begun')
+  const running = sql`select 1 from information_schema.processlist where info like 'select sleep%'`
+  await poll(async () => (await running.execute(db)).rows.length > 0)
 }
 
 /**
