@@ -47,7 +47,8 @@ export async function open(
   options: Partial<DatabaseOptions> = {},
 ): Promise<AnyDatabase> {
   const app = Fastify()
-  app.register(database, { url, ...options })
+  // Many wait at once in some tests, and longer on a busy machine than they would in a service.
+  app.register(database, { url, acquireTimeout: '60s', ...options })
   await app.ready()
   t.teardown(() => app.close())
   return app.db as unknown as AnyDatabase
