@@ -165,30 +165,27 @@ async function find(page: Page, words: string): Promise<string> {
 
 t.test('in a browser', async (t) => {
   const browser = await startBrowser(t)
-  await t.test('no page is wider than its window, and none complains', async (t) => {
-    const { page, asked, said, open } = await openPage(browser, 1280)
-    const wide: string[] = []
-    for (const path of pages) {
-      await open(path)
-      for (const width of [390, 1280]) {
-        await page.setViewportSize({ width, height: 900 })
+  for (const width of [1280, 390]) {
+    await t.test(`no page is wider than ${width} px, and none complains`, async (t) => {
+      const { page, asked, said, open } = await openPage(browser, width)
+      const wide: string[] = []
+      // Decisions are all of one kind.
+      for (const path of pages.filter((path) => width < 400 || !/decisions\/\d/.test(path))) {
+        await open(path)
         const { scrollWidth, clientWidth } = (await page.evaluate(
           'const { scrollWidth, clientWidth } = document.documentElement; ({ scrollWidth, clientWidth })',
         )) as { scrollWidth: number; clientWidth: number }
-        t.equal(clientWidth, width)
-        if (scrollWidth > clientWidth) wide.push(`${path}: ${scrollWidth}, not ${width}`)
+        if (scrollWidth > clientWidth) wide.push(`${path}: ${scrollWidth}`)
       }
-    }
-    t.strictSame(wide, [])
-    t.strictSame(said, [])
-    t.strictSame(
-      asked.filter((url) => !url.startsWith(pathToFileURL(site).href)),
-      ['data:,'].filter((url) => asked.includes(url)),
-    )
-    await page.close()
-  })
+      t.strictSame(wide, [])
+      t.strictSame(said, [])
+      t.strictSame(
+        asked.filter((url) => !url.startsWith(pathToFileURL(site).href)),
+        ['data:,'].filter((url) => asked.includes(url)),
+      )
+      await page.close()
+    })
 
-  for (const width of [1280, 390]) {
     await t.test(`search finds English and Chinese words at ${width} px`, async (t) => {
       const { page, said, open } = await openPage(browser, width)
       await open('docs/cache.html')
