@@ -4,7 +4,7 @@ import { constants } from 'node:os'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
-import { folderOf, groups } from './groups.ts'
+import { groupOf, groups } from './groups.ts'
 import { attach } from './servers/attach.ts'
 import { buildKit } from './servers/kit.ts'
 import { unexpected } from './servers/leftovers.ts'
@@ -64,7 +64,7 @@ function tapArguments(): string[] {
  * because it writes its results by their paths from here: of a file elsewhere, they would go elsewhere, too.
  */
 function writeGroup(files: readonly string[], index: number): string {
-  const name = `${index + 10}-${basename(folderOf(files[0] as string), '.test.ts')}.ts`
+  const name = `${index + 10}-${basename(groupOf(files[0] as string), '.test.ts')}.ts`
   const together = new URL('together.ts', import.meta.url)
   const text = `import { together } from '${together}'\ntogether(${JSON.stringify(files)})\n`
   mkdirSync(GROUPS, { recursive: true })
