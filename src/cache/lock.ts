@@ -16,13 +16,14 @@ interface LockPlace {
   /** Whether it is still held. @throws where that cannot be told */
   renew(name: string, token: string, life: number): Promise<boolean>
   free(name: string, token: string): Promise<void>
-  /** Whether one that could not be taken was only late, and may be tried again. */
-  wasOnlyLate(): Promise<boolean>
+  /** Whether one that could not be taken may be tried again: the place may be back at once. */
+  readonly hasJustGone: boolean
 }
 
 /** For one process: a holder that has died has taken everything with it. */
 export class MemoryLocks implements LockPlace {
   readonly expires = false
+  readonly hasJustGone = false
   readonly #tokens = new Map<string, string>()
   #fence = 0
 
@@ -38,10 +39,6 @@ export class MemoryLocks implements LockPlace {
 
   async free(name: string, token: string): Promise<void> {
     if (this.#tokens.get(name) === token) this.#tokens.delete(name)
-  }
-
-  async wasOnlyLate(): Promise<boolean> {
-    return false
   }
 }
 
@@ -72,6 +69,10 @@ export class RedisLocks implements LockPlace {
     this.#redis = redis
   }
 
+  get hasJustGone(): boolean {
+    return this.#redis.connection.hasJustGone
+  }
+
   async take(name: string, token: string, life: number): Promise<number | undefined> {
     const { connection, names } = this.#redis
     const keys = [names.lock(name), names.fence]
@@ -94,10 +95,6 @@ export class RedisLocks implements LockPlace {
     const { connection, names } = this.#redis
     const freed = await connection.tryRun('change', KEEP, [names.lock(name)], [token, 0])
     if (freed === UNAVAILABLE) this.#redis.orphan(token, KEEP, names.lock(name))
-  }
-
-  async wasOnlyLate(): Promise<boolean> {
-    return await this.#redis.connection.wasOnlyLate()
   }
 }
 
@@ -203,8 +200,8 @@ export class Locks {
       signal?.throwIfAborted()
       const token = randomUUID()
       const asked = steady.now()
-      const fence = await place.take(name, token, life).catch(async (error) => {
-        if (steady.now() >= until || !(await place.wasOnlyLate())) throw error
+      const fence = await place.take(name, token, life).catch((error) => {
+        if (steady.now() >= until || !place.hasJustGone) throw error
         return undefined
       })
       if (fence !== undefined) {

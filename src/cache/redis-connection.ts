@@ -73,6 +73,8 @@ export class NotSentError extends Error {}
 
 /** Milliseconds between two looks at a Redis that does not answer. */
 const PROBE = 100
+/** Milliseconds for which one that has gone may be back at once. */
+const BLIP = 1000
 /** So many too late within that time, and it is slow. */
 const SLOW = { count: 3, within: 60_000 }
 /** Milliseconds for which a slow one is done without: twice as long each time. */
@@ -91,8 +93,8 @@ export class RedisConnection {
   /** What is sent together when this turn of the event loop ends. */
   #gathered: Waiting[] = []
   #away = false
-  /** Whether it answers, of what it was asked first when it was away. */
-  #asked: Promise<boolean> | undefined
+  /** Since when, as `steady` tells. */
+  #awaySince = 0
   #closed = false
   #refused = false
 
@@ -111,9 +113,9 @@ export class RedisConnection {
     return this.#away
   }
 
-  /** Whether it was only late, and is there: what has failed may be asked again. */
-  async wasOnlyLate(): Promise<boolean> {
-    return this.#away && (await this.#asked) === true
+  /** Whether it has only just gone and may be back at once, as one that forks: who waits anyway may ask again. */
+  get hasJustGone(): boolean {
+    return this.#away && steady.now() - this.#awaySince < BLIP
   }
 
   /** The answer to a command, texts as buffers. */
@@ -237,17 +239,15 @@ export class RedisConnection {
 
   async #probe(reason: Error, purpose: Purpose | undefined): Promise<void> {
     this.#away = true
+    this.#awaySince = steady.now()
     const { log, owner } = this.#options
     this.#options.onAway?.()
     let told = false
-    let answers = this.#answers()
-    this.#asked = answers
-    while (!this.#closed && !(await answers)) {
+    while (!this.#closed && !(await this.#answers())) {
       // Once it does not answer again: this process itself may have been what was slow.
       if (!told) log.warn({ problem: reason.message }, `The ${owner} goes on without Redis`)
       told = true
       await delay(PROBE, undefined, { ref: false })
-      answers = this.#answers()
     }
     if (this.#closed) return
     this.#away = false
@@ -397,6 +397,8 @@ export class RedisBus {
   async #subscribe(connection: Redis): Promise<void> {
     try {
       await connection.subscribe(this.#options.channel)
+      // Where the first answer is late it has been asked again.
+      if (this.#hears) return
       this.#hears = true
       this.#options.onHears()
     } catch {

@@ -280,14 +280,14 @@ export class RedisLevel {
   /** Learns the time and the epoch, and says that this process can still tell Redis what it has to. */
   async #live(purpose: Purpose): Promise<void> {
     const known = this.#epoch
-    if (this.#run === undefined || purpose === 'recover') {
-      const run = await this.#runOf()
-      if (this.#run !== undefined && run !== this.#run) this.#epoch = undefined
-      this.#run = run
-    }
+    const isKnown = this.#run !== undefined && purpose !== 'recover'
+    const run = isKnown ? this.#run : await this.#runOf()
+    if (this.#run !== undefined && run !== undefined && run !== this.#run) this.#epoch = undefined
+    this.#run = run ?? this.#run
     const args = [this.#run ?? '', this.#epoch ?? '', randomUUID().slice(0, 8), SILENCE]
     const asked = steady.now()
     const answer = await this.connection.run(purpose, BEAT, [this.names.state], args)
+    if (run === undefined) throw new Error('it does not say which run of Redis it is')
     const [now, epoch] = answer as [Buffer, Buffer]
     this.#ahead = Number(now) - (asked + steady.now()) / 2
     this.#epoch = String(epoch)

@@ -126,6 +126,31 @@ t.test('what was changed without Redis is not served when it is back', async (t)
   t.strictSame(found, Array(5).fill(undefined), 'it may have forgotten more')
 })
 
+for (const [when, lost] of [
+  ['at first', 1],
+  ['when it is back', 2],
+] as const) {
+  t.test(`a Redis that says too late ${when} which run it is`, async (t) => {
+    const server = await ownRedis(t)
+    const { cache, client } = await open(t, server)
+    const send = client.sendCommand.bind(client)
+    let asked = 0
+    client.sendCommand = async (command) => {
+      const isLost = String(command.args) === 'server' && ++asked === lost
+      return isLost ? await command.promise : await send(command)
+    }
+    await until(() => shares(cache))
+    await cache.set('key', 'old', HOUR)
+    await server.kill()
+    await server.restart()
+    await until(async () => (await cache.stats()).redis !== null)
+    t.ok(asked > lost)
+    const { cache: other } = await open(t, server)
+    const found = [await cache.get('key'), await other.get('key')]
+    t.strictSame(found, [undefined, undefined], 'it may have forgotten that this was invalidated')
+  })
+}
+
 t.test('what is changed while Redis comes back is told, and it is used again', async (t) => {
   const server = await ownRedis(t)
   const { cache, client } = await open(t, server)
@@ -277,6 +302,18 @@ t.test('who waits for a lock waits for a Redis that is late', async (t) => {
   for (const lock of locks) await lock.release()
   t.strictSame(await client.keys('{plinth}:lock:*'), [], 'none is kept that nobody has')
   t.strictSame(log.lines, [])
+})
+
+t.test('and for one that is away for a moment, in which it is asked more than once', async (t) => {
+  const server = await ownRedis(t)
+  const { cache, log } = await open(t, server, { commandTimeout: 50 })
+  await (await cache.lock('job', { ttl: 60_000 })).release()
+  server.freeze()
+  const early = Array.from({ length: 100 }, () => cache.lock('job', { ttl: 60_000, wait: 30_000 }))
+  // It has not answered when it was asked whether it is there.
+  await until(() => log.lines.length > 0)
+  server.goOn()
+  for (const lock of early) await (await lock).release()
 })
 
 t.test('what Redis gave too late is given back', async (t) => {

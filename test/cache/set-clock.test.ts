@@ -53,7 +53,7 @@ t.test('a lock that has run out before its process reads of it is no lock', asyn
     },
     renew: async () => true,
     free: async (_, token) => void freed.push(token),
-    wasOnlyLate: async () => false,
+    hasJustGone: false,
   })
   const lock = await locks.acquire('job', { ttl: '2s' })
   t.strictSame([lock.fence, lock.signal.aborted], [2, false])

@@ -323,6 +323,38 @@ t.test('forgets level 1 when it may have missed a change', async (t) => {
   await until(async () => (await cache.get('key')) === 1 && cache.peek('key')?.text !== undefined)
 })
 
+t.test(
+  'is not taken for one that may have missed a change while Redis is late to let it hear',
+  async (t) => {
+    const client = await connect(t, redisUrl())
+    const duplicate = client.duplicate.bind(client)
+    const [first, later] = [createGate(), createGate()]
+    let asked = 0
+    client.duplicate = (...options) => {
+      const bus = duplicate(...options)
+      const send = bus.sendCommand.bind(bus)
+      bus.sendCommand = async (command) => {
+        const answer = await send(command)
+        if (command.name === 'subscribe') await (asked++ === 0 ? first : later).opened
+        return answer
+      }
+      return bus
+    }
+    const cache = await openOn(client, t, { prefix: randomUUID() })
+    const none = cache.get('none')
+    await until(() => asked === 2)
+    first.open()
+    t.equal(await none, undefined)
+    await until(async () => {
+      await cache.getOrSet('key', () => 'value', HOUR)
+      return cache.peek('key')?.text !== undefined
+    })
+    later.open()
+    await delay(0)
+    t.equal(cache.peek('key')?.text, '"value"')
+  },
+)
+
 t.test('leaves nothing in Redis for ever', async (t) => {
   const { caches, redis, base } = await openSome(t, 1)
   const [cache] = caches
