@@ -30,8 +30,11 @@ const CALM = 3000
 /** How much more memory a process may have than before: as a factor, and in bytes what the collector leaves lying. */
 const GROWTH = { factor: 1.25, bytes: 32 * 1024 * 1024 }
 const SLOW = { long: 10_000, short: 300 }
-/** How what lacks nothing may fail while a server is lost: in the short form a process may have no turn for as long as the deadline. */
-const LATE = { long: /^$/, short: /^504/ }
+/** How requests may fail while a server is lost: those that lack nothing, and those that need it. In the short form a process may have no turn for as long as the deadline. */
+const REFUSALS = {
+  long: { cached: /^$/, needy: /^50[34]/ },
+  short: { cached: /^(504|408)/, needy: /^(50[34]|408)/ },
+}
 const formOf = (size: number) => (size >= LONG ? 'long' : 'short')
 
 export const proof: Proof = {
@@ -204,7 +207,8 @@ function assertDeadlines(answers: readonly LoadAnswer[], form: 'long' | 'short')
     // A slow client takes its own time.
     if (habit !== 'slow' && took > DEADLINE + TOLERANCE[form])
       throw new Error(`${what}, after ${took} ms`)
-    const may = request.url.includes('/cached/') ? LATE[form] : /^50[34]/
+    const { cached, needy } = REFUSALS[form]
+    const may = request.url.includes('/cached/') ? cached : needy
     if (problem && !may.test(problem)) throw new Error(what)
   }
 }

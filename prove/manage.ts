@@ -4,6 +4,8 @@ import { Managed } from '../src/process/managed.ts'
 import { KIT_OPTIONS, MANAGE } from '../test/helpers/manage.ts'
 import type { ProofOptions } from './proof.ts'
 
+type ServiceOptions = Pick<ProofOptions, 'folder' | 'teardown' | 'env'>
+
 /** A process of a service. */
 export interface ServiceProcess {
   readonly managed: Managed
@@ -20,14 +22,10 @@ export interface ServiceProcess {
  * @param env beside what every process needs
  */
 export class ProofService {
-  readonly #options: Pick<ProofOptions, 'folder' | 'teardown'>
+  readonly #options: ServiceOptions
   readonly #env: NodeJS.ProcessEnv
 
-  constructor(
-    options: Pick<ProofOptions, 'folder' | 'teardown'>,
-    name: string,
-    env: Readonly<Record<string, string>>,
-  ) {
+  constructor(options: ServiceOptions, name: string, env: Readonly<Record<string, string>>) {
     const { folder } = options
     this.#options = options
     mkdirSync(join(folder, 'src'), { recursive: true })
@@ -38,7 +36,14 @@ export class ProofService {
     const { PATH, HOME } = process.env
     // Many are started: those that end by themselves leave the others what they have compiled.
     const own = { PATH, HOME, NODE_COMPILE_CACHE: join(folder, 'cache'), PLINTH_SERVICE: folder }
-    this.#env = { ...own, NODE_ENV: 'production', REDIS_PREFIX: 'prove', HOST: '127.0.0.1', ...env }
+    this.#env = {
+      ...own,
+      NODE_ENV: 'production',
+      REDIS_PREFIX: 'prove',
+      HOST: '127.0.0.1',
+      ...options.env,
+      ...env,
+    }
   }
 
   /** Starts `manage` with these arguments. */

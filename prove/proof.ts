@@ -23,6 +23,8 @@ export interface ProofOptions {
   size: number
   /** An empty folder, for whatever it needs. */
   folder: string
+  /** What the processes of a service are given beside what the proof gives them. */
+  env?: Readonly<Record<string, string>>
   /** Makes an empty database, which is removed at the end, and returns its URL. Proofs about Redis start their own. */
   createDatabase(): Promise<string>
   /** To be done when it ends, however that is; the last one first. */

@@ -7,15 +7,15 @@ const FIRST = [
   'test/prove.test.ts',
   'test/consumer.test.ts',
   'test/commands/new.test.ts',
-  'test/http/overload.test.ts',
-  'test/task/killed.test.ts',
-  'test/commands/upgrade-versions.test.ts',
   'test/package.test.ts',
   'test/bin',
   'test/servers',
   'test/docs.test.ts',
   'test/tutorial.test.ts',
   'test/guides.test.ts',
+  'test/http/overload.test.ts',
+  'test/task/killed.test.ts',
+  'test/commands/upgrade-versions.test.ts',
 ]
 
 /**
