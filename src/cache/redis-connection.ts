@@ -92,9 +92,8 @@ export class RedisConnection {
   readonly #slow = new Map<Purpose, Slowness>()
   /** What is sent together when this turn of the event loop ends. */
   #gathered: Waiting[] = []
-  #away = false
-  /** Since when, as `steady` tells. */
-  #awaySince = 0
+  /** Since when Redis is away, as `steady` tells; undefined while it is there. */
+  #awaySince: number | undefined
   #closed = false
   #refused = false
 
@@ -110,12 +109,12 @@ export class RedisConnection {
 
   /** Whether Redis is not to be reached at the moment. */
   get isAway(): boolean {
-    return this.#away
+    return this.#awaySince !== undefined
   }
 
   /** Whether it has only just gone and may be back at once, as one that forks: who waits anyway may ask again. */
   get hasJustGone(): boolean {
-    return this.#away && steady.now() - this.#awaySince < BLIP
+    return this.#awaySince !== undefined && steady.now() - this.#awaySince < BLIP
   }
 
   /** The answer to a command, texts as buffers. */
@@ -177,7 +176,7 @@ export class RedisConnection {
 
   /** @throws where it is known that it would come to nothing */
   #assertUsable(purpose: Purpose): void {
-    if (purpose !== 'recover' && this.#away) throw new NotSentError('it does not answer')
+    if (purpose !== 'recover' && this.isAway) throw new NotSentError('it does not answer')
     if (this.#closed) throw new NotSentError('the cache is closed')
     if (steady.now() < (this.#slow.get(purpose)?.until ?? 0))
       throw new NotSentError('it is too slow')
@@ -234,11 +233,10 @@ export class RedisConnection {
   }
 
   #lose(reason: Error, purpose?: Purpose): void {
-    if (!this.#away && !this.#closed) void this.#probe(reason, purpose)
+    if (!this.isAway && !this.#closed) void this.#probe(reason, purpose)
   }
 
   async #probe(reason: Error, purpose: Purpose | undefined): Promise<void> {
-    this.#away = true
     this.#awaySince = steady.now()
     const { log, owner } = this.#options
     this.#options.onAway?.()
@@ -250,7 +248,7 @@ export class RedisConnection {
       await delay(PROBE, undefined, { ref: false })
     }
     if (this.#closed) return
-    this.#away = false
+    this.#awaySince = undefined
     if (told) log.info({}, `The ${owner} uses Redis again`)
     else if (purpose && reason instanceof LateError) this.#slacken(purpose)
     this.#options.onBack?.()
