@@ -80,7 +80,7 @@ const locked = defineResource({
   async perform({ name }, { app }) {
     await using _ = await app.cache.lock(`overload-${process.pid}-${name}`, {
       ttl: 30_000,
-      wait: 30_000,
+      wait: 300_000,
     })
     return null
   },
@@ -114,20 +114,30 @@ const sides = databaseDrivers.flatMap((database) => [
   { database, broker: 'memory', variables: () => ({}) },
 ])
 
+/** How much may wait is the defaults', how long is not: what of a burst is done within seconds is a matter of the machine. */
+const PATIENCE = {
+  REQUEST_TIMEOUT: '5m',
+  DATABASE_CONNECT_TIMEOUT: '5m',
+  DATABASE_ACQUIRE_TIMEOUT: '5m',
+}
+
 for (const { database, broker, variables } of sides) {
   t.test(`the defaults serve ordinary load (${database.name}, ${broker})`, async (t) => {
-    const app = await start(t, { DATABASE_URL: await database.url(t), ...variables() })
-    const port = await listen(app)
-    for (const [name, path] of Object.entries(PATHS)) {
-      await t.test(`1,000 requests at once: ${name}`, async (t) => {
-        const { late = 0, ...statuses } = await ask(t, port, path, { lanes: 1000, each: 1 })
-        t.strictSame(statuses, { 200: 1000 - late })
-        t.ok(late < 100, `${late} have waited for all the time that a query may wait`)
+    await t.test('1,000 requests at once', async (t) => {
+      const app = await start(t, {
+        DATABASE_URL: await database.url(t),
+        ...variables(),
+        ...PATIENCE,
       })
-    }
+      const port = await listen(app)
+      for (const [name, path] of Object.entries(PATHS)) {
+        t.strictSame(await ask(t, port, path, { lanes: 1000, each: 1 }), { 200: 1000 }, name)
+      }
+    })
     await t.test('64 steady connections', async (t) => {
+      const app = await start(t, { DATABASE_URL: await database.url(t), ...variables() })
       const path = PATHS['a list'] as () => string
-      t.strictSame(await ask(t, port, path, { lanes: 64, each: 10 }), { 200: 640 })
+      t.strictSame(await ask(t, await listen(app), path, { lanes: 64, each: 10 }), { 200: 640 })
     })
   })
 }
@@ -145,10 +155,7 @@ async function start(t: Test, variables: NodeJS.ProcessEnv): Promise<FastifyInst
   return app
 }
 
-/** Milliseconds: the default of DATABASE_ACQUIRE_TIMEOUT. */
-const PATIENCE = 5000
-
-/** How many answers had which status; `late`: a 503 after the time that a query may wait, on a machine that has other work. */
+/** How many answers had which status, and which error. */
 async function ask(
   t: Test,
   port: number,
@@ -160,15 +167,14 @@ async function ask(
   const statuses: Record<string, number> = {}
   const lane = async (_: unknown, index: number) => {
     for (let n = 0; n < each; n++) {
-      const began = performance.now()
       const at = path(index)
       const method = at.startsWith('/things/paid') ? 'POST' : 'GET'
       const headers = { 'idempotency-key': `${process.pid}-${index}` }
       const asked = request({ host: '127.0.0.1', port, path: at, agent, method, headers }).end()
       const [response] = (await once(asked, 'response')) as [IncomingMessage]
-      await text(response)
-      const isLate = response.statusCode === 503 && performance.now() - began >= PATIENCE
-      const status = isLate ? 'late' : `${response.statusCode}`
+      const body = await text(response)
+      const code = response.statusCode === 200 ? '' : ` ${JSON.parse(body).code}`
+      const status = `${response.statusCode}${code}`
       statuses[status] = (statuses[status] ?? 0) + 1
     }
   }
