@@ -8,10 +8,14 @@ type Sending = Socket & {
   readonly _handle?: { readonly bytesWritten: number; readonly writeQueueSize: number } | null
 }
 
+/** How often a connection is looked at in the time for which nothing could be written. */
+const LOOKS = 4
+
 interface Progress {
   /** Bytes that the client, or the system on its behalf, has taken. */
   taken: number
-  since: number
+  /** How often it was looked at since, without any more. */
+  looks: number
 }
 
 /**
@@ -24,14 +28,14 @@ export function endSlowReaders(app: FastifyInstance, patience = 60_000): void {
   const sockets = socketsOf(app.server)
   const seen = new WeakMap<Socket, Progress>()
   const look = () => {
-    const now = performance.now()
     for (const socket of sockets) {
       const { bytesWritten = 0, writeQueueSize = 0 } = (socket as Sending)._handle ?? {}
       const taken = bytesWritten - writeQueueSize
       const before = seen.get(socket)
       if (writeQueueSize === 0 || taken !== before?.taken) {
-        seen.set(socket, { taken, since: now })
-      } else if (now - before.since >= patience) {
+        seen.set(socket, { taken, looks: 0 })
+        // Not by the clock: a process that has stood still has not let anybody read.
+      } else if (++before.looks >= LOOKS) {
         const reason = `cut off: the client has read nothing of the answer for ${patience} ms`
         const reply = replyOn(socket)
         if (reply) endRequest(reply, { reason })
@@ -40,6 +44,6 @@ export function endSlowReaders(app: FastifyInstance, patience = 60_000): void {
       }
     }
   }
-  const timer = setInterval(look, patience / 4).unref()
+  const timer = setInterval(look, patience / LOOKS).unref()
   app.server.once('close', () => clearInterval(timer))
 }

@@ -4,6 +4,7 @@ import t, { type Test } from 'tap'
 import requestLog from '../../plugins/request-log.ts'
 import { endSlowReaders } from '../../src/process/slow-readers.ts'
 import type { LogLine } from '../helpers/app.ts'
+import { block } from '../helpers/block.ts'
 import { ask, listen, open } from '../helpers/wire.ts'
 
 const SIZE = 32 * 1024 * 1024
@@ -89,4 +90,25 @@ t.test('a client that reads slowly gets all of it', async (t) => {
   socket.destroy()
   t.ok(received > SIZE, 'the answer and its head')
   t.notOk(aboutLarge(logs).find(({ reason }) => /read nothing/.test(String(reason))))
+})
+
+t.test('so does one whose server has stood still', async (t) => {
+  const { port } = await serve(t, requestLog, 3000)
+  const { socket } = await open(port)
+  let received = 0
+  socket.removeAllListeners('data').pause()
+  socket.write(GET)
+  await new Promise((resolve) => setTimeout(resolve, 1000))
+  block(4000)
+  const over = new Promise<unknown>((resolve) => {
+    socket.on('data', (chunk) => {
+      received += chunk.length
+      if (received > SIZE) resolve('all')
+    })
+    for (const end of ['end', 'error', 'close']) socket.once(end, resolve)
+  })
+  socket.resume()
+  await over
+  socket.destroy()
+  t.ok(received > SIZE, 'the answer and its head')
 })
