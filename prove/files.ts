@@ -22,7 +22,7 @@ export const proof: Proof = {
 async function prove(options: ProofOptions): Promise<Record<string, number>> {
   const { size, createDatabase, tell } = options
   const DATABASE_URL = await createDatabase()
-  const server = await startChild(options, 'files', { DATABASE_URL })
+  const server = await startChild(options, 'files', { ...options.env, DATABASE_URL })
   const client = await startChild(options, 'transfer', {})
   const url = await server.ask<string>('url')
   await server.ask('fill', size * 1000)

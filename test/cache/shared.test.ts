@@ -133,7 +133,7 @@ t.test('another process goes on when the one that loads has died', async (t) => 
   await redis.set(`${base}l:key`, 'token:0', 'PX', 200)
   t.equal(await caches[0].getOrSet('key', () => 'value', HOUR), 'value')
   const took = performance.now() - began
-  t.ok(took > 150 && took < 2000, `${took} ms`)
+  t.ok(took > 150 && took < 30_000, `${took} ms`)
 })
 
 t.test('another process goes on at once when the load of the first has failed', async (t) => {

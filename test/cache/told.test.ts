@@ -121,9 +121,9 @@ t.test('who ends while it tells Redis waits for what comes of that', async (t) =
   const [a, b] = [await open(t, server.url), await open(t, server.url)]
   await a.cache.set('key', 'old', HOUR)
   const allow = await refusals['takes no change']?.(b.client)
+  const isTelling = sending(a.client, 'tag')
   await a.cache.invalidate('tag')
   server.freeze()
-  const isTelling = sending(a.client, 'tag')
   const closing = a.cache.close()
   await until(isTelling)
   t.ok(a.cache.isBehind)
@@ -135,15 +135,19 @@ t.test('who ends while it tells Redis waits for what comes of that', async (t) =
   t.equal(await (await open(t, server.url)).cache.get('key'), undefined)
 })
 
-/** Whether a command about `name` has been sent from now on. */
+/** Whether a command about `name`, sent from now on, has no answer yet. */
 function sending(client: Redis, name: string): () => boolean {
-  let isSent = false
+  let open = 0
   const { sendCommand } = client
   client.sendCommand = (command, ...more) => {
-    isSent ||= String(command.args).includes(name)
+    if (String(command.args).includes(name)) {
+      open++
+      const answered = () => void open--
+      command.promise.then(answered, answered)
+    }
     return sendCommand.call(client, command, ...more)
   }
-  return () => isSent
+  return () => open > 0
 }
 
 for (const how of ['killed', 'frozen'] as const) {

@@ -136,7 +136,7 @@ function endOf(socket: Socket): Promise<'answered' | 'closed' | 'waits'> {
   return new Promise((resolve) => {
     socket.once('error', () => resolve('closed')).once('end', () => resolve('closed'))
     socket.once('data', () => resolve('answered'))
-    socket.setTimeout(20_000, () => resolve('waits'))
+    socket.setTimeout(60_000, () => resolve('waits'))
     socket.write('GET /ping HTTP/1.1\r\nHost: x\r\n\r\n')
   })
 }

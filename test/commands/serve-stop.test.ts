@@ -98,7 +98,7 @@ t.test('an error that nobody catches: it is logged, exit code 1', async (t) => {
 })
 
 t.test('during DRAIN_DELAY /readyz fails while others are served', async (t) => {
-  const { url, child, until, ended } = await start(t, { DRAIN_DELAY: '4000' })
+  const { url, child, until, ended } = await start(t, { DRAIN_DELAY: '10000' })
   t.equal((await fetch(`${url}/readyz`)).status, 200)
   child.kill('SIGTERM')
   await until('stdout', /"msg":"the process ends"/)

@@ -88,7 +88,7 @@ async function ask(url: string, init: RequestInit = {}) {
 const DATABASE = { DATABASE_URL: 'sqlite:./shop.db' }
 
 t.test('ends as at SIGTERM where too many tasks go on after their time', async (t) => {
-  const server = await start(t, { ...DATABASE, DRAIN_DELAY: '3000' })
+  const server = await start(t, { ...DATABASE, DRAIN_DELAY: '10000' })
   const resting = await server.enqueue('rest')
   await poll(async () => (await server.get(`/tasks/${resting}`)).data.state === 'running')
   await server.hang(2)

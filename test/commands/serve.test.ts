@@ -137,6 +137,6 @@ t.test('a MySQL that is away: DATABASE_UNAVAILABLE within the timeout, no passwo
     t.match(stderr, /^error DATABASE_UNAVAILABLE: The database cannot be used right now: .+\n$/)
     t.match(stderr, `127.0.0.1:${port}`)
     t.notMatch(stderr, 'hunter2')
-    t.ok(performance.now() - began < 15_000)
+    t.ok(performance.now() - began < 60_000)
   }
 })

@@ -39,7 +39,7 @@ const wait = defineResource({
   response: Type.String(),
   async perform(_, { log, signal }) {
     log.info('begun')
-    for (let i = 0; i < 500 && !existsSync(process.env.GATE ?? ''); i++) {
+    for (let i = 0; i < 30_000 && !existsSync(process.env.GATE ?? ''); i++) {
       signal.throwIfAborted()
       await sleep(20)
     }

@@ -30,7 +30,7 @@ t.test('runs tasks, and ends on SIGTERM when those that run are done', async (t)
 t.test('what is not done in time is handed back, and another worker does it', async (t) => {
   const jobs = await createJobs(t)
   const GATE = join(jobs.service, 'gate')
-  const first = jobs.start({ GATE, SHUTDOWN_TIMEOUT: '10000' }, 'worker')
+  const first = jobs.start({ GATE, SHUTDOWN_TIMEOUT: '20000' }, 'worker')
   const id = await jobs.enqueue('wait')
   await first.until('stdout', /"begun"/)
   first.process.kill('SIGTERM')

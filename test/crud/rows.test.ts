@@ -176,7 +176,7 @@ onEveryDatabase(t, 'a client that reads slowly, or leaves, holds nothing', async
     { all },
     {
       plugin: (app) => {
-        app.register(database, { url, poolSize: 1, acquireTimeout: 2000 })
+        app.register(database, { url, poolSize: 1, acquireTimeout: '60s' })
       },
     },
   )

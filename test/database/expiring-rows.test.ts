@@ -38,7 +38,7 @@ onEveryDatabase(t, 'texts that live for a time, for all processes', async (t, at
     await one.add([row('old', -1), row('new', 60_000)])
     t.strictSame(await all(), ['new', 'old'])
     t.equal(await other.read('old', 60_000), undefined)
-    t.equal(await other.addMissing(row('newer', 60_000)), undefined)
+    t.equal(await other.addMissing(row('newer', 3_600_000)), undefined)
     t.strictSame(await all(), ['new', 'newer'])
     t.equal(await other.addMissing(row('new', 60_000)), 'of new')
     const many = Array.from({ length: 50 }, (_, n) => `old ${n}`)
@@ -57,7 +57,7 @@ onEveryDatabase(t, 'texts that live for a time, for all processes', async (t, at
     await one.add(ids.slice(0, 50).map((id) => row(`over ${id}`, 1)))
     const use = async (id: string, n: number) => {
       const rows = n % 2 ? one : other
-      t.equal(await rows.addMissing(row(id, 60_000)), undefined)
+      t.equal(await rows.addMissing(row(id, 3_600_000)), undefined)
       await rows.replace(row(id, 86_400_000))
       if (n % 4) await rows.removeOwned(id, 'mine')
     }

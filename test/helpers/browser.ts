@@ -17,7 +17,7 @@ export async function visit(t: Test, url: string) {
   const browser = await startBrowser()
   t.teardown(() => browser.close())
   const page = await browser.newPage({ viewport: { width: 1100, height: 560 } })
-  page.setDefaultTimeout(8000)
+  page.setDefaultTimeout(120_000)
   const asked: string[] = []
   const said: string[] = []
   page.on('request', (request) => asked.push(request.url()))

@@ -45,7 +45,7 @@ const wait = defineResource({
   response: Type.String(),
   async perform(_, { log }) {
     log.info('waiting')
-    for (let i = 0; i < 500 && !existsSync(process.env.GATE); i++) await sleep(20)
+    for (let i = 0; i < 30_000 && !existsSync(process.env.GATE); i++) await sleep(20)
     return 'waited'
   },
 })

@@ -331,7 +331,7 @@ t.test('a client that leaves in the middle leaves nothing behind', async (t) => 
 })
 
 t.test('one that is too late is answered, and leaves nothing behind', async (t) => {
-  const { port, folder, isEmpty, logs } = await serve(t, undefined, { timeout: 1500 })
+  const { port, folder, isEmpty, logs } = await serve(t, undefined, { timeout: 5000 })
   const { socket, received } = await open(port)
   socket.write(HEAD(50_000) + BEGUN)
   await poll(async () => readdirSync(folder).length > 0)

@@ -131,12 +131,12 @@ t.test('who sends nothing more and does not hang up is cut off, too', async (t) 
   t.teardown(() => socket.destroy())
   const [server] = await accepted
   const closed = once(server, 'close')
+  const asked = performance.now()
   socket.write(request('POST /things', { ...json, ...length }))
   await once(socket, 'end')
-  const answered = performance.now()
   t.equal(parse(received()).status, 413)
   await closed
-  t.ok(performance.now() - answered > 4000, 'it had five seconds')
+  t.ok(performance.now() - asked > 4900, 'it had five seconds')
 })
 
 t.test('it does not hold up the end of the process', async (t) => {

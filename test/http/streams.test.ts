@@ -63,7 +63,7 @@ t.test(
     const began = performance.now()
     await close()
     await ended
-    t.ok(performance.now() - began < 4000)
+    t.ok(performance.now() - began < 30_000)
     t.match(received(), /data: The process ends\n\n\r\n0\r\n\r\n$/, 'it ends as a whole')
     t.match(await lineOf(logs), { level: 30, status: 200, path: '/things' })
   },

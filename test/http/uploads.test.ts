@@ -236,6 +236,7 @@ t.test(
     const store = defineResource({
       summary: 'Stores a file',
       method: 'PUT',
+      timeout: 0,
       request: Type.Object({ content: file({ maxBytes: 1e9 }) }),
       response: Type.Integer(),
       perform: ({ content }) => saveFile(content, join(folder, 'stored')),

@@ -284,7 +284,7 @@ t.test(
     t.match((await slow.ask('bk_token=ann-1')).json(), AWAY)
 
     const gate = createGate()
-    const { app } = await serve(t, { url: service.url })
+    const { app } = await serve(t, { url: service.url, limits: { timeout: 60_000 } })
     let waiting = 0
     const all = createGate()
     service.answer = async (cookie) => {

@@ -181,6 +181,7 @@ async function openPage(t: Test) {
   const browser = await startBrowser()
   t.teardown(() => browser.close())
   const page = await browser.newPage({ viewport: { width: 1400, height: 1000 } })
+  page.setDefaultTimeout(120_000)
   const asked: string[] = []
   const said: string[] = []
   page.on('request', (request) => asked.push(request.url()))

@@ -118,7 +118,7 @@ for (const { name, url } of databaseDrivers) {
     })
     t.teardown(() => app.close())
     await app.register(loadShedding)
-    await app.register(database, { url: await url(t), poolSize: 1, acquireTimeout: 4000 })
+    await app.register(database, { url: await url(t), poolSize: 1, acquireTimeout: 20_000 })
     app.get('/rows', async () => (await app.db.introspection.getTables()).length)
     app.get('/', async () => 'done')
     const port = await listen(app)

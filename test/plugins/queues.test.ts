@@ -198,7 +198,7 @@ async function openPage(t: Test, app: FastifyInstance, path: string) {
   const asked: string[] = []
   const refused: string[] = []
   const said: string[] = []
-  page.setDefaultTimeout(20_000)
+  page.setDefaultTimeout(120_000)
   page.on('request', (request) => asked.push(request.url()))
   page.on('requestfailed', (request) => {
     if (request.failure()?.errorText === 'csp') refused.push(request.url())

@@ -127,7 +127,7 @@ t.test('connections that say nothing do not hold it up', async (t) => {
 
 t.test('while it drains it serves, and says that it is not ready', async (t) => {
   const { close, port } = await createWaiting(t)
-  const closed = close(3000)
+  const closed = close(10_000)
   const ready = await ask(port, 'GET /readyz')
   t.equal(ready.status, 503)
   t.match(ready.json().data, { ready: false, draining: true })

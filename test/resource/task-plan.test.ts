@@ -101,7 +101,7 @@ onEach(t, 'equal ones are throttled and debounced', async (t, attached) => {
   t.equal(await enqueue(1, { throttle: 60_000 }), first)
   t.not(await enqueue(2, { throttle: 60_000 }), first, 'with another request')
   t.not(await enqueue(1, { unique: true }), first, 'what is unique is something else')
-  const late = { debounce: 1500, same: 'sums' }
+  const late = { debounce: 5000, same: 'sums' }
   const meant = await enqueue(3, late)
   t.equal(await enqueue(4, late), meant)
   t.equal(await app.tasks.result(meant), 4, 'the last request')

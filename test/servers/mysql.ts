@@ -7,11 +7,11 @@ import { findProgram, versionOf } from './program.ts'
 import { freePort, progress, SetupError, untilDone, untilReady } from './ready.ts'
 import type { Logged, Sandbox } from './sandbox.ts'
 
-/** Runs one statement on a connection of its own. Gives up after 5 s. */
-export async function execute(url: string, sql: string): Promise<void> {
-  const connection = await createConnection({ uri: url, connectTimeout: 5000 })
+/** Runs one statement on a connection of its own. `patience`: milliseconds, for each of the two. */
+export async function execute(url: string, sql: string, patience = 60_000): Promise<void> {
+  const connection = await createConnection({ uri: url, connectTimeout: patience })
   try {
-    await connection.query({ sql, timeout: 5000 })
+    await connection.query({ sql, timeout: patience })
   } finally {
     connection.destroy()
   }
@@ -70,7 +70,7 @@ export async function prepareMysql(
     name,
     url,
     spawn: () => sandbox.spawnLogged('mysql', program, args),
-    ready: (server: Logged) => untilReady(name, server, () => execute(url, 'DO 1')),
+    ready: (server: Logged) => untilReady(name, server, () => execute(url, 'DO 1', 5000)),
   }
 }
 
@@ -106,6 +106,6 @@ export const mysql: Attached = {
   example: 'mysql://user:password@127.0.0.1:3306',
   programs: ['mariadbd', 'mysqld'],
   package: 'mariadb-server',
-  check: (url) => execute(url, 'DO 1'),
+  check: (url) => execute(url, 'DO 1', 5000),
   start,
 }

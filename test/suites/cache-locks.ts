@@ -44,8 +44,8 @@ export async function cacheLocks(t: Test, driver: CacheDriver): Promise<void> {
 
   await t.test('a living holder keeps its lock beyond the time', async (t) => {
     const cache = await driver.open(t)
-    const lock = await cache.lock('job', { ttl: 2000 })
-    await t.rejects(cache.lock('job', { ttl: 5000, wait: 3000 }), { code: 'LOCK_HELD' })
+    const lock = await cache.lock('job', { ttl: 6000 })
+    await t.rejects(cache.lock('job', { ttl: 5000, wait: 8000 }), { code: 'LOCK_HELD' })
     t.equal(lock.signal.aborted, false)
     await lock.release()
   })

@@ -51,7 +51,7 @@ export async function cacheStale(t: Test, driver: CacheDriver): Promise<void> {
     const load = () => {
       throw new Error('the source is away')
     }
-    await cache.set('key', 'old', { ttl: 20, stale: 1500 })
+    await cache.set('key', 'old', { ttl: 20, stale: 5000 })
     const seen: unknown[] = []
     await until(async () => {
       const answer = await cache.getOrSet('key', load, SHORT).catch((error) => error)
@@ -77,7 +77,7 @@ export async function cacheStale(t: Test, driver: CacheDriver): Promise<void> {
       async () => (await cache.getOrSet('key', load, { ttl: 60_000, stale: 60_000 })) === 'new',
     )
     const took = performance.now() - began
-    t.ok(took > 900 && took < 5000, `after ${took} ms`)
+    t.ok(took > 900 && took < 30_000, `after ${took} ms`)
   })
 
   await t.test('keeps the old where the new is not to be stored', async (t) => {
@@ -98,7 +98,7 @@ export async function cacheStale(t: Test, driver: CacheDriver): Promise<void> {
     'who asks when the old has ended waits for what is loaded in the background',
     async (t) => {
       const cache = await driver.open(t)
-      await cache.set('key', 'old', { ttl: 20, stale: 1500 })
+      await cache.set('key', 'old', { ttl: 20, stale: 5000 })
       await until(() => cache.peek('key')?.text === undefined)
       const gate = createGate<string>()
       let loads = 0
@@ -106,7 +106,7 @@ export async function cacheStale(t: Test, driver: CacheDriver): Promise<void> {
         loads++
         return await gate.opened
       }
-      const ended = Date.now() + 1550
+      const ended = Date.now() + 5050
       t.equal(await cache.getOrSet('key', load, { ttl: 60_000 }), 'old')
       await until(() => loads === 1 && Date.now() > ended)
       const asked = [1, 2].map(() => cache.getOrSet('key', load, { ttl: 60_000 }))

@@ -30,11 +30,11 @@ export interface Tables {
 
 export type Db = Kysely<Tables>
 
-/** An app with the database, closed with the test. */
+/** An app with the database, closed with the test; unless told, a query waits for a connection on a busy machine, too. */
 export async function open(t: Test, options: DatabaseOptions) {
   const app = Fastify()
   t.teardown(() => app.close())
-  await app.register(database, options)
+  await app.register(database, { acquireTimeout: '60s', ...options })
   return { app, db: app.db as unknown as Db }
 }
 

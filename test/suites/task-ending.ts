@@ -247,7 +247,7 @@ export async function taskStopped(t: Test, { open }: DriverUnderTest) {
   await until(() => begun.length === 4)
   const began = Date.now()
   const [stopped, same] = await Promise.all([first.stop(300), first.stop(300)])
-  t.ok(Date.now() - began < 3000)
+  t.ok(Date.now() - began < 30_000)
   t.strictSame(stopped, { handedBack: 2 })
   t.strictSame(same, stopped)
   t.ok(reasons[0] instanceof WorkerEnding)

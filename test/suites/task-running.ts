@@ -229,7 +229,7 @@ export async function taskBackoff(t: Test, { open }: DriverUnderTest) {
 
 export async function taskOrder(t: Test, { open }: DriverUnderTest) {
   const { driver } = await open(t)
-  const later = task({ input: 'later', delay: 2000 })
+  const later = task({ input: 'later', delay: 2000, priority: 9 })
   const tasks = [
     later,
     task({ input: 'last', priority: 7 }),
@@ -258,6 +258,7 @@ export async function taskConcurrency(t: Test, { open }: DriverUnderTest) {
     const queue = id.split('.')[0] as string
     now[queue] = (now[queue] ?? 0) + 1
     most = Math.max(most, now[queue])
+    await until(() => most >= 3)
     await new Promise((resolve) => setTimeout(resolve, 5))
     now[queue] -= 1
   }
@@ -348,23 +349,24 @@ export async function taskThrottled(t: Test, { open }: DriverUnderTest) {
 
 export async function taskDebounced(t: Test, { open }: DriverUnderTest) {
   const { driver, again } = await open(t)
-  const next = (input: number) => task({ input, unique: 'a', debounce: 1500, delay: 1500 })
+  const next = (input: number, pause: number) =>
+    task({ input, unique: 'a', debounce: pause, delay: pause })
   const runs: unknown[] = []
   const running = gate()
   await work(t, driver, async (run) => {
     runs.push(run.data.input)
     await running.perform(run)
   })
-  const [first] = await driver.add([next(1)])
-  const { due_at } = (await driver.get(first as string)) ?? { due_at: '' }
-  t.strictSame(await again().add([next(2)]), [first])
-  t.strictSame(await driver.add([next(3)]), [first], 'all of them are the first')
-  t.match(await driver.get(first as string), { state: 'delayed', data: { input: 3 } })
+  const [first] = await driver.add([next(1, 60_000)])
+  t.strictSame(await again().add([next(2, 60_000)]), [first])
+  t.match(await driver.get(first as string), { state: 'delayed', data: { input: 2 } })
+  const asked = Date.now()
+  t.strictSame(await driver.add([next(3, 1500)]), [first], 'all of them are the first')
   await until(() => running.begun.length)
   const begun = Date.now()
-  t.ok(begun >= Date.parse(due_at) - 5)
+  t.ok(begun >= asked + 1495, 'so long after the last')
   t.strictSame(runs, [3], 'once, with the last one')
-  const [second] = await driver.add([next(4)])
+  const [second] = await driver.add([next(4, 1500)])
   t.not(second, first, 'what runs is put off no more')
   running.release()
   await driver.finished(second as string)

@@ -89,8 +89,8 @@ t.test('Redis goes silent', async (t) => {
     took(t.rejects(driver.get(one.id), UNAVAILABLE)),
     took(working.stop(100)),
   ])
-  t.ok(adding < 6000 && getting < 6000 && stopping < 10_000)
-  t.ok((await took(driver.close())) < 4000)
+  t.ok(adding < 30_000 && getting < 30_000 && stopping < 30_000)
+  t.ok((await took(driver.close())) < 30_000)
   redis.goOn()
 
   const next = open(t, redis.url)
@@ -123,7 +123,7 @@ t.test('Redis is gone when the worker ends', async (t) => {
   await until(() => begun.length)
   await redis.kill()
   t.ok((await took(working.stop(100))) < 10_000)
-  t.ok((await took(driver.close())) < 4000)
+  t.ok((await took(driver.close())) < 30_000)
   await redis.restart()
   const next = open(t, redis.url)
   t.equal(await next.driver.get(one.id), undefined, 'other keys')

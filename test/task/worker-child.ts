@@ -36,7 +36,7 @@ const WORK: Record<string, () => unknown> = {
   },
   /** Holds it up for long, and says when that is over. */
   freeze() {
-    block(4000)
+    block(10_000)
     process.stdout.write('over\n')
     return 'done'
   },

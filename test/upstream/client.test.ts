@@ -208,7 +208,7 @@ t.test('an answer that drips is ended with the time of the call', async (t) => {
       socket.once('close', () => clearInterval(timer))
     })
   })
-  const sent = createClient(t, url).send(GET, { ...SEND, timeout: 1500 })
+  const sent = createClient(t, url).send(GET, { ...SEND, timeout: 5000 })
   t.match(await problem(sent), { code: 'UPSTREAM_TIMEOUT', status: 200 })
 })
 
@@ -480,7 +480,7 @@ t.test('an answer may be a stream, with an end in time', async (t) => {
   t.equal(size, 1_000_000, 'of any length')
   const failed = await get('/fail')
   t.strictSame([failed.status, `${failed.body}`, failed.stream], [404, 'no such file', undefined])
-  const { stream: late } = await get('/drip', { timeout: 1500 })
+  const { stream: late } = await get('/drip', { timeout: 5000 })
   await t.rejects((late as Readable).toArray(), { code: 'UPSTREAM_TIMEOUT' })
   const end = new AbortController()
   const { stream: left } = await get('/drip', { signal: end.signal })
@@ -517,7 +517,7 @@ t.test('a stream that breaks before anybody reads it says so to who reads it lat
   const gone = new Error('gone')
   const cases: [then: string, options: object, end: () => void, problem: object][] = [
     ['ZZ\r\n', {}, () => {}, { code: 'UPSTREAM_INVALID' }],
-    ['', { timeout: 2000 }, () => {}, { code: 'UPSTREAM_TIMEOUT' }],
+    ['', { timeout: 5000 }, () => {}, { code: 'UPSTREAM_TIMEOUT' }],
     ['', { signal: stop.signal }, () => stop.abort(gone), gone],
   ]
   for (const [then, options, end, problem] of cases) {

@@ -5,8 +5,8 @@ import { type Db, open } from '../../../suites/database-fixture.ts'
 import { ownServer } from './own-server.ts'
 
 const LOST = { code: 'DATABASE_UNAVAILABLE', statusCode: 503, cause: Error }
-// Short, as the server is on this machine and either answers at once or is not to answer.
-const LIMITS = { poolSize: 2, connectTimeout: 2000, acquireTimeout: 3000, queryTimeout: 1000 }
+// Of these the queries' is waited for; it is short, and more than a busy machine takes.
+const LIMITS = { poolSize: 2, connectTimeout: 30_000, acquireTimeout: 60_000, queryTimeout: 5000 }
 
 t.test('a server that goes away and comes back', async (t) => {
   const server = await ownServer(t)
@@ -64,7 +64,7 @@ t.test('a server that goes away and comes back', async (t) => {
     await server.silence()
     const began = performance.now()
     await t.rejects(one(), { ...LOST, message: /it does not answer$/ })
-    t.ok(performance.now() - began < 5000, 'within the query timeout and its grace')
+    t.ok(performance.now() - began < 30_000, 'within the query timeout and its grace')
     server.goOn()
     t.strictSame(await Promise.all([one(), one(), one()]), Array(3).fill([{ one: 1 }]))
   })

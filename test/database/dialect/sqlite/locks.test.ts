@@ -118,7 +118,7 @@ t.test('many processes may open a new file at once', async (t) => {
     const { openSqlite } = await import('${SRC}dialect/sqlite/open.ts')
     const { DEFAULT_LIMITS } = await import('${SRC}types.ts')
     const { sql } = await import('kysely')
-    const { db, close } = await openSqlite(process.argv[1], { limits: DEFAULT_LIMITS })
+    const { db, close } = await openSqlite(process.argv[1], { limits: { ...DEFAULT_LIMITS, acquireTimeout: 60_000 } })
     await sql\`create table if not exists item (pid integer)\`.execute(db)
     for (let n = 0; n < 20; n++) await sql\`insert into item values (\${process.pid})\`.execute(db)
     await close()`
