@@ -61,8 +61,7 @@ async function prove(options: ProofOptions): Promise<Record<string, number>> {
   writeFileSync(source, SERVICE(0))
   const { PATH, HOME } = process.env
   const service = { PLINTH_SERVICE: folder, DATABASE_URL: await options.createDatabase() }
-  const fixed = { NODE_ENV: 'production', DRAIN_DELAY: '0' }
-  const env = { PATH, HOME, ...service, ...fixed, ...options.env }
+  const env = { PATH, HOME, ...service, NODE_ENV: 'production', DRAIN_DELAY: '0', ...options.env }
   const manage = join(import.meta.dirname, '../bin/manage')
   let url = ''
   const report = await testRollout({

@@ -70,7 +70,7 @@ export async function prepareMysql(
     name,
     url,
     spawn: () => sandbox.spawnLogged('mysql', program, args),
-    ready: (server: Logged) => untilReady(name, server, () => execute(url, 'DO 1', 5000)),
+    ready: (server: Logged) => untilReady(name, server, () => mysql.check(url)),
   }
 }
 
