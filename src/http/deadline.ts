@@ -84,8 +84,8 @@ export class Deadline implements Timed {
     const received = isReceived(reply.request)
     this.#late = received ? errors.DEADLINE_EXCEEDED(this.#timeout) : errors.REQUEST_TIMEOUT()
     this.#abort()
-    // What waits for the signal may have answered.
-    if (!reply.sent) reply.send(this.#late)
+    // What waits for the signal may have answered, or Node.js, which looks for late clients too, past the reply.
+    if (!reply.sent && !reply.raw.socket?.writableEnded) reply.send(this.#late)
     if (received) reply.log = withoutAborts(reply.log, this.#late)
   }
 

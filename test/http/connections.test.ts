@@ -4,6 +4,7 @@ import t from 'tap'
 import { Type } from 'typebox'
 import { defineResource } from '../../src/resource/resource.ts'
 import { createGate, createService } from '../helpers/app.ts'
+import { block } from '../helpers/block.ts'
 import { ask, listen, open, parse, request, send } from '../helpers/wire.ts'
 import { assertAlive, listenWithThings } from './service.ts'
 
@@ -49,6 +50,27 @@ t.test('such answers are problems where the service answers with problems', asyn
   t.equal(answer.headers['content-type'], 'application/problem+json; charset=utf-8')
   t.match(answer.json(), { title: 'BAD_REQUEST', status: 400, request_id: String })
 })
+
+t.test(
+  'one that was there before a process stood still is answered, one that lacks its end is 408',
+  async (t) => {
+    const { app, port } = await listenWithThings(t, { variables: { REQUEST_TIMEOUT: '1000' } })
+    for (const [bytes, status] of [
+      [request('GET /ping'), 200],
+      ['GET /ping HTTP/1.1\r\nHost: x\r\n', 408],
+    ] as const) {
+      const accepted = once(app.server, 'connection')
+      const { socket, received } = await open(port)
+      await accepted
+      socket.write(bytes)
+      // Longer than the deadline, and than the interval at which Node.js looks, which it does before it reads.
+      block(2100)
+      await once(socket, 'end')
+      socket.destroy()
+      t.equal(parse(received()).status, status)
+    }
+  },
+)
 
 t.test('a request that is never finished is 408, headers and body alike', async (t) => {
   const { port } = await listenWithThings(t, { variables: { REQUEST_TIMEOUT: '200' } })

@@ -9,6 +9,7 @@ import { RequestLogController } from '../../src/process/log-controller.ts'
 import { type Context, currentContext } from '../../src/resource/context.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { createGate, createService, type LogLine } from '../helpers/app.ts'
+import { block } from '../helpers/block.ts'
 import { poll } from '../helpers/network.ts'
 import { ask, listen, open, parse, request, send } from '../helpers/wire.ts'
 
@@ -30,6 +31,17 @@ const broken = defineResource({
   response: Stream,
   perform: () => streamUntil(Promise.reject(new Error('the disk is gone'))),
 })
+
+const take = defineResource({
+  summary: 'Take',
+  method: 'POST',
+  request: Type.Object({ name: Type.String() }),
+  perform: () => null,
+})
+
+/** A request whose body lacks its end. */
+const unfinished = (path: string) =>
+  `${request(`POST ${path}`, { 'Content-Type': 'application/json', 'Content-Length': '20' })}{"name":`
 
 /** A listening service; `lines` waits until there are so many lines of requests, and returns what tells them apart. */
 async function serve(t: Test, resources: Parameters<typeof createService>[1] = {}, options = {}) {
@@ -168,8 +180,7 @@ t.test('a client that leaves is told, at each stage, and is no error of ours', a
   gate.open()
 
   const sending = await open(port)
-  const json = { 'Content-Type': 'application/json', 'Content-Length': '20' }
-  sending.socket.write(`${request('POST /things/take', json)}{"name":`)
+  sending.socket.write(unfinished('/things/take'))
   await new Promise<void>((resolve) => sending.socket.end(resolve))
   sending.socket.destroy()
   const line = (await lines(3))[2]
@@ -225,21 +236,31 @@ t.test('what fails after its client has left is told all the same', async (t) =>
 })
 
 t.test('a request that is never finished has one line, with the id of the answer', async (t) => {
-  const take = defineResource({
-    summary: 'Take',
-    method: 'POST',
-    request: Type.Object({ name: Type.String() }),
-    perform: () => null,
-  })
   const { port, lines, logs } = await serve(t, { take }, { variables: { REQUEST_TIMEOUT: '200' } })
-  const json = { 'Content-Type': 'application/json', 'Content-Length': '20' }
-  const answer = parse(await send(port, `${request('POST /things', json)}{"name":`))
+  const answer = parse(await send(port, unfinished('/things')))
   t.equal(answer.status, 408)
   t.match(await lines(1), [
     { level: 30, msg: 'request', path: '/things', status: 408, code: 'REQUEST_TIMEOUT' },
   ])
   t.equal(logs[0]?.request_id, answer.headers['x-request-id'])
   t.equal(logs.length, 1)
+})
+
+t.test('one that Node.js finds to be late before its deadline does is answered once', async (t) => {
+  const variables = { REQUEST_TIMEOUT: '500' }
+  const { app, port, lines, logs } = await serve(t, { take }, { variables })
+  const asked = once(app.server, 'request')
+  const received = send(port, unfinished('/things'))
+  await asked
+  // Longer than Node.js' interval: it looks in the next turn, the deadline after all that has come until then.
+  block(1500)
+  const answer = parse(await received)
+  t.equal(answer.status, 408)
+  await lines(1)
+  t.strictSame(
+    logs.map(({ status, code, request_id }) => ({ status, code, request_id })),
+    [{ status: 408, code: 'REQUEST_TIMEOUT', request_id: answer.headers['x-request-id'] }],
+  )
 })
 
 t.test('what is no HTTP, and a URL that cannot be read, have one line', async (t) => {
