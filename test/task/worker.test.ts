@@ -132,3 +132,30 @@ t.test('what has succeeded is kept, however late the database is', async (t) => 
   await kept.promise
   t.equal(tries, 2)
 })
+
+t.test('what has ended is not given back, however late the database is', async (t) => {
+  const answer = Promise.withResolvers<void>()
+  const told: unknown[] = []
+  const { worker, begun, end } = work(t, 2, {
+    finish: {
+      async succeed(all) {
+        await answer.promise
+        await turn()
+        for (const { run } of all) told.push([run.row.position, 'succeeded'])
+        return []
+      },
+      async settle({ row }, _, { state }) {
+        told.push([row.position, state])
+        answer.resolve()
+        return true
+      },
+    },
+  })
+  await begun
+  end(0)
+  t.equal(await worker.stop(0), 1)
+  t.strictSame(told, [
+    [1, 'back'],
+    [0, 'succeeded'],
+  ])
+})

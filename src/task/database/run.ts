@@ -37,6 +37,8 @@ export class DatabaseRun extends AbortableRun implements Run {
   readonly since = performance.now()
   /** It is others' by now: what it still comes to is of no interest. */
   isGivenBack = false
+  /** What it has come to is settled, and on its way to the database. */
+  told: Promise<void> | undefined
   readonly #table: RunTable
 
   constructor(row: ClaimedRow, table: RunTable) {

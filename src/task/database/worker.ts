@@ -103,7 +103,7 @@ export class DatabaseWorker {
     const runs = this.#runs
     for (const run of runs) run.end('handed back')
     await settles(this.#whenIdle(), GRACE)
-    const left = this.#runs.map((run) => this.#giveBack(run))
+    const left = this.#runs.map((run) => run.told ?? this.#giveBack(run))
     await settles(Promise.all([...left, this.#work]), PATIENCE)
     this.#isClosed = true
     clearTimeout(this.#beating)
@@ -211,8 +211,11 @@ export class DatabaseWorker {
     const { throttle, concurrencyKey } = run.options
     const isAlone = run.row.parent === null && (throttle ?? concurrencyKey) === undefined
     const isPlain = isAlone && run.ending !== 'cancelled'
-    if (outcome.state === 'succeeded' && isPlain) await this.#tell(run, outcome.result)
-    else await this.#settle(run, outcome)
+    run.told =
+      outcome.state === 'succeeded' && isPlain
+        ? this.#tell(run, outcome.result)
+        : this.#settle(run, outcome)
+    await run.told
   }
 
   async #giveBack(run: DatabaseRun): Promise<void> {
