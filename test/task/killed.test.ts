@@ -176,6 +176,8 @@ onEach('places of a worker that is killed come free', async (t, { driver, place 
   const perform = async ({ id }: Run) => {
     began.push(id)
     most = Math.max(most, ++now)
+    // However late the second one is.
+    await until(() => most >= 2)
     await new Promise((resolve) => setTimeout(resolve, 20))
     now--
   }

@@ -266,7 +266,7 @@ onMysql(t, 'of ten processes each message is sent by one', async (t, { db, url }
 onMysql(t, 'a process that dies gives back what it was sending', async (t, { db, url }) => {
   await prepareOutbox(db)
   // mysql2 keeps the timer of a query whose connection is lost.
-  const other = await open(t, url, { queryTimeout: 1000 })
+  const other = await open(t, url, { queryTimeout: 10_000 })
   await addToOutbox(db, [message('a')])
   const dying = sendFromOutbox(other, 'task', 10, async () => {
     t.strictSame(await waiting(db), [])

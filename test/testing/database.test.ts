@@ -60,7 +60,7 @@ for (const [kind, database] of Object.entries(databases)) {
         total: 5,
       })
       t.equal(data.id, 2)
-      await app.clock.advance(5000)
+      await app.clock.advance(60_000)
       await app.tasks.drain()
       t.match((await rows(app)).orders, [{ state: 'new' }, { state: 'shipped' }])
       await app.reset()

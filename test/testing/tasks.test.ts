@@ -96,7 +96,7 @@ t.test('in memory everything is done at its time', async (t) => {
   await app.clock.advance(40 * 60_000)
   t.strictSame(await stateOf(app), ['10:30'], 'the clock has stood at the time of the schedule')
   await app.as('ann').resources.orders.create({ customer: 1, total: 950 })
-  await app.clock.advance(4999)
+  await app.clock.advance(59_999)
   t.match(await app.tasks.drain(), [{ resource: 'orders.expire' }])
   await app.clock.advance(1)
   t.match(await app.tasks.drain(), [{ state: 'delayed', attempts: 1 }], 'the van is full')

@@ -72,7 +72,7 @@ export const create = defineResource({
       const row = { ...input, state: 'new' }
       const { insertId } = await transaction.insertInto('shop_order').values(row).executeTakeFirst()
       const id = Number(insertId)
-      await ship.enqueue({ id }, { delay: 5000 })
+      await ship.enqueue({ id }, { delay: 60_000 })
       return await retrieve.cacheless({ id })
     })
   },
