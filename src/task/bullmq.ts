@@ -1,6 +1,12 @@
 import { errors, PlinthError } from '../errors.ts'
 import { cancelJob, STOPPING } from './bullmq/cancel.ts'
-import { connectPatiently, type Place, patientModel, TaskConnection } from './bullmq/connection.ts'
+import {
+  connectPatiently,
+  PATIENCE,
+  type Place,
+  patientModel,
+  TaskConnection,
+} from './bullmq/connection.ts'
 import { countCrashed, crashedIds, crashesOf, DIED } from './bullmq/crashes.ts'
 import { joinJob } from './bullmq/debounce.ts'
 import { Endings } from './bullmq/finished.ts'
@@ -35,6 +41,8 @@ export interface BullmqOptions {
   /** What all keys begin with: of one service, in one environment. */
   prefix: string
   log: TaskLog
+  /** After how long without a word from Redis what is asked fails, in ms: at least, and by default, {@link PATIENCE}. */
+  patience?: number | undefined
   /** Default: {@link KEEP}. */
   keep?: Keep
   /** How long a task is its worker's without a sign of life, in ms; default 30,000. */
@@ -59,6 +67,7 @@ class BullmqDriver implements TaskDriver {
   readonly kind = 'redis'
   readonly #options: BullmqOptions
   readonly #keep: Keep
+  readonly #patience: number
   readonly #outages: Outages
   readonly #connection: TaskConnection
   readonly #queues: Queues
@@ -71,11 +80,12 @@ class BullmqDriver implements TaskDriver {
   readonly #closing = new AbortController()
 
   constructor(options: BullmqOptions) {
-    const { redis, prefix, keep = KEEP, log } = options
+    const { redis, prefix, patience = PATIENCE, keep = KEEP, log } = options
+    this.#patience = Math.max(PATIENCE, patience)
     this.#options = options
     this.#keep = keep
     this.#outages = new Outages(log)
-    this.#connection = new TaskConnection(redis, this.#outages)
+    this.#connection = new TaskConnection(redis, this.#outages, this.#patience)
     this.#queues = new Queues(this.#connection, prefix, this.#onError)
     this.#kept = new KeptTasks(this.#connection.client, prefix, keep)
     this.#endings = new Endings(patientModel(redis), prefix, this.#onError)
@@ -270,6 +280,7 @@ class BullmqDriver implements TaskDriver {
         lockDuration,
         stalledInterval,
         maxCrashes,
+        patience: this.#patience,
         suspects: new Set(),
         kept: new KeptTasks(connection, prefix, this.#keep),
         log,
@@ -374,7 +385,7 @@ class BullmqDriver implements TaskDriver {
 
   #openTrees(): Trees {
     const { redis, prefix } = this.#options
-    const connection = new TaskConnection(redis, this.#outages)
+    const connection = new TaskConnection(redis, this.#outages, this.#patience)
     this.#treeConnection = connection
     const kept = new KeptTasks(connection.client, prefix, this.#keep)
     return new Trees(connection, new Queues(connection, prefix, this.#onError), kept, prefix)

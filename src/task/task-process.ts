@@ -191,7 +191,8 @@ export class TaskProcess {
     const { log, store, redis, db, prefix, concurrency, maxCrashes, clock } = this.#options
     if (store === 'redis' && redis) {
       const { openBullmq } = await import('./bullmq.ts')
-      return openBullmq({ redis: targetOf(redis.options), prefix, log, maxCrashes })
+      const { commandTimeout: patience } = redis.options
+      return openBullmq({ redis: targetOf(redis.options), prefix, log, patience, maxCrashes })
     }
     if (store === 'database' && db) {
       const { openDatabase } = await import('./database.ts')

@@ -18,7 +18,12 @@ const SILENT = { info() {}, warn() {}, error() {} }
 const WORK = { queues: ['default'], concurrency: 1, schedules: true }
 
 function openDriver(): TaskDriver {
-  return openBullmq({ redis: url, prefix: `test-${process.pid}`, log: SILENT })
+  return openBullmq({
+    redis: url,
+    prefix: `test-${process.pid}`,
+    log: SILENT,
+    patience: 30_000,
+  })
 }
 
 const CASES: Record<string, () => Promise<void>> = {

@@ -4,6 +4,7 @@ import type { Test } from 'tap'
 import cache, { type CacheOptions } from '../../plugins/cache.ts'
 import redis from '../../plugins/redis.ts'
 import tasks, { type TasksPluginOptions } from '../../plugins/tasks.ts'
+import type { RedisLimits } from '../../src/config/redis-connection.ts'
 import type { ResourceTable } from '../../src/resource/module.ts'
 import type { TaskStore } from '../../src/task/tasks.ts'
 import { type LogLine, serveThings, type TestAppOptions } from '../helpers/app.ts'
@@ -24,6 +25,8 @@ export interface AttachedOptions extends TestAppOptions {
   /** Apps with one prefix share cache and tasks; default: one of its own. */
   prefix?: string
   cache?: CacheOptions
+  /** How long its Redis may take; default: {@link PATIENT}. */
+  redis?: Partial<RedisLimits>
   tasks?: TasksPluginOptions
   /** Work on these queues, where nothing does it by itself; default: `default`. */
   queues?: readonly string[]
@@ -78,7 +81,7 @@ export async function serve(
     plugin(app) {
       identify(app)
       options.plugin?.(app)
-      if (url) app.register(redis, { url, ...PATIENT })
+      if (url) app.register(redis, { url, ...PATIENT, ...options.redis })
       app.register(cache, { prefix, ...PATIENT, ...options.cache })
       const loadUser = (id: string) => ({ id, name: `${id}, loaded` })
       const own = { prefix: `{${prefix}}`, loadUser, ...(store && { store }) }
@@ -97,6 +100,9 @@ function identify(app: FastifyInstance): void {
     if (typeof id === 'string') Object.assign(request, { user: { id } })
   })
 }
+
+/** For what waits until a Redis that is gone is given up. */
+export const IMPATIENT: AttachedOptions = { redis: { commandTimeout: 2000 } }
 
 /** Options of an app whose log lines are kept. */
 export function logged(): { logs: LogLine[]; server: NonNullable<TestAppOptions['server']> } {

@@ -10,7 +10,7 @@ import { databaseDrivers } from '../helpers/drivers.ts'
 import { ownRedis } from '../helpers/own-redis.ts'
 import { freePort } from '../servers/ready.ts'
 import { until } from '../suites/task-fixture.ts'
-import { type AttachedOptions, onEachStore, type Place, serve } from './attached.ts'
+import { type AttachedOptions, IMPATIENT, onEachStore, type Place, serve } from './attached.ts'
 
 /** A resource that notes what it ran with. */
 function noting() {
@@ -118,7 +118,7 @@ for (const driver of databaseDrivers) {
     `what is enqueued while Redis is away runs when it is back (${driver.name})`,
     async (t) => {
       const redis = await ownRedis(t)
-      const { app, note, ran, within } = await create(t, { driver, url: redis.url })
+      const { app, note, ran, within } = await create(t, { driver, url: redis.url }, IMPATIENT)
       t.equal(await (await app.run(() => note.enqueue({ text: '0' }))).result(), '0')
       await redis.kill()
       const alone = await app.run(() => note.enqueue({ text: 'alone' }))
@@ -134,7 +134,8 @@ t.test('without a database and without Redis it is told', async (t) => {
   const { note } = noting()
   const url = `redis://127.0.0.1:${await freePort()}`
   const prefix = randomUUID()
-  const app = await serve(t, { url }, { note }, { queues: [], prefix, resources: { async: true } })
+  const options = { ...IMPATIENT, queues: [], prefix, resources: { async: true } }
+  const app = await serve(t, { url }, { note }, options)
   const told = await failure(app.run(() => note.enqueue({ text: 'x' })))
   t.equal(told.code, 'TASKS_UNAVAILABLE')
   t.notMatch(told.message, url)

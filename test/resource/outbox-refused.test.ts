@@ -8,7 +8,7 @@ import { failure } from '../helpers/app.ts'
 import { databaseDrivers, redisUrl } from '../helpers/drivers.ts'
 import { ownRedis } from '../helpers/own-redis.ts'
 import { until } from '../suites/task-fixture.ts'
-import { serve } from './attached.ts'
+import { IMPATIENT, serve } from './attached.ts'
 
 const echo = defineResource({
   summary: 'Echo',
@@ -55,7 +55,8 @@ for (const driver of databaseDrivers) {
     const redis = await ownRedis(t)
     const url = await driver.url(t)
     const prefix = randomUUID()
-    const open = () => serve(t, { url: redis.url }, { echo }, { ...plugin(url), prefix })
+    const open = () =>
+      serve(t, { url: redis.url }, { echo }, { ...plugin(url), ...IMPATIENT, prefix })
     const [one, other] = [await open(), await open()]
     const enqueue = (app: typeof one, n: number) =>
       app.run(() => echo.enqueue({ n }, { key: 'charge' }))

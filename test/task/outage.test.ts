@@ -1,5 +1,9 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import Fastify from 'fastify'
 import t, { type Test } from 'tap'
+import redisPlugin from '../../plugins/redis.ts'
+import tasks from '../../plugins/tasks.ts'
 import { openBullmq } from '../../src/task/bullmq.ts'
 import type { TaskDriver } from '../../src/task/types.ts'
 import { ownRedis } from '../helpers/own-redis.ts'
@@ -127,4 +131,21 @@ t.test('Redis is gone when the worker ends', async (t) => {
   await redis.restart()
   const next = open(t, redis.url)
   t.equal(await next.driver.get(one.id), undefined, 'other keys')
+})
+
+t.test('Redis that is late is waited for as long as the service waits for it', async (t) => {
+  const redis = await ownRedis(t)
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(redisPlugin, { url: redis.url, commandTimeout: 30_000 })
+  await app.register(tasks, { prefix: `test-${randomUUID()}` })
+  await app.ready()
+  const driver = await app.tasks.driver()
+  const [first, late] = [task(), task()]
+  await driver.add([first])
+  redis.freeze()
+  const adding = driver.add([late])
+  // Longer than a service waits that says nothing of it.
+  await Promise.race([adding, delay(3000)]).finally(() => redis.goOn())
+  t.strictSame(await adding, [late.id])
 })

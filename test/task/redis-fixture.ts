@@ -21,7 +21,8 @@ export function redisDrivers(t: Test, options: Partial<BullmqOptions> = {}): () 
   })
   return () => {
     const times = { lockDuration: 1000, stalledInterval: 300 }
-    const driver = openBullmq({ redis: url, prefix, log: QUIET, ...times, ...options })
+    const own = { patience: 30_000, ...times, ...options }
+    const driver = openBullmq({ redis: url, prefix, log: QUIET, ...own })
     drivers.push(driver)
     return driver
   }

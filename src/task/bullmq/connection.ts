@@ -6,8 +6,8 @@ import { processEnds } from '../errors.ts'
 import { settles, TooLate, within } from '../within.ts'
 import { type Outages, problemOf } from './outages.ts'
 
-/** After so long without a word from Redis it cannot be used, in ms. */
-const PATIENCE = 2000
+/** After so long without a word from Redis it cannot be used, in ms: at least. */
+export const PATIENCE = 2000
 // For workers, in ms: longer than one of their commands is blocked at most.
 const SILENCE = 15_000
 
@@ -62,6 +62,7 @@ export class Model extends RedisClient {
 /** For adding and looking up: what cannot be had soon fails. */
 export class TaskConnection {
   readonly client: RedisClient
+  readonly #patience: number
   #isClosed = false
   #open = Promise.withResolvers<void>()
   #isOpen = false
@@ -69,13 +70,16 @@ export class TaskConnection {
   readonly #underWay = new Set<(error: unknown) => void>()
   #since = performance.now()
 
-  constructor(place: Place, outages: Outages) {
+  /** @param patience after so long without a word from Redis what is asked fails, in ms */
+  constructor(place: Place, outages: Outages, patience: number) {
+    this.#patience = patience
     this.client = outages.watch(
       connect(
         place,
         {
+          connectTimeout: patience,
           // However long a command takes: Redis is there as long as it answers any of them.
-          socketTimeout: PATIENCE,
+          socketTimeout: patience,
           enableOfflineQueue: false,
           autoResendUnfulfilledCommands: false,
           maxRetriesPerRequest: 0,
@@ -91,14 +95,14 @@ export class TaskConnection {
   }
 
   /**
-   * Does `work` as soon as there is a connection: one that is away for longer than {@link PATIENCE} is not waited for.
+   * Does `work` as soon as there is a connection: one that is away for longer than its patience is not waited for.
    *
    * @throws {PlinthError} TASKS_UNAVAILABLE
    */
   async use<T>(work: () => Promise<T>): Promise<T> {
     try {
       if (!this.#isOpen && !this.#isClosed) {
-        const left = this.#since + PATIENCE - performance.now()
+        const left = this.#since + this.#patience - performance.now()
         await within(left, this.#open.promise, 'Redis is not reachable')
       }
       if (this.#isClosed) throw processEnds()

@@ -43,6 +43,8 @@ export interface WorkerSettings extends ReturnType<typeof keepOptions> {
   stalledInterval: number
   /** How often the process that runs a task may die. */
   maxCrashes: number
+  /** After how long without an answer a worker that stops takes Redis for away, in ms. */
+  patience: number
   /** Those that run in this process although several have died that ran them, if any: one at most. */
   suspects: Set<JobRun>
   kept: KeptTasks
@@ -71,7 +73,10 @@ export class QueueWorker {
   readonly #worker: Worker<JobData>
   readonly #perform: WorkOptions['perform']
   readonly #concurrencyOf: WorkOptions['concurrencyOf']
-  readonly #own: Pick<WorkerSettings, 'maxCrashes' | 'suspects' | 'kept' | 'log' | 'onError'>
+  readonly #own: Pick<
+    WorkerSettings,
+    'maxCrashes' | 'patience' | 'suspects' | 'kept' | 'log' | 'onError'
+  >
   readonly #lockDuration: number
   readonly #stalledInterval: number
   readonly #connection: Redis
@@ -90,10 +95,10 @@ export class QueueWorker {
   constructor(queue: string, options: WorkOptions, settings: WorkerSettings) {
     const limits = options.limits?.[queue]
     const limiter = startLimitOf(limits)
-    const { maxCrashes, suspects, kept, log, onError, ...bullmq } = settings
+    const { maxCrashes, patience, suspects, kept, log, onError, ...bullmq } = settings
     this.#perform = options.perform
     this.#concurrencyOf = options.concurrencyOf
-    this.#own = { maxCrashes, suspects, kept, log, onError }
+    this.#own = { maxCrashes, patience, suspects, kept, log, onError }
     this.#lockDuration = bullmq.lockDuration
     this.#stalledInterval = bullmq.stalledInterval
     this.#connection = bullmq.connection
@@ -187,7 +192,7 @@ export class QueueWorker {
   /** Whether Redis has answered what was to be said to it by now: it does so in order. */
   async #settled(): Promise<boolean> {
     await setImmediate()
-    return await settles(this.#connection.ping(), PATIENCE)
+    return await settles(this.#connection.ping(), this.#own.patience)
   }
 
   #start(job: TaskJob, token: string): Promise<unknown> {
