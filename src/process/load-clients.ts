@@ -1,6 +1,6 @@
 import { Agent, type ClientRequest, request as open } from 'node:http'
 import { connect } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 
 // Beside src/process/rollout-test.ts the long proofs of the kit use it (prove/).
 
@@ -86,6 +86,8 @@ export class Load {
       // Whoever is late goes on from there: a server that was slow is not asked for all of it at once.
       due = Math.max(due, performance.now())
       await sleep(interval ? Math.max(0, due - performance.now()) : REST)
+      // Where this process stood still, what was closed meanwhile is read first.
+      await turn()
       if (this.#stopped) return
       due += interval
       const answer = await makeRequest(this.#options.next(), habit, this.#kept)

@@ -1,6 +1,9 @@
+import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
+import { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
 import { type Habit, Load, makeRequest } from '../../src/process/load-clients.ts'
+import { block } from '../helpers/block.ts'
 import { occupy } from '../helpers/network.ts'
 
 const HABITS: readonly Habit[] = ['kept', 'fresh', 'slow']
@@ -68,7 +71,8 @@ t.test('clients that keep their connection use it again, others make one each ti
     ['fresh', false],
   ] as const) {
     let connections = 0
-    const server = createServer((_, response) => response.end('yes'))
+    // However long this process stands still between two requests.
+    const server = createServer({ keepAliveTimeout: 60_000 }, (_, response) => response.end('yes'))
     server.on('connection', () => connections++)
     const url = `http://127.0.0.1:${await occupy(t, server)}`
     const enough = Promise.withResolvers<void>()
@@ -82,4 +86,41 @@ t.test('clients that keep their connection use it again, others make one each ti
     t.strictSame(load.failures, [])
     t.equal(connections, isKept ? 2 : load.requests)
   }
+})
+
+/** Counts in `closed` the connections that it has closed: each when it has answered, without a word of that. */
+const CLOSING = `
+const { createServer } = require('node:http')
+const { parentPort, workerData: closed } = require('node:worker_threads')
+const server = createServer((_, response) => {
+  const { socket } = response
+  socket.once('close', () => {
+    Atomics.add(closed, 0, 1)
+    Atomics.notify(closed, 0)
+  })
+  response.end(() => socket.destroy())
+})
+server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port))`
+
+t.test('what was closed while the process stood still is not asked on', async (t) => {
+  const closed = new Int32Array(new SharedArrayBuffer(4))
+  const server = new Worker(CLOSING, { eval: true, workerData: closed })
+  t.teardown(() => server.terminate())
+  const [port] = await once(server, 'message')
+  const enough = Promise.withResolvers<void>()
+  const load = new Load({
+    clients: { kept: 1 },
+    next: () => ({ url: `http://127.0.0.1:${port}` }),
+    onAnswer({ problem }) {
+      if (problem || load.requests === 20) return enough.resolve()
+      // While it waits to make the next one, which is due then.
+      setImmediate(() => {
+        Atomics.wait(closed, 0, load.requests - 1, 60_000)
+        block(20)
+      })
+    },
+  })
+  await enough.promise
+  await load.stop()
+  t.strictSame(load.failures, [])
 })
