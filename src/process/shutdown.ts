@@ -145,7 +145,11 @@ export async function closeGracefully(
   app.draining.begin()
   // Without a server nobody sends anything to it.
   if (app.server.listening) {
-    if (drainDelay > 0) await sleep(drainDelay)
+    if (drainDelay > 0) {
+      await sleep(drainDelay)
+      // Where this process stood still, what has come meanwhile is read first.
+      await turn()
+    }
     if (linger() > 0) await finish(app.server, connections, linger)
   }
   // Keep-alive connections become idle one by one, as their last request is answered.
@@ -168,7 +172,7 @@ async function finish(
   NetServer.prototype.close.call(server)
   while (connections.count() > 0 && performance.now() < began + linger()) {
     await sleep(20)
-    // Where this process stood still, what has come meanwhile is read first.
+    // Likewise.
     await turn()
   }
 }

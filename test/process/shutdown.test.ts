@@ -7,6 +7,7 @@ import { watchConnections } from '../../src/process/connections.ts'
 import { closeGracefully } from '../../src/process/shutdown.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { createGate, createService } from '../helpers/app.ts'
+import { block } from '../helpers/block.ts'
 import { ask, listen, open, parse } from '../helpers/wire.ts'
 
 /** A service with a resource that answers when it is let; `steps` is what happened in which order. */
@@ -138,4 +139,18 @@ t.test('while it drains it serves, and says that it is not ready', async (t) => 
   t.match(parse(received()), { status: 200, headers: { connection: 'close' } })
   await closed
   await t.rejects(open(port), { code: 'ECONNREFUSED' })
+})
+
+t.test('what has come while the process stood still until the end of it is served', async (t) => {
+  const { close, port } = await createWaiting(t)
+  const { socket, received } = await open(port)
+  socket.write('GET /ping HTTP/1.1\r\nHost: x\r\n\r\n')
+  await once(socket, 'data')
+  const ended = once(socket, 'close')
+  const closed = close(50)
+  socket.write('GET /ping HTTP/1.1\r\nHost: x\r\n\r\n')
+  socket.end()
+  block(100)
+  await Promise.all([closed, ended])
+  t.equal(received().match(/HTTP\/1\.1 200/g)?.length, 2)
 })
