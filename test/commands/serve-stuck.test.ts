@@ -47,7 +47,7 @@ const wait = defineResource({
 
 export default defineService({
   name: 'shop',
-  plugins: [tasks({ abortGrace: 20 })],
+  plugins: [tasks({ abortGrace: 20, stopTimeout: 1000 })],
   modules: { jobs: defineModule({ prefix: '/jobs', resources: { hang, rest, tell, wait } }) },
 })
 `
@@ -56,7 +56,7 @@ export default defineService({
 async function start(t: Test, variables: Record<string, string>, ...args: string[]) {
   const service = writeService(t, { 'src/service.ts': SERVICE })
   const GATE = join(service, 'gate')
-  const env = { GATE, TASK_MAX_STUCK: '3', SHUTDOWN_TIMEOUT: '10000', ...variables }
+  const env = { GATE, TASK_MAX_STUCK: '3', ...variables }
   const server = await startServe(t, { service, env, args: ['--port', '0', ...args] })
   const get = async (path: string) => {
     const { status, headers, body } = await ask(server.url + path)

@@ -133,14 +133,14 @@ const wait = defineResource({
 
 export default defineService({
   name: 'NAME',
-  plugins: [tasks({ abortGrace: 20 })],
+  plugins: [tasks({ abortGrace: 20, stopTimeout: 1000 })],
   modules: { jobs: defineModule({ prefix: '/jobs', resources: { hang, wait } }) },
 })
 `
 
 t.test('ends to be started anew where too many tasks go on after their time', async (t) => {
   const jobs = await createJobs(t, STUCK)
-  const worker = jobs.start({ TASK_MAX_STUCK: '3', SHUTDOWN_TIMEOUT: '5000' }, 'worker')
+  const worker = jobs.start({ TASK_MAX_STUCK: '3' }, 'worker')
   const waiting = await jobs.enqueue('wait')
   await worker.until('stdout', /"begun"/)
   const hung = [await jobs.enqueue('hang'), await jobs.enqueue('hang')]

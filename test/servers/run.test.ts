@@ -42,8 +42,10 @@ const LITTERING = `
 
 const HANGING = `
   import t from 'tap'
-  console.error('hangs')
-  t.test('hangs', () => new Promise((resolve) => setTimeout(resolve, 1e6)))`
+  t.test('hangs', () => {
+    console.error('hangs')
+    return new Promise((resolve) => setTimeout(resolve, 1e6))
+  })`
 
 const LINGERING = `
   import t from 'tap'
@@ -54,7 +56,7 @@ const PRIVATE = { TEST_MYSQL_URL: undefined, TEST_REDIS_URL: undefined }
 
 /** Below folders that nobody else uses either: what is written beside the project is seen there. */
 const PROJECT = 'a/b/c/project'
-const TAPRC = `type-strip-only: true\ndisable-coverage: true\nreporter: ${path('../reporter.ts')}\n`
+const TAPRC = `type-strip-only: true\ndisable-coverage: true\ntimeout: 300\nreporter: ${path('../reporter.ts')}\n`
 
 /** Runs `test/run.ts` on one test file, with a folder for temporary files that nobody else uses. */
 function run(t: Test, testFile: string, variables: NodeJS.ProcessEnv) {
@@ -87,9 +89,9 @@ function run(t: Test, testFile: string, variables: NodeJS.ProcessEnv) {
 
 type Run = ReturnType<typeof run>
 
-/** Waits, at most 60 s, until the runner has printed this on stderr. */
+/** Waits, at most ten minutes, until the runner has printed this on stderr. */
 async function untilPrinted({ child, printed }: Run, pattern: RegExp): Promise<void> {
-  const signal = AbortSignal.timeout(60_000)
+  const signal = AbortSignal.timeout(600_000)
   while (!pattern.test(printed.stderr)) await once(child.stderr, 'data', { signal })
 }
 
@@ -149,7 +151,7 @@ t.test('fails with a failing test, on servers that were given', async (t) => {
 })
 
 t.test('says what keeps the process of tests that have ended', async (t) => {
-  const lingering = run(t, LINGERING, { TAP_TIMEOUT: '20' })
+  const lingering = run(t, LINGERING, { TAP_TIMEOUT: '60' })
   t.same(await lingering.ended, [1, null])
   t.match(lingering.printed.stdout, /timer of 1000000 ms, set in\s+\S+inner\.test\.ts:4/)
   t.match(lingering.printed.stdout, /\n1 passed, 1 failed\n$/)
@@ -166,6 +168,7 @@ t.test('stops the tests and the servers on Ctrl-C', async (t) => {
 t.test('leaves nothing behind when it is killed', async (t) => {
   const killed = run(t, PASSING, PRIVATE)
   await untilPrinted(killed, /starting (MariaDB|MySQL)/)
+  await untilPrinted(killed, /starting Redis/)
   killed.child.kill('SIGKILL')
   t.same(await killed.ended, [null, 'SIGKILL'])
   // The guard outlives the runner for a moment.
