@@ -152,8 +152,8 @@ export async function closeGracefully(
     }
     if (linger() > 0) await finish(app.server, connections, linger)
   }
-  // Keep-alive connections become idle one by one, as their last request is answered.
-  const reaper = setInterval(() => connections.closeIdle(), 50)
+  // Keep-alive connections become idle one by one, as their last request is answered. Again what has come is read first.
+  const reaper = setInterval(() => setImmediate(() => connections.closeIdle()), 50)
   try {
     await app.close()
   } finally {
@@ -172,7 +172,7 @@ async function finish(
   NetServer.prototype.close.call(server)
   while (connections.count() > 0 && performance.now() < began + linger()) {
     await sleep(20)
-    // Likewise.
+    // Again what has come is read first.
     await turn()
   }
 }

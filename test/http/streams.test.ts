@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { stat } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { setInterval as every } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
@@ -9,6 +10,7 @@ import { closeGracefully } from '../../src/process/shutdown.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { events, file } from '../../src/resource/stream.ts'
 import { createGate, createService, type LogLine, serveThings } from '../helpers/app.ts'
+import { block } from '../helpers/block.ts'
 import { poll } from '../helpers/network.ts'
 import { ask, listen, open, parse, request, send } from '../helpers/wire.ts'
 
@@ -68,6 +70,31 @@ t.test(
     t.match(await lineOf(logs), { level: 30, status: 200, path: '/things' })
   },
 )
+
+t.test('it may also where the process has stood still meanwhile', async (t) => {
+  const events = defineResource({
+    summary: 'Events',
+    response: Stream,
+    perform(_, { signal, reply }) {
+      reply?.type('text/event-stream')
+      return Readable.from(
+        (async function* () {
+          yield 'data: first\n\n'
+          await once(signal, 'abort')
+          await stat('.')
+          yield 'data: goodbye\n\n'
+        })(),
+      )
+    },
+  })
+  const { port, close } = await serve(t, { events })
+  const { received, ended } = await receive(port, '/things')
+  const closed = close()
+  await new Promise(setImmediate)
+  block(1100)
+  await Promise.all([closed, ended])
+  t.match(received(), /data: goodbye\n\n\r\n0\r\n\r\n$/)
+})
 
 t.test('one that throws then is no error of ours', async (t) => {
   const events = defineResource({
