@@ -12,6 +12,22 @@ export interface Timed {
 export const LONGEST_TIMER = 2 ** 31 - 1
 
 /**
+ * Calls back after `milliseconds`. Where it was this process that stood still, what has come meanwhile is read before anything is late.
+ *
+ * @returns keeps it from calling back
+ */
+export function whenLate(milliseconds: number, callback: () => void): () => void {
+  let turn: NodeJS.Immediate | undefined
+  const timer = setTimeout(() => {
+    turn = setImmediate(callback)
+  }, milliseconds)
+  return () => {
+    clearTimeout(timer)
+    clearImmediate(turn)
+  }
+}
+
+/**
  * What waits at most the same time, as thousands of requests and commands do: a list in the order of its deadlines, and
  * one timer for all of it, where each would have one of its own. As with `setTimeout`, the process lives on as long as
  * anything waits.

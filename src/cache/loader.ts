@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { whenLate } from '../deadlines.ts'
 import { errors } from '../errors.ts'
 import { steady } from '../steady.ts'
 import { type Item, type MemoryLevel, readTimes, toItem } from './entries.ts'
@@ -278,15 +279,15 @@ export async function bounded(load: Load, timeout: number): Promise<string | und
   const end = new AbortController()
   if (timeout === 0) return await load(end.signal)
   const late = Promise.withResolvers<never>()
-  const timer = setTimeout(() => {
+  const inTime = whenLate(timeout, () => {
     const error = errors.DEADLINE_EXCEEDED(timeout)
     end.abort(error)
     late.reject(error)
-  }, timeout)
+  })
   try {
     return await Promise.race([load(end.signal), late.promise])
   } finally {
-    clearTimeout(timer)
+    inTime()
   }
 }
 

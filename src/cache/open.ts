@@ -1,6 +1,7 @@
 /** @ts-ignore: there where it is installed */
 import type { Redis } from 'ioredis'
 import { unlessAborted } from '../abort.ts'
+import { whenLate } from '../deadlines.ts'
 import { type Duration, TIMER, toMilliseconds } from '../duration.ts'
 import { errors } from '../errors.ts'
 import { steady } from '../steady.ts'
@@ -294,8 +295,8 @@ async function waitedFor<T>(
 ): Promise<T> {
   if (timeout === 0) return await unlessAborted(work, signal)
   const end = new AbortController()
-  const timer = setTimeout(() => end.abort(errors.DEADLINE_EXCEEDED(timeout)), timeout)
-  return await unlessAborted(work, signal, end.signal).finally(() => clearTimeout(timer))
+  const inTime = whenLate(timeout, () => end.abort(errors.DEADLINE_EXCEEDED(timeout)))
+  return await unlessAborted(work, signal, end.signal).finally(inTime)
 }
 
 /** What `reload` comes to within `timeout` ms; `undefined` where it fails, too. @throws the reason of `signal` */

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
 import { withFirst } from '../abort.ts'
+import { whenLate } from '../deadlines.ts'
 import { errors } from '../errors.ts'
 
 /** Resolves when an attached resource works; must give up when `signal` aborts. */
@@ -109,15 +110,14 @@ async function runCheck(
   const began = performance.now()
   // Not `AbortSignal.timeout()`: its timer keeps no process alive that waits for nothing else.
   const late = new AbortController()
-  // Where it was this process that stood still, the answer that has come meanwhile is read first.
-  const timer = setTimeout(() => setImmediate(() => late.abort()), timeout)
+  const inTime = whenLate(timeout, () => late.abort())
   const problem = await Promise.race([attempt(check, late.signal), lateness(late.signal, timeout)])
     .catch((error) => {
       onError(error)
       if (error instanceof ReadinessProblem) return error.message
       return 'it does not answer as it should; the log tells why'
     })
-    .finally(() => clearTimeout(timer))
+    .finally(inTime)
   const latency_ms = Math.round((performance.now() - began) * 100) / 100
   return problem === undefined ? { ok: true, latency_ms } : { ok: false, latency_ms, problem }
 }

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { aborted, follow } from '../abort.ts'
+import { whenLate } from '../deadlines.ts'
 import type { Duration } from '../duration.ts'
 import { errors } from '../errors.ts'
 import { fromJson } from '../schema/json.ts'
@@ -147,8 +148,8 @@ export async function within<T>(
   const timeout = readTimeout(name, 'the timeout of a call', options.timeout ?? 0)
   const end = new AbortController()
   const leave = follow(end, signal ? [context.signal, signal] : [context.signal])
-  const timer = timeout
-    ? setTimeout(() => end.abort(errors.DEADLINE_EXCEEDED(timeout)), timeout)
+  const inTime = timeout
+    ? whenLate(timeout, () => end.abort(errors.DEADLINE_EXCEEDED(timeout)))
     : undefined
   let result: T | undefined
   try {
@@ -158,7 +159,7 @@ export async function within<T>(
     result = await Promise.race([work(inner), aborted(end.signal)])
     return result
   } finally {
-    clearTimeout(timer)
+    inTime?.()
     // What comes bit by bit ends with its signal, too, long after the call.
     if (!isAsyncIterable(result)) leave()
   }

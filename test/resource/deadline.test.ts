@@ -1,8 +1,11 @@
+import { stat } from 'node:fs/promises'
+import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
 import { Type } from 'typebox'
 import type { Context } from '../../src/resource/context.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { createGate, failure, serveThings } from '../helpers/app.ts'
+import { block } from '../helpers/block.ts'
 import { hangingOn } from '../helpers/hanging-on.ts'
 import { noteUnheard } from '../helpers/unheard.ts'
 
@@ -35,6 +38,26 @@ t.test('a call is given up after its timeout, and its signal aborts', async (t) 
   t.strictSame(await failure(app.run(() => slow({}, { timeout: 5 }))), tooLate(5))
   t.ok(contexts[0]?.signal.aborted)
   t.match(contexts[0]?.signal.reason, { code: 'DEADLINE_EXCEEDED' }, 'for what waits on it')
+})
+
+t.test('what has come while the process stood still is not late', async (t) => {
+  const signals: AbortSignal[] = []
+  const held = defineResource({
+    summary: 'Held',
+    async perform(_, { signal }) {
+      signals.push(signal)
+      // Timers come next.
+      await turn()
+      const found = stat('.')
+      block(1100)
+      await found
+      return null
+    },
+  })
+  const app = await serveThings(t, { held })
+  t.equal(await app.run(() => held({}, { timeout: 1000 })), null)
+  await turn()
+  t.equal(signals[0]?.aborted, false)
 })
 
 t.test('the definition has a timeout, which a call may change', async (t) => {

@@ -1,5 +1,8 @@
+import { stat } from 'node:fs/promises'
+import { setImmediate as turn } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { createGate } from '../helpers/app.ts'
+import { block } from '../helpers/block.ts'
 import { type CacheDriver, until } from './cache-fixture.ts'
 
 const HOUR = { ttl: 3_600_000 }
@@ -37,6 +40,23 @@ export async function cacheLoads(t: Test, driver: CacheDriver): Promise<void> {
     t.equal(await cache.getOrSet('key', never, options), 'old')
     await until(() => cache.counts.failures === 2)
     t.match(await cache.refresh('key', async () => '"new"', HOUR), { text: '"new"' })
+  })
+
+  await t.test('what has come while the process stood still is not late', async (t) => {
+    const cache = await driver.open(t)
+    const signals: AbortSignal[] = []
+    const load = async (signal: AbortSignal) => {
+      signals.push(signal)
+      // Timers come next.
+      await turn()
+      const found = stat('.')
+      block(1100)
+      await found
+      return 'value'
+    }
+    t.equal(await cache.getOrSet('key', load, { ...HOUR, loadTimeout: 1000 }), 'value')
+    await turn()
+    t.equal(signals[0]?.aborted, false)
   })
 
   await t.test('who waits gives up alone', async (t) => {
