@@ -4,6 +4,7 @@ import t, { type Test } from 'tap'
 import database from '../../../plugins/database.ts'
 import { SlowStatements } from '../../../src/database/dialect/driver.ts'
 import type { LogLine } from '../../helpers/app.ts'
+import { block } from '../../helpers/block.ts'
 import { type DatabaseDriver, databaseDrivers } from '../../helpers/drivers.ts'
 import { until } from '../../suites/cache-fixture.ts'
 
@@ -69,6 +70,19 @@ for (const driver of databaseDrivers) {
     t.ok(logs.some(({ plan }) => plan))
   })
 }
+
+t.test('nor where the process stands still while MySQL is asked for a plan', async (t) => {
+  for (const driver of databaseDrivers.filter(({ name }) => name === 'mysql')) {
+    const { db, logs } = await open(t, driver, ALL)
+    await db.transaction().execute(async (trx) => {
+      await trx.insertInto('item').values({ n: 1 }).execute()
+      block(6000)
+      await trx.updateTable('item').set({ n: 2 }).execute()
+    })
+    t.strictSame(await db.selectFrom('item').selectAll().execute(), [{ n: 2 }])
+    t.ok(logs.find(({ sql }) => `${sql}`.startsWith('insert'))?.plan)
+  }
+})
 
 t.test('a bounded number of statements is remembered', async (t) => {
   const slow = new SlowStatements({ threshold: 1, log: () => ({ warn: () => {} }) })

@@ -1,6 +1,6 @@
 import type { Duplex, Readable } from 'node:stream'
 import type { MysqlPool, MysqlPoolConnection, MysqlQueryResult } from 'kysely'
-import type { Pool, PoolConnection } from 'mysql2'
+import type { Pool, PoolConnection, QueryOptions } from 'mysql2'
 import { DeadlineQueue, LONGEST_TIMER, type Timed } from '../../../deadlines.ts'
 import { errors } from '../../../errors.ts'
 import {
@@ -155,12 +155,18 @@ export class BoundedPool implements MysqlPool, Pick<OpenDatabase, 'waited' | 'us
 // Milliseconds that a server has to end a statement by itself before we take it for dead.
 const GRACE = 1000
 
+// Milliseconds that we wait for what is always short: more than a machine stands still.
+const PROMPT = 5000
+
 const toMysql = (date: Date) => date.toISOString().replace('T', ' ').slice(0, -1)
 
 // What ends a transaction, or a part of it, is done however late it is.
 const ENDS = /^(?:commit|rollback|release)\b/
 
 type Answer = (error: unknown, result: MysqlQueryResult) => void
+
+/** `result` as mysql2 gives it. */
+type Told = (error: MysqlError | null, result?: unknown, fields?: readonly unknown[]) => void
 
 /** Who does not wait for longer than he has said. */
 export interface Waiting extends Timed {
@@ -227,7 +233,7 @@ export class BoundedConnection implements MysqlPoolConnection {
 
   /** Ends another connection of the server, and goes back to the pool. */
   kill(threadId: number): void {
-    this.#connection.query({ sql: `kill ${threadId}`, timeout: GRACE }, (error) => {
+    this.#ask({ sql: `kill ${threadId}` }, PROMPT, (error) => {
       if (error && endsConnection(error)) this.destroy()
       this.release()
     })
@@ -256,25 +262,34 @@ export class BoundedConnection implements MysqlPoolConnection {
   #send(sql: string, values: unknown[], left: number, answer: Answer): void {
     const patience = Math.min(this.#patience || Number.POSITIVE_INFINITY, left)
     const late = left === patience ? Math.ceil(left) : undefined
-    const { slow, deadlines } = this.#options
+    const { slow } = this.#options
     const log = slow?.log
     const began = performance.now()
-    let isOver = false
-    const giveUp = () => {
-      isOver = true
-      answer(this.#failed(silent(), late), [])
-    }
-    const waiting: Waiting = { at: 0, earlier: undefined, later: undefined, giveUp }
-    if (patience < Number.POSITIVE_INFINITY) deadlines.add(waiting, began + patience)
     this.#preparesNext = sql.startsWith('set transaction')
-    this.#connection.query({ sql, values }, (error, result, fields) => {
-      if (isOver) return
-      deadlines.remove(waiting)
+    this.#ask({ sql, values }, patience, (error, result, fields) => {
+      if (error && isSilence(error)) return answer(this.#failed(error, late), [])
       const told = error && this.#failed(error)
       const took = performance.now() - began
       if (log && slow?.isSlow(took)) this.#tell(slow, log, { sql, values, took })
       if (told) return answer(told, [])
-      answer(null, convert(result, fields as unknown as Field[] | undefined))
+      answer(null, convert(result, fields as Field[] | undefined))
+    })
+  }
+
+  /** @param patience milliseconds; where nothing has come in that time, the error is that of silence */
+  #ask(query: QueryOptions, patience: number, told: Told): void {
+    const { deadlines } = this.#options
+    let isOver = false
+    const giveUp = () => {
+      isOver = true
+      told(silent())
+    }
+    const waiting: Waiting = { at: 0, earlier: undefined, later: undefined, giveUp }
+    if (patience < Number.POSITIVE_INFINITY) deadlines.add(waiting, performance.now() + patience)
+    this.#connection.query(query, (error, result, fields) => {
+      if (isOver) return
+      deadlines.remove(waiting)
+      told(error, result, fields)
     })
   }
 
@@ -285,8 +300,7 @@ export class BoundedConnection implements MysqlPoolConnection {
       tell()
       return
     }
-    const timeout = GRACE
-    this.#connection.query({ sql: `explain ${sql}`, values, timeout }, (error, plan) => {
+    this.#ask({ sql: `explain ${sql}`, values }, PROMPT, (error, plan) => {
       if (error && endsConnection(error)) this.destroy()
       tell(error ? undefined : plan)
     })

@@ -19,11 +19,11 @@ const USELESS = new Set<unknown>([1053, 1927, 4031, 1290, 1836])
 // The code of mysql2 when its own timer of a query has run out
 const SILENCE = 'PROTOCOL_SEQUENCE_TIMEOUT'
 
-/** Whether it is that of mysql2's own timer. */
+/** Whether nothing has come in time. */
 export const isSilence = ({ code }: MysqlError): boolean => code === SILENCE
 
-/** For a stream, where mysql2 says neither: the server is silent, the connection is lost. */
-export const silent = (): MysqlError => Object.assign(new Error('No row came'), { code: SILENCE })
+/** What mysql2 does not tell by itself: the server is silent, the connection of a stream is lost. */
+export const silent = (): MysqlError => Object.assign(new Error('Nothing came'), { code: SILENCE })
 export const lost = (): MysqlError => Object.assign(new Error('Connection lost'), { fatal: true })
 
 /** Whether the connection cannot be used after this error. */
