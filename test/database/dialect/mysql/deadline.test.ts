@@ -133,7 +133,8 @@ t.test('a server that is frozen holds nobody, and the process is not ready', asy
   t.teardown(() => app.close())
   await app.register(health, { timeout: 3000 })
   await app.register(databasePlugin, { url: server.url, poolSize: 2 })
-  t.equal((await app.inject('/readyz')).statusCode, 200)
+  const isReady = async () => (await app.inject('/readyz')).statusCode === 200
+  t.ok(await poll(isReady))
   const one = await serve(t, { url: server.url, poolSize: 2 })
   t.equal((await one.inject('/things/slow')).statusCode, 504)
   await server.silence()
@@ -142,7 +143,7 @@ t.test('a server that is frozen holds nobody, and the process is not ready', asy
   const answer = await app.inject('/readyz')
   t.match([answer.statusCode, answer.headers['retry-after']], [503, '1'])
   server.goOn()
-  t.ok(await poll(async () => (await app.inject('/readyz')).statusCode === 200))
+  t.ok(await poll(isReady))
 })
 
 t.test('a database that is busy is told with the time to come again', async (t) => {
