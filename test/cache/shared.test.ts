@@ -243,12 +243,15 @@ t.test('a source that fails is not tried by every process', async (t) => {
     loads++
     throw new Error('the source is away')
   }
+  const began = performance.now()
   for (let n = 0; n < 10; n++) {
     for (const cache of caches) t.equal(await cache.getOrSet('key', load, HOUR), 'old')
     await new Promise(setImmediate)
   }
   await until(() => caches.some(({ counts }) => counts.failures > 0))
-  t.equal(loads, 1)
+  const took = performance.now() - began
+  // It is tried again after two seconds.
+  t.ok(loads <= 1 + took / 1900, `${loads} within ${took} ms`)
 })
 
 t.test('what is no entry is a miss, and counted', async (t) => {
@@ -342,7 +345,7 @@ t.test(
     }
     const cache = await openOn(client, t, { prefix: randomUUID() })
     const none = cache.get('none')
-    await until(() => asked === 2)
+    await until(() => asked >= 2)
     first.open()
     t.equal(await none, undefined)
     await until(async () => {
@@ -424,9 +427,9 @@ t.test('tells the counts of all processes', async (t) => {
 t.test('a lock is lost when another may have it', async (t) => {
   const { caches, redis, base } = await openSome(t, 2)
   // Long enough for a busy machine to renew it: that it cannot is found out first.
-  const lock = await caches[0].lock('job', { ttl: 3000 })
+  const lock = await caches[0].lock('job', { ttl: 9000 })
   await redis.del(`${base}lock:job`)
-  const other = await caches[1].lock('job', { ttl: 5000 })
+  const other = await caches[1].lock('job', { ttl: 30_000 })
   t.ok(other.fence > lock.fence)
   await until(() => lock.signal.aborted)
   t.match(lock.signal.reason, { message: 'The lock job is lost: another may hold it by now' })
@@ -473,9 +476,9 @@ t.test('a process that hands a lock on within itself lets others have it, too', 
 
 t.test('the lock of a process that has died is free after its time', async (t) => {
   const { caches, redis, base } = await openSome(t, 1)
-  await redis.set(`${base}lock:job`, 'of the dead', 'PX', 2000)
+  await redis.set(`${base}lock:job`, 'of the dead', 'PX', 5000)
   await t.rejects(caches[0].lock('job', { ttl: 1000 }), { code: 'LOCK_HELD' })
-  const lock = await caches[0].lock('job', { ttl: 1000, wait: 5000 })
+  const lock = await caches[0].lock('job', { ttl: 30_000, wait: 30_000 })
   await redis.del(`${base}fence`)
   await lock.release()
   const next = await caches[0].lock('job', { ttl: 1000 })

@@ -4,10 +4,9 @@ import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { type CacheOptions, openCache } from '../../src/cache/open.ts'
 import type { Cache } from '../../src/cache/types.ts'
-import { REDIS_LIMITS, requestConnection } from '../../src/config/redis-connection.ts'
 import { PATIENT } from '../helpers/drivers.ts'
 import { ownRedis } from '../helpers/own-redis.ts'
-import { until } from '../suites/cache-fixture.ts'
+import { patientConnection, until } from '../suites/cache-fixture.ts'
 
 const HOUR = { ttl: 3_600_000, tags: ['tag'] }
 
@@ -17,16 +16,13 @@ async function open(
   url: string,
   options: Partial<CacheOptions> = {},
 ): Promise<{ cache: Cache; client: Redis; lines: string[] }> {
-  const { commandTimeout = PATIENT.commandTimeout } = options
-  const client = new Redis(
-    requestConnection(url, { ...REDIS_LIMITS, commandTimeout: Number(commandTimeout) }),
-  )
+  const client = new Redis(patientConnection(url))
   client.on('error', () => {})
   await client.connect().catch(() => {})
   const lines: string[] = []
   const tell = (_: object, message: string) => void lines.push(message)
   const log = { warn: tell, info: tell }
-  const cache = await openCache({ client, log, commandTimeout, ...options })
+  const cache = await openCache({ client, log, ...PATIENT, ...options })
   t.teardown(async () => {
     await cache.close()
     client.disconnect()
@@ -103,7 +99,7 @@ t.test('nor one that cannot hear of it, as its subscription is lost just then', 
 
 t.test('who ends while Redis does not answer tells it what it has to, where it can', async (t) => {
   const server = await ownRedis(t)
-  const a = await open(t, server.url, { commandTimeout: 250 })
+  const a = await open(t, server.url, { commandTimeout: 1000 })
   await a.cache.set('key', 'old', HOUR)
   server.freeze()
   await a.cache.invalidate('tag')
@@ -153,11 +149,13 @@ function sending(client: Redis, name: string): () => boolean {
 for (const how of ['killed', 'frozen'] as const) {
   t.test(`what nobody could tell a Redis that was ${how} is not served later`, async (t) => {
     const server = await ownRedis(t)
-    const a = await open(t, server.url, { commandTimeout: 250 })
+    // Less than who ends takes to tell it.
+    const a = await open(t, server.url, { commandTimeout: 3500 })
     await a.cache.set('key', 'old', HOUR)
     if (how === 'frozen') server.freeze()
     else await server.kill()
     await a.cache.invalidate('tag')
+    await until(() => a.lines.length > 0)
     await a.cache.close()
     t.match(a.lines, ['The cache goes on without Redis', /^Redis was not told of changes/])
     if (how === 'frozen') server.goOn()

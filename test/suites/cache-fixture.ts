@@ -4,7 +4,7 @@ import { Redis } from 'ioredis'
 import type { Test } from 'tap'
 import { type CacheOptions, openCache } from '../../src/cache/open.ts'
 import type { Cache, Load, LoadOptions } from '../../src/cache/types.ts'
-import { REDIS_LIMITS, requestConnection } from '../../src/config/redis-connection.ts'
+import { type ConnectionOptions, requestConnection } from '../../src/config/redis-connection.ts'
 import { PATIENT, redisUrl } from '../helpers/drivers.ts'
 
 export interface CacheDriver {
@@ -42,9 +42,14 @@ export async function openOn(
   return cache
 }
 
-/** A connection as plinth/plugins/redis makes it, ready, that waits as long as a busy machine needs. */
+/** Those of a connection as plinth/plugins/redis makes it, but one that waits as long as a busy machine needs. */
+export function patientConnection(url: string): ConnectionOptions {
+  return requestConnection(url, { ...PATIENT, connectTimeout: 30_000 })
+}
+
+/** Such a connection, ready. */
 export async function connect(t: Test, url: string): Promise<Redis> {
-  const client = new Redis(requestConnection(url, { ...REDIS_LIMITS, ...PATIENT }))
+  const client = new Redis(patientConnection(url))
   client.on('error', () => {})
   t.teardown(() => client.disconnect())
   await client.connect()

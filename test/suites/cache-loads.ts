@@ -98,7 +98,7 @@ export async function cacheLoads(t: Test, driver: CacheDriver): Promise<void> {
     const cache = await driver.open(t)
     const old = { ttl: 20, stale: 3_600_000 }
     const ask = (load: () => Promise<string> | string) =>
-      cache.getOrSet('key', load, { ...HOUR, softTimeout: '2s' })
+      cache.getOrSet('key', load, { ...HOUR, softTimeout: '1m' })
     for (const [answer, loaded] of [
       ['new', () => 'new'],
       [
