@@ -5,13 +5,13 @@ import { defineModule, defineResource, defineService, Type } from 'plinth'
 const { WORK = '0', RECORD } = process.env
 
 const retrieve = defineResource({
-  summary: 'Something that takes WORK ms to compute; who has done so is a line of the file RECORD',
+  summary: 'Something that takes WORK ms to compute; who did so when is a line of the file RECORD',
   path: '/:key',
   request: Type.Object({ key: Type.String() }),
   response: Type.Object({ key: Type.String() }),
   cache: { ttl: 60_000, perUser: false },
   async perform({ key }) {
-    if (RECORD) appendFileSync(RECORD, `${key} ${process.pid}\n`)
+    if (RECORD) appendFileSync(RECORD, `${key} ${process.pid} ${Date.now()}\n`)
     await sleep(Number(WORK))
     return { key }
   },

@@ -8,6 +8,8 @@ const PROCESSES = 4
 /** In a single round, which is what `npm test` runs beside other tests. */
 const FEW = 2
 const REQUESTS = 1000
+/** Milliseconds after which another process may compute what the one that does gives no sign of life of. */
+const LEASE = 2000
 
 export const proof: Proof = {
   summary: `${REQUESTS} requests at once for what is not cached, in ${PROCESSES} processes (manage serve), compute it once; once in each process without Redis`,
@@ -27,10 +29,18 @@ async function prove(options: ProofOptions): Promise<Record<string, number>> {
   const service = new ProofService(options, 'cache', { ...env, ...patience })
   const processes = isShort ? FEW : PROCESSES
   const servers = await Promise.all(Array.from({ length: processes }, () => service.serve()))
+  let again = 0
   for (let round = 1; round <= options.size; round++) {
     const key = `shared-${round}`
+    const asked = Date.now()
     assertSame(await askAll(servers, key), 0, `failed in round ${round}`)
-    assertSame(computedIn(record, key).length, 1, `computed in round ${round}`)
+    const times = computedIn(record, key).map(({ at }) => at)
+    // Beside other tests a process may stand still for longer than it is waited for.
+    const isLater = (at: number, n: number) => isShort && n > 0 && at >= asked + n * LEASE
+    const when = times.map((at) => `${at - asked} ms`).join(', ')
+    const together = times.filter((at, n) => !isLater(at, n))
+    assertSame(together.length, 1, `computed in round ${round} (after ${when})`)
+    again += times.length - 1
   }
   await redis.kill()
   const pids = servers.map(({ pid }) => `${pid}`).toSorted()
@@ -38,11 +48,13 @@ async function prove(options: ProofOptions): Promise<Record<string, number>> {
     const key = `alone-${round}`
     const where = `round ${round} without Redis`
     assertSame(await askAll(servers, key), 0, `failed in ${where}`)
-    assertSame(computedIn(record, key).toSorted(), pids, `who has computed it in ${where}`)
+    const computed = computedIn(record, key).map(({ pid }) => pid)
+    assertSame(computed.toSorted(), pids, `who has computed it in ${where}`)
     options.tell(round)
   }
   const { size: rounds } = options
-  return { rounds, processes, requests: 2 * rounds * REQUESTS, failed: 0, 'computed twice': 0 }
+  const requests = 2 * rounds * REQUESTS
+  return { rounds, processes, requests, failed: 0, 'computed twice': again }
 }
 
 /** Requests an item many times at once, of all servers, each on a connection of its own. How many failed. */
@@ -55,8 +67,9 @@ async function askAll(servers: readonly { url: string }[], key: string): Promise
   return (await Promise.all(requests)).filter((ok) => !ok).length
 }
 
-/** The processes that have computed it, once for each time. */
-function computedIn(record: string, key: string): string[] {
+/** Which process has computed it when, the first time first. */
+function computedIn(record: string, key: string): { pid: string; at: number }[] {
   const lines = readFileSync(record, 'utf8').split('\n')
-  return lines.filter((line) => line.startsWith(`${key} `)).map((line) => line.split(' ')[1] ?? '')
+  const all = lines.filter((line) => line.startsWith(`${key} `)).map((line) => line.split(' '))
+  return all.map(([, pid = '', at]) => ({ pid, at: Number(at) })).toSorted((a, b) => a.at - b.at)
 }
