@@ -240,7 +240,7 @@ for (const [what, answer] of Object.entries(useless))
   t.test(`what a login service answers is no answer: ${what}`, async (t) => {
     const service = await login(t)
     // On a busy machine a service that is well has to answer within it, too.
-    const timeout = /silence|drip/.test(what) ? 1000 : 10_000
+    const timeout = /silence|drip/.test(what) ? 5000 : 10_000
     const { ask, who } = await serve(t, { url: service.url, limits: { timeout } })
     service.answer = answer
     for (const path of ['/me', '/maybe']) {

@@ -863,7 +863,8 @@ for (const [what, answer] of Object.entries(useless))
   t.test(`a provider that answers ${what}: 503`, async (t) => {
     const provider = await fake(t)
     // On a busy machine a provider that is well has to answer within it, too.
-    const { url, who, log } = await serve(t, provider.url, { timeout: 2000 })
+    const timeout = /silence|drip/.test(what) ? 5000 : 10_000
+    const { url, who, log } = await serve(t, provider.url, { timeout })
     const browser = new Browser()
     const away = (told: Seen, problem: string) => {
       t.equal(told.status, 503)
@@ -899,7 +900,7 @@ for (const [what, answer] of Object.entries(useless))
 t.test('a login ends within the time of its request', async (t) => {
   const provider = await fake(t)
   provider.token = (_, reply) => void reply.hijack()
-  const { url } = await serve(t, provider.url, { timeout: 60_000, requestTimeout: 2000 })
+  const { url } = await serve(t, provider.url, { timeout: 60_000, requestTimeout: 5000 })
   const browser = new Browser()
   const { callback } = await comeBack(url, browser)
   const told = await browser.ask(callback)
