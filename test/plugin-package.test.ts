@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { ServiceDefinition } from '../src/define-service.ts'
 import { createApp } from '../src/service.ts'
-import { databaseDrivers } from './helpers/drivers.ts'
+import { databaseDrivers, PATIENT_HEALTH } from './helpers/drivers.ts'
 import { manage } from './helpers/manage.ts'
 import { run } from './helpers/pack.ts'
 import { writeService } from './helpers/service.ts'
@@ -245,7 +245,12 @@ for (const { name, url } of databaseDrivers) {
     const { service, env, run } = await createShop(t, TWICE, where)
     t.match(await run('migrate'), { code: 0, stdout: /^applied sms\/0001_create_message .*\n$/ })
     const module: { default: ServiceDefinition } = await import(join(service, 'src/service.ts'))
-    const app = await createApp(module.default, { root: service, env, logger: false })
+    const app = await createApp(module.default, {
+      root: service,
+      env,
+      logger: false,
+      override: { health: PATIENT_HEALTH },
+    })
     t.teardown(() => app.close())
     const send = async (at: string) => {
       const answer = await app.inject({ method: 'POST', url: at, payload: { body: 'hi' } })
@@ -285,6 +290,7 @@ for (const { name, url } of databaseDrivers) {
           root: service,
           env: { ...env, METRICS: 'true' },
           logger: false,
+          override: { health: PATIENT_HEALTH },
         })
         t.teardown(() => app.close())
         const add = async (at: string) => {

@@ -7,6 +7,7 @@ import { KIT_COMMANDS } from '../commands/plugins.ts'
 import cache from '../plugins/cache.ts'
 import database from '../plugins/database.ts'
 import docs from '../plugins/docs.ts'
+import health from '../plugins/health.ts'
 import queues from '../plugins/queues.ts'
 import redis from '../plugins/redis.ts'
 import tasks from '../plugins/tasks.ts'
@@ -20,7 +21,7 @@ import { defineModule } from '../src/resource/module.ts'
 import { defineResource } from '../src/resource/resource.ts'
 import { createApp, planPlugins, readServiceConfig } from '../src/service.ts'
 import { failure } from './helpers/app.ts'
-import { redisUrl } from './helpers/drivers.ts'
+import { PATIENT_HEALTH, redisUrl } from './helpers/drivers.ts'
 
 interface SmsOptions {
   from: string
@@ -318,6 +319,7 @@ t.test(
       redis({ name: 'sessions' }),
       cache({ name: 'pages' }),
       tasks({ name: 'mails' }),
+      health(PATIENT_HEALTH),
     ]
     const urls = {
       ARCHIVE_DATABASE_URL: 'sqlite::memory:',

@@ -37,6 +37,9 @@ export const redisUrl = (): string => variable('TEST_REDIS_URL')
 /** For what is not about a Redis that is late: on a busy machine each of them is, now and then. */
 export const PATIENT = { commandTimeout: 10_000 }
 
+/** The same of /readyz, which asks a database, too. */
+export const PATIENT_HEALTH = { timeout: 10_000 }
+
 /** The same of a service. */
 export const PATIENT_ENV = { REDIS_TIMEOUT: `${PATIENT.commandTimeout}` }
 

@@ -19,7 +19,7 @@ import tasks from '../../plugins/tasks.ts'
 import telemetry from '../../plugins/telemetry.ts'
 import { defineModule } from '../../src/resource/module.ts'
 import { defineResource } from '../../src/resource/resource.ts'
-import { databaseDrivers, PATIENT, redisUrl } from '../helpers/drivers.ts'
+import { databaseDrivers, PATIENT, PATIENT_HEALTH, redisUrl } from '../helpers/drivers.ts'
 
 const MEMORY = { url: 'sqlite::memory:' }
 
@@ -41,7 +41,7 @@ for (const { name, url } of databaseDrivers) {
     const app = create(t)
     await app.register(database, { url: await url(t) })
     await app.register(redis, { url: redisUrl(), ...PATIENT })
-    await app.register(health)
+    await app.register(health, PATIENT_HEALTH)
     t.strictSame(await checksOf(app), { database: true, redis: true })
   })
 
@@ -57,7 +57,7 @@ for (const { name, url } of databaseDrivers) {
       t.strictSame(await scope.db.introspection.getTables(), [])
       if (name === 'mysql') t.not(scope.mysql?.pool, app.mysql?.pool)
     })
-    await app.register(health)
+    await app.register(health, PATIENT_HEALTH)
     t.strictSame(await checksOf(app), { database: true, archive: true })
     t.match(await app.db.introspection.getTables(), [{ name: 'one' }])
   })
@@ -86,7 +86,7 @@ t.test('two Redis have two names, one in a context of the other', async (t) => {
     t.equal(await scope.redis.ping(), 'PONG')
   })
   t.not(app.redis.options.db, 1)
-  await app.register(health)
+  await app.register(health, PATIENT_HEALTH)
   t.strictSame(await checksOf(app), { redis: true, spare: true })
 })
 

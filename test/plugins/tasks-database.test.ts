@@ -5,6 +5,7 @@ import { type Kysely, sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
 import database from '../../plugins/database.ts'
+import health from '../../plugins/health.ts'
 import redis from '../../plugins/redis.ts'
 import resources from '../../plugins/resources.ts'
 import tasks from '../../plugins/tasks.ts'
@@ -15,7 +16,7 @@ import { addToOutbox, sendFromOutbox } from '../../src/task/outbox.ts'
 import type { Tasks } from '../../src/task/tasks.ts'
 import { serviceUrl } from '../database/fixture.ts'
 import { createService, failure } from '../helpers/app.ts'
-import { databaseDrivers, PATIENT, redisUrl } from '../helpers/drivers.ts'
+import { databaseDrivers, PATIENT, PATIENT_HEALTH, redisUrl } from '../helpers/drivers.ts'
 import { manage, startManage } from '../helpers/manage.ts'
 import { writeService } from '../helpers/service.ts'
 import { task, tree, until } from '../suites/task-fixture.ts'
@@ -256,7 +257,8 @@ for (const driver of databaseDrivers) {
     async (t) => {
       const variables = { DATABASE_URL: await serviceUrl(t, driver), REDIS_URL: redisUrl() }
       const name = `refused-${randomUUID()}`
-      const { app } = await createService(t, { add }, { name, variables })
+      const plugins = [health(PATIENT_HEALTH)]
+      const { app } = await createService(t, { add }, { name, variables, plugins })
       const outbox = async () => {
         const answer = await app.inject('/readyz')
         return [answer.statusCode, answer.json().data.checks.outbox]

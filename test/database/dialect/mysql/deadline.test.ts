@@ -131,7 +131,7 @@ t.test('a server that is frozen holds nobody, and the process is not ready', asy
   const server = await ownServer(t)
   const app = Fastify()
   t.teardown(() => app.close())
-  await app.register(health, { timeout: 3000 })
+  await app.register(health, { timeout: 5000 })
   await app.register(databasePlugin, { url: server.url, poolSize: 2 })
   const isReady = async () => (await app.inject('/readyz')).statusCode === 200
   t.ok(await poll(isReady))
