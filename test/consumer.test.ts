@@ -246,7 +246,8 @@ async function two(name) {
   return \`\${named.split(' ')[0]}, two contexts \${apart}\`
 }
 
-const redisAt = (database) => ({ url: process.env.REDIS_URL + '/' + database, commandTimeout: 5000 })
+const PATIENT = { commandTimeout: 5000 }
+const redisAt = (database) => ({ url: process.env.REDIS_URL + '/' + database, ...PATIENT })
 
 async function main() {
   const app = Fastify()
@@ -257,8 +258,8 @@ async function main() {
   await use('database', { url: 'sqlite::memory:', name: 'archive' })
   await use('redis', redisAt(4))
   await use('redis', { ...redisAt(5), name: 'sessions' })
-  await use('cache', { prefix })
-  await use('cache', { prefix: prefix + ':pages', name: 'pages' })
+  await use('cache', { prefix, ...PATIENT })
+  await use('cache', { prefix: prefix + ':pages', name: 'pages', ...PATIENT })
   await use('tasks', { prefix: '{' + prefix + '}:tasks' })
   await use('tasks', { prefix: '{' + prefix + '}:mails', name: 'mails' })
   await use('queues', { prefix: '{' + prefix + '}:tasks', protected: false })

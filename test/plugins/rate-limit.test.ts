@@ -313,7 +313,7 @@ for (const how of ['is away', 'hangs'] as const) {
         logger: { stream: { write: (line: string) => void logs.push(JSON.parse(line)) } },
       })
       t.teardown(() => app.close())
-      const patience = how === 'hangs' ? { commandTimeout: 1000 } : PATIENT
+      const patience = how === 'hangs' ? { commandTimeout: 5000 } : PATIENT
       const rateLimits = { by: 'address', max: 3, duration: HOUR } as const
       await app.register(rateLimit, { rateLimits, ...patience })
       await app.register(redis, { url: own.url, ...patience })

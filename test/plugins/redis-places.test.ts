@@ -188,7 +188,7 @@ t.test(
 )
 
 t.test('Sentinel: the master dies, and its replica takes over', async (t) => {
-  const set = await ownSentinel(t, { downAfter: 1500 })
+  const set = await ownSentinel(t)
   const { app, add, logs } = await works(t, set.url)
   const answers: number[] = []
   let asking = true
