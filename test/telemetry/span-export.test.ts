@@ -83,6 +83,8 @@ for (const prefix of ['', 'TRACES_'])
     const { app } = await createService(t, { talk }, { variables })
     await app.inject('/things')
     await app.close()
+    // Closing waits for it two seconds at most.
+    await poll(async () => got.length > 0)
     t.match(got, [
       {
         client: 'client',

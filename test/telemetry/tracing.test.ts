@@ -226,6 +226,8 @@ t.test('who asks decides', async (t) => {
   t.match(anew.trace_id, /^(?!0+$)[\da-f]{32}$/)
   t.not(anew.trace_id, TRACE)
   await app.close()
+  // Closing waits for them two seconds at most.
+  await collected.trace(anew.trace_id, (spans) => spans.length === 2)
   t.equal(collected.spans.filter(({ name }) => name === 'GET /things').length, 2)
 })
 
@@ -239,6 +241,7 @@ t.test('what is sent by protobuf, and with headers', async (t) => {
   const { app } = await createService(t, { talk }, { variables })
   await app.inject('/things')
   await app.close()
+  await poll(async () => got.length > 0)
   t.match(got, [
     {
       url: '/own',
