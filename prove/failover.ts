@@ -12,7 +12,7 @@ const ITEMS = 50
 const LIMITS = {
   long: { downAfter: 500, resumed: 5000 },
   // There is more beside it.
-  short: { downAfter: 1500, resumed: 30_000 },
+  short: { downAfter: 1500, resumed: 90_000 },
 }
 
 export const proof: Proof = {

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Milliseconds that a task may take, from the first try to enqueue it. */
-const PATIENCE = 60_000
+const PATIENCE = 120_000
 
 /**
  * Has a server of `cache-service.ts` enqueue a task, as soon as it can, and waits until a worker has run it: what the proofs of outages
  * ask for.
  *
- * @throws {Error} where it has not run within a minute, or fails
+ * @throws {Error} where it has not run within two minutes, or fails
  */
 export async function runTask(url: string): Promise<void> {
   const signal = AbortSignal.timeout(PATIENCE)

@@ -154,7 +154,7 @@ function runChild(code: string): Promise<{ stdout: string }> {
     import { DeadlineQueue } from ${JSON.stringify(new URL('../src/deadlines.ts', import.meta.url).href)}
     const entry = (name) => ({ name, at: 0, earlier: undefined, later: undefined })
     ${code}`
-  const options = { timeout: 20_000 }
+  const options = { timeout: 120_000 }
   return promisify(execFile)(process.execPath, ['--input-type=module', '-e', source], options)
 }
 

@@ -8,6 +8,7 @@ export function startBrowser(): Promise<Browser> {
   const rules = 'host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1'
   return chromium.launch({
     executablePath: process.env.CHROMIUM_PATH as string,
+    timeout: 120_000,
     args: [...flags, ...quiet, rules].map((flag) => `--${flag}`),
   })
 }

@@ -185,6 +185,7 @@ async function openPage(t: Test, app: FastifyInstance, path: string) {
   const origin = await app.listen({ host: '127.0.0.1', port: 0 })
   const browser: Browser = await chromium.launch({
     executablePath: process.env.CHROMIUM_PATH as string,
+    timeout: 120_000,
     args: [
       '--no-sandbox',
       '--disable-gpu',

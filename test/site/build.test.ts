@@ -130,6 +130,7 @@ t.test('headings have the anchors that they have on GitHub, and code is text', a
 async function startBrowser(t: Test): Promise<Browser> {
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM_PATH as string,
+    timeout: 120_000,
     args: [
       '--no-sandbox',
       '--disable-gpu',
