@@ -5,5 +5,4 @@ import { createClient } from 'plinth'
 export const atlas = createClient<typeof service>({
   url: ({ config }) => config.ATLAS_URL,
   name: 'atlas',
-  timeout: 2000,
 })
