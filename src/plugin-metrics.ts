@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { whenLate } from './deadlines.ts'
 
 export type MetricValue =
   | number
@@ -63,7 +64,7 @@ function createMeasure(
   return async (limit) => {
     if (isAsked) return { ...metric, values: [], problem: new Error('it is still waited for') }
     const late = Promise.withResolvers<never>()
-    const timer = setTimeout(() => late.reject(new Error(`it took over ${limit} ms`)), limit)
+    const inTime = whenLate(limit, () => late.reject(new Error(`it took over ${limit} ms`)))
     const asked = ask()
     try {
       const value = await Promise.race([asked, late.promise])
@@ -73,7 +74,7 @@ function createMeasure(
       asked.catch(() => {})
       return { ...metric, values: [], problem }
     } finally {
-      clearTimeout(timer)
+      inTime()
     }
   }
 }

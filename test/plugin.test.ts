@@ -426,3 +426,10 @@ t.test('an app has only what it is asked for, and what that needs', async (t) =>
   t.strictSame(await build([]), ['config'])
   t.match(await failure(build(['nothing'])), { code: 'PLUGIN_MISSING' })
 })
+
+t.test('a plugin has a minute to start', async (t) => {
+  const service = { name: 'shop', modules: {} }
+  const app = await createApp(service, { root: t.testdir(), env: ENV, logger: false, only: [] })
+  t.teardown(() => app.close())
+  t.equal(app.initialConfig.pluginTimeout, 60_000)
+})

@@ -1,4 +1,5 @@
 import { unlessAborted, withFirst } from '../abort.ts'
+import { whenLate } from '../deadlines.ts'
 import { currentContext } from '../resource/context.ts'
 
 export interface Bounds {
@@ -52,7 +53,7 @@ export async function fetchJson(
 ): Promise<Answer> {
   const end = new AbortController()
   const late = () => end.abort(new Error(`nothing complete came within ${timeout} ms`))
-  const timer = setTimeout(late, timeout)
+  const inTime = whenLate(timeout, late)
   try {
     return await withFirst([end.signal, signal, init.signal], async (first) => {
       const response = await fetch(url, { ...init, signal: first, redirect: 'error' })
@@ -65,7 +66,7 @@ export async function fetchJson(
       return { status, headers, text, value: parse(text, status) }
     })
   } finally {
-    clearTimeout(timer)
+    inTime()
   }
 }
 

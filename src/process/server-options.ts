@@ -28,6 +28,8 @@ export async function serverOptions(
     logController: new RequestLogController(),
     genReqId: requestIdOf,
     bodyLimit: config.BODY_LIMIT,
+    // What plugins wait for has limits of its own: Fastify's ten seconds are few where there is a tenth of a core.
+    pluginTimeout: 60_000,
     trustProxy: config.TRUST_PROXY,
     // A client may take as long to send a request as the service may take to answer it. Node.js looks
     // for late ones at an interval that is an option of the server of its own.

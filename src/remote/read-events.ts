@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import { whenLate } from '../deadlines.ts'
 import { END_OF_EVENTS } from '../http/event-stream.ts'
 import type { ServerEvent } from '../resource/stream.ts'
 
@@ -56,8 +57,8 @@ async function* readOn<T>(
   try {
     while (!parser.isOver) {
       // Not while somebody thinks about an event: then nothing is read.
-      const timer = silence === undefined ? undefined : setTimeout(giveUp, silence)
-      const { done, value } = await chunks.next().finally(() => clearTimeout(timer))
+      const inTime = silence === undefined ? undefined : whenLate(silence, giveUp)
+      const { done, value } = await chunks.next().finally(inTime)
       if (done && silence === undefined) return
       if (done) throw lost('its events have ended in the middle')
       for (const event of parser.read(decoder.decode(value, { stream: true }))) yield take(event)

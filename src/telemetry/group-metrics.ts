@@ -1,4 +1,5 @@
 import cluster, { type Worker } from 'node:cluster'
+import { whenLate } from '../deadlines.ts'
 import { type Family, FRESH, gauge, isTotal, mergeFamilies, shared, writeText } from './families.ts'
 
 /** Where metrics are served alone. */
@@ -61,14 +62,14 @@ export function joinGroup(read: () => Promise<Family[]>, place: Place | undefine
       const ask = ++count
       const { promise, resolve } = Promise.withResolvers<string | undefined>()
       asked.set(ask, resolve)
-      const timer = setTimeout(resolve, GROUP_LIMIT, undefined)
+      const inTime = whenLate(GROUP_LIMIT, () => resolve(undefined))
       // The others are asked meanwhile.
       void tell({ plinth: 'sum', ask })
       void measure()
       try {
         return await promise
       } finally {
-        clearTimeout(timer)
+        inTime()
         asked.delete(ask)
       }
     },
@@ -161,12 +162,10 @@ export class GroupMetrics {
     const answers = Array.from(this.#members, async ([worker, member]) => {
       if (await hasAnswered(worker, member)) missing.delete(member)
     })
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, MEMBER_LIMIT)
-    })
-    await Promise.race([Promise.all(answers), late])
-    clearTimeout(timer)
+    const late = Promise.withResolvers<void>()
+    const inTime = whenLate(MEMBER_LIMIT, late.resolve)
+    await Promise.race([Promise.all(answers), late.promise])
+    inTime()
     // Those of now: one that has died meanwhile is among the dead.
     const members = [...this.#members.values()]
     const unanswered = members.filter((member) => missing.has(member))

@@ -226,12 +226,15 @@ t.test('one process loads anew while all serve the old', async (t) => {
   }
   const ask = () =>
     Promise.all(caches.map((cache) => cache.getOrSet('key', load, { ttl: 60_000, stale: 60_000 })))
+  const began = performance.now()
   t.strictSame(await ask(), Array(4).fill('old'))
   await until(() => loads > 0)
   t.strictSame(await ask(), Array(4).fill('old'))
   gate.open('new')
   await until(async () => (await ask()).every((value) => value === 'new'))
-  t.equal(loads, 1)
+  const took = performance.now() - began
+  // It is taken over after two seconds without a sign of life.
+  t.ok(loads <= 1 + took / 1900, `${loads} within ${took} ms`)
 })
 
 t.test('a source that fails is not tried by every process', async (t) => {

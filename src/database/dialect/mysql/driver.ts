@@ -1,7 +1,7 @@
 import type { Duplex, Readable } from 'node:stream'
 import type { MysqlPool, MysqlPoolConnection, MysqlQueryResult } from 'kysely'
 import type { Pool, PoolConnection, QueryOptions } from 'mysql2'
-import { DeadlineQueue, LONGEST_TIMER, type Timed } from '../../../deadlines.ts'
+import { DeadlineQueue, LONGEST_TIMER, type Timed, whenLate } from '../../../deadlines.ts'
 import { errors } from '../../../errors.ts'
 import {
   type DatabaseUsage,
@@ -372,16 +372,16 @@ async function* streamRows(
 
 // The time that our reader takes for a row is his.
 async function* impatient(rows: Readable, patience: number): AsyncGenerator<Row> {
-  const start = () => (patience ? setTimeout(() => rows.destroy(silent()), patience) : undefined)
-  let timer = start()
+  const start = () => (patience ? whenLate(patience, () => rows.destroy(silent())) : undefined)
+  let inTime = start()
   try {
     for await (const row of rows) {
-      clearTimeout(timer)
+      inTime?.()
       yield row
-      timer = start()
+      inTime = start()
     }
   } finally {
-    clearTimeout(timer)
+    inTime?.()
   }
 }
 
