@@ -1,11 +1,11 @@
 import { type Browser, chromium } from 'playwright-core'
 import type { Test } from 'tap'
 
-/** A browser that finds no host but this one. */
-export function startBrowser(): Promise<Browser> {
+/** A browser that finds no host but this one; `offline`: not even that. */
+export function startBrowser({ offline = false } = {}): Promise<Browser> {
   const flags = ['no-sandbox', 'disable-gpu', 'disable-quic', 'no-first-run', 'disable-sync']
   const quiet = ['disable-background-networking', 'disable-component-update']
-  const rules = 'host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1'
+  const rules = `host-resolver-rules=MAP * ~NOTFOUND${offline ? '' : ' , EXCLUDE 127.0.0.1'}`
   return chromium.launch({
     executablePath: process.env.CHROMIUM_PATH as string,
     timeout: 120_000,

@@ -43,22 +43,25 @@ async function receive(port: number, path: string) {
   return { received, ended, socket }
 }
 
+/** An event stream of these lines, told when it shall end. */
+function createEvents(tell: (signal: AbortSignal) => AsyncIterable<string>) {
+  return defineResource({
+    summary: 'Events',
+    response: Stream,
+    perform(_, { signal, reply }) {
+      reply?.type('text/event-stream')
+      return Readable.from(tell(signal))
+    },
+  })
+}
+
 t.test(
   'the signal of an event stream aborts when the process ends, and it may say goodbye',
   async (t) => {
-    const events = defineResource({
-      summary: 'Events',
-      response: Stream,
-      perform(_, { signal, reply }) {
-        reply?.type('text/event-stream')
-        return Readable.from(
-          (async function* () {
-            yield 'data: first\n\n'
-            await once(signal, 'abort')
-            yield `data: ${(signal.reason as Error).message}\n\n`
-          })(),
-        )
-      },
+    const events = createEvents(async function* (signal) {
+      yield 'data: first\n\n'
+      await once(signal, 'abort')
+      yield `data: ${(signal.reason as Error).message}\n\n`
     })
     const { port, close, logs } = await serve(t, { events })
     const { received, ended } = await receive(port, '/things')
@@ -72,20 +75,11 @@ t.test(
 )
 
 t.test('it may also where the process has stood still meanwhile', async (t) => {
-  const events = defineResource({
-    summary: 'Events',
-    response: Stream,
-    perform(_, { signal, reply }) {
-      reply?.type('text/event-stream')
-      return Readable.from(
-        (async function* () {
-          yield 'data: first\n\n'
-          await once(signal, 'abort')
-          await stat('.')
-          yield 'data: goodbye\n\n'
-        })(),
-      )
-    },
+  const events = createEvents(async function* (signal) {
+    yield 'data: first\n\n'
+    await once(signal, 'abort')
+    await stat('.')
+    yield 'data: goodbye\n\n'
   })
   const { port, close } = await serve(t, { events })
   const { received, ended } = await receive(port, '/things')
@@ -97,17 +91,8 @@ t.test('it may also where the process has stood still meanwhile', async (t) => {
 })
 
 t.test('one that throws then is no error of ours', async (t) => {
-  const events = defineResource({
-    summary: 'Events',
-    response: Stream,
-    perform(_, { signal, reply }) {
-      reply?.type('text/event-stream')
-      return Readable.from(
-        (async function* () {
-          for await (const _ of every(5, null, { signal })) yield 'data: tick\n\n'
-        })(),
-      )
-    },
+  const events = createEvents(async function* (signal) {
+    for await (const _ of every(5, null, { signal })) yield 'data: tick\n\n'
   })
   const { port, close, logs } = await serve(t, { events })
   const { ended } = await receive(port, '/things')

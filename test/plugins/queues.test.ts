@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import Fastify, { type FastifyInstance } from 'fastify'
-import { type Browser, chromium } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
 import queues, { type QueuesOptions } from '../../plugins/queues.ts'
@@ -13,6 +12,7 @@ import { defineModule } from '../../src/resource/module.ts'
 import { defineResource } from '../../src/resource/resource.ts'
 import { TaskFinal } from '../../src/task/errors.ts'
 import { createService, failure } from '../helpers/app.ts'
+import { startBrowser } from '../helpers/browser.ts'
 import { PATIENT, redisUrl } from '../helpers/drivers.ts'
 import { until } from '../suites/task-fixture.ts'
 import { redisDrivers } from '../task/redis-fixture.ts'
@@ -183,17 +183,7 @@ t.test('there is none without Redis, in production, or with QUEUES=false', async
 /** A page in a browser that finds no host but this one, with each URL that it asked for and all it had to say. */
 async function openPage(t: Test, app: FastifyInstance, path: string) {
   const origin = await app.listen({ host: '127.0.0.1', port: 0 })
-  const browser: Browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM_PATH as string,
-    timeout: 120_000,
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1',
-    ],
-  })
+  const browser = await startBrowser()
   t.teardown(() => browser.close())
   const page = await browser.newPage({ viewport: { width: 1400, height: 1000 } })
   const asked: string[] = []

@@ -1,9 +1,10 @@
 import { existsSync, globSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { buildSite } from '../../site/build.ts'
+import { startBrowser } from '../helpers/browser.ts'
 import { manageAlone } from '../helpers/manage.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
@@ -126,23 +127,6 @@ t.test('headings have the anchors that they have on GitHub, and code is text', a
   t.equal(plain(second), '$ echo 1 &gt; &lt;x&gt;\n&lt;y&gt;')
 })
 
-/** A browser that reaches nothing: the pages are files. */
-async function startBrowser(t: Test): Promise<Browser> {
-  const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM_PATH as string,
-    timeout: 120_000,
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--host-resolver-rules=MAP * ~NOTFOUND',
-    ],
-  })
-  t.teardown(() => browser.close())
-  return browser
-}
-
 /** A page of a browser, with each URL that it asks for and all that it has to say. */
 async function openPage(browser: Browser, width: number) {
   const page = await browser.newPage({ viewport: { width, height: 900 } })
@@ -165,7 +149,9 @@ async function find(page: Page, words: string): Promise<string> {
 }
 
 t.test('in a browser', async (t) => {
-  const browser = await startBrowser(t)
+  // The pages are files.
+  const browser = await startBrowser({ offline: true })
+  t.teardown(() => browser.close())
   for (const width of [1280, 390]) {
     await t.test(`no page is wider than ${width} px, and none complains`, async (t) => {
       const { page, asked, said, open } = await openPage(browser, width)
