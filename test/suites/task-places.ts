@@ -35,6 +35,12 @@ function watched() {
     /** How many ran at once, by tenant. */
     most,
     running: (tenant: string) => running(tenant).length,
+    /**
+     * Until just so many run, and all others are known to wait: a worker may have taken one of which it does not know yet whether
+     * there is a place for it, while what came later runs.
+     */
+    untilOnly: (driver: TaskDriver, count: number) =>
+      until(async () => open.size === count && (await driver.counts('default')).running === count),
     async perform(run: Run) {
       const gate = Promise.withResolvers<void>()
       const handedBack = () => gate.reject(run.signal.reason)
@@ -75,7 +81,7 @@ export async function taskPlaces(t: Test, { open }: DriverUnderTest) {
   const options = { concurrency: 5, ...limited(2) }
   await work(t, driver, seen.perform, options)
   if (again() !== driver) await work(t, again(), seen.perform, options)
-  await until(() => seen.running('b') + seen.running('nobody') === 3)
+  await seen.untilOnly(driver, 5)
   t.equal(seen.running('a'), 2)
   t.match(await driver.counts('default'), { running: 5, waiting: 58, delayed: 0 })
   const waiting = await driver.list('default', 'waiting', 0, 99)
@@ -105,10 +111,10 @@ export async function taskPlacesInOrder(t: Test, { open }: DriverUnderTest) {
     of('a', 'a sooner', { priority: 3 }),
   ]
   await driver.add([later, sooner])
-  // By now all of them wait for the first.
+  // Behind it nobody is left to be looked at: all of them wait for the first.
   const mark = task({ input: 'mark', priority: 9 })
   await driver.add([mark])
-  await until(() => seen.running('mark') === 1)
+  await seen.untilOnly(driver, 2)
   seen.endAll()
   for (const { id } of [...next, later, sooner]) await driver.finished(id)
   t.strictSame(
@@ -145,7 +151,7 @@ export async function taskPlacesFreed(t: Test, { open }: DriverUnderTest) {
   await addInOrder(driver, [cancelled, removed, failed, retried, back, last])
   const mark = task({ input: 'mark' })
   await driver.add([mark])
-  await until(() => seen.running('mark') === 1)
+  await seen.untilOnly(driver, 2)
   t.strictSame(seen.begun, ['a held', 'mark'])
   t.equal(await again().cancel(cancelled.id), true)
   t.match(await driver.finished(cancelled.id), { state: 'cancelled', attempts_made: 0 })
@@ -170,7 +176,7 @@ export async function taskPlacesPaused(t: Test, { open }: DriverUnderTest) {
   await addInOrder(driver, [second, third])
   const mark = task({ input: 'mark' })
   await driver.add([mark])
-  await until(() => seen.running('mark') === 1)
+  await seen.untilOnly(driver, 2)
   await driver.pause('default', true)
   seen.end('a')
   await driver.finished(first.id)
@@ -209,14 +215,14 @@ export async function taskPlacesChanged(t: Test, { open }: DriverUnderTest) {
   await work(t, driver, seen.perform, { concurrencyOf: () => limit })
   const tasks = many(20, (index) => of('a', `a ${index}`))
   await driver.add(tasks)
-  await until(() => seen.running('a') === 1)
+  await seen.untilOnly(driver, 1)
   limit = 3
   await driver.add([of('a')])
-  await until(() => seen.running('a') === 3)
+  await seen.untilOnly(driver, 3)
   limit = 2
   await driver.add([of('a')])
   await driver.add([task({ input: 'mark' })])
-  await until(() => seen.running('mark') === 1)
+  await seen.untilOnly(driver, 4)
   t.equal(seen.most.get('a'), 3)
   seen.most.clear()
   seen.end('a')
@@ -268,15 +274,14 @@ export async function taskPlacesInTree(t: Test, { open }: DriverUnderTest) {
   await driver.finished(fails.id)
   const mark = task({ input: 'mark' })
   await driver.add([mark])
-  await until(() => seen.running('mark') === 1)
+  await seen.untilOnly(driver, 3)
   // It waits for no child any more, but for its place: whatever becomes of them.
   seen.end('b')
-  await driver.finished(one.id)
-  await until(() => seen.running('b') === 1)
+  await until(() => seen.begun.includes('b 1') && seen.begun.includes('b 2'))
   seen.end('b')
-  await driver.finished(two.id)
+  for (const { id } of [one, two]) await driver.finished(id)
   await driver.add([task({ input: 'second mark' })])
-  await until(() => seen.running('second') === 1)
+  await seen.untilOnly(driver, 3)
   t.equal(await stateOf(driver, root), 'waiting')
   t.notOk(seen.begun.includes('a root'))
   seen.endAll()
