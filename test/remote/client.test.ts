@@ -334,7 +334,10 @@ t.test('a call ends with its caller, and so does the work for it', async (t) => 
   }
   begin()
   const late = await failure(run(() => client.cities.wait({}, { timeout: 1500 })))
-  t.match(late, { code: 'DEADLINE_EXCEEDED', message: /1500 ms/ })
+  t.match(late, { code: 'DEADLINE_EXCEEDED' })
+  // Ours, or that of the other service, which was told what was left of it: whichever is heard of first.
+  const limit = Number(/deadline of (\d+) ms/.exec(late.message)?.[1])
+  t.ok(limit > 0 && limit <= 1500, late.message)
   t.ok(await ended.gate.opened, 'the other service has stopped, too')
   begin()
   const given = new AbortController()
