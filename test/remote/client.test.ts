@@ -354,6 +354,15 @@ t.test('a call ends with its caller, and so does the work for it', async (t) => 
   t.match(over, { code: 'DEADLINE_EXCEEDED' }, 'told by the other service, whose deadline it was')
 })
 
+t.test('a call ends at its own deadline where nothing is heard of it', async (t) => {
+  const { app } = await serveAtlas(t)
+  const contract = (await app.inject('/contract.json')).json()
+  const { url } = await serveUpstream(t, () => {})
+  const { client, run } = await serveOrders(t, { url, contract })
+  const late = await failure(run(() => client.cities.wait({}, { timeout: 150 })))
+  t.match(late, { code: 'DEADLINE_EXCEEDED', message: /deadline of 150 ms/ })
+})
+
 t.test('tasks of the other service', async (t) => {
   const { app: served, url } = await serveAtlas(t)
   const { client, run } = await serveOrders(t, { url })
